@@ -1,0 +1,117 @@
+"""Kite's response envelope, and the one error that every route raises.
+
+Success is `{"status": "success", "data": ...}`; failure is `{"status": "error", "message", "error_type", "data": null}`
+with a real 4xx or 5xx status (Go's client takes a 200 as success). A neighbour raises `KiteError`, returns
+`success(...)`, and reads a request through `query_params`, `form_params` and `json_body`.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+IST = ZoneInfo("Asia/Kolkata")
+MAX_BODY_BYTES = 1 << 20
+
+ErrorType = Literal[
+    "TokenException",
+    "UserException",
+    "OrderException",
+    "InputException",
+    "MarginException",
+    "HoldingException",
+    "NetworkException",
+    "DataException",
+    "GeneralException",
+    "PermissionException",
+]
+
+
+class KiteError(Exception):
+    """A refusal in Kite's words: the HTTP status, the `error_type` and the `message` of the envelope."""
+
+    def __init__(self, message: str, *, status: int, error_type: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.error_type = error_type
+
+
+def input_error(message: str) -> KiteError:
+    """400 InputException, the answer to most bad parameters."""
+    return KiteError(message, status=400, error_type="InputException")
+
+
+def missing_field(name: str) -> KiteError:
+    """400 with Kite's own sentence for a field that is absent or empty."""
+    return input_error(f"Missing or empty field `{name}`")
+
+
+def success(data: object) -> Response:
+    """HTTP 200 with `data` in the envelope; Decimals become numbers, datetimes IST text of 19 characters."""
+    return json_response({"status": "success", "data": data})
+
+
+def failure(error: KiteError) -> Response:
+    body = {"status": "error", "message": error.message, "error_type": error.error_type, "data": None}
+    return json_response(body, status=error.status)
+
+
+def json_response(body: object, *, status: int = 200) -> Response:
+    return Response(encode_json(body), status_code=status, media_type="application/json")
+
+
+def encode_json(body: object) -> bytes:
+    return json.dumps(body, default=_encode_value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _encode_value(value: object) -> object:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
+
+
+def format_time(moment: datetime) -> str:
+    """`YYYY-MM-DD HH:MM:SS` in IST, without a zone: the form of every REST time."""
+    return moment.astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def query_params(request: Request) -> Mapping[str, str]:
+    """The query string with the last value of each key; unknown keys are the caller's to ignore."""
+    return {key: value for key, value in request.query_params.multi_items() if value != ""}
+
+
+async def form_params(request: Request) -> Mapping[str, str]:
+    """The form body whatever its Content-Type says; empty values count as absent."""
+    text = (await read_body(request)).decode("utf-8", errors="replace")
+    return dict(parse_qsl(text, keep_blank_values=False))
+
+
+async def json_body(request: Request) -> object:
+    """The JSON body. Raises 400 InputException for what is not JSON."""
+    try:
+        return json.loads(await read_body(request), parse_float=Decimal)
+    except ValueError as error:
+        raise input_error("Invalid JSON in request body.") from error
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, at most `MAX_BODY_BYTES`. Raises 413 InputException beyond."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise KiteError("Request body too large.", status=413, error_type="InputException")
+        chunks.append(chunk)
+    return b"".join(chunks)
