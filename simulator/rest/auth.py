@@ -9,18 +9,13 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulator.rest.envelope import KiteError
+from simulator.errors import token_error
 
 Authenticate = Callable[[str, str], str | None]
 """`(api_key, access_token)` to the user id, or None when the pair is not alive."""
 
 SignedInHandler = Callable[[Request, str], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def token_error() -> KiteError:
-    """403 TokenException in Kite's words."""
-    return KiteError("Incorrect `api_key` or `access_token`.", status=403, error_type="TokenException")
 
 
 def parse_authorization(header: str | None) -> tuple[str, str] | None:

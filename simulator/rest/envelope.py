@@ -9,48 +9,31 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from simulator.errors import KiteError, input_error, missing_field
+
 IST = ZoneInfo("Asia/Kolkata")
 MAX_BODY_BYTES = 1 << 20
 
-ErrorType = Literal[
-    "TokenException",
-    "UserException",
-    "OrderException",
-    "InputException",
-    "MarginException",
-    "HoldingException",
-    "NetworkException",
-    "DataException",
-    "GeneralException",
-    "PermissionException",
+__all__ = [
+    "KiteError",
+    "encode_json",
+    "failure",
+    "form_params",
+    "format_time",
+    "input_error",
+    "json_body",
+    "json_response",
+    "missing_field",
+    "query_params",
+    "read_body",
+    "success",
 ]
-
-
-class KiteError(Exception):
-    """A refusal in Kite's words: the HTTP status, the `error_type` and the `message` of the envelope."""
-
-    def __init__(self, message: str, *, status: int, error_type: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-        self.error_type = error_type
-
-
-def input_error(message: str) -> KiteError:
-    """400 InputException, the answer to most bad parameters."""
-    return KiteError(message, status=400, error_type="InputException")
-
-
-def missing_field(name: str) -> KiteError:
-    """400 with Kite's own sentence for a field that is absent or empty."""
-    return input_error(f"Missing or empty field `{name}`")
 
 
 def success(data: object) -> Response:

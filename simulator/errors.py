@@ -1,0 +1,100 @@
+"""The broker's refusals in its own words: one exception, and a builder for each sentence that clients match on.
+
+The sentences, codes and types are those observed at Kite Connect; a change here is a change of the wire.
+"""
+
+from decimal import Decimal
+
+
+class KiteError(Exception):
+    """A refusal in Kite's words: the HTTP status, the `error_type` and the `message` of the envelope."""
+
+    def __init__(self, message: str, *, status: int, error_type: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.error_type = error_type
+
+
+def input_error(message: str) -> KiteError:
+    """400 InputException, the answer to most bad parameters."""
+    return KiteError(message, status=400, error_type="InputException")
+
+
+def missing_field(name: str) -> KiteError:
+    """400 with Kite's own sentence for a field that is absent or empty."""
+    return input_error(f"Missing or empty field `{name}`")
+
+
+def token_error() -> KiteError:
+    return KiteError("Incorrect `api_key` or `access_token`.", status=403, error_type="TokenException")
+
+
+def request_token_error() -> KiteError:
+    return KiteError("Token is invalid or has expired.", status=403, error_type="TokenException")
+
+
+def checksum_error() -> KiteError:
+    return KiteError("Invalid `checksum`.", status=403, error_type="TokenException")
+
+
+def route_not_found() -> KiteError:
+    return KiteError("Route not found", status=404, error_type="GeneralException")
+
+
+def method_not_allowed() -> KiteError:
+    return KiteError("Request method not allowed", status=405, error_type="GeneralException")
+
+
+def too_many_requests() -> KiteError:
+    return KiteError("Too many requests", status=429, error_type="NetworkException")
+
+
+def too_many_orders() -> KiteError:
+    """Over the cap of the minute or of the day."""
+    return KiteError("Maximum allowed order requests exceeded", status=429, error_type="NetworkException")
+
+
+def too_many_modifications() -> KiteError:
+    return KiteError("Maximum allowed order modifications exceeded.", status=429, error_type="NetworkException")
+
+
+def unknown_order() -> KiteError:
+    return KiteError("Couldn't find that `order_id`.", status=400, error_type="GeneralException")
+
+
+def order_in_process(action: str) -> KiteError:
+    """`action` is `cancelled` or `modified`: the order is terminal or between two states."""
+    return input_error(f"Order cannot be {action} as it is being processed. Try later.")
+
+
+def protection_required() -> KiteError:
+    return input_error(
+        "Market orders without market protection are not allowed via API. "
+        "Please set market protection or use a Limit order."
+    )
+
+
+def insufficient_funds(*, required: Decimal, available: Decimal) -> KiteError:
+    return KiteError(
+        f"Insufficient funds. Required margin is {required:.2f} but available margin is {available:.2f}.",
+        status=400,
+        error_type="MarginException",
+    )
+
+
+def insufficient_holding(*, tradingsymbol: str, quantity: int, available: int) -> KiteError:
+    return KiteError(
+        f"Insufficient stock holding. {quantity} of {tradingsymbol} needed, {available} available to sell.",
+        status=400,
+        error_type="HoldingException",
+    )
+
+
+def order_timed_out() -> KiteError:
+    """A 400 that proves nothing: the order may appear later."""
+    return KiteError(
+        "Order request timed out. Please check the order book and confirm before placing again.",
+        status=400,
+        error_type="NetworkException",
+    )
