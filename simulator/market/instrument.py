@@ -1,0 +1,94 @@
+"""One tradable thing (or index) and the arithmetic of its token and its prices.
+
+The token carries the segment in its low byte and the segment decides the price divisor (Kite Connect, WebSocket
+streaming). Inside the simulator a price is an integer count of 1/divisor rupees ("units"); outside it is a Decimal.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import IntEnum
+from functools import cached_property
+from typing import Literal
+
+InstrumentType = Literal["EQ", "FUT", "CE", "PE"]
+
+
+class Segment(IntEnum):
+    """The low byte of an instrument token."""
+
+    NSE = 1
+    NFO = 2
+    CDS = 3
+    BSE = 4
+    BFO = 5
+    BCD = 6
+    MCX = 7
+    INDICES = 9
+
+
+DIVISORS: dict[Segment, int] = {
+    Segment.NSE: 100,
+    Segment.NFO: 100,
+    Segment.CDS: 10_000_000,
+    Segment.BSE: 100,
+    Segment.BFO: 100,
+    Segment.BCD: 10_000,
+    Segment.MCX: 100,
+    Segment.INDICES: 100,
+}
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A row of the instruments dump, with Kite's field names, and what the exchange needs beside it.
+
+    `underlying` names what a derivative is derived from (`NIFTY 50`, `INFY`, `CRUDEOIL`); for equity and indices it is
+    the symbol itself. `freeze_quantity` is the largest quantity of one order (0: no limit). `tick_size` is 0 for an
+    index. `exchange` of an index is NSE or BSE while `segment` is INDICES.
+    """
+
+    exchange: str
+    tradingsymbol: str
+    name: str
+    exchange_token: int
+    segment_id: Segment
+    segment: str
+    instrument_type: InstrumentType
+    underlying: str
+    tick_size: Decimal
+    lot_size: int
+    expiry: date | None = None
+    strike: Decimal = Decimal(0)
+    freeze_quantity: int = 0
+
+    @cached_property
+    def instrument_token(self) -> int:
+        return self.exchange_token * 256 + self.segment_id
+
+    @cached_property
+    def divisor(self) -> int:
+        """Units in a rupee."""
+        return DIVISORS[self.segment_id]
+
+    @property
+    def tradable(self) -> bool:
+        return self.segment_id is not Segment.INDICES
+
+    @cached_property
+    def tick_units(self) -> int:
+        """The smallest price step in units; 1 unit (0.01) for an index, 5 (0.05) being its display step."""
+        return int(self.tick_size * self.divisor) or 1
+
+    def to_units(self, price: Decimal) -> int:
+        """Raises ValueError when `price` is finer than a unit."""
+        units = price * self.divisor
+        if units != units.to_integral_value():
+            raise ValueError(f"{self.exchange}:{self.tradingsymbol}: price {price} is finer than 1/{self.divisor}")
+        return int(units)
+
+    def to_price(self, units: int) -> Decimal:
+        return Decimal(units) / self.divisor
+
+    def is_on_tick(self, price: Decimal) -> bool:
+        return price % self.tick_size == 0 if self.tick_size else True
