@@ -1,0 +1,103 @@
+"""PostgreSQL: pools and transactions. The only place that knows how a connection is made.
+
+Two pools: one for the doors and readers, and a small one of its own for sending orders, so that a flood of requests
+cannot starve the path that risks money. Every statement, lock and idle transaction has a server-side bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from app.errors import StartError, Unavailable
+
+Tx: TypeAlias = AsyncConnection[TupleRow]
+"""A connection inside an open transaction: what every ``store.py`` function takes first."""
+
+POOL_WAIT_S = 2.0
+_SESSION_BOUNDS = (
+    "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
+)
+
+
+class Database:
+    """``async with database.transaction() as tx`` commits at the end, rolls back on any exception.
+
+    Raises Unavailable (503, nothing was sent) when no connection can be had, so that the doors answer truthfully.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Tx]) -> None:
+        self._pool = pool
+        self.connection_errors = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Tx]:
+        """An autocommit connection: each statement is its own transaction."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            self.connection_errors += 1
+            raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
+        except psycopg.OperationalError as error:
+            self.connection_errors += 1
+            raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
+
+    async def ping(self) -> None:
+        """A round trip. Raises Unavailable."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=2.0)
+
+
+async def open_database(url: str, *, name: str, min_size: int = 2, max_size: int = 10) -> Database:
+    """Connect, or raise StartError in one line within five seconds."""
+    await _probe(url)
+    pool: AsyncConnectionPool[Tx] = AsyncConnectionPool(
+        url,
+        kwargs=connection_options(name),
+        min_size=min_size,
+        max_size=max_size,
+        timeout=POOL_WAIT_S,
+        max_lifetime=1800.0,
+        max_waiting=200,
+        reconnect_timeout=0,
+        check=AsyncConnectionPool.check_connection,
+        name=name,
+        open=False,
+    )
+    await pool.open()
+    return Database(pool)
+
+
+def connection_options(name: str) -> dict[str, Any]:
+    return {
+        "autocommit": True,
+        "application_name": name,
+        "connect_timeout": 3,
+        "options": _SESSION_BOUNDS,
+        "prepare_threshold": 2,
+    }
+
+
+async def _probe(url: str) -> None:
+    """A wrong address or password should be one clear line at start, not a pool that retries for ever."""
+    try:
+        connection = await AsyncConnection.connect(url, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {reason}") from error
+    await connection.close()

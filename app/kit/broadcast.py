@@ -1,0 +1,81 @@
+"""One writer, many readers, and no reader can slow another: each reader has a bounded queue of its own.
+
+A reader that falls behind by more than its bound is marked ``overflowed`` and receives nothing further; what to do
+then (close the socket and let the client resume, read the gap from the database) is the reader's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Overflowed(Exception):
+    """The reader was slower than its queue is long; it has missed items from here on."""
+
+
+class Mailbox(Generic[T]):
+    """A reader's bounded queue. ``take`` gives everything that waits, in order, at once."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._items: deque[T] = deque()
+        self._limit = limit
+        self._ready = asyncio.Event()
+        self.overflowed = False
+
+    def put(self, item: T) -> None:
+        """Never blocks and never raises: a full box marks itself overflowed instead."""
+        if self.overflowed:
+            return
+        if len(self._items) >= self._limit:
+            self.overflowed = True
+            self._items.clear()
+        else:
+            self._items.append(item)
+        self._ready.set()
+
+    async def take(self) -> list[T]:
+        """Wait for at least one item. Raises Overflowed once items were lost."""
+        await self._ready.wait()
+        if self.overflowed:
+            raise Overflowed
+        items = list(self._items)
+        self._items.clear()
+        self._ready.clear()
+        return items
+
+
+class Broadcast(Generic[T]):
+    """Fan-out by topic. ``publish`` is a plain function: it costs one append per reader and never awaits."""
+
+    def __init__(self) -> None:
+        self._readers: dict[str, set[Mailbox[T]]] = {}
+
+    def subscribe(self, topic: str, *, limit: int) -> Mailbox[T]:
+        box: Mailbox[T] = Mailbox(limit=limit)
+        self._readers.setdefault(topic, set()).add(box)
+        return box
+
+    def unsubscribe(self, topic: str, box: Mailbox[T]) -> None:
+        readers = self._readers.get(topic)
+        if readers is None:
+            return
+        readers.discard(box)
+        if not readers:
+            del self._readers[topic]
+
+    def publish(self, topic: str, item: T) -> int:
+        """Hand ``item`` to every reader of ``topic``; returns how many there were."""
+        readers = self._readers.get(topic, ())
+        for box in readers:
+            box.put(item)
+        return len(readers)
+
+    def topics(self) -> list[str]:
+        return list(self._readers)
+
+    def readers(self, topic: str) -> int:
+        return len(self._readers.get(topic, ()))

@@ -1,0 +1,37 @@
+"""Time as an argument: the service reads the clock here and nowhere else.
+
+``now`` is an aware UTC time for records and comparisons with the broker; ``monotonic`` is for waits and deadlines,
+which must not move when the wall clock does. Pure code takes ``now`` as a value and never holds a clock.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+IST = ZoneInfo("Asia/Kolkata")
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present moment, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes backwards."""
+        ...
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def trade_date_of(moment: datetime) -> str:
+    """The IST calendar day of a moment as ``YYYY-MM-DD``: the broker's order book lives for one such day."""
+    return moment.astimezone(IST).date().isoformat()

@@ -1,0 +1,84 @@
+"""Named background tasks with one rule: a task that ends when nobody asked it to ends the process, in order.
+
+A loop that dies quietly is how a service keeps answering ``ok`` while no tick arrives. So nothing in the service calls
+``create_task`` by itself: every loop is started here, and ``failed`` tells the shell to stop and exit with a code
+that makes the platform start it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loguru import logger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailure:
+    name: str
+    error: BaseException | None  # None: the loop returned although it was meant to run for ever
+
+
+class Supervisor:
+    """Starts, watches and stops background tasks. ``stop`` cancels in reverse order of start, within a bound."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        self.failed: asyncio.Event = asyncio.Event()
+        self.failures: list[TaskFailure] = []
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a loop that is meant to live as long as the service. Names are unique."""
+        if name in self._tasks and not self._tasks[name].done():
+            coroutine.close()
+            raise ValueError(f"a task named {name} is already running")
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if self._stopping or task.cancelled():
+            return
+        error = task.exception()
+        name = task.get_name()
+        self.failures.append(TaskFailure(name=name, error=error))
+        if error is None:
+            logger.error("background task {} returned although it should run for ever", name)
+        else:
+            logger.opt(exception=error).error("background task {} crashed", name)
+        self.failed.set()
+
+    def states(self) -> Mapping[str, str]:
+        """``running | done | cancelled | crashed`` by task name, for the liveness probe."""
+        return {name: _state(task) for name, task in self._tasks.items()}
+
+    async def cancel(self, name: str, *, timeout: float = 5.0) -> None:
+        """End one task on purpose; unknown names are no error (it may never have been started)."""
+        task = self._tasks.pop(name, None)
+        if task is None or task.done():
+            return
+        task.cancel()
+        await asyncio.wait([task], timeout=timeout)
+
+    async def stop(self, *, timeout: float = 5.0) -> list[str]:
+        """Cancel all, last started first, and wait. Returns the names of tasks that did not end in time."""
+        self._stopping = True
+        running = [task for task in reversed(self._tasks.values()) if not task.done()]
+        for task in running:
+            task.cancel()
+        if not running:
+            return []
+        _, pending = await asyncio.wait(running, timeout=timeout)
+        return [task.get_name() for task in pending]
+
+
+def _state(task: asyncio.Task[None]) -> str:
+    if not task.done():
+        return "running"
+    if task.cancelled():
+        return "cancelled"
+    return "done" if task.exception() is None else "crashed"
