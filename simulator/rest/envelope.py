@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from simulator.errors import KiteError, input_error, missing_field
+from simulator.formats import format_time
 
-IST = ZoneInfo("Asia/Kolkata")
 MAX_BODY_BYTES = 1 << 20
 
 __all__ = [
@@ -62,11 +61,6 @@ def _encode_value(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form here")
-
-
-def format_time(moment: datetime) -> str:
-    """`YYYY-MM-DD HH:MM:SS` in IST, without a zone: the form of every REST time."""
-    return moment.astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def query_params(request: Request) -> Mapping[str, str]:
