@@ -1,0 +1,156 @@
+"""Settings from the environment or ``.env``, checked once at start: a bad one stops the start with one clear line.
+
+Grouped by what they steer. Every secret may come from a file instead (``API_KEY_FILE=/run/secrets/api_key``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import SettingsError
+
+Environment = Literal["development", "staging", "production"]
+_FILE_SUFFIX = "_FILE"
+_WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
+
+
+class Settings(BaseSettings):
+    """All settings; names are the environment variables in lower case. Durations end in ``_s`` and are seconds."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    # the process
+    environment: Environment = "development"
+    paper: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    log_dir: Path = Path("logs")
+    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    # who may call
+    api_key: SecretStr = SecretStr("")
+    api_key_enabled: bool = True
+
+    # what it stands on
+    database_url: SecretStr = SecretStr("")
+    instrument_db_host: str = ""
+    instrument_db_port: int = 5432
+    instrument_db_name: str = "ticker"
+    instrument_db_user: str = "ticker"
+    instrument_db_password: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}:$")] = "ticker:"
+
+    # the broker
+    kite_rest_url: str = "https://api.kite.trade"
+    kite_ws_url: str = "wss://ws.kite.trade"
+    kite_login_url: str = "https://kite.zerodha.com/connect/login"
+    kite_api_key: str = ""
+    kite_api_secret: SecretStr = SecretStr("")
+    kite_access_token: SecretStr = SecretStr("")
+    accounts_file: Path | None = None
+    token_dir: Path | None = None
+    market_calendar: Literal["exchange", "always"] = "exchange"
+
+    # orders
+    in_doubt_window_s: Annotated[float, Field(ge=1, le=3600)] = 120.0
+    order_freshness_market_s: Annotated[float, Field(gt=0, le=3600)] = 3.0
+    order_freshness_limit_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    order_send_timeout_s: Annotated[float, Field(gt=0, le=60)] = 8.0
+    order_claim_lease_s: Annotated[float, Field(ge=1, le=60)] = 10.0
+    order_block_on_doubt_s: Annotated[float, Field(ge=0, le=600)] = 15.0
+    order_poll_s: Annotated[float, Field(gt=0, le=10)] = 0.25
+    order_audit_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    orders_in_flight: Annotated[int, Field(ge=1, le=10)] = 4
+    batch_max_orders: Annotated[int, Field(ge=1, le=20)] = 20
+    batch_deadline_s: Annotated[float, Field(gt=0, le=600)] = 600.0
+
+    # ticks
+    tick_flush_ms: Annotated[int, Field(ge=1, le=1000)] = 50
+    tick_stale_after_s: Annotated[float, Field(gt=0)] = 30.0
+    feed_silence_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    feed_reconnect_first_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    feed_reconnect_cap_s: Annotated[float, Field(gt=0, le=300)] = 60.0
+
+    # the order stream
+    ws_auth_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    ws_heartbeat_s: Annotated[float, Field(gt=0, le=60)] = 15.0
+    ws_idle_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    ws_connections_per_account: Annotated[int, Field(ge=1, le=10000)] = 100
+    ws_queue_length: Annotated[int, Field(ge=1, le=100000)] = 1000
+
+    # limits at the door: "count/period" as the limits library writes them
+    limit_default: str = "100/second"
+    limit_batch_orders: str = "10/minute"
+    limit_webhooks: str = "20/minute"
+    limit_subscriptions: str = "30/minute"
+    limit_instrument_refresh: str = "5/hour"
+    max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
+
+    @field_validator("kite_rest_url", "kite_ws_url")
+    @classmethod
+    def _without_trailing_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _refuse_what_is_unsafe(self) -> Self:
+        refuse_unsafe(self)
+        return self
+
+    @property
+    def database_dsn(self) -> str:
+        """The URL of the database: ``DATABASE_URL``, or put together from the ``INSTRUMENT_DB_*`` parts."""
+        if self.database_url.get_secret_value():
+            return self.database_url.get_secret_value()
+        password = self.instrument_db_password.get_secret_value()
+        where = f"{self.instrument_db_host or '127.0.0.1'}:{self.instrument_db_port}/{self.instrument_db_name}"
+        return f"postgresql://{self.instrument_db_user}:{password}@{where}"
+
+    @property
+    def source_is_simulator(self) -> bool:
+        """True for any broker but Zerodha's own hosts: ticks and health must never call such a source live."""
+        return not self.kite_rest_url.endswith(".kite.trade")
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Production starts only with authentication, real passwords and a real broker. Raises SettingsError."""
+    if settings.environment != "production":
+        return
+    if not settings.api_key_enabled:
+        raise SettingsError("API_KEY_ENABLED", wants="must be true in production")
+    if len(settings.api_key.get_secret_value()) < 16:
+        raise SettingsError("API_KEY", wants="a key of at least 16 characters is required in production")
+    if settings.source_is_simulator and not settings.paper:
+        raise SettingsError("KITE_REST_URL", wants="is not Zerodha's; set PAPER=true to run production on a simulator")
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
+    """Read, check, and raise SettingsError naming the first variable that is wrong and what it wants."""
+    environ = dict(os.environ if environ is None else environ)
+    try:
+        return Settings(_env_file=env_file, **_secrets_from_files(environ))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise SettingsError(variable, wants=str(first["msg"])) from error
+
+
+def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, Any]:
+    """``NAME_FILE=/path`` gives NAME its value, for every known setting but those that are paths themselves."""
+    values: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        variable = name.upper() + _FILE_SUFFIX
+        path = environ.get(variable)
+        if path is None:
+            continue
+        try:
+            values[name] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(variable, wants=f"a readable file: {error.strerror}") from error
+    return values
