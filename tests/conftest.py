@@ -1,0 +1,3 @@
+"""Fixtures that every test may ask for live in the plugins named here."""
+
+pytest_plugins = ["tests.servers"]

@@ -1,0 +1,109 @@
+"""Real servers for the tests: PostgreSQL and Redis, once a session, through the code that `make run` uses.
+
+    postgres_server   session: the address of a PostgreSQL server
+    redis_server      session: the address of a Redis-compatible server
+    database_url      a database of the test's own, migrated to head
+    empty_database_url   the same without any migration
+    redis_url         an empty Redis database
+    redis_prefix      a prefix of the test's own: PUBLISH crosses database numbers, so channels are kept apart by name
+
+`DATABASE_URL` and `REDIS_URL` in the environment name servers to use instead. The first must be allowed to create
+databases; the second must name an empty database, because tests flush it.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from embedded.postgres import running_postgres
+from embedded.redis import running_redis
+
+CONNECT_TIMEOUT_S = 5
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a database on a PostgreSQL server where databases can be created."""
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        yield given
+        return
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis database that was empty when the session began."""
+    given = os.environ.get("REDIS_URL")
+    if given:
+        with redis.Redis.from_url(given) as client:
+            keys = int(client.dbsize())
+        if keys:
+            pytest.exit(
+                f"REDIS_URL names a database with {keys} keys: tests flush it, so give an empty one", returncode=4
+            )
+        yield given
+        return
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database at head that tests clone: cloning costs milliseconds, migrating each time a second."""
+    from app.db.migrate import migrate  # noqa: PLC0415 - Alembic would cost each unit test run half a second
+
+    with temporary_database(postgres_server) as url:
+        migrate(url)
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """A database of the test's own at head, dropped afterwards with whatever is still connected."""
+    with temporary_database(postgres_server, template=migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """A database of the test's own without a table."""
+    with temporary_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """An empty Redis database."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server
+
+
+@pytest.fixture
+def redis_prefix() -> str:
+    """A prefix for keys and channels that no other test uses."""
+    return f"test-{secrets.token_hex(4)}:"
+
+
+@contextmanager
+def temporary_database(server_url: str, *, template: str = "template1") -> Iterator[str]:
+    """The address of a new database cloned from `template`, dropped at the end."""
+    name = f"test_{secrets.token_hex(8)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+    with psycopg.connect(server_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        connection.execute(create)
+    try:
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(server_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            connection.execute(drop)
