@@ -1,6 +1,7 @@
-"""The broker's forms of time in text: naive IST of 19 characters, and the day boundaries that sessions end at."""
+"""The broker's forms of times and numbers in JSON, and the moment at which a day's sessions end."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 IST = ZoneInfo("Asia/Kolkata")
@@ -17,3 +18,12 @@ def next_token_death(moment: datetime) -> datetime:
     local = moment.astimezone(IST)
     death = local.replace(hour=TOKEN_DEATH_HOUR, minute=0, second=0, microsecond=0)
     return death if local < death else death + timedelta(days=1)
+
+
+def to_number(value: Decimal) -> int | float:
+    """The JSON number: without a decimal point where the value is whole, as Go's client needs for its integers."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def format_optional_time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)

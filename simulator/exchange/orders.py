@@ -5,7 +5,7 @@ rupees, quantities are what the exchange counts (shares; lots on MCX and in curr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -91,8 +91,9 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """The order as it was when it entered a status."""
+    """The order as it stood at `at`, mostly the moment when it entered a status."""
 
+    at: datetime
     status: str
     request: OrderRequest
     order_timestamp: datetime
@@ -131,10 +132,16 @@ class Order:
     modifications: int = 0
     trades: list[Trade] = field(default_factory=list)
     history: list[HistoryRow] = field(default_factory=list)
+    hidden: bool = False
+    """Accepted, but the order book does not show it yet."""
+    tag_hidden: bool = False
+    """The order book shows no tag, as happens when the back office loses it."""
+    held: bool = False
+    """The crowd trades no more with this order; only `/_sim/orders` moves it."""
 
     def __post_init__(self) -> None:
         self.order_timestamp = self.accepted_at
-        self._record()
+        self.history.append(self.snapshot(self.accepted_at))
 
     @property
     def terminal(self) -> bool:
@@ -166,7 +173,7 @@ class Order:
             self.exchange_update_timestamp = at
         if status == CANCELLED:
             self.cancelled_quantity = self.unfilled_quantity
-        self._record()
+        self.history.append(self.snapshot(at))
 
     def register(self, exchange_order_id: str, *, at: datetime) -> None:
         """The exchange gave the order its number."""
@@ -188,9 +195,8 @@ class Order:
         self.filled_value += trade.quantity * trade.price
         self.move(COMPLETE if self.unfilled_quantity == 0 else OPEN, at=trade.at)
 
-    def amend(self, request: OrderRequest, *, at: datetime) -> None:
-        """Takes new values through the three states of a modification, back to where the order was."""
-        before = self.status
+    def amend(self, request: OrderRequest, *, at: datetime, becomes: str) -> None:
+        """Takes new values through the three states of a modification; `becomes` is OPEN or TRIGGER PENDING."""
         self.order_timestamp = at
         self.modifications += 1
         self.move(MODIFY_VALIDATION_PENDING, at=at)
@@ -198,26 +204,33 @@ class Order:
         self.request = request
         self.exchange_timestamp = at
         self.move(MODIFIED, at=at)
+        self.move(becomes, at=at)
+
+    def refuse_amendment(self, message: str, *, at: datetime) -> None:
+        """The modification was taken and then turned down: the order goes on as it was, with the reason shown."""
+        before = self.status
+        self.order_timestamp = at
+        self.modifications += 1
+        self.move(MODIFY_VALIDATION_PENDING, at=at)
+        self.status_message = message
+        self.status_message_raw = message
         self.move(before, at=at)
 
-    def retag(self, *tags: str) -> None:
-        self.request = replace(self.request, tags=(*self.request.tags, *tags))
-
-    def _record(self) -> None:
-        self.history.append(
-            HistoryRow(
-                status=self.status,
-                request=self.request,
-                order_timestamp=self.order_timestamp,
-                exchange_order_id=self.exchange_order_id,
-                exchange_timestamp=self.exchange_timestamp,
-                exchange_update_timestamp=self.exchange_update_timestamp,
-                status_message=self.status_message,
-                status_message_raw=self.status_message_raw,
-                filled_quantity=self.filled_quantity,
-                pending_quantity=self.pending_quantity,
-                cancelled_quantity=self.cancelled_quantity,
-                average_price=self.average_price,
-                modified=self.modified,
-            )
+    def snapshot(self, at: datetime) -> HistoryRow:
+        """The order as it stands."""
+        return HistoryRow(
+            at=at,
+            status=self.status,
+            request=self.request,
+            order_timestamp=self.order_timestamp,
+            exchange_order_id=self.exchange_order_id,
+            exchange_timestamp=self.exchange_timestamp,
+            exchange_update_timestamp=self.exchange_update_timestamp,
+            status_message=self.status_message,
+            status_message_raw=self.status_message_raw,
+            filled_quantity=self.filled_quantity,
+            pending_quantity=self.pending_quantity,
+            cancelled_quantity=self.cancelled_quantity,
+            average_price=self.average_price,
+            modified=self.modified,
         )

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from simulator.errors import KiteError, input_error, missing_field
-from simulator.formats import format_time
+from simulator.formats import format_time, to_number
 
 MAX_BODY_BYTES = 1 << 20
 
@@ -55,7 +55,7 @@ def encode_json(body: object) -> bytes:
 
 def _encode_value(value: object) -> object:
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        return to_number(value)
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, date):

@@ -1,0 +1,113 @@
+"""The day's orders and the numbers given to them. Orders of all users, found by id, by user and by what rests."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from simulator.exchange.orders import LIVE, HistoryRow, Order, Trade
+from simulator.exchange.rows import order_row
+
+ORDER_ID_BASE = 2_000_000_000_000_000_000
+EXCHANGE_ORDER_ID_BASE = 1_000_000_000_000_000
+SEED_SPAN = 10**9
+IDS_PER_SEED = 10**8
+
+
+class Numbers:
+    """Ids from the seed and a count, so that the same seed and requests give the same ids.
+
+    Order ids have 19 digits as Kite's have since 2025; nobody may read a date from them.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed % SEED_SPAN
+        self._orders = 0
+        self._exchange_orders = 0
+        self._trades = 0
+
+    def order_id(self) -> str:
+        self._orders += 1
+        return str(ORDER_ID_BASE + self._seed * IDS_PER_SEED + self._orders)
+
+    def exchange_order_id(self) -> str:
+        self._exchange_orders += 1
+        return str(EXCHANGE_ORDER_ID_BASE + self._seed * 10**6 + self._exchange_orders)
+
+    def trade_id(self) -> str:
+        self._trades += 1
+        return str(10_000_000 + self._trades)
+
+
+class OrderBook:
+    """Orders of one trading day. `clear` starts another."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Order] = {}
+        self._by_user: dict[str, list[Order]] = {}
+        self._resting: dict[int, dict[str, Order]] = {}
+
+    def add(self, order: Order) -> None:
+        self._by_id[order.order_id] = order
+        self._by_user.setdefault(order.user_id, []).append(order)
+
+    def find(self, order_id: str) -> Order | None:
+        return self._by_id.get(order_id)
+
+    def of_user(self, user_id: str) -> Sequence[Order]:
+        """All of the user's orders, oldest first, also those that the book does not show yet."""
+        return self._by_user.get(user_id, [])
+
+    def track(self, order: Order) -> None:
+        """Keeps the index of resting orders true after a change of `order`."""
+        token = order.instrument.instrument_token
+        if order.status in LIVE:
+            self._resting.setdefault(token, {})[order.order_id] = order
+            return
+        resting = self._resting.get(token)
+        if resting is not None and resting.pop(order.order_id, None) is not None and not resting:
+            del self._resting[token]
+
+    def resting_tokens(self) -> Iterable[int]:
+        return self._resting.keys()
+
+    def resting(self, token: int) -> list[Order]:
+        """Price first, then time: the orders of an instrument in the order in which they are met."""
+        orders = list(self._resting.get(token, {}).values())
+        return sorted(orders, key=lambda order: -order.request.price if is_buy(order) else order.request.price)
+
+    def all_resting(self) -> list[Order]:
+        return [order for orders in self._resting.values() for order in orders.values()]
+
+    def clear(self) -> None:
+        self._by_id.clear()
+        self._by_user.clear()
+        self._resting.clear()
+
+
+def is_buy(order: Order) -> bool:
+    return order.request.transaction_type == "BUY"
+
+
+def book_rows(orders: Iterable[Order], *, now: datetime) -> list[dict[str, object]]:
+    """`GET /orders`: what is visible, as it stands."""
+    return [order_row(order, order.snapshot(now)) for order in orders if not order.hidden]
+
+
+def book_rows_at(orders: Iterable[Order], *, moment: datetime) -> list[dict[str, object]]:
+    """The book as it was at `moment`: what a lagging replica would answer."""
+    rows = []
+    for order in orders:
+        state = state_at(order, moment)
+        if state is not None and not order.hidden:
+            rows.append(order_row(order, state))
+    return rows
+
+
+def state_at(order: Order, moment: datetime) -> HistoryRow | None:
+    past = [row for row in order.history if row.at <= moment]
+    return past[-1] if past else None
+
+
+def trades_of(orders: Iterable[Order]) -> list[tuple[Order, Trade]]:
+    """Every fill, in the order of time."""
+    pairs = [(order, trade) for order in orders if not order.hidden for trade in order.trades]
+    return sorted(pairs, key=lambda pair: (pair[1].at, int(pair[1].trade_id)))

@@ -1,0 +1,128 @@
+"""What one user has: positions, holdings and funds. Pure but for the positions it keeps.
+
+Funds of a segment: `net = opening cash + realised profit - blocked`, where blocked is the rule of `margins`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from simulator.exchange.margins import SPAN_SHARE, Exposure, blocked, bucket, open_order, total_blocked
+from simulator.exchange.orders import Order, OrderRequest, Product, Trade
+from simulator.exchange.positions import Position, PositionKey
+from simulator.exchange.units import FundSegment, fund_segment
+from simulator.formats import to_number
+from simulator.market.instrument import Instrument
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Shares in the demat account from before today."""
+
+    instrument: Instrument
+    quantity: int
+    average_price: Decimal
+
+
+class Portfolio:
+    """One user's day."""
+
+    def __init__(self, *, opening_cash: Decimal, holdings: Iterable[Holding] = ()) -> None:
+        self.opening_cash = opening_cash
+        self.positions: dict[PositionKey, Position] = {}
+        self.holdings: dict[tuple[str, str], Holding] = {
+            (holding.instrument.exchange, holding.instrument.tradingsymbol): holding for holding in holdings
+        }
+
+    def book(self, trade: Trade) -> None:
+        self.position(trade.instrument, trade.product).trade(trade.transaction_type, trade.quantity, trade.price)
+
+    def position(self, instrument: Instrument, product: Product) -> Position:
+        """The position, created flat when there was none."""
+        key = (instrument.exchange, instrument.tradingsymbol, product)
+        return self.positions.setdefault(key, Position(instrument, product))
+
+    def exposures(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[PositionKey, Exposure]:
+        """Positions and unfilled orders of a segment, joined by (instrument, product)."""
+        joined = {
+            key: Exposure(position.instrument, position.product, position.quantity, position.open_price)
+            for key, position in self.positions.items()
+            if fund_segment(position.instrument) == segment
+        }
+        for order in orders:
+            if not order.terminal and fund_segment(order.instrument) == segment:
+                key = key_of(order.request)
+                before = joined.get(key) or Exposure(order.instrument, order.request.product)
+                joined[key] = before.adding(open_order(order.request, unfilled=order.unfilled_quantity, price=ZERO))
+        return joined
+
+    def realised(self, segment: FundSegment) -> Decimal:
+        return sum((p.realised for p in self.positions.values() if fund_segment(p.instrument) == segment), ZERO)
+
+    def available(self, orders: Iterable[Order], *, segment: FundSegment) -> Decimal:
+        """Rupees that new orders may use."""
+        held = total_blocked(list(self.exposures(orders, segment=segment).values()))
+        return self.opening_cash + self.realised(segment) - held
+
+    def required(self, request: OrderRequest, *, instrument: Instrument, orders: Sequence[Order]) -> Decimal:
+        """By how much `request` would raise what is blocked; never below 0."""
+        exposures = self.exposures(orders, segment=fund_segment(instrument))
+        before = exposures.get(key_of(request)) or Exposure(instrument, request.product)
+        after = before.adding(open_order(request, unfilled=request.quantity, price=ZERO))
+        return max(ZERO, blocked(after) - blocked(before))
+
+    def sellable(self, instrument: Instrument, *, orders: Iterable[Order]) -> int:
+        """CNC shares that may still be sold: holdings and today's purchases less sales filled and pending."""
+        key = (instrument.exchange, instrument.tradingsymbol)
+        holding = self.holdings.get(key)
+        position = self.positions.get((*key, "CNC"))
+        pending = sum(
+            order.unfilled_quantity
+            for order in orders
+            if not order.terminal
+            and key_of(order.request) == (*key, "CNC")
+            and order.request.transaction_type == "SELL"
+        )
+        return (holding.quantity if holding else 0) + (position.quantity if position else 0) - pending
+
+    def funds(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[str, object]:
+        """The object of `GET /user/margins/{segment}`."""
+        parts = {"delivery": ZERO, "intraday": ZERO, "premium": ZERO, "derivative": ZERO}
+        for exposure in self.exposures(orders, segment=segment).values():
+            parts[bucket(exposure)] += blocked(exposure)
+        realised = self.realised(segment)
+        debits = sum(parts.values(), ZERO) - realised
+        net = to_number(self.opening_cash - debits)
+        cash = to_number(self.opening_cash)
+        return {
+            "enabled": True,
+            "net": net,
+            "available": {
+                "adhoc_margin": 0,
+                "cash": cash,
+                "opening_balance": cash,
+                "live_balance": net,
+                "collateral": 0,
+                "intraday_payin": 0,
+            },
+            "utilised": {
+                "debits": to_number(debits),
+                "exposure": to_number(parts["intraday"] + parts["derivative"] * (1 - SPAN_SHARE)),
+                "m2m_realised": to_number(realised),
+                "m2m_unrealised": 0,
+                "option_premium": to_number(parts["premium"]),
+                "payout": 0,
+                "span": to_number(parts["derivative"] * SPAN_SHARE),
+                "holding_sales": 0,
+                "turnover": 0,
+                "liquid_collateral": 0,
+                "stock_collateral": 0,
+                "delivery": to_number(parts["delivery"]),
+            },
+        }
+
+
+def key_of(request: OrderRequest) -> PositionKey:
+    return (request.exchange, request.tradingsymbol, request.product)
