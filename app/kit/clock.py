@@ -35,3 +35,10 @@ class SystemClock:
 def trade_date_of(moment: datetime) -> str:
     """The IST calendar day of a moment as ``YYYY-MM-DD``: the broker's order book lives for one such day."""
     return moment.astimezone(IST).date().isoformat()
+
+
+def ist_iso(moment: datetime) -> str:
+    """ISO-8601 with the offset ``+05:30``: how REST and WebSocket objects write times. ``moment`` is aware."""
+    if moment.tzinfo is None:
+        raise ValueError("a naive datetime has no place in the service")
+    return moment.astimezone(IST).isoformat()

@@ -1,0 +1,70 @@
+"""Who is calling: the ``X-API-Key`` of requests and of the first message of a WebSocket.
+
+Keys are compared by digest and in constant time. This is the key of the settings; keys that an administrator manages
+are found by the same two calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from app.config import Settings
+from app.errors import SettingsError
+
+HEADER = "X-API-Key"
+MAX_KEY_LENGTH = 256
+_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+_POSTBACK = "/postback/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller. ``accounts`` None means every account; ``key_id`` names the key without giving it away."""
+
+    key_id: str
+    accounts: frozenset[str] | None = None
+
+
+class ApiKeys:
+    """``authenticate`` says who holds a key, ``allowed`` whether that caller may touch an account."""
+
+    def __init__(self, keys: dict[str, Principal], *, anonymous: Principal | None = None) -> None:
+        self._by_digest = [(_digest(key), principal) for key, principal in keys.items()]
+        self._anonymous = anonymous
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> ApiKeys:
+        """Raises SettingsError when a key is wanted and none is set."""
+        if not settings.api_key_enabled:
+            return cls({}, anonymous=Principal(key_id="anonymous"))
+        key = settings.api_key.get_secret_value()
+        if not key:
+            raise SettingsError("API_KEY", wants="the key that clients send (or API_KEY_ENABLED=false in development)")
+        return cls({key: Principal(key_id="default")})
+
+    def authenticate(self, key: str | None) -> Principal | None:
+        """The caller behind ``key``, or None. Takes the same time for every wrong key."""
+        if self._anonymous is not None:
+            return self._anonymous
+        if key is None or len(key) > MAX_KEY_LENGTH:
+            return None
+        presented = _digest(key)
+        found = None
+        for digest, principal in self._by_digest:
+            if hmac.compare_digest(digest, presented):
+                found = principal
+        return found
+
+    def allowed(self, principal: Principal, account_id: str) -> bool:
+        return principal.accounts is None or account_id in principal.accounts
+
+
+def is_open_path(path: str) -> bool:
+    """Probes, metrics and Kite's postback (which carries a checksum of its own) need no key."""
+    return path in _OPEN_PATHS or path.startswith(_POSTBACK)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,230 @@
+"""The error tree as ``application/problem+json`` (RFC 9457): the one place where an error becomes an HTTP answer.
+
+Everything about orders also says ``sent`` (can the broker have received it?) and ``retryable``: from the error where it
+carries them, else from what the status means before a handler ran.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from app import errors
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 100  # entries of one answer; a bulk request could otherwise make us write megabytes
+
+STATUS_OF: Final[Mapping[type[errors.ServiceError], int]] = {
+    errors.ServiceError: 500,
+    errors.SettingsError: 500,
+    errors.StartError: 500,
+    errors.BadInput: 400,
+    errors.NotAuthorised: 401,
+    errors.NotFound: 404,
+    errors.Gone: 410,
+    errors.Conflict: 409,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+    errors.BrokerError: 502,
+    errors.BrokerRefused: 422,
+    errors.SessionExpired: 503,
+    errors.BrokerThrottled: 503,
+    errors.BrokerUnavailable: 502,
+}
+STATUS_OF_CODE: Final[Mapping[str, int]] = {"FORBIDDEN": 403, "IDEMPOTENCY_KEY_REUSED": 422}
+
+_ORDER_PATHS = ("/orders", "/advanced/batch-orders")
+_TRANSIENT = frozenset({429, 502, 503, 504})
+
+
+class FieldProblem(BaseModel):
+    """One bad field: ``loc`` is the way to it, ``msg`` what is wrong."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class BrokerWords(BaseModel):
+    """What the broker itself said."""
+
+    error_type: str | None
+    message: str | None
+    http_status: int | None
+
+
+class ProblemDetails(BaseModel):
+    """Every error of this service. ``code`` is stable: switch on it, not on ``detail``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Bad Request",
+                "status": 400,
+                "detail": "body.quantity: Input should be greater than 0",
+                "code": "VALIDATION_FAILED",
+                "request_id": "0199f0c2-3f0a-7c11-9d3a-6f1f0a5f2b7e",
+                "errors": [{"loc": ["body", "quantity"], "msg": "Input should be greater than 0"}],
+            }
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldProblem] | None = None
+    sent: Literal["yes", "no", "unknown"] | None = None
+    retryable: Literal["yes", "no", "after_check"] | None = None
+    broker: BrokerWords | None = None
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses=`` of a route: documents these statuses as problem+json."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def status_of(error: errors.ServiceError) -> int:
+    """The nearest class of the tree decides, unless the code is one that the table of codes names."""
+    by_code = STATUS_OF_CODE.get(error.code)
+    if by_code is not None:
+        return by_code
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
+def problem(
+    *, status: int, code: str, detail: str, path: str, request_id: str, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The JSON object; ``extra`` wins over what the path implies."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if path.startswith(_ORDER_PATHS):
+        body |= _about_orders(status)
+    return body | dict(extra or {})
+
+
+def render(error: errors.ServiceError, *, path: str, request_id: str) -> JSONResponse:
+    """The answer to a request that ended in an error of the tree."""
+    status = status_of(error)
+    internal = status == HTTPStatus.INTERNAL_SERVER_ERROR
+    body = problem(
+        status=status,
+        code=error.code,
+        detail="the service failed; the log has it under this request_id" if internal else error.message,
+        path=path,
+        request_id=request_id,
+        extra=_carried(error),
+    )
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=_headers(error, status))
+
+
+def internal_problem(*, path: str, request_id: str) -> JSONResponse:
+    """The answer to an unexpected exception: nothing of its inside."""
+    body = problem(
+        status=500,
+        code="INTERNAL_ERROR",
+        detail="the service failed; the log has it under this request_id",
+        path=path,
+        request_id=request_id,
+    )
+    return JSONResponse(body, status_code=500, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Teach the application to answer every known error as a problem; FastAPI's ``detail`` object never leaves."""
+    app.add_exception_handler(errors.ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.ServiceError)  # noqa: S101 - by registration
+    return render(error, path=request.url.path, request_id=_request_id(request))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - by registration
+    problems = [_field_problem(one) for one in error.errors()[:MAX_ERRORS]]
+    return render(errors.BadInput(problems), path=request.url.path, request_id=_request_id(request))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - by registration
+    status = HTTPStatus(error.status_code)
+    body = problem(
+        status=status,
+        code=status.name,
+        detail=_SENTENCES.get(status, error.detail),
+        path=request.url.path,
+        request_id=_request_id(request),
+    )
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=error.headers)
+
+
+_SENTENCES: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this path",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",
+    HTTPStatus.BAD_REQUEST: "the body cannot be read",
+}
+
+
+def _field_problem(entry: Mapping[str, Any]) -> errors.Problem:
+    """Pydantic's entry without the input (it may be a secret). A body that is no JSON has its position in ``loc``."""
+    if entry["type"] == "json_invalid":
+        reason = entry.get("ctx", {}).get("error", "cannot be read")
+        return errors.Problem(loc=("body",), msg=f"not valid JSON: {reason}")
+    return errors.Problem(loc=tuple(entry["loc"]), msg=str(entry["msg"]).removeprefix("Value error, "))
+
+
+def _about_orders(status: int) -> dict[str, str]:
+    """Errors that carry nothing themselves arose before anything could be sent, save for a failure of our own."""
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return {"sent": "unknown", "retryable": "after_check"}
+    return {"sent": "no", "retryable": "yes" if status in _TRANSIENT else "no"}
+
+
+def _carried(error: errors.ServiceError) -> dict[str, Any]:
+    """What the error itself knows: bad fields, ``sent``/``retryable`` of orders, the broker's words."""
+    extra: dict[str, Any] = {}
+    if isinstance(error, errors.BadInput):
+        extra["errors"] = [{"loc": list(one.loc), "msg": one.msg} for one in error.problems[:MAX_ERRORS]]
+    if isinstance(error, errors.BrokerError) and (error.error_type or error.http_status):
+        words = {"error_type": error.error_type, "message": error.message, "http_status": error.http_status}
+        extra["broker"] = words
+    for name in ("sent", "retryable", "broker"):
+        value = getattr(error, name, None)
+        if value is not None:
+            extra[name] = value
+    return extra
+
+
+def _headers(error: errors.ServiceError, status: int) -> dict[str, str]:
+    """``Retry-After`` (whole seconds, at least 1) where waiting helps; the scheme where a key is missing."""
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is None and isinstance(error, errors.BrokerThrottled):
+        retry_after_s = 1.0
+    headers = {} if retry_after_s is None else {"Retry-After": str(max(1, math.ceil(retry_after_s)))}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "ApiKey"
+    return headers
+
+
+def _request_id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
