@@ -1,0 +1,51 @@
+"""SQL that reads the event log. What writes it is ``app.events.outbox``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from app.db.postgres import Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """One event as it was written. ``data`` is JSON text, so that numbers leave exactly as they came in."""
+
+    account_id: str
+    seq: int
+    type: str
+    data: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """Where an account's log stands. A new ``epoch`` means another log: no earlier ``seq`` says anything about it."""
+
+    account_id: str
+    epoch: str
+    seq: int
+
+
+async def read_after(tx: Tx, account_id: str, *, after: int, limit: int) -> list[StoredEvent]:
+    """The events that follow ``after``, oldest first, at most ``limit``."""
+    async with tx.cursor(row_factory=class_row(StoredEvent)) as cursor:
+        await cursor.execute(
+            "SELECT account_id, seq, type, data::text AS data, occurred_at FROM event"
+            " WHERE account_id = %s AND seq > %s ORDER BY seq LIMIT %s",
+            (account_id, after, limit),
+        )
+        return await cursor.fetchall()
+
+
+async def read_heads(tx: Tx, account_ids: Sequence[str]) -> list[LogHead]:
+    """Where the logs of these accounts stand; an account without a log is absent."""
+    async with tx.cursor(row_factory=class_row(LogHead)) as cursor:
+        await cursor.execute(
+            "SELECT account_id, epoch, seq FROM account_seq WHERE account_id = ANY(%s)", (list(account_ids),)
+        )
+        return await cursor.fetchall()
