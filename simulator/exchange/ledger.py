@@ -1,7 +1,7 @@
 """Every order that was ever accepted, in the order of acceptance: the oracle of whoever tests an order system.
 
-An order is written here at the moment it is accepted, before anyone tries to answer the client; nothing is ever removed,
-not even by a new day. State and fills are read from the order itself.
+An order is written here at the moment it is accepted, before anyone tries to answer the client; nothing is ever
+removed, not even by a new day. State and fills are read from the order itself.
 """
 
 from collections.abc import Mapping
