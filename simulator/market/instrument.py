@@ -38,6 +38,8 @@ DIVISORS: dict[Segment, int] = {
     Segment.INDICES: 100,
 }
 
+INDEX_STEP_UNITS = 5
+
 
 @dataclass(frozen=True)
 class Instrument:
@@ -77,8 +79,8 @@ class Instrument:
 
     @cached_property
     def tick_units(self) -> int:
-        """The smallest price step in units; 1 unit (0.01) for an index, 5 (0.05) being its display step."""
-        return int(self.tick_size * self.divisor) or 1
+        """The smallest price step in units; an index, which has no tick size, moves in steps of 0.05."""
+        return int(self.tick_size * self.divisor) or INDEX_STEP_UNITS
 
     def to_units(self, price: Decimal) -> int:
         """Raises ValueError when `price` is finer than a unit."""

@@ -4,43 +4,120 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from simulator.market.instrument import Instrument
-from simulator.market.quote import Quote
-from simulator.market.sessions import SessionMode
+import numpy as np
+import numpy.typing as npt
+
+from simulator.clock import IST
+from simulator.market.instrument import Instrument, Segment
+from simulator.market.opening import Listing, carry_over, due_sessions, open_listing, start_session
+from simulator.market.prices import Ints
+from simulator.market.quote import Quote, read_quote
+from simulator.market.rotation import Rotation
+from simulator.market.sessions import Session, SessionMode, session_at
+from simulator.market.state import LAST_PRICE_IS_ASK, State, add_trades, apply_ticks, set_circuits, set_depth
+
+BACKGROUND_PERIOD_S = 2.0
+
+RowListener = Callable[[Ints, npt.NDArray[np.bool_]], None]
+TokenListener = Callable[[Sequence[int]], None]
 
 
 class Market:
     """Every instrument of the day with its present quote. Not thread-safe: one event loop owns it.
 
-    `step` is deterministic: the same seed, start and sequence of calls give the same prices.
+    `step` is deterministic: the same seed, start and sequence of calls give the same prices. `ticks_per_second`
+    changes a second go round the watched instruments (each at most once a step), all others change about every two
+    seconds; with 0 only `set_price` and `record_trade` change anything.
     """
 
     def __init__(
         self, *, seed: int, now: datetime, sessions: SessionMode = "always", ticks_per_second: float = 500.0
     ) -> None:
-        """`ticks_per_second`: quote changes a second over the watched instruments (each at most once a step); 0 stops."""
+        """`now` is aware. Raises ValueError for negative ticks_per_second."""
+        self._seed = seed
+        self._mode: SessionMode = sessions
+        self._token_listeners: list[TokenListener] = []
+        self._row_listeners: list[RowListener] = []
+        self._day_listeners: list[Callable[[], None]] = []
         self.ticks_per_second = ticks_per_second
-        raise NotImplementedError(seed, now, sessions)
+        self.reset(now)
+
+    def reset(self, now: datetime) -> None:
+        """A fresh day at `now`: overrides forgotten, universe and state rebuilt, the dice of the paths thrown anew."""
+        self._random = np.random.default_rng(self._seed)
+        self._start_day(open_listing(now.astimezone(IST).date(), seed=self._seed), now)
+
+    def _roll_day(self, now: datetime) -> None:
+        listing = open_listing(now.astimezone(IST).date(), seed=self._seed)
+        carry_over(self._listing, listing)
+        self._start_day(listing, now)
+
+    def _start_day(self, listing: Listing, now: datetime) -> None:
+        self._listing = listing
+        self._sessions: dict[Segment, Session] = {}
+        self._pending: set[int] = set()
+        self._last_step = now
+        self._start_due_sessions(now)
+        self.watch(np.empty(0, dtype=np.int64))
+        for told in self._day_listeners:
+            told()
+
+    def _start_due_sessions(self, now: datetime) -> Ints:
+        """Start what has come due; its rows."""
+        started = []
+        for session, segments in due_sessions(self._sessions, now, mode=self._mode).items():
+            rows = np.flatnonzero(np.isin(self._listing.segments, segments))
+            start_session(self._listing, rows, session=session, now=now)
+            self._sessions.update(dict.fromkeys(segments, session))
+            started.append(rows)
+        return np.concatenate(started) if started else np.empty(0, dtype=np.int64)
+
+    @property
+    def ticks_per_second(self) -> float:
+        return self._ticks_per_second
+
+    @ticks_per_second.setter
+    def ticks_per_second(self, rate: float) -> None:
+        if not rate >= 0:
+            raise ValueError(f"ticks_per_second must not be negative, got {rate}")
+        self._ticks_per_second = rate
 
     @property
     def instruments(self) -> Mapping[int, Instrument]:
         """By instrument token; replaced by a new mapping when the trading day changes."""
-        raise NotImplementedError
+        return self._listing.by_token
+
+    @property
+    def listing(self) -> Listing:
+        """The day's instruments in the order of their rows, with the models behind their prices."""
+        return self._listing
+
+    @property
+    def state(self) -> State:
+        """The columns themselves: read them, change nothing."""
+        return self._listing.state
+
+    @property
+    def sessions(self) -> SessionMode:
+        return self._mode
 
     def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
-        raise NotImplementedError
+        return self._listing.by_symbol.get((exchange, tradingsymbol))
 
     def quote(self, token: int) -> Quote:
         """Raises KeyError for an unknown token."""
-        raise NotImplementedError
+        row = self._listing.row_of[token]
+        return read_quote(self._listing.instruments[row], self.state, row=row)
 
     def last_price(self, token: int) -> Decimal:
         """Raises KeyError for an unknown token."""
-        raise NotImplementedError
+        row = self._listing.row_of[token]
+        return self._listing.instruments[row].to_price(int(self.state.ticks["last_price"][row]))
 
     def is_open(self, token: int, now: datetime) -> bool:
         """Whether the instrument's segment trades at `now` (always true with sessions `always`)."""
-        raise NotImplementedError
+        segment = self._listing.by_token[token].segment_id
+        return session_at(segment, now, mode=self._mode).is_open(now)
 
     def set_price(
         self,
@@ -53,22 +130,121 @@ class Market:
         """Put the price where a person wants it; None leaves a thing as it is.
 
         Frozen: the price stays until unfrozen. Liquidity: the whole quantity on each side of the book, all of it at the
-        best price (0: an empty book). Raises KeyError for an unknown token, ValueError for a price off the tick size.
+        best price (0: an empty book). The best ask becomes the last price. Raises KeyError for an unknown token and
+        ValueError for a price that is not positive or off the tick size or for negative liquidity; nothing is changed
+        then.
         """
-        raise NotImplementedError
+        row = self._listing.row_of[token]
+        units = None if last_price is None else self._check_price(row, last_price)
+        if liquidity is not None and liquidity < 0:
+            raise ValueError(f"liquidity must not be negative, got {liquidity}")
+        rows = np.array([row])
+        if liquidity is not None:
+            self.state.liquidity[row] = liquidity
+        if frozen is not None:
+            self.state.frozen[row] = frozen
+        if units is not None:
+            self._move_price(rows, units)
+        if units is not None or frozen is False:
+            self._anchor_path(rows)
+        set_depth(self.state, rows, words=self.state.keys[rows] | LAST_PRICE_IS_ASK)
+        self._tell(rows, np.ones(1, dtype=np.bool_))
+
+    def _check_price(self, row: int, price: Decimal) -> int:
+        instrument = self._listing.instruments[row]
+        if not price.is_finite() or price <= 0 or not instrument.is_on_tick(price):
+            raise ValueError(
+                f"{instrument.exchange}:{instrument.tradingsymbol}: last_price {price} "
+                f"must be a positive multiple of the tick size {instrument.tick_size}"
+            )
+        return instrument.to_units(price)
+
+    def _move_price(self, rows: Ints, units: int) -> None:
+        state = self.state
+        at = int(self._last_step.timestamp())
+        add_trades(state, rows, prices=np.array([units]), quantity=np.zeros(1, dtype=np.int64), at=at)
+        lowest = np.minimum(state.lower_circuit[rows], units * 4 // 5)
+        highest = np.maximum(state.upper_circuit[rows], units * 6 // 5)
+        if not state.lower_circuit[rows[0]] <= units <= state.upper_circuit[rows[0]]:
+            set_circuits(state, rows, lowest=lowest, highest=highest)
+
+    def _anchor_path(self, rows: Ints) -> None:
+        """Let the path go on from the present price."""
+        path = self._listing.model.prices(rows, self._last_step.timestamp())
+        self.state.scale[rows] = self.state.ticks["last_price"][rows] / path
+
+    def watch(self, rows: Ints) -> None:
+        """The rows that `ticks_per_second` is spent on, replacing the ones before."""
+        alive = self._listing.traded.copy()
+        alive[rows] = False
+        traded = rows[self._listing.traded[rows]]
+        self._foreground = Rotation(traded, random=self._random)
+        self._background = Rotation(np.flatnonzero(alive), random=self._random)
 
     def step(self, now: datetime) -> Sequence[int]:
         """Advance the paths to `now`; the tokens whose quote changed, already told to the listeners."""
-        raise NotImplementedError
+        if now.astimezone(IST).date() != self._listing.day:
+            self._roll_day(now)
+        started = self._start_due_sessions(now)
+        rows, changed = self._trade(now)
+        self._last_step = now
+        if started.size or self._pending:
+            pending = np.array(sorted(self._pending), dtype=np.int64)
+            self._pending.clear()
+            rows = np.unique(np.concatenate((rows, started, pending)))
+            changed = np.ones(len(rows), dtype=np.bool_)
+        return self._tell(rows, changed) if rows.size else ()
 
-    def on_change(self, listener: Callable[[Sequence[int]], None]) -> None:
-        """Call `listener(tokens)` after every change, from `step`, `set_price` and `record_trade`."""
-        raise NotImplementedError
+    def _trade(self, now: datetime) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        elapsed = max(0.0, (now - self._last_step).total_seconds())
+        rows = self._choose_rows(elapsed, now)
+        if not rows.size:
+            return rows, np.empty(0, dtype=np.bool_)
+        at = now.timestamp()
+        words = self._random.integers(0, 2**64, size=len(rows), dtype=np.uint64)
+        prices = self._listing.prices_at(rows, at)
+        return rows, apply_ticks(self.state, rows, prices=prices, words=words, at=int(at))
+
+    def _choose_rows(self, elapsed: float, now: datetime) -> Ints:
+        if self._ticks_per_second == 0:
+            return np.empty(0, dtype=np.int64)
+        watched = self._foreground.take(self._ticks_per_second * elapsed)
+        others = self._background.take(self._background.size * elapsed / BACKGROUND_PERIOD_S)
+        rows = np.concatenate((watched, others))
+        rows = rows[~self.state.frozen[rows]]
+        closed = [segment for segment, session in self._sessions.items() if not session.is_open(now)]
+        return rows[~np.isin(self._listing.segments[rows], closed)] if closed else rows
+
+    def _tell(self, rows: Ints, last_price_changed: npt.NDArray[np.bool_]) -> Sequence[int]:
+        tokens: list[int] = self._listing.tokens[rows].tolist()
+        for hear_rows in self._row_listeners:
+            hear_rows(rows, last_price_changed)
+        for hear_tokens in self._token_listeners:
+            hear_tokens(tokens)
+        return tokens
+
+    def on_change(self, listener: TokenListener) -> None:
+        """Call `listener(tokens)` after every `step` or `set_price`; the next step tells what `record_trade` did."""
+        self._token_listeners.append(listener)
+
+    def on_rows(self, listener: RowListener) -> None:
+        """Call `listener(rows, last_price_changed)` at the same moments: row numbers of `listing`, a flag for each."""
+        self._row_listeners.append(listener)
+
+    def on_new_day(self, listener: Callable[[], None]) -> None:
+        """Call after instruments and rows were replaced: row numbers held from before mean nothing any more."""
+        self._day_listeners.append(listener)
 
     def record_trade(self, token: int, price: Decimal, quantity: int, at: datetime) -> None:
-        """Show a fill of ours in last price, last quantity, volume, average and day range."""
-        raise NotImplementedError
+        """Show a fill of ours in last price, last quantity, volume, average and day range.
 
-    def reset(self, now: datetime) -> None:
-        """A fresh day at `now`: overrides forgotten, universe and state rebuilt."""
-        raise NotImplementedError
+        A frozen instrument keeps its last price. Listeners hear of it in the next step, so that the exchange may call
+        this while it is being told of a change.
+        """
+        row = self._listing.row_of[token]
+        units = self._listing.instruments[row].to_units(price)
+        if self.state.frozen[row]:
+            units = int(self.state.ticks["last_price"][row])
+        prices, quantities = np.array([units]), np.array([quantity])
+        add_trades(self.state, np.array([row]), prices=prices, quantity=quantities, at=int(at.timestamp()))
+        self._pending.add(row)

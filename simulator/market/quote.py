@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from simulator.clock import IST
+from simulator.market.instrument import Instrument
+from simulator.market.state import DEPTH_LEVELS, ORDERS_SHIFT, State
+
 
 @dataclass(frozen=True, slots=True)
 class DepthLevel:
@@ -45,3 +49,34 @@ class Quote:
     @property
     def net_change(self) -> Decimal:
         return self.last_price - self.close
+
+
+def read_quote(instrument: Instrument, state: State, *, row: int) -> Quote:
+    """The quote in `row` of the columns, which belongs to `instrument`."""
+    tick, price = state.ticks[row], instrument.to_price
+    levels = [
+        DepthLevel(price(paid), quantity, orders >> ORDERS_SHIFT) for quantity, paid, orders in tick["depth"].tolist()
+    ]
+    traded_at = int(tick["last_trade_time"])
+    return Quote(
+        instrument_token=instrument.instrument_token,
+        timestamp=datetime.fromtimestamp(int(tick["timestamp"]), IST),
+        last_trade_time=datetime.fromtimestamp(traded_at, IST) if traded_at else None,
+        last_price=price(int(tick["last_price"])),
+        last_quantity=int(tick["last_quantity"]),
+        average_price=price(int(tick["average_price"])),
+        volume=int(tick["volume"]),
+        buy_quantity=int(tick["buy_quantity"]),
+        sell_quantity=int(tick["sell_quantity"]),
+        open=price(int(tick["open"])),
+        high=price(int(tick["high"])),
+        low=price(int(tick["low"])),
+        close=price(int(tick["close"])),
+        oi=int(tick["oi"]),
+        oi_day_high=int(tick["oi_day_high"]),
+        oi_day_low=int(tick["oi_day_low"]),
+        lower_circuit_limit=price(int(state.lower_circuit[row])),
+        upper_circuit_limit=price(int(state.upper_circuit[row])),
+        buy=tuple(levels[:DEPTH_LEVELS]),
+        sell=tuple(levels[DEPTH_LEVELS:]),
+    )

@@ -1,5 +1,6 @@
 """When a segment trades, in IST. With mode `always` every segment trades round the clock, so ticks flow on a Sunday."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
@@ -8,37 +9,64 @@ from simulator.market.instrument import Segment
 
 SessionMode = Literal["always", "calendar"]
 
+_SATURDAY = 5
 _EQUITY = (time(9, 15), time(15, 30))
+_CURRENCY = (time(9, 0), time(17, 0))
 _HOURS: dict[Segment, tuple[time, time]] = {
     Segment.NSE: _EQUITY,
     Segment.BSE: _EQUITY,
     Segment.NFO: _EQUITY,
     Segment.BFO: _EQUITY,
     Segment.INDICES: _EQUITY,
-    Segment.CDS: (time(9, 0), time(17, 0)),
-    Segment.BCD: (time(9, 0), time(17, 0)),
+    Segment.CDS: _CURRENCY,
+    Segment.BCD: _CURRENCY,
     Segment.MCX: (time(9, 0), time(23, 30)),
 }
 
 
-def session_hours(segment: Segment, day: date) -> tuple[datetime, datetime] | None:
-    """First and last moment of continuous trading on `day`; None at the weekend."""
-    if day.weekday() >= 5:
-        return None
-    opens, closes = _HOURS[segment]
-    return datetime.combine(day, opens, IST), datetime.combine(day, closes, IST)
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One day's continuous trading, `opens <= t < closes`, and when the session before it closed."""
+
+    opens: datetime
+    closes: datetime
+    previous_close: datetime
+
+    def is_open(self, now: datetime) -> bool:
+        return self.opens <= now < self.closes
 
 
-def is_open(segment: Segment, now: datetime, *, mode: SessionMode) -> bool:
-    if mode == "always":
-        return True
-    hours = session_hours(segment, now.astimezone(IST).date())
-    return hours is not None and hours[0] <= now < hours[1]
+def is_session_day(day: date) -> bool:
+    """Monday to Friday: the simulator keeps no holidays."""
+    return day.weekday() < _SATURDAY
 
 
 def previous_session_day(day: date) -> date:
     """The last weekday before `day`."""
-    before = day - timedelta(days=1)
-    while before.weekday() >= 5:
-        before -= timedelta(days=1)
-    return before
+    return next(before for before in (day - timedelta(days=n) for n in range(1, 4)) if is_session_day(before))
+
+
+def regular_session(segment: Segment, day: date) -> Session:
+    """The hours of `segment` on `day`, whatever weekday it is."""
+    opens, closes = _HOURS[segment]
+    return Session(
+        opens=datetime.combine(day, opens, IST),
+        closes=datetime.combine(day, closes, IST),
+        previous_close=datetime.combine(previous_session_day(day), closes, IST),
+    )
+
+
+def session_at(segment: Segment, now: datetime, *, mode: SessionMode) -> Session:
+    """The session under way at `now`, or the last one before it; a whole day with mode `always`."""
+    day = now.astimezone(IST).date()
+    regular = regular_session(segment, day)
+    if mode == "always":
+        midnight = datetime.combine(day, time(), IST)
+        return Session(midnight, midnight + timedelta(days=1), regular.previous_close)
+    if is_session_day(day) and now >= regular.opens:
+        return regular
+    return regular_session(segment, previous_session_day(day))
+
+
+def is_open(segment: Segment, now: datetime, *, mode: SessionMode) -> bool:
+    return session_at(segment, now, mode=mode).is_open(now)

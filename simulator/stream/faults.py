@@ -33,8 +33,8 @@ class SocketFaults(Protocol):
 class NoFaults:
     """Nothing ever fails."""
 
-    def upgrade_fault(self, user_id: str) -> SocketFault | None:
+    def upgrade_fault(self, user_id: str) -> SocketFault | None:  # noqa: ARG002 - the Protocol's name
         return None
 
-    def socket_fault(self, user_id: str) -> SocketFault | None:
+    def socket_fault(self, user_id: str) -> SocketFault | None:  # noqa: ARG002
         return None

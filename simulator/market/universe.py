@@ -1,0 +1,231 @@
+"""The instruments of one trading day, a few thousand of them over every segment, and the spots that drive their prices.
+
+Deterministic from the day and the anchors (the price of each spot that strikes are centred on). Tokens of a contract
+are the same on every day of its life.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from typing import Literal
+
+from simulator.market.contracts import (
+    THURSDAY,
+    TUESDAY,
+    contract_token,
+    dated_expiries,
+    future_symbol,
+    is_monthly,
+    monthly_expiries,
+    option_symbol,
+    weekly_expiries,
+)
+from simulator.market.instrument import Instrument, Segment
+from simulator.market.symbols import (
+    COMMODITIES,
+    CURRENCIES,
+    INDEX_PRODUCTS,
+    INDICES,
+    STOCKS_WITH_DERIVATIVES,
+    CommodityProduct,
+    EquityListing,
+    Product,
+    real_equities,
+    synthetic_equities,
+)
+
+TICK = Decimal("0.05")
+MONTHS = 3
+WEEKS = 5
+INDEX_STRIKES_EACH_SIDE = 30
+STOCK_STRIKES_EACH_SIDE = 8
+COMMODITY_STRIKES_EACH_SIDE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What prices follow: around `price` rupees with yearly `volatility` (0.2 is 20 %)."""
+
+    name: str
+    price: float
+    volatility: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Venue:
+    """Where a product's derivatives trade and how they are named there."""
+
+    segment: Segment
+    number: int
+    name: str
+    underlying: str
+    tick_size: Decimal
+    lot_size: int
+    freeze_quantity: int = 0
+
+    def future(self, expiry: date) -> Instrument:
+        return Instrument(
+            exchange=self.segment.name,
+            tradingsymbol=future_symbol(self.name, expiry),
+            name=self.name,
+            exchange_token=contract_token(self.number, expiry, kind="FUT"),
+            segment_id=self.segment,
+            segment=f"{self.segment.name}-FUT",
+            instrument_type="FUT",
+            underlying=self.underlying,
+            tick_size=self.tick_size,
+            lot_size=self.lot_size,
+            expiry=expiry,
+            freeze_quantity=self.freeze_quantity,
+        )
+
+    def chain(
+        self, expiry: date, *, anchor: float, step: Decimal, each_side: int, cycle: Literal["weekly", "monthly"]
+    ) -> Iterator[Instrument]:
+        """Calls and puts at every strike from `each_side` steps below the anchor to as many above."""
+        middle = round(anchor / float(step))
+        for number in range(max(1, middle - each_side), middle + each_side + 1):
+            for right in _RIGHTS:
+                yield Instrument(
+                    exchange=self.segment.name,
+                    tradingsymbol=option_symbol(self.name, expiry, strike=step * number, right=right, cycle=cycle),
+                    name=self.name,
+                    exchange_token=contract_token(self.number, expiry, kind=right, strike_number=number),
+                    segment_id=self.segment,
+                    segment=f"{self.segment.name}-OPT",
+                    instrument_type=right,
+                    underlying=self.underlying,
+                    tick_size=self.tick_size,
+                    lot_size=self.lot_size,
+                    expiry=expiry,
+                    strike=step * number,
+                    freeze_quantity=self.freeze_quantity,
+                )
+
+
+_RIGHTS: tuple[Literal["CE", "PE"], ...] = ("CE", "PE")
+
+
+def all_spots() -> Mapping[str, Spot]:
+    """Every price that something follows, by name."""
+    spots = [Spot(index.tradingsymbol, index.price, index.volatility) for index in INDICES]
+    spots += [Spot(equity.tradingsymbol, equity.price, equity.volatility) for equity in _equities()]
+    spots += [Spot(item.name, item.price, item.volatility) for item in (*COMMODITIES, *CURRENCIES)]
+    return {spot.name: spot for spot in spots}
+
+
+def build_universe(day: date, *, anchor: Callable[[str], float]) -> tuple[Instrument, ...]:
+    """Every instrument listed on `day`. `anchor(spot name)` is the price in rupees that option strikes surround."""
+    return (
+        *_indices(),
+        *_cash_equity(),
+        *_index_derivatives(day, anchor=anchor),
+        *_stock_derivatives(day, anchor=anchor),
+        *_commodity_derivatives(day, anchor=anchor),
+        *_currency_derivatives(day, anchor=anchor),
+    )
+
+
+def _equities() -> tuple[EquityListing, ...]:
+    return real_equities() + synthetic_equities()
+
+
+def _indices() -> Iterator[Instrument]:
+    for index in INDICES:
+        yield Instrument(
+            exchange=index.exchange,
+            tradingsymbol=index.tradingsymbol,
+            name=index.tradingsymbol,
+            exchange_token=index.exchange_token,
+            segment_id=Segment.INDICES,
+            segment="INDICES",
+            instrument_type="EQ",
+            underlying=index.tradingsymbol,
+            tick_size=Decimal(0),
+            lot_size=0,
+        )
+
+
+def _cash_equity() -> Iterator[Instrument]:
+    for equity in _equities():
+        for segment, token in ((Segment.NSE, equity.nse_token), (Segment.BSE, equity.bse_code)):
+            yield Instrument(
+                exchange=segment.name,
+                tradingsymbol=equity.tradingsymbol,
+                name=equity.name,
+                exchange_token=token,
+                segment_id=segment,
+                segment=segment.name,
+                instrument_type="EQ",
+                underlying=equity.tradingsymbol,
+                tick_size=TICK if equity.price >= 15 else Decimal("0.01"),
+                lot_size=1,
+            )
+
+
+def _index_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+    for number, product in enumerate(INDEX_PRODUCTS):
+        segment, weekday = (Segment.BFO, THURSDAY) if product.name == "SENSEX" else (Segment.NFO, TUESDAY)
+        venue = _Venue(segment, number, product.name, product.spot, TICK, product.lot_size, product.freeze_quantity)
+        months = monthly_expiries(day, weekday=weekday, count=MONTHS)
+        yield from map(venue.future, months)
+        chain = partial(
+            venue.chain, anchor=anchor(product.spot), step=product.strike_step, each_side=INDEX_STRIKES_EACH_SIDE
+        )
+        weeks = weekly_expiries(day, weekday=weekday, count=WEEKS)
+        for expiry in sorted({*weeks, *months[:2]}):
+            yield from chain(expiry, cycle="monthly" if is_monthly(expiry) else "weekly")
+
+
+def _stock_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+    months = monthly_expiries(day, weekday=TUESDAY, count=MONTHS)
+    for number, product in enumerate(_stock_products(), start=len(INDEX_PRODUCTS)):
+        venue = _Venue(Segment.NFO, number, product.name, product.spot, TICK, product.lot_size, product.freeze_quantity)
+        yield from map(venue.future, months)
+        for expiry in months[:2]:
+            yield from venue.chain(
+                expiry,
+                anchor=anchor(product.spot),
+                step=product.strike_step,
+                each_side=STOCK_STRIKES_EACH_SIDE,
+                cycle="monthly",
+            )
+
+
+def _stock_products() -> Iterator[Product]:
+    """Lots worth some 7 lakh rupees in multiples of 25, strikes about 1.5 % apart."""
+    for equity in real_equities()[:STOCKS_WITH_DERIVATIVES]:
+        lot_size = max(25, round(700_000 / equity.price / 25) * 25)
+        step = next(step for step in (1, 2.5, 5, 10, 20, 50, 100, 200, 500) if step >= equity.price * 0.01)
+        yield Product(equity.tradingsymbol, equity.tradingsymbol, lot_size, Decimal(str(step)), lot_size * 40)
+
+
+def _commodity_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+    for number, item in enumerate(COMMODITIES):
+        yield from _dated_derivatives(item, segment=Segment.MCX, number=number, day=day, anchor=anchor)
+
+
+def _currency_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+    for segment in (Segment.CDS, Segment.BCD):
+        for number, item in enumerate(CURRENCIES):
+            yield from _dated_derivatives(item, segment=segment, number=number, day=day, anchor=anchor)
+
+
+def _dated_derivatives(
+    item: CommodityProduct, *, segment: Segment, number: int, day: date, anchor: Callable[[str], float]
+) -> Iterator[Instrument]:
+    venue = _Venue(segment, number, item.name, item.name, item.tick_size, item.lot_size, freeze_quantity=10_000)
+    months = dated_expiries(day, day_of_month=item.expiry_day, count=MONTHS)
+    yield from map(venue.future, months)
+    if item.strike_step is None:
+        return
+    for expiry in months[:2]:
+        yield from venue.chain(
+            expiry,
+            anchor=anchor(item.name),
+            step=item.strike_step,
+            each_side=COMMODITY_STRIKES_EACH_SIDE,
+            cycle="monthly",
+        )

@@ -1,0 +1,99 @@
+"""Kite's binary ticks: packets of 8, 28, 32, 44 and 184 bytes and the container that carries them.
+
+Written from the WebSocket streaming documents: big-endian, the length alone says what a packet is, indices have their
+own order (high, low, open, close). Encoding is columnar: a batch of rows becomes bytes in one converting copy.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.market.prices import Ints
+from simulator.market.state import TICK
+
+Mode = Literal["ltp", "quote", "full"]
+Words = npt.NDArray[np.uint32]
+"""Rows of `simulator.market.state.State.words`: the 46 words of a full packet, in native byte order."""
+
+HEARTBEAT = b"\x00"
+MAX_PACKETS = 65_535  # the count of a container has 16 bits
+
+_LTP_WORDS = 2  # token, last price
+_QUOTE_WORDS = 11  # ... to the previous close
+_WORD = {name: number for number, name in enumerate(TICK.names or ())}
+_INDEX_WORDS = [_WORD[name] for name in ("token", "last_price", "high", "low", "open", "close")]
+
+
+def encode_batch(words: Words, *, mode: Mode, tradable: npt.NDArray[np.bool_]) -> bytes:
+    """One packet a row, each behind its length, tradable instruments first; `tradable` has a flag for each row."""
+    if mode == "ltp":
+        return _frame(words[:, :_LTP_WORDS])
+    encode_tradable, encode_index = _ENCODERS[mode]
+    if tradable.all():
+        return encode_tradable(words)
+    return encode_tradable(words[tradable]) + encode_index(words[~tradable])
+
+
+def encode_quote(words: Words) -> bytes:
+    """44-byte packets of tradable instruments."""
+    return _frame(words[:, :_QUOTE_WORDS])
+
+
+def encode_full(words: Words) -> bytes:
+    """184-byte packets of tradable instruments."""
+    return _frame(words)
+
+
+def encode_index_quote(words: Words) -> bytes:
+    """28-byte packets of indices; the seventh word is the change since the previous close, in units."""
+    change = words[:, _WORD["last_price"]] - words[:, _WORD["close"]]
+    return _frame(np.column_stack((words[:, _INDEX_WORDS], change)))
+
+
+def encode_index_full(words: Words) -> bytes:
+    """32-byte packets of indices: the same and the exchange's time."""
+    change = words[:, _WORD["last_price"]] - words[:, _WORD["close"]]
+    return _frame(np.column_stack((words[:, _INDEX_WORDS], change, words[:, _WORD["timestamp"]])))
+
+
+_ENCODERS: dict[Mode, tuple[Callable[[Words], bytes], Callable[[Words], bytes]]] = {
+    "quote": (encode_quote, encode_index_quote),
+    "full": (encode_full, encode_index_full),
+}
+
+
+def _frame(bodies: Words) -> bytes:
+    swapped = np.ascontiguousarray(bodies, dtype=">u4")
+    length = swapped.shape[1] * 4
+    framed = np.empty(len(swapped), dtype=[("length", ">u2"), ("body", f"V{length}")])
+    framed["length"] = length
+    framed["body"] = swapped.view(f"V{length}")[:, 0]  # whole packets at a time: three times as fast as by words
+    return framed.tobytes()
+
+
+def container(packets: bytes, *, count: int) -> bytes:
+    """A frame: the number of packets, then the packets behind their lengths. Raises ValueError above 65,535."""
+    if count > MAX_PACKETS:
+        raise ValueError(f"{count} packets do not fit into one frame of at most {MAX_PACKETS}")
+    return struct.pack(">H", count) + packets
+
+
+def frame_rows(rows: Ints, *, limit: int = MAX_PACKETS) -> Iterator[Ints]:
+    """Rows cut into what fits into one frame each."""
+    for start in range(0, len(rows), limit):
+        yield rows[start : start + limit]
+
+
+MALFORMED_FRAMES: tuple[bytes, ...] = (
+    b"\x00\x00",
+    b"\x00\x00\xde\xad\xbe\xef",
+    b"\x00\x02\x00\x08\x00\x06\x3a\x01\x00\x02\x49\xf0",
+    b"\x00\x01\x00\x00",
+    b"\x00\x01\x00\x07\x00\x06\x3a\x01\x00\x02\x49",
+    b"\x00\x01\x00\xb8\x00\x06\x3a\x01\x00\x02\x49\xf0",
+    b"\xff\xff\x00\x08\x00\x06\x3a\x01\x00\x02\x49\xf0",
+)
+"""What no broker should send: no packet, bytes behind none, more announced than there are, odd lengths, cut off."""
