@@ -1,0 +1,145 @@
+"""Kite's request limits: counted for everyone, enforced when asked for, and reported so that a caller can be judged.
+
+Limits are enforced on calendar seconds, minutes and days of the host's clock; the report has the worst rolling second
+and minute, which a caller that governs itself by rolling windows must keep below the same numbers. Pure: `now` is an
+argument, in epoch seconds.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from simulator.settings import RateLimits
+
+RequestClass = Literal["order", "quote", "historical", "other"]
+Verdict = Literal["allowed", "too_fast", "over_cap"]
+
+MINUTE_S: Final = 60
+DAY_S: Final = 86_400
+MAX_WINDOW: Final = 200_000
+"""Arrivals remembered for a rolling window."""
+UNLIMITED_PREFIXES: Final = ("/_sim", "/connect/")
+
+
+def classify(method: str, path: str) -> RequestClass | None:
+    """The class that a request counts in; None for what is not Kite's API."""
+    if path.startswith(UNLIMITED_PREFIXES):
+        return None
+    if method == "POST" and path.startswith("/orders/"):
+        return "order"
+    if path == "/quote" or path.startswith("/quote/"):
+        return "quote"
+    return "historical" if path.startswith("/instruments/historical/") else "other"
+
+
+@dataclass(slots=True)
+class RollingPeak:
+    """The largest number of events in any window of `width` seconds."""
+
+    width: float
+    peak: int = 0
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_WINDOW))
+
+    def add(self, now: float) -> None:
+        self._times.append(now)
+        while self._times[0] <= now - self.width:
+            self._times.popleft()
+        self.peak = max(self.peak, len(self._times))
+
+
+@dataclass(slots=True)
+class Window:
+    """A count that starts again with each calendar window of `width` seconds."""
+
+    width: int
+    number: int = -1
+    count: int = 0
+
+    def add(self, now: float) -> int:
+        """The count with this event in it."""
+        number = int(now // self.width)
+        if number != self.number:
+            self.number, self.count = number, 0
+        self.count += 1
+        return self.count
+
+
+class OrderPeaks:
+    """Rolling second and minute of one account's orders."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.second = RollingPeak(1.0)
+        self.minute = RollingPeak(60.0)
+
+    def add(self, now: float) -> None:
+        self.total += 1
+        self.second.add(now)
+        self.minute.add(now)
+
+    def row(self) -> dict[str, int]:
+        return {"total": self.total, "max_per_second": self.second.peak, "max_per_minute": self.minute.peak}
+
+
+class Traffic:
+    """All counting of one simulator. Accounts and keys are few, so the tables stay small."""
+
+    def __init__(self, limits: RateLimits) -> None:
+        self._limits = limits
+        self.clear()
+
+    def clear(self) -> None:
+        self._windows: dict[tuple[str, str, int], Window] = {}
+        self._requests: Counter[str] = Counter()
+        self._violations: Counter[tuple[str, str]] = Counter()
+        self._arrived: dict[str, OrderPeaks] = {}
+        self._accepted: dict[str, OrderPeaks] = {}
+
+    def arrive(self, request_class: RequestClass, caller: str, *, now: float) -> None:
+        """A request has come in, whatever becomes of it. `caller` is the account for orders, else the API key."""
+        self._requests[request_class] += 1
+        if request_class == "order":
+            self._arrived.setdefault(caller, OrderPeaks()).add(now)
+
+    def accepted(self, caller: str, *, now: float) -> None:
+        """An order was accepted."""
+        self._accepted.setdefault(caller, OrderPeaks()).add(now)
+
+    def admit(self, request_class: RequestClass, caller: str, *, now: float) -> Verdict:
+        """Counts a request that reached the broker; not `allowed` only while limits are enforced."""
+        verdict: Verdict = "allowed"
+        for width, limit in self._limits_of(request_class):
+            window = self._windows.setdefault((request_class, caller, width), Window(width))
+            if window.add(now) > limit and verdict == "allowed":
+                verdict = "too_fast" if width == 1 else "over_cap"
+        if verdict != "allowed":
+            self._violations[(request_class, caller)] += 1
+        return verdict if self._limits.enforced == "on" else "allowed"
+
+    def report(self) -> dict[str, object]:
+        return {
+            "requests": dict(self._requests),
+            "orders": {
+                "arrived": {caller: peaks.row() for caller, peaks in self._arrived.items()},
+                "accepted": {caller: peaks.row() for caller, peaks in self._accepted.items()},
+            },
+            "violations": [
+                {"class": request_class, "caller": caller, "count": count}
+                for (request_class, caller), count in sorted(self._violations.items())
+            ],
+        }
+
+    def _limits_of(self, request_class: RequestClass) -> list[tuple[int, int]]:
+        limits = self._limits
+        if request_class == "order":
+            return [
+                (1, limits.orders_per_second),
+                (MINUTE_S, limits.orders_per_minute),
+                (DAY_S, limits.orders_per_day),
+            ]
+        per_second = {
+            "quote": limits.quotes_per_second,
+            "historical": limits.historical_per_second,
+            "other": limits.others_per_second,
+        }
+        return [(1, per_second[request_class])]

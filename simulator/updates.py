@@ -1,0 +1,117 @@
+"""Order updates on their way out: to the user's sockets and to the app's postback URL, with the faults of pushes.
+
+Fire and forget, as Kite's are: no replay, no order promised. A postback waits in a bounded queue; when the queue is full
+the newest is dropped and counted.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import httpx
+
+from simulator.exchange.accounts import Accounts
+from simulator.exchange.engine import Audience, CallLater
+from simulator.exchange.orders import Order
+from simulator.exchange.rows import update_payload
+from simulator.faults.registry import Facts, Fault, FaultRegistry
+from simulator.rest.envelope import encode_json
+
+QUEUE_MAX: Final = 1_000
+TIMEOUT_S: Final = 5.0
+
+Payload = Mapping[str, object]
+PushToSockets = Callable[[str, Payload], None]
+
+
+class Postbacks:
+    """Posts payloads one after another. `run` is the loop; `enqueue` never waits."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(maxsize=QUEUE_MAX)
+        self.delivered = 0
+        self.failed = 0
+        self.dropped = 0
+
+    def enqueue(self, url: str, payload: Payload) -> None:
+        try:
+            self._queue.put_nowait((url, encode_json(payload)))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def run(self) -> None:
+        """For ever; one attempt each, as nothing is known of retries at Kite."""
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+            while True:
+                url, body = await self._queue.get()
+                await self._post(client, url, body)
+
+    async def _post(self, client: httpx.AsyncClient, url: str, body: bytes) -> None:
+        try:
+            response = await client.post(url, content=body, headers={"Content-Type": "application/json"})
+        except (httpx.HTTPError, httpx.InvalidURL):
+            self.failed += 1
+            return
+        if response.is_success:
+            self.delivered += 1
+        else:
+            self.failed += 1
+
+    def report(self) -> dict[str, int]:
+        return {"delivered": self.delivered, "failed": self.failed, "dropped": self.dropped}
+
+
+class Updates:
+    """Turns a change of an order into pushes. Called synchronously by the engine, so it never waits either."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        faults: FaultRegistry,
+        postbacks: Postbacks,
+        push_to_sockets: PushToSockets,
+        now: Callable[[], datetime],
+        call_later: CallLater,
+    ) -> None:
+        self._accounts = accounts
+        self._faults = faults
+        self._postbacks = postbacks
+        self._push_to_sockets = push_to_sockets
+        self._now = now
+        self._call_later = call_later
+        self._held_back: dict[str, list[tuple[Payload, Audience]]] = {}
+
+    def notify(self, order: Order, *, as_status: str, audience: Audience) -> None:
+        account = self._accounts.get(order.user_id)
+        if account is None:
+            return
+        payload = update_payload(order, order.snapshot(self._now()), account=account, status=as_status)
+        facts = Facts(user_id=order.user_id, tag=order.request.tag, status=as_status)
+        struck = {fault.kind: fault for fault in self._faults.take(("update",), facts)}
+        reorder = struck.get("reorder_update")
+        if reorder is not None:
+            self._hold_back(order.user_id, payload, audience, fault=reorder)
+            return
+        copies = 1 + (struck["duplicate_update"].number("copies") if "duplicate_update" in struck else 0)
+        for _ in range(copies):
+            self._deliver(order.user_id, payload, audience, dropped=struck.get("drop_update"))
+        self._release(order.user_id)
+
+    def _deliver(self, user_id: str, payload: Payload, audience: Audience, *, dropped: Fault | None = None) -> None:
+        channel = dropped.text("channel") if dropped else ""
+        if channel not in ("both", "socket"):
+            self._push_to_sockets(user_id, payload)
+        account = self._accounts.get(user_id)
+        if audience == "everyone" and channel not in ("both", "postback") and account and account.postback_url:
+            self._postbacks.enqueue(account.postback_url, payload)
+
+    def _hold_back(self, user_id: str, payload: Payload, audience: Audience, *, fault: Fault) -> None:
+        """Until the next update of the user has gone out, or the fault's time is over."""
+        self._held_back.setdefault(user_id, []).append((payload, audience))
+        self._call_later(fault.number("ms") / 1000, lambda: self._release(user_id))
+
+    def _release(self, user_id: str) -> None:
+        for payload, audience in self._held_back.pop(user_id, []):
+            self._deliver(user_id, payload, audience)
