@@ -1,29 +1,38 @@
 """Settings from the environment or ``.env``, checked once at start: a bad one stops the start with one clear line.
 
-Grouped by what they steer. Every secret may come from a file instead (``API_KEY_FILE=/run/secrets/api_key``).
+Grouped by what they steer. Any of them may come from a file instead (``API_KEY_FILE=/run/secrets/api_key``), and an
+empty variable counts as not set. ``Settings(...)`` itself reads nothing but its arguments: only ``load_settings`` looks
+at the environment, so tests build exactly what they name.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import limits
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
 
 Environment = Literal["development", "staging", "production"]
 _FILE_SUFFIX = "_FILE"
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
+_KEY_LENGTH = 16  # characters of an API key in production
+_SEAL_BYTES = 32  # AES-256
 
 
 class Settings(BaseSettings):
     """All settings; names are the environment variables in lower case. Durations end in ``_s`` and are seconds."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True)
 
     # the process
     environment: Environment = "development"
@@ -31,6 +40,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     log_dir: Path = Path("logs")
+    trusted_proxies: str = ""
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # who may call
@@ -56,6 +66,7 @@ class Settings(BaseSettings):
     kite_access_token: SecretStr = SecretStr("")
     accounts_file: Path | None = None
     token_dir: Path | None = None
+    token_key: SecretStr = SecretStr("")
     market_calendar: Literal["exchange", "always"] = "exchange"
 
     # orders
@@ -87,16 +98,63 @@ class Settings(BaseSettings):
 
     # limits at the door: "count/period" as the limits library writes them
     limit_default: str = "100/second"
+    limit_address: str = "200/second"
     limit_batch_orders: str = "10/minute"
     limit_webhooks: str = "20/minute"
     limit_subscriptions: str = "30/minute"
     limit_instrument_refresh: str = "5/hour"
+    limit_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
 
-    @field_validator("kite_rest_url", "kite_ws_url")
     @classmethod
-    def _without_trailing_slash(cls, url: str) -> str:
-        return url.rstrip("/")
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the ``.env`` that was named; never ``os.environ`` behind the caller's back."""
+        return init_settings, dotenv_settings
+
+    @field_validator("kite_rest_url", "kite_ws_url", "kite_login_url")
+    @classmethod
+    def _is_url(cls, url: str, info: ValidationInfo) -> str:
+        schemes = {"ws", "wss"} if info.field_name == "kite_ws_url" else {"http", "https"}
+        return _checked_url(url, schemes=schemes).rstrip("/")
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _is_server(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.field_name == "redis_url":
+            _checked_url(url.get_secret_value(), schemes={"redis", "rediss", "unix"})
+        elif url.get_secret_value():
+            _checked_url(url.get_secret_value(), schemes={"postgresql", "postgres"})
+        return url
+
+    @field_validator(
+        "limit_default",
+        "limit_address",
+        "limit_batch_orders",
+        "limit_webhooks",
+        "limit_subscriptions",
+        "limit_instrument_refresh",
+    )
+    @classmethod
+    def _is_limit(cls, limit: str) -> str:
+        try:
+            limits.parse(limit)
+        except ValueError as error:
+            raise ValueError("wants count/period, such as 10/minute") from error
+        return limit
+
+    @field_validator("token_key")
+    @classmethod
+    def _is_sealing_key(cls, key: SecretStr) -> SecretStr:
+        if key.get_secret_value() and len(_decoded(key.get_secret_value())) != _SEAL_BYTES:
+            raise ValueError("wants 32 random bytes in base64, such as `openssl rand -base64 32` prints")
+        return key
 
     @model_validator(mode="after")
     def _refuse_what_is_unsafe(self) -> Self:
@@ -108,9 +166,14 @@ class Settings(BaseSettings):
         """The URL of the database: ``DATABASE_URL``, or put together from the ``INSTRUMENT_DB_*`` parts."""
         if self.database_url.get_secret_value():
             return self.database_url.get_secret_value()
-        password = self.instrument_db_password.get_secret_value()
+        password = quote(self.instrument_db_password.get_secret_value(), safe="")
         where = f"{self.instrument_db_host or '127.0.0.1'}:{self.instrument_db_port}/{self.instrument_db_name}"
-        return f"postgresql://{self.instrument_db_user}:{password}@{where}"
+        return f"postgresql://{quote(self.instrument_db_user, safe='')}:{password}@{where}"
+
+    @property
+    def token_key_bytes(self) -> bytes | None:
+        """The key that seals broker tokens at rest, or None where none is set."""
+        return _decoded(self.token_key.get_secret_value()) or None
 
     @property
     def source_is_simulator(self) -> bool:
@@ -124,33 +187,58 @@ def refuse_unsafe(settings: Settings) -> None:
         return
     if not settings.api_key_enabled:
         raise SettingsError("API_KEY_ENABLED", wants="must be true in production")
-    if len(settings.api_key.get_secret_value()) < 16:
-        raise SettingsError("API_KEY", wants="a key of at least 16 characters is required in production")
+    if len(settings.api_key.get_secret_value()) < _KEY_LENGTH:
+        raise SettingsError("API_KEY", wants=f"a key of at least {_KEY_LENGTH} characters is required in production")
+    database = urlsplit(settings.database_dsn)
+    if (database.password or "") in _WEAK_PASSWORDS:
+        variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"
+        raise SettingsError(variable, wants="a password of its own is required in production, not a default one")
     if settings.source_is_simulator and not settings.paper:
         raise SettingsError("KITE_REST_URL", wants="is not Zerodha's; set PAPER=true to run production on a simulator")
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
     """Read, check, and raise SettingsError naming the first variable that is wrong and what it wants."""
-    environ = dict(os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    in_file = {} if env_file is None else {k: v for k, v in dotenv_values(env_file).items() if v is not None}
+    given: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        if environ.get(name.upper()):
+            given[name] = environ[name.upper()]
     try:
-        return Settings(_env_file=env_file, **_secrets_from_files(environ))
+        return Settings(_env_file=env_file, **given, **_from_files({**in_file, **environ}))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise SettingsError(variable, wants=str(first["msg"])) from error
+        raise SettingsError(variable, wants=str(first["msg"]).removeprefix("Value error, ")) from None
 
 
-def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, Any]:
-    """``NAME_FILE=/path`` gives NAME its value, for every known setting but those that are paths themselves."""
+def _from_files(variables: Mapping[str, str]) -> dict[str, Any]:
+    """``NAME_FILE=/path`` gives NAME its value. Naming both is refused: one of them would be ignored silently."""
     values: dict[str, Any] = {}
     for name in Settings.model_fields:
         variable = name.upper() + _FILE_SUFFIX
-        path = environ.get(variable)
-        if path is None:
+        path = variables.get(variable)
+        if not path:
             continue
+        if variables.get(name.upper()):
+            raise SettingsError(variable, wants=f"to be the only one: {name.upper()} is set too")
         try:
             values[name] = Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(variable, wants=f"a readable file: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(variable, wants=f"a readable text file: {error}") from None
     return values
+
+
+def _checked_url(url: str, *, schemes: set[str]) -> str:
+    """The URL, or ValueError without repeating it: it may hold a password."""
+    if urlsplit(url).scheme not in schemes:
+        raise ValueError(f"wants a URL that begins with {' or '.join(f'{scheme}://' for scheme in sorted(schemes))}")
+    return url
+
+
+def _decoded(key: str) -> bytes:
+    try:
+        return base64.b64decode(key, validate=True)
+    except binascii.Error:
+        return b""

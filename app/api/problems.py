@@ -135,16 +135,18 @@ def render(error: errors.ServiceError, *, path: str, request_id: str) -> JSONRes
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=_headers(error, status))
 
 
+def plain_problem(
+    status: HTTPStatus, *, detail: str, path: str, request_id: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An answer that no error of the tree stands behind; its code is the name of the status."""
+    code = _STATUS_CODES.get(status, status.name)
+    body = problem(status=status, code=code, detail=detail, path=path, request_id=request_id)
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
 def internal_problem(*, path: str, request_id: str) -> JSONResponse:
     """The answer to an unexpected exception: nothing of its inside."""
-    body = problem(
-        status=500,
-        code="INTERNAL_ERROR",
-        detail="the service failed; the log has it under this request_id",
-        path=path,
-        request_id=request_id,
-    )
-    return JSONResponse(body, status_code=500, media_type=MEDIA_TYPE)
+    return render(errors.ServiceError("unexpected"), path=path, request_id=request_id)
 
 
 def install(app: FastAPI) -> None:
@@ -168,16 +170,16 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - by registration
     status = HTTPStatus(error.status_code)
-    body = problem(
-        status=status,
-        code=status.name,
+    return plain_problem(
+        status,
         detail=_SENTENCES.get(status, error.detail),
         path=request.url.path,
         request_id=_request_id(request),
+        headers=error.headers,
     )
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=error.headers)
 
 
+_STATUS_CODES: Final[Mapping[int, str]] = {413: "BODY_TOO_LARGE"}  # the standard library renames this one by version
 _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",

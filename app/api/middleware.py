@@ -1,0 +1,185 @@
+"""The frame around every request: plain ASGI, outermost first.
+
+    RequestFrame   request id, log context, access metrics, security headers, and the last catch of an unexpected error
+    Guard          address limit, API key, limit of the key; then the application knows ``principal``
+    BodyLimit      no body is read beyond the bound, declared or not
+
+``Services`` come from the lifespan's state; the frame works without them too (an answer of 503 is still framed).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from loguru import logger
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import problems
+from app.api.keys import HEADER, is_open_path
+from app.errors import NotAuthorised, ServiceError
+
+if TYPE_CHECKING:
+    from app.api.services import Services
+
+REQUEST_ID_HEADER = "X-Request-Id"
+UNMATCHED = "unmatched"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_PAGES = frozenset({"/docs", "/redoc"})  # HTML that loads its own scripts; everything else is data
+
+
+class RequestFrame:
+    """``new_id`` gives the id of a request that brought none, or one that is not 1-64 of ``[A-Za-z0-9._-]``."""
+
+    def __init__(self, app: ASGIApp, *, new_id: Callable[[], str]) -> None:
+        self._app = app
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        with logger.contextualize(request_id=request_id):
+            if scope["type"] == "http":
+                await self._answer(scope, receive, send, request_id)
+            else:
+                await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        started = time.perf_counter()
+        status = 0
+
+        async def framed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _frame_headers(MutableHeaders(scope=message), path=scope["path"], request_id=request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, framed_send)
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a request: nothing above it can answer
+            logger.opt(exception=error).error("{} {} failed unexpectedly", scope["method"], scope["path"])
+            if status == 0:
+                response = problems.internal_problem(path=scope["path"], request_id=request_id)
+                await response(scope, receive, framed_send)
+        finally:
+            _count(scope, status=status, seconds=time.perf_counter() - started)
+
+
+class Guard:
+    """Who may pass, and how often. Open paths need no key; WebSockets authenticate with their first message."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        services = _services(scope)
+        try:
+            services.limits.check_address(_address(scope))
+            if scope["type"] == "http" and not is_open_path(scope["path"]):
+                await self._check_caller(services, scope)
+        except ServiceError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _check_caller(self, services: Services, scope: Scope) -> None:
+        principal = services.api_keys.authenticate(Headers(scope=scope).get(HEADER))
+        if principal is None:
+            raise NotAuthorised(f"a valid {HEADER} header is needed")
+        scope["state"]["principal"] = principal
+        await services.limits.check(principal.key_id, method=scope["method"], path=scope["path"])
+
+
+class BodyLimit:
+    """413 for a declared length beyond the bound at once, for a body that grows beyond it when it does."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            await self._too_large(scope)(scope, receive, send)
+            return
+        seen = 0
+
+        async def bounded_receive() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_bytes:
+                raise HTTPException(413, detail=self._sentence)
+            return message
+
+        await self._app(scope, bounded_receive, send)
+
+    @property
+    def _sentence(self) -> str:
+        return f"the body is larger than {self._max_bytes} bytes"
+
+    def _too_large(self, scope: Scope) -> Response:
+        return problems.plain_problem(
+            HTTPStatus(413),
+            detail=self._sentence,
+            path=scope["path"],
+            request_id=scope["state"]["request_id"],
+        )
+
+
+def _frame_headers(headers: MutableHeaders, *, path: str, request_id: str) -> None:
+    headers[REQUEST_ID_HEADER] = request_id
+    for name, value in _SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    if path not in _PAGES:
+        headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
+
+
+def _count(scope: Scope, *, status: int, seconds: float) -> None:
+    """``status`` 0 (nothing was answered: the client went away) counts as 499, as proxies write it."""
+    services = scope["state"].get("services")
+    if services is None:
+        return
+    route = getattr(scope.get("route"), "path", UNMATCHED)
+    services.metrics.count_request(method=scope["method"], route=route, status=status or 499, seconds=seconds)
+
+
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1013, "reason": error.code.lower()})
+        return
+    response = problems.render(error, path=scope["path"], request_id=scope["state"]["request_id"])
+    await response(scope, receive, send)
+
+
+def _services(scope: Scope) -> Services:
+    return cast("Services", scope["state"]["services"])
+
+
+def _address(scope: Scope) -> str:
+    client: tuple[Any, ...] | None = scope.get("client")
+    return str(client[0]) if client else "unknown"

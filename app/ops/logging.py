@@ -1,0 +1,104 @@
+"""Logs: one line an event to stderr and to a rotated file, and never a secret in either.
+
+Set up once by the command line. Lines carry the request id of the request they belong to. What looks like a
+credential is replaced before any sink sees it, in messages and in tracebacks; chatty libraries that log URLs (the
+broker's WebSocket URL carries the access token) are held at WARNING.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from typing import TYPE_CHECKING, TextIO
+
+from loguru import logger
+
+from app.config import Settings
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+ROTATE_AT = "20 MB"
+KEEP_FILES = 10
+HIDDEN = "[hidden]"
+_QUIET = ("httpx", "httpcore", "websockets", "uvicorn.access", "asyncio", "psycopg", "psycopg.pool", "redis")
+
+# name=value, name: value, "name": "value", in URLs, headers and representations alike
+_NAMED = re.compile(
+    r"""(?ix)
+    ( \b(?: access_token | request_token | refresh_token | enctoken | api_secret | api_key | apikey | x-api-key
+          | checksum | password | passwd | secret | token_key )
+      ["']? \s* [=:] \s* (?: SecretStr\( )? ["']? )
+    ( [^\s"'&,;)}\]]+ )"""
+)
+_AUTHORIZATION = re.compile(r"""(?i)(authorization["']?\s*[=:,]\s*b?["']?)([^"'\r\n]+)""")
+_KITE_TOKEN = re.compile(r"(?i)\b((?:token|bearer)\s+)([A-Za-z0-9_.:+/=-]{8,})")
+_SHAPED = re.compile(r"\b(?:whsec_[A-Za-z0-9+/=_-]+|kg_live_[A-Za-z0-9_]+)")
+_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+]*://[^\s:/@]*:)([^\s@/]+)@")
+
+
+def redact(text: str) -> str:
+    """``text`` without anything that is written like a credential."""
+    text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
+    text = _NAMED.sub(rf"\1{HIDDEN}", text)
+    text = _KITE_TOKEN.sub(rf"\1{HIDDEN}", text)
+    text = _URL_PASSWORD.sub(rf"\1{HIDDEN}@", text)
+    return _SHAPED.sub(HIDDEN, text)
+
+
+def configure_logging(settings: Settings, *, stream: TextIO = sys.stderr) -> None:
+    """Replace every sink of this process. Synchronous on purpose: a queue would lose the lines before a crash."""
+    logger.remove()
+    logger.configure(patcher=_patch)
+    logger.add(stream, level=settings.log_level, format=_format, backtrace=False, diagnose=False)
+    logger.add(
+        settings.log_dir / "service.log",
+        level=settings.log_level,
+        format=_format,
+        rotation=ROTATE_AT,
+        retention=KEEP_FILES,
+        encoding="utf-8",
+        backtrace=False,
+        diagnose=False,
+    )
+    _intercept_standard_logging()
+
+
+def _patch(record: Record) -> None:
+    """Redact the message; turn the exception into redacted text, since loguru would format it after us."""
+    record["message"] = redact(record["message"])
+    exception = record["exception"]
+    if exception is not None and exception.type is not None:
+        lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
+        record["extra"]["trace"] = "\n" + redact("".join(lines)).rstrip()
+        record["exception"] = None
+
+
+def _format(record: Record) -> str:
+    request = " [{extra[request_id]}]" if "request_id" in record["extra"] else ""
+    trace = "{extra[trace]}" if "trace" in record["extra"] else ""
+    return "{time:YYYY-MM-DDTHH:mm:ss.SSSZZ} {level: <7} {name}" + request + " {message}" + trace + "\n"
+
+
+class _ToLoguru(logging.Handler):
+    """Where the lines of libraries go: to the same sinks, under the library's own name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+
+        def name(line: Record) -> None:
+            line["name"] = record.name
+
+        logger.patch(name).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
+
+
+def _intercept_standard_logging() -> None:
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").disabled = True

@@ -1,0 +1,28 @@
+"""How late the event loop runs: the first sign that something blocks it or that one core is no longer enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from app.kit.clock import Clock
+
+
+class LoopLag:
+    """Sleeps for ``every_s`` over and over and notes how much later it woke; ``worst_s`` is since the last look."""
+
+    def __init__(self, clock: Clock, *, every_s: float = 0.25) -> None:
+        self._clock = clock
+        self._every_s = every_s
+        self._worst_s = 0.0
+
+    async def run(self) -> None:
+        while True:
+            due = self._clock.monotonic() + self._every_s
+            await asyncio.sleep(self._every_s)
+            self._worst_s = max(self._worst_s, self._clock.monotonic() - due)
+
+    def samples(self) -> Mapping[tuple[str, ...], float]:
+        """The worst lag since the last call: a scrape must not miss a stall that lies between two scrapes."""
+        worst, self._worst_s = self._worst_s, 0.0
+        return {(): worst}
