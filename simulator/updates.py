@@ -1,7 +1,7 @@
 """Order updates on their way out: to the user's sockets and to the app's postback URL, with the faults of pushes.
 
-Fire and forget, as Kite's are: no replay, no order promised. A postback waits in a bounded queue; when the queue is full
-the newest is dropped and counted.
+Fire and forget, as Kite's are: no replay, no order promised. A postback waits in a bounded queue; when the queue is
+full the newest is dropped and counted.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class Updates:
             return
         payload = update_payload(order, order.snapshot(self._now()), account=account, status=as_status)
         facts = Facts(user_id=order.user_id, tag=order.request.tag, status=as_status)
-        struck = {fault.kind: fault for fault in self._faults.take(("update",), facts)}
+        struck = {fault.kind: fault for fault in self._faults.take(facts, "update")}
         reorder = struck.get("reorder_update")
         if reorder is not None:
             self._hold_back(order.user_id, payload, audience, fault=reorder)

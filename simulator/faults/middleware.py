@@ -84,7 +84,7 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
             return
         facts, receive = await self._read_facts(scope, receive)
-        struck = self._registry.take(("connection", "order", "book"), facts)
+        struck = self._registry.take(facts, "connection", "order", "book")
         scope[STATE_KEY] = [fault for fault in struck if fault.stage != "connection"]
         endings = [fault for fault in struck if fault.kind in self._enders]
         pause_ms = sum(fault.number("ms") for fault in struck if fault.kind == "delay")

@@ -106,8 +106,8 @@ class FaultRegistry:
         self._faults.clear()
         self._refresh()
 
-    def take(self, stages: Collection[Stage], facts: Facts) -> list[Fault]:
-        """The faults that strike now; each has used one of its times."""
+    def take(self, facts: Facts, *stages: Stage) -> list[Fault]:
+        """The faults of these stages that strike now; each has used one of its times."""
         if not self._faults:
             return []
         return [
@@ -124,7 +124,7 @@ class FaultRegistry:
         )
 
     def upgrade_fault(self, user_id: str) -> SocketFault | None:
-        for fault in self.take(("upgrade",), Facts(user_id=user_id)):
+        for fault in self.take(Facts(user_id=user_id), "upgrade"):
             return SocketFault(kind="ws_refuse", status=fault.number("status"))
         return None
 
@@ -132,7 +132,7 @@ class FaultRegistry:
         """Asked before every frame, so it answers at once while no such fault is set."""
         if not self._watching_sockets:
             return None
-        for fault in self.take(("socket",), Facts(user_id=user_id)):
+        for fault in self.take(Facts(user_id=user_id), "socket"):
             if fault.spent:
                 self._refresh()
             return socket_fault_of(fault)

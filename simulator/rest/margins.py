@@ -1,0 +1,208 @@
+"""Margins and charges of orders that are not placed: `/margins/orders`, `/margins/basket`, `/charges/orders`.
+
+Bodies are JSON arrays. The numbers come from the same rule that placement uses (`simulator.exchange.margins`).
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.errors import input_error
+from simulator.exchange.charges import charges
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.margins import SPAN_SHARE, Bucket, Exposure, OpenOrder, blocked, bucket
+from simulator.exchange.orders import Product, TransactionType
+from simulator.exchange.params import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer, read_price
+from simulator.exchange.positions import PositionKey
+from simulator.exchange.units import FundSegment, fund_segment
+from simulator.formats import to_number
+from simulator.market.instrument import Instrument
+from simulator.rest.auth import Guard
+from simulator.rest.envelope import json_body, missing_field, query_params, success
+
+MAX_ORDERS = 100
+ZERO = Decimal(0)
+
+
+class Leg:
+    """One order of such a body, checked."""
+
+    def __init__(self, exchange: Exchange, params: Mapping[str, str], *, price_field: str) -> None:
+        for name in ("exchange", "tradingsymbol"):
+            if name not in params:
+                raise missing_field(name)
+        self.params = params
+        self.instrument: Instrument = exchange.instrument(params["exchange"], params["tradingsymbol"])
+        self.side: TransactionType = read_choice(params, "transaction_type", TRANSACTION_TYPES)
+        self.product: Product = read_choice(params, "product", PRODUCTS)
+        self.quantity = read_integer(params, "quantity", minimum=1)
+        self.price = read_price(params, price_field) or exchange.last_price(self.instrument)
+
+    @property
+    def key(self) -> PositionKey:
+        return (self.instrument.exchange, self.instrument.tradingsymbol, self.product)
+
+    def order(self) -> OpenOrder:
+        return OpenOrder(side=self.side, quantity=self.quantity, price=self.price)
+
+    def charges(self) -> dict[str, object]:
+        return charges(self.instrument, product=self.product, side=self.side, quantity=self.quantity, price=self.price)
+
+
+class MarginRoutes:
+    def __init__(self, *, exchange: Exchange, guard: Guard) -> None:
+        self._exchange = exchange
+        self._guard = guard
+
+    def routes(self) -> list[Route]:
+        signed_in = self._guard.signed_in
+        return [
+            Route("/margins/orders", signed_in(self.orders), methods=["POST"]),
+            Route("/margins/basket", signed_in(self.basket), methods=["POST"]),
+            Route("/charges/orders", signed_in(self.contract_note), methods=["POST"]),
+        ]
+
+    async def orders(self, request: Request, user_id: str) -> Response:
+        """What each order alone would block, beside the present positions and open orders."""
+        legs = await self._legs(request, price_field="price")
+        exposures = self._exposures(user_id)
+        return success([margin_object(leg, before_of(leg, exposures)) for leg in legs])
+
+    async def basket(self, request: Request, user_id: str) -> Response:
+        """`initial` sums the orders each for itself, `final` is what all of them together would block."""
+        legs = await self._legs(request, price_field="price")
+        considered = query_params(request).get("consider_positions", "true").lower() in ("true", "1")
+        exposures = self._exposures(user_id) if considered else {}
+        rows = [margin_object(leg, before_of(leg, {})) for leg in legs]
+        initial = sum((needed(before_of(leg, {}), [leg]) for leg in legs), ZERO)
+        together: dict[PositionKey, list[Leg]] = {}
+        for leg in legs:
+            together.setdefault(leg.key, []).append(leg)
+        final = sum((needed(before_of(group[0], exposures), group) for group in together.values()), ZERO)
+        return success(
+            {
+                "initial": summary_object(initial),
+                "final": summary_object(final),
+                "orders": rows,
+                "charges": empty_charges(),
+            }
+        )
+
+    async def contract_note(self, request: Request, _user_id: str) -> Response:
+        legs = await self._legs(request, price_field="average_price")
+        return success([contract_row(leg) for leg in legs])
+
+    async def _legs(self, request: Request, *, price_field: str) -> list[Leg]:
+        body = await json_body(request)
+        if not isinstance(body, list) or not body or not all(isinstance(item, dict) for item in body):
+            raise input_error("Expected a JSON array of orders.")
+        if len(body) > MAX_ORDERS:
+            raise input_error(f"Too many orders. Max permitted is {MAX_ORDERS}.")
+        return [Leg(self._exchange, text_params(item), price_field=price_field) for item in body]
+
+    def _exposures(self, user_id: str) -> dict[PositionKey, Exposure]:
+        orders = self._exchange.unfilled_orders(user_id)
+        portfolio = self._exchange.portfolios[user_id]
+        segments: tuple[FundSegment, ...] = ("equity", "commodity")
+        joined: dict[PositionKey, Exposure] = {}
+        for segment in segments:
+            joined.update(portfolio.exposures(orders, segment=segment))
+        return joined
+
+
+def text_params(item: Mapping[str, object]) -> dict[str, str]:
+    """JSON values as the text that a form would have; null and "" count as absent."""
+    return {name: str(value) for name, value in item.items() if value is not None and value != ""}
+
+
+def before_of(leg: Leg, exposures: Mapping[PositionKey, Exposure]) -> Exposure:
+    return exposures.get(leg.key) or Exposure(leg.instrument, leg.product)
+
+
+def needed(before: Exposure, legs: Sequence[Leg]) -> Decimal:
+    """By how much the legs, all of one instrument and product, raise what is blocked."""
+    after = before
+    for leg in legs:
+        after = after.adding(leg.order())
+    return max(ZERO, blocked(after) - blocked(before))
+
+
+def margin_object(leg: Leg, before: Exposure) -> dict[str, object]:
+    total = needed(before, [leg])
+    name = bucket(Exposure(leg.instrument, leg.product).adding(leg.order()))
+    return margin_row(
+        kind=fund_segment(leg.instrument),
+        tradingsymbol=leg.instrument.tradingsymbol,
+        exchange=leg.instrument.exchange,
+        parts=margin_parts(name, total),
+        total=total,
+        costs=leg.charges(),
+    )
+
+
+def margin_parts(name: Bucket, total: Decimal) -> dict[str, Decimal]:
+    if name == "derivative":
+        return {"span": total * SPAN_SHARE, "exposure": total * (1 - SPAN_SHARE)}
+    return {"option_premium" if name == "premium" else "var": total}
+
+
+def summary_object(total: Decimal) -> dict[str, object]:
+    """`initial` and `final` have no identity; the whole sum stands in `var`."""
+    return margin_row(kind="", tradingsymbol="", exchange="", parts={"var": total}, total=total, costs=empty_charges())
+
+
+def margin_row(
+    *,
+    kind: str,
+    tradingsymbol: str,
+    exchange: str,
+    parts: Mapping[str, Decimal],
+    total: Decimal,
+    costs: Mapping[str, object],
+) -> dict[str, object]:
+    """Kite's margin object, 14 keys."""
+    numbers = {name: to_number(parts.get(name, ZERO)) for name in ("span", "exposure", "option_premium")}
+    return {
+        "type": kind,
+        "tradingsymbol": tradingsymbol,
+        "exchange": exchange,
+        **numbers,
+        "additional": 0,
+        "bo": 0,
+        "cash": 0,
+        "var": to_number(parts.get("var", ZERO)),
+        "pnl": {"realised": 0, "unrealised": 0},
+        "leverage": 1,
+        "charges": costs,
+        "total": to_number(total),
+    }
+
+
+def empty_charges() -> dict[str, object]:
+    return {
+        "transaction_tax": 0,
+        "transaction_tax_type": "",
+        "exchange_turnover_charge": 0,
+        "sebi_turnover_charge": 0,
+        "brokerage": 0,
+        "stamp_duty": 0,
+        "gst": {"igst": 0, "cgst": 0, "sgst": 0, "total": 0},
+        "total": 0,
+    }
+
+
+def contract_row(leg: Leg) -> dict[str, object]:
+    return {
+        "transaction_type": leg.side,
+        "tradingsymbol": leg.instrument.tradingsymbol,
+        "exchange": leg.instrument.exchange,
+        "variety": leg.params.get("variety", "regular"),
+        "product": leg.product,
+        "order_type": leg.params.get("order_type", "MARKET"),
+        "quantity": leg.quantity,
+        "price": to_number(leg.price),
+        "charges": leg.charges(),
+    }

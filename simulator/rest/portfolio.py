@@ -1,0 +1,154 @@
+"""Positions, holdings and conversion."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.params import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
+from simulator.exchange.portfolio import Holding, Portfolio
+from simulator.exchange.positions import position_row
+from simulator.formats import format_time, to_number
+from simulator.market.instrument import Instrument
+from simulator.market.market import Market
+from simulator.rest.auth import Guard
+from simulator.rest.envelope import form_params, missing_field, read_body, success
+
+HUNDRED: Final = Decimal(100)
+
+
+class PortfolioRoutes:
+    def __init__(self, *, exchange: Exchange, market: Market, guard: Guard, now: Callable[[], datetime]) -> None:
+        self._exchange = exchange
+        self._market = market
+        self._guard = guard
+        self._now = now
+
+    def routes(self) -> list[Route]:
+        signed_in = self._guard.signed_in
+        return [
+            Route("/portfolio/positions", signed_in(self.positions), methods=["GET"]),
+            Route("/portfolio/positions", signed_in(self.convert), methods=["PUT"]),
+            Route("/portfolio/holdings", signed_in(self.holdings), methods=["GET"]),
+            Route("/portfolio/holdings/summary", signed_in(self.summary), methods=["GET"]),
+            Route("/portfolio/holdings/compact", signed_in(self.compact), methods=["GET"]),
+            Route("/portfolio/holdings/auctions", signed_in(self.auctions), methods=["GET"]),
+            Route("/portfolio/holdings/authorise", signed_in(self.authorise), methods=["POST"]),
+        ]
+
+    async def positions(self, _request: Request, user_id: str) -> Response:
+        """Net and day are alike as long as nothing was carried over from an earlier day."""
+        rows = []
+        for position in self._exchange.portfolios[user_id].positions.values():
+            last_price, close = self._prices(position.instrument)
+            rows.append(position_row(position, last_price=last_price, close_price=close))
+        return success({"net": rows, "day": rows})
+
+    async def convert(self, request: Request, user_id: str) -> Response:
+        form = await form_params(request)
+        for name in ("exchange", "tradingsymbol"):
+            if name not in form:
+                raise missing_field(name)
+        read_choice(form, "position_type", ("day", "overnight"))
+        self._exchange.convert(
+            user_id,
+            self._exchange.instrument(form["exchange"], form["tradingsymbol"]),
+            side=read_choice(form, "transaction_type", TRANSACTION_TYPES),
+            quantity=read_integer(form, "quantity", minimum=1),
+            old_product=read_choice(form, "old_product", PRODUCTS),
+            new_product=read_choice(form, "new_product", PRODUCTS),
+        )
+        return success(data=True)
+
+    async def holdings(self, _request: Request, user_id: str) -> Response:
+        portfolio = self._exchange.portfolios[user_id]
+        return success([self._holding_row(holding, portfolio) for holding in portfolio.holdings.values()])
+
+    async def summary(self, _request: Request, user_id: str) -> Response:
+        holdings = list(self._exchange.portfolios[user_id].holdings.values())
+        invested = current = before = Decimal(0)
+        for holding in holdings:
+            last_price, close = self._prices(holding.instrument)
+            invested += holding.quantity * holding.average_price
+            current += holding.quantity * last_price
+            before += holding.quantity * close
+        return success(
+            {
+                "total_pnl": to_number(current - invested),
+                "total_pnl_percent": to_number(percent(current - invested, invested)),
+                "today_pnl": to_number(current - before),
+                "today_pnl_percent": to_number(percent(current - before, before)),
+                "invested_amount": to_number(invested),
+                "current_value": to_number(current),
+            }
+        )
+
+    async def compact(self, _request: Request, user_id: str) -> Response:
+        rows = [
+            {
+                "exchange": holding.instrument.exchange,
+                "tradingsymbol": holding.instrument.tradingsymbol,
+                "instrument_token": holding.instrument.instrument_token,
+                "t1_quantity": 0,
+                "quantity": holding.quantity,
+            }
+            for holding in self._exchange.portfolios[user_id].holdings.values()
+        ]
+        return success(rows)
+
+    async def auctions(self, _request: Request, _user_id: str) -> Response:
+        """No auction is open to anybody."""
+        return success([])
+
+    async def authorise(self, request: Request, user_id: str) -> Response:
+        """Every sale is authorised here already; the id only has the right form."""
+        body = await read_body(request)
+        digest = hashlib.sha256(f"{user_id}:{format_time(self._now())}:".encode() + body).hexdigest()
+        return success({"request_id": digest[:32]})
+
+    def _prices(self, instrument: Instrument) -> tuple[Decimal, Decimal]:
+        quote = self._market.quote(instrument.instrument_token)
+        return quote.last_price, quote.close
+
+    def _holding_row(self, holding: Holding, portfolio: Portfolio) -> dict[str, object]:
+        instrument = holding.instrument
+        last_price, close = self._prices(instrument)
+        position = portfolio.positions.get((instrument.exchange, instrument.tradingsymbol, "CNC"))
+        used = min(holding.quantity, max(0, -position.quantity)) if position else 0
+        return {
+            "tradingsymbol": instrument.tradingsymbol,
+            "exchange": instrument.exchange,
+            "instrument_token": instrument.instrument_token,
+            "isin": f"INE{instrument.exchange_token % 10**9:09d}",
+            "product": "CNC",
+            "price": 0,
+            "quantity": holding.quantity,
+            "used_quantity": used,
+            "t1_quantity": 0,
+            "realised_quantity": holding.quantity,
+            "authorised_quantity": 0,
+            "authorised_date": format_time(self._now().replace(hour=0, minute=0, second=0)),
+            "authorisation": {},
+            "opening_quantity": holding.quantity,
+            "short_quantity": 0,
+            "collateral_quantity": 0,
+            "collateral_type": "",
+            "discrepancy": False,
+            "average_price": to_number(holding.average_price),
+            "last_price": to_number(last_price),
+            "close_price": to_number(close),
+            "pnl": to_number((last_price - holding.average_price) * holding.quantity),
+            "day_change": to_number(last_price - close),
+            "day_change_percentage": to_number(percent(last_price - close, close)),
+            "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
+        }
+
+
+def percent(part: Decimal, whole: Decimal) -> Decimal:
+    return part * HUNDRED / whole if whole else Decimal(0)
