@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from app.broker.port import Broker, Feed
     from app.config import Settings
     from app.db.postgres import Database
-    from app.events.hub import OrderStreamHub
     from app.events.log import EventLog
-    from app.events.ticks import TickStreamHub
+    from app.events.order_stream import OrderStreamHub
+    from app.events.tick_stream import TickStreamHub
     from app.kit.clock import Clock
     from app.kit.ids import IdSource
     from app.kit.supervisor import Supervisor

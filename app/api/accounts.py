@@ -1,0 +1,109 @@
+"""Accounts and their broker sessions: who is logged in, and how to log in. Never a secret in an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from app.accounts.model import AccountState, TokenOrigin
+from app.api.deps import Page, PrincipalDep, ServicesDep, require_account
+from app.api.problems import problem_responses
+from app.api.services import Services
+from app.kit.clock import ist_iso
+
+AccountIdPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["primary"])]
+Token = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+
+
+class AccountOut(BaseModel):
+    """``token_origin`` says where the token in force came from; ``token_valid_until`` is null where nobody knows.
+
+    ``persistent``: would a login over this API survive a restart? (It does when ``TOKEN_KEY`` is set.)
+    """
+
+    account_id: str
+    user_id: str | None
+    has_session: bool
+    token_origin: TokenOrigin | None
+    login_time: str | None
+    token_valid_until: str | None
+    feed_connected: bool
+    persistent: bool
+
+
+class LoginUrlOut(BaseModel):
+    login_url: str
+
+
+class SessionIn(BaseModel):
+    """``request_token`` from the redirect of Kite's login, or an ``access_token`` that somebody else obtained."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"access_token": "simtoken"}})
+
+    request_token: Token | None = None
+    access_token: Token | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.request_token is None) == (self.access_token is None):
+            raise ValueError("give either request_token or access_token")
+        return self
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(prefix="/accounts", tags=["accounts"], responses=problem_responses(401, 403, 404))
+
+    @router.get("")
+    async def list_accounts(services: ServicesDep, principal: PrincipalDep) -> Page[AccountOut]:
+        """The accounts that this key may use."""
+        states = services.accounts.states()
+        allowed = [state for state in states if services.api_keys.allowed(principal, state.account_id)]
+        return Page(data=[_out(services, state) for state in allowed])
+
+    @router.get("/{account_id}")
+    async def get_account(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> AccountOut:
+        require_account(services, principal=principal, account_id=account_id)
+        return _out(services, services.accounts.get(account_id))
+
+    @router.get("/{account_id}/login-url")
+    async def login_url(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> LoginUrlOut:
+        """Open it in a browser, log in, and post the `request_token` of the redirect to `session`."""
+        require_account(services, principal=principal, account_id=account_id)
+        return LoginUrlOut(login_url=services.accounts.login_url(account_id))
+
+    @router.post("/{account_id}/session", responses=problem_responses(400, 422, 502, 503))
+    async def start_session(
+        services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath, body: SessionIn
+    ) -> AccountOut:
+        """The new token is used at the next request and the next reconnect, without a restart."""
+        require_account(services, principal=principal, account_id=account_id)
+        if body.access_token is not None:
+            state = await services.accounts.set_token(account_id, body.access_token)
+        else:
+            assert body.request_token is not None  # noqa: S101 - by the model's own rule
+            state = await services.accounts.exchange(account_id, body.request_token.get_secret_value())
+        return _out(services, state)
+
+    @router.delete("/{account_id}/session")
+    async def end_session(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> AccountOut:
+        """Log out at the broker and forget the token."""
+        require_account(services, principal=principal, account_id=account_id)
+        return _out(services, await services.accounts.log_out(account_id))
+
+    return router
+
+
+def _out(services: Services, state: AccountState) -> AccountOut:
+    feed = services.feeds.get(state.account_id)
+    return AccountOut(
+        account_id=state.account_id,
+        user_id=state.user_id,
+        has_session=state.has_session,
+        token_origin=state.token_origin,
+        login_time=None if state.login_time is None else ist_iso(state.login_time),
+        token_valid_until=None if state.token_valid_until is None else ist_iso(state.token_valid_until),
+        feed_connected=feed is not None and feed.state.connected,
+        persistent=services.accounts.persistent,
+    )

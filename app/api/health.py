@@ -1,0 +1,142 @@
+"""The open paths: health for people and alarms, two probes for the platform, metrics for Prometheus."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from app.api.deps import ServicesDep
+from app.kit.clock import ist_iso
+from app.ops.health import AccountHealth, Health
+
+
+class AccountHealthOut(BaseModel):
+    account_id: str
+    role: Literal["leader", "follower"]
+    connected: bool
+    sockets: int
+    subscriptions: int
+    last_tick_age_ms: int | None
+    token_valid_until: str | None
+
+
+class TickerOut(BaseModel):
+    running: bool
+    accounts: list[AccountHealthOut]
+
+
+class RegistryOut(BaseModel):
+    status: str
+    cached_instruments: int
+    last_refresh: str | None
+
+
+class DependenciesOut(BaseModel):
+    redis: Literal["ok", "down"]
+    database: Literal["ok", "down"]
+    instrument_registry: RegistryOut
+
+
+class OrdersOut(BaseModel):
+    """Null while the database cannot be asked."""
+
+    in_doubt: int | None
+    oldest_in_doubt_s: float | None
+    halted: bool | None
+
+
+class HealthOut(BaseModel):
+    status: Literal["ok", "degraded", "down"]
+    environment: str
+    version: str
+    ticker: TickerOut
+    dependencies: DependenciesOut
+    orders: OrdersOut
+
+
+class LiveOut(BaseModel):
+    """``tasks``: running, done, cancelled or crashed, by name."""
+
+    status: Literal["ok", "failed"]
+    tasks: dict[str, str]
+
+
+class ReadyOut(BaseModel):
+    status: Literal["ready", "not_ready"]
+    reasons: list[str]
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health", responses={503: {"model": HealthOut, "description": "the database is away"}})
+    async def health(services: ServicesDep, response: Response) -> HealthOut:
+        """Each dependency is asked by a round trip: 200 for `ok` and `degraded`, 503 for `down`."""
+        found = await services.health.check()
+        if found.status == "down":
+            response.status_code = 503
+        return _health_out(found)
+
+    @router.get("/health/live", responses={503: {"model": LiveOut, "description": "a background task has ended"}})
+    async def live(services: ServicesDep, response: Response) -> LiveOut:
+        """Does the process run as it should? No dependency is asked."""
+        alive = services.health.live()
+        response.status_code = 200 if alive else 503
+        return LiveOut(status="ok" if alive else "failed", tasks=dict(services.health.tasks()))
+
+    @router.get("/health/ready", responses={503: {"model": ReadyOut, "description": "send no traffic here"}})
+    async def ready(services: ServicesDep, response: Response) -> ReadyOut:
+        """The database answers and its schema is of this version."""
+        readiness = await services.health.readiness()
+        response.status_code = 200 if readiness.ready else 503
+        return ReadyOut(status="ready" if readiness.ready else "not_ready", reasons=list(readiness.reasons))
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics(services: ServicesDep) -> Response:
+        """Prometheus text."""
+        return Response(services.metrics.render(), media_type=services.metrics.content_type)
+
+    return router
+
+
+def _health_out(health: Health) -> HealthOut:
+    orders = health.orders
+    return HealthOut(
+        status=health.status,
+        environment=health.environment,
+        version=health.version,
+        ticker=TickerOut(running=health.ticker_running, accounts=[_account_out(one) for one in health.accounts]),
+        dependencies=DependenciesOut(
+            redis=health.redis,
+            database=health.database,
+            instrument_registry=RegistryOut(
+                status=health.registry.status,
+                cached_instruments=health.registry.cached_instruments,
+                last_refresh=_iso(health.registry.last_refresh),
+            ),
+        ),
+        orders=OrdersOut(
+            in_doubt=None if orders is None else orders.in_doubt,
+            oldest_in_doubt_s=None if orders is None else orders.oldest_in_doubt_s,
+            halted=None if orders is None else orders.halted,
+        ),
+    )
+
+
+def _account_out(account: AccountHealth) -> AccountHealthOut:
+    return AccountHealthOut(
+        account_id=account.account_id,
+        role=account.role,
+        connected=account.connected,
+        sockets=account.sockets,
+        subscriptions=account.subscriptions,
+        last_tick_age_ms=account.last_tick_age_ms,
+        token_valid_until=_iso(account.token_valid_until),
+    )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else ist_iso(moment)
