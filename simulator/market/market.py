@@ -181,6 +181,10 @@ class Market:
         self._foreground = Rotation(traded, random=self._random)
         self._background = Rotation(np.flatnonzero(alive), random=self._random)
 
+    @property
+    def watched_count(self) -> int:
+        return self._foreground.size
+
     def step(self, now: datetime) -> Sequence[int]:
         """Advance the paths to `now`; the tokens whose quote changed, already told to the listeners."""
         if now.astimezone(IST).date() != self._listing.day:

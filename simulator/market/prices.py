@@ -55,7 +55,7 @@ def path_noise(keys: Hashes, times: Floats) -> Floats:
     for octave in range(len(_PERIODS_S)):
         position = times / _PERIODS_S[octave]
         cell = np.floor(position)
-        octave_keys = keys + np.full(1, octave, dtype=np.uint64)
+        octave_keys: Hashes = np.add(keys, np.uint64(octave), dtype=np.uint64)
         points = cell.astype(np.int64)
         left, right = unit_noise(octave_keys, points), unit_noise(octave_keys, points + 1)
         total += _AMPLITUDES[octave] * (left + (right - left) * (position - cell))
@@ -66,7 +66,7 @@ def path_noise_at(keys: Hashes, at: float) -> Floats:
     """`path_noise` of each key at one moment, all octaves in one array operation."""
     position = at / _PERIODS_S
     cell = np.floor(position)
-    octave_keys = keys[:, None] + np.arange(len(_PERIODS_S), dtype=np.uint64)
+    octave_keys: Hashes = np.add(keys[:, None], np.arange(len(_PERIODS_S)).astype(np.uint64), dtype=np.uint64)
     points = cell.astype(np.int64)
     left, right = unit_noise(octave_keys, points), unit_noise(octave_keys, points + 1)
     return np.asarray((left + (right - left) * (position - cell)) @ _AMPLITUDES)

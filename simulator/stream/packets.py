@@ -5,13 +5,12 @@ own order (high, low, open, close). Encoding is columnar: a batch of rows become
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.market.prices import Ints
 from simulator.market.state import TICK
 
 Mode = Literal["ltp", "quote", "full"]
@@ -66,11 +65,10 @@ _ENCODERS: dict[Mode, tuple[Callable[[Words], bytes], Callable[[Words], bytes]]]
 
 
 def _frame(bodies: Words) -> bytes:
-    swapped = np.ascontiguousarray(bodies, dtype=">u4")
-    length = swapped.shape[1] * 4
-    framed = np.empty(len(swapped), dtype=[("length", ">u2"), ("body", f"V{length}")])
-    framed["length"] = length
-    framed["body"] = swapped.view(f"V{length}")[:, 0]  # whole packets at a time: three times as fast as by words
+    count, width = bodies.shape
+    framed = np.empty(count, dtype=[("length", ">u2"), ("body", ">u4", (width,))])
+    framed["length"] = width * 4
+    framed["body"] = bodies
     return framed.tobytes()
 
 
@@ -79,12 +77,6 @@ def container(packets: bytes, *, count: int) -> bytes:
     if count > MAX_PACKETS:
         raise ValueError(f"{count} packets do not fit into one frame of at most {MAX_PACKETS}")
     return struct.pack(">H", count) + packets
-
-
-def frame_rows(rows: Ints, *, limit: int = MAX_PACKETS) -> Iterator[Ints]:
-    """Rows cut into what fits into one frame each."""
-    for start in range(0, len(rows), limit):
-        yield rows[start : start + limit]
 
 
 MALFORMED_FRAMES: tuple[bytes, ...] = (

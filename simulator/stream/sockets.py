@@ -1,40 +1,140 @@
-"""The ticker WebSocket: who is connected, what each socket wants, and order texts to every socket of a user."""
+"""The ticker WebSocket: who is connected, refusals at the upgrade, order texts to every socket of a user."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from starlette.websockets import WebSocket
 
-from simulator.clock import SimClock
+from simulator.errors import KiteError, missing_field, token_error, too_many_requests
 from simulator.market.market import Market
+from simulator.market.prices import Ints
+from simulator.rest.envelope import failure
+from simulator.stream.connection import Connection
 from simulator.stream.faults import SocketFaults
+
+MAX_SOCKETS_PER_KEY = 3
+
+Authenticate = Callable[[str, str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketStats:
+    """One open socket."""
+
+    user_id: str
+    api_key: str
+    tokens: int
+    frames_sent: int
+    ticks_sent: int
 
 
 class TickerSockets:
-    """All open ticker sockets. One event loop owns it."""
+    """All open ticker sockets. One event loop owns it.
+
+    It listens to the market: what changed is marked for every socket that wants it, and the market is told which
+    instruments anybody wants.
+    """
 
     def __init__(
-        self,
-        market: Market,
-        *,
-        clock: SimClock,
-        authenticate: Callable[[str, str], str | None],
-        faults: SocketFaults,
-        heartbeat_s: float = 1.0,
+        self, market: Market, *, authenticate: Authenticate, faults: SocketFaults, heartbeat_s: float = 1.0
     ) -> None:
-        raise NotImplementedError(market, clock, authenticate, faults, heartbeat_s)
+        """`authenticate(api_key, access_token)` gives a user id or None."""
+        self._market = market
+        self._authenticate = authenticate
+        self._faults = faults
+        self._heartbeat_s = heartbeat_s
+        self._open: set[Connection] = set()
+        self._tokens = market.listing.tokens
+        market.on_rows(self._mark)
+        market.on_new_day(self._move)
 
     async def endpoint(self, websocket: WebSocket) -> None:
-        """`GET /?api_key=&access_token=` with Upgrade; returns when the socket is gone."""
-        raise NotImplementedError(websocket)
+        """`GET /?api_key=&access_token=` with Upgrade; returns when the socket is gone.
+
+        Refusals are HTTP answers with Kite's envelope: 400 for a missing parameter, 403 for a dead token, 429 for the
+        fourth socket of a key, the status of a ws_refuse fault.
+        """
+        try:
+            connection = self._admit(websocket)
+        except KiteError as refusal:
+            await websocket.send_denial_response(failure(refusal))
+            return
+        self._open.add(connection)
+        try:
+            await websocket.accept()
+            await connection.serve()
+        finally:
+            self._open.discard(connection)
+            self._watch()
+
+    def _admit(self, websocket: WebSocket) -> Connection:
+        api_key, access_token = (_require(websocket, name) for name in ("api_key", "access_token"))
+        user_id = self._authenticate(api_key, access_token)
+        if user_id is None:
+            raise token_error()
+        fault = self._faults.upgrade_fault(user_id)
+        if fault is not None:
+            raise KiteError("Service unavailable", status=fault.status, error_type="NetworkException")
+        if sum(connection.api_key == api_key for connection in self._open) >= MAX_SOCKETS_PER_KEY:
+            raise too_many_requests()
+        return Connection(
+            websocket,
+            user_id=user_id,
+            api_key=api_key,
+            market=self._market,
+            faults=self._faults,
+            heartbeat_s=self._heartbeat_s,
+            on_wish=self._watch,
+        )
 
     def push_order(self, user_id: str, payload: Mapping[str, object]) -> None:
-        """`{"type": "order", "data": payload}` to every socket of the user; never blocks."""
-        raise NotImplementedError(user_id, payload)
+        """`{"type": "order", "data": payload}` to every socket of the user; never blocks. JSON values only."""
+        self.push_text(user_id, "order", payload)
 
     def push_text(self, user_id: str, kind: str, data: object) -> None:
-        """`{"type": kind, "data": data}` (kinds `message`, `error`) to every socket of the user."""
-        raise NotImplementedError(user_id, kind, data)
+        """`{"type": kind, "data": data}` (kinds `order`, `message`, `error`) to every socket of the user."""
+        for connection in list(self._open):
+            if connection.user_id == user_id:
+                connection.push_text(kind, data)
 
-    async def run(self) -> None:
-        """Step the market with the clock and wake the sockets, for ever; the server runs it as one task."""
-        raise NotImplementedError
+    def stats(self) -> list[SocketStats]:
+        return [
+            SocketStats(
+                user_id=connection.user_id,
+                api_key=connection.api_key,
+                tokens=connection.subscriptions.count,
+                frames_sent=connection.frames_sent,
+                ticks_sent=connection.ticks_sent,
+            )
+            for connection in self._open
+        ]
+
+    def count_by_key(self) -> Mapping[str, int]:
+        return Counter(connection.api_key for connection in self._open)
+
+    def _mark(self, rows: Ints, last_price_changed: npt.NDArray[np.bool_]) -> None:
+        for connection in self._open:
+            if connection.subscriptions.mark(rows, last_price_changed):
+                connection.wake()
+
+    def _watch(self) -> None:
+        wanted = [connection.subscriptions.rows for connection in self._open]
+        self._market.watch(np.unique(np.concatenate(wanted)) if wanted else np.empty(0, dtype=np.int64))
+
+    def _move(self) -> None:
+        listing = self._market.listing
+        for connection in self._open:
+            connection.subscriptions.move(listing.row_of, tokens=self._tokens)
+            connection.wake()
+        self._tokens = listing.tokens
+        self._watch()
+
+
+def _require(websocket: WebSocket, name: str) -> str:
+    value = websocket.query_params.get(name)
+    if not value:
+        raise missing_field(name)
+    return value

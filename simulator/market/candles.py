@@ -1,0 +1,222 @@
+"""Candles cut from the same paths that tick: minutes are sampled from the path, longer intervals are sums of minutes.
+
+Past days have the regular hours of their segment on weekdays; today reaches to the present moment and ends in the
+present last price, within the day's range. The candle that is still forming is included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.clock import IST
+from simulator.market.instrument import Instrument
+from simulator.market.market import Market
+from simulator.market.prices import Floats, Ints, hash_values
+from simulator.market.sessions import Session, is_session_day, regular_session, session_at
+from simulator.market.state import day_volume
+
+MINUTE_S = 60.0
+FIRST_DAY = date(2015, 2, 2)
+CONTRACT_LIFE = timedelta(days=100)
+_CONTINUOUS_YEARS = 15 / 365  # a future that is always half a month from its expiry
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A candle's length and how many days one request may span."""
+
+    name: str
+    minutes: int
+    max_days: int
+
+
+DAY = Interval("day", 0, 2_000)
+WEEK = Interval("week", 0, 2_000)
+INTERVALS: dict[str, Interval] = {
+    interval.name: interval
+    for interval in (
+        Interval("minute", 1, 60),
+        Interval("2minute", 2, 60),
+        *(Interval(f"{minutes}minute", minutes, 100) for minutes in (3, 4, 5, 10)),
+        *(Interval(f"{minutes}minute", minutes, 200) for minutes in (15, 30)),
+        *(Interval(name, 60, 400) for name in ("60minute", "hour")),
+        *(Interval(f"{hours}hour", hours * 60, 400) for hours in (2, 3, 4)),
+        DAY,
+        WEEK,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candles:
+    """Columns, one entry a candle: epoch seconds of the start, prices in units, quantities."""
+
+    start: Ints
+    open: Ints
+    high: Ints
+    low: Ints
+    close: Ints
+    volume: Ints
+    oi: Ints
+
+
+_COLUMNS = ("start", "open", "high", "low", "close", "volume", "oi")
+
+
+class CandleSource:
+    """One instrument's history as of one moment. Reads the market while it is built, then nothing but its own copies.
+
+    So it may be used in a thread while the market goes on.
+    """
+
+    def __init__(self, market: Market, token: int, *, now: datetime, future: Literal["contract", "continuous"]) -> None:
+        """`future="continuous"` gives a future's whole past instead of its own life. Raises KeyError for the token."""
+        listing = market.listing
+        self._row = listing.row_of[token]
+        self._instrument = listing.instruments[self._row]
+        self._model = listing.model
+        self._key = listing.state.keys[self._row]
+        self._day_volume = int(day_volume(listing.state, np.array([self._row]))[0])
+        self._today = listing.state.ticks[self._row].copy()
+        self._traded = bool(listing.traded[self._row])
+        self._mode = market.sessions
+        self._now = now
+        self._years = np.full(1, _CONTINUOUS_YEARS) if future == "continuous" else None
+
+    def cut(self, interval: Interval, *, start: datetime, end: datetime) -> Candles:
+        """Every candle that begins from `start` to `end`, both included; days and weeks go by their dates."""
+        sessions = list(self._sessions(start.date(), end.date())) if self._traded else []
+        if not sessions:
+            return Candles(*(np.empty(0, dtype=np.int64) for _ in _COLUMNS))
+        minutes = self._minutes(sessions)
+        if interval not in (DAY, WEEK):
+            opens = np.array([int(session.opens.timestamp()) for session in sessions])
+            opened = opens[np.searchsorted(opens, minutes.start, side="right") - 1]
+            candles = _group(minutes, minutes.start - (minutes.start - opened) % (interval.minutes * 60))
+            return _select(candles, first=start.timestamp(), last=end.timestamp())
+        candles = _group(minutes, _day_starts(minutes.start, week=interval is WEEK))
+        if interval is DAY:
+            self._finish_today(candles)
+        return _select(candles, first=_midnight(start.date()), last=_midnight(end.date()))
+
+    def _sessions(self, first: date, last: date) -> Iterator[Session]:
+        today = self._now.astimezone(IST).date()
+        day = max(first, self._first_day())
+        while day <= min(last, today):
+            session = self._session_on(day, today=today)
+            if session is not None and session.opens < self._now:
+                yield session
+            day += timedelta(days=1)
+
+    def _session_on(self, day: date, *, today: date) -> Session | None:
+        segment = self._instrument.segment_id
+        if day == today and self._mode == "always":
+            return session_at(segment, self._now, mode=self._mode)
+        return regular_session(segment, day) if is_session_day(day) else None
+
+    def _first_day(self) -> date:
+        if self._instrument.expiry is None or self._years is not None:
+            return FIRST_DAY
+        return self._instrument.expiry - CONTRACT_LIFE
+
+    def _minutes(self, sessions: list[Session]) -> Candles:
+        edges = [_minute_edges(session, now=self._now) for session in sessions]
+        times = np.concatenate(edges)
+        ends = np.cumsum([len(part) for part in edges]) - 1
+        path = self._model.series(self._row, times, years=self._years)
+        start = np.delete(times, ends).astype(np.int64)
+        opened, closed = np.delete(path, ends), np.delete(path, np.append(0, ends[:-1] + 1))
+        words = hash_values(start.astype(np.uint64) ^ self._key)
+        tick = self._instrument.tick_units
+        minutes = Candles(
+            start=start,
+            open=opened,
+            high=np.maximum(opened, closed) + _nibble(words, 0) % 3 * tick,
+            low=np.maximum(np.minimum(opened, closed) - _nibble(words, 4) % 3 * tick, tick),
+            close=closed,
+            volume=self._volumes(words, sessions[0]),
+            oi=np.full(len(start), int(self._today["oi"])),
+        )
+        self._fit_today(minutes)
+        return minutes
+
+    def _volumes(self, words: npt.NDArray[np.uint64], session: Session) -> Ints:
+        minutes = (session.closes - session.opens).total_seconds() / MINUTE_S
+        lot = max(self._instrument.lot_size, 1)
+        return (self._day_volume * (8 + _nibble(words, 8)) / (15.5 * minutes)).astype(np.int64) // lot * lot
+
+    def _fit_today(self, minutes: Candles) -> None:
+        """Today agrees with the quote: inside its range, its volume in sum, the last close its last price."""
+        today = minutes.start >= _midnight(self._now.astimezone(IST).date())
+        high, low, last, volume = (int(self._today[name]) for name in ("high", "low", "last_price", "volume"))
+        if not today.any() or low == 0:
+            return
+        minutes.close[-1] = last
+        minutes.high[-1], minutes.low[-1] = max(minutes.high[-1], last), min(minutes.low[-1], last)
+        for column in (minutes.open, minutes.high, minutes.low, minutes.close):
+            column[today] = np.clip(column[today], low, high)
+        minutes.volume[today] = minutes.volume[today] * (volume / max(int(minutes.volume[today].sum()), 1))
+
+    def _finish_today(self, days: Candles) -> None:
+        """The candle of today is the quote's day."""
+        if days.start[-1] >= _midnight(self._now.astimezone(IST).date()) and self._today["open"]:
+            for name in ("open", "high", "low", "volume"):
+                getattr(days, name)[-1] = self._today[name]
+
+
+def _minute_edges(session: Session, *, now: datetime) -> Floats:
+    """The starts of the session's minutes so far, and where the last one ends."""
+    until = min(session.closes.timestamp(), now.timestamp())
+    return np.append(np.arange(session.opens.timestamp(), until, MINUTE_S), until)
+
+
+def candle_rows(candles: Candles, instrument: Instrument, *, columns: int) -> list[list[object]]:
+    """JSON rows `[time, open, high, low, close, volume, oi]` cut to `columns`; floats, integers, times with +0530."""
+    prices: list[list[float]] = [
+        (column / instrument.divisor).tolist() for column in (candles.open, candles.high, candles.low, candles.close)
+    ]
+    rows = zip(map(_stamp, candles.start.tolist()), *prices, candles.volume.tolist(), candles.oi.tolist(), strict=True)
+    return [list(row[:columns]) for row in rows]
+
+
+def _stamp(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, IST).strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _midnight(day: date) -> float:
+    return datetime.combine(day, time(), IST).timestamp()
+
+
+def _nibble(words: npt.NDArray[np.uint64], shift: int) -> Ints:
+    return ((words >> np.uint64(shift)) & np.uint64(15)).astype(np.int64)
+
+
+def _day_starts(start: Ints, *, week: bool) -> Ints:
+    """The IST midnight, of the same day or of its Monday."""
+    offset = 19_800
+    day = (start + offset) // 86_400
+    return (day - (day + 3) % 7 * week) * 86_400 - offset
+
+
+def _select(candles: Candles, *, first: float, last: float) -> Candles:
+    chosen = (candles.start >= first) & (candles.start <= last)
+    return Candles(*(getattr(candles, name)[chosen] for name in _COLUMNS))
+
+
+def _group(minutes: Candles, starts: Ints) -> Candles:
+    """One candle for each run of equal `starts`."""
+    first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
+    last = np.append(first[1:], len(starts)) - 1
+    return Candles(
+        start=starts[first],
+        open=minutes.open[first],
+        high=np.maximum.reduceat(minutes.high, first),
+        low=np.minimum.reduceat(minutes.low, first),
+        close=minutes.close[last],
+        volume=np.add.reduceat(minutes.volume, first),
+        oi=minutes.oi[last],
+    )

@@ -1,0 +1,93 @@
+"""`/quote`, `/quote/ohlc`, `/quote/ltp` and the legacy `/instruments/trigger_range`."""
+
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.errors import input_error, missing_field, route_not_found
+from simulator.formats import to_number
+from simulator.market.instrument import Instrument
+from simulator.market.market import Market
+from simulator.market.quote import Quote
+from simulator.market.quotes import full_value, ltp_value, ohlc_value
+from simulator.rest.auth import Endpoint, Guard
+from simulator.rest.envelope import success
+
+MAX_FULL_QUOTES = 500
+MAX_SHORT_QUOTES = 1_000
+TRIGGER_NEAR, TRIGGER_FAR = Decimal("0.01"), Decimal("0.1")  # of the last price, for cover orders
+
+
+class QuoteRoutes:
+    """Quotes by `EXCHANGE:TRADINGSYMBOL` (or a token), keyed by what was asked; what is unknown is left out."""
+
+    def __init__(self, market: Market, *, guard: Guard) -> None:
+        self._market = market
+        self._guard = guard
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/quote", self._quotes(full_value, limit=MAX_FULL_QUOTES), methods=["GET"]),
+            Route("/quote/ohlc", self._quotes(ohlc_value, limit=MAX_SHORT_QUOTES), methods=["GET"]),
+            Route("/quote/ltp", self._quotes(ltp_value, limit=MAX_SHORT_QUOTES), methods=["GET"]),
+            Route(
+                "/instruments/trigger_range/{transaction_type}",
+                self._guard.signed_in(self.trigger_range),
+                methods=["GET"],
+            ),
+        ]
+
+    def _quotes(self, value: Callable[[Quote], object], *, limit: int) -> Endpoint:
+        async def endpoint(request: Request, _user_id: str) -> Response:
+            found = self._find_all(_asked(request, limit=limit))
+            return success({key: value(self._market.quote(item.instrument_token)) for key, item in found.items()})
+
+        return self._guard.signed_in(endpoint)
+
+    async def trigger_range(self, request: Request, _user_id: str) -> Response:
+        """How far from the last price the trigger of a cover order may be, below it for buys and above it for sells."""
+        sides: dict[str, Literal["buy", "sell"]] = {"buy": "buy", "sell": "sell"}
+        side = sides.get(request.path_params["transaction_type"].lower())
+        if side is None:
+            raise route_not_found()
+        found = self._find_all(_asked(request, limit=MAX_SHORT_QUOTES))
+        return success({key: self._trigger_range(item, side=side) for key, item in found.items()})
+
+    def _trigger_range(self, instrument: Instrument, *, side: Literal["buy", "sell"]) -> dict[str, object]:
+        last = self._market.last_price(instrument.instrument_token)
+        sign = -1 if side == "buy" else 1
+        ends = sorted((last * (1 + sign * TRIGGER_NEAR), last * (1 + sign * TRIGGER_FAR)))
+        return {
+            "instrument_token": instrument.instrument_token,
+            "lower": to_number(_to_tick(ends[0], instrument, rounding=ROUND_CEILING)),
+            "upper": to_number(_to_tick(ends[1], instrument, rounding=ROUND_FLOOR)),
+            "percentage": to_number(TRIGGER_FAR * 100),
+        }
+
+    def _find_all(self, keys: list[str]) -> dict[str, Instrument]:
+        found = ((key, self._find(key)) for key in keys)
+        return {key: instrument for key, instrument in found if instrument is not None}
+
+    def _find(self, key: str) -> Instrument | None:
+        if key.isascii() and key.isdigit():
+            return self._market.instruments.get(int(key[:10]))
+        exchange, _, tradingsymbol = key.partition(":")
+        return self._market.find(exchange, tradingsymbol)
+
+
+def _asked(request: Request, *, limit: int) -> list[str]:
+    keys = [key for key in request.query_params.getlist("i") if key]
+    if not keys:
+        raise missing_field("i")
+    if len(keys) > limit:
+        raise input_error(f"Too many tokens requested. Max permitted is {limit}.")
+    return keys
+
+
+def _to_tick(price: Decimal, instrument: Instrument, *, rounding: str) -> Decimal:
+    step = instrument.to_price(instrument.tick_units)
+    return (price / step).to_integral_value(rounding=rounding) * step
