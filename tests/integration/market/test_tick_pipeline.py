@@ -1,0 +1,233 @@
+"""Ticks through the pipeline into a real Redis, by hand-fed packets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.broker.market import Instrument
+from app.broker.ticks import Tick
+from app.kit.backoff import Backoff
+from app.kit.clock import SystemClock
+from app.market.account_ticks import AccountTicks
+from app.market.pipeline import TickPipeline
+from app.market.publisher import TickPublisher
+from tests.integration.market.packets import ltp_packet
+from tests.integration.market.proxy import TcpProxy
+
+INFY = Instrument(
+    instrument_token=408065, exchange_token=1594, tradingsymbol="INFY", name="INFOSYS", expiry=None, strike=Decimal(0),
+    tick_size=Decimal("0.05"), lot_size=1, instrument_type="EQ", segment="NSE", exchange="NSE",
+)  # fmt: skip
+FAST = Backoff(first_s=0.02, cap_s=0.05)
+
+
+def decode(packet: bytes) -> Tick | None:
+    """Only last-price packets: what a packet means is the adapter's test, not this one."""
+    if len(packet) != 8:
+        return None
+    token, price = struct.unpack(">II", packet)
+    return Tick(instrument_token=token, mode="ltp", tradable=True, last_price=price / 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    pipeline: TickPipeline
+    publisher: TickPublisher
+    ticks: AccountTicks
+
+    def push(self, *packets: bytes) -> None:
+        at = int(datetime.now(UTC).timestamp() * 1000)
+        self.ticks.on_packets(packets, received_at_ms=at)
+
+
+@asynccontextmanager
+async def running(url: str, prefix: str, *, reply_timeout_s: float = 2.0) -> AsyncIterator[Rig]:
+    publisher = TickPublisher(url, prefix=prefix, backoff=FAST, reply_timeout_s=reply_timeout_s)
+    pipeline = TickPipeline(
+        publisher, instruments=lambda: {408065: INFY}, source="simulator", clock=SystemClock(), flush_ms=1
+    )
+    tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(pipeline.run())]
+    try:
+        yield Rig(pipeline=pipeline, publisher=publisher, ticks=pipeline.account("primary", decode=decode))
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def until(condition: Callable[[], bool], *, timeout: float = 3.0) -> None:
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 - a poll is what a test of the outside can do
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def subscribed(redis: Redis, pattern: str) -> Any:
+    pubsub = redis.pubsub()
+    await pubsub.psubscribe(pattern)
+    await pubsub.get_message(timeout=2)
+    return pubsub
+
+
+async def read(pubsub: Any) -> dict[str, Any]:
+    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=2)
+    assert message is not None, "no message within 2 s"
+    tick: dict[str, Any] = json.loads(message["data"])
+    return tick
+
+
+async def test_a_tick_is_published_on_its_channel_and_kept_in_the_hash(
+    redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """The same bytes go to PUBLISH and HSET, named, stamped and truthful about their source."""
+    pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
+    async with running(redis_url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        rig.push(ltp_packet(408065, 157315))
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=2)
+        kept = await redis.hget(f"{redis_prefix}last", "408065")
+    await pubsub.aclose()
+    assert message["channel"].decode() == f"{redis_prefix}ticks:408065"
+    assert message["data"] == kept
+    tick = json.loads(kept)
+    received_at = tick.pop("received_at")
+    assert abs(received_at / 1000 - datetime.now(UTC).timestamp()) < 5
+    assert tick == {
+        "v": 1, "instrument_token": 408065, "exchange": "NSE", "tradingsymbol": "INFY", "mode": "ltp", "tradable": True,
+        "last_price": 1573.15, "account_id": "primary", "seq": 1, "source": "simulator",
+    }  # fmt: skip
+
+
+async def test_seq_rises_by_one_per_published_tick(redis: Redis, redis_url: str, redis_prefix: str) -> None:
+    """Across instruments, flushes and chunks of an account."""
+    pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
+    async with running(redis_url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        rig.push(*(ltp_packet(token, 100) for token in range(1, 251)))
+        first = [(await read(pubsub))["seq"] for _ in range(250)]
+        rig.push(ltp_packet(7, 101))
+        second = (await read(pubsub))["seq"]
+        assert rig.pipeline.stats().published == 251
+    await pubsub.aclose()
+    assert first == list(range(1, 251))
+    assert second == 251
+
+
+async def test_newest_wins_within_a_flush_and_the_replaced_are_counted(
+    redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """Three packets of one instrument in one frame are one tick: the last."""
+    pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
+    async with running(redis_url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        rig.push(ltp_packet(5, 100), ltp_packet(5, 200), ltp_packet(5, 300))
+        assert (await read(pubsub))["last_price"] == 3.0
+        await until(lambda: rig.pipeline.stats().published == 1)
+        stats = rig.pipeline.stats()
+    await pubsub.aclose()
+    assert (stats.received["primary"], stats.conflated) == (3, 2)
+    assert sum(stats.publish_lag.counts) == 1
+
+
+async def test_malformed_packets_are_counted_and_do_not_disturb_their_neighbours(
+    redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """Too short to have a token, or refused by the decoder: dropped, counted, never raised."""
+    pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
+    async with running(redis_url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        rig.push(b"\x00\x01", ltp_packet(5, 100), b"123456789")
+        assert (await read(pubsub))["instrument_token"] == 5
+        await until(lambda: rig.pipeline.stats().published == 1)
+        assert rig.pipeline.stats().malformed["primary"] == 2
+    await pubsub.aclose()
+
+
+async def test_redis_away_conflates_and_what_is_newest_goes_out_when_it_is_back(
+    redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """The feed's calls return at once; after the return of Redis each instrument has its newest value."""
+    pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
+    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        await proxy.cut()
+        await until(lambda: not rig.publisher.connected)
+        for price in range(1, 51):
+            rig.push(ltp_packet(1, price * 100), ltp_packet(2, price * 100))
+        assert rig.publisher.last_error
+        await proxy.heal()
+        seen = {tick["instrument_token"]: tick["last_price"] for tick in [await read(pubsub), await read(pubsub)]}
+        await until(lambda: rig.pipeline.stats().published == 2)
+        stats = rig.pipeline.stats()
+        assert rig.publisher.last_error is None
+    await pubsub.aclose()
+    assert seen == {1: 50.0, 2: 50.0}
+    assert stats.conflated == 98
+    assert stats.redis_reconnects == 1
+
+
+async def test_a_hung_redis_does_not_delay_listeners(redis_url: str, redis_prefix: str) -> None:
+    """In-process readers get each tick at once, and once, while Redis answers nothing."""
+    got: list[tuple[int, float]] = []
+    async with (
+        TcpProxy.to(redis_url) as proxy,
+        running(proxy.url, redis_prefix, reply_timeout_s=0.2) as rig,
+    ):
+        rig.pipeline.listeners.append(lambda token, payload: got.append((token, json.loads(payload)["last_price"])))
+        await until(lambda: rig.publisher.ready)
+        proxy.hang()
+        for price in (1, 2, 3):
+            rig.push(ltp_packet(9, price * 100))
+            await until(lambda price=price: len(got) == price, timeout=0.15)  # type: ignore[misc]
+        await until(lambda: not rig.publisher.connected)
+        assert "no answer" in (rig.publisher.last_error or "")
+        proxy.resume()
+        await until(lambda: rig.pipeline.stats().published == 1)
+    assert got == [(9, 1.0), (9, 2.0), (9, 3.0)]
+
+
+async def test_a_wrong_password_is_said_and_tried_again(redis_url: str, redis_prefix: str) -> None:
+    """Health can show why ticks do not flow."""
+    url = redis_url.replace("redis://", "redis://nobody:wrong@")
+    async with running(url, redis_prefix) as rig:
+        await until(lambda: bool(rig.publisher.last_error))
+        assert "WRONGPASS" in (rig.publisher.last_error or "") or "AUTH" in (rig.publisher.last_error or "")
+        assert not rig.publisher.connected
+
+
+async def test_last_is_the_newest_tick_in_memory(redis_url: str, redis_prefix: str) -> None:
+    """Before and after it was published, and gone when the instrument is no longer streamed."""
+    async with running(redis_url, redis_prefix) as rig:
+        assert rig.pipeline.last(408065) is None
+        rig.push(ltp_packet(408065, 100))
+        before = rig.pipeline.last(408065)
+        await until(lambda: rig.pipeline.stats().published == 1)
+        after = rig.pipeline.last(408065)
+        json_form = rig.pipeline.last_json(408065)
+        rig.pipeline.forget("primary", [408065])
+        assert rig.pipeline.last(408065) is None
+    assert before is not None
+    assert after is not None
+    assert json_form is not None
+    assert (before.tick.last_price, before.tick.seq) == (1.0, 0)
+    assert (after.tick.tradingsymbol, after.tick.seq) == ("INFY", 1)
+    assert json.loads(json_form)["seq"] == 1
