@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -40,6 +41,31 @@ class LoginResult:
     user_id: str
     access_token: SecretStr
     login_time: datetime | None
+
+
+class RequestKind(StrEnum):
+    """The broker's rate classes; the three order kinds share one budget, in this order of precedence."""
+
+    CANCEL = "cancel"
+    MODIFY = "modify"
+    PLACE = "place"
+    QUOTE = "quote"
+    HISTORICAL = "historical"
+    OTHER = "other"
+
+
+class Governor(Protocol):
+    """One account's request budget. The order engine acquires, then claims, then sends; reads wait in the gateways."""
+
+    async def acquire(self, kind: RequestKind, *, deadline: float | None = None) -> None:
+        """Return when the request may go; ``deadline`` in seconds of ``Clock.monotonic``. Raises RateLimited."""
+        ...
+
+    def places_left_today(self) -> int: ...
+
+    def restore_places_today(self, used: int) -> None:
+        """Tell a fresh process how many placements the account has already sent today."""
+        ...
 
 
 class OrderGateway(Protocol):
@@ -120,7 +146,8 @@ class TickDecoder(Protocol):
 class FeedState:
     """What one feed knows about itself; read by health and metrics, written by the feed alone.
 
-    ``last_frame_at`` and ``last_tick_at`` are epoch seconds of our clock (0.0: never). Counters only rise.
+    ``last_frame_at`` and ``last_tick_at`` are epoch seconds of our clock (0.0: never). Counters only rise; ``notes``
+    are the broker's ``error`` and ``message`` texts.
     """
 
     connected: bool = False
@@ -129,6 +156,7 @@ class FeedState:
     frames: int = 0
     packets: int = 0
     malformed: int = 0
+    notes: int = 0
     last_frame_at: float = 0.0
     last_tick_at: float = 0.0
     last_error: str | None = None

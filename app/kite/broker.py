@@ -1,0 +1,81 @@
+"""One account at Kite, put together: gateways, governor, feed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.broker.port import Broker, CredentialSource, FeedListener, Governor
+from app.kit.clock import Clock
+from app.kite.feed import FeedSettings, KiteFeed
+from app.kite.governor import Governor as KiteGovernor
+from app.kite.http import HttpSettings, KiteHttp, Observer
+from app.kite.orders import KiteOrders
+from app.kite.pace import Limits
+from app.kite.reads import KiteMarket, KitePortfolio, PacedReads
+from app.kite.session import LOGIN_URL, KiteSession
+from app.kite.wire.ticks import decode_packet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KiteAccount:
+    """What ``open_broker`` gives: the port, the budget that the order engine acquires from, and the streaming side."""
+
+    broker: Broker
+    governor: Governor
+    http: KiteHttp
+    feed_settings: FeedSettings
+    credentials: CredentialSource
+    clock: Clock
+
+    @property
+    def clock_offset_s(self) -> float | None:
+        """Broker's clock minus ours, from the last answer's ``Date``; None before the first."""
+        return self.http.clock_offset_s
+
+    def make_feed(self, listener: FeedListener) -> KiteFeed:
+        """A new feed; start its ``run`` under the supervisor."""
+        return KiteFeed(
+            self.feed_settings,
+            account_id=self.broker.account_id,
+            credentials=self.credentials,
+            listener=listener,
+            clock=self.clock,
+        )
+
+
+def ignore_observation(endpoint: str, outcome: str, seconds: float) -> None:
+    """The observer of callers that do not measure."""
+
+
+@asynccontextmanager
+async def open_broker(
+    account_id: str,
+    *,
+    http: HttpSettings,
+    feed: FeedSettings,
+    credentials: CredentialSource,
+    clock: Clock,
+    observer: Observer = ignore_observation,
+    limits: Limits | None = None,
+    login_url: str = LOGIN_URL,
+) -> AsyncIterator[KiteAccount]:
+    """The gateways of one account, sharing two HTTP clients and one governor; closed when the block ends."""
+    client = KiteHttp(http, credentials=credentials, clock=clock, observer=observer)
+    governor = KiteGovernor(clock=clock, limits=limits)
+    reads = PacedReads(client, governor=governor)
+    broker = Broker(
+        account_id=account_id,
+        orders=KiteOrders(client, reads=reads),
+        portfolio=KitePortfolio(reads),
+        market=KiteMarket(reads),
+        session=KiteSession(client, login_base_url=login_url),
+        decode=decode_packet,
+    )
+    try:
+        yield KiteAccount(
+            broker=broker, governor=governor, http=client, feed_settings=feed, credentials=credentials, clock=clock
+        )
+    finally:
+        await client.close()

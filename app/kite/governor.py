@@ -1,0 +1,160 @@
+"""One account's request budget at the broker: who may send next, and when.
+
+The rules are in ``pace``; this is the waiting. Cancels go before modifications before placements, the rest in order of
+arrival. Every wait ends: at its deadline, after ``max_wait_s``, or at once when too many wait already. Order sends do
+not wait inside the gateways (the order engine acquires, then claims, then sends); reads do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.broker.port import RequestKind
+from app.errors import RateLimited
+from app.kit.clock import Clock, trade_date_of
+from app.kite.pace import Limits, OrderPace, ReadPace
+
+_PRIORITY = {RequestKind.CANCEL: 0, RequestKind.MODIFY: 1}
+_LAST = 2
+MAX_WAITING = 1_000
+"""Requests that may wait in one lane; the next one is turned away at once."""
+LONGEST_WAIT_S = 30.0
+_TINY_S = 1e-6
+
+
+class Pace(Protocol):
+    def ready_at(self, kind: RequestKind, *, now: float, day: str) -> float: ...
+
+    def take(self, kind: RequestKind, *, now: float, day: str) -> None: ...
+
+
+@dataclass(order=True, slots=True)
+class _Waiter:
+    priority: int
+    number: int
+    kind: RequestKind = field(compare=False)
+    granted: asyncio.Future[None] = field(compare=False)
+
+
+class _Lane:
+    """A priority queue in front of one pace; one timer wakes the head, no task of its own."""
+
+    def __init__(self, pace: Pace, *, clock: Clock) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._waiting: list[_Waiter] = []
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def ready_at(self, kind: RequestKind) -> float:
+        return self._pace.ready_at(kind, now=self._clock.monotonic(), day=trade_date_of(self._clock.now()))
+
+    def join(self, kind: RequestKind) -> asyncio.Future[None]:
+        """Queue up; the future is done when the request may go, perhaps at once."""
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, _Waiter(_PRIORITY.get(kind, _LAST), next(self._numbers), kind, granted))
+        self._pump()
+        return granted
+
+    def leave(self, granted: asyncio.Future[None]) -> None:
+        """Forget a waiter that gave up; one that was granted meanwhile only wasted its slot."""
+        granted.cancel()
+        self._waiting = [waiter for waiter in self._waiting if not waiter.granted.done()]
+        heapq.heapify(self._waiting)
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            head = self._waiting[0]
+            if head.granted.done():
+                heapq.heappop(self._waiting)
+                continue
+            now, day = self._clock.monotonic(), trade_date_of(self._clock.now())
+            at = self._pace.ready_at(head.kind, now=now, day=day)
+            if at > now:
+                # an exhausted day may be over before the waiter gives up: look again each second
+                delay = max(_TINY_S, 1.0 if math.isinf(at) else at - now)
+                self._timer = asyncio.get_running_loop().call_later(delay, self._pump)
+                return
+            self._pace.take(head.kind, now=now, day=day)
+            heapq.heappop(self._waiting)
+            head.granted.set_result(None)
+
+
+class Governor:
+    """Implements ``app.broker.port.Governor`` for one account; shared by all its gateways."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        limits: Limits | None = None,
+        max_waiting: int = MAX_WAITING,
+        max_wait_s: float = LONGEST_WAIT_S,
+    ) -> None:
+        limits = limits or Limits()
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._max_wait_s = max_wait_s
+        self._orders = OrderPace(limits)
+        orders = _Lane(self._orders, clock=clock)
+        self._lanes = {
+            RequestKind.CANCEL: orders,
+            RequestKind.MODIFY: orders,
+            RequestKind.PLACE: orders,
+            RequestKind.QUOTE: _Lane(ReadPace(limits.quote_emission_s), clock=clock),
+            RequestKind.HISTORICAL: _Lane(ReadPace(limits.historical_emission_s), clock=clock),
+            RequestKind.OTHER: _Lane(ReadPace(limits.other_emission_s), clock=clock),
+        }
+
+    async def acquire(self, kind: RequestKind, *, deadline: float | None = None) -> None:
+        """Return when a request of ``kind`` may go, at the latest at ``deadline`` (seconds of ``clock.monotonic``).
+
+        Raises RateLimited when that cannot be: nothing was counted then, apart from a slot that may go unused.
+        """
+        lane = self._lanes[kind]
+        now = self._clock.monotonic()
+        until = now + self._max_wait_s if deadline is None else min(deadline, now + self._max_wait_s)
+        earliest = lane.ready_at(kind)
+        if earliest > until:
+            raise _too_busy(kind, wait_s=earliest - now)
+        if lane.waiting >= self._max_waiting:
+            raise _too_busy(kind, wait_s=self._max_wait_s)
+        granted = lane.join(kind)
+        try:
+            async with asyncio.timeout(until - now):
+                await granted
+        except TimeoutError:
+            raise _too_busy(kind, wait_s=1.0) from None
+        finally:
+            if not granted.done() or granted.cancelled():
+                lane.leave(granted)
+
+    def waiting(self, kind: RequestKind) -> int:
+        """How many requests wait in the lane of ``kind`` (all order kinds share one)."""
+        return self._lanes[kind].waiting
+
+    def places_left_today(self) -> int:
+        return self._orders.places_left(trade_date_of(self._clock.now()))
+
+    def restore_places_today(self, used: int) -> None:
+        """Tell a fresh process how many placements the account has sent today."""
+        self._orders.restore(day=trade_date_of(self._clock.now()), used=used)
+
+
+def _too_busy(kind: RequestKind, *, wait_s: float) -> RateLimited:
+    if math.isinf(wait_s):
+        return RateLimited("the broker's daily limit of placements is used up", retry_after_s=3600.0)
+    return RateLimited(f"no room for a {kind} request within the broker's rate limit in time", retry_after_s=wait_s)

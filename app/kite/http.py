@@ -1,0 +1,279 @@
+"""Two httpx clients towards Kite: one that sends orders at most once, one that reads.
+
+What the order client guarantees to its neighbours: HTTP/1.1, no retry, no redirect, no proxy from the environment, a
+total bound per request, and the knowledge whether a byte of the request can have left (httpcore's trace extension
+reports ``send_request_headers.started`` before the first write). A cancelled caller gets its CancelledError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import httpx
+
+from app.broker.port import Credentials, CredentialSource
+from app.errors import BrokerError, BrokerRefused, BrokerThrottled, BrokerUnavailable, SessionExpired
+from app.kit.clock import Clock
+from app.kite.wire.envelope import parse_envelope, read_data, read_error
+from app.kite.wire.outcome import Observation, Response, TransportFailure
+
+MIB = 1024 * 1024
+ORDER_ANSWER_LIMIT = MIB
+JSON_LIMIT = 16 * MIB  # a day's order book of the busiest account is a tenth of it
+DUMP_LIMIT = 64 * MIB  # the whole instruments dump is about 10 MiB of CSV
+TOO_LARGE = "BodyTooLarge"
+SHOWN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError)
+
+Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
+Observer = Callable[[str, str, float], None]
+"""Called after each request with endpoint, outcome and seconds; both texts come from closed lists."""
+
+
+class Endpoint(StrEnum):
+    """The closed list behind the ``endpoint`` label of ``ticker_broker_requests_total``."""
+
+    PLACE = "place"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+    ORDERS = "orders"
+    ORDER_HISTORY = "order_history"
+    TRADES = "trades"
+    BASKET_MARGIN = "basket_margin"
+    PROFILE = "profile"
+    HOLDINGS = "holdings"
+    POSITIONS = "positions"
+    MARGINS = "margins"
+    INSTRUMENTS = "instruments"
+    QUOTE = "quote"
+    HISTORICAL = "historical"
+    LOGIN = "login"
+    LOGOUT = "logout"
+
+
+READ_OUTCOMES: Mapping[type[BrokerError], str] = {
+    BrokerRefused: "refused",
+    SessionExpired: "session_expired",
+    BrokerThrottled: "throttled",
+    BrokerUnavailable: "unavailable",
+}
+"""The ``outcome`` label of a read that failed; beside these ``ok`` and ``cancelled``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Where the broker is and how long we wait. ``route_prefix`` is ``/oms`` on Kite's sandbox, else empty."""
+
+    base_url: str
+    route_prefix: str = ""
+    user_agent: str = "ticker-service/0.1.0"
+    order_connect_s: float = 2.0
+    order_total_s: float = 8.0
+    read_connect_s: float = 4.0
+    read_total_s: float = 15.0
+    dump_total_s: float = 120.0
+    local_address: str | None = None  # "0.0.0.0" forces IPv4, which is what the broker's address list holds
+
+
+class KiteHttp:
+    """The two clients, the headers, and what they learn about the broker's clock."""
+
+    def __init__(
+        self, settings: HttpSettings, *, credentials: CredentialSource, clock: Clock, observer: Observer
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._clock = clock
+        self.observe = observer
+        self._orders = _client(
+            settings, connections=20, connect_s=settings.order_connect_s, read_s=settings.order_total_s
+        )
+        self._reads = _client(settings, connections=10, connect_s=settings.read_connect_s, read_s=settings.read_total_s)
+        self.clock_offset_s: float | None = None
+        # httpx writes every URL at INFO, and the URL of a log-out carries the access token
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    async def close(self) -> None:
+        await self._orders.aclose()
+        await self._reads.aclose()
+
+    def credentials(self) -> Credentials:
+        """What the account presents right now; asked at every request."""
+        return self._credentials()
+
+    async def send(
+        self, method: str, path: str, *, form: Query | None = None, query: Query | None = None
+    ) -> Observation:
+        """One order request, at most once. Raises nothing but CancelledError: what happened is the value."""
+        seen = _SendTrace()
+        request = self._build(self._orders, method, path, form=form, query=query, headers=self._authorization())
+        request.extensions["trace"] = seen
+        try:
+            async with asyncio.timeout(self._settings.order_total_s):
+                response = await self._orders.send(request, stream=True)
+                try:
+                    body = await _read_bounded(response, limit=ORDER_ANSWER_LIMIT)
+                finally:
+                    await response.aclose()
+        except SHOWN_ERRORS as error:
+            return TransportFailure(kind=type(error).__name__, maybe_sent=seen.started)
+        self._learn_time(response)
+        if body is None:
+            return TransportFailure(kind=TOO_LARGE, maybe_sent=True)
+        return Response(status=response.status_code, body=body)
+
+    async def read(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        *,
+        method: str = "GET",
+        query: Query | None = None,
+        form: Query | None = None,
+        json: Any = None,
+        prefixed: bool = True,
+    ) -> Any:
+        """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
+        # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
+        headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
+        request = self._build(
+            self._reads, method, path, query=query, form=form, json=json, headers=headers, prefixed=prefixed
+        )
+        async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
+            response = await self._reads.send(request, stream=True)
+            try:
+                body = await _read_bounded(response, limit=JSON_LIMIT)
+            finally:
+                await response.aclose()
+            self._learn_time(response)
+            if body is None:
+                raise BrokerUnavailable(f"the broker's answer is larger than {JSON_LIMIT // MIB} MiB")
+            return read_data(body, status=response.status_code)
+
+    async def download(self, endpoint: Endpoint, path: str) -> bytes:
+        """A text answer (the instruments dump), as bytes. Raises BrokerError."""
+        request = self._build(self._reads, "GET", path, headers=self._authorization(), prefixed=False)
+        async with self._observed(endpoint), self._transport_errors(total_s=self._settings.dump_total_s):
+            response = await self._reads.send(request, stream=True)
+            try:
+                body = await _read_bounded(response, limit=DUMP_LIMIT)
+            finally:
+                await response.aclose()
+            self._learn_time(response)
+            if body is None:
+                raise BrokerUnavailable(f"the broker's dump is larger than {DUMP_LIMIT // MIB} MiB")
+            if response.status_code != 200:
+                raise read_error(parse_envelope(body), status=response.status_code)
+            return body
+
+    def _build(
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        *,
+        form: Query | None = None,
+        query: Query | None = None,
+        json: Any = None,
+        headers: Mapping[str, str],
+        prefixed: bool = True,
+    ) -> httpx.Request:
+        return client.build_request(
+            method,
+            f"{self._settings.route_prefix}{path}" if prefixed else path,
+            params=_pairs(query),
+            data=None if form is None else dict(form),
+            json=json,
+            headers=headers,
+        )
+
+    def _authorization(self) -> dict[str, str]:
+        credentials = self._credentials()
+        if credentials.access_token is None:
+            return {}
+        return {"Authorization": f"token {credentials.api_key}:{credentials.access_token.get_secret_value()}"}
+
+    @asynccontextmanager
+    async def _observed(self, endpoint: Endpoint) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except BrokerError as error:
+            outcome = READ_OUTCOMES[type(error)]
+            raise
+        finally:
+            self.observe(endpoint, outcome, time.perf_counter() - started)
+
+    @asynccontextmanager
+    async def _transport_errors(self, *, total_s: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(total_s):
+                yield
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"the broker did not answer within {total_s:g} s") from error
+        except SHOWN_ERRORS as error:
+            # the exception's own text may repeat the URL; its type says enough
+            raise BrokerUnavailable(f"the broker cannot be reached: {type(error).__name__}") from error
+
+    def _learn_time(self, response: httpx.Response) -> None:
+        """The broker's ``Date`` has whole seconds, cut off: its clock reads half a second later on average."""
+        try:
+            broker = parsedate_to_datetime(response.headers.get("date", ""))
+        except ValueError:
+            return
+        aware = broker if broker.tzinfo else broker.replace(tzinfo=UTC)
+        self.clock_offset_s = aware.timestamp() + 0.5 - self._clock.now().timestamp()
+
+
+class _SendTrace:
+    """httpcore's trace hook: remembers whether writing the request was begun."""
+
+    def __init__(self) -> None:
+        self.started = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:  # noqa: ARG002 - httpcore's signature
+        if event.endswith(".send_request_headers.started"):
+            self.started = True
+
+
+def _client(settings: HttpSettings, *, connections: int, connect_s: float, read_s: float) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0)
+    transport = httpx.AsyncHTTPTransport(
+        http1=True, http2=False, retries=0, trust_env=False, limits=limits, local_address=settings.local_address
+    )
+    return httpx.AsyncClient(
+        base_url=settings.base_url,
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(read_s, connect=connect_s, pool=connect_s),
+        headers={"X-Kite-Version": "3", "User-Agent": settings.user_agent},
+    )
+
+
+def _pairs(query: Query | None) -> list[tuple[str, str | int | float | bool | None]] | None:
+    if query is None:
+        return None
+    return list(query.items()) if isinstance(query, Mapping) else list(query)
+
+
+async def _read_bounded(response: httpx.Response, *, limit: int) -> bytes | None:
+    """The decoded body, or None once it is longer than ``limit``."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)

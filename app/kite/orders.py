@@ -1,0 +1,96 @@
+"""The order gateway: each send is one request, and its outcome a value of ``app.broker.outcomes``.
+
+Sends do not wait for the governor (their caller has acquired before it claimed the order); reads do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from urllib.parse import quote
+
+from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
+from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
+from app.kite.http import Endpoint, KiteHttp, Query
+from app.kite.reads import PacedReads
+from app.kite.wire.market import parse_available_margin, parse_basket_total
+from app.kite.wire.orders import cancel_query, margin_body, modify_form, parse_orders, parse_trades, place_form
+from app.kite.wire.outcome import Operation, classify
+
+SEND_OUTCOMES = {
+    Accepted: "accepted",
+    Refused: "refused",
+    NotSent: "not_sent",
+    SessionRejected: "session_rejected",
+    Throttled: "throttled",
+    InDoubt: "in_doubt",
+}
+"""The ``outcome`` label of a send; beside these ``cancelled``, which the caller treats as in doubt."""
+
+_ENDPOINTS = {
+    Operation.PLACE: Endpoint.PLACE,
+    Operation.MODIFY: Endpoint.MODIFY,
+    Operation.CANCEL: Endpoint.CANCEL,
+}
+
+
+class KiteOrders:
+    """Implements ``app.broker.port.OrderGateway``."""
+
+    def __init__(self, http: KiteHttp, *, reads: PacedReads) -> None:
+        self._http = http
+        self._reads = reads
+
+    async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome:
+        form = place_form(request, tag=tag)
+        return await self._send(Operation.PLACE, "POST", f"/orders/{_segment(request.variety)}", form=form)
+
+    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
+        path = f"/orders/{_segment(variety)}/{_segment(order_id)}"
+        return await self._send(Operation.MODIFY, "PUT", path, form=modify_form(changes))
+
+    async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
+        path = f"/orders/{_segment(variety)}/{_segment(order_id)}"
+        query = cancel_query(parent_order_id=parent_order_id)
+        return await self._send(Operation.CANCEL, "DELETE", path, query=query)
+
+    async def order_book(self) -> list[BrokerOrder]:
+        return parse_orders(await self._reads.get(Endpoint.ORDERS, "/orders"))
+
+    async def order_history(self, order_id: str) -> list[BrokerOrder]:
+        return parse_orders(await self._reads.get(Endpoint.ORDER_HISTORY, f"/orders/{_segment(order_id)}"))
+
+    async def trades(self) -> list[Trade]:
+        return parse_trades(await self._reads.get(Endpoint.TRADES, "/trades"))
+
+    async def basket_margin(self, requests: Sequence[OrderRequest]) -> Decimal:
+        data = await self._reads.post(
+            Endpoint.BASKET_MARGIN,
+            "/margins/basket",
+            query={"consider_positions": "true"},
+            json=margin_body(requests),
+        )
+        return parse_basket_total(data)
+
+    async def available_margin(self, exchange: str) -> Decimal:
+        return parse_available_margin(await self._reads.get(Endpoint.MARGINS, "/user/margins"), exchange=exchange)
+
+    async def _send(
+        self, operation: Operation, method: str, path: str, *, form: Query | None = None, query: Query | None = None
+    ) -> SendOutcome:
+        if self._http.credentials().access_token is None:
+            return SessionRejected(message="there is no access token yet: log in first")
+        started = time.perf_counter()
+        label = "cancelled"
+        try:
+            outcome = classify(await self._http.send(method, path, form=form, query=query), operation=operation)
+            label = SEND_OUTCOMES[type(outcome)]
+        finally:
+            self._http.observe(_ENDPOINTS[operation], label, time.perf_counter() - started)
+        return outcome
+
+
+def _segment(text: str) -> str:
+    """One path segment: an id that the broker or a caller gave cannot reach another route."""
+    return quote(text, safe="")

@@ -1,0 +1,119 @@
+"""How fast requests may follow one another: pure arithmetic, ``now`` is an argument (seconds, never going backwards).
+
+GCRA with burst 1, not a token bucket: a bucket of 10 at 10 a second lets 19 requests through in one rolling second.
+An emission of 112 ms leaves room for a network that bunches: with up to 120 ms of one-way jitter the worst rolling
+second at the broker still shows 10 requests, with 105 ms it shows 11.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+from app.broker.port import RequestKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The broker's published limits and our distance from them (https://kite.trade/docs/connect/v3/exceptions/)."""
+
+    order_emission_s: float = 0.112  # 10/s per client, hard
+    historical_emission_s: float = 0.350  # 3/s
+    quote_emission_s: float = 1.05  # 1/s
+    other_emission_s: float = 0.112  # 10/s together
+    orders_per_minute: int = 400
+    kept_for_cancels: float = 0.2  # of the minute's budget: what places and modifications may not use up
+    places_per_day: int = 5_000  # every placement counts, refused ones too; modify and cancel do not
+
+
+@dataclass(slots=True)
+class Spacing:
+    """Grants at least ``emission_s`` apart: GCRA with a burst of one."""
+
+    emission_s: float
+    free_at: float = -math.inf
+
+    def ready_at(self, now: float) -> float:
+        return max(now, self.free_at)
+
+    def take(self, now: float) -> None:
+        self.free_at = now + self.emission_s
+
+
+@dataclass(slots=True)
+class MinuteWindow:
+    """At most ``limit`` grants in any rolling minute; holds one number per grant, so at most ``limit`` of them."""
+
+    limit: int
+    granted: deque[float] = field(default_factory=deque)
+
+    def ready_at(self, now: float, *, limit: int) -> float:
+        """When the next grant fits under ``limit`` (which may be below the window's own)."""
+        while self.granted and self.granted[0] <= now - 60.0:
+            self.granted.popleft()
+        surplus = len(self.granted) - limit
+        return now if surplus < 0 else self.granted[surplus] + 60.0
+
+    def take(self, now: float) -> None:
+        self.granted.append(now)
+
+
+@dataclass(slots=True)
+class DayCount:
+    """Placements of one trading day."""
+
+    limit: int
+    day: str = ""
+    used: int = 0
+
+    def left(self, day: str) -> int:
+        return self.limit - (self.used if day == self.day else 0)
+
+    def take(self, day: str) -> None:
+        self.used = self.used + 1 if day == self.day else 1
+        self.day = day
+
+
+class OrderPace:
+    """All order requests of one account: spacing, minute and day together."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._spacing = Spacing(limits.order_emission_s)
+        self._minute = MinuteWindow(limits.orders_per_minute)
+        self._day = DayCount(limits.places_per_day)
+        self._open_limit = max(1, int(limits.orders_per_minute * (1 - limits.kept_for_cancels)))
+
+    def ready_at(self, kind: RequestKind, *, now: float, day: str) -> float:
+        """The earliest moment for a request of ``kind`` if nobody else asks; ``inf`` when the day's budget is gone."""
+        if kind is RequestKind.PLACE and self._day.left(day) <= 0:
+            return math.inf
+        limit = self._minute.limit if kind is RequestKind.CANCEL else self._open_limit
+        return max(self._spacing.ready_at(now), self._minute.ready_at(now, limit=limit))
+
+    def take(self, kind: RequestKind, *, now: float, day: str) -> None:
+        """Count a request that goes now; only after ``ready_at`` said so."""
+        self._spacing.take(now)
+        self._minute.take(now)
+        if kind is RequestKind.PLACE:
+            self._day.take(day)
+
+    def places_left(self, day: str) -> int:
+        return self._day.left(day)
+
+    def restore(self, *, day: str, used: int) -> None:
+        """Set the day's count after a restart, from what the database knows was sent."""
+        self._day = DayCount(self._day.limit, day, used)
+
+
+class ReadPace:
+    """One class of reads."""
+
+    def __init__(self, emission_s: float) -> None:
+        self._spacing = Spacing(emission_s)
+
+    def ready_at(self, kind: RequestKind, *, now: float, day: str) -> float:  # noqa: ARG002 - one shape with OrderPace
+        return self._spacing.ready_at(now)
+
+    def take(self, kind: RequestKind, *, now: float, day: str) -> None:  # noqa: ARG002
+        self._spacing.take(now)

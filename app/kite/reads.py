@@ -1,0 +1,114 @@
+"""Portfolio and market data by REST, each read behind the account's governor. Nothing is retried here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from app.broker.market import Candle, Instrument, Quote
+from app.broker.port import Governor, RequestKind
+from app.errors import BrokerThrottled, BrokerUnavailable, RateLimited
+from app.kit.clock import IST
+from app.kite.http import Endpoint, KiteHttp, Query
+from app.kite.wire.market import object_of, objects_of, parse_candles, parse_instruments, parse_quotes
+
+QUOTE_KEYS_LIMIT = 500
+
+
+class PacedReads:
+    """Reads that wait for their turn; a turn that does not come in time is BrokerThrottled, and nothing was asked."""
+
+    def __init__(self, http: KiteHttp, *, governor: Governor) -> None:
+        self._http = http
+        self._governor = governor
+
+    async def get(
+        self, endpoint: Endpoint, path: str, *, query: Query | None = None, kind: RequestKind = RequestKind.OTHER
+    ) -> Any:
+        await self._wait(kind)
+        # the sandbox serves /instruments/... outside its route prefix
+        return await self._http.read(endpoint, path, query=query, prefixed=not path.startswith("/instruments"))
+
+    async def post(self, endpoint: Endpoint, path: str, *, query: Query, json: Any) -> Any:
+        await self._wait(RequestKind.OTHER)
+        return await self._http.read(endpoint, path, method="POST", query=query, json=json)
+
+    async def download(self, endpoint: Endpoint, path: str) -> bytes:
+        await self._wait(RequestKind.OTHER)
+        return await self._http.download(endpoint, path)
+
+    async def _wait(self, kind: RequestKind) -> None:
+        try:
+            await self._governor.acquire(kind)
+        except RateLimited as error:
+            raise BrokerThrottled(str(error)) from error
+
+
+class KitePortfolio:
+    """Implements ``app.broker.port.PortfolioGateway``: Kite's own objects, unchanged."""
+
+    def __init__(self, reads: PacedReads) -> None:
+        self._reads = reads
+
+    async def profile(self) -> Mapping[str, Any]:
+        return object_of(await self._reads.get(Endpoint.PROFILE, "/user/profile"), "profile")
+
+    async def holdings(self) -> Sequence[Mapping[str, Any]]:
+        return objects_of(await self._reads.get(Endpoint.HOLDINGS, "/portfolio/holdings"), "holdings")
+
+    async def positions(self) -> Mapping[str, Any]:
+        return object_of(await self._reads.get(Endpoint.POSITIONS, "/portfolio/positions"), "positions")
+
+    async def margins(self) -> Mapping[str, Any]:
+        return object_of(await self._reads.get(Endpoint.MARGINS, "/user/margins"), "margins")
+
+
+class KiteMarket:
+    """Implements ``app.broker.port.MarketGateway``."""
+
+    def __init__(self, reads: PacedReads) -> None:
+        self._reads = reads
+
+    async def instruments(self, exchange: str | None = None) -> list[Instrument]:
+        """The dump, parsed in a worker thread (about 100,000 rows)."""
+        path = "/instruments" if exchange is None else f"/instruments/{quote(exchange, safe='')}"
+        dump = await self._reads.download(Endpoint.INSTRUMENTS, path)
+        return await asyncio.to_thread(_parse_dump, dump)
+
+    async def quotes(self, keys: Sequence[str]) -> dict[str, Quote]:
+        if len(keys) > QUOTE_KEYS_LIMIT:
+            raise ValueError(f"{len(keys)} keys in one quote request, at most {QUOTE_KEYS_LIMIT}")
+        if not keys:
+            return {}
+        query = [("i", key) for key in keys]
+        return parse_quotes(await self._reads.get(Endpoint.QUOTE, "/quote", query=query, kind=RequestKind.QUOTE))
+
+    async def candles(
+        self, instrument_token: int, *, interval: str, start: datetime, end: datetime, continuous: bool, oi: bool
+    ) -> list[Candle]:
+        query = {
+            "from": _ist_text(start),
+            "to": _ist_text(end),
+            "continuous": str(int(continuous)),
+            "oi": str(int(oi)),
+        }
+        path = f"/instruments/historical/{instrument_token}/{quote(interval, safe='')}"
+        return parse_candles(await self._reads.get(Endpoint.HISTORICAL, path, query=query, kind=RequestKind.HISTORICAL))
+
+
+def _parse_dump(dump: bytes) -> list[Instrument]:
+    try:
+        text = dump.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BrokerUnavailable("the instruments dump is not UTF-8 text") from error
+    return parse_instruments(text.splitlines())
+
+
+def _ist_text(moment: datetime) -> str:
+    """``YYYY-MM-DD HH:MM:SS`` in IST, the only form Kite takes."""
+    if moment.tzinfo is None:
+        raise ValueError("candles are asked for with aware times")
+    return moment.astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")

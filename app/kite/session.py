@@ -1,0 +1,45 @@
+"""Login and log-out of one account."""
+
+from __future__ import annotations
+
+from app.broker.port import LoginResult
+from app.errors import SessionExpired
+from app.kite.http import Endpoint, KiteHttp
+from app.kite.wire.session import login_checksum, login_url, parse_session
+
+LOGIN_URL = "https://kite.zerodha.com/connect/login"
+
+
+class KiteSession:
+    """Implements ``app.broker.port.SessionGateway``."""
+
+    def __init__(self, http: KiteHttp, *, login_base_url: str = LOGIN_URL) -> None:
+        self._http = http
+        self._login_base_url = login_base_url
+
+    def login_url(self, *, redirect_params: str | None = None) -> str:
+        api_key = self._http.credentials().api_key
+        return login_url(self._login_base_url, api_key=api_key, redirect_params=redirect_params)
+
+    async def exchange_request_token(self, request_token: str) -> LoginResult:
+        """One POST; a request token is good for one exchange, so this is never repeated by itself."""
+        credentials = self._http.credentials()
+        form = {
+            "api_key": credentials.api_key,
+            "request_token": request_token,
+            "checksum": login_checksum(
+                api_key=credentials.api_key, request_token=request_token, api_secret=credentials.api_secret
+            ),
+        }
+        return parse_session(await self._http.read(Endpoint.LOGIN, "/session/token", method="POST", form=form))
+
+    async def log_out(self) -> None:
+        """Make the access token useless; a token that is already dead is no error."""
+        credentials = self._http.credentials()
+        if credentials.access_token is None:
+            return
+        query = {"api_key": credentials.api_key, "access_token": credentials.access_token.get_secret_value()}
+        try:
+            await self._http.read(Endpoint.LOGOUT, "/session/token", method="DELETE", query=query)
+        except SessionExpired:
+            return

@@ -1,0 +1,76 @@
+"""Kite's scalars: numbers that change their JSON type, naive IST times, several ways to say "nothing".
+
+All raise ``ValueError`` that names the field; the caller says which answer it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from app.kit.clock import IST
+
+_NO_TIME = ("0001-01-01", "1970-01-01 00:00:00")
+
+
+def text_of(row: Mapping[str, Any], name: str) -> str:
+    """A required text; identifiers that came as JSON numbers are accepted."""
+    value = row.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is {value!r:.60}, wanted text")
+    return value
+
+
+def optional_text_of(value: object) -> str | None:
+    """Text, or None for null, empty and anything that is not text; numbers are identifiers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def int_of(row: Mapping[str, Any], name: str) -> int:
+    """A whole number that may come as ``10``, ``10.0`` or ``"10"``; 0 where it is missing or null."""
+    value = decimal_of(row, name)
+    if value != value.to_integral_value():
+        raise ValueError(f"{name} is {row.get(name)!r:.60}, wanted a whole number")
+    return int(value)
+
+
+def decimal_of(row: Mapping[str, Any], name: str) -> Decimal:
+    """A number in its shortest decimal form; 0 where it is missing, null or empty text."""
+    value = row.get(name)
+    if value is None or value == "":
+        return Decimal(0)
+    return to_decimal(value, name)
+
+
+def to_decimal(value: object, name: str) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{name} is {value!r:.60}, wanted a number")  # noqa: TRY004 - one error for the caller to catch
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{name} is {value!r:.60}, wanted a number") from None
+    if not number.is_finite() or number.adjusted() > 18:
+        raise ValueError(f"{name} is {value!r:.60}, wanted a number")
+    return number
+
+
+def moment_of(row: Mapping[str, Any], name: str) -> datetime | None:
+    """``YYYY-MM-DD HH:MM:SS`` without a zone is IST; the broker's ways to say "never" are None."""
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r:.60}, wanted a time")  # noqa: TRY004 - one error for the caller to catch
+    if value.startswith(_NO_TIME):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{name} is {value!r:.60}, wanted a time") from None
+    return moment.replace(tzinfo=IST) if moment.tzinfo is None else moment
