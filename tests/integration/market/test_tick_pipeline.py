@@ -108,6 +108,7 @@ async def test_a_tick_is_published_on_its_channel_and_kept_in_the_hash(
     await pubsub.aclose()
     assert message["channel"].decode() == f"{redis_prefix}ticks:408065"
     assert message["data"] == kept
+    assert kept is not None
     tick = json.loads(kept)
     received_at = tick.pop("received_at")
     assert abs(received_at / 1000 - datetime.now(UTC).timestamp()) < 5
