@@ -4,6 +4,7 @@ EmbeddedError
  +-- DataDirectoryInUse   another start holds the data directory
  +-- PortTaken            something else listens where we would
  +-- StartFailed          a server did not become healthy; carries the end of its log
+ +-- ChildEnded           a part of the running product ended by itself; carries the end of its log
 """
 
 from pathlib import Path
@@ -48,5 +49,21 @@ class StartFailed(EmbeddedError):
         self.log_tail = log_tail
 
     def __str__(self) -> str:
-        said = f"\n--- the end of its log ---\n{self.log_tail}" if self.log_tail else ""
-        return f"{self.name} did not start: {self.reason}{said}"
+        return f"{self.name} did not start: {self.reason}{_quote_log(self.log_tail)}"
+
+
+class ChildEnded(EmbeddedError):
+    """`name` ended while the product ran; `how` says by which code or signal."""
+
+    def __init__(self, name: str, how: str, *, log_tail: str = "") -> None:
+        super().__init__(name, how, log_tail)
+        self.name = name
+        self.how = how
+        self.log_tail = log_tail
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.how}, so everything was stopped{_quote_log(self.log_tail)}"
+
+
+def _quote_log(tail: str) -> str:
+    return f"\n--- the end of its log ---\n{tail}" if tail else ""

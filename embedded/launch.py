@@ -1,9 +1,9 @@
 """Run as a script in each child before its program: what must happen between fork and exec.
 
-Usage: `python launch.py DEATH_SIGNAL UID GID PROGRAM [ARGUMENT...]`, with `-` for UID and GID to stay the same user. It
-becomes the program (same process id). On Linux the kernel sends DEATH_SIGNAL to the program when its parent dies, so
-that a parent lost to SIGKILL leaves nothing running; elsewhere the next start on the data directory finds and stops
-what was left.
+Usage: `python launch.py PARENT DEATH_SIGNAL UID GID PROGRAM [ARGUMENT...]`, with `-` for UID and GID to stay the same
+user. It becomes the program (same process id). On Linux the kernel sends DEATH_SIGNAL to the program when its parent
+dies, so that a parent lost to SIGKILL leaves nothing running; elsewhere the next start on the data directory finds and
+stops what was left.
 
 PostgreSQL refuses to run as root, so a root start continues as UID. That user keeps one capability, CAP_DAC_OVERRIDE,
 because a checkout below /root (mode 0700) could not even be entered without it; see capabilities(7), "Ambient". It
@@ -62,13 +62,12 @@ def become_user(uid: int, gid: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Become the program; never returns."""
-    death_signal, uid, gid, *command = arguments
-    parent = os.getppid()
+    parent, death_signal, uid, gid, *command = arguments
     if uid != "-":
         become_user(int(uid), int(gid))
-    # After the change of user, which clears it. A parent that died before this line leaves us with another parent.
+    # After the change of user, which clears it. A parent that died before this line has left us with another parent.
     call_prctl(PR_SET_PDEATHSIG, int(death_signal))
-    if os.getppid() != parent:
+    if os.getppid() != int(parent):
         sys.exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.execv(command[0], command)  # noqa: S606 - no shell is the point: the program gets exactly these arguments

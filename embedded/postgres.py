@@ -195,6 +195,15 @@ def _start_on_free_port(binaries: Path, directory: Path, *, user: User | None, p
     raise AssertionError("the last try returns or raises")
 
 
+def check_database(url: str) -> None:
+    """One connection to a database that is not ours to start. Raises EmbeddedError without repeating the password."""
+    try:
+        psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S).close()
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EmbeddedError(f"the database of DATABASE_URL cannot be reached: {reason}") from error
+
+
 def _find_problem(server_url: str) -> str | None:
     """One round trip, which also makes the product's database on first use; None when all is well."""
     try:

