@@ -9,6 +9,7 @@ Switch = Literal["on", "off"]
 Sessions = Literal["always", "calendar"]
 
 DEFAULT_PORT = 9100
+DEFAULT_REDIRECT_URL = "http://127.0.0.1:8080/login/callback"
 MAX_ACCOUNTS = 999
 
 
@@ -48,6 +49,8 @@ class SimulatorSettings:
     """Rupees available to each account in each of the two segments at the start of the day."""
     postback_url: str | None = None
     """Where account 1's order updates are posted; other accounts set theirs through `/_sim/session`."""
+    redirect_url: str = DEFAULT_REDIRECT_URL
+    """Where a login sends the browser, as the app's registration says at Kite."""
     rate_limits: RateLimits = field(default_factory=RateLimits)
 
     def __post_init__(self) -> None:

@@ -18,9 +18,11 @@ from simulator.exchange.orders import Order, OrderRequest, Trade
 from simulator.exchange.portfolio import Portfolio
 from simulator.exchange.quirks import NORMAL, Quirks
 from simulator.market.market import Market
+from simulator.market.quote import DepthLevel
 
 Audience = Literal["sockets", "everyone"]
 """Kite posts fills, ends and modifications back over HTTP; that an order rests is told to sockets alone."""
+Levels = tuple[DepthLevel, ...]
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
@@ -51,8 +53,7 @@ class Engine:
         self._now = now
         self._notify = notify
         self._call_later = call_later
-        self._taken: dict[tuple[int, str], int] = {}
-        self._trading: int | None = None
+        self._taken: dict[tuple[int, str], tuple[Levels, int]] = {}
         market.on_change(self._on_change)
 
     def submit(self, order: Order, quirks: Quirks = NORMAL) -> None:
@@ -116,9 +117,11 @@ class Engine:
             if minutes and now >= order.accepted_at + timedelta(minutes=minutes):
                 self._end(order)
 
-    def forget(self) -> None:
-        """A new day: what was taken from the book is forgotten with the book."""
+    def end_day(self) -> None:
+        """What still rests is cancelled without a push: nobody is told in the night."""
         self._taken.clear()
+        for order in self._book.all_resting():
+            order.move(status.CANCELLED, at=self._now())
 
     def _enter(self, order: Order, quirks: Quirks) -> None:
         """From the broker's checks to the exchange."""
@@ -160,18 +163,19 @@ class Engine:
         if quantity > 0 and order.status == status.OPEN:
             self._fill(order, quantity=quantity, price=self._own_price(order))
 
+    def renew(self, token: int) -> None:
+        """The crowd offers again everything that its book shows; resting orders are met."""
+        self._taken.pop((token, "BUY"), None)
+        self._taken.pop((token, "SELL"), None)
+        for order in self._book.resting(token):
+            self._work(order, stance="resting")
+
     def _on_change(self, tokens: Iterable[int]) -> None:
-        """New quotes: what was taken is there again, and resting orders are met."""
+        """New quotes: where the crowd's book differs, what was taken is there again; resting orders are met."""
         resting = self._book.resting_tokens()
-        touched = [token for token in tokens if token != self._trading and (token in resting or self._is_taken(token))]
-        for token in touched:
-            self._taken.pop((token, "BUY"), None)
-            self._taken.pop((token, "SELL"), None)
+        for token in [token for token in tokens if token in resting]:
             for order in self._book.resting(token):
                 self._work(order, stance="resting")
-
-    def _is_taken(self, token: int) -> bool:
-        return (token, "BUY") in self._taken or (token, "SELL") in self._taken
 
     def _work(self, order: Order, *, stance: Stance) -> None:
         """Triggers a stop whose price was reached, then takes what the other side offers within the limit."""
@@ -185,19 +189,25 @@ class Engine:
                 return
             self._open(order)
             stance = "arriving"
+        levels = quote.sell if is_buy(order) else quote.buy
+        taken = self._taken_of(token, request.transaction_type, levels)
         fills = match(
-            quote.sell if is_buy(order) else quote.buy,
+            levels,
             side=request.transaction_type,
             limit=request.price,
             quantity=order.unfilled_quantity,
-            taken=self._taken.get((token, request.transaction_type), 0),
+            taken=taken,
             stance=stance,
         )
         for fill in fills:
-            self._taken[(token, request.transaction_type)] = (
-                self._taken.get((token, request.transaction_type), 0) + fill.quantity
-            )
+            taken += fill.quantity
+            self._taken[(token, request.transaction_type)] = (levels, taken)
             self._fill(order, quantity=fill.quantity, price=fill.price)
+
+    def _taken_of(self, token: int, side: str, levels: Levels) -> int:
+        """How much of these very levels is gone; a book that differs is a new one."""
+        seen, taken = self._taken.get((token, side), (levels, 0))
+        return taken if seen == levels else 0
 
     def _open(self, order: Order) -> None:
         order.move(status.OPEN, at=self._now())
@@ -220,17 +230,8 @@ class Engine:
         order.fill(trade)
         self._book.track(order)
         self._portfolios[order.user_id].book(trade)
-        self._record(trade)
+        self._market.record_trade(trade.instrument.instrument_token, price, quantity, now)
         self._announce(order, as_status=None if order.terminal else "UPDATE")
-
-    def _record(self, trade: Trade) -> None:
-        """Our own trades show in the quote; that change alone must not offer the same quantity again."""
-        token = trade.instrument.instrument_token
-        self._trading = token
-        try:
-            self._market.record_trade(token, trade.price, trade.quantity, trade.at)
-        finally:
-            self._trading = None
 
     def _own_price(self, order: Order) -> Decimal:
         return order.request.price or self._market.quote(order.instrument.instrument_token).last_price

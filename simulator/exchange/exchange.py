@@ -72,9 +72,9 @@ class Exchange:
         self.new_day()
 
     def new_day(self) -> None:
-        """Empties the book and restores funds and holdings; the ledger and the numbering go on."""
+        """Orders of the day end, the book is emptied, funds and holdings restored; ledger and numbering go on."""
+        self.engine.end_day()
         self.book.clear()
-        self.engine.forget()
         for account in self._accounts:
             self.portfolios[account.user_id] = Portfolio(
                 opening_cash=self._opening_cash, holdings=self._morning_holdings()

@@ -29,6 +29,7 @@ __all__ = [
     "json_body",
     "json_response",
     "missing_field",
+    "parse_json",
     "query_params",
     "read_body",
     "success",
@@ -76,8 +77,13 @@ async def form_params(request: Request) -> Mapping[str, str]:
 
 async def json_body(request: Request) -> object:
     """The JSON body. Raises 400 InputException for what is not JSON."""
+    return parse_json(await read_body(request))
+
+
+def parse_json(raw: bytes) -> object:
+    """JSON with exact decimals. Raises 400 InputException."""
     try:
-        return json.loads(await read_body(request), parse_float=Decimal)
+        return json.loads(raw, parse_float=Decimal)
     except ValueError as error:
         raise input_error("Invalid JSON in request body.") from error
 

@@ -19,7 +19,6 @@ from simulator.rest.envelope import form_params, query_params, success
 EXCHANGES = ["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "MF"]
 PRODUCTS = ["CNC", "NRML", "MIS", "BO", "CO"]
 ORDER_TYPES = ["MARKET", "LIMIT", "SL", "SL-M"]
-DEFAULT_REDIRECT = "http://127.0.0.1:8080/login/callback"
 
 
 class UserRoutes:

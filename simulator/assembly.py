@@ -1,0 +1,213 @@
+"""The composition root: one simulator from its settings, all parts wired, nothing listening yet."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.types import ASGIApp
+
+from simulator.clock import SimClock
+from simulator.errors import KiteError, method_not_allowed, route_not_found
+from simulator.exchange.accounts import Accounts
+from simulator.exchange.exchange import Exchange
+from simulator.faults.middleware import FaultMiddleware
+from simulator.faults.registry import FaultRegistry
+from simulator.limits import Traffic
+from simulator.market.market import Market
+from simulator.rest.auth import Authenticate, Guard
+from simulator.rest.control import ControlRoutes
+from simulator.rest.envelope import failure
+from simulator.rest.gate import ArrivalMiddleware, Caller, LimitMiddleware
+from simulator.rest.historical import HistoricalRoutes
+from simulator.rest.instruments import InstrumentRoutes
+from simulator.rest.margins import MarginRoutes
+from simulator.rest.orders import OrderRoutes
+from simulator.rest.portfolio import PortfolioRoutes
+from simulator.rest.quotes import QuoteRoutes
+from simulator.rest.user import UserRoutes
+from simulator.settings import SimulatorSettings
+from simulator.stream.sockets import TickerSockets
+from simulator.updates import Postbacks, Updates
+
+GZIP_FROM_BYTES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """The parts of one simulator. `app` is the ASGI application with its middleware around it."""
+
+    settings: SimulatorSettings
+    clock: SimClock
+    market: Market
+    accounts: Accounts
+    exchange: Exchange
+    faults: FaultRegistry
+    traffic: Traffic
+    sockets: TickerSockets
+    postbacks: Postbacks
+    fault_middleware: FaultMiddleware
+    app: ASGIApp
+
+
+def build_simulator(settings: SimulatorSettings) -> Simulator:
+    """Call it inside the event loop that will serve it."""
+    call_later = asyncio.get_running_loop().call_later
+    clock = SimClock(settings.start_time, speed=settings.clock_speed)
+    market = Market(
+        seed=settings.seed, now=clock.now(), sessions=settings.sessions, ticks_per_second=settings.ticks_per_second
+    )
+    accounts = open_accounts(settings, clock)
+    faults = FaultRegistry(seed=settings.seed)
+    postbacks = Postbacks()
+    authenticate = authenticator(accounts, clock)
+    sockets = TickerSockets(market, authenticate=authenticate, faults=faults, heartbeat_s=settings.heartbeat_s)
+    updates = Updates(
+        accounts=accounts,
+        faults=faults,
+        postbacks=postbacks,
+        push_to_sockets=sockets.push_order,
+        now=clock.now,
+        call_later=call_later,
+    )
+    exchange = Exchange(
+        market=market,
+        accounts=accounts,
+        now=clock.now,
+        seed=settings.seed,
+        opening_cash=settings.opening_cash,
+        notify=updates.notify,
+        call_later=call_later,
+    )
+    market.on_new_day(exchange.new_day)
+    traffic = Traffic(settings.rate_limits)
+    guard = Guard(authenticate)
+    control = ControlRoutes(
+        exchange=exchange,
+        accounts=accounts,
+        market=market,
+        clock=clock,
+        faults=faults,
+        traffic=traffic,
+        sockets=sockets,
+        postbacks=postbacks,
+    )
+    routes = [
+        *broker_routes(
+            settings, exchange=exchange, accounts=accounts, market=market, clock=clock, traffic=traffic, guard=guard
+        ),
+        *control.routes(),
+        WebSocketRoute("/", sockets.endpoint),
+    ]
+    faulty, app = wrap(create_application(routes), exchange=exchange, accounts=accounts, traffic=traffic, faults=faults)
+    return Simulator(
+        settings=settings,
+        clock=clock,
+        market=market,
+        accounts=accounts,
+        exchange=exchange,
+        faults=faults,
+        traffic=traffic,
+        sockets=sockets,
+        postbacks=postbacks,
+        fault_middleware=faulty,
+        app=app,
+    )
+
+
+def open_accounts(settings: SimulatorSettings, clock: SimClock) -> Accounts:
+    """Sessions end at six in the morning only where the calendar counts: a simulator that is always open stays so."""
+    accounts = Accounts(
+        settings.accounts,
+        seed=settings.seed,
+        started_at=clock.now(),
+        session_end="at_six" if settings.sessions == "calendar" else "never",
+    )
+    next(iter(accounts)).postback_url = settings.postback_url
+    return accounts
+
+
+def authenticator(accounts: Accounts, clock: SimClock) -> Authenticate:
+    def authenticate(api_key: str, access_token: str) -> str | None:
+        return accounts.authenticate(api_key, access_token, now=clock.now())
+
+    return authenticate
+
+
+def broker_routes(
+    settings: SimulatorSettings,
+    *,
+    exchange: Exchange,
+    accounts: Accounts,
+    market: Market,
+    clock: SimClock,
+    traffic: Traffic,
+    guard: Guard,
+) -> list[BaseRoute]:
+    """Kite's own routes."""
+    now = clock.now
+    user = UserRoutes(accounts=accounts, exchange=exchange, guard=guard, now=now, redirect_url=settings.redirect_url)
+    return [
+        *user.routes(),
+        *OrderRoutes(exchange=exchange, guard=guard, traffic=traffic, now=now, wall=time.time).routes(),
+        *PortfolioRoutes(exchange=exchange, market=market, guard=guard, now=now).routes(),
+        *MarginRoutes(exchange=exchange, guard=guard).routes(),
+        *QuoteRoutes(market, guard=guard).routes(),
+        *HistoricalRoutes(market, guard=guard, now=now).routes(),
+        *InstrumentRoutes(market).routes(),
+    ]
+
+
+def create_application(routes: list[BaseRoute]) -> ASGIApp:
+    """The routes with gzip, and every error in Kite's envelope."""
+    application = Starlette(
+        routes=routes,
+        exception_handlers={
+            KiteError: answer_kite_error,
+            HTTPException: answer_http_error,
+            ClientDisconnect: answer_nobody,
+        },
+    )
+    application.router.redirect_slashes = False
+    return GZipMiddleware(application, minimum_size=GZIP_FROM_BYTES, compresslevel=1)
+
+
+def wrap(
+    app: ASGIApp, *, exchange: Exchange, accounts: Accounts, traffic: Traffic, faults: FaultRegistry
+) -> tuple[FaultMiddleware, ASGIApp]:
+    """Arrivals counted outside, then faults, then limits, then the application."""
+
+    def tag_of_order(order_id: str) -> str | None:
+        order = exchange.book.find(order_id)
+        return order.request.tag if order else None
+
+    caller = Caller(accounts.user_of_key)
+    limited = LimitMiddleware(app, traffic=traffic, caller=caller, wall=time.time)
+    faulty = FaultMiddleware(limited, registry=faults, user_of=caller.user, tag_of_order=tag_of_order)
+    return faulty, ArrivalMiddleware(faulty, traffic=traffic, caller=caller, wall=time.time)
+
+
+async def answer_kite_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, KiteError):
+        raise error
+    return failure(error)
+
+
+async def answer_http_error(_request: Request, error: Exception) -> Response:
+    """Starlette's 404 and 405 in Kite's words."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        return failure(route_not_found())
+    if status == 405:
+        return failure(method_not_allowed())
+    return failure(KiteError("Something unexpected happened.", status=status, error_type="GeneralException"))
+
+
+async def answer_nobody(_request: Request, _error: Exception) -> Response:
+    """The client left in the middle of its own request; the answer goes nowhere."""
+    return failure(KiteError("Client closed the request.", status=400, error_type="NetworkException"))

@@ -1,0 +1,235 @@
+"""The control routes under `/_sim`: what a test or a person may see and do beside the broker's own API.
+
+No key is asked for: the simulator listens on localhost and has no secrets. Bad input gets a 400 that names it.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.clock import SimClock
+from simulator.errors import KiteError, input_error, missing_field
+from simulator.exchange.accounts import Account, Accounts
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.ledger import ledger_row
+from simulator.exchange.rows import order_row
+from simulator.faults.kinds import BadFaultError
+from simulator.faults.registry import FaultRegistry, fault_row
+from simulator.limits import Traffic
+from simulator.market.instrument import Instrument
+from simulator.market.market import Market
+from simulator.rest.control_input import (
+    parse_instrument,
+    parse_moment,
+    parse_since,
+    read_float,
+    read_mapping,
+    read_object,
+    read_whole,
+    refuse_unknown,
+)
+from simulator.rest.envelope import json_response, query_params
+from simulator.stream.sockets import TickerSockets
+from simulator.updates import Postbacks
+
+
+class ControlRoutes:
+    """Everything that a simulator has, in one's hands. Answers are plain JSON, without Kite's envelope."""
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        accounts: Accounts,
+        market: Market,
+        clock: SimClock,
+        faults: FaultRegistry,
+        traffic: Traffic,
+        sockets: TickerSockets,
+        postbacks: Postbacks,
+    ) -> None:
+        self._exchange = exchange
+        self._accounts = accounts
+        self._market = market
+        self._clock = clock
+        self._faults = faults
+        self._traffic = traffic
+        self._sockets = sockets
+        self._postbacks = postbacks
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/_sim/ledger", self.ledger, methods=["GET"]),
+            Route("/_sim/faults", self.list_faults, methods=["GET"]),
+            Route("/_sim/faults", self.add_fault, methods=["POST"]),
+            Route("/_sim/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/_sim/faults/{fault_id}", self.remove_fault, methods=["DELETE"]),
+            Route("/_sim/market", self.set_market, methods=["POST"]),
+            Route("/_sim/clock", self.read_clock, methods=["GET"]),
+            Route("/_sim/clock", self.set_clock, methods=["POST"]),
+            Route("/_sim/session", self.read_sessions, methods=["GET"]),
+            Route("/_sim/session", self.set_session, methods=["POST"]),
+            Route("/_sim/orders/{order_id}", self.read_order, methods=["GET"]),
+            Route("/_sim/orders/{order_id}", self.act_on_order, methods=["POST"]),
+            Route("/_sim/stats", self.stats, methods=["GET"]),
+            Route("/_sim/reset", self.reset, methods=["POST"]),
+        ]
+
+    async def ledger(self, request: Request) -> Response:
+        """`since` is a sequence number (entries behind it) or a time (entries from it on)."""
+        params = query_params(request)
+        after_seq, since = parse_since(params.get("since"))
+        entries = self._exchange.ledger.entries(user_id=params.get("user_id"), after_seq=after_seq, since=since)
+        return json_response([ledger_row(entry) for entry in entries])
+
+    async def list_faults(self, _request: Request) -> Response:
+        return json_response([fault_row(fault) for fault in self._faults.active()])
+
+    async def add_fault(self, request: Request) -> Response:
+        try:
+            fault = self._faults.add(await read_object(request))
+        except BadFaultError as error:
+            raise input_error(str(error)) from error
+        return json_response({"fault_id": fault.fault_id})
+
+    async def clear_faults(self, _request: Request) -> Response:
+        cleared = len(self._faults.active())
+        self._faults.clear()
+        return json_response({"cleared": cleared})
+
+    async def remove_fault(self, request: Request) -> Response:
+        fault_id = request.path_params["fault_id"]
+        if not self._faults.remove(fault_id):
+            raise KiteError(f"no fault {fault_id}", status=404, error_type="GeneralException")
+        return json_response({"cleared": 1})
+
+    async def set_market(self, request: Request) -> Response:
+        """Everything is checked before anything is changed."""
+        body = await read_object(request)
+        refuse_unknown(body, {"ticks_per_second", "instruments"})
+        wanted = [(self._instrument(name), spec) for name, spec in read_mapping(body, "instruments").items()]
+        settings = [(instrument, parse_instrument(instrument, spec)) for instrument, spec in wanted]
+        if "ticks_per_second" in body:
+            self._market.ticks_per_second = read_float(body, "ticks_per_second")
+        for instrument, (last_price, frozen, liquidity) in settings:
+            token = instrument.instrument_token
+            try:
+                self._market.set_price(token, last_price, frozen=frozen, liquidity=liquidity)
+            except ValueError as error:
+                raise input_error(str(error)) from error
+            self._exchange.engine.renew(token)
+        return json_response(
+            {
+                "ticks_per_second": self._market.ticks_per_second,
+                "instruments": {
+                    f"{instrument.exchange}:{instrument.tradingsymbol}": {
+                        "last_price": self._market.last_price(instrument.instrument_token)
+                    }
+                    for instrument, _ in settings
+                },
+            }
+        )
+
+    async def read_clock(self, _request: Request) -> Response:
+        return self._clock_response()
+
+    async def set_clock(self, request: Request) -> Response:
+        body = await read_object(request)
+        refuse_unknown(body, {"now", "speed"})
+        now = parse_moment("now", body["now"]) if body.get("now") is not None else None
+        speed = read_float(body, "speed") if body.get("speed") is not None else None
+        try:
+            self._clock.set(now, speed=speed)
+        except ValueError as error:
+            raise input_error(str(error)) from error
+        return self._clock_response()
+
+    async def read_sessions(self, _request: Request) -> Response:
+        return json_response([session_row(account) for account in self._accounts])
+
+    async def set_session(self, request: Request) -> Response:
+        """`expired: true` kills every token of the user, false revives the standing one; `postback_url` may be null."""
+        body = await read_object(request)
+        refuse_unknown(body, {"user_id", "expired", "postback_url"})
+        if not body.get("user_id"):
+            raise missing_field("user_id")
+        account = self._accounts.get(str(body["user_id"]))
+        if account is None:
+            raise input_error(f"no user {body['user_id']}")
+        url = body.get("postback_url")
+        if url is not None and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
+            raise input_error(f"`postback_url` wants an http URL or null, got {url!r}")
+        if body.get("expired") not in (None, True, False):
+            raise input_error("`expired` wants true or false")
+        if "postback_url" in body:
+            account.postback_url = url
+        if body.get("expired") is True:
+            account.expire()
+        elif body.get("expired") is False:
+            account.revive(self._clock.now())
+        return json_response(session_row(account))
+
+    async def read_order(self, request: Request) -> Response:
+        """The order as the exchange has it, whatever the book shows."""
+        order = self._exchange.any_order(request.path_params["order_id"])
+        return json_response({**order_row(order, order.snapshot(self._clock.now())), "hidden": order.hidden})
+
+    async def act_on_order(self, request: Request) -> Response:
+        body = await read_object(request)
+        refuse_unknown(body, {"fill", "reject", "cancel"})
+        if len(body) != 1:
+            raise input_error("name one of `fill`, `reject`, `cancel`")
+        order = self._exchange.any_order(request.path_params["order_id"])
+        if "fill" in body:
+            self._exchange.engine.force_fill(order, read_whole(body, "fill"))
+        elif "reject" in body:
+            self._exchange.engine.force_reject(order, str(body["reject"]))
+        elif body["cancel"] is True:
+            self._exchange.engine.force_cancel(order)
+        else:
+            raise input_error("`cancel` wants true")
+        return json_response(order_row(order, order.snapshot(self._clock.now())))
+
+    async def stats(self, _request: Request) -> Response:
+        return json_response(
+            {
+                **self._traffic.report(),
+                "sockets": dict(self._sockets.count_by_key()),
+                "tokens": [
+                    {"user_id": socket.user_id, "api_key": socket.api_key, "tokens": socket.tokens}
+                    for socket in self._sockets.stats()
+                ],
+                "ledger_entries": len(self._exchange.ledger),
+                "postbacks": self._postbacks.report(),
+            }
+        )
+
+    async def reset(self, _request: Request) -> Response:
+        """A new day: empty book, morning funds, live standing tokens, no faults, counters at 0. The ledger stays."""
+        self._faults.clear()
+        self._traffic.clear()
+        for account in self._accounts:
+            account.expire()
+            account.revive(self._clock.now())
+        self._market.reset(self._clock.now())
+        self._exchange.new_day()
+        return json_response({"ledger_entries": len(self._exchange.ledger)})
+
+    def _clock_response(self) -> Response:
+        return json_response({"now": self._clock.now().isoformat(), "speed": self._clock.speed})
+
+    def _instrument(self, name: str) -> Instrument:
+        exchange, _, tradingsymbol = name.partition(":")
+        instrument = self._market.find(exchange, tradingsymbol)
+        if instrument is None:
+            raise input_error(f"no instrument {name}; write EXCHANGE:TRADINGSYMBOL")
+        return instrument
+
+
+def session_row(account: Account) -> dict[str, object]:
+    return {
+        "user_id": account.user_id,
+        "api_key": account.api_key,
+        "tokens": len(account.tokens),
+        "postback_url": account.postback_url,
+    }

@@ -1,0 +1,91 @@
+"""What a control request may say: its JSON turned into values, with a sentence for everything that is wrong."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from starlette.requests import Request
+
+from simulator.errors import input_error
+from simulator.formats import IST
+from simulator.market.instrument import Instrument
+from simulator.rest.envelope import parse_json, read_body
+
+Body = Mapping[str, object]
+MARKET_FIELDS: Final = frozenset({"last_price", "frozen", "liquidity"})
+
+
+def parse_since(text: str | None) -> tuple[int, datetime | None]:
+    if text is None:
+        return 0, None
+    if text.isdigit():
+        return int(text), None
+    return 0, parse_moment("since", text)
+
+
+def parse_moment(name: str, value: object) -> datetime:
+    """ISO 8601; without an offset it is IST."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise input_error(f"`{name}` wants an ISO 8601 time, got {value!r}") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=IST)
+
+
+def parse_instrument(instrument: Instrument, spec: object) -> tuple[Decimal | None, bool | None, int | None]:
+    """`last_price`, `frozen`, `liquidity`; None for what is to stay as it is."""
+    name = f"{instrument.exchange}:{instrument.tradingsymbol}"
+    if not isinstance(spec, Mapping):
+        raise input_error(f"{name} wants an object with any of {', '.join(sorted(MARKET_FIELDS))}")
+    refuse_unknown(spec, MARKET_FIELDS)
+    frozen = spec.get("frozen")
+    if frozen not in (None, True, False):
+        raise input_error(f"`frozen` of {name} wants true or false")
+    liquidity = read_whole(spec, "liquidity") if spec.get("liquidity") is not None else None
+    return parse_price(name, spec.get("last_price")), frozen, liquidity
+
+
+def parse_price(name: str, value: object) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation as error:
+        raise input_error(f"`last_price` of {name} wants a number, got {value!r}") from error
+
+
+async def read_object(request: Request) -> Body:
+    """The JSON object of a control request; an empty body is an empty object."""
+    raw = await read_body(request)
+    body = parse_json(raw) if raw else {}
+    if not isinstance(body, dict):
+        raise input_error("the body wants a JSON object")
+    return body
+
+
+def read_mapping(body: Body, name: str) -> Body:
+    value = body.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise input_error(f"`{name}` wants an object")
+    return value
+
+
+def read_float(body: Body, name: str) -> float:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
+        raise input_error(f"`{name}` wants a number from 0, got {value!r}")
+    return float(value)
+
+
+def read_whole(body: Body, name: str) -> int:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise input_error(f"`{name}` wants a whole number from 0, got {value!r}")
+    return value
+
+
+def refuse_unknown(body: Body, known: Collection[str]) -> None:
+    for name in body:
+        if name not in known:
+            raise input_error(f"unknown field `{name}`; known: {', '.join(sorted(known))}")

@@ -1,0 +1,142 @@
+"""A simulator that listens: REST and WebSocket on one port, with the loops that let its market and its pushes run.
+
+`running_simulator` is for tests and other programs: it serves inside the running loop and is gone when the block ends.
+`serve` is for the command line: it runs until SIGINT or SIGTERM.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import uvicorn
+
+from simulator.assembly import Simulator, build_simulator
+from simulator.settings import SimulatorSettings
+from simulator.stream.broadcaster import run_market
+from simulator.transport import SimulatorHttpProtocol
+
+__all__ = ["PortTakenError", "RunningSimulator", "Simulator", "build_simulator", "running_simulator", "serve"]
+
+EXPIRE_EVERY_S = 0.5
+STOP_TIMEOUT_S = 2
+KEEP_ALIVE_S = 75
+MAX_FRAME_BYTES = 1 << 20
+"""The largest message a WebSocket client may send."""
+
+
+class PortTakenError(Exception):
+    """The port cannot be listened on; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSimulator:
+    """A simulator that listens. `url` and `ws_url` have no trailing slash, as official clients want their `root`."""
+
+    simulator: Simulator
+    url: str
+    ws_url: str
+    port: int
+    loops: tuple[asyncio.Task[None], ...]
+    """What runs beside the requests; one that ends has crashed."""
+
+
+@contextlib.asynccontextmanager
+async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncIterator[RunningSimulator]:
+    """Serves until the block ends; without settings on a free port. Raises PortTakenError.
+
+    A loop that crashed meanwhile raises its error at the end of the block.
+    """
+    settings = settings or SimulatorSettings(port=0)
+    listener = bind(settings.host, settings.port)
+    port = listener.getsockname()[1]
+    simulator = build_simulator(settings)
+    server = create_server(simulator)
+    await server.startup(sockets=[listener])
+    loops = start_loops(simulator)
+    authority = f"{settings.host}:{port}"
+    try:
+        yield RunningSimulator(simulator, url=f"http://{authority}", ws_url=f"ws://{authority}", port=port, loops=loops)
+    finally:
+        await stop(server, simulator, listener=listener, loops=loops)
+
+
+async def serve(settings: SimulatorSettings, *, announce: Callable[[RunningSimulator], None]) -> None:
+    """Serves until a signal; `announce` is called once it listens. Raises what a crashed loop raised."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with running_simulator(settings) as running:
+        announce(running)
+        stopped = asyncio.create_task(stopping.wait(), name="signal")
+        await asyncio.wait({stopped, *running.loops}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address of our own, so that a taken port is known before anything is built."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTakenError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def create_server(simulator: Simulator) -> uvicorn.Server:
+    """uvicorn without pings, deflate, log configuration and signal handlers: none of them is Kite's or ours."""
+    config = uvicorn.Config(
+        simulator.app,
+        http=SimulatorHttpProtocol,
+        ws="websockets-sansio",
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        ws_max_size=MAX_FRAME_BYTES,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    return server
+
+
+def start_loops(simulator: Simulator) -> tuple[asyncio.Task[None], ...]:
+    return (
+        asyncio.create_task(run_market(simulator.market, clock=simulator.clock), name="market"),
+        asyncio.create_task(simulator.postbacks.run(), name="postbacks"),
+        asyncio.create_task(expire_orders(simulator), name="expiry"),
+    )
+
+
+async def expire_orders(simulator: Simulator) -> None:
+    """Ends orders whose minutes are over, for ever."""
+    while True:
+        simulator.exchange.engine.expire(simulator.clock.now())
+        await asyncio.sleep(EXPIRE_EVERY_S)
+
+
+async def stop(
+    server: uvicorn.Server, simulator: Simulator, *, listener: socket.socket, loops: tuple[asyncio.Task[None], ...]
+) -> None:
+    """Ends loops, open connections and the listener, in this order; nothing is left behind."""
+    for task in loops:
+        task.cancel()
+    outcomes = await asyncio.gather(*loops, return_exceptions=True)
+    await simulator.fault_middleware.stop()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    await server.shutdown(sockets=[listener])
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
