@@ -17,6 +17,7 @@ HEADER = "X-API-Key"
 MAX_KEY_LENGTH = 256
 _OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 _POSTBACK = "/postback/"
+DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
-from app.api.keys import HEADER, is_open_path
+from app.api.keys import DOCS_PATHS, HEADER, is_open_path
 from app.errors import NotAuthorised, ServiceError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_PAGES = frozenset({"/docs", "/redoc"})  # HTML that loads its own scripts; everything else is data
+_PAGE = "/docs"  # HTML that loads its own scripts; everything else is data
 
 
 class RequestFrame:
@@ -83,10 +83,14 @@ class RequestFrame:
 
 
 class Guard:
-    """Who may pass, and how often. Open paths need no key; WebSockets authenticate with their first message."""
+    """Who may pass, and how often. Open paths need no key; WebSockets authenticate with their first message.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``docs`` open: the documentation can be read without a key, since a browser cannot send one.
+    """
+
+    def __init__(self, app: ASGIApp, *, docs: Literal["open", "closed"]) -> None:
         self._app = app
+        self._open = DOCS_PATHS if docs == "open" else frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -95,12 +99,15 @@ class Guard:
         services = _services(scope)
         try:
             services.limits.check_address(_address(scope))
-            if scope["type"] == "http" and not is_open_path(scope["path"]):
+            if scope["type"] == "http" and not self._is_open(scope["path"]):
                 await self._check_caller(services, scope)
         except ServiceError as error:
             await _refuse(error, scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return is_open_path(path) or path in self._open
 
     async def _check_caller(self, services: Services, scope: Scope) -> None:
         principal = services.api_keys.authenticate(Headers(scope=scope).get(HEADER))
@@ -154,7 +161,7 @@ def _frame_headers(headers: MutableHeaders, *, path: str, request_id: str) -> No
     headers[REQUEST_ID_HEADER] = request_id
     for name, value in _SECURITY_HEADERS.items():
         headers.setdefault(name, value)
-    if path not in _PAGES:
+    if path != _PAGE:
         headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
 
 

@@ -1,0 +1,136 @@
+"""The command line: ``python -m app [serve | migrate | doctor | login | tail]``; without a command it serves.
+
+Exit codes: 0 done, 1 something is away or failed (one line says what), 2 a setting is wrong (one line names it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from app.config import Settings, load_settings
+from app.errors import ServiceError, SettingsError
+from app.ops.logging import configure_logging, redact
+
+T = TypeVar("T")
+
+
+def build_cli() -> typer.Typer:
+    cli = typer.Typer(no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+    @cli.callback(invoke_without_command=True)
+    def without_command(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            _serve()
+
+    cli.command("serve", help="Run the service until a signal.")(_serve)
+    cli.command("migrate", help="Bring the database schema to this version.")(_migrate)
+    cli.command("doctor", help="Check settings, database, schema, Redis and broker sessions.")(_doctor)
+    cli.command("login", help="Print the login link; with --request-token, finish the login.")(_login)
+    cli.command("tail", help="Print ticks from Redis.")(_tail)
+    return cli
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """What was raised on purpose is one line on stderr, without a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        typer.echo(redact(str(error)), err=True)
+        raise typer.Exit(2) from None
+    except ServiceError as error:
+        typer.echo(redact(error.message), err=True)
+        raise typer.Exit(1) from None
+
+
+def _serve() -> None:
+    with _one_line_errors():
+        settings = load_settings()
+        from app.commands import serve  # noqa: PLC0415 - a bad setting should not wait for the whole application
+
+        listener = serve.bind(settings.host, settings.port)
+        with listener:
+            configure_logging(settings)
+            code = _run(lambda: serve.serve(settings, listener), loop_factory=serve.loop_factory())
+    raise typer.Exit(code)
+
+
+def _migrate() -> None:
+    with _one_line_errors():
+        settings = load_settings()
+        from app.commands import migrate  # noqa: PLC0415 - Alembic is needed here alone
+
+        typer.echo(migrate.to_head(settings))
+
+
+def _doctor() -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import doctor  # noqa: PLC0415 - see _serve
+
+        findings = _run(lambda: doctor.examine(settings))
+    for finding in findings:
+        typer.echo(str(finding))
+    raise typer.Exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
+
+
+def _login(
+    account: Annotated[str, typer.Option(help="which account")] = "primary",
+    request_token: Annotated[str, typer.Option(help="from the address that Kite redirected to")] = "",
+    url: Annotated[str, typer.Option(help="the running service; by default on this machine")] = "",
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import login  # noqa: PLC0415 - see _serve
+
+        service_url = url or f"http://127.0.0.1:{settings.port}"
+        if request_token:
+            finish = login.exchange(settings, service_url=service_url, account_id=account, request_token=request_token)
+            typer.echo(_run(lambda: finish))
+        else:
+            typer.echo(_run(lambda: login.login_url(settings, service_url=service_url, account_id=account)))
+
+
+def _tail(
+    pattern: Annotated[str, typer.Argument(help="*, a token, a glob of tokens, or EXCHANGE:TRADINGSYMBOL")] = "*",
+    count: Annotated[int, typer.Option(min=1, help="stop after so many ticks")] = 20,
+    seconds: Annotated[float, typer.Option(min=0.1, help="stop after so long")] = 30.0,
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import tail  # noqa: PLC0415 - see _serve
+
+        async def show() -> int:
+            shown = 0
+            async for tick in tail.ticks(settings, pattern=pattern, count=count, seconds=seconds):
+                typer.echo(tick)
+                shown += 1
+            return shown
+
+        shown = _run(show)
+    if shown == 0:
+        typer.echo(f"no tick within {seconds:g} s", err=True)
+        raise typer.Exit(1)
+
+
+def _quiet_settings() -> Settings:
+    """For commands that print an answer: the log file has the rest."""
+    settings = load_settings()
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
+    return settings
+
+
+def _run(
+    make: Callable[[], Coroutine[Any, Any, T]], *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(make())
+
+
+if __name__ == "__main__":
+    build_cli()()

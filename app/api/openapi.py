@@ -1,0 +1,55 @@
+"""The OpenAPI document: what FastAPI derives, with our key, our errors and without its own error shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.keys import HEADER, is_open_path
+from app.api.problems import MEDIA_TYPE, ProblemDetails
+
+_FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
+
+
+def build_openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, built once and kept by the application."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _adapt(
+            get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        )
+    return app.openapi_schema
+
+
+def _adapt(document: dict[str, Any]) -> dict[str, Any]:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in _FRAMEWORK_SCHEMAS:
+        schemas.pop(name, None)
+    model = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= model.pop("$defs", {})
+    schemas["ProblemDetails"] = model
+    components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": HEADER}}
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
+            _adapt_operation(operation, is_open=is_open_path(path))
+    return document
+
+
+def _adapt_operation(operation: dict[str, Any], *, is_open: bool) -> None:
+    """Validation is 400 here, never FastAPI's 422; everything that wants a key says so."""
+    responses = operation["responses"]
+    validation = responses.get("422", {})
+    if "HTTPValidationError" in str(validation):
+        del responses["422"]
+        responses.setdefault("400", _problem("the request is wrong in one or more places, all named in `errors`"))
+    if not is_open:
+        operation["security"] = [{"ApiKey": []}]
+        responses.setdefault("401", _problem(f"no valid {HEADER}"))
+        responses.setdefault("429", _problem("too many requests; `Retry-After` says when to ask again"))
+
+
+def _problem(description: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}

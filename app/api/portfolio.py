@@ -1,0 +1,62 @@
+"""Holdings, positions and margins: read through to the broker at each request, Kite's fields unchanged.
+
+Answers: https://kite.trade/docs/connect/v3/portfolio/ and https://kite.trade/docs/connect/v3/user/#funds-and-margins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from app.api.deps import DEFAULT_ACCOUNT, AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
+from app.api.keys import Principal
+from app.api.problems import problem_responses
+from app.api.services import Services
+from app.broker.port import PortfolioGateway
+from app.kit.json import encode_json
+
+
+class PositionsOut(BaseModel):
+    """``net`` is the present portfolio, ``day`` the activity of the day."""
+
+    net: list[dict[str, Any]]
+    day: list[dict[str, Any]]
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(prefix="/portfolio", tags=["portfolio"], responses=problem_responses(401, 403, 404, 502, 503))
+
+    @router.get("/holdings", response_model=Page[dict[str, Any]])
+    async def holdings(
+        services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
+    ) -> Response:
+        """Kite's holdings, all on one page."""
+        portfolio = _portfolio(services, principal, account_id)
+        return _json({"data": await portfolio.holdings(), "next_cursor": None})
+
+    @router.get("/positions", response_model=PositionsOut)
+    async def positions(
+        services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
+    ) -> Response:
+        return _json(await _portfolio(services, principal, account_id).positions())
+
+    @router.get("/margins", response_model=dict[str, Any])
+    async def margins(
+        services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
+    ) -> Response:
+        """Kite's funds by segment: `equity` and `commodity`."""
+        return _json(await _portfolio(services, principal, account_id).margins())
+
+    return router
+
+
+def _portfolio(services: Services, principal: Principal, account_id: str) -> PortfolioGateway:
+    require_account(services, principal=principal, account_id=account_id)
+    return services.brokers[account_id].portfolio
+
+
+def _json(value: Any) -> Response:
+    """Numbers leave exactly as the broker wrote them, which a response model's floats would not."""
+    return Response(encode_json(value), media_type="application/json")

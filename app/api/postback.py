@@ -1,0 +1,70 @@
+"""Kite's postback: a hint that an order moved, never a change of state (https://kite.trade/docs/connect/v3/postbacks/).
+
+The path is open, its checksum is the proof of origin: SHA-256 of ``order_id + order_timestamp + api_secret``. What is
+proven makes the reconciler read the order book; what is not is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from starlette.status import HTTP_202_ACCEPTED
+
+from app.api.accounts import AccountIdPath
+from app.api.deps import ServicesDep
+from app.api.problems import problem_responses
+from app.errors import BadInput, NotAuthorised, Problem
+
+
+class Postback(BaseModel):
+    """The part of Kite's payload that is looked at; the rest is ignored, the order book has it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    order_id: str = Field(min_length=1, max_length=64)
+    order_timestamp: str = Field(min_length=1, max_length=64)
+    checksum: str = Field(min_length=64, max_length=64)
+
+
+class PostbackOut(BaseModel):
+    accepted: bool
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(tags=["postback"])
+
+    @router.post(
+        "/postback/{account_id}", status_code=HTTP_202_ACCEPTED, responses=problem_responses(400, 403, 404, 413, 429)
+    )
+    async def postback(services: ServicesDep, account_id: AccountIdPath, request: Request) -> PostbackOut:
+        """Kite calls this; the body is its order object."""
+        payload = _parse(await request.body())
+        credentials = services.accounts.credentials(account_id)()
+        if not is_genuine(payload, api_secret=credentials.api_secret):
+            raise NotAuthorised("the checksum does not fit this account", code="FORBIDDEN")
+        services.orders.on_order_hint(account_id)
+        return PostbackOut(accepted=True)
+
+    return router
+
+
+def is_genuine(payload: Postback, *, api_secret: SecretStr) -> bool:
+    """In constant time. An account without a secret accepts nothing: its checksum could be made by anybody."""
+    secret = api_secret.get_secret_value()
+    if not secret:
+        return False
+    expected = hashlib.sha256(f"{payload.order_id}{payload.order_timestamp}{secret}".encode()).hexdigest()
+    return hmac.compare_digest(expected.encode(), payload.checksum.encode())
+
+
+def _parse(body: bytes) -> Postback:
+    """Kite's Content-Type is not documented, so the body is read whatever it says."""
+    try:
+        return Postback.model_validate_json(body)
+    except ValidationError as error:
+        entries = error.errors(include_url=False, include_input=False)
+        problems = [Problem(loc=("body", *entry["loc"]), msg=str(entry["msg"])) for entry in entries]
+        raise BadInput(problems) from None

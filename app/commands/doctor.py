@@ -1,0 +1,98 @@
+"""``python -m app doctor``: is everything there that a start needs? One line a check."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+from redis.exceptions import RedisError
+
+from app.accounts.roster import load_accounts
+from app.bootstrap import open_accounts
+from app.config import Settings
+from app.db.migrate import applied_revision, head_revision
+from app.db.postgres import open_database
+from app.db.redis import make_redis
+from app.errors import BrokerError, ServiceError, StartError
+from app.ops.logging import redact
+
+CHECK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``warn`` is something that the service can start without."""
+
+    verdict: Literal["ok", "warn", "fail"]
+    subject: str
+    detail: str
+
+    def __str__(self) -> str:
+        return redact(f"{self.verdict:<4}  {self.subject:<16}  {self.detail}")
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check, also after one has failed. ``settings`` being readable is the first finding."""
+    accounts = load_accounts(settings)
+    findings = [
+        Finding(verdict="ok", subject="settings", detail=f"{settings.environment}, accounts: {', '.join(accounts)}")
+    ]
+    database = await _checked("database", lambda: _database(settings))
+    findings.append(database)
+    if database.verdict == "ok":
+        findings.append(await _checked("migrations", lambda: _migrations(settings)))
+    findings.append(await _checked("redis", lambda: _redis(settings)))
+    if database.verdict == "ok":
+        findings += [await _checked(f"broker {one}", lambda one=one: _session(settings, one)) for one in accounts]
+    return findings
+
+
+async def _checked(subject: str, check: Callable[[], Awaitable[Finding]]) -> Finding:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            return await check()
+    except (ServiceError, RedisError, OSError, psycopg.Error) as error:
+        return Finding(verdict="fail", subject=subject, detail=str(error) or type(error).__name__)
+
+
+async def _database(settings: Settings) -> Finding:
+    database = await open_database(settings.database_dsn, name="doctor", min_size=1, max_size=1)
+    try:
+        async with database.connection() as connection:
+            version = connection.info.server_version
+    finally:
+        await database.close()
+    return Finding(verdict="ok", subject="database", detail=f"PostgreSQL {version // 10_000}.{version % 10_000}")
+
+
+async def _migrations(settings: Settings) -> Finding:
+    applied = await asyncio.to_thread(applied_revision, settings.database_dsn)
+    if applied != head_revision():
+        raise StartError(f"the schema is at {applied or 'nothing'}, wants {head_revision()}: python -m app migrate")
+    return Finding(verdict="ok", subject="migrations", detail=f"at head ({applied})")
+
+
+async def _redis(settings: Settings) -> Finding:
+    redis = make_redis(settings.redis_url.get_secret_value())
+    try:
+        info = await redis.info("server")
+    finally:
+        await redis.aclose()
+    return Finding(verdict="ok", subject="redis", detail=f"version {info.get('redis_version', 'unknown')}")
+
+
+async def _session(settings: Settings, account_id: str) -> Finding:
+    """A profile read with the token in force: proves address, key, token and network at once."""
+    subject = f"broker {account_id}"
+    async with open_accounts(settings) as opened:
+        if not opened.accounts.get(account_id).has_session:
+            hint = f"no access token: python -m app login --account {account_id}"
+            return Finding(verdict="warn", subject=subject, detail=hint)
+        try:
+            profile = await opened.brokers[account_id].portfolio.profile()
+        except BrokerError as error:
+            return Finding(verdict="fail", subject=subject, detail=f"{error.code}: {error}")
+    return Finding(verdict="ok", subject=subject, detail=f"logged in as {profile.get('user_id', 'unknown')}")

@@ -1,0 +1,30 @@
+"""``python -m app migrate``: the schema to this version, in one line of answer."""
+
+from __future__ import annotations
+
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import Settings
+from app.db.migrate import applied_revision, head_revision, migrate
+from app.errors import StartError
+
+
+def to_head(settings: Settings) -> str:
+    """What was done, as a sentence. Blocking. Raises StartError when the database cannot be asked or refuses."""
+    url = settings.database_dsn
+    try:
+        before = applied_revision(url)
+        if before == head_revision():
+            return f"the schema is at {before} already"
+        migrate(url)
+    except psycopg.OperationalError as error:
+        raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {_last_line(error)}") from error
+    except (psycopg.Error, SQLAlchemyError) as error:
+        raise StartError(f"the migration was refused, nothing was changed: {_last_line(error)}") from error
+    return f"the schema went from {before or 'nothing'} to {head_revision()}"
+
+
+def _last_line(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return (str(cause).strip() or type(cause).__name__).splitlines()[-1]

@@ -1,0 +1,161 @@
+"""Serving: the socket first, then the services, then the doors; and everything back in the opposite order.
+
+A first SIGTERM or SIGINT drains: not ready any more, streams closed with 1012, requests finished, tasks ended, each
+within a bound. A second one does not wait. A background task that ends although nobody asked it to stops the process
+in the same order, with exit code 1, so that the platform starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from loguru import logger
+
+from app.api.services import Services
+from app.bootstrap import open_services
+from app.config import Settings
+from app.errors import StartError
+from app.main import create_app
+
+STREAMS_CLOSE_S = 1.0
+REQUESTS_FINISH_S = 2  # whole seconds, as uvicorn wants them
+WS_MAX_BYTES = 65_536
+BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything else starts. Raises StartError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartError(f"PORT: cannot listen on {host}:{port}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; None for asyncio's own loop."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop  # noqa: PLC0415 - optional: it does not exist on every platform
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: uvicorn would close the sockets of the streams before they could say why."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=WS_MAX_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,  # the streams have heartbeats of their own
+        lifespan="on",
+        backlog=BACKLOG,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        timeout_graceful_shutdown=REQUESTS_FINISH_S,
+    )
+    return _Server(config)
+
+
+@asynccontextmanager
+async def serving(services: Services, listener: socket.socket, **overrides: Any) -> AsyncIterator[uvicorn.Server]:
+    """The doors are open inside the block; leaving it drains them."""
+    app = create_app(services.settings, services=services, **overrides)
+    server = make_server(app, services.settings)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(server.serve(sockets=[listener]), name="http server")
+        try:
+            yield server
+        finally:
+            await _close_streams(services)
+            server.should_exit = True
+            await asyncio.wait([task])  # bounded by uvicorn: REQUESTS_FINISH_S, then it cancels
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first stops in order (or gives up a start), a second one does not wait for requests."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.server: uvicorn.Server | None = None
+        self._main = asyncio.current_task()
+
+    def _arrived(self) -> None:
+        if self.server is None:
+            if self._main is not None and not self.stop.is_set():
+                self._main.cancel()
+        elif self.stop.is_set():
+            self.server.force_exit = True
+        self.stop.set()
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._arrived)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+async def serve(settings: Settings, listener: socket.socket) -> int:
+    """Run until a signal or a failure; returns the exit code. Raises ServiceError when the start is refused."""
+    signals = _Signals()
+    code = 0
+    with contextlib.closing(listener), signals.handled():
+        try:
+            async with open_services(settings) as services, serving(services, listener) as server:
+                signals.server = server
+                logger.info("listening on http://{}:{} ({})", *listener.getsockname()[:2], settings.environment)
+                await _any_of(signals.stop, services.supervisor.failed)
+                code = 1 if services.supervisor.failed.is_set() else 0
+                logger.info("stopping")
+        except asyncio.CancelledError:
+            if not signals.stop.is_set():
+                raise
+    return code
+
+
+async def _close_streams(services: Services) -> None:
+    """Not ready any more, and every stream told to come back elsewhere."""
+    services.health.draining = True
+    await asyncio.gather(
+        services.order_stream.close(timeout=STREAMS_CLOSE_S), services.tick_stream.close(timeout=STREAMS_CLOSE_S)
+    )
+
+
+async def _any_of(*events: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(event.wait()) for event in events]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,60 @@
+"""``create_app``: middleware, routers, lifespan. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from app import __version__
+from app.api import accounts, health, portfolio, postback, problems
+from app.api.middleware import BodyLimit, Guard, RequestFrame
+from app.api.openapi import build_openapi
+from app.api.services import Services
+from app.bootstrap import open_services
+from app.config import Settings
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
+
+DESCRIPTION = (
+    "Ticks, orders and events between your programs and Kite Connect. Every error is `application/problem+json`."
+)
+
+
+def create_app(settings: Settings, *, services: Services | None = None, **overrides: Any) -> FastAPI:
+    """The application. Its lifespan opens the services, or adopts ``services`` that the caller opened and will close.
+
+    ``overrides`` are those of ``app.bootstrap.open_services``.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        if services is not None:
+            yield {"services": services}
+            return
+        async with open_services(settings, **overrides) as opened:
+            yield {"services": opened}
+
+    ids = IdSource(SystemClock())
+    app = FastAPI(
+        title="ticker-service",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        middleware=[
+            Middleware(RequestFrame, new_id=lambda: str(ids.uuid())),
+            Middleware(Guard, docs="closed" if settings.environment == "production" else "open"),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
+    )
+    app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way
+    problems.install(app)
+    for room in (health, accounts, portfolio, postback):
+        app.include_router(room.build_router())
+    return app
