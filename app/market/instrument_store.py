@@ -77,7 +77,8 @@ async def replace_live(tx: Tx, blocks: Sequence[bytes], *, instruments: int, now
     )
     await tx.execute(
         "INSERT INTO instrument_refresh (refreshed_at, instruments) VALUES (%s, %s)"
-        " ON CONFLICT (only_row) DO UPDATE SET refreshed_at = EXCLUDED.refreshed_at, instruments = EXCLUDED.instruments",
+        " ON CONFLICT (only_row) DO UPDATE"
+        " SET refreshed_at = EXCLUDED.refreshed_at, instruments = EXCLUDED.instruments",
         (now, instruments),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -119,7 +119,7 @@ class TickPipeline:
         account = self._accounts.get(account_id)
         return 0 if account is None else account.last_received_ms
 
-    def forget(self, account_id: str, tokens: list[int]) -> None:
+    def forget(self, account_id: str, tokens: Iterable[int]) -> None:
         """These are no longer streamed by this account."""
         account = self._accounts.get(account_id)
         if account is not None:

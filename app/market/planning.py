@@ -6,7 +6,7 @@ highest mode that any of them wants.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -43,6 +43,13 @@ class Want:
         return self.exchange, self.tradingsymbol
 
 
+TokenOf: TypeAlias = Callable[[Want], int | None]
+"""Today's token of a wanted instrument; None: it does not exist today."""
+
+Place: TypeAlias = tuple[str, Key]
+"""(account_id, instrument)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """One instrument at one account with everybody's wishes added up. ``token`` is today's; None: no such instrument
@@ -71,31 +78,30 @@ class FeedChange:
 class SetChange:
     """What must be stored so that an owner's set becomes the given one."""
 
-    upsert: tuple[tuple[Key, Mode], ...]
-    remove: tuple[Key, ...]
+    upsert: Mapping[Place, Mode]
+    remove: tuple[Place, ...]
 
 
 def highest(modes: Iterable[Mode]) -> Mode:
     return max(modes, key=lambda mode: mode.rank)
 
 
-def add_up(wants: Iterable[Want], *, tokens: Mapping[Key, int] | None) -> dict[tuple[str, Key], Desired]:
-    """Wants by (account, instrument). ``tokens`` are today's by key; None when no instruments are known at all, and
-    then the stored tokens must do."""
-    grouped: dict[tuple[str, Key], list[Want]] = {}
+def add_up(wants: Iterable[Want], *, token_of: TokenOf) -> dict[Place, Desired]:
+    """Wants added up by account and instrument."""
+    grouped: dict[Place, list[Want]] = {}
     for want in wants:
         grouped.setdefault((want.account_id, want.key), []).append(want)
-    return {where: _desired(group, tokens=tokens) for where, group in grouped.items()}
+    return {place: _desired(group, token_of=token_of) for place, group in grouped.items()}
 
 
-def _desired(group: Sequence[Want], *, tokens: Mapping[Key, int] | None) -> Desired:
+def _desired(group: Sequence[Want], *, token_of: TokenOf) -> Desired:
     newest = max(group, key=lambda want: want.updated_at)
     return Desired(
         account_id=newest.account_id,
         exchange=newest.exchange,
         tradingsymbol=newest.tradingsymbol,
         stored_token=newest.instrument_token,
-        token=newest.instrument_token if tokens is None else tokens.get(newest.key),
+        token=token_of(newest),
         mode=highest(want.requested_mode for want in group),
         owners={want.owner: want.requested_mode for want in group},
         created_at=min(want.created_at for want in group),
@@ -116,11 +122,11 @@ def plan_feed(desired: Mapping[int, Mode], actual: Mapping[int, Mode]) -> FeedCh
     )
 
 
-def plan_set(present: Mapping[Key, Mode], wanted: Mapping[Key, Mode]) -> SetChange:
+def plan_set(present: Mapping[Place, Mode], wanted: Mapping[Place, Mode]) -> SetChange:
     """From what an owner has to what it wants, leaving what is equal alone."""
     return SetChange(
-        upsert=tuple((key, mode) for key, mode in wanted.items() if present.get(key) is not mode),
-        remove=tuple(key for key in present if key not in wanted),
+        upsert={place: mode for place, mode in wanted.items() if present.get(place) is not mode},
+        remove=tuple(place for place in present if place not in wanted),
     )
 
 
@@ -147,3 +153,13 @@ def status_of(*, is_streamed: bool, is_connected: bool, has_ticked: bool, is_sta
     if has_ticked:
         return TickStatus.STALE if is_stale else TickStatus.TICKING
     return TickStatus.ACTIVE if is_connected else TickStatus.REQUESTED
+
+
+def is_feed_silent(*, quiet_s: float, open_since_s: Iterable[float | None], stale_after_s: float) -> bool:
+    """Whether an account's feed should have ticked and did not.
+
+    ``quiet_s`` is the time since its last tick, or since something was first wanted of it; ``open_since_s`` is how long
+    each exchange it streams has been open (None: closed). One liquid instrument ticks every second, so a feed without
+    any tick for this long while a market is open is not merely illiquid.
+    """
+    return any(since is not None and min(quiet_s, since) > stale_after_s for since in open_since_s)
