@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app.errors import StartError, Unavailable
+from app.kit.json import decode_json, encode_json
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
 """A connection inside an open transaction: what every ``store.py`` function takes first."""
@@ -76,6 +78,7 @@ async def open_database(url: str, *, name: str, min_size: int = 2, max_size: int
         max_waiting=200,
         reconnect_timeout=0,
         check=AsyncConnectionPool.check_connection,
+        configure=use_exact_json,
         name=name,
         open=False,
     )
@@ -91,6 +94,12 @@ def connection_options(name: str) -> dict[str, Any]:
         "options": _SESSION_BOUNDS,
         "prepare_threshold": 2,
     }
+
+
+async def use_exact_json(connection: Tx) -> None:
+    """jsonb columns keep decimals exact in both directions."""
+    set_json_dumps(encode_json, connection)
+    set_json_loads(decode_json, connection)
 
 
 async def _probe(url: str) -> None:

@@ -6,6 +6,12 @@ revision = "0001"
 down_revision = None
 
 TASKS = """
+CREATE TABLE deployment (
+  code       text PRIMARY KEY CHECK (code ~ '^[0-9A-HJKMNP-TV-Z]{2}$'),
+  only_row   boolean NOT NULL DEFAULT true UNIQUE CHECK (only_row),
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE TABLE batch (
   batch_id            uuid PRIMARY KEY,
   account_id          text NOT NULL,
@@ -47,7 +53,6 @@ CREATE TABLE order_task (
   last_sent_at    timestamptz,
   clean_reads     smallint NOT NULL DEFAULT 0,
   next_check_at   timestamptz,
-  cancel_on_sight boolean NOT NULL DEFAULT false,
   order_id        text,
   children        jsonb NOT NULL DEFAULT '[]',
   last_error      jsonb,
@@ -102,7 +107,7 @@ CREATE TABLE broker_order (
   average_price   numeric NOT NULL,
   tag             text,
   content_hash    bytea NOT NULL,
-  raw             jsonb NOT NULL,
+  document        jsonb NOT NULL,
   first_seen_at   timestamptz NOT NULL DEFAULT now(),
   updated_at      timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (account_id, trade_date, order_id)
@@ -116,7 +121,7 @@ CREATE TABLE fill (
   order_id      text NOT NULL,
   quantity      int NOT NULL,
   average_price numeric NOT NULL,
-  raw           jsonb NOT NULL,
+  document      jsonb NOT NULL,
   first_seen_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (account_id, trade_date, trade_id)
 );

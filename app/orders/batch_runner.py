@@ -1,0 +1,192 @@
+"""Drives the batches of one account to their end: asks ``saga`` what is next and makes that durable.
+
+It keeps nothing in memory. Whatever it decides becomes rows (withdrawn legs, cancel tasks, a new status) in one
+transaction, and the sender and the reconciler do the rest; after a crash the next round decides from the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from loguru import logger
+
+from app.broker.orders import OrderRequest, OrderType, Variety
+from app.broker.port import PortfolioGateway
+from app.db.postgres import Database, Tx
+from app.errors import BrokerError, RateLimited, ServiceError
+from app.kit.clock import IST, Clock
+from app.kit.ids import IdSource
+from app.orders.legs import load_legs
+from app.orders.model import Batch, BatchStatus, Operation, Task, TaskError, TaskStatus
+from app.orders.rules import OrderRules
+from app.orders.saga import Action, CancelOrder, Decision, Leg, SquareOff, Withdraw, decide
+from app.orders.settlement import Settlement, withdrawn
+from app.orders.signals import Signals, wait_for
+from app.orders.store import accept, batches
+from app.orders.store.accept import NewTask
+from app.orders.tags import Tagger
+
+_LONGEST_REST_S = 1.0
+
+
+class BatchRunner:
+    """``run`` lives until cancelled; ``advance`` is one round over the account's open batches."""
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        database: Database,
+        portfolio: PortfolioGateway,
+        settlement: Settlement,
+        signals: Signals,
+        rules: OrderRules,
+        clock: Clock,
+        ids: IdSource,
+        tagger: Tagger,
+    ) -> None:
+        self._account_id = account_id
+        self._database = database
+        self._portfolio = portfolio
+        self._settlement = settlement
+        self._signals = signals
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._tagger = tagger
+
+    async def run(self) -> None:
+        while True:
+            rest_s = _LONGEST_REST_S
+            try:
+                rest_s = await self.advance()
+            except (BrokerError, RateLimited) as error:
+                logger.warning("batches of {} wait for the broker: {}", self._account_id, error)
+            except ServiceError as error:
+                logger.warning("batches of {} pause: {}", self._account_id, error)
+            await wait_for(self._signals.batches, rest_s)
+
+    async def advance(self) -> float:
+        """Take every open batch as far as it can go now; returns the seconds until the next look."""
+        async with self._database.connection() as connection:
+            found = await batches.open_batches(connection, self._account_id)
+        moments = [await self._advance_one(batch) for batch in found]
+        due = [(moment - self._clock.now()).total_seconds() for moment in moments if moment is not None]
+        return min([_LONGEST_REST_S, *(max(0.01, seconds) for seconds in due)])
+
+    async def _advance_one(self, batch: Batch) -> datetime | None:
+        decision, legs = await self._decide_and_store(batch)
+        square_offs = [action for action in decision.actions if isinstance(action, SquareOff)]
+        if square_offs:
+            await self._square_off(batch, legs, square_offs)
+        return decision.again_at
+
+    async def _decide_and_store(self, stale: Batch) -> tuple[Decision, list[Leg]]:
+        async with self._database.transaction() as tx:
+            await self._settlement.lock(tx, self._account_id)
+            batch = await batches.load(tx, stale.batch_id) or stale
+            legs = (await load_legs(tx, [batch]))[batch.batch_id]
+            if not batch.status.is_open:
+                return Decision(status=batch.status), legs
+            decision = decide(batch, legs, now=self._clock.now(), doubt_patience=self._rules.doubt_patience)
+            await self._carry_out(tx, batch, legs, decision.actions)
+            if decision.status is not batch.status:
+                legs = (await load_legs(tx, [batch]))[batch.batch_id]
+                await self._settlement.settle_batch(tx, batch, decision.status, legs, error=decision.error)
+                if decision.status is not BatchStatus.COMPLETED:
+                    logger.info("batch {} is {}: {}", batch.batch_id, decision.status, decision.error or "")
+        if decision.actions or decision.status is not stale.status:
+            self._signals.changed()
+        return decision, legs
+
+    async def _carry_out(self, tx: Tx, batch: Batch, legs: Sequence[Leg], actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Withdraw):
+                await self._settlement.settle(tx, action.task_id, withdrawn("another leg of the batch failed"))
+        instruments = {leg.task.leg: leg.task.instrument for leg in legs}
+        cancels = [
+            self._cancel_task(batch, action, instrument=instruments[action.leg])
+            for action in actions
+            if isinstance(action, CancelOrder)
+        ]
+        if cancels:
+            await accept.insert_tasks(tx, cancels)
+
+    def _cancel_task(self, batch: Batch, action: CancelOrder, *, instrument: str) -> NewTask:
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=self._account_id,
+            operation=Operation.CANCEL,
+            trade_date=self._today(),
+            instrument=instrument,
+            request={"order_id": action.order_id, "variety": action.variety},
+            fresh_s=self._rules.freshness_cancel_s,
+            batch_id=batch.batch_id,
+            leg=action.leg,
+            purpose="rollback",
+            target_order_id=action.order_id,
+        )
+
+    async def _square_off(self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff]) -> None:
+        """Take fills back by opposite orders that can only reduce what is really held. Raises BrokerError."""
+        positions = await self._portfolio.positions()
+        net = {
+            (str(row["exchange"]), str(row["tradingsymbol"]), str(row["product"])): int(row["quantity"])
+            for row in positions["net"]
+        }
+        by_leg = {leg.task.leg: leg.task for leg in legs}
+        async with self._database.transaction() as tx:
+            await self._settlement.lock(tx, self._account_id)
+            fresh = (await load_legs(tx, [batch]))[batch.batch_id]
+            open_legs = {leg.task.leg for leg in fresh if leg.square_off is None}
+            new = []
+            for action in actions:
+                if action.leg not in open_legs:
+                    continue
+                task = by_leg[action.leg]
+                order = task.order
+                held = net.get((str(order.exchange), order.tradingsymbol, str(order.product)), 0)
+                new.append(self._square_off_task(batch, task, wanted=action.quantity, held=held))
+            await accept.insert_tasks(tx, new)
+        self._signals.changed()
+
+    def _square_off_task(self, batch: Batch, task: Task, *, wanted: int, held: int) -> NewTask:
+        order = task.order
+        reducible = reducible_quantity(order, wanted=wanted, held=held)
+        request = OrderRequest(
+            exchange=order.exchange,
+            tradingsymbol=order.tradingsymbol,
+            transaction_type=order.transaction_type.opposite,
+            quantity=reducible or wanted,
+            product=order.product,
+            order_type=OrderType.MARKET,
+            variety=Variety.REGULAR,
+            market_protection=Decimal(-1),
+        )
+        nothing = TaskError(code="NOTHING_TO_REDUCE", message="the position that the fill made is no longer held")
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=self._account_id,
+            operation=Operation.PLACE,
+            trade_date=self._today(),
+            instrument=request.instrument,
+            request=request.to_json(),
+            fresh_s=self._rules.freshness_limit_s,
+            batch_id=batch.batch_id,
+            leg=task.leg,
+            purpose="square_off",
+            tag_base=self._tagger.fresh(),
+            status=TaskStatus.PENDING if reducible else TaskStatus.FAILED,
+            error=None if reducible else nothing.to_json(),
+        )
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(IST).date()
+
+
+def reducible_quantity(order: OrderRequest, *, wanted: int, held: int) -> int:
+    """How much of ``wanted`` the opposite order may take back without turning the position around."""
+    same_side = held if order.transaction_type == "BUY" else -held
+    return max(0, min(wanted, same_side))

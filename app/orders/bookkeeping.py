@@ -1,0 +1,254 @@
+"""Applies one read of the book to the tasks and orders of an account, inside one transaction.
+
+The rules are in ``reconcile``; here they meet the rows: whose order is this, what does it settle, what must a person
+see. Everything is idempotent: the same book applied twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from loguru import logger
+
+from app.broker.orders import BrokerOrder
+from app.broker.outcomes import Sent
+from app.db.postgres import Tx
+from app.kit.ids import IdSource
+from app.orders import reconcile
+from app.orders.legs import load_legs
+from app.orders.lifecycle import Event
+from app.orders.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
+from app.orders.reconcile import Finding
+from app.orders.rules import OrderRules
+from app.orders.saga import is_provisional
+from app.orders.settlement import Settlement, known_order, not_found
+from app.orders.store import accept, batches, book, tasks
+from app.orders.store.accept import NewTask
+from app.orders.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from app.orders.reconciler import ReadStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One book in the context that its rows are judged in."""
+
+    rows: Sequence[BrokerOrder]
+    clean_for: Callable[[Task], bool]
+    now: datetime
+    trade_date: date
+    owners: dict[str, Task]
+
+
+class Bookkeeping:
+    """``take`` is called with the account's lock held."""
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        settlement: Settlement,
+        rules: OrderRules,
+        ids: IdSource,
+        deployment: str,
+        stats: ReadStats,
+    ) -> None:
+        self._account_id = account_id
+        self._settlement = settlement
+        self._rules = rules
+        self._ids = ids
+        self._deployment = deployment
+        self._stats = stats
+
+    async def take(
+        self,
+        tx: Tx,
+        rows: Sequence[BrokerOrder],
+        *,
+        changed: Sequence[BrokerOrder],
+        open_tasks: Sequence[Task],
+        clean_for: Callable[[Task], bool],
+        now: datetime,
+        trade_date: date,
+    ) -> bool:
+        """Settle what the book proves; returns whether anything was altered."""
+        reading = Reading(
+            rows=rows, clean_for=clean_for, now=now, trade_date=trade_date, owners=await self._owners(tx, changed)
+        )
+        altered = False
+        for task in open_tasks:
+            if task.operation is Operation.PLACE:
+                altered |= await self._judge_place(tx, task, reading)
+        known = await self._show(tx, changed, reading)
+        for task in open_tasks:
+            if task.operation is not Operation.PLACE:
+                altered |= await self._judge_command(tx, task, reading)
+        await self._report_orphans(tx, changed, reading)
+        return altered or known
+
+    async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
+        """The task behind each row that carries one of our tags, by the tag without its attempt digit."""
+        length = reconcile.TAG_LENGTH
+        bases = {tag[: length - 1] for row in rows for tag in reconcile.tags_of(row) if len(tag) == length}
+        return await tasks.by_tag_bases(tx, sorted(bases)) if bases else {}
+
+    def _owner(self, row: BrokerOrder, reading: Reading) -> Task | None:
+        for tag in reconcile.tags_of(row):
+            task = reading.owners.get(tag[: reconcile.TAG_LENGTH - 1])
+            if task is not None and not reconcile.mismatch(task, [row]):
+                return task
+        return None
+
+    async def _show(self, tx: Tx, changed: Sequence[BrokerOrder], reading: Reading) -> bool:
+        if not changed:
+            return False
+        ids = [row.order_id for row in changed]
+        known = await book.by_ids(tx, self._account_id, ids, trade_date=reading.trade_date)
+        moved = False
+        for row in changed:
+            before = known.get(row.order_id)
+            after = await self._settlement.show(
+                tx,
+                row,
+                account_id=self._account_id,
+                trade_date=reading.trade_date,
+                task=await self._task_of(tx, row, before, reading),
+                known=before,
+            )
+            moved |= after is not before
+        return moved
+
+    async def _task_of(self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: Reading) -> Task | None:
+        """The task as it is now: settling a doubt a moment ago may have changed it."""
+        owner_id = known.task_id if known is not None else None
+        if owner_id is None:
+            owner = self._owner(row, reading)
+            owner_id = None if owner is None else owner.task_id
+        return None if owner_id is None else await tasks.load(tx, owner_id)
+
+    async def _judge_place(self, tx: Tx, task: Task, reading: Reading) -> bool:
+        if not task.attempts:
+            return False
+        finding = reconcile.judge_place(
+            task,
+            reading.rows,
+            clean=reading.clean_for(task),
+            now=reading.now,
+            window_s=self._rules.in_doubt_window_s,
+        )
+        if is_provisional(task):
+            return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
+        if finding.event is None:
+            if task.status is TaskStatus.IN_DOUBT:
+                next_look = reconcile.next_look(task, now=reading.now)
+                await tasks.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_look)
+            return False
+        if finding.event is Event.ABSENT:
+            await self._report_look_alikes(tx, task, reading)
+        verdict = _place_verdict(finding)
+        shown = self._known(finding.rows[0], task.task_id, reading) if finding.rows else None
+        if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
+            return False
+        if finding.event is Event.MISMATCH:
+            self._stats.mismatches += 1
+            await self._alarm(tx, "mismatch", task.task_id, {"reason": finding.reason})
+        return True
+
+    def _known(self, row: BrokerOrder, task_id: UUID, reading: Reading) -> KnownOrder:
+        return known_order(row, account_id=self._account_id, trade_date=reading.trade_date, task_id=task_id)
+
+    async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
+        """It was given up and is there after all: say so, take it back, and correct what its batch has claimed."""
+        shown = self._known(finding.rows[0], task.task_id, reading)
+        verdict = Verdict(event=Event.LATE, sent=Sent.YES, order_id=finding.rows[0].order_id)
+        if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
+            return False
+        self._stats.late_orders += 1
+        await self._alarm(tx, "late_order", task.task_id, {"order_id": finding.rows[0].order_id})
+        live = [row for row in finding.rows if not row.is_terminal]
+        await accept.insert_tasks(tx, [self._late_cancel(task, row, reading) for row in live])
+        if task.batch_id is not None:
+            batch = await batches.load(tx, task.batch_id)
+            if batch is not None and not batch.status.is_open:
+                reason = f"leg {task.leg} appeared at the broker after the batch had ended"
+                legs = (await load_legs(tx, [batch]))[batch.batch_id]
+                await self._settlement.settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason)
+        return True
+
+    def _late_cancel(self, task: Task, row: BrokerOrder, reading: Reading) -> NewTask:
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=self._account_id,
+            operation=Operation.CANCEL,
+            trade_date=reading.trade_date,
+            instrument=task.instrument,
+            request={"order_id": row.order_id, "variety": row.variety},
+            fresh_s=self._rules.freshness_cancel_s,
+            purpose="late",
+            target_order_id=row.order_id,
+        )
+
+    async def _judge_command(self, tx: Tx, task: Task, reading: Reading) -> bool:
+        order = await book.find(tx, str(task.target_order_id), account_id=self._account_id)
+        finding = reconcile.judge_command(task, order, now=reading.now, window_s=self._rules.in_doubt_window_s)
+        if finding.event is None:
+            if task.status is TaskStatus.IN_DOUBT:
+                next_look = reconcile.next_look(task, now=reading.now)
+                await tasks.note_look(tx, task.task_id, clean=False, next_check_at=next_look)
+            return False
+        return await self._settlement.settle(tx, task.task_id, _command_verdict(finding, task)) is not None
+
+    async def _report_orphans(self, tx: Tx, changed: Sequence[BrokerOrder], reading: Reading) -> None:
+        for row in reconcile.orphans(changed, deployment=self._deployment, known_tag_bases=reading.owners):
+            if await self._alarm(tx, "orphan", row.order_id, {"order_id": row.order_id, "tag": row.tag}):
+                self._stats.orphans += 1
+
+    async def _report_look_alikes(self, tx: Tx, task: Task, reading: Reading) -> None:
+        candidates = [row.order_id for row in reconcile.look_alikes(task, reading.rows)]
+        if candidates:
+            await self._alarm(tx, "look_alike", task.task_id, {"order_ids": candidates})
+
+    async def _alarm(self, tx: Tx, kind: str, subject: UUID | str, data: dict[str, object]) -> bool:
+        new = await book.raise_alarm(
+            tx, self._account_id, alarm_id=self._ids.uuid(), kind=kind, subject=str(subject), data=data
+        )
+        if new:
+            logger.error("{} of account {}: {} {}", kind, self._account_id, subject, data)
+        return new
+
+
+def _place_verdict(finding: Finding) -> Verdict:
+    match finding.event:
+        case Event.FOUND:
+            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=finding.rows[0].order_id)
+        case Event.MISMATCH:
+            error = TaskError(code="BOOK_MISMATCH", message=finding.reason)
+            return Verdict(event=Event.MISMATCH, sent=Sent.UNKNOWN, error=error)
+        case Event.RESEND:
+            return Verdict(event=Event.RESEND, sent=Sent.NO)
+        case Event.REFUSED:
+            error = TaskError(code="BROKER_THROTTLED", message=finding.reason)
+            return Verdict(event=Event.REFUSED, sent=Sent.NO, error=error)
+        case _:
+            return not_found()
+
+
+def _command_verdict(finding: Finding, task: Task) -> Verdict:
+    match finding.event:
+        case Event.FOUND:
+            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=task.target_order_id)
+        case Event.RESEND:
+            return Verdict(event=Event.RESEND, sent=Sent.UNKNOWN)
+        case Event.REFUSED:
+            error = TaskError(code="ORDER_ALREADY_FINAL", message=finding.reason)
+            return Verdict(event=Event.REFUSED, sent=task.sent, error=error)
+        case _:
+            message = "the order's row never showed the modification"
+            return Verdict(
+                event=Event.ABSENT, sent=Sent.UNKNOWN, error=TaskError(code="NOT_CONFIRMED", message=message)
+            )

@@ -1,0 +1,115 @@
+"""From what a caller wrote to what is stored: every check that needs no broker, and the task as it will be written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.broker.market import Instrument
+from app.broker.orders import OrderChanges, OrderRequest
+from app.errors import BadInput, Problem
+from app.kit.clock import IST, Clock
+from app.kit.ids import IdSource
+from app.kit.json import encode_json
+from app.orders import checks
+from app.orders.model import Operation
+from app.orders.rules import OrderRules
+from app.orders.store.accept import NewTask
+from app.orders.tags import Tagger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLine:
+    """One order with the caller's own tag, which stays with us."""
+
+    request: OrderRequest
+    user_tag: str | None = None
+
+
+class Intake:
+    """``find_instrument(exchange, tradingsymbol)``; ``registry_loaded``: whether its None means that there is none."""
+
+    def __init__(
+        self,
+        *,
+        rules: OrderRules,
+        clock: Clock,
+        ids: IdSource,
+        tagger: Tagger,
+        find_instrument: Callable[[str, str], Instrument | None],
+        registry_loaded: Callable[[], bool],
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._tagger = tagger
+        self._find_instrument = find_instrument
+        self._registry_loaded = registry_loaded
+
+    def checked(self, lines: Sequence[OrderLine], *, loc: tuple[str, ...]) -> list[OrderLine]:
+        """The orders with their defaults filled in. Raises BadInput with every problem of every order at once."""
+        filled = [OrderLine(request=checks.with_defaults(line.request), user_tag=line.user_tag) for line in lines]
+        problems: list[Problem] = []
+        for index, line in enumerate(filled):
+            where: tuple[str | int, ...] = ("body", *loc, index) if loc else ("body",)
+            problems.extend(Problem(loc=(*where, *problem.loc), msg=problem.msg) for problem in self._problems(line))
+        if problems:
+            raise BadInput(problems)
+        return filled
+
+    def _problems(self, line: OrderLine) -> list[Problem]:
+        request = line.request
+        instrument = self._find_instrument(request.exchange, request.tradingsymbol)
+        problems = checks.check_order(request, instrument=instrument, user_tag=line.user_tag)
+        if instrument is None and self._registry_loaded():
+            message = f"{request.instrument} is not an instrument of today's list"
+            problems.append(Problem(loc=("tradingsymbol",), msg=message))
+        return problems
+
+    def check_changes(self, changes: OrderChanges, order: Mapping[str, Any]) -> None:
+        """``order`` is the document of the order to modify. Raises BadInput."""
+        instrument = self._find_instrument(str(order["exchange"]), str(order["tradingsymbol"]))
+        problems = checks.check_changes(changes, instrument=instrument)
+        if problems:
+            raise BadInput([Problem(loc=("body", *problem.loc), msg=problem.msg) for problem in problems])
+
+    def place_task(
+        self, line: OrderLine, *, account_id: str, batch_id: UUID | None = None, leg: int | None = None
+    ) -> NewTask:
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=account_id,
+            operation=Operation.PLACE,
+            trade_date=self._clock.now().astimezone(IST).date(),
+            instrument=line.request.instrument,
+            request=line.request.to_json(),
+            fresh_s=self._rules.freshness_s(line.request),
+            batch_id=batch_id,
+            leg=leg,
+            user_tag=line.user_tag,
+            tag_base=self._tagger.fresh(),
+        )
+
+    def command_task(self, operation: Operation, order: Mapping[str, Any], request: dict[str, Any]) -> NewTask:
+        """A modify or cancel task for an order that the book has shown."""
+        hurried = operation is Operation.CANCEL
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=str(order["account_id"]),
+            operation=operation,
+            trade_date=self._clock.now().astimezone(IST).date(),
+            instrument=f"{order['exchange']}:{order['tradingsymbol']}",
+            request=request,
+            fresh_s=self._rules.freshness_cancel_s if hurried else self._rules.freshness_limit_s,
+            target_order_id=str(order["order_id"]),
+        )
+
+
+def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], **options: Any) -> bytes:
+    """SHA-256 over everything that makes the request what it is, in one canonical form."""
+    orders = [{**dict(sorted(line.request.to_json().items())), "tag": line.user_tag} for line in lines]
+    canonical = {"account_id": account_id, "operation": operation, "options": options, "orders": orders}
+    return hashlib.sha256(encode_json(canonical)).digest()

@@ -1,0 +1,225 @@
+"""Keeps one account's orders true: reads the broker's book and settles what it proves.
+
+One read serves every doubt of the account. It happens on a hint (an order push, a postback), after each send, on every
+(re)connect of the feed, when a doubt is due, and every so often while anything is live. A read that fails proves
+nothing and changes nothing; only time that was filled with clean reads ever resolves a doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from loguru import logger
+
+from app.broker.orders import BrokerOrder
+from app.broker.port import OrderGateway
+from app.db.postgres import Database, Tx
+from app.errors import BrokerError, RateLimited, ServiceError, SessionExpired
+from app.kit.clock import IST, Clock
+from app.kit.ids import IdSource
+from app.orders.bookkeeping import Bookkeeping
+from app.orders.gate import SessionGate
+from app.orders.model import Task, TaskStatus
+from app.orders.reconcile import shows_all_known
+from app.orders.rules import OrderRules
+from app.orders.settlement import Settlement, doubtful, expired
+from app.orders.signals import Signals, wait_for
+from app.orders.store import book as book_store
+from app.orders.store import tasks
+
+_READ_TROUBLE_PAUSE_S = 2.0
+_IDLE_AUDIT_S = 300.0
+"""How often the book is read while nothing is live: the caller's phone may place orders too."""
+
+_SETTLING_LOOK_S = 0.5
+"""How soon to look again while an accepted order is still on its way to the exchange: no push announces its arrival."""
+
+
+@dataclass(slots=True)
+class ReadStats:
+    """Counters for metrics; they only rise."""
+
+    reads: int = 0
+    failed_reads: int = 0
+    late_orders: int = 0
+    mismatches: int = 0
+    orphans: int = 0
+
+
+class Reconciler:
+    """``run`` lives until cancelled; ``stats`` is read by metrics."""
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        database: Database,
+        gateway: OrderGateway,
+        settlement: Settlement,
+        signals: Signals,
+        rules: OrderRules,
+        clock: Clock,
+        ids: IdSource,
+        deployment: str,
+        gate: SessionGate,
+    ) -> None:
+        self._account_id = account_id
+        self._database = database
+        self._gateway = gateway
+        self._settlement = settlement
+        self._signals = signals
+        self._rules = rules
+        self._clock = clock
+        self._gate = gate
+        self.stats = ReadStats()
+        self._bookkeeping = Bookkeeping(
+            account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=self.stats
+        )
+        self._seen: dict[str, int] = {}
+        self._seen_day: date | None = None
+
+    async def run(self) -> None:
+        self._signals.look()
+        while True:
+            try:
+                await self.sweep()
+                wait_s = await self._seconds_to_next_read()
+            except (BrokerError, RateLimited) as error:
+                self.stats.failed_reads += 1
+                logger.warning("order book of {} could not be read: {}", self._account_id, error)
+                await asyncio.sleep(_READ_TROUBLE_PAUSE_S)
+                wait_s = 0.0
+            except ServiceError as error:  # the database is away: nothing can be settled, everything is kept
+                logger.warning("reconciler of {} pauses: {}", self._account_id, error)
+                await asyncio.sleep(_READ_TROUBLE_PAUSE_S)
+                wait_s = 0.0
+            await self._rest(wait_s)
+
+    async def _rest(self, wait_s: float) -> None:
+        """Until a signal or the next due moment, looking after claims and freshness meanwhile."""
+        ends = self._clock.monotonic() + wait_s
+        await asyncio.sleep(self._rules.least_read_gap_s)  # hints come in bursts: one read answers them all
+        while (left := ends - self._clock.monotonic()) > 0:
+            if await wait_for(self._signals.reconciler, min(left, 1.0)):
+                return
+            if await self._tidy():
+                return
+        self._signals.reconciler.clear()
+
+    async def sweep(self) -> None:
+        """One full round: lapsed claims and stale tasks, then the book, then the fills."""
+        await self._tidy()
+        if not self._gate.is_open():
+            return
+        started_at = await self._database_now()
+        try:
+            rows = await self._gateway.order_book()
+        except SessionExpired:
+            self._gate.reject()
+            raise
+        self.stats.reads += 1
+        await self._take(rows, started_at=started_at)
+        await self._take_fills(rows)
+
+    async def _tidy(self) -> bool:
+        """Claims whose sender fell silent become doubts, unsent tasks past their time expire. True if any did."""
+        try:
+            async with self._database.transaction() as tx:
+                lapsed = await tasks.lapsed(tx, self._account_id)
+                stale = await tasks.stale(tx, self._account_id)
+                if not lapsed and not stale:
+                    return False
+                await self._settlement.lock(tx, self._account_id)
+                for task in lapsed:
+                    verdict = doubtful("the sender of this attempt fell silent", now=self._clock.now())
+                    await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+                for task in stale:
+                    await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
+        except ServiceError as error:
+            logger.warning("reconciler of {} pauses: {}", self._account_id, error)
+            return False
+        self._signals.changed()
+        return bool(lapsed)
+
+    async def _take(self, rows: Sequence[BrokerOrder], *, started_at: datetime) -> None:
+        """Everything that one book proves, in one transaction."""
+        today = self._today()
+        changed = self._changed(rows, today)
+        async with self._database.transaction() as tx:
+            open_tasks = await tasks.unresolved(tx, self._account_id, trade_date=today)
+            if not open_tasks and not changed:
+                return
+            await self._settlement.lock(tx, self._account_id)
+            clean_for = await self._clean_for(tx, rows, started_at=started_at, today=today)
+            altered = await self._bookkeeping.take(
+                tx,
+                rows,
+                changed=changed,
+                open_tasks=await tasks.unresolved(tx, self._account_id, trade_date=today),
+                clean_for=clean_for,
+                now=started_at,
+                trade_date=today,
+            )
+        self._seen.update({row.order_id: _mark(row) for row in changed})
+        if altered:
+            self._signals.changed()
+
+    async def _clean_for(
+        self, tx: Tx, rows: Sequence[BrokerOrder], *, started_at: datetime, today: date
+    ) -> Callable[[Task], bool]:
+        """Whether this read can prove that a task's order is absent: it shows all we know and began after the doubt."""
+        known = await book_store.known_ids(tx, self._account_id, trade_date=today)
+        complete = shows_all_known(rows, known)
+
+        def clean(task: Task) -> bool:
+            return complete and task.status is TaskStatus.IN_DOUBT and started_at > task.updated_at
+
+        return clean
+
+    def _changed(self, rows: Sequence[BrokerOrder], today: date) -> list[BrokerOrder]:
+        """Rows that differ from the last read; a new day or process starts from nothing."""
+        if self._seen_day != today:
+            self._seen.clear()
+            self._seen_day = today
+        return [row for row in rows if self._seen.get(row.order_id) != _mark(row)]
+
+    async def _take_fills(self, rows: Sequence[BrokerOrder]) -> None:
+        """Fetch the trade book when the order book shows more filled than the stored fills add up to."""
+        today = self._today()
+        if not any(row.filled_quantity for row in rows):
+            return
+        async with self._database.connection() as connection:
+            stored = await book_store.filled_by_order(connection, self._account_id, trade_date=today)
+        if all(stored.get(row.order_id, 0) >= row.filled_quantity for row in rows):
+            return
+        trades = await self._gateway.trades()
+        async with self._database.transaction() as tx:
+            await book_store.insert_fills(tx, self._account_id, trades, trade_date=today)
+
+    async def _seconds_to_next_read(self) -> float:
+        async with self._database.connection() as connection:
+            moment = await tasks.next_moment(connection, self._account_id)
+            liveness = await book_store.liveness(connection, self._account_id, trade_date=self._today())
+        audit = {
+            "settling": min(self._rules.audit_s, _SETTLING_LOOK_S),
+            "live": self._rules.audit_s,
+            "idle": max(self._rules.audit_s, _IDLE_AUDIT_S),
+        }[liveness]
+        if moment is None:
+            return audit
+        return min(audit, max(0.0, (moment - self._clock.now()).total_seconds()))
+
+    async def _database_now(self) -> datetime:
+        """The database's clock stamps the sends, so it stamps the reads too."""
+        async with self._database.connection() as connection:
+            return await tasks.database_now(connection)
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(IST).date()
+
+
+def _mark(row: BrokerOrder) -> int:
+    return hash(replace(row, raw={}))

@@ -1,0 +1,211 @@
+"""Sends one account's tasks: claim in the database, one request, store what became of it.
+
+The order of things is the safety: the claim is committed before a byte leaves, so whoever comes later knows that it
+may have left; the answer is stored under the claim's fence, so whoever lost the claim changes nothing. Requests are
+never repeated here: a task that may go again is claimed again, with a new fence and a new tag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from loguru import logger
+
+from app.broker.outcomes import InDoubt, NotSent, SendOutcome, Sent, SessionRejected
+from app.broker.port import Governor, OrderGateway, RequestKind
+from app.db.postgres import Database
+from app.errors import RateLimited, ServiceError, Unavailable
+from app.kit.clock import Clock
+from app.orders.gate import SessionGate
+from app.orders.lifecycle import Event
+from app.orders.model import Operation, Task, TaskError, TaskStatus
+from app.orders.rules import OrderRules
+from app.orders.settlement import Settlement
+from app.orders.signals import Signals, wait_for
+from app.orders.store import tasks
+from app.orders.verdicts import Verdict, judge
+
+_KINDS = {
+    Operation.CANCEL: RequestKind.CANCEL,
+    Operation.MODIFY: RequestKind.MODIFY,
+    Operation.PLACE: RequestKind.PLACE,
+}
+_SETTLE_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+_TROUBLE_PAUSE_S = 0.5
+_SLOT_WAIT_S = 5.0
+
+
+class Sender:
+    """The one sender of an account. ``run`` lives until cancelled; ``drain`` lets the sends in flight finish."""
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        owner: str,
+        database: Database,
+        gateway: OrderGateway,
+        governor: Governor,
+        settlement: Settlement,
+        gate: SessionGate,
+        signals: Signals,
+        rules: OrderRules,
+        clock: Clock,
+    ) -> None:
+        self._account_id = account_id
+        self._owner = owner
+        self._database = database
+        self._gateway = gateway
+        self._governor = governor
+        self._settlement = settlement
+        self._gate = gate
+        self._signals = signals
+        self._rules = rules
+        self._clock = clock
+        self._in_flight: Counter[Operation] = Counter()
+        self._draining = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as sends:
+            while True:
+                try:
+                    await self._send_what_is_ready(sends)
+                    await wait_for(self._signals.sender, self._rules.poll_s)
+                except ServiceError as error:  # the database is away, or no slot in time: nothing was claimed
+                    logger.warning("sender of {} pauses: {}", self._account_id, error)
+                    await asyncio.sleep(_TROUBLE_PAUSE_S)
+
+    async def drain(self, *, timeout_s: float) -> bool:
+        """Claim nothing more and wait for the sends in flight; False when some did not end in time."""
+        self._draining.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
+        while not self._draining.is_set() and await self._session_allows():
+            operation = await self._peek()
+            if operation is None:
+                return
+            await self._wait_for_slot(operation)
+            if self._draining.is_set():
+                return
+            task = await self._claim(operation)
+            if task is None:
+                return
+            self._in_flight[task.operation] += 1
+            self._idle.clear()
+            sends.create_task(self._send(task, claimed_at=self._clock.monotonic()), name=f"send-{task.task_id}")
+
+    async def _session_allows(self) -> bool:
+        """Without a live session tasks are held, and say so; with one they go again if they are still fresh."""
+        if self._gate.is_open():
+            await self._turn(TaskStatus.HELD, Event.RELEASE)
+            return True
+        await self._turn(TaskStatus.PENDING, Event.HOLD)
+        return False
+
+    async def _turn(self, status: TaskStatus, event: Event) -> None:
+        async with self._database.connection() as connection:
+            if not await tasks.with_status(connection, self._account_id, status=status):
+                return
+        error = TaskError(code="NO_SESSION", message="the account has no live session at the broker; log in")
+        verdict = Verdict(event=event, sent=Sent.NO, error=error if event is Event.HOLD else None)
+        async with self._database.transaction() as tx:
+            await self._settlement.lock(tx, self._account_id)
+            for task in await tasks.with_status(tx, self._account_id, status=status):
+                await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+        self._signals.changed()
+
+    def _may_go(self) -> list[Operation]:
+        """Cancels have room of their own: four orders that hang must not keep a cancel waiting."""
+        orders = self._in_flight[Operation.PLACE] + self._in_flight[Operation.MODIFY]
+        room = [Operation.CANCEL] if self._in_flight[Operation.CANCEL] < self._rules.cancels_in_flight else []
+        return [*room, Operation.MODIFY, Operation.PLACE] if orders < self._rules.in_flight else room
+
+    async def _peek(self) -> Operation | None:
+        async with self._database.connection() as connection:
+            return await tasks.peek(
+                connection, self._account_id, block_s=self._rules.block_on_doubt_s, operations=self._may_go()
+            )
+
+    async def _wait_for_slot(self, operation: Operation) -> None:
+        """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
+        try:
+            await self._governor.acquire(_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
+        except RateLimited as error:
+            raise Unavailable(error.message, code="BROKER_RATE_LIMIT", retry_after_s=error.retry_after_s) from error
+
+    async def _claim(self, operation: Operation) -> Task | None:
+        allowed = [kind for kind in self._may_go() if kind.priority <= operation.priority]
+        async with self._database.transaction() as tx:
+            return await tasks.claim_next(
+                tx,
+                self._account_id,
+                owner=self._owner,
+                lease_s=self._rules.claim_lease_s,
+                block_s=self._rules.block_on_doubt_s,
+                operations=allowed,
+            )
+
+    async def _send(self, task: Task, *, claimed_at: float) -> None:
+        try:
+            if self._clock.monotonic() - claimed_at > self._rules.longest_pause_s:
+                outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
+            else:
+                outcome = await self._call(task)
+            await self._store(task, outcome)
+        finally:
+            self._in_flight[task.operation] -= 1
+            if not self._in_flight.total():
+                self._idle.set()
+            self._signals.sender.set()
+
+    async def _call(self, task: Task) -> SendOutcome:
+        try:
+            async with asyncio.timeout(self._rules.send_timeout_s):
+                match task.operation:
+                    case Operation.PLACE:
+                        return await self._gateway.place(task.order, tag=task.tag)
+                    case Operation.MODIFY:
+                        return await self._gateway.modify(
+                            str(task.target_order_id), variety=task.variety, changes=task.changes
+                        )
+                    case Operation.CANCEL:
+                        return await self._gateway.cancel(
+                            str(task.target_order_id),
+                            variety=task.variety,
+                            parent_order_id=task.request.get("parent_order_id"),
+                        )
+        except TimeoutError:
+            return InDoubt(reason=f"no answer within {self._rules.send_timeout_s:g} s")
+
+    async def _store(self, task: Task, outcome: SendOutcome) -> None:
+        """Keep trying while the claim lasts; after that the task is in doubt by itself and the book decides."""
+        for delay in (*_SETTLE_DELAYS_S, None):
+            try:
+                await self._store_once(task, outcome)
+            except Unavailable as error:
+                if delay is None:
+                    logger.error("task {}: its outcome could not be stored: {}", task.task_id, error)
+                    return
+                await asyncio.sleep(delay)
+            else:
+                self._signals.changed()
+                self._signals.look()
+                return
+
+    async def _store_once(self, task: Task, outcome: SendOutcome) -> None:
+        if isinstance(outcome, SessionRejected):
+            self._gate.reject()
+        async with self._database.transaction() as tx:
+            await tasks.write_outcome(tx, task, outcome)
+            await self._settlement.lock(tx, self._account_id)
+            verdict = judge(task, outcome, now=self._clock.now())
+            await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)

@@ -1,0 +1,187 @@
+"""The one place where a task's status or a known order changes, each with its event, in the caller's transaction.
+
+Whoever learns something (a sender with an answer, a reconciler with a book, an operator) brings a verdict here. The
+lifecycle decides whether it may change anything; a fence that has moved on means that the bringer lost its claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from app.broker.orders import BrokerOrder
+from app.broker.outcomes import Sent
+from app.db.postgres import Tx
+from app.orders.documents import (
+    batch_document,
+    batch_event_type,
+    broker_document,
+    order_document,
+    order_event_type,
+    task_event_type,
+    unplaced_document,
+)
+from app.orders.lifecycle import Event, next_status
+from app.orders.model import (
+    NOT_FOUND_AT_BROKER,
+    Batch,
+    BatchStatus,
+    KnownOrder,
+    Operation,
+    Task,
+    TaskError,
+    TaskStatus,
+)
+from app.orders.reconcile import content_hash, moves_forward, state_of
+from app.orders.saga import Leg, is_provisional
+from app.orders.store import batches, book, tasks
+from app.orders.verdicts import Verdict
+
+NewEvent = tuple[str, Mapping[str, Any]]
+
+
+class EventWriter(Protocol):
+    """The account's event log, as the engine needs it; both work inside the transaction."""
+
+    async def lock(self, tx: Tx, account_id: str) -> None:
+        """Become the account's only writer until the transaction ends: taken before any task row is touched."""
+        ...
+
+    async def append(self, tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None: ...
+
+
+class Settlement:
+    """Writes what is known. Every public function expects the account's lock to be held by ``tx``."""
+
+    def __init__(self, events: EventWriter) -> None:
+        self._events = events
+
+    async def lock(self, tx: Tx, account_id: str) -> None:
+        await self._events.lock(tx, account_id)
+
+    async def settle(
+        self, tx: Tx, task_id: UUID, verdict: Verdict, *, fence: int | None = None, shown: KnownOrder | None = None
+    ) -> Task | None:
+        """Apply a verdict; None when it may not change anything (another owner, or the task is past it).
+
+        ``fence``: the claim under which the verdict was made; ``shown``: the order's row, when the book has it.
+        """
+        task = await tasks.lock(tx, task_id)
+        if task is None or (fence is not None and task.fence != fence):
+            return None
+        if verdict.event is Event.LATE and not is_provisional(task):
+            return None
+        status = next_status(task.status, verdict.event)
+        if status is None:
+            return None
+        settled = await tasks.write_status(tx, task, status, verdict)
+        await self._announce_task(tx, settled, shown)
+        return settled
+
+    async def _announce_task(self, tx: Tx, task: Task, shown: KnownOrder | None) -> None:
+        kind = task_event_type(task.operation, task.status)
+        if kind is None:
+            return
+        if task.operation is Operation.PLACE:
+            document = order_document(shown, task) if shown is not None else unplaced_document(task)
+        else:
+            document = _command_document(task)
+        await self._events.append(tx, task.account_id, [(kind, document)])
+
+    async def show(
+        self,
+        tx: Tx,
+        order: BrokerOrder,
+        *,
+        account_id: str,
+        trade_date: date,
+        task: Task | None,
+        known: KnownOrder | None,
+    ) -> KnownOrder:
+        """Take over a row of the book unless it would move the order backwards; announce it when it says something new.
+
+        Returns the order as it is known now.
+        """
+        fresh = known_order(order, account_id=account_id, trade_date=trade_date, task_id=task.task_id if task else None)
+        if known is not None and (known.content_hash == fresh.content_hash or not moves_forward(known, order)):
+            return known
+        if known is not None and known.task_id is not None:
+            fresh = replace(fresh, task_id=known.task_id)
+        await book.upsert(tx, fresh)
+        await self._events.append(tx, account_id, [(order_event_type(fresh.state), order_document(fresh, task))])
+        return fresh
+
+    async def settle_batch(
+        self, tx: Tx, batch: Batch, status: BatchStatus, legs: Sequence[Leg], *, error: str | None
+    ) -> Batch:
+        """Store a batch's new status and announce its end."""
+        stored = None if error is None else {"code": f"BATCH_{status.upper()}", "message": error}
+        settled = await batches.write_status(tx, batch.batch_id, status, error=stored)
+        kind = batch_event_type(status)
+        if kind is not None:
+            await self._events.append(tx, batch.account_id, [(kind, batch_document(settled, legs))])
+        return settled
+
+
+def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_id: UUID | None) -> KnownOrder:
+    document = broker_document(order, account_id=account_id)
+    return KnownOrder(
+        account_id=account_id,
+        trade_date=trade_date,
+        order_id=order.order_id,
+        task_id=task_id,
+        status=order.status,
+        state=state_of(order),
+        filled_quantity=order.filled_quantity,
+        average_price=order.average_price,
+        content_hash=content_hash(document),
+        document=document,
+    )
+
+
+def not_found() -> Verdict:
+    """The book, read clean often and long enough, never showed the order."""
+    return Verdict(
+        event=Event.ABSENT,
+        sent=Sent.UNKNOWN,
+        error=TaskError(
+            code=NOT_FOUND_AT_BROKER,
+            message="the order never appeared in the broker's order book; if it still does, it will be cancelled",
+        ),
+    )
+
+
+def doubtful(reason: str, *, now: datetime) -> Verdict:
+    """Nobody heard what became of it; the reconciler looks at once."""
+    error = TaskError(code="OUTCOME_UNKNOWN", message=reason)
+    return Verdict(event=Event.DOUBT, sent=Sent.UNKNOWN, error=error, next_check_at=now)
+
+
+def expired(task: Task) -> Verdict:
+    """Its freshness ended before it could be sent."""
+    code = task.error_code if task.status is TaskStatus.HELD else None
+    why = f" ({task.last_error['message']})" if task.last_error is not None else ""
+    return Verdict(
+        event=Event.EXPIRE,
+        sent=Sent.NO,
+        error=TaskError(code=code or "EXPIRED", message=f"not sent within its freshness{why}"),
+    )
+
+
+def withdrawn(reason: str) -> Verdict:
+    return Verdict(event=Event.WITHDRAW, sent=Sent.NO, error=TaskError(code="WITHDRAWN", message=reason))
+
+
+def _command_document(task: Task) -> dict[str, Any]:
+    return {
+        "account_id": task.account_id,
+        "order_id": task.target_order_id,
+        "task_id": str(task.task_id),
+        "operation": str(task.operation),
+        "task_status": str(task.status),
+        "sent": str(task.sent),
+        "error": task.last_error,
+    }

@@ -1,0 +1,191 @@
+"""SQL of what the broker showed: orders of the book, fills, alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+
+from app.broker.orders import Trade
+from app.db.postgres import Tx
+from app.kit.json import decode_json, encode_json
+from app.orders.model import KnownOrder, OrderState
+
+_COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
+  document"""
+
+
+def _order_row(**columns: Any) -> KnownOrder:
+    columns["state"] = OrderState(columns["state"])
+    columns["content_hash"] = bytes(columns["content_hash"])
+    return KnownOrder(**columns)
+
+
+async def _orders(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[KnownOrder]:
+    async with tx.cursor(row_factory=kwargs_row(_order_row)) as cursor:
+        await cursor.execute(sql, params)
+        return await cursor.fetchall()
+
+
+async def by_ids(tx: Tx, account_id: str, order_ids: Sequence[str], *, trade_date: date) -> dict[str, KnownOrder]:
+    found = await _orders(
+        tx,
+        f"SELECT {_COLUMNS} FROM broker_order WHERE account_id = %s AND trade_date = %s AND order_id = ANY(%s)",
+        (account_id, trade_date, list(order_ids)),
+    )
+    return {order.order_id: order for order in found}
+
+
+async def find(tx: Tx, order_id: str, *, account_id: str | None = None) -> KnownOrder | None:
+    """The newest order of this id (the broker's ids are unique within a day only)."""
+    found = await _orders(
+        tx,
+        f"""SELECT {_COLUMNS} FROM broker_order
+            WHERE order_id = %(order_id)s AND (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
+            ORDER BY trade_date DESC LIMIT 1""",
+        {"order_id": order_id, "account_id": account_id},
+    )
+    return found[0] if found else None
+
+
+async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
+    return await _orders(
+        tx,
+        f"SELECT {_COLUMNS} FROM broker_order WHERE task_id = ANY(%s) ORDER BY order_id",
+        (list(task_ids),),
+    )
+
+
+async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
+    """The orders of one trading day in the order in which we first saw them."""
+    return await _orders(
+        tx,
+        f"""SELECT {_COLUMNS} FROM broker_order WHERE account_id = %s AND trade_date = %s
+            ORDER BY first_seen_at, order_id""",
+        (account_id, trade_date),
+    )
+
+
+async def known_ids(tx: Tx, account_id: str, *, trade_date: date) -> set[str]:
+    """Every order of the day that the broker has shown or confirmed: what a clean read must contain."""
+    cursor = await tx.execute(
+        """SELECT order_id FROM broker_order WHERE account_id = %s AND trade_date = %s
+           UNION
+           SELECT order_id FROM order_task
+           WHERE account_id = %s AND trade_date = %s AND operation = 'place' AND status = 'completed'
+             AND order_id IS NOT NULL AND children = '[]'::jsonb""",
+        (account_id, trade_date, account_id, trade_date),
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+Liveness = Literal["settling", "live", "idle"]
+
+
+async def liveness(tx: Tx, account_id: str, *, trade_date: date) -> Liveness:
+    """``settling``: an accepted order has not shown where it stands; ``live``: something may still change."""
+    cursor = await tx.execute(
+        """SELECT
+             EXISTS (SELECT 1 FROM broker_order
+                     WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state = 'pending')
+             OR EXISTS (SELECT 1 FROM order_task t
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
+                          AND status = 'completed' AND children = '[]'::jsonb
+                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id
+                                            AND b.trade_date = t.trade_date AND b.order_id = t.order_id)),
+             EXISTS (SELECT 1 FROM broker_order
+                     WHERE account_id = %(account_id)s AND trade_date = %(day)s
+                       AND state NOT IN ('completed', 'cancelled', 'rejected'))""",
+        {"account_id": account_id, "day": trade_date},
+    )
+    row = await cursor.fetchone()
+    if row is not None and row[0]:
+        return "settling"
+    return "live" if row is not None and row[1] else "idle"
+
+
+async def upsert(tx: Tx, order: KnownOrder) -> None:
+    await tx.execute(
+        """INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity,
+             average_price, tag, content_hash, document)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+           ON CONFLICT (account_id, trade_date, order_id) DO UPDATE SET
+             task_id = coalesce(broker_order.task_id, excluded.task_id), status = excluded.status,
+             state = excluded.state, filled_quantity = excluded.filled_quantity,
+             average_price = excluded.average_price, content_hash = excluded.content_hash,
+             document = excluded.document, updated_at = clock_timestamp()""",
+        (
+            order.account_id,
+            order.trade_date,
+            order.order_id,
+            order.task_id,
+            order.status,
+            order.state,
+            order.filled_quantity,
+            order.average_price,
+            order.document.get("tag"),
+            order.content_hash,
+            Jsonb(dict(order.document)),
+        ),
+    )
+
+
+async def insert_fills(tx: Tx, account_id: str, trades: Sequence[Trade], *, trade_date: date) -> int:
+    """Store fills that are new by their trade id; returns how many were."""
+    if not trades:
+        return 0
+    async with tx.cursor() as cursor:
+        await cursor.executemany(
+            """INSERT INTO fill (account_id, trade_date, trade_id, order_id, quantity, average_price, document)
+               VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            [
+                (
+                    account_id,
+                    trade_date,
+                    trade.trade_id,
+                    trade.order_id,
+                    trade.quantity,
+                    trade.average_price,
+                    Jsonb({**_trade_document(trade), "account_id": account_id}),
+                )
+                for trade in trades
+            ],
+        )
+        return cursor.rowcount
+
+
+def _trade_document(trade: Trade) -> dict[str, Any]:
+    return {name: value for name, value in decode_json(encode_json(trade)).items() if name != "raw"}
+
+
+async def filled_by_order(tx: Tx, account_id: str, *, trade_date: date) -> dict[str, int]:
+    """Sum of the stored fills by order: what is compared with the book's ``filled_quantity``."""
+    cursor = await tx.execute(
+        "SELECT order_id, sum(quantity)::int FROM fill WHERE account_id = %s AND trade_date = %s GROUP BY order_id",
+        (account_id, trade_date),
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+async def fills(tx: Tx, account_id: str, *, trade_date: date) -> list[Mapping[str, Any]]:
+    cursor = await tx.execute(
+        "SELECT document FROM fill WHERE account_id = %s AND trade_date = %s ORDER BY first_seen_at, trade_id",
+        (account_id, trade_date),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def raise_alarm(
+    tx: Tx, account_id: str, *, alarm_id: UUID, kind: str, subject: str, data: Mapping[str, Any]
+) -> bool:
+    """Record what a person must look at, once per kind and subject; returns whether it is new."""
+    cursor = await tx.execute(
+        """INSERT INTO order_alarm (alarm_id, account_id, kind, subject, data) VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT DO NOTHING""",
+        (alarm_id, account_id, kind, subject, Jsonb(dict(data))),
+    )
+    return cursor.rowcount == 1

@@ -1,0 +1,280 @@
+"""SQL of tasks and their attempts. Every function works inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+
+from app.broker.outcomes import SendOutcome, Sent
+from app.db.postgres import Tx
+from app.orders.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskStatus
+from app.orders.verdicts import Verdict
+
+COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
+  purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
+  last_sent_at, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at, finished_at"""
+
+OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
+
+
+def task_row(**columns: Any) -> Task:
+    """A row of ``order_task`` as a Task."""
+    columns["operation"] = Operation(columns["operation"])
+    columns["status"] = TaskStatus(columns["status"])
+    columns["sent"] = Sent(columns["sent"])
+    columns["children"] = tuple(columns["children"])
+    return Task(**columns)
+
+
+async def _tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[Task]:
+    async with tx.cursor(row_factory=kwargs_row(task_row)) as cursor:
+        await cursor.execute(sql, params)
+        return await cursor.fetchall()
+
+
+async def load(tx: Tx, task_id: UUID) -> Task | None:
+    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
+    return found[0] if found else None
+
+
+async def lock(tx: Tx, task_id: UUID) -> Task | None:
+    """The task, held against every other writer until the transaction ends."""
+    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s FOR UPDATE", (task_id,))
+    return found[0] if found else None
+
+
+_READY = """
+  SELECT t.task_id, t.operation FROM order_task t
+  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.priority = ANY(%(priorities)s)
+    AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
+    AND CASE WHEN t.operation = 'place' THEN
+      NOT EXISTS (                               -- first in, first out per instrument
+        SELECT 1 FROM order_task s
+        WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
+          AND s.task_id <> t.task_id
+          AND (s.status = 'running'
+            OR (s.status IN ('pending', 'retrying')
+                AND (s.created_at, coalesce(s.leg, 0), s.task_id) < (t.created_at, coalesce(t.leg, 0), t.task_id))))
+      AND NOT EXISTS (                           -- a doubt on the instrument, or in the same batch, pauses new orders
+        SELECT 1 FROM order_task d
+        WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
+          AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
+          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))
+    ELSE
+      NOT EXISTS (                               -- one command at a time per order
+        SELECT 1 FROM order_task s
+        WHERE s.account_id = t.account_id AND s.target_order_id = t.target_order_id AND s.task_id <> t.task_id
+          AND (s.status = 'running' OR (s.operation = 'modify' AND s.status = 'in_doubt' AND t.operation = 'modify')))
+    END
+  ORDER BY t.priority, t.created_at, t.leg LIMIT 1
+"""
+
+_CLAIM = f"""
+WITH candidate AS ({_READY} FOR UPDATE SKIP LOCKED),
+claimed AS (
+  UPDATE order_task t SET status = 'running', fence = fence + 1, attempts = attempts + 1, sent = 'unknown',
+    claimed_by = %(owner)s, claimed_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
+    last_sent_at = clock_timestamp(), clean_reads = 0, updated_at = clock_timestamp()
+  FROM candidate c WHERE t.task_id = c.task_id
+  RETURNING t.*
+), attempt AS (
+  INSERT INTO order_attempt (task_id, attempt, tag, fence)
+  SELECT task_id, attempts, tag_base || attempts::text, fence FROM claimed
+)
+SELECT {COLUMNS} FROM claimed
+"""
+
+
+async def peek(tx: Tx, account_id: str, *, block_s: float, operations: Sequence[Operation]) -> Operation | None:
+    """What kind of task would be claimed now, or None: so that the rate limit can be waited for before the claim."""
+    params = {"account_id": account_id, "priorities": [kind.priority for kind in operations], "block_s": block_s}
+    cursor = await tx.execute(_READY, params)
+    row = await cursor.fetchone()
+    return None if row is None else Operation(row[1])
+
+
+async def claim_next(
+    tx: Tx, account_id: str, *, owner: str, lease_s: float, block_s: float, operations: Sequence[Operation]
+) -> Task | None:
+    """Take the next task that may go now: status running, fence raised, attempt recorded, all in one statement."""
+    params = {
+        "account_id": account_id,
+        "owner": owner,
+        "lease_s": lease_s,
+        "block_s": block_s,
+        "priorities": [operation.priority for operation in operations],
+    }
+    found = await _tasks(tx, _CLAIM, params)
+    return found[0] if found else None
+
+
+async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
+    """What the wire told this attempt: evidence, kept whoever owns the task by now."""
+    await tx.execute(
+        """UPDATE order_attempt SET outcome = %s, order_id = %s, http_status = %s, error_type = %s, message = %s,
+             finished_at = now()
+           WHERE task_id = %s AND attempt = %s""",
+        (
+            type(outcome).__name__,
+            getattr(outcome, "order_id", None),
+            getattr(outcome, "http_status", None),
+            getattr(outcome, "error_type", None),
+            getattr(outcome, "message", None) or getattr(outcome, "reason", None),
+            task.task_id,
+            task.attempts,
+        ),
+    )
+
+
+async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict) -> Task:
+    """Store a transition that the lifecycle allowed; the caller holds the row."""
+    children = [
+        {"order_id": child.order_id} if child.order_id else {"error": {"error_type": child.error_type,
+                                                                     "message": child.message}}
+        for child in verdict.children
+    ]  # fmt: skip
+    found = await _tasks(
+        tx,
+        f"""UPDATE order_task SET status = %s, sent = %s, order_id = coalesce(%s, order_id),
+              children = CASE WHEN %s THEN %s ELSE children END, last_error = %s,
+              not_before = coalesce(%s, not_before), next_check_at = %s, claimed_by = NULL, claimed_until = NULL,
+              updated_at = clock_timestamp(), finished_at = CASE WHEN %s THEN clock_timestamp() END
+            WHERE task_id = %s RETURNING {COLUMNS}""",
+        (
+            status,
+            verdict.sent,
+            verdict.order_id,
+            bool(children),
+            Jsonb(children),
+            None if verdict.error is None else Jsonb(verdict.error.to_json()),
+            verdict.not_before,
+            verdict.next_check_at,
+            status in FINISHED,
+            task.task_id,
+        ),
+    )
+    return found[0]
+
+
+async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:
+    """A read that proved nothing final: count it if it was clean, and plan the next look."""
+    await tx.execute(
+        "UPDATE order_task SET clean_reads = clean_reads + %s, next_check_at = %s WHERE task_id = %s",
+        (int(clean), next_check_at, task_id),
+    )
+
+
+async def lapsed(tx: Tx, account_id: str) -> list[Task]:
+    """Running tasks whose sender said nothing within its claim: it died, or was paused for too long."""
+    return await _tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status = 'running' AND claimed_until < clock_timestamp() ORDER BY task_id""",
+        (account_id,),
+    )
+
+
+async def stale(tx: Tx, account_id: str) -> list[Task]:
+    """Unsent tasks whose freshness is over."""
+    return await _tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
+            ORDER BY task_id""",
+        (account_id,),
+    )
+
+
+async def with_status(tx: Tx, account_id: str, *, status: TaskStatus) -> list[Task]:
+    """Tasks of one status, oldest first."""
+    return await _tasks(
+        tx,
+        f"SELECT {COLUMNS} FROM order_task WHERE account_id = %s AND status = %s ORDER BY task_id",
+        (account_id, status),
+    )
+
+
+async def unresolved(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
+    """Everything that a read of the book may decide: open tasks that were sent, and provisional ends of this day."""
+    return await _tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status IN {OPEN} AND (attempts > 0 OR operation <> 'place')
+            UNION ALL
+            SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND trade_date = %s AND status = 'failed' AND operation = 'place'
+              AND last_error ->> 'code' = %s
+            ORDER BY task_id""",
+        (account_id, account_id, trade_date, NOT_FOUND_AT_BROKER),
+    )
+
+
+async def by_tag_bases(tx: Tx, tag_bases: Sequence[str]) -> dict[str, Task]:
+    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s)", (list(tag_bases),))
+    return {str(task.tag_base): task for task in found}
+
+
+async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
+    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
+    return {task.task_id: task for task in found}
+
+
+async def page(
+    tx: Tx, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
+) -> list[Task]:
+    """Newest first; ``before`` is the last id of the previous page."""
+    return await _tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
+              AND (%(status)s::text IS NULL OR status = %(status)s)
+              AND (%(before)s::uuid IS NULL OR task_id < %(before)s)
+            ORDER BY task_id DESC LIMIT %(limit)s""",
+        {"account_id": account_id, "status": status, "before": before, "limit": limit},
+    )
+
+
+async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
+    """The place tasks of one trading day, oldest first."""
+    return await _tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND trade_date = %s AND operation = 'place' ORDER BY created_at, leg""",
+        (account_id, trade_date),
+    )
+
+
+async def next_moment(tx: Tx, account_id: str) -> datetime | None:
+    """The earliest time at which a task of this account wants to be looked at again, or None."""
+    cursor = await tx.execute(
+        """SELECT min(CASE WHEN status = 'running' THEN claimed_until WHEN status = 'in_doubt' THEN next_check_at END)
+           FROM order_task WHERE account_id = %s AND status IN ('running', 'in_doubt')""",
+        (account_id,),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+async def doubts(tx: Tx) -> tuple[int, float]:
+    """How many tasks are in doubt over all accounts, and the age of the oldest in seconds."""
+    cursor = await tx.execute(
+        """SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(last_sent_at)), 0)
+           FROM order_task WHERE status = 'in_doubt'"""
+    )
+    row = await cursor.fetchone()
+    return (0, 0.0) if row is None else (int(row[0]), float(row[1]))
+
+
+async def database_now(tx: Tx) -> datetime:
+    """The clock by which sends are stamped."""
+    cursor = await tx.execute("SELECT clock_timestamp()")
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the database told no time")
+    moment: datetime = row[0]
+    return moment
