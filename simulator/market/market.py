@@ -47,10 +47,12 @@ class Market:
         self._random = np.random.default_rng(self._seed)
         self._start_day(open_listing(now.astimezone(IST).date(), seed=self._seed), now)
 
-    def _roll_day(self, now: datetime) -> None:
+    def _roll_day(self, now: datetime) -> Sequence[int]:
         listing = open_listing(now.astimezone(IST).date(), seed=self._seed)
         carry_over(self._listing, listing)
         self._start_day(listing, now)
+        every_row = np.arange(len(listing.tokens))
+        return self._tell(every_row, np.ones(len(every_row), dtype=np.bool_))
 
     def _start_day(self, listing: Listing, now: datetime) -> None:
         self._listing = listing
@@ -188,7 +190,7 @@ class Market:
     def step(self, now: datetime) -> Sequence[int]:
         """Advance the paths to `now`; the tokens whose quote changed, already told to the listeners."""
         if now.astimezone(IST).date() != self._listing.day:
-            self._roll_day(now)
+            return self._roll_day(now)
         started = self._start_due_sessions(now)
         rows, changed = self._trade(now)
         self._last_step = now

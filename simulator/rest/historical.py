@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Literal
 
 from starlette.concurrency import run_in_threadpool
@@ -94,7 +94,7 @@ def check_span(start: datetime, end: datetime, *, interval: Interval) -> None:
     """Raises KiteError 400 for a range that is turned round or longer than the interval allows."""
     if start > end:
         raise input_error("`from` date must not be after `to` date")
-    if end - start > timedelta(days=interval.max_days + 1) - timedelta(seconds=1):
+    if (end.date() - start.date()).days > interval.max_days:
         raise input_error(f"interval exceeds max limit: {interval.max_days} days")
 
 

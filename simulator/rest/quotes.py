@@ -65,7 +65,6 @@ class QuoteRoutes:
             "instrument_token": instrument.instrument_token,
             "lower": to_number(_to_tick(ends[0], instrument, rounding=ROUND_CEILING)),
             "upper": to_number(_to_tick(ends[1], instrument, rounding=ROUND_FLOOR)),
-            "percentage": to_number(TRIGGER_FAR * 100),
         }
 
     def _find_all(self, keys: list[str]) -> dict[str, Instrument]:

@@ -1,0 +1,58 @@
+"""What ticker clients say, well-formed and not."""
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.stream.messages import BadMessage, Command, parse_command
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ('{"a":"subscribe","v":[408065,884737]}', Command("subscribe", (408065, 884737))),
+        ('{"a": "unsubscribe", "v": ["408065"]}', Command("unsubscribe", (408065,))),
+        ('{"a":"mode","v":["full",[408065,"5"]]}', Command("mode", (408065, 5), "full")),
+        ('{"a":"mode","v":["ltp",[]]}', Command("mode", (), "ltp")),
+    ],
+)
+def test_command_is_read(text: str, command: Command) -> None:
+    """Tokens come as numbers or numeric strings, spaces vary."""
+    assert parse_command(text) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "must be an object"),
+        ('{"a":"jump","v":[1]}', "`a` must be"),
+        ('{"v":[1]}', "`a` must be"),
+        ('{"a":["subscribe"],"v":[1]}', "`a` must be"),
+        ('{"a":"subscribe","v":408065}', "must be a list"),
+        ('{"a":"subscribe"}', "must be a list"),
+        ('{"a":"subscribe","v":[1.5]}', "must be numbers"),
+        ('{"a":"subscribe","v":[-1]}', "must be numbers"),
+        ('{"a":"subscribe","v":[true]}', "must be numbers"),
+        ('{"a":"subscribe","v":["12x"]}', "must be numbers"),
+        ('{"a":"mode","v":["full"]}', "must be \\[mode, \\[tokens\\]\\]"),
+        ('{"a":"mode","v":["depth",[1]]}', "mode must be ltp, quote or full"),
+        ('{"a":"mode","v":[["full"],[1]]}', "mode must be ltp, quote or full"),
+    ],
+)
+def test_bad_message_is_refused_with_what_is_wrong(text: str, complaint: str) -> None:
+    """The sentence is for the person who wrote the client."""
+    with pytest.raises(BadMessage, match=complaint):
+        parse_command(text)
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=60) | st.from_regex(r'\{"a":"(mode|subscribe)","v":.{0,30}\}', fullmatch=True))
+def test_arbitrary_text_never_raises_anything_else(text: str) -> None:
+    """Whatever a client sends, the socket survives it."""
+    with contextlib.suppress(BadMessage):
+        assert isinstance(parse_command(text), Command)
