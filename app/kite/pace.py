@@ -50,13 +50,17 @@ class MinuteWindow:
 
     def ready_at(self, now: float, *, limit: int) -> float:
         """When the next grant fits under ``limit`` (which may be below the window's own)."""
-        while self.granted and self.granted[0] <= now - 60.0:
-            self.granted.popleft()
+        self._forget(now)
         surplus = len(self.granted) - limit
         return now if surplus < 0 else self.granted[surplus] + 60.0
 
     def take(self, now: float) -> None:
+        self._forget(now)
         self.granted.append(now)
+
+    def _forget(self, now: float) -> None:
+        while self.granted and self.granted[0] <= now - 60.0:
+            self.granted.popleft()
 
 
 @dataclass(slots=True)

@@ -1,0 +1,126 @@
+"""The waiting around the pace: order of precedence, deadlines, bounds. Limits are scaled down to milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from app.broker.port import RequestKind
+from app.errors import RateLimited
+from app.kit.clock import SystemClock
+from app.kite.governor import Governor
+from app.kite.pace import Limits
+
+CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
+QUICK = Limits(order_emission_s=0.01, other_emission_s=0.01)
+
+
+def governor(limits: Limits = QUICK, *, max_waiting: int = 100, max_wait_s: float = 5.0) -> Governor:
+    return Governor(clock=SystemClock(), limits=limits, max_waiting=max_waiting, max_wait_s=max_wait_s)
+
+
+async def test_cancels_go_before_modifications_before_placements() -> None:
+    """Whoever waits is served by kind first, by arrival second."""
+    one = governor()
+    await one.acquire(PLACE)
+    served: list[str] = []
+
+    async def ask(kind: RequestKind, name: str) -> None:
+        await one.acquire(kind)
+        served.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for kind, name in (
+            (PLACE, "p1"),
+            (PLACE, "p2"),
+            (MODIFY, "m1"),
+            (CANCEL, "c1"),
+            (CANCEL, "c2"),
+            (MODIFY, "m2"),
+        ):
+            group.create_task(ask(kind, name))
+    assert served == ["c1", "c2", "m1", "m2", "p1", "p2"]
+
+
+async def test_real_limits_never_show_eleven_in_a_second() -> None:
+    """Twelve at once take at least 11 emissions of 112 ms."""
+    one = Governor(clock=SystemClock())
+    started = time.monotonic()
+    await asyncio.gather(*(one.acquire(PLACE) for _ in range(12)))
+    assert time.monotonic() - started >= 11 * 0.112 - 0.01
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
+    """Nobody waits for what will not come; the error says how long it would take."""
+    one = governor(Limits(order_emission_s=10))
+    await one.acquire(PLACE)
+    started = time.monotonic()
+    with pytest.raises(RateLimited) as caught:
+        await one.acquire(PLACE, deadline=started + 1.0)
+    assert time.monotonic() - started < 0.2
+    assert caught.value.retry_after_s == pytest.approx(10, abs=0.5)
+
+
+async def test_a_deadline_that_passes_while_others_go_first_ends_the_wait() -> None:
+    """The request is not sent late, and its slot goes to the next."""
+    one = governor(Limits(order_emission_s=0.05))
+    await one.acquire(PLACE)
+    others = [asyncio.ensure_future(one.acquire(CANCEL)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimited):
+        await one.acquire(PLACE, deadline=time.monotonic() + 0.08)
+    await asyncio.gather(*others)
+    assert one.waiting(PLACE) == 0
+
+
+async def test_a_cancelled_waiter_leaves_the_queue() -> None:
+    """Its place is taken by the next, and nothing stays behind."""
+    one = governor(Limits(order_emission_s=0.05))
+    await one.acquire(PLACE)
+    first, second = (asyncio.ensure_future(one.acquire(PLACE)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert one.waiting(PLACE) == 0
+
+
+async def test_the_queue_is_bounded() -> None:
+    """One more than the bound is turned away at once."""
+    one = governor(Limits(order_emission_s=0.05), max_waiting=1)
+    await one.acquire(PLACE)
+    waiter = asyncio.ensure_future(one.acquire(PLACE))
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimited):
+        await one.acquire(PLACE)
+    await waiter
+
+
+async def test_an_exhausted_day_is_named() -> None:
+    """The limit of placements a day is not a matter of waiting a second; cancels still pass."""
+    one = governor(Limits(order_emission_s=0.001, places_per_day=1))
+    await one.acquire(PLACE)
+    with pytest.raises(RateLimited, match="daily limit"):
+        await one.acquire(PLACE)
+    await one.acquire(CANCEL)
+    assert one.places_left_today() == 0
+
+
+async def test_the_days_count_survives_a_restart() -> None:
+    """A fresh process is told what was sent."""
+    one = governor(Limits(places_per_day=10))
+    one.restore_places_today(9)
+    await one.acquire(PLACE)
+    with pytest.raises(RateLimited):
+        await one.acquire(PLACE)
+
+
+async def test_reads_do_not_wait_for_orders() -> None:
+    """Each class has its own budget."""
+    one = governor(Limits(order_emission_s=10))
+    await one.acquire(PLACE)
+    async with asyncio.timeout(0.5):
+        for kind in (RequestKind.QUOTE, RequestKind.HISTORICAL, RequestKind.OTHER):
+            await one.acquire(kind)

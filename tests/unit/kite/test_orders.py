@@ -1,0 +1,289 @@
+"""Order forms and order rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.broker.orders import (
+    Exchange,
+    OrderChanges,
+    OrderRequest,
+    OrderType,
+    Product,
+    TransactionType,
+    Validity,
+    Variety,
+)
+from app.broker.outcomes import ChildOrder
+from app.errors import BrokerUnavailable
+from app.kit.clock import IST
+from app.kite.wire.orders import (
+    Placed,
+    cancel_query,
+    margin_body,
+    modify_form,
+    parse_orders,
+    parse_placed,
+    parse_trades,
+    place_form,
+)
+from tests.unit.kite.fixtures import official_fixture
+
+LIMIT = OrderRequest(
+    exchange=Exchange.NSE,
+    tradingsymbol="M&M",
+    transaction_type=TransactionType.BUY,
+    quantity=10,
+    product=Product.MIS,
+    order_type=OrderType.LIMIT,
+    price=Decimal("1500.05"),
+)
+ROW: dict[str, Any] = {
+    "order_id": "1953341975595868160",
+    "status": "OPEN",
+    "exchange": "NSE",
+    "tradingsymbol": "INFY",
+    "transaction_type": "BUY",
+    "quantity": 10,
+}
+
+
+class TestForms:
+    def test_place_sends_kites_names_and_nothing_absent(self) -> None:
+        """Only what the request has, all of it as text."""
+        assert place_form(LIMIT, tag="AB01") == {
+            "exchange": "NSE",
+            "tradingsymbol": "M&M",
+            "transaction_type": "BUY",
+            "quantity": "10",
+            "product": "MIS",
+            "order_type": "LIMIT",
+            "price": "1500.05",
+            "validity": "DAY",
+            "tag": "AB01",
+        }
+
+    def test_place_sends_every_field_of_the_request(self) -> None:
+        """No field of OrderRequest is forgotten; variety is in the path."""
+        full = OrderRequest(
+            exchange=Exchange.NFO,
+            tradingsymbol="NIFTY25JULFUT",
+            transaction_type=TransactionType.SELL,
+            quantity=1800,
+            product=Product.NRML,
+            order_type=OrderType.SL_M,
+            variety=Variety.ICEBERG,
+            price=Decimal("1E+3"),
+            trigger_price=Decimal("0.0005"),
+            validity=Validity.TTL,
+            validity_ttl=2,
+            disclosed_quantity=0,
+            iceberg_legs=5,
+            iceberg_quantity=360,
+            auction_number="22",
+            market_protection=Decimal(-1),
+            autoslice=True,
+        )
+        form = place_form(full, tag="T")
+        assert set(form) == set(full.to_json()) - {"variety"} | {"tag"}
+        assert form["price"] == "1000"
+        assert form["trigger_price"] == "0.0005"
+        assert (form["order_type"], form["market_protection"], form["autoslice"]) == ("SL-M", "-1", "true")
+        assert form["disclosed_quantity"] == "0"
+
+    @given(st.decimals(min_value=0, max_value=10**9, allow_nan=False, allow_infinity=False))
+    def test_prices_are_plain_decimal_text(self, price: Decimal) -> None:
+        """No exponent ever reaches the broker, and the value is exact."""
+        text = modify_form(OrderChanges(price=price))["price"]
+        assert "E" not in text.upper()
+        assert Decimal(text) == price
+
+    def test_modify_sends_only_what_changes(self) -> None:
+        """An untouched quantity is not repeated: its meaning after a partial fill is undocumented."""
+        changes = OrderChanges(price=Decimal("10.5"), order_type=OrderType.LIMIT)
+        assert modify_form(changes) == {"price": "10.5", "order_type": "LIMIT"}
+
+    def test_cancel_names_the_parent_only_if_there_is_one(self) -> None:
+        """The second leg of a cover order."""
+        assert cancel_query(parent_order_id="7") == {"parent_order_id": "7"}
+        assert cancel_query(parent_order_id=None) == {}
+
+    def test_margin_rows_have_numbers(self) -> None:
+        """The margins endpoint reads JSON numbers, zero where there is no price."""
+        (row,) = margin_body([LIMIT])
+        assert (row["price"], row["trigger_price"], row["quantity"], row["variety"]) == (1500.05, 0.0, 10, "regular")
+
+
+class TestPlaced:
+    @pytest.mark.parametrize(
+        ("data", "expected"),
+        [
+            ({"order_id": "1"}, Placed(order_id="1")),
+            ({"order_id": 1}, Placed(order_id="1")),
+            ({"order_id": "1", "children": []}, Placed(order_id="1")),
+            (
+                {"order_id": "1", "children": [{"order_id": "2"}]},
+                Placed(order_id="1", children=(ChildOrder(order_id="2"),)),
+            ),
+            (
+                [{"order_id": "1"}, {"error": {"error_type": "InputException", "message": "m"}}],
+                Placed(
+                    order_id="1",
+                    children=(ChildOrder(order_id="1"), ChildOrder(error_type="InputException", message="m")),
+                ),
+            ),
+            (
+                {"children": [{"error": {}}, {"order_id": "3"}]},
+                Placed(
+                    order_id="3",
+                    children=(
+                        ChildOrder(error_type="GeneralException", message="the broker gave no reason"),
+                        ChildOrder(order_id="3"),
+                    ),
+                ),
+            ),
+            ([{"error": {"error_type": "MarginException", "message": "m"}}], None),
+            ([], None),
+            ({}, None),
+            ("1", None),
+            (None, None),
+            ({"order_id": {}}, None),
+        ],
+    )
+    def test_shapes_of_a_placement_answer(self, data: object, expected: Placed | None) -> None:
+        """Object, object with children, flat array; None wherever no order id can be read."""
+        assert parse_placed(data) == expected
+
+
+class TestOrderRows:
+    def test_times_are_ist_and_aware(self) -> None:
+        """``2025-08-07 11:56:32`` is the wall clock of Mumbai."""
+        (order,) = parse_orders([{**ROW, "order_timestamp": "2025-08-07 11:56:32"}])
+        assert order.order_timestamp == datetime(2025, 8, 7, 11, 56, 32, tzinfo=IST)
+
+    @pytest.mark.parametrize("value", [None, "", "0001-01-01 00:00:00", "1970-01-01 00:00:00"])
+    def test_no_time_has_four_spellings(self, value: object) -> None:
+        """All of them are None."""
+        (order,) = parse_orders([{**ROW, "exchange_timestamp": value}])
+        assert order.exchange_timestamp is None
+
+    def test_missing_keys_have_their_empty_value(self) -> None:
+        """The "sometimes" keys may be missing altogether."""
+        (order,) = parse_orders([ROW])
+        assert (order.filled_quantity, order.average_price, order.tag, order.tags) == (0, Decimal(0), None, ())
+        assert order.raw is ROW
+
+    @pytest.mark.parametrize("meta", [{}, "text", None, {"iceberg": {"leg": 1}}, [1]])
+    def test_meta_may_be_anything(self, meta: object) -> None:
+        """It is kept as it came."""
+        (order,) = parse_orders([{**ROW, "meta": meta}])
+        assert order.raw["meta"] == meta
+
+    def test_unknown_status_and_keys_are_kept(self) -> None:
+        """Statuses are an open set; a new one is live."""
+        (order,) = parse_orders([{**ROW, "status": "FUTURE STATE", "new_key": 1}])
+        assert (order.status, order.is_terminal) == ("FUTURE STATE", False)
+
+    @pytest.mark.parametrize(
+        ("tag", "tags"), [("T1", None), (None, ["mktp", "T1"]), ("T1", ["T1", "autoslice:5"]), (None, "T1")]
+    )
+    def test_our_tag_is_found_in_tag_and_tags(self, tag: object, tags: object) -> None:
+        """Kite repeats it in both, sometimes only in one."""
+        (order,) = parse_orders([{**ROW, "tag": tag, "tags": tags}])
+        assert order.carries_tag("T1")
+
+    def test_prices_keep_their_shortest_form(self) -> None:
+        """A float's binary tail is the broker's; ours adds none."""
+        (order,) = parse_orders([{**ROW, "price": 109.4, "average_price": "109.35", "quantity": 10.0}])
+        assert (order.price, order.average_price, order.quantity) == (Decimal("109.4"), Decimal("109.35"), 10)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"order_id": None},
+            {"order_id": ""},
+            {"status": None},
+            {"quantity": "ten"},
+            {"filled_quantity": 1.5},
+            {"price": "NaN"},
+            {"price": {}},
+            {"quantity": True},
+            {"order_timestamp": "yesterday"},
+            {"order_timestamp": 5},
+        ],
+    )
+    def test_one_unreadable_row_makes_the_book_unreadable(self, change: dict[str, Any]) -> None:
+        """A partial book would be taken for proof that an order is absent."""
+        with pytest.raises(BrokerUnavailable, match=f"row 1: {next(iter(change))}"):
+            parse_orders([ROW, {**ROW, **change}])
+
+    @pytest.mark.parametrize("data", [None, {}, "", [None], [[]]])
+    def test_what_is_no_list_of_rows_is_no_book(self, data: object) -> None:
+        """An empty list is a book; null is not."""
+        with pytest.raises(BrokerUnavailable, match="order book"):
+            parse_orders(data)
+
+    def test_empty_book(self) -> None:
+        """The morning's book."""
+        assert parse_orders([]) == []
+
+    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(), st.lists))
+    def test_arbitrary_values_raise_only_our_error(self, value: object) -> None:
+        """Every field of a row may be anything; the answer is a row or BrokerUnavailable."""
+        for name in (*ROW, "price", "order_timestamp", "tag", "tags", "meta"):
+            try:
+                parse_orders([{**ROW, name: value}])
+            except BrokerUnavailable:
+                continue
+
+
+class TestTrades:
+    TRADE = {  # noqa: RUF012 - a constant of the test
+        "trade_id": "10000000",
+        "order_id": "200000000000000",
+        "exchange": "NSE",
+        "tradingsymbol": "SBIN",
+        "transaction_type": "BUY",
+        "average_price": 420.65,
+        "fill_timestamp": "2021-05-31 09:16:39",
+        "order_timestamp": "09:16:39",
+        "exchange_timestamp": "09:16:39",
+    }
+
+    def test_quantity_may_be_called_filled(self) -> None:
+        """The documentation's table and its sample disagree."""
+        (by_quantity, by_filled) = parse_trades([{**self.TRADE, "quantity": 5}, {**self.TRADE, "filled": 5}])
+        assert by_quantity.quantity == by_filled.quantity == 5
+
+    def test_bare_times_are_no_moments(self) -> None:
+        """``HH:MM:SS`` has no day: None, not an error."""
+        (trade,) = parse_trades([{**self.TRADE, "quantity": 1}])
+        assert trade.exchange_timestamp is None
+        assert trade.fill_timestamp == datetime(2021, 5, 31, 9, 16, 39, tzinfo=IST)
+
+
+class TestOfficialFixtures:
+    def test_orders(self) -> None:
+        """Every row of the official sample is read, with its tags."""
+        rows = json.loads(official_fixture("orders.json"))["data"]
+        orders = parse_orders(rows)
+        assert [order.order_id for order in orders] == [row["order_id"] for row in rows]
+        assert [order.filled_quantity for order in orders] == [row["filled_quantity"] for row in rows]
+        assert {tag for order in orders for tag in order.tags} >= {"icebergord"}
+
+    def test_trades(self) -> None:
+        """Every fill of the official sample is read."""
+        rows = json.loads(official_fixture("trades.json"))["data"]
+        assert [trade.trade_id for trade in parse_trades(rows)] == [row["trade_id"] for row in rows]
+
+    @pytest.mark.parametrize("name", ["order_response.json", "order_modify.json", "order_cancel.json"])
+    def test_answers(self, name: str) -> None:
+        """The official place, modify and cancel answers have an order id."""
+        assert parse_placed(json.loads(official_fixture(name))["data"]) is not None

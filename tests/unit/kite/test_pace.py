@@ -1,0 +1,108 @@
+"""The broker's limits as arithmetic: no request pattern, however hostile, shows more than they allow."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.broker.port import RequestKind
+from app.kite.pace import Limits, MinuteWindow, OrderPace, ReadPace
+
+CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
+DAY = "2026-07-06"
+kinds = st.sampled_from([CANCEL, MODIFY, PLACE])
+gaps = st.floats(0, 0.4, allow_nan=False) | st.just(0.0)
+
+
+def grant_all(pace: OrderPace | ReadPace, requests: list[tuple[float, RequestKind]]) -> list[float]:
+    """Send every request as early as the pace allows; gaps are the sender's own pauses."""
+    now, times = 0.0, []
+    for gap, kind in requests:
+        now = pace.ready_at(kind, now=now + gap, day=DAY)
+        pace.take(kind, now=now, day=DAY)
+        times.append(now)
+    return times
+
+
+def most_in_window(times: list[float], *, seconds: float) -> int:
+    return max((sum(start <= t <= start + seconds for t in times) for start in times), default=0)
+
+
+@given(st.lists(st.tuples(gaps, kinds), max_size=60))
+def test_never_more_than_ten_orders_in_any_rolling_second(requests: list[tuple[float, RequestKind]]) -> None:
+    """Both ends of the second counted, whatever the pattern of arrivals."""
+    assert most_in_window(grant_all(OrderPace(Limits()), requests), seconds=1.0) <= 10
+
+
+@given(
+    st.lists(st.tuples(gaps, kinds), max_size=60),
+    st.lists(st.floats(0, 0.12, allow_nan=False), min_size=60, max_size=60),
+)
+def test_a_bunching_network_still_shows_at_most_ten(
+    requests: list[tuple[float, RequestKind]], delays: list[float]
+) -> None:
+    """With 0 to 120 ms on the way, the broker never counts an eleventh in a second."""
+    sent = grant_all(OrderPace(Limits()), requests)
+    arrived = [time + delay for time, delay in zip(sent, delays, strict=False)]
+    assert most_in_window(arrived, seconds=0.999_999) <= 10
+
+
+@given(st.lists(st.tuples(gaps, kinds), max_size=80))
+def test_never_more_than_the_minutes_budget(requests: list[tuple[float, RequestKind]]) -> None:
+    """A budget of 12 a minute, so that the pattern reaches it."""
+    times = grant_all(OrderPace(Limits(orders_per_minute=12)), requests)
+    assert most_in_window(times, seconds=59.999_999) <= 12
+
+
+def test_cancels_keep_a_fifth_of_the_minute() -> None:
+    """When places have used their share, the next place waits for the minute and a cancel does not."""
+    pace = OrderPace(Limits(orders_per_minute=10))
+    times = grant_all(pace, [(0.0, PLACE)] * 8)
+    now = times[-1] + 1
+    assert pace.ready_at(PLACE, now=now, day=DAY) == times[0] + 60
+    assert pace.ready_at(MODIFY, now=now, day=DAY) == times[0] + 60
+    assert pace.ready_at(CANCEL, now=now, day=DAY) == now
+
+
+def test_the_day_counts_placements_only() -> None:
+    """Beyond the day's limit even exits are refused by the broker; cancels and modifications pass."""
+    pace = OrderPace(Limits(places_per_day=2))
+    grant_all(pace, [(0.0, PLACE), (0.0, CANCEL), (0.0, MODIFY), (0.0, PLACE)])
+    assert pace.places_left(DAY) == 0
+    assert math.isinf(pace.ready_at(PLACE, now=100.0, day=DAY))
+    assert pace.ready_at(CANCEL, now=100.0, day=DAY) == 100.0
+
+
+def test_a_new_day_starts_with_the_whole_budget() -> None:
+    """The count belongs to one IST day."""
+    pace = OrderPace(Limits(places_per_day=1))
+    grant_all(pace, [(0.0, PLACE)])
+    assert pace.ready_at(PLACE, now=100.0, day="2026-07-07") == 100.0
+
+
+def test_a_restart_does_not_forget_what_was_sent() -> None:
+    """The count can be set from the database."""
+    pace = OrderPace(Limits(places_per_day=5_000))
+    pace.restore(day=DAY, used=5_000)
+    assert math.isinf(pace.ready_at(PLACE, now=0.0, day=DAY))
+
+
+def test_window_holds_no_more_than_its_limit() -> None:
+    """Its memory is bounded by the limit."""
+    window = MinuteWindow(3)
+    now = 0.0
+    for _ in range(50):
+        now = window.ready_at(now, limit=3)
+        window.take(now)
+        assert len(window.granted) <= 3
+
+
+@given(st.lists(gaps, max_size=30))
+def test_reads_keep_their_distance(pauses: list[float]) -> None:
+    """Quotes one a second, historical three."""
+    limits = Limits()
+    for emission, allowed in ((limits.quote_emission_s, 1), (limits.historical_emission_s, 3)):
+        times = grant_all(ReadPace(emission), [(pause, RequestKind.OTHER) for pause in pauses])
+        assert most_in_window(times, seconds=1.0) <= allowed
