@@ -1,0 +1,113 @@
+"""A small exchange for tests: the real market standing still, a clock that moves by hand, timers that fire by hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from simulator.exchange.accounts import Accounts
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.orders import Order
+from simulator.formats import IST
+from simulator.market.instrument import Instrument
+from simulator.market.market import Market
+
+START = datetime(2026, 7, 6, 11, 0, tzinfo=IST)
+USER = "SIM001"
+OTHER_USER = "SIM002"
+
+
+@dataclass(slots=True)
+class HandClock:
+    moment: datetime = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass(slots=True)
+class Push:
+    """One notification as the engine gave it."""
+
+    order_id: str
+    status: str
+    filled_quantity: int
+    audience: str
+
+
+@dataclass(slots=True)
+class Floor:
+    """The exchange with its surroundings in reach. Every instrument that a test uses is frozen at a known price."""
+
+    market: Market
+    exchange: Exchange
+    clock: HandClock
+    pushes: list[Push] = field(default_factory=list)
+    timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    def freeze(self, name: str, price: str, *, liquidity: int = 10_000) -> Instrument:
+        exchange, _, symbol = name.partition(":")
+        instrument = self.exchange.instrument(exchange, symbol)
+        token = instrument.instrument_token
+        self.market.set_price(token, Decimal(price), frozen=True, liquidity=liquidity)
+        self.exchange.engine.renew(token)
+        return instrument
+
+    def place(self, user_id: str = USER, **changes: object) -> Order:
+        return self.exchange.any_order(self.exchange.place(user_id, "regular", order_params(**changes)))
+
+    def fire_timers(self) -> None:
+        due, self.timers = self.timers, []
+        for _, action in due:
+            action()
+
+    def statuses(self, order: Order) -> list[str]:
+        return [row.status for row in order.history]
+
+
+def order_params(**changes: object) -> dict[str, str]:
+    """A LIMIT order for 10 INFY, with changes; None removes a field."""
+    params: dict[str, object] = {
+        "exchange": "NSE",
+        "tradingsymbol": "INFY",
+        "transaction_type": "BUY",
+        "quantity": 10,
+        "product": "MIS",
+        "order_type": "LIMIT",
+        "price": "1500",
+        "validity": "DAY",
+        **changes,
+    }
+    return {name: str(value) for name, value in params.items() if value is not None}
+
+
+def open_floor(*, market: Market | None = None, cash: int = 10_000_000, seed: int = 1) -> Floor:
+    """INFY frozen at 1500, best ask 1500.00. A market given (building one takes a while) forgets its last exchange."""
+    clock = HandClock()
+    market = market or Market(seed=seed, now=START, ticks_per_second=0)
+    market._token_listeners.clear()
+    accounts = Accounts(2, seed=seed, started_at=START, session_end="never")
+    pushes: list[Push] = []
+    timers: list[tuple[float, Callable[[], None]]] = []
+
+    def notify(order: Order, *, as_status: str, audience: str) -> None:
+        pushes.append(Push(order.order_id, as_status, order.filled_quantity, audience))
+
+    def call_later(delay: float, action: Callable[[], None]) -> None:
+        timers.append((delay, action))
+
+    exchange = Exchange(
+        market=market,
+        accounts=accounts,
+        now=clock.now,
+        seed=seed,
+        opening_cash=Decimal(cash),
+        notify=notify,
+        call_later=call_later,
+    )
+    floor = Floor(market, exchange, clock, pushes, timers)
+    floor.freeze("NSE:INFY", "1500")
+    return floor

@@ -1,0 +1,169 @@
+"""What the broker says to parameters: the sentence, the type and the code of each refusal."""
+
+from decimal import Decimal
+
+import pytest
+
+from simulator.errors import KiteError
+from simulator.exchange.params import parse_place
+from simulator.exchange.protection import automatic_band, protected_price
+from simulator.market.market import Market
+from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor, order_params
+
+FUTURE = {"exchange": "NFO", "tradingsymbol": "NIFTY26JULFUT", "product": "NRML", "price": "25000"}
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market(seed=1, now=START, ticks_per_second=0)
+
+
+@pytest.fixture
+def floor(market: Market) -> Floor:
+    floor = open_floor(market=market)
+    floor.freeze("NFO:NIFTY26JULFUT", "25000")
+    return floor
+
+
+@pytest.mark.parametrize(
+    "field", ["exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type", "price"]
+)
+def test_a_missing_field_is_named(floor: Floor, field: str) -> None:
+    """In Kite's own pattern, 400 InputException, and nothing is placed."""
+    with pytest.raises(KiteError) as refused:
+        floor.place(USER, **{field: None})
+    assert str(refused.value) == f"Missing or empty field `{field}`"
+    assert (refused.value.status, refused.value.error_type) == (400, "InputException")
+    assert len(floor.exchange.ledger) == 0
+
+
+REFUSALS = [
+    ({"exchange": "NYSE"}, "Invalid `exchange`."),
+    ({"tradingsymbol": "NOSUCH"}, "has either expired or does not exist"),
+    ({"tradingsymbol": "NIFTY 50"}, "is an index and cannot be traded"),
+    ({"transaction_type": "HOLD"}, "Invalid `transaction_type`."),
+    ({"product": "BO"}, "Invalid `product`."),
+    ({"order_type": "STOP"}, "Invalid `order_type`."),
+    ({"validity": "GTC"}, "Invalid `validity`."),
+    ({"validity": "TTL"}, "Missing or empty field `validity_ttl`"),
+    ({"quantity": "0"}, "Invalid `quantity`."),
+    ({"quantity": "-5"}, "Invalid `quantity`."),
+    ({"quantity": "1.5"}, "Invalid `quantity`."),
+    ({"quantity": "many"}, "Invalid `quantity`."),
+    ({"quantity": "NaN"}, "Invalid `quantity`."),
+    ({"price": "-1"}, "Invalid `price`."),
+    ({"price": "1500.03"}, "Tick size for this script is 0.05."),
+    ({"price": "Infinity"}, "Invalid `price`."),
+    ({"disclosed_quantity": 11}, "`disclosed_quantity` cannot be more than `quantity`."),
+    ({"product": "NRML"}, "NRML orders are allowed only in derivatives"),
+    ({"tag": "A" * 21}, "`tag` should be max 20 characters"),
+    ({"tag": "a b"}, "`tag` should be alphanumeric"),
+    ({"order_type": "SL", "trigger_price": None}, "Missing or empty field `trigger_price`"),
+    ({"order_type": "SL", "trigger_price": "1499", "price": "1510"}, "should be higher than the last traded price"),
+    ({"order_type": "SL", "trigger_price": "1510", "price": "1505"}, "cannot be below the trigger price"),
+    (
+        {"order_type": "SL", "transaction_type": "SELL", "trigger_price": "1", "price": "1"},
+        "Trigger price for stoploss sell orders cannot be below the lower circuit price",
+    ),
+    ({"order_type": "SL", "trigger_price": "1510", "price": "1515", "validity": "IOC"}, "only with DAY validity"),
+    ({**FUTURE, "quantity": 10}, "multiples of the lot size 75"),
+    ({**FUTURE, "quantity": 1875}, "above the freeze quantity 1800"),
+    ({**FUTURE, "quantity": 75, "product": "CNC"}, "CNC orders are allowed only in equity"),
+    ({**FUTURE, "quantity": 75, "disclosed_quantity": 75}, "allowed only in equity"),
+    ({"order_type": "MARKET", "market_protection": "101"}, "`market_protection` should be -1 or a percentage"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSALS)
+def test_a_bad_field_is_refused_before_anything_is_placed(
+    floor: Floor, changes: dict[str, object], message: str
+) -> None:
+    """400 InputException with a sentence that names it; neither book nor ledger has the order."""
+    with pytest.raises(KiteError) as refused:
+        floor.place(USER, **changes)
+    assert message in str(refused.value)
+    assert (refused.value.status, refused.value.error_type) == (400, "InputException")
+    assert len(floor.exchange.ledger) == 0
+    assert floor.exchange.book.of_user(USER) == []
+
+
+@pytest.mark.parametrize("order_type", ["MARKET", "SL-M"])
+@pytest.mark.parametrize("protection", [None, "0"])
+def test_market_orders_without_protection_are_refused_in_kites_words(
+    floor: Floor, order_type: str, protection: str | None
+) -> None:
+    """As since April 2026."""
+    with pytest.raises(KiteError) as refused:
+        floor.place(order_type=order_type, price=None, trigger_price="1510", market_protection=protection)
+    assert str(refused.value) == (
+        "Market orders without market protection are not allowed via API. "
+        "Please set market protection or use a Limit order."
+    )
+    assert (refused.value.status, refused.value.error_type) == (400, "InputException")
+
+
+@pytest.mark.parametrize(
+    ("protection", "price", "tag"), [("-1", "1507.50", "mktp:0.50"), ("2", "1530.00", "mktp:2.00")]
+)
+def test_a_protected_market_order_is_booked_as_a_limit(floor: Floor, protection: str, price: str, tag: str) -> None:
+    """At the last price plus the band, tagged, with the parameter itself gone."""
+    request = floor.place(order_type="MARKET", price=None, market_protection=protection, tag="MINE").request
+    assert (request.order_type, request.price, request.market_protection) == (
+        "LIMIT",
+        Decimal(price),
+        Decimal(0),
+    )
+    assert request.tags == ("MINE", "mktp", tag)
+
+
+@pytest.mark.parametrize(
+    ("price", "kind", "band"),
+    [
+        ("9.95", "other", "2"),  # below 10
+        ("10", "other", "2"),
+        ("99.95", "other", "2"),
+        ("100", "other", "1"),
+        ("500", "other", "0.5"),
+        ("9.95", "option", "5"),
+        ("10", "option", "3"),
+        ("100", "option", "2"),
+        ("500", "option", "1"),
+    ],
+)
+def test_the_automatic_band_follows_kites_table(price: str, kind: str, band: str) -> None:
+    """By price and by kind of instrument."""
+    assert automatic_band(Decimal(price), kind="option" if kind == "option" else "other") == Decimal(band)
+
+
+def test_a_protected_price_is_rounded_outwards_to_the_tick() -> None:
+    """A buyer up, a seller down, so that the band is never narrower than asked."""
+    tick = Decimal("0.05")
+    assert protected_price(Decimal("1500.05"), band=Decimal(1), side="BUY", tick_size=tick) == Decimal("1515.10")
+    assert protected_price(Decimal("1500.05"), band=Decimal(1), side="SELL", tick_size=tick) == Decimal("1485.00")
+
+
+def test_junk_and_sloppy_numbers_are_tolerated() -> None:
+    """Clients repeat `variety` in the body and write 10 as 10.0."""
+    request = parse_place("regular", order_params(quantity="10.0", variety="regular", whatever="x"))
+    assert request.quantity == 10
+
+
+def test_prices_that_an_order_type_does_not_use_are_dropped() -> None:
+    """A LIMIT has no trigger, a MARKET has no price."""
+    assert parse_place("regular", order_params(trigger_price="1490")).trigger_price == 0
+    assert parse_place("regular", order_params(order_type="MARKET")).price == 0
+
+
+@pytest.mark.parametrize("variety", ["amo", "co", "iceberg", "auction"])
+def test_a_variety_that_is_not_offered_says_so(floor: Floor, variety: str) -> None:
+    """400, not a silent regular order."""
+    with pytest.raises(KiteError, match=f"`{variety}` are not offered here yet") as refused:
+        floor.exchange.place(USER, variety, order_params())
+    assert refused.value.status == 400
+
+
+def test_an_unknown_variety_is_a_wrong_method(floor: Floor) -> None:
+    """405 GeneralException, as the broker routes by variety."""
+    with pytest.raises(KiteError) as refused:
+        floor.exchange.place(USER, "foo", order_params())
+    assert (refused.value.status, str(refused.value)) == (405, "Request method not allowed")

@@ -1,0 +1,119 @@
+"""The path of an order's status."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from simulator.exchange.orders import TERMINAL, TRANSITIONS, Order, OrderRequest, Trade
+from simulator.market.market import Market
+from tests.unit.simulator.exchange_kit import START
+
+REQUEST = OrderRequest(
+    variety="regular",
+    exchange="NSE",
+    tradingsymbol="INFY",
+    transaction_type="BUY",
+    quantity=10,
+    product="MIS",
+    order_type="LIMIT",
+    price=Decimal(1500),
+)
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market(seed=1, now=START, ticks_per_second=0)
+
+
+@pytest.fixture
+def order(market: Market) -> Order:
+    instrument = market.find("NSE", "INFY")
+    assert instrument is not None
+    return Order("1", "SIM001", instrument, REQUEST, START, "guid")
+
+
+def trade(order: Order, quantity: int, price: str = "1500") -> Trade:
+    return Trade("1", order.order_id, "2", order.instrument, "MIS", "BUY", quantity, Decimal(price), START)
+
+
+def walk(order: Order, *statuses: str) -> None:
+    for status in statuses:
+        order.move(status, at=START)
+
+
+def test_every_status_of_the_table_is_known_to_the_table() -> None:
+    """No transition leads out of the map, and the terminal states lead nowhere."""
+    assert {follower for followers in TRANSITIONS.values() for follower in followers} <= set(TRANSITIONS)
+    assert {status for status, followers in TRANSITIONS.items() if not followers} == TERMINAL
+
+
+def test_a_step_that_the_table_lacks_is_refused(order: Order) -> None:
+    """From the door straight to COMPLETE."""
+    with pytest.raises(ValueError, match="PUT ORDER REQ RECEIVED may not become COMPLETE"):
+        order.move("COMPLETE", at=START)
+
+
+def test_a_complete_order_has_nothing_pending(order: Order) -> None:
+    """filled = quantity, pending = 0, cancelled = 0."""
+    walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
+    order.fill(trade(order, 4))
+    assert (order.status, order.pending_quantity) == ("OPEN", 6)
+    order.fill(trade(order, 6, "1501"))
+    assert (order.status, order.filled_quantity, order.pending_quantity, order.cancelled_quantity) == (
+        "COMPLETE",
+        10,
+        0,
+        0,
+    )
+    assert order.average_price == Decimal("1500.6")
+
+
+def test_a_cancelled_order_keeps_its_unfilled_amount_pending_and_cancelled(order: Order) -> None:
+    """Kite counts it twice; filled_quantity alone is the truth."""
+    walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
+    order.fill(trade(order, 4))
+    walk(order, "CANCEL PENDING", "CANCELLED")
+    assert (order.filled_quantity, order.pending_quantity, order.cancelled_quantity) == (4, 6, 6)
+
+
+def test_a_rejected_order_has_all_quantities_zero_but_its_own(order: Order) -> None:
+    """And no exchange id when it never reached the exchange."""
+    walk(order, "VALIDATION PENDING")
+    order.reject("RMS: no", at=START)
+    assert (order.filled_quantity, order.pending_quantity, order.cancelled_quantity) == (0, 0, 0)
+    assert order.request.quantity == 10
+    assert (order.exchange_order_id, order.status_message) == (None, "RMS: no")
+
+
+def test_an_order_cannot_be_filled_beyond_its_quantity(order: Order) -> None:
+    """Nor by nothing."""
+    walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
+    for quantity in (0, 11):
+        with pytest.raises(ValueError, match="cannot fill"):
+            order.fill(trade(order, quantity))
+
+
+def test_a_modification_passes_through_its_three_states(order: Order) -> None:
+    """MODIFY VALIDATION PENDING, MODIFY PENDING, MODIFIED, and back where it was; the request time moves."""
+    walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
+    later = START + timedelta(seconds=5)
+    order.amend(REQUEST, at=later, becomes="OPEN")
+    assert [row.status for row in order.history[-4:]] == [
+        "MODIFY VALIDATION PENDING",
+        "MODIFY PENDING",
+        "MODIFIED",
+        "OPEN",
+    ]
+    assert (order.modified, order.order_timestamp) == (True, later)
+
+
+def test_a_refused_modification_leaves_the_order_live_with_the_reason(order: Order) -> None:
+    """The values stay, status_message says why."""
+    walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
+    order.refuse_amendment("order variety cannot be modified", at=START)
+    assert (order.status, order.request, order.status_message) == (
+        "OPEN",
+        REQUEST,
+        "order variety cannot be modified",
+    )
