@@ -16,6 +16,7 @@ import uvicorn
 from simulator.assembly import Simulator, build_simulator
 from simulator.settings import SimulatorSettings
 from simulator.stream.broadcaster import run_market
+from simulator.stream.protocol import TickerProtocol
 from simulator.transport import SimulatorHttpProtocol
 
 __all__ = ["PortTakenError", "RunningSimulator", "Simulator", "build_simulator", "running_simulator", "serve"]
@@ -93,7 +94,7 @@ def create_server(simulator: Simulator) -> uvicorn.Server:
     config = uvicorn.Config(
         simulator.app,
         http=SimulatorHttpProtocol,
-        ws="websockets-sansio",
+        ws=TickerProtocol,
         ws_ping_interval=None,
         ws_per_message_deflate=False,
         ws_max_size=MAX_FRAME_BYTES,

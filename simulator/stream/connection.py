@@ -7,23 +7,22 @@ The writer is woken by changes and by order texts. While it waits for a slow pee
 
 import asyncio
 import contextlib
-import json
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from simulator.market.market import Market
+from simulator.rest.envelope import encode_json
 from simulator.stream.faults import SocketFault, SocketFaults
 from simulator.stream.messages import BadMessage, parse_command
 from simulator.stream.packets import HEARTBEAT, MALFORMED_FRAMES
 from simulator.stream.subscriptions import Subscriptions
+from simulator.transport import EXTENSION, transport_of
 
 MAX_TEXTS = 1_000
 SEND_STALL_S = 30.0
 ABNORMAL_CLOSURE = 1006  # never sent (RFC 6455, 7.4.1): the connection just ends
-TRANSPORT_EXTENSION = "simulator.transport"
 
 
 class Dropped(Exception):
@@ -80,7 +79,7 @@ class Connection:
             self._overflown = True
             self._abort()
             return
-        self._texts.append(json.dumps({"type": kind, "data": data}))
+        self._texts.append(encode_json({"type": kind, "data": data}).decode())
         self._due.set()
 
     async def _read(self) -> None:
@@ -156,6 +155,5 @@ class Connection:
 
     def _abort(self) -> None:
         """Cut the connection at once where the server gives us its transport; else the server closes it on return."""
-        transport: Any = self._websocket.scope.get("extensions", {}).get(TRANSPORT_EXTENSION)
-        if transport is not None:
-            transport.abort()
+        if EXTENSION in self._websocket.scope.get("extensions", {}):
+            transport_of(self._websocket.scope).abort()

@@ -1,0 +1,16 @@
+"""The TCP side of a ticker socket: uvicorn's protocol with its transport in the ASGI scope, so that a peer can be cut.
+
+Closing politely waits until the peer has read what was written; a peer that does not read can only be aborted.
+"""
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from simulator.transport import EXTENSION
+
+
+class TickerProtocol(WebSocketsSansIOProtocol):
+    """`WebSocketsSansIOProtocol` whose scope carries the transport, as that of HTTP requests does."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][EXTENSION] = {"transport": self.transport}
+        await super().run_asgi()
