@@ -50,17 +50,17 @@ def render_banner(facts: Facts) -> str:
         "",
         "Paste into another terminal, in this directory:",
         "",
-        "  # 1. how it is",
+        "  1. how it is",
         f"  curl -s {facts.url}/health",
         "",
-        "  # 2. ticks as they arrive in Redis",
+        "  2. ticks as they arrive in Redis",
         f"  {watch} ticks",
         "",
-        "  # 3. order events as they happen (leave it open for the next one)",
+        "  3. order events as they happen (leave it open for the next one)",
         f"  {watch} orders",
     ]
     if all(leg in facts.prices for leg in LEGS):
-        lines += ["", "  # 4. a batch of two orders", *(f"  {line}" for line in render_batch_order(facts))]
+        lines += ["", "  4. a batch of two orders", *(f"  {line}" for line in render_batch_order(facts))]
     return "\n".join([*lines, ""])
 
 
