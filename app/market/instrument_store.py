@@ -48,12 +48,16 @@ async def read_live(tx: Tx) -> AsyncIterator[list[Instrument]]:
             yield page
 
 
-async def find_expired(tx: Tx, instrument_token: int) -> str | None:
-    """``EXCHANGE:TRADINGSYMBOL`` of an instrument that once had this token, or None."""
+async def find_expired(
+    tx: Tx, *, instrument_token: int | None = None, key: tuple[str, str] | None = None
+) -> str | None:
+    """``EXCHANGE:TRADINGSYMBOL`` of a known instrument that had this token, or that has this key; None: never seen."""
+    exchange, tradingsymbol = key or (None, None)
     cursor = await tx.execute(
-        "SELECT exchange || ':' || tradingsymbol FROM instrument WHERE instrument_token = %s"
+        "SELECT exchange || ':' || tradingsymbol FROM instrument"
+        " WHERE instrument_token = %s OR (exchange = %s AND tradingsymbol = %s)"
         " ORDER BY expired_at DESC NULLS LAST LIMIT 1",
-        (instrument_token,),
+        (instrument_token, exchange, tradingsymbol),
     )
     row = await cursor.fetchone()
     return None if row is None else str(row[0])

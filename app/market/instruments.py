@@ -117,15 +117,34 @@ class InstrumentService:
         return self._index.search(wanted, limit=limit, after=after)
 
     async def get(self, instrument_token: int) -> Instrument:
-        """Raises NotFound, or Gone with INSTRUMENT_EXPIRED."""
-        instrument = self._index.by_token.get(instrument_token)
-        if instrument is None:
-            async with self._database.connection() as connection:
-                expired = await store.find_expired(connection, instrument_token)
-            if expired is None:
-                raise NotFound("instrument", str(instrument_token))
-            raise Gone("instrument", f"{instrument_token} ({expired})", code="INSTRUMENT_EXPIRED")
-        return self.must_live(instrument)
+        """Raises NotFound, Gone with INSTRUMENT_EXPIRED, or Unavailable while no instruments are known at all."""
+        return await self._live_or_gone(
+            self._index.by_token.get(instrument_token), str(instrument_token), instrument_token=instrument_token
+        )
+
+    async def get_by_symbol(self, exchange: str, tradingsymbol: str) -> Instrument:
+        """The same by symbol."""
+        return await self._live_or_gone(
+            self._index.find(exchange, tradingsymbol), f"{exchange}:{tradingsymbol}", key=(exchange, tradingsymbol)
+        )
+
+    async def _live_or_gone(
+        self,
+        found: Instrument | None,
+        name: str,
+        *,
+        instrument_token: int | None = None,
+        key: tuple[str, str] | None = None,
+    ) -> Instrument:
+        if found is not None:
+            return self.must_live(found)
+        if len(self._index) == 0:
+            raise Unavailable("no instruments are loaded yet", code="INSTRUMENTS_NOT_LOADED", retry_after_s=5.0)
+        async with self._database.connection() as connection:
+            expired = await store.find_expired(connection, instrument_token=instrument_token, key=key)
+        if expired is None:
+            raise NotFound("instrument", name)
+        raise Gone("instrument", f"{name} ({expired})" if key is None else name, code="INSTRUMENT_EXPIRED")
 
     def must_live(self, instrument: Instrument) -> Instrument:
         """The instrument itself. Raises Gone when its expiry has passed, whatever an old dump still says."""

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from app.broker.market import Instrument, Quote
 from app.broker.port import Broker
-from app.errors import BrokerError, NotFound, Unavailable
+from app.errors import BadInput, BrokerError, Problem, Unavailable
 from app.kit.clock import Clock
 from app.market.broker_quote import to_tick_fields
 from app.market.calendar import MarketCalendar
@@ -26,6 +26,9 @@ from app.market.instruments import InstrumentService
 from app.market.pipeline import TickPipeline
 
 CACHE_S = 1.0
+MAX_KEYS = 500
+"""Instruments a call."""
+
 PER_REQUEST = 500
 """What Kite takes in one quote request."""
 
@@ -66,21 +69,15 @@ class QuoteService:
     async def quotes(self, keys: Sequence[str]) -> QuoteAnswer:
         """Tick fields plus ``age_ms``, ``stale`` and ``origin`` (``tick`` or ``broker``) for each ``EXCHANGE:SYMBOL``.
 
-        Raises BrokerError or Unavailable when the broker was needed and did not answer.
+        Raises BadInput for malformed keys, BrokerError or Unavailable when the broker was needed and did not answer.
         """
+        _check_keys(keys)
         known = {key: self._instruments.find(*key.split(":", 1)) for key in dict.fromkeys(keys)}
         found = {key: self._from_memory(item) for key, item in known.items() if item is not None}
         await self._fill_from_redis({key: item for key, item in known.items() if item and not found.get(key)}, found)
         await self._fill_from_broker({key: item for key, item in known.items() if item and not found.get(key)}, found)
         quotes = {key: value for key in known if (value := found.get(key)) is not None}
         return QuoteAnswer(quotes=quotes, missing=tuple(key for key in known if key not in quotes))
-
-    async def quote(self, key: str) -> Mapping[str, Any]:
-        """One of them. Raises NotFound when nobody has a value."""
-        answer = await self.quotes([key])
-        if answer.missing:
-            raise NotFound("quote", key)
-        return answer.quotes[key]
 
     def _from_memory(self, instrument: Instrument) -> dict[str, Any] | None:
         last = self._ticks.last(instrument.instrument_token)
@@ -148,6 +145,18 @@ class QuoteService:
             instrument.exchange, age_s=age_ms / 1000, now=now, stale_after_s=self._stale_after_s
         )
         return {**fields, "age_ms": age_ms, "stale": stale, "origin": origin}
+
+
+def _check_keys(keys: Sequence[str]) -> None:
+    problems = [
+        Problem(loc=("query", "i", at), msg=f"{key!r} is not EXCHANGE:TRADINGSYMBOL")
+        for at, key in enumerate(keys)
+        if not all(key.partition(":"))
+    ]
+    if not keys or len(keys) > MAX_KEYS:
+        problems.append(Problem(loc=("query", "i"), msg=f"give between 1 and {MAX_KEYS} instruments"))
+    if problems:
+        raise BadInput(problems)
 
 
 def _read(value: bytes | str | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Literal
 
 from app.broker.market import Candle
 from app.kit.clock import IST
@@ -44,7 +45,7 @@ class Part:
     end: datetime
 
 
-def parse_moment(text: str, *, day_ends: bool = False) -> datetime:
+def parse_moment(text: str, *, date_means: Literal["start", "end"] = "start") -> datetime:
     """ISO-8601 or ``YYYY-MM-DD HH:MM:SS``; naive is IST; a date alone is its first second, or its last.
 
     A ``+`` that a URL turned into a space is put back. Raises ValueError with what was expected.
@@ -52,7 +53,7 @@ def parse_moment(text: str, *, day_ends: bool = False) -> datetime:
     text = text.strip()
     try:
         if len(text) == len("2026-01-01"):
-            return datetime.combine(date.fromisoformat(text), time(23, 59, 59) if day_ends else time(), IST)
+            return datetime.combine(date.fromisoformat(text), time(23, 59, 59) if date_means == "end" else time(), IST)
         moment = datetime.fromisoformat(text if len(text) <= len("2026-01-01 09:15:00") else _LOST_PLUS.sub("+", text))
     except ValueError as error:
         raise ValueError(f"{text!r} is not a time: give 2026-01-31, 2026-01-31 09:15:00 or ISO-8601") from error

@@ -7,9 +7,9 @@ the same state from the table. Adding one instrument never touches another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from loguru import logger
 from redis.asyncio import Redis
@@ -119,13 +119,20 @@ class SubscriptionService:
                 await self._reload(connection, version=version)
         self._tell_feeds()
 
-    async def subscribe(self, owner: str, wishes: Sequence[Wish]) -> SetResult:
-        """Add to what ``owner`` wants, or change modes; an outcome per wish. Repeating is no error."""
-        return await self._change(owner, wishes, keep_others=True)
+    async def subscribe(
+        self, owner: str, wishes: Sequence[Wish], *, accounts: Collection[str] | None = None
+    ) -> SetResult:
+        """Add to what ``owner`` wants, or change modes; an outcome per wish. Repeating is no error.
 
-    async def replace_set(self, owner: str, wishes: Sequence[Wish]) -> SetResult:
+        ``accounts`` are those that may be used; None: all.
+        """
+        return await self._change(owner, wishes, accounts=accounts, others="kept")
+
+    async def replace_set(
+        self, owner: str, wishes: Sequence[Wish], *, accounts: Collection[str] | None = None
+    ) -> SetResult:
         """Make the wishes the whole of what ``owner`` wants; what it wanted beside them is taken back."""
-        return await self._change(owner, wishes, keep_others=False)
+        return await self._change(owner, wishes, accounts=accounts, others="removed")
 
     async def unsubscribe(self, owner: str, *, instrument_token: int, account_id: str | None = None) -> list[str]:
         """Take back one want at every account, or at one. Returns who still wants the instrument.
@@ -154,9 +161,6 @@ class SubscriptionService:
             self._view.record(item) for _, item in sorted(self._desired.items(), key=lambda pair: (pair[0][1], pair[0]))
         ]
 
-    def owned_by(self, owner: str) -> list[SubscriptionRecord]:
-        return [record for record in self.records() if owner in record.owners]
-
     def is_subscribed(self, instrument_token: int) -> bool:
         """Whether any account streams, or is to stream, this instrument."""
         return any(instrument_token in tokens for tokens in self._streamed.values())
@@ -182,7 +186,14 @@ class SubscriptionService:
         for account_id in self._feeds:
             self._tell_feed(account_id, planning.modes_of(self._desired.values(), account_id=account_id))
 
-    async def _change(self, owner: str, wishes: Sequence[Wish], *, keep_others: bool) -> SetResult:
+    async def _change(
+        self,
+        owner: str,
+        wishes: Sequence[Wish],
+        *,
+        accounts: Collection[str] | None,
+        others: Literal["kept", "removed"],
+    ) -> SetResult:
         async with self._writing:
             async with self._database.transaction() as tx:
                 await self._lock(tx)
@@ -191,16 +202,16 @@ class SubscriptionService:
                     wishes,
                     owner=owner,
                     desired=self._desired,
-                    accounts=self._feeds.keys(),
+                    accounts=[name for name in self._feeds if accounts is None or name in accounts],
                     capacity=self._capacity,
-                    given_up=() if keep_others else present,
+                    given_up=() if others == "kept" else present,
                 )
                 wanted = {
                     place: wish.mode
                     for wish, place in zip(wishes, places, strict=True)
                     if not isinstance(place, ServiceError)
                 }
-                change = planning.plan_set(present, {**present, **wanted} if keep_others else wanted)
+                change = planning.plan_set(present, {**present, **wanted} if others == "kept" else wanted)
                 tokens = {wish.key: wish.instrument.instrument_token for wish in wishes}
                 rows = [
                     store.NewWant(place=place, instrument_token=tokens[place[1]], requested_mode=mode)

@@ -1,0 +1,146 @@
+"""Instruments: search, lookup, and reloading the broker's dump."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict
+
+from app.api.deps import Page, PageCursor, PageLimit, ServicesDep
+from app.api.problems import problem_responses
+from app.broker.market import Instrument
+from app.errors import BadInput, Problem
+from app.kit.clock import ist_iso
+from app.market.instrument_index import InstrumentFilter
+
+_INFY: dict[str, Any] = {
+    "instrument_token": 408065,
+    "exchange_token": 1594,
+    "tradingsymbol": "INFY",
+    "name": "INFOSYS",
+    "expiry": None,
+    "strike": 0,
+    "tick_size": 0.05,
+    "lot_size": 1,
+    "instrument_type": "EQ",
+    "segment": "NSE",
+    "exchange": "NSE",
+}
+_Word = Annotated[str | None, Query(min_length=1, max_length=64)]
+TokenPath = Annotated[int, Path(ge=0, le=2**32 - 1, examples=[408065])]
+
+
+class InstrumentOut(BaseModel):
+    """Kite's columns of one instrument. `expiry` is null where there is none."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _INFY})
+
+    instrument_token: int
+    exchange_token: int
+    tradingsymbol: str
+    name: str
+    expiry: date | None
+    strike: float
+    tick_size: float
+    lot_size: int
+    instrument_type: str
+    segment: str
+    exchange: str
+
+    @classmethod
+    def of(cls, instrument: Instrument) -> InstrumentOut:
+        return cls(
+            instrument_token=instrument.instrument_token,
+            exchange_token=instrument.exchange_token,
+            tradingsymbol=instrument.tradingsymbol,
+            name=instrument.name,
+            expiry=instrument.expiry,
+            strike=float(instrument.strike),
+            tick_size=float(instrument.tick_size),
+            lot_size=instrument.lot_size,
+            instrument_type=instrument.instrument_type,
+            segment=instrument.segment,
+            exchange=instrument.exchange,
+        )
+
+
+class RefreshOut(BaseModel):
+    """Counts of instruments after the reload."""
+
+    instruments: int
+    added: int
+    expired: int
+    last_refresh: str
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(tags=["instruments"], responses=problem_responses(401, 503))
+
+    @router.get("/instruments", responses=problem_responses(400))
+    async def search_instruments(
+        services: ServicesDep,
+        query: Annotated[_Word, Query(description="part of symbol or name, any case", examples=["INFY"])] = None,
+        exchange: Annotated[_Word, Query(examples=["NSE"])] = None,
+        segment: Annotated[_Word, Query(examples=["NSE"])] = None,
+        instrument_type: Annotated[_Word, Query(examples=["EQ"])] = None,
+        name: Annotated[_Word, Query(description="exactly, for example of an underlying")] = None,
+        expiry: Annotated[date | None, Query()] = None,
+        strike_min: Annotated[Decimal | None, Query(ge=0)] = None,
+        strike_max: Annotated[Decimal | None, Query(ge=0)] = None,
+        limit: PageLimit = 50,
+        cursor: PageCursor = None,
+    ) -> Page[InstrumentOut]:
+        """All filters must match. An exact symbol comes first, then the order of `EXCHANGE:TRADINGSYMBOL`."""
+        wanted = InstrumentFilter(
+            query=query,
+            exchange=exchange,
+            segment=segment,
+            instrument_type=instrument_type,
+            name=name,
+            expiry=expiry,
+            strike_min=strike_min,
+            strike_max=strike_max,
+        )
+        page = services.instruments.search(wanted, limit=limit, after=decode_cursor(cursor))
+        return Page(
+            data=[InstrumentOut.of(instrument) for instrument in page.instruments],
+            next_cursor=encode_cursor(page.next_key),
+        )
+
+    @router.get("/instruments/{instrument_token}", responses=problem_responses(400, 404, 410))
+    async def get_instrument(services: ServicesDep, instrument_token: TokenPath) -> InstrumentOut:
+        """One that has expired is 410 with `code: INSTRUMENT_EXPIRED`."""
+        return InstrumentOut.of(await services.instruments.get(instrument_token))
+
+    @router.post("/admin/instrument-refresh", responses=problem_responses(400, 409, 502))
+    async def refresh_instruments(services: ServicesDep, force: Annotated[bool, Query()] = False) -> RefreshOut:
+        """Reload the broker's dump. `force` also takes one that has less than half as many instruments as before."""
+        result = await services.instruments.refresh(force=force)
+        return RefreshOut(
+            instruments=result.instruments,
+            added=result.added,
+            expired=result.expired,
+            last_refresh=ist_iso(result.refreshed_at),
+        )
+
+    return router
+
+
+def encode_cursor(key: str | None) -> str | None:
+    """An opaque form of the last key of a page."""
+    return None if key is None else base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> str | None:
+    """Raises BadInput for anything that ``encode_cursor`` did not write."""
+    if cursor is None:
+        return None
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise BadInput([Problem(loc=("query", "cursor"), msg="is not a cursor of this list")]) from error

@@ -1,0 +1,148 @@
+"""Last values and candles."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+
+from app.api.deps import PrincipalDep, ServicesDep, require_account
+from app.api.problems import problem_responses
+from app.errors import BadInput, Problem
+from app.kit.clock import ist_iso
+from app.market.history import History, HistoryRequest
+from app.market.ranges import parse_moment
+
+_QUOTE: dict[str, Any] = {
+    "v": 1,
+    "instrument_token": 408065,
+    "exchange": "NSE",
+    "tradingsymbol": "INFY",
+    "mode": "ltp",
+    "tradable": True,
+    "last_price": 1573.15,
+    "account_id": "primary",
+    "seq": 42,
+    "received_at": 1767772500123,
+    "source": "simulator",
+    "age_ms": 87,
+    "stale": False,
+    "origin": "tick",
+}
+_Moment = Annotated[str, Query(min_length=10, max_length=40)]
+
+
+class QuotesOut(BaseModel):
+    """By key as asked for: the fields of a tick, and `age_ms`, `stale`, `origin` (`tick`, or `broker` where none ever
+    came). `missing` are keys for which neither we nor the broker have a value."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"data": {"NSE:INFY": _QUOTE}, "missing": []}})
+
+    data: dict[str, dict[str, Any]]
+    missing: list[str]
+
+
+class CandleOut(BaseModel):
+    """`time` is the start of the candle; `oi` is null where it was not asked for."""
+
+    time: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    oi: int | None
+
+
+class HistoryOut(BaseModel):
+    instrument_token: int
+    tradingsymbol: str
+    interval: str
+    candles: list[CandleOut]
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(tags=["market data"], responses=problem_responses(400, 401, 502, 503))
+
+    @router.get("/quotes", response_model=QuotesOut)
+    async def quotes(
+        services: ServicesDep,
+        i: Annotated[list[str], Query(description="`EXCHANGE:TRADINGSYMBOL`, repeated", examples=[["NSE:INFY"]])],
+    ) -> Response:
+        """The last value of each; the broker is asked only for what has never ticked."""
+        answer = await services.quotes.quotes(i)
+        return _json({"data": answer.quotes, "missing": answer.missing})
+
+    @router.get("/history", response_model=HistoryOut, responses=problem_responses(403, 404, 410))
+    async def history(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        instrument_token: Annotated[int, Query(ge=0, le=2**32 - 1, examples=[408065])],
+        from_: Annotated[_Moment, Query(alias="from", examples=["2026-01-05 09:15:00"])],
+        to: Annotated[_Moment, Query(examples=["2026-01-05 15:30:00"])],
+        interval: Annotated[str, Query(max_length=16, examples=["minute"])] = "day",
+        continuous: Annotated[bool, Query(description="day candles of futures across expiries")] = False,
+        oi: Annotated[bool, Query(description="with open interest")] = False,
+        account_id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None,
+    ) -> Response:
+        """Any range: it is cut by the broker's limits, asked at its pace, and joined. Naive times are IST."""
+        if account_id is not None:
+            require_account(services, principal=principal, account_id=account_id)
+        request = HistoryRequest(
+            instrument_token=instrument_token,
+            start=_moment(from_, name="from"),
+            end=_moment(to, name="to", date_means="end"),
+            interval=interval,
+            continuous=continuous,
+            oi=oi,
+            account_id=account_id,
+        )
+        found = await services.history.candles(request)
+        return Response(await asyncio.to_thread(_history_json, found), media_type="application/json")
+
+    return router
+
+
+def _moment(text: str, *, name: str, date_means: Literal["start", "end"] = "start") -> datetime:
+    try:
+        return parse_moment(text, date_means=date_means)
+    except ValueError as error:
+        raise BadInput([Problem(loc=("query", name), msg=str(error))]) from error
+
+
+def _history_json(found: History) -> bytes:
+    """Hundreds of thousands of candles may come: built and written off the event loop."""
+    candles = [
+        {
+            "time": ist_iso(candle.time),
+            "open": candle.open,
+            "high": candle.high,
+            "low": candle.low,
+            "close": candle.close,
+            "volume": candle.volume,
+            "oi": candle.oi,
+        }
+        for candle in found.candles
+    ]
+    return _encode(
+        {
+            "instrument_token": found.instrument.instrument_token,
+            "tradingsymbol": found.instrument.tradingsymbol,
+            "interval": found.interval,
+            "candles": candles,
+        }
+    )
+
+
+def _json(value: object) -> Response:
+    return Response(_encode(value), media_type="application/json")
+
+
+def _encode(value: object) -> bytes:
+    """Decimals become JSON numbers with their own digits."""
+    return msgspec.json.Encoder(decimal_format="number").encode(value)

@@ -1,0 +1,296 @@
+"""Subscriptions: which instruments are streamed, for whom, and how each is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
+from app.api.instruments import TokenPath, decode_cursor, encode_cursor
+from app.api.keys import Principal
+from app.api.problems import problem_responses
+from app.api.services import Services
+from app.broker.market import Instrument, Mode
+from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
+from app.kit.clock import ist_iso
+from app.market.placement import Wish
+from app.market.planning import TickStatus
+from app.market.subscription_view import SubscriptionRecord
+from app.market.subscriptions import API_OWNER, SetResult
+
+BULK_MAX = 3000
+OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
+AccountFilter = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of one account only")]
+
+
+class SubscriptionIn(BaseModel):
+    """Either `instrument_token`, or `exchange` and `tradingsymbol`. Without `account_id` the service chooses one."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"}},
+    )
+
+    instrument_token: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    exchange: Annotated[str, Field(min_length=1, max_length=16)] | None = None
+    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    requested_mode: Mode = Mode.FULL
+    account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _names_one_instrument(self) -> Self:
+        by_symbol = self.exchange is not None and self.tradingsymbol is not None
+        if (self.instrument_token is not None) == by_symbol or (self.exchange is None) != (self.tradingsymbol is None):
+            raise ValueError("give either instrument_token, or exchange and tradingsymbol")
+        return self
+
+
+class SubscriptionsIn(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "items": [
+                    {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"},
+                    {"exchange": "NSE", "tradingsymbol": "SBIN", "requested_mode": "quote"},
+                ]
+            }
+        },
+    )
+
+    items: Annotated[list[SubscriptionIn], Field(max_length=BULK_MAX)]
+
+
+class SubscriptionOut(BaseModel):
+    """One instrument at one account. `mode` is the highest that any of `owners` wants.
+
+    `error` says why it cannot be streamed: `INSTRUMENT_EXPIRED`.
+    """
+
+    instrument_token: int
+    exchange: str
+    tradingsymbol: str
+    account_id: str
+    requested_mode: Mode
+    mode: Mode
+    owners: dict[str, Mode]
+    status: TickStatus
+    last_tick_age_ms: int | None
+    error: str | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, record: SubscriptionRecord, *, owner: str = API_OWNER) -> SubscriptionOut:
+        """``requested_mode`` is this owner's, or the effective one where it has none."""
+        return cls(
+            instrument_token=record.instrument_token,
+            exchange=record.exchange,
+            tradingsymbol=record.tradingsymbol,
+            account_id=record.account_id,
+            requested_mode=record.owners.get(owner, record.mode),
+            mode=record.mode,
+            owners=dict(record.owners),
+            status=record.status,
+            last_tick_age_ms=record.last_tick_age_ms,
+            error=record.error,
+            created_at=ist_iso(record.created_at),
+            updated_at=ist_iso(record.updated_at),
+        )
+
+
+class TokenStatusOut(BaseModel):
+    """`socket` is the number of the account's socket that carries it; null while none does."""
+
+    instrument_token: int
+    exchange: str
+    tradingsymbol: str
+    account_id: str
+    mode: Mode
+    status: TickStatus
+    socket: int | None
+    last_tick_age_ms: int | None
+
+
+class ItemError(BaseModel):
+    code: str
+    detail: str
+
+
+class ItemOut(BaseModel):
+    """The result for the item at `index`: a subscription, or an error."""
+
+    index: int
+    subscription: SubscriptionOut | None = None
+    error: ItemError | None = None
+
+
+class ItemsOut(BaseModel):
+    """`changed` were written, `removed` taken back, `refused` have an error; the rest was as wanted already."""
+
+    data: list[ItemOut]
+    changed: int
+    removed: int
+    refused: int
+
+
+class RemovedOut(BaseModel):
+    """`still_wanted_by`: other owners for whom the instrument goes on being streamed."""
+
+    instrument_token: int
+    still_wanted_by: list[str]
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(prefix="/subscriptions", tags=["subscriptions"], responses=problem_responses(400, 401, 403, 503))
+
+    @router.get("")
+    async def list_subscriptions(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        status: Annotated[TickStatus | None, Query()] = None,
+        limit: PageLimit = 100,
+        cursor: PageCursor = None,
+    ) -> Page[SubscriptionOut]:
+        """Everything that is streamed or is to be, by exchange and symbol."""
+        page, next_cursor = _page(services, principal, status=status, limit=limit, cursor=cursor)
+        return Page(data=[SubscriptionOut.of(record) for record in page], next_cursor=next_cursor)
+
+    @router.get("/status")
+    async def subscription_status(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        status: Annotated[TickStatus | None, Query()] = None,
+        limit: PageLimit = 500,
+        cursor: PageCursor = None,
+    ) -> Page[TokenStatusOut]:
+        """Per instrument: `requested`, `active` (sent to the broker), `ticking`, or `stale`."""
+        page, next_cursor = _page(services, principal, status=status, limit=limit, cursor=cursor)
+        return Page(data=[_status_out(services, record) for record in page], next_cursor=next_cursor)
+
+    @router.post("", status_code=201, responses=problem_responses(404, 409, 410))
+    async def subscribe(services: ServicesDep, principal: PrincipalDep, body: SubscriptionIn) -> SubscriptionOut:
+        """Repeating is not an error; another `requested_mode` replaces the former."""
+        wish = await _wish(services, principal, body)
+        result = await services.subscriptions.subscribe(API_OWNER, [wish], accounts=_accounts(services, principal))
+        outcome = result.outcomes[0]
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return SubscriptionOut.of(outcome)
+
+    @router.post("/bulk")
+    async def subscribe_bulk(services: ServicesDep, principal: PrincipalDep, body: SubscriptionsIn) -> ItemsOut:
+        """Up to 3,000 at once: a result per item, and one message to the broker."""
+        wishes = await _wishes(services, principal, body.items)
+        good = [wish for wish in wishes if isinstance(wish, Wish)]
+        result = await services.subscriptions.subscribe(API_OWNER, good, accounts=_accounts(services, principal))
+        return _items_out(wishes, result, owner=API_OWNER)
+
+    @router.put("/sets/{owner}")
+    async def replace_set(
+        services: ServicesDep, principal: PrincipalDep, owner: OwnerPath, body: SubscriptionsIn
+    ) -> ItemsOut:
+        """The whole set that this owner wants. What others want too goes on; what nobody wants any more ends."""
+        if owner == API_OWNER:
+            message = f"{API_OWNER} is the owner of what POST /subscriptions adds: choose another name"
+            raise BadInput([Problem(loc=("path", "owner"), msg=message)])
+        wishes = await _wishes(services, principal, body.items)
+        good = [wish for wish in wishes if isinstance(wish, Wish)]
+        result = await services.subscriptions.replace_set(owner, good, accounts=_accounts(services, principal))
+        return _items_out(wishes, result, owner=owner)
+
+    @router.delete("/{instrument_token}", responses=problem_responses(404))
+    async def unsubscribe(
+        services: ServicesDep, principal: PrincipalDep, instrument_token: TokenPath, account_id: AccountFilter = None
+    ) -> RemovedOut:
+        """Takes back what POST added, at every account or at one."""
+        if account_id is not None:
+            require_account(services, principal=principal, account_id=account_id)
+        others = await services.subscriptions.unsubscribe(
+            API_OWNER, instrument_token=instrument_token, account_id=account_id
+        )
+        return RemovedOut(instrument_token=instrument_token, still_wanted_by=others)
+
+    return router
+
+
+def _page(
+    services: Services, principal: Principal, *, status: TickStatus | None, limit: int, cursor: str | None
+) -> tuple[list[SubscriptionRecord], str | None]:
+    after = decode_cursor(cursor)
+    found = [
+        record
+        for record in services.subscriptions.records()
+        if (after is None or _position(record) > after)
+        and status in {None, record.status}
+        and services.api_keys.allowed(principal, record.account_id)
+    ]
+    more = len(found) > limit
+    return found[:limit], encode_cursor(_position(found[limit - 1])) if more else None
+
+
+def _position(record: SubscriptionRecord) -> str:
+    """Orders as ``records`` does: no field contains the separator."""
+    return f"{record.exchange}\x00{record.tradingsymbol}\x00{record.account_id}"
+
+
+def _status_out(services: Services, record: SubscriptionRecord) -> TokenStatusOut:
+    feed = services.feeds.get(record.account_id)
+    carried = feed is not None and feed.state.connected and record.status is not TickStatus.REQUESTED
+    return TokenStatusOut(
+        instrument_token=record.instrument_token,
+        exchange=record.exchange,
+        tradingsymbol=record.tradingsymbol,
+        account_id=record.account_id,
+        mode=record.mode,
+        status=record.status,
+        socket=0 if carried else None,
+        last_tick_age_ms=record.last_tick_age_ms,
+    )
+
+
+async def _wish(services: Services, principal: Principal, item: SubscriptionIn) -> Wish:
+    """Raises NotFound, Gone or NotAuthorised."""
+    if item.account_id is not None:
+        require_account(services, principal=principal, account_id=item.account_id)
+    return Wish(instrument=await _instrument(services, item), mode=item.requested_mode, account_id=item.account_id)
+
+
+async def _instrument(services: Services, item: SubscriptionIn) -> Instrument:
+    if item.instrument_token is not None:
+        return await services.instruments.get(item.instrument_token)
+    return await services.instruments.get_by_symbol(item.exchange or "", item.tradingsymbol or "")
+
+
+async def _wishes(
+    services: Services, principal: Principal, items: Sequence[SubscriptionIn]
+) -> list[Wish | ServiceError]:
+    """An instrument or account that does not exist is that item's error; anything else is the request's."""
+    wishes: list[Wish | ServiceError] = []
+    for item in items:
+        try:
+            wishes.append(await _wish(services, principal, item))
+        except (NotFound, Gone) as error:
+            wishes.append(error)
+    return wishes
+
+
+def _accounts(services: Services, principal: Principal) -> list[str]:
+    return [account_id for account_id in services.feeds if services.api_keys.allowed(principal, account_id)]
+
+
+def _items_out(wishes: Sequence[Wish | ServiceError], result: SetResult, *, owner: str) -> ItemsOut:
+    outcomes = iter(result.outcomes)
+    merged = [next(outcomes) if isinstance(wish, Wish) else wish for wish in wishes]
+    data = [_item_out(index, outcome, owner=owner) for index, outcome in enumerate(merged)]
+    refused = sum(1 for item in data if item.error is not None)
+    return ItemsOut(data=data, changed=result.changed, removed=result.removed, refused=refused)
+
+
+def _item_out(index: int, outcome: SubscriptionRecord | ServiceError, *, owner: str) -> ItemOut:
+    if isinstance(outcome, ServiceError):
+        return ItemOut(index=index, error=ItemError(code=outcome.code, detail=outcome.message))
+    return ItemOut(index=index, subscription=SubscriptionOut.of(outcome, owner=owner))
