@@ -19,13 +19,14 @@ from app.bootstrap import open_services
 from app.config import Settings
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
+from app.wiring import Overrides
 
 DESCRIPTION = (
     "Ticks, orders and events between your programs and Kite Connect. Every error is `application/problem+json`."
 )
 
 
-def create_app(settings: Settings, *, services: Services | None = None, **overrides: Any) -> FastAPI:
+def create_app(settings: Settings, *, services: Services | None = None, overrides: Overrides | None = None) -> FastAPI:
     """The application. Its lifespan opens the services, or adopts ``services`` that the caller opened and will close.
 
     ``overrides`` are those of ``app.bootstrap.open_services``.
@@ -36,7 +37,7 @@ def create_app(settings: Settings, *, services: Services | None = None, **overri
         if services is not None:
             yield {"services": services}
             return
-        async with open_services(settings, **overrides) as opened:
+        async with open_services(settings, overrides=overrides) as opened:
             yield {"services": opened}
 
     ids = IdSource(SystemClock())

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -55,6 +56,7 @@ class AccountService:
         self._gateways = gateways
         self._clock = clock
         self._sessions: dict[str, Session] = {}
+        self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
 
     @property
     def persistent(self) -> bool:
@@ -72,6 +74,10 @@ class AccountService:
                 await self._load()
             except Unavailable as error:
                 logger.warning("broker sessions cannot be read: {}", error)
+
+    def on_new_token(self, account_id: str, listener: Callable[[], None]) -> None:
+        """Called after each login or log-out that this process makes or hears of; a file's change is seen by asking."""
+        self._listeners[account_id].append(listener)
 
     def ids(self) -> list[str]:
         return list(self._accounts)
@@ -177,7 +183,12 @@ class AccountService:
         if self._sealer is not None:
             async with self._database.connection() as connection:
                 await store.write_session(connection, _sealed(session, self._sealer))
-        self._sessions[account.account_id] = session
+        self._adopt(session)
+
+    def _adopt(self, session: Session) -> None:
+        self._sessions[session.account_id] = session
+        for listener in self._listeners[session.account_id]:
+            listener()
 
     async def _load(self) -> None:
         if self._sealer is None:
@@ -191,9 +202,11 @@ class AccountService:
 
     def _open(self, row: store.SessionRow, sealer: Sealer) -> None:
         try:
-            self._sessions[row.account_id] = _opened(row, sealer)
+            session = _opened(row, sealer)
         except CannotOpen:
             logger.error("the stored session of account {} was sealed with another TOKEN_KEY: log in", row.account_id)
+        else:
+            self._adopt(session)
 
 
 def _sealed(session: Session, sealer: Sealer) -> store.SessionRow:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.market.subscriptions import SubscriptionService
     from app.ops.health import HealthService
     from app.ops.metrics import Metrics
+    from app.orders.engine import OrderEngine
     from app.orders.service import OrderService
 
 
@@ -55,6 +56,7 @@ class Services:
     history: HistoryService
     ticks: TickPipeline
     orders: OrderService
+    order_engine: OrderEngine
     events: EventLog
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import psycopg
@@ -46,7 +47,7 @@ async def examine(settings: Settings) -> list[Finding]:
         findings.append(await _checked("migrations", lambda: _migrations(settings)))
     findings.append(await _checked("redis", lambda: _redis(settings)))
     if database.verdict == "ok":
-        findings += [await _checked(f"broker {one}", lambda one=one: _session(settings, one)) for one in accounts]
+        findings += [await _checked(f"broker {one}", partial(_session, settings, one)) for one in accounts]
     return findings
 
 

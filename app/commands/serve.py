@@ -14,7 +14,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -85,9 +84,9 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
 
 
 @asynccontextmanager
-async def serving(services: Services, listener: socket.socket, **overrides: Any) -> AsyncIterator[uvicorn.Server]:
+async def serving(services: Services, listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
     """The doors are open inside the block; leaving it drains them."""
-    app = create_app(services.settings, services=services, **overrides)
+    app = create_app(services.settings, services=services)
     server = make_server(app, services.settings)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve(sockets=[listener]), name="http server")

@@ -1,0 +1,116 @@
+"""The composition root: opens everything in order, hands it over as ``Services``, closes it in the opposite order.
+
+    database -> schema checked -> redis -> accounts -> brokers -> instruments -> tick path -> orders -> streams
+    -> feeds and subscriptions -> background tasks
+
+The only file that knows the broker's adapter. Tests call the same function with overrides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from app.accounts.roster import load_accounts
+from app.accounts.sealing import Sealer
+from app.accounts.service import AccountService
+from app.accounts.token_files import TokenFiles
+from app.api.keys import ApiKeys
+from app.api.services import Services
+from app.config import Settings
+from app.db.migrate import head_revision
+from app.db.postgres import Database, open_database
+from app.db.redis import make_redis
+from app.errors import StartError
+from app.house import House
+from app.kit.backoff import Backoff
+from app.kit.clock import Clock, SystemClock
+from app.kite.broker import KiteAccount, open_broker
+from app.kite.feed import FeedSettings
+from app.kite.http import HttpSettings
+from app.ops.sources import (
+    BrokerCalls,
+)
+from app.wiring import Accounts, Overrides
+
+DOORS_POOL = 10
+ENGINE_POOL = 6  # a pool of its own: a flood of requests cannot starve the path that risks money
+SENDS_FINISH_S = 2.0
+TASKS_END_S = 2.0
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Accounts]:
+    """Database, accounts and brokers, with nothing running. Raises SettingsError and StartError."""
+    clock = clock or SystemClock()
+    roster = load_accounts(settings)
+    async with AsyncExitStack() as stack:
+        database = await open_database(settings.database_dsn, name="ticker doors", max_size=DOORS_POOL)
+        stack.push_async_callback(database.close)
+        await _check_schema(database)
+        key = settings.token_key_bytes
+        kite: dict[str, KiteAccount] = {}
+        accounts = AccountService(
+            database,
+            accounts=roster,
+            token_files=TokenFiles(settings.token_dir),
+            sealer=None if key is None else Sealer(key),
+            gateways=lambda account_id: kite[account_id].broker.session,
+            clock=clock,
+        )
+        await accounts.start()
+        calls = BrokerCalls()
+        for account_id in accounts.ids():
+            opening = open_broker(
+                account_id,
+                http=HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s),
+                feed=_feed_settings(settings),
+                credentials=accounts.credentials(account_id),
+                clock=clock,
+                observer=calls.observe,
+                login_url=settings.kite_login_url,
+            )
+            kite[account_id] = await stack.enter_async_context(opening)
+        yield Accounts(database=database, accounts=accounts, at_broker=kite, calls=calls)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, overrides: Overrides | None = None) -> AsyncIterator[Services]:
+    """Everything that runs. Raises SettingsError (exit code 2) and StartError (1) in one line, nothing left open."""
+    overrides = overrides or Overrides()
+    api_keys = ApiKeys.from_settings(settings)
+    clock = overrides.clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        ground = await stack.enter_async_context(open_accounts(settings, clock=clock))
+        redis = make_redis(settings.redis_url.get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        engine_database = await open_database(settings.database_dsn, name="ticker orders", max_size=ENGINE_POOL)
+        stack.push_async_callback(engine_database.close)
+        house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)
+        stack.push_async_callback(house.supervisor.stop, timeout=TASKS_END_S)
+        await house.build(engine_database)
+        stack.push_async_callback(house.engine.drain, timeout_s=SENDS_FINISH_S)
+        await house.start()
+        yield house.services()
+
+
+async def _check_schema(database: Database) -> None:
+    """Raises StartError: this code must not run on a schema that it does not know."""
+    head = head_revision()
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL")
+        row = await cursor.fetchone()
+        if row is not None and row[0]:
+            cursor = await connection.execute("SELECT version_num FROM alembic_version")
+            row = await cursor.fetchone()
+            if row is not None and row[0] == head:
+                return
+    raise StartError("DATABASE_URL: the schema is not at this version; bring it up to date with: python -m app migrate")
+
+
+def _feed_settings(settings: Settings) -> FeedSettings:
+    return FeedSettings(
+        ws_url=settings.kite_ws_url,
+        watchdog_s=settings.feed_silence_s,
+        backoff=Backoff(first_s=settings.feed_reconnect_first_s, cap_s=settings.feed_reconnect_cap_s),
+    )

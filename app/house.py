@@ -1,0 +1,288 @@
+"""The rooms put together: who is given what, and in which order they start.
+
+Everything that opens and closes is in ``app.bootstrap``; here are only constructors and the callables by which rooms on
+one floor meet. The broker comes in as ``BrokerAccount``, so no adapter is named.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+from functools import partial
+
+from redis.asyncio import Redis
+
+from app import __version__
+from app.api.keys import ApiKeys
+from app.api.limits import RateLimits
+from app.api.services import Services
+from app.broker.port import Feed
+from app.config import Settings
+from app.db.migrate import head_revision
+from app.db.postgres import Database
+from app.events.limits import StreamLimits
+from app.events.log import EventLog
+from app.events.order_stream import OrderStreamHub
+from app.events.tick_stream import TickStreamHub
+from app.kit.clock import Clock
+from app.kit.ids import IdSource
+from app.kit.supervisor import Supervisor
+from app.market.calendar import MarketCalendar
+from app.market.history import HistoryService
+from app.market.instruments import InstrumentService
+from app.market.pipeline import TickPipeline
+from app.market.publisher import TickPublisher
+from app.market.quotes import QuoteService
+from app.market.source import tick_source
+from app.market.subscriptions import SubscriptionService
+from app.ops.health import HealthService, OrdersHealth
+from app.ops.loop_lag import LoopLag
+from app.ops.metrics import Metrics
+from app.ops.sources import (
+    DoubtSampler,
+    watch_doubts,
+    watch_feeds,
+    watch_process,
+    watch_streams,
+    watch_ticks,
+)
+from app.orders.engine import OrderEngine
+from app.orders.intake import Intake
+from app.orders.queries import OrderQueries
+from app.orders.rules import OrderRules
+from app.orders.service import OrderService
+from app.orders.store.accept import deployment_code
+from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
+from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here, tick_expectation
+
+
+class House:
+    """The rooms while they are put together; every attribute is set once, in the order of the module's picture."""
+
+    engine: OrderEngine
+    orders: OrderService
+    order_stream: OrderStreamHub
+    tick_stream: TickStreamHub
+    subscriptions: SubscriptionService
+    quotes: QuoteService
+    health: HealthService
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        overrides: Overrides,
+        ground: Accounts,
+        clock: Clock,
+        redis: Redis,
+        api_keys: ApiKeys,
+    ) -> None:
+        self.settings = settings
+        self.ground = ground
+        self.clock = clock
+        self.redis = redis
+        self.api_keys = api_keys
+        self.ids = IdSource(clock)
+        self.log = AccountLog(self.ids)
+        self.supervisor = Supervisor()
+        self.metrics = Metrics()
+        self.loop_lag = LoopLag(clock)
+        self.calendar = MarketCalendar(mode=settings.market_calendar)
+        self.rules = overrides.order_rules or OrderRules.from_settings(settings)
+        self.stream_limits = overrides.stream_limits or StreamLimits.from_settings(settings)
+        self.limits = RateLimits(settings, redis=redis, clock=clock)
+        self.instruments = InstrumentService(ground.database, brokers=ground.brokers, clock=clock)
+        self.history = HistoryService(brokers=ground.brokers, instruments=self.instruments)
+        self.publisher = TickPublisher(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
+        self.ticks = TickPipeline(
+            self.publisher,
+            instruments=self.instruments.by_token,
+            source=tick_source(rest_url=settings.kite_rest_url, ws_url=settings.kite_ws_url),
+            clock=clock,
+            flush_ms=settings.tick_flush_ms,
+        )
+        self.feeds: dict[str, Feed] = {}
+
+    async def build(self, engine_database: Database) -> None:
+        await self._build_orders(engine_database)
+        self._build_feeds()
+        self._build_market()
+        self._build_streams()
+        self._build_health(engine_database)
+
+    async def start(self) -> None:
+        """State first, then the loops that keep it; the feeds last, when everybody who listens is there."""
+        await self.instruments.start()
+        await self.subscriptions.start()
+        start = self.supervisor.start
+        start("loop-lag", self.loop_lag.run())
+        start("accounts", self.ground.accounts.run())
+        start("instruments", self.instruments.run())
+        start("tick-publisher", self.publisher.run())
+        start("tick-pipeline", self.ticks.run())
+        start("subscriptions", self.subscriptions.run())
+        start("doubts", self.doubts.run())
+        self.engine.start(self.supervisor)
+        start("order-stream", self.order_stream.run())
+        start("tick-stream", self.tick_stream.run())
+        for account_id, feed in self.feeds.items():
+            start(f"feed-{account_id}", feed.run())
+
+    async def _build_orders(self, engine_database: Database) -> None:
+        async with engine_database.connection() as connection:
+            deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
+        tagger = Tagger(self.ids, deployment=deployment)
+        self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
+        self.order_stream = OrderStreamHub(
+            self.ground.database,
+            redis=self.redis,
+            prefix=self.settings.redis_prefix,
+            ids=self.ids,
+            limits=self.stream_limits,
+            snapshot=self.queries.snapshot,
+        )
+        self.engine = OrderEngine(
+            database=engine_database,
+            events=self.log,
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            tagger=tagger,
+            owner=f"{socket.gethostname()}-{os.getpid()}",
+            on_change=self.order_stream.wake,
+        )
+        for kite in self.ground.at_broker.values():
+            self.engine.add(kite.broker, governor=kite.governor, credentials=kite.credentials)
+        intake = Intake(
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            tagger=tagger,
+            find_instrument=self.instruments.find,
+            registry_loaded=lambda: self.instruments.status().cached_instruments > 0,
+        )
+        self.orders = OrderService(
+            database=self.ground.database,
+            engine=self.engine,
+            queries=self.queries,
+            intake=intake,
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.doubts = DoubtSampler(self.queries.doubts)
+
+    def _build_feeds(self) -> None:
+        for account_id, kite in self.ground.at_broker.items():
+            listener = FeedFanout(
+                account_id,
+                ticks=self.ticks.account(account_id, decode=kite.broker.decode),
+                on_order_hint=self.engine.on_order_hint,
+                on_feed_connected=self.engine.on_feed_connected,
+            )
+            feed = kite.make_feed(listener)
+            self.feeds[account_id] = feed
+            self.ground.accounts.on_new_token(account_id, feed.reconnect_soon)
+            self.ground.accounts.on_new_token(account_id, partial(self.engine.on_session_changed, account_id))
+
+    def _build_market(self) -> None:
+        self.subscriptions = SubscriptionService(
+            self.ground.database,
+            redis=self.redis,
+            instruments=self.instruments,
+            feeds=self.feeds,
+            ticks=self.ticks,
+            calendar=self.calendar,
+            clock=self.clock,
+            prefix=self.settings.redis_prefix,
+            stale_after_s=self.settings.tick_stale_after_s,
+            record_event=event_recorder(self.log),
+        )
+        self.quotes = QuoteService(
+            ticks=self.ticks,
+            instruments=self.instruments,
+            brokers=self.ground.brokers,
+            redis=self.redis,
+            calendar=self.calendar,
+            clock=self.clock,
+            prefix=self.settings.redis_prefix,
+            stale_after_s=self.settings.tick_stale_after_s,
+        )
+
+    def _build_streams(self) -> None:
+        streamed_here = is_streamed_here(self.feeds)
+        self.tick_stream = TickStreamHub(
+            self.redis,
+            prefix=self.settings.redis_prefix,
+            limits=self.stream_limits,
+            subscribed=streamed_here,
+            last_value=self.ticks.last_json,
+            served_here=streamed_here,
+        )
+        self.ticks.listeners.append(self.tick_stream.on_tick)
+
+    def _build_health(self, engine_database: Database) -> None:
+        self.health = HealthService(
+            environment=self.settings.environment,
+            version=__version__,
+            head_revision=head_revision(),
+            database=self.ground.database,
+            redis=self.redis,
+            supervisor=self.supervisor,
+            feeds=self.feeds,
+            registry=self.instruments.status,
+            orders=self._orders_health,
+            token_valid_until=self._token_valid_until,
+            expects_ticks=tick_expectation(
+                self.feeds, instruments=self.instruments.by_token, is_open=self.calendar.is_open, now=self.clock.now
+            ),
+            stale_after_s=self.settings.tick_stale_after_s,
+            clock=self.clock,
+        )
+        watch_ticks(self.metrics, self.ticks.stats, active=self.subscriptions.active_count)
+        watch_feeds(self.metrics, self.feeds)
+        watch_streams(self.metrics, {"orders": self.order_stream.stats, "ticks": self.tick_stream.stats})
+        watch_doubts(self.metrics, self.doubts)
+        watch_process(
+            self.metrics,
+            databases=[self.ground.database, engine_database],
+            calls=self.ground.calls,
+            limit_hits=lambda: self.limits.hits,
+            loop_lag=self.loop_lag.samples,
+        )
+
+    async def _orders_health(self) -> OrdersHealth:
+        doubts = await self.queries.doubts()
+        oldest_s = doubts.oldest_s if doubts.count else None
+        return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=False)
+
+    def _token_valid_until(self, account_id: str) -> datetime | None:
+        return self.ground.accounts.get(account_id).token_valid_until
+
+    def services(self) -> Services:
+        return Services(
+            settings=self.settings,
+            clock=self.clock,
+            ids=self.ids,
+            supervisor=self.supervisor,
+            database=self.ground.database,
+            redis=self.redis,
+            metrics=self.metrics,
+            api_keys=self.api_keys,
+            limits=self.limits,
+            accounts=self.ground.accounts,
+            instruments=self.instruments,
+            subscriptions=self.subscriptions,
+            quotes=self.quotes,
+            history=self.history,
+            ticks=self.ticks,
+            orders=self.orders,
+            order_engine=self.engine,
+            events=EventLog(self.ground.database),
+            order_stream=self.order_stream,
+            tick_stream=self.tick_stream,
+            brokers=self.ground.brokers,
+            feeds=self.feeds,
+            health=self.health,
+        )

@@ -1,0 +1,165 @@
+"""Which numbers of which room stand behind which metric. Read at each scrape, counted by the rooms themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from app.broker.port import Feed
+from app.db.postgres import Database
+from app.errors import Unavailable
+from app.ops.metrics import HistogramSnapshot, Metrics, Samples
+
+DOUBTS_EVERY_S = 5.0
+
+
+class TickNumbers(Protocol):
+    @property
+    def received(self) -> Mapping[str, int]: ...
+
+    @property
+    def published(self) -> int: ...
+
+    @property
+    def conflated(self) -> int: ...
+
+    @property
+    def feed_lag(self) -> HistogramSnapshot: ...
+
+    @property
+    def publish_lag(self) -> HistogramSnapshot: ...
+
+
+class StreamNumbers(Protocol):
+    @property
+    def connections(self) -> Mapping[str, int]: ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+
+
+class DoubtNumbers(Protocol):
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def oldest_s(self) -> float: ...
+
+
+class BrokerCalls:
+    """Counts the requests to the broker; given to its adapter as the observer. Both labels are closed lists there."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[tuple[str, str]] = Counter()
+
+    def observe(self, endpoint: str, outcome: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
+        self._calls[str(endpoint), outcome] += 1
+
+    def samples(self) -> Samples:
+        return {(endpoint, outcome): count for (endpoint, outcome), count in self._calls.items()}
+
+
+class DoubtSampler:
+    """Orders in doubt are counted in the database, so they are read every few seconds and not at each scrape."""
+
+    def __init__(self, read: Callable[[], Awaitable[DoubtNumbers]], *, every_s: float = DOUBTS_EVERY_S) -> None:
+        self._read = read
+        self._every_s = every_s
+        self._last: DoubtNumbers | None = None
+
+    async def run(self) -> None:
+        while True:
+            try:
+                self._last = await self._read()
+            except Unavailable:
+                self._last = None  # an old number would be an invented one
+            await asyncio.sleep(self._every_s)
+
+    def counts(self) -> Samples:
+        return {} if self._last is None else {(): self._last.count}
+
+    def ages(self) -> Samples:
+        return {} if self._last is None else {(): self._last.oldest_s}
+
+
+def watch_ticks(metrics: Metrics, stats: Callable[[], TickNumbers], *, active: Callable[[], int]) -> None:
+    metrics.add_counter(
+        "ticker_ticks_received_total",
+        "Ticks that came from the broker.",
+        lambda: {(account_id,): count for account_id, count in stats().received.items()},
+        labels=["account"],
+    )
+    metrics.add_counter(
+        "ticker_ticks_published_total", "Ticks that Redis has confirmed.", lambda: {(): stats().published}
+    )
+    metrics.add_counter(
+        "ticker_ticks_conflated_total",
+        "Ticks replaced by a newer one of the same instrument before Redis had them.",
+        lambda: {(): stats().conflated},
+    )
+    metrics.add_histogram(
+        "ticker_feed_lag_seconds", "From the exchange's time to receipt.", lambda: {(): stats().feed_lag}
+    )
+    metrics.add_histogram("ticker_publish_lag_seconds", "From receipt to Redis.", lambda: {(): stats().publish_lag})
+    metrics.add_gauge("ticker_active_subscriptions", "Instruments that are streamed now.", lambda: {(): active()})
+
+
+def watch_feeds(metrics: Metrics, feeds: Mapping[str, Feed]) -> None:
+    metrics.add_gauge(
+        "ticker_feed_connected",
+        "1 while the account's feed has a socket.",
+        lambda: {(account_id,): float(feed.state.connected) for account_id, feed in feeds.items()},
+        labels=["account"],
+    )
+    metrics.add_counter(
+        "ticker_feed_reconnects_total",
+        "Sockets opened after the first, over all accounts.",
+        lambda: {(): sum(feed.state.reconnects for feed in feeds.values())},
+    )
+
+
+def watch_streams(metrics: Metrics, streams: Mapping[str, Callable[[], StreamNumbers]]) -> None:
+    """``streams`` by name: ``orders`` and ``ticks``."""
+
+    def dropped() -> Samples:
+        total: Counter[str] = Counter()
+        for stats in streams.values():
+            total.update(stats().dropped)
+        return {(reason,): count for reason, count in total.items()}
+
+    metrics.add_gauge(
+        "ticker_ws_connections",
+        "Open WebSockets.",
+        lambda: {(name,): sum(stats().connections.values()) for name, stats in streams.items()},
+        labels=["stream"],
+    )
+    metrics.add_counter("ticker_ws_dropped_total", "WebSockets that we closed.", dropped, labels=["reason"])
+
+
+def watch_doubts(metrics: Metrics, doubts: DoubtSampler) -> None:
+    metrics.add_gauge("ticker_orders_in_doubt", "Order tasks whose outcome is not known.", doubts.counts)
+    metrics.add_gauge("ticker_orders_in_doubt_oldest_seconds", "Age of the oldest of them.", doubts.ages)
+
+
+def watch_process(
+    metrics: Metrics,
+    *,
+    databases: Sequence[Database],
+    calls: BrokerCalls,
+    limit_hits: Callable[[], int],
+    loop_lag: Callable[[], Samples],
+) -> None:
+    metrics.add_counter(
+        "ticker_service_db_connection_errors_total",
+        "Times that the database gave no connection or lost one.",
+        lambda: {(): sum(database.connection_errors for database in databases)},
+    )
+    metrics.add_counter(
+        "ticker_broker_requests_total", "Requests to the broker.", calls.samples, labels=["endpoint", "outcome"]
+    )
+    metrics.add_counter("ticker_rate_limit_hits_total", "Requests answered 429.", lambda: {(): limit_hits()})
+    metrics.add_gauge(
+        "ticker_event_loop_lag_seconds", "The worst delay of the event loop since the last scrape.", loop_lag
+    )
