@@ -18,7 +18,7 @@ class StreamLimits:
     recheck_key_s: float = 30.0
     poll_s: float = 1.0
     connections_per_account: int = 100
-    unauthenticated: int = 200  # sockets that have not said who they are, over both streams of one process
+    unauthenticated: int = 200  # sockets that have not said who they are, on one stream of one process
     queue_length: int = 1000  # messages that wait for one reader
     replay: int = 5000  # events that a resume may be behind; further back gets a snapshot
     messages_per_second: int = 10

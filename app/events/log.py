@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from app.db.postgres import Database
 from app.events import store
 from app.events.store import LogHead, StoredEvent
@@ -24,9 +22,10 @@ class EventLog:
 
     async def head(self, account_id: str) -> LogHead | None:
         """None: the account has never had an event."""
-        heads = await self.heads([account_id])
-        return heads[0] if heads else None
-
-    async def heads(self, account_ids: Sequence[str]) -> list[LogHead]:
         async with self._database.connection() as connection:
-            return await store.read_heads(connection, account_ids)
+            return await store.read_head(connection, account_id)
+
+    async def all_heads(self) -> list[LogHead]:
+        """Where every log stands, one entry an account."""
+        async with self._database.connection() as connection:
+            return await store.read_all_heads(connection)

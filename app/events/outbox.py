@@ -15,6 +15,13 @@ from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
 
+_APPEND = """
+WITH head AS (UPDATE account_seq SET seq = seq + %(count)s WHERE account_id = %(account_id)s RETURNING seq)
+INSERT INTO event (account_id, seq, type, data, occurred_at)
+SELECT %(account_id)s, head.seq - %(count)s + fresh.position, fresh.type, fresh.data, clock_timestamp()
+FROM head, unnest(%(types)s::text[], %(data)s::jsonb[]) WITH ORDINALITY AS fresh (type, data, position)
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
@@ -24,28 +31,39 @@ class NewEvent:
     data: Mapping[str, Any]
 
 
-async def lock(tx: Tx, account_id: str, *, epoch: str) -> None:
-    """Become the one writer of this account until the transaction ends; ``epoch`` names the log if it is new."""
+async def open_log(tx: Tx, account_id: str, *, epoch: str) -> None:
+    """Make sure that the account has a log; ``epoch`` names it if it is new."""
     await tx.execute(
         "INSERT INTO account_seq (account_id, epoch, seq) VALUES (%s, %s, 0) ON CONFLICT (account_id) DO NOTHING",
         (account_id, epoch),
     )
-    await tx.execute("SELECT 1 FROM account_seq WHERE account_id = %s FOR UPDATE", (account_id,))
+
+
+async def lock(tx: Tx, account_id: str, *, epoch: str) -> None:
+    """Become the one writer of this account until the transaction ends; ``epoch`` names the log if it is new."""
+    if await _lock_row(tx, account_id):
+        return
+    await open_log(tx, account_id, epoch=epoch)
+    await _lock_row(tx, account_id)
+
+
+async def _lock_row(tx: Tx, account_id: str) -> bool:
+    cursor = await tx.execute("SELECT 1 FROM account_seq WHERE account_id = %s FOR UPDATE", (account_id,))
+    return await cursor.fetchone() is not None
 
 
 async def append(tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
-    """Write events in order. The caller holds the account's lock."""
+    """Write events in order, in one statement. The caller holds the account's lock. Raises LookupError without one."""
     if not events:
         return
     cursor = await tx.execute(
-        "UPDATE account_seq SET seq = seq + %s WHERE account_id = %s RETURNING seq", (len(events), account_id)
+        _APPEND,
+        {
+            "account_id": account_id,
+            "count": len(events),
+            "types": [event.type for event in events],
+            "data": [Jsonb(dict(event.data)) for event in events],
+        },
     )
-    row = await cursor.fetchone()
-    if row is None:
+    if cursor.rowcount != len(events):
         raise LookupError(f"append without lock for account {account_id}")
-    first = row[0] - len(events) + 1
-    async with tx.cursor() as writer:
-        await writer.executemany(
-            "INSERT INTO event (account_id, seq, type, data) VALUES (%s, %s, %s, %s)",
-            [(account_id, first + i, event.type, Jsonb(dict(event.data))) for i, event in enumerate(events)],
-        )

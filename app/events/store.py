@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,10 +41,21 @@ async def read_after(tx: Tx, account_id: str, *, after: int, limit: int) -> list
         return await cursor.fetchall()
 
 
-async def read_heads(tx: Tx, account_ids: Sequence[str]) -> list[LogHead]:
-    """Where the logs of these accounts stand; an account without a log is absent."""
+async def read_head(tx: Tx, account_id: str) -> LogHead | None:
+    """Where the account's log stands; None when it has none."""
     async with tx.cursor(row_factory=class_row(LogHead)) as cursor:
-        await cursor.execute(
-            "SELECT account_id, epoch, seq FROM account_seq WHERE account_id = ANY(%s)", (list(account_ids),)
-        )
+        await cursor.execute("SELECT account_id, epoch, seq FROM account_seq WHERE account_id = %s", (account_id,))
+        return await cursor.fetchone()
+
+
+async def read_all_heads(tx: Tx) -> list[LogHead]:
+    """Where every log stands: one row an account."""
+    async with tx.cursor(row_factory=class_row(LogHead)) as cursor:
+        await cursor.execute("SELECT account_id, epoch, seq FROM account_seq")
         return await cursor.fetchall()
+
+
+async def has_event(tx: Tx, account_id: str, *, seq: int) -> bool:
+    """False once the event was deleted (logs are kept for a time) or not yet written."""
+    cursor = await tx.execute("SELECT 1 FROM event WHERE account_id = %s AND seq = %s", (account_id, seq))
+    return await cursor.fetchone() is not None

@@ -1,0 +1,128 @@
+"""The event log over HTTP, and who is connected to the streams."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.deps import (
+    DEFAULT_ACCOUNT,
+    AccountIdQuery,
+    PageLimit,
+    PrincipalDep,
+    ServicesDep,
+    require_account,
+)
+from app.api.problems import problem_responses
+from app.errors import BadInput, Problem
+from app.events.log import EventLog
+from app.events.protocol import EventPage, event_update
+
+_EXAMPLE: dict[str, Any] = {
+    "type": "order_update",
+    "account_id": "primary",
+    "seq": 42,
+    "event": "order_completed",
+    "timestamp": "2026-01-05T09:15:01.123456+05:30",
+    "data": {"order_id": "260105000000042", "status": "COMPLETE", "state": "completed"},
+}
+
+EventCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before")]
+AfterSeq = Annotated[int | None, Query(ge=0, le=10**18, description="the last `seq` that you have (0: from the start)")]
+
+
+class EventView(BaseModel):
+    """One event, as the order stream sends it."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
+
+    type: Literal["order_update"]
+    account_id: str
+    seq: int
+    event: str
+    timestamp: datetime
+    data: dict[str, Any]
+
+
+class EventList(BaseModel):
+    """``epoch`` names the log: when it changes, sequence numbers start again."""
+
+    data: list[EventView]
+    next_cursor: str | None = Field(description="null at the end of the log; go on later with `after`")
+    epoch: str | None = Field(description="null before the account's first event")
+    seq: int = Field(description="the newest event of the log")
+
+
+class AccountSockets(BaseModel):
+    account_id: str
+    connections: int
+
+
+class TickSockets(BaseModel):
+    connections: int
+
+
+class SocketStats(BaseModel):
+    """``dropped`` counts the sockets that the service closed since it started, by reason."""
+
+    orders: list[AccountSockets]
+    ticks: TickSockets
+    dropped: dict[str, int]
+
+
+def build_router() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/events", response_model=EventList, tags=["events"], responses=problem_responses(400, 401, 403, 404))
+    async def list_events(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        account_id: AccountIdQuery = DEFAULT_ACCOUNT,
+        after: AfterSeq = None,
+        limit: PageLimit = 100,
+        cursor: EventCursor = None,
+    ) -> Response:
+        """The event log of an account by sequence number, gap-free, oldest first."""
+        require_account(services, principal=principal, account_id=account_id)
+        body = await read_page(services.events, account_id, after=start_of(after=after, cursor=cursor), limit=limit)
+        return Response(body, media_type="application/json")
+
+    @router.get("/advanced/ws/stats", tags=["events"], responses=problem_responses(401))
+    async def socket_stats(services: ServicesDep, principal: PrincipalDep) -> SocketStats:
+        """How many sockets this process serves, by account."""
+        orders, ticks = services.order_stream.stats(), services.tick_stream.stats()
+        return SocketStats(
+            orders=[
+                AccountSockets(account_id=account_id, connections=count)
+                for account_id, count in sorted(orders.connections.items())
+                if services.api_keys.allowed(principal, account_id)
+            ],
+            ticks=TickSockets(connections=sum(ticks.connections.values())),
+            dropped={reason: count + ticks.dropped[reason] for reason, count in orders.dropped.items()},
+        )
+
+    return router
+
+
+def start_of(*, after: int | None, cursor: str | None) -> int:
+    """Raises BadInput when both are given: which one was meant?"""
+    if after is not None and cursor is not None:
+        raise BadInput([Problem(loc=("query", "cursor"), msg="give either after or cursor, not both")])
+    return int(cursor) if cursor is not None else after or 0
+
+
+async def read_page(log: EventLog, account_id: str, *, after: int, limit: int) -> bytes:
+    """One page as JSON. The events are written as they were stored, without a detour through Python's floats."""
+    events = await log.page(account_id, after=after, limit=limit)
+    head = await log.head(account_id)
+    page = EventPage(
+        data=[event_update(event) for event in events],
+        next_cursor=str(events[-1].seq) if len(events) == limit else None,
+        epoch=head.epoch if head else None,
+        seq=head.seq if head else 0,
+    )
+    return msgspec.json.encode(page)

@@ -1,0 +1,125 @@
+"""One socket's place in the order stream: what it is to be sent next, in order, without a gap and without a repeat."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.events.log import MAX_PAGE, EventLog
+from app.events.protocol import (
+    CloseReason,
+    StreamClosed,
+    authenticated_frame,
+    event_frame,
+    heartbeat_frame,
+    snapshot_frame,
+)
+from app.events.recovery import Recovery
+from app.kit.broadcast import Mailbox, Overflowed
+
+
+@dataclass(frozen=True, slots=True)
+class EventItem:
+    """An event, rendered once for all sockets of its account."""
+
+    seq: int
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The hub has handed out everything up to ``seq``."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    reason: CloseReason
+
+
+Item: TypeAlias = EventItem | Heartbeat | Reply | Goodbye
+
+
+class OrderReader:
+    """``next_batch`` gives the greeting, then the replay page by page, then what is live.
+
+    ``box`` was subscribed before ``recovery`` was read, so that together they miss nothing; what they both have is
+    sent once, because only ``last + 1`` is ever sent.
+    """
+
+    def __init__(self, log: EventLog, *, box: Mailbox[Item], recovery: Recovery) -> None:
+        self._log = log
+        self._box = box
+        self._account_id = recovery.head.account_id
+        self._greeting = _greet(recovery)
+        self._last = recovery.last
+        self._read_to = recovery.head.seq
+        self._held: deque[Item] = deque()
+
+    def reply(self, frame: str) -> None:
+        """Put an answer to the client in line."""
+        self._box.put(Reply(frame))
+
+    async def next_batch(self) -> list[str]:
+        """What to send now, perhaps nothing yet. Raises StreamClosed, and Unavailable when a replay cannot go on."""
+        if self._greeting:
+            greeting, self._greeting = self._greeting, []
+            return greeting
+        if self._last < self._read_to:
+            return await self._read_page()
+        if not self._held:
+            try:
+                self._held.extend(await self._box.take())
+            except Overflowed as error:
+                raise StreamClosed(CloseReason.SLOW_CONSUMER) from error
+        return self._take_held()
+
+    async def _read_page(self) -> list[str]:
+        """The next events straight from the log. A hole means that they were deleted: the client starts afresh."""
+        limit = min(MAX_PAGE, self._read_to - self._last)
+        events = await self._log.page(self._account_id, after=self._last, limit=limit)
+        expected = range(self._last + 1, self._last + 1 + limit)
+        if [event.seq for event in events] != list(expected):
+            raise StreamClosed(CloseReason.RESTART)
+        self._last = events[-1].seq
+        return [event_frame(event) for event in events]
+
+    def _take_held(self) -> list[str]:
+        """Frames up to the first gap; a gap sets ``_read_to`` and leaves the rest for later."""
+        frames: list[str] = []
+        while self._held:
+            item = self._held[0]
+            if isinstance(item, EventItem) and item.seq > self._last + 1:
+                self._read_to = item.seq - 1
+                break
+            self._held.popleft()
+            frames.extend(self._frame_of(item))
+        return frames
+
+    def _frame_of(self, item: Item) -> list[str]:
+        match item:
+            case EventItem(seq, frame):
+                if seq <= self._last:
+                    return []
+                self._last = seq
+                return [frame]
+            case Heartbeat(seq):
+                return [heartbeat_frame(max(seq, self._last))]
+            case Reply(frame):
+                return [frame]
+            case Goodbye(reason):
+                raise StreamClosed(reason)
+
+
+def _greet(recovery: Recovery) -> list[str]:
+    frames = [authenticated_frame(recovery.head, resumed=recovery.orders is None)]
+    if recovery.orders is not None:
+        frames.append(snapshot_frame(recovery.orders, seq=recovery.head.seq))
+    return frames

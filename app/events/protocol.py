@@ -1,0 +1,176 @@
+"""What is said on a stream, as values: first messages, close reasons, frames. No socket, no clock, no database.
+
+Every close has a code of RFC 6455 section 7.4.1: 1008 means that connecting again changes nothing, 1012 and 1013 that
+the client should connect again and resume.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from app.events.store import LogHead, StoredEvent
+from app.kit.clock import ist_iso
+
+AUTH_MAX_BYTES = 4096
+MESSAGE_MAX_BYTES = 65_536
+PING = "ping"
+PONG = "pong"
+
+Mode: TypeAlias = Literal["ltp", "quote", "full"]
+
+
+class CloseReason(Enum):
+    """Why the service closes a socket: the code and the reason that the client reads."""
+
+    UNAUTHORIZED = (1008, "unauthorized")
+    AUTH_TIMEOUT = (1008, "auth_timeout")
+    BAD_MESSAGE = (1008, "bad_message")
+    FORBIDDEN_ACCOUNT = (1008, "forbidden_account")
+    CONNECTION_LIMIT = (1008, "connection_limit")
+    RESTART = (1012, "restart")
+    SLOW_CONSUMER = (1013, "slow_consumer")
+    IDLE_TIMEOUT = (1013, "idle_timeout")
+    UNAVAILABLE = (1013, "unavailable")
+
+    @property
+    def code(self) -> int:
+        return self.value[0]
+
+    @property
+    def text(self) -> str:
+        return self.value[1]
+
+
+class StreamClosed(Exception):
+    """This socket is to be closed, and why."""
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
+
+
+class Resume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last event that the client has, and of which log."""
+
+    epoch: Annotated[str, msgspec.Meta(max_length=64)]
+    seq: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="auth"):
+    """The first message of every stream."""
+
+    api_key: Annotated[str, msgspec.Meta(max_length=512)]
+    resume: Resume | None = None
+
+    def __repr__(self) -> str:
+        return "Auth(...)"  # the key must not reach a log through a traceback
+
+
+Token = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+
+
+class TickCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a reader of ``/ws/ticks`` asks for. ``mode`` is the most that it wants to be sent."""
+
+    action: Literal["subscribe", "unsubscribe"]
+    tokens: Annotated[list[Token], msgspec.Meta(min_length=1)]
+    mode: Mode = "full"
+
+
+class OrderUpdate(msgspec.Struct, frozen=True, tag_field="type", tag="order_update"):
+    """One event as clients see it, on the socket, in Redis and in ``GET /events``."""
+
+    account_id: str
+    seq: int
+    event: str
+    timestamp: str
+    data: msgspec.Raw
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of ``GET /events``."""
+
+    data: list[OrderUpdate]
+    next_cursor: str | None
+    epoch: str | None
+    seq: int
+
+
+def parse_auth(text: str) -> Auth:
+    """Raises StreamClosed(BAD_MESSAGE)."""
+    return _parse(text, kind=Auth, max_bytes=AUTH_MAX_BYTES)
+
+
+def parse_tick_command(text: str) -> TickCommand:
+    """Raises StreamClosed(BAD_MESSAGE)."""
+    return _parse(text, kind=TickCommand, max_bytes=MESSAGE_MAX_BYTES)
+
+
+_Message = TypeVar("_Message")
+
+
+def _parse(text: str, *, kind: type[_Message], max_bytes: int) -> _Message:
+    raw = text.encode("utf-8", "surrogatepass")
+    if len(raw) > max_bytes:
+        raise StreamClosed(CloseReason.BAD_MESSAGE)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise StreamClosed(CloseReason.BAD_MESSAGE) from error
+
+
+def can_resume(resume: Resume, *, head: LogHead, limit: int) -> bool:
+    """The same log, not ahead of it, and not further behind than we replay."""
+    return resume.epoch == head.epoch and 0 <= head.seq - resume.seq <= limit
+
+
+def event_frame(event: StoredEvent) -> str:
+    """The event as JSON; its numbers are written as they were stored."""
+    return msgspec.json.encode(event_update(event)).decode()
+
+
+def event_update(event: StoredEvent) -> OrderUpdate:
+    return OrderUpdate(
+        account_id=event.account_id,
+        seq=event.seq,
+        event=event.type,
+        timestamp=ist_iso(event.occurred_at),
+        data=msgspec.Raw(event.data.encode()),
+    )
+
+
+def authenticated_frame(head: LogHead, *, resumed: bool) -> str:
+    fields = {"account_id": head.account_id, "epoch": head.epoch, "seq": head.seq, "resumed": resumed}
+    return json_frame("authenticated", **fields)
+
+
+def snapshot_frame(orders: Sequence[Mapping[str, Any]], *, seq: int) -> str:
+    return json_frame("snapshot", seq=seq, orders=orders)
+
+
+def heartbeat_frame(seq: int) -> str:
+    return f'{{"type":"heartbeat","seq":{seq}}}'
+
+
+def json_frame(kind: str, **fields: Any) -> str:
+    """``{"type": kind, ...}``; decimals become JSON numbers, as Kite writes them."""
+    return msgspec.json.Encoder(decimal_format="number").encode({"type": kind} | fields).decode()
+
+
+class MessageRate:
+    """At most ``limit`` messages in any second; ``now`` is monotonic seconds."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._times: deque[float] = deque(maxlen=limit)
+
+    def exceeded(self, now: float) -> bool:
+        """Count one message; True when it is one too many."""
+        full = len(self._times) == self._times.maxlen
+        too_many = full and now - self._times[0] < 1.0
+        self._times.append(now)
+        return too_many

@@ -1,0 +1,62 @@
+"""Where a socket starts: an exact replay from its last event, or the orders of the day. Never a part of either.
+
+The decision is one REPEATABLE READ transaction, so that the snapshot is the state at exactly ``head.seq``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.db.postgres import Database, Tx
+from app.events import outbox, store
+from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
+from app.events.store import LogHead
+
+
+class Snapshot(Protocol):
+    async def __call__(self, tx: Tx, account_id: str) -> Sequence[Mapping[str, Any]]:
+        """The account's orders of the day, JSON-ready, as this transaction sees them; it may only read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Replay the events after ``last`` up to ``head.seq``; or (``orders`` given, ``last == head.seq``) send them."""
+
+    head: LogHead
+    last: int
+    orders: Sequence[Mapping[str, Any]] | None
+
+
+async def recover(
+    database: Database, account_id: str, *, resume: Resume | None, limit: int, snapshot: Snapshot
+) -> Recovery:
+    """Raises Unavailable. The account's log is open (``open_head``)."""
+    async with database.transaction() as tx:
+        await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        head = await store.read_head(tx, account_id)
+        if head is None:
+            raise StreamClosed(CloseReason.RESTART)  # the log was removed since it was opened
+        if resume is not None and await _replayable(tx, resume, head=head, limit=limit):
+            return Recovery(head=head, last=resume.seq, orders=None)
+        return Recovery(head=head, last=head.seq, orders=await snapshot(tx, account_id))
+
+
+async def _replayable(tx: Tx, resume: Resume, *, head: LogHead, limit: int) -> bool:
+    if not can_resume(resume, head=head, limit=limit):
+        return False
+    return resume.seq == head.seq or await store.has_event(tx, head.account_id, seq=resume.seq + 1)
+
+
+async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHead:
+    """Where the account's log stands; an account without a log gets an empty one, named ``epoch``."""
+    async with database.transaction() as tx:
+        head = await store.read_head(tx, account_id)
+        if head is None:
+            await outbox.open_log(tx, account_id, epoch=epoch)
+            head = await store.read_head(tx, account_id)
+        if head is None:
+            raise StreamClosed(CloseReason.RESTART)  # it was removed this very moment
+        return head
