@@ -102,13 +102,18 @@ class OrderQueries:
         return documents
 
     async def order(self, order_id: str, *, account_id: str | None = None) -> Mapping[str, Any]:
-        """One order as last seen, by the broker's id. Raises NotFound."""
+        """One order as last seen, by the broker's id; as accepted, when the book has not shown it. Raises NotFound."""
         async with self._database.transaction() as tx:
             known = await book.find(tx, order_id, account_id=account_id)
             if known is None:
-                raise NotFound("order", order_id)
-            task = None if known.task_id is None else await tasks.load(tx, known.task_id)
-        return order_document(known, task)
+                task = await tasks.by_order_id(tx, order_id, account_id=account_id)
+            else:
+                task = None if known.task_id is None else await tasks.load(tx, known.task_id)
+        if known is not None:
+            return order_document(known, task)
+        if task is None:
+            raise NotFound("order", order_id)
+        return unplaced_document(task)
 
     async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
         """The fills of the trading day."""

@@ -16,7 +16,7 @@ from psycopg.errors import UniqueViolation
 from app.broker.orders import OrderChanges
 from app.broker.outcomes import Sent
 from app.db.postgres import Database, Tx
-from app.errors import Conflict, NotFound, Unavailable
+from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.orders.documents import task_document
@@ -25,7 +25,7 @@ from app.orders.intake import Intake, OrderLine, fingerprint_of
 from app.orders.model import FINISHED, OnFilled, Operation
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
-from app.orders.store import accept, book
+from app.orders.store import accept
 from app.orders.store.accept import IdempotencyKey, Kind, NewBatch, NewTask
 
 _LOOK_AGAIN_S = 0.5
@@ -149,12 +149,9 @@ class OrderService:
         return await self._accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def _known(self, order_id: str, account_id: str | None) -> Mapping[str, Any]:
-        async with self._database.connection() as connection:
-            order = await book.find(connection, order_id, account_id=account_id)
-        if order is None:
-            raise NotFound("order", order_id)
-        self._engine.signals(order.account_id)
-        return order.document
+        order = await self.queries.order(order_id, account_id=account_id)
+        self._engine.signals(str(order["account_id"]))
+        return order
 
     async def _accept(
         self,

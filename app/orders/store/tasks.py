@@ -219,6 +219,19 @@ async def by_tag_bases(tx: Tx, tag_bases: Sequence[str]) -> dict[str, Task]:
     return {str(task.tag_base): task for task in found}
 
 
+async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -> Task | None:
+    """The place task that the broker answered with this id."""
+    found = await _tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE order_id = %(order_id)s AND operation = 'place'
+              AND (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
+            ORDER BY created_at DESC LIMIT 1""",
+        {"order_id": order_id, "account_id": account_id},
+    )
+    return found[0] if found else None
+
+
 async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
     found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
     return {task.task_id: task for task in found}

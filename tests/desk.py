@@ -1,0 +1,206 @@
+"""An order desk for tests: the real engine on a real database, talking to a real simulator through the real adapter.
+
+`open_desk` starts it and stops it in order; `desk.crash()` stops it as kill -9 would, without letting anything finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
+from app.broker.port import Credentials
+from app.db.postgres import Database, Tx, open_database
+from app.events import outbox
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
+from app.kit.supervisor import Supervisor
+from app.kite.broker import KiteAccount, open_broker
+from app.kite.feed import FeedSettings
+from app.kite.http import HttpSettings
+from app.orders.engine import OrderEngine
+from app.orders.intake import Intake, OrderLine
+from app.orders.queries import OrderQueries
+from app.orders.rules import OrderRules
+from app.orders.service import Answer, Caller, OrderService
+from app.orders.settlement import NewEvent
+from app.orders.store import accept
+from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
+
+SHORT_RULES = OrderRules(
+    in_doubt_window_s=3.0,
+    freshness_limit_s=10.0,
+    send_timeout_s=1.0,
+    claim_lease_s=2.0,
+    block_on_doubt_s=1.5,
+    poll_s=0.1,
+    audit_s=1.0,
+    least_read_gap_s=0.05,
+    batch_deadline_s=20.0,
+)
+"""The product's rules with shorter times, so that a test sees their end."""
+
+ACCOUNT = "primary"
+
+
+class TestEvents:
+    """The event log of `app.events`, as the engine sees it."""
+
+    __test__ = False
+
+    async def lock(self, tx: Tx, account_id: str) -> None:
+        await outbox.lock(tx, account_id, epoch="test")
+
+    async def append(self, tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
+        await outbox.append(tx, account_id, [outbox.NewEvent(type=kind, data=data) for kind, data in events])
+
+
+@dataclass(slots=True)
+class Desk:
+    """What a test works with. ``sim`` is an HTTP client of the simulator's control routes."""
+
+    service: OrderService
+    engine: OrderEngine
+    database: Database
+    account: KiteAccount
+    supervisor: Supervisor
+    sim: httpx.AsyncClient
+    rules: OrderRules
+    _keys: int = field(default=0)
+
+    async def place(self, *, wait_s: float = 5.0, key: str | None = None, **changes: Any) -> Mapping[str, Any]:
+        """Place one order; returns the task document."""
+        return (await self.answer(wait_s=wait_s, key=key, **changes)).document
+
+    async def answer(self, *, wait_s: float = 5.0, key: str | None = None, **changes: Any) -> Answer:
+        line = OrderLine(request=order(**changes))
+        return await self.service.place(
+            line, account_id=ACCOUNT, caller=Caller(principal="t", idem_key=key), wait_s=wait_s
+        )
+
+    async def batch(
+        self, orders: Sequence[OrderRequest], *, wait_s: float = 8.0, rollback: bool = True, **options: Any
+    ) -> dict[str, Any]:
+        """Place a batch; returns its document."""
+        answer = await self.service.place_batch(
+            [OrderLine(request=request) for request in orders],
+            account_id=ACCOUNT,
+            rollback_on_failure=rollback,
+            on_filled=options.get("on_filled", "report"),
+            caller=Caller(principal="t", idem_key=options.get("key")),
+            wait_s=wait_s,
+        )
+        return dict(answer.document)
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """Every order that the exchange ever accepted: the oracle."""
+        answer = await self.sim.get("/_sim/ledger")
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+    async def fault(self, kind: str, *, method: str = "POST", path: str = "/orders/regular", **more: Any) -> None:
+        answer = await self.sim.post("/_sim/faults", json={"method": method, "path": path, "kind": kind, **more})
+        answer.raise_for_status()
+
+    async def set_price(self, key: str, last_price: float, **more: Any) -> None:
+        answer = await self.sim.post("/_sim/market", json={"instruments": {key: {"last_price": last_price, **more}}})
+        answer.raise_for_status()
+
+    async def events(self) -> list[tuple[int, str, dict[str, Any]]]:
+        async with self.database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT seq, type, data FROM event WHERE account_id = %s ORDER BY seq", (ACCOUNT,)
+            )
+            return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+    async def crash(self) -> None:
+        """End every loop at once, as if the process had died: nothing is drained, nothing is stored."""
+        await self.supervisor.stop(timeout=2.0)
+
+
+def order(**changes: Any) -> OrderRequest:
+    """A LIMIT order for ten INFY far below the market, so that it rests; any field can be given."""
+    fields: dict[str, Any] = {
+        "exchange": Exchange.NSE,
+        "tradingsymbol": "INFY",
+        "transaction_type": TransactionType.BUY,
+        "quantity": 10,
+        "product": Product.MIS,
+        "order_type": OrderType.LIMIT,
+        "price": Decimal(1400),
+    }
+    return OrderRequest(**{**fields, **changes})
+
+
+@asynccontextmanager
+async def open_desk(
+    database_url: str, simulator_url: str, *, rules: OrderRules = SHORT_RULES, token: str = "simtoken"
+) -> AsyncIterator[Desk]:
+    """A running order engine for one account against the simulator at ``simulator_url``."""
+    clock = SystemClock()
+    ids = IdSource(clock)
+    credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
+    async with AsyncExitStack() as stack:
+        database = await open_database(database_url, name="desk")
+        stack.push_async_callback(database.close)
+        account = await stack.enter_async_context(
+            open_broker(
+                ACCOUNT,
+                http=HttpSettings(base_url=simulator_url, order_total_s=rules.send_timeout_s),
+                feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
+                credentials=lambda: credentials,
+                clock=clock,
+            )
+        )
+        async with database.transaction() as tx:
+            code = await accept.deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
+        tagger = Tagger(ids, deployment=code)
+        engine = OrderEngine(
+            database=database,
+            events=TestEvents(),
+            rules=rules,
+            clock=clock,
+            ids=ids,
+            tagger=tagger,
+            owner="desk",
+            on_change=lambda account_id: None,
+        )
+        engine.add(account.broker, governor=account.governor, credentials=lambda: credentials)
+        supervisor = Supervisor()
+        service = OrderService(
+            database=database,
+            engine=engine,
+            queries=OrderQueries(database=database, clock=clock),
+            intake=Intake(
+                rules=rules,
+                clock=clock,
+                ids=ids,
+                tagger=tagger,
+                find_instrument=lambda exchange, symbol: None,
+                registry_loaded=lambda: False,
+            ),
+            rules=rules,
+            clock=clock,
+            ids=ids,
+        )
+        sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, trust_env=False))
+        engine.start(supervisor)
+        try:
+            yield Desk(
+                service=service,
+                engine=engine,
+                database=database,
+                account=account,
+                supervisor=supervisor,
+                sim=sim,
+                rules=rules,
+            )
+        finally:
+            await supervisor.stop(timeout=2.0)
+            assert supervisor.failures == []

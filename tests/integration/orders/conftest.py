@@ -1,0 +1,25 @@
+"""A simulator and an order desk per test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from simulator.server import RunningSimulator, running_simulator
+from simulator.settings import RateLimits, SimulatorSettings
+from tests.desk import Desk, open_desk
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[RunningSimulator]:
+    settings = SimulatorSettings(port=0, ticks_per_second=0, rate_limits=RateLimits(enforced="on"))
+    async with running_simulator(settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
+    async with open_desk(database_url, simulator.url) as opened:
+        await opened.set_price("NSE:INFY", 1500)
+        yield opened
