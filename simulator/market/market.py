@@ -57,7 +57,7 @@ class Market:
     def _start_day(self, listing: Listing, now: datetime) -> None:
         self._listing = listing
         self._sessions: dict[Segment, Session] = {}
-        self._pending: set[int] = set()
+        self._pending: dict[int, bool] = {}  # rows of our own trades, and whether the last price moved
         self._last_step = now
         self._start_due_sessions(now)
         self.watch(np.empty(0, dtype=np.int64))
@@ -141,6 +141,7 @@ class Market:
         if liquidity is not None and liquidity < 0:
             raise ValueError(f"liquidity must not be negative, got {liquidity}")
         rows = np.array([row])
+        before = self.state.ticks["last_price"][row]
         if liquidity is not None:
             self.state.liquidity[row] = liquidity
         if frozen is not None:
@@ -150,7 +151,7 @@ class Market:
         if units is not None or frozen is False:
             self._anchor_path(rows)
         set_depth(self.state, rows, words=self.state.keys[rows] | LAST_PRICE_IS_ASK)
-        self._tell(rows, np.ones(1, dtype=np.bool_))
+        self._tell(rows, self.state.ticks["last_price"][rows] != before)
 
     def _check_price(self, row: int, price: Decimal) -> int:
         instrument = self._listing.instruments[row]
@@ -195,11 +196,22 @@ class Market:
         rows, changed = self._trade(now)
         self._last_step = now
         if started.size or self._pending:
-            pending = np.array(sorted(self._pending), dtype=np.int64)
-            self._pending.clear()
-            rows = np.unique(np.concatenate((rows, started, pending)))
-            changed = np.ones(len(rows), dtype=np.bool_)
+            rows, changed = self._add_pending(rows, changed, started=started)
         return self._tell(rows, changed) if rows.size else ()
+
+    def _add_pending(
+        self, rows: Ints, changed: npt.NDArray[np.bool_], *, started: Ints
+    ) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """What the step changed, and with it begun sessions and our own trades."""
+        moved = np.zeros(len(self._listing.tokens), dtype=np.bool_)
+        moved[rows] = changed
+        moved[started] = True
+        for row, price_moved in self._pending.items():
+            moved[row] |= price_moved
+        pending = np.array(list(self._pending), dtype=np.int64)
+        self._pending.clear()
+        together = np.unique(np.concatenate((rows, started, pending)))
+        return together, moved[together]
 
     def _trade(self, now: datetime) -> tuple[Ints, npt.NDArray[np.bool_]]:
         elapsed = max(0.0, (now - self._last_step).total_seconds())
@@ -251,6 +263,7 @@ class Market:
         units = self._listing.instruments[row].to_units(price)
         if self.state.frozen[row]:
             units = int(self.state.ticks["last_price"][row])
+        moved = units != self.state.ticks["last_price"][row]
         prices, quantities = np.array([units]), np.array([quantity])
         add_trades(self.state, np.array([row]), prices=prices, quantity=quantities, at=int(at.timestamp()))
-        self._pending.add(row)
+        self._pending[row] = self._pending.get(row, False) or bool(moved)

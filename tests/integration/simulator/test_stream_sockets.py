@@ -1,0 +1,198 @@
+"""The ticker WebSocket as a client sees it."""
+
+import asyncio
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.integration.simulator.market_kit import (
+    HEARTBEAT,
+    INFY,
+    LIVELY,
+    NIFTY,
+    QUIET,
+    RELIANCE,
+    SBIN,
+    simulator,
+    ticker,
+    until,
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "error_type"),
+    [
+        ("", 400, "InputException"),
+        ("?api_key=simkey", 400, "InputException"),
+        ("?access_token=simtoken&api_key=", 400, "InputException"),
+        ("?api_key=simkey&access_token=dead", 403, "TokenException"),
+        ("?api_key=other&access_token=simtoken", 403, "TokenException"),
+    ],
+)
+async def test_upgrade_is_refused_with_kites_envelope(query: str, status: int, error_type: str) -> None:
+    """Before the socket opens: the HTTP status and a JSON body that says why."""
+    async with simulator() as running:
+        with pytest.raises(InvalidStatus) as refusal:
+            await connect(f"{running.ws_url}/{query}", compression=None)
+        response = refusal.value.response
+        assert response.status_code == status
+        assert response.body is not None
+        body = json.loads(response.body)
+        assert (body["status"], body["error_type"]) == ("error", error_type)
+        assert running.simulator.sockets.stats() == []
+
+
+async def test_fourth_socket_of_a_key_is_refused_until_one_closes() -> None:
+    """Three a key; another key is not affected."""
+    async with simulator(replace(QUIET, accounts=2)) as running:  # noqa: SIM117 - sockets after the simulator
+        async with ticker(running), ticker(running), ticker(running) as third:
+            with pytest.raises(InvalidStatus) as refusal:
+                await connect(f"{running.ws_url}/?api_key=simkey&access_token=simtoken")
+            assert refusal.value.response.status_code == 429
+            async with ticker(running, account="2"):
+                assert running.simulator.sockets.count_by_key() == {"simkey": 3, "simkey2": 1}
+            await third.socket.close()
+            await until(lambda: running.simulator.sockets.count_by_key() == {"simkey": 2})
+            async with ticker(running):
+                pass
+
+
+async def test_subscribing_brings_a_snapshot_then_silence_until_something_changes() -> None:
+    """Quote packets by default; a frozen market sends heartbeats only; a change of depth is a packet."""
+    async with simulator(replace(QUIET, heartbeat_s=0.05)) as running, ticker(running) as client:
+        await client.send("subscribe", [INFY, str(NIFTY)])
+        assert await client.ticks() == {INFY: 44, NIFTY: 28}
+        assert set(await client.frames_within(0.2)) == {HEARTBEAT}
+        running.simulator.market.set_price(INFY, liquidity=7)
+        assert await client.ticks() == {INFY: 44}
+
+
+async def test_modes_have_their_lengths_and_ltp_hears_of_prices_only() -> None:
+    """Full 184 and 32, ltp 8; in mode ltp a new depth is no packet, a new price is."""
+    async with simulator(replace(QUIET, heartbeat_s=0.05)) as running, ticker(running) as client:
+        await client.send("mode", ["full", [INFY, NIFTY]])
+        assert await client.ticks() == {INFY: 184, NIFTY: 32}
+        await client.send("mode", ["ltp", [INFY]])
+        assert await client.ticks() == {INFY: 8}
+        market = running.simulator.market
+        running.simulator.market.record_trade(INFY, market.last_price(INFY), 5, running.simulator.clock.now())
+        await client.send("unsubscribe", [NIFTY])
+        await until(lambda: running.simulator.sockets.stats()[0].tokens == 1)
+        market.set_price(NIFTY, Decimal(25_000))
+        assert set(await client.frames_within(0.2)) == {HEARTBEAT}
+        market.set_price(INFY, market.last_price(INFY) + 1)
+        assert await client.ticks() == {INFY: 8}
+
+
+async def test_live_market_ticks_everything_that_is_subscribed() -> None:
+    """Within a second or so each instrument has changed, in whatever frames."""
+    async with simulator(LIVELY) as running, ticker(running) as client:
+        wanted = {INFY, RELIANCE, SBIN, NIFTY}
+        await client.send("subscribe", sorted(wanted))
+        assert set(await client.ticks()) == wanted
+        seen: set[int] = set()
+        async with asyncio.timeout(3):
+            while seen != wanted:
+                seen |= set(await client.ticks())
+
+
+async def test_idle_socket_gets_one_byte_binary_heartbeats() -> None:
+    """JavaScript and Go reconnect after five seconds without a message; pings would not count."""
+    async with simulator(replace(QUIET, heartbeat_s=0.1)) as running, ticker(running) as client:
+        frames = await client.frames_within(0.55)
+        assert 3 <= len(frames) <= 6
+        assert set(frames) == {HEARTBEAT}
+
+
+@pytest.mark.parametrize(
+    "message", ["", "nonsense", "[]", '{"a":"subscribe","v":"all"}', '{"a":"mode","v":["deep",[1]]}', b"\x00\x01"]
+)
+async def test_malformed_message_is_answered_and_the_socket_goes_on(message: str | bytes) -> None:
+    """An error text, then business as usual."""
+    async with simulator() as running, ticker(running) as client:
+        await client.socket.send(message)
+        answer = await client.text()
+        assert answer["type"] == "error"
+        assert isinstance(answer["data"], str)
+        await client.send("subscribe", [INFY])
+        assert await client.ticks() == {INFY: 44}
+
+
+async def test_surplus_over_three_thousand_gets_an_error_and_the_rest_ticks() -> None:
+    """The connection stays; three thousand snapshots come in one frame."""
+    async with simulator() as running, ticker(running) as client:
+        tokens = list(running.simulator.market.instruments)[:3_005]
+        await client.send("mode", ["full", tokens])
+        assert (await client.text())["data"].startswith("Maximum 3000 instruments allowed per connection; 5 not")
+        await client.send("subscribe", tokens[:1])
+        assert running.simulator.sockets.stats()[0].tokens == 3_000
+        assert len(await client.ticks()) in {1, 3_000}
+
+
+async def test_order_updates_reach_every_socket_of_the_user_and_no_other() -> None:
+    """Text frames with type and data, in order."""
+    async with simulator(replace(QUIET, accounts=2)) as running:  # noqa: SIM117 - the sockets need a line
+        async with ticker(running) as first, ticker(running) as second, ticker(running, account="2") as stranger:
+            await until(lambda: len(running.simulator.sockets.stats()) == 3)
+            for number in range(3):
+                running.simulator.sockets.push_order("SIM001", {"order_id": str(number), "price": Decimal("1.5")})
+            for client in (first, second):
+                for number in range(3):
+                    expected = {"type": "order", "data": {"order_id": str(number), "price": 1.5}}
+                    assert await client.text() == expected
+            assert not [frame for frame in await stranger.frames_within(0.2) if isinstance(frame, str)]
+
+
+async def test_slow_reader_misses_ticks_but_no_order_and_disturbs_nobody() -> None:
+    """While it does not read, ticks conflate and order texts wait; its neighbour gets everything."""
+    async with simulator(replace(LIVELY, ticks_per_second=200_000.0)) as running:  # noqa: SIM117 - the same
+        async with ticker(running) as slow, ticker(running) as quick:
+            tokens = list(running.simulator.market.instruments)[:3_000]
+            await slow.send("mode", ["full", tokens])
+            slow.socket.transport.pause_reading()
+            await quick.send("subscribe", [INFY])
+            for number in range(50):
+                running.simulator.sockets.push_order("SIM001", {"order_id": str(number)})
+                await asyncio.sleep(0.01)
+            by_tokens = {stats.tokens: stats for stats in running.simulator.sockets.stats()}
+            produced = sum([len(await quick.ticks()) for _ in range(20)])
+            assert produced == 20
+            assert by_tokens[3_000].ticks_sent < 50 * 3_000, "far less than what the market made"
+            slow.socket.transport.resume_reading()
+            orders = [(await slow.text())["data"]["order_id"] for _ in range(50)]
+            assert orders == [str(number) for number in range(50)]
+
+
+async def test_reader_that_never_reads_is_cut_when_its_texts_pile_up() -> None:
+    """A thousand order texts wait for it, not more; then the connection is gone and the others live."""
+    async with simulator() as running, ticker(running) as slow, ticker(running) as quick:
+        await until(lambda: len(running.simulator.sockets.stats()) == 2)
+        slow.socket.transport.pause_reading()
+        filler = "x" * 10_000
+        for _ in range(3_000):
+            running.simulator.sockets.push_order("SIM001", {"filler": filler})
+            await asyncio.sleep(0)
+            if len(running.simulator.sockets.stats()) == 1:
+                break
+            while len(await quick.frame()) < 1_000:
+                pass
+        await until(lambda: len(running.simulator.sockets.stats()) == 1)
+        assert quick.socket.state.name == "OPEN"
+
+
+async def test_day_roll_keeps_sockets_ticking() -> None:
+    """Rows move overnight; subscriptions follow their tokens."""
+    async with simulator(LIVELY) as running, ticker(running) as client:
+        await client.send("mode", ["full", [INFY, NIFTY]])
+        await client.ticks()
+        running.simulator.market.reset(running.simulator.clock.now())
+        seen: set[int] = set()
+        async with asyncio.timeout(3):
+            while seen != {INFY, NIFTY}:
+                ticks = await client.ticks()
+                assert set(ticks.values()) <= {184, 32}
+                seen |= set(ticks)
