@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from loguru import logger
 from websockets.uri import parse_uri
@@ -26,6 +27,7 @@ from app.kite.wire.stream import BrokerNote, OrderPush, parse_text, subscribe_me
 from app.kite.wire.ticks import HEARTBEAT_SIZE, cut_frame
 
 NOTES_LOGGED_PER_SOCKET = 20
+NOTE_LENGTH = 300
 CLOSE_GRACE_S = 0.5
 
 
@@ -41,6 +43,7 @@ class FeedSettings:
     backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, cap_s=60.0))
     throttled_wait_s: float = 30.0  # after HTTP 429: too many sockets for this api_key
     max_tokens: int = 3_000  # per socket, the broker's limit
+    tls: ssl.SSLContext | None = None  # None: the system's authorities
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.ws_url)
@@ -162,7 +165,7 @@ class KiteFeed:
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: socket, uri.host, uri.port, ssl=True if uri.secure else None
+                    lambda: socket, uri.host, uri.port, ssl=(settings.tls or True) if uri.secure else None
                 )
                 await socket.wait_upgraded()
         except BaseException:
@@ -246,7 +249,7 @@ class KiteFeed:
         self.state.notes += 1
         self._notes += 1
         if self._notes <= NOTES_LOGGED_PER_SOCKET:
-            text = note.text.replace(self._secret, "***")
+            text = note.text.replace(self._secret, "***").replace(quote_plus(self._secret), "***")[:NOTE_LENGTH]
             logger.warning("ticker of account {}: broker's {}: {}", self._account_id, note.kind, text)
 
 

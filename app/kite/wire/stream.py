@@ -72,5 +72,5 @@ def parse_text(frame: bytes) -> OrderPush | BrokerNote | None:
             raise ValueError("order push without an object")
         return OrderPush(payload=data)
     if kind in ("error", "message"):
-        return BrokerNote(kind=kind, text=str(data)[:300])
+        return BrokerNote(kind=kind, text=str(data))
     return None
