@@ -1,0 +1,182 @@
+"""What every request meets, whatever it asks for."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.integration.conftest import RunningService
+
+PROBLEM = "application/problem+json"
+
+
+async def test_health_proves_every_part(service: RunningService) -> None:
+    """The open health page tells the state of feed, dependencies and orders."""
+    async with asyncio.timeout(5):
+        while (answer := await service.anonymous.get("/health")).json()["ticker"]["accounts"][0]["connected"] is False:
+            await asyncio.sleep(0.02)
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["status"] == "ok"
+    assert body["dependencies"]["redis"] == body["dependencies"]["database"] == "ok"
+    assert body["dependencies"]["instrument_registry"]["cached_instruments"] >= 3000
+    assert body["dependencies"]["instrument_registry"]["last_refresh"].endswith("+05:30")
+    assert body["orders"] == {"in_doubt": 0, "oldest_in_doubt_s": None, "halted": False}
+    assert set(body["ticker"]["accounts"][0]) == {
+        "account_id",
+        "role",
+        "connected",
+        "sockets",
+        "subscriptions",
+        "last_tick_age_ms",
+        "token_valid_until",
+    }
+
+
+@pytest.mark.parametrize("path", ["/accounts", "/orders", "/no/such/path", "/portfolio/holdings", "/subscriptions"])
+async def test_without_the_key_everything_is_closed(service: RunningService, path: str) -> None:
+    """401 as a problem, for a missing and for a wrong key, on paths that exist and on paths that do not."""
+    for headers in ({}, {"X-API-Key": "wrong"}):
+        answer = await service.anonymous.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == PROBLEM
+        assert answer.json()["code"] == "UNAUTHORIZED"
+
+
+async def test_probes_and_metrics_need_no_key(service: RunningService) -> None:
+    """A platform cannot keep secrets for its probes."""
+    for path in ("/health", "/health/live", "/health/ready", "/metrics"):
+        assert (await service.anonymous.get(path)).status_code == 200
+
+
+async def test_unknown_paths_and_methods_are_problems(service: RunningService) -> None:
+    """FastAPI's ``detail`` object never leaks."""
+    missing = await service.client.get("/no/such/path")
+    method = await service.client.delete("/accounts")
+    assert (missing.status_code, missing.json()["code"]) == (404, "NOT_FOUND")
+    assert (method.status_code, method.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert method.headers["allow"] == "GET"
+    for answer in (missing, method):
+        assert answer.headers["content-type"] == PROBLEM
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_validation_is_400_with_one_entry_per_field(service: RunningService) -> None:
+    """All that is wrong at once, with its place, and without the values that were sent."""
+    answer = await service.client.post(
+        "/accounts/primary/session", json={"access_token": 7, "colour": "secret-value", "request_token": ""}
+    )
+    body = answer.json()
+    assert answer.status_code == 400
+    assert body["code"] == "VALIDATION_FAILED"
+    assert {tuple(entry["loc"]) for entry in body["errors"]} == {
+        ("body", "access_token"),
+        ("body", "colour"),
+        ("body", "request_token"),
+    }
+    assert "secret-value" not in answer.text
+
+
+async def test_a_body_that_is_no_json_is_said_to_be_none(service: RunningService) -> None:
+    """Not a puzzle about missing fields."""
+    answer = await service.client.post(
+        "/accounts/primary/session", content=b'{"access_token":', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 400
+    assert "not valid JSON" in answer.json()["errors"][0]["msg"]
+
+
+async def test_request_ids_are_echoed_or_made(service: RunningService) -> None:
+    """A good one is kept, anything else is replaced."""
+    kept = await service.client.get("/accounts", headers={"X-Request-Id": "my-id_1.2"})
+    assert kept.headers["x-request-id"] == "my-id_1.2"
+    for bad in ("", "x" * 65, "with space", "semi;colon"):
+        made = await service.client.get("/accounts", headers={"X-Request-Id": bad})
+        assert len(made.headers["x-request-id"]) == 36
+        assert made.headers["x-request-id"] != bad
+
+
+async def test_security_headers_are_on_every_answer(service: RunningService) -> None:
+    """Good answers, refusals and probes alike; nobody is told what serves them."""
+    for answer in (
+        await service.client.get("/accounts"),
+        await service.anonymous.get("/accounts"),
+        await service.anonymous.get("/health"),
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "server" not in answer.headers
+
+
+async def test_a_body_beyond_the_bound_is_413(service: RunningService) -> None:
+    """Declared or chunked, and the connection stays usable for the next client."""
+    big = b'{"access_token": "' + b"x" * 300_000 + b'"}'
+
+    async def chunks() -> object:
+        for start in range(0, len(big), 10_000):
+            yield big[start : start + 10_000]
+
+    declared = await service.client.post("/accounts/primary/session", content=big)
+    chunked = await service.client.post(
+        "/accounts/primary/session", content=chunks(), headers={"Content-Type": "application/json"}
+    )
+    for answer in (declared, chunked):
+        assert answer.status_code == 413
+        assert answer.headers["content-type"] == PROBLEM
+        assert answer.json()["code"] == "BODY_TOO_LARGE"
+    assert (await service.client.get("/accounts")).status_code == 200
+
+
+async def test_metrics_have_route_templates_and_no_paths(service: RunningService) -> None:
+    """A label per route, however many accounts are asked for."""
+    for name in ("primary", "nobody", "somebody"):
+        await service.client.get(f"/accounts/{name}")
+    await service.client.get("/random/404")
+    text = (await service.anonymous.get("/metrics")).text
+    assert 'http_requests_total{method="GET",route="/accounts/{account_id}",status="404"} 2.0' in text
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    assert "nobody" not in text
+    for name in ("ticker_feed_connected", "ticker_event_loop_lag_seconds", "ticker_orders_in_doubt"):
+        assert name in text
+
+
+async def test_the_default_class_is_limited_per_key(service: RunningService) -> None:
+    """More than a hundred a second are answered 429 with ``Retry-After``."""
+    answers = await asyncio.gather(*(service.client.get("/accounts") for _ in range(150)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert refused[0].json()["code"] == "RATE_LIMITED"
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert (await service.anonymous.get("/health")).status_code == 200
+
+
+async def test_the_docs_are_readable_and_their_document_is_ours(service: RunningService) -> None:
+    """No FastAPI error shapes, the key is declared, validation is documented as 400."""
+    assert (await service.anonymous.get("/docs")).status_code == 200
+    document = (await service.anonymous.get("/openapi.json")).json()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    operation = document["paths"]["/accounts/{account_id}/session"]["post"]
+    assert operation["security"] == [{"ApiKey": []}]
+    assert "400" in operation["responses"]
+    assert "security" not in document["paths"]["/health"]["get"]
+
+
+async def test_an_unexpected_error_is_a_problem_without_its_inside(service: RunningService) -> None:
+    """What a bug looks like from outside."""
+    brokers = service.services.brokers
+    assert isinstance(brokers, dict)
+    brokers.pop("primary")
+    answer = await service.client.get("/portfolio/holdings")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["code"] == "INTERNAL_ERROR"
+    assert "KeyError" not in answer.text
+
+
+async def test_many_requests_share_one_connection(service: RunningService) -> None:
+    """Keep-alive survives refusals."""
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False) as client:
+        for _ in range(3):
+            assert (await client.get("/accounts")).status_code == 401

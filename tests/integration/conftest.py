@@ -1,0 +1,90 @@
+"""The whole service on real servers and a real simulator, inside the test's own loop.
+
+simulator   a running broker simulator of the test's own
+settings    the service's settings: a fresh database, an empty Redis, that simulator
+service     the running service: ``service.client`` has the key, ``service.services`` is its inside
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.api.services import Services
+from app.bootstrap import open_services
+from app.commands.serve import bind, serving
+from app.config import Settings
+from app.wiring import Overrides
+from simulator.server import RunningSimulator, running_simulator
+from simulator.settings import SimulatorSettings
+
+API_KEY = "integration-test-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningService:
+    """``client`` sends the key, ``anonymous`` does not; ``ws_url`` is for WebSocket clients."""
+
+    url: str
+    ws_url: str
+    client: httpx.AsyncClient
+    anonymous: httpx.AsyncClient
+    services: Services
+    settings: Settings
+
+
+@asynccontextmanager
+async def running_service(settings: Settings, *, overrides: Overrides | None = None) -> AsyncIterator[RunningService]:
+    """What ``python -m app serve`` runs, on a free port."""
+    listener = bind(settings.host, 0)
+    with listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with (
+            open_services(settings, overrides=overrides) as services,
+            serving(services, listener),
+            httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}, trust_env=False) as client,
+            httpx.AsyncClient(base_url=url, trust_env=False) as anonymous,
+        ):
+            yield RunningService(
+                url=url,
+                ws_url=url.replace("http:", "ws:"),
+                client=client,
+                anonymous=anonymous,
+                services=services,
+                settings=settings,
+            )
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[RunningSimulator]:
+    async with running_simulator(SimulatorSettings(port=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(
+    simulator: RunningSimulator, database_url: str, redis_url: str, redis_prefix: str, tmp_path: Path
+) -> Settings:
+    """Development settings with the simulator's first account; a test changes them with ``model_copy``."""
+    return Settings(
+        api_key=API_KEY,
+        database_url=database_url,
+        redis_url=redis_url,
+        redis_prefix=redis_prefix,
+        log_dir=tmp_path / "logs",
+        kite_rest_url=simulator.url,
+        kite_ws_url=simulator.ws_url,
+        kite_api_key="simkey",
+        kite_api_secret="simsecret",
+        kite_access_token="simtoken",
+        market_calendar="always",
+    )
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[RunningService]:
+    async with running_service(settings) as running:
+        yield running
