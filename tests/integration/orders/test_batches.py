@@ -1,0 +1,118 @@
+"""Batches: all legs or an honest account of what could not be undone."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from uuid import UUID
+
+from app.broker.orders import TransactionType
+from simulator.server import RunningSimulator
+from tests.desk import Desk, open_desk, order
+
+UNAFFORDABLE = {"quantity": 1_000_000}
+"""A leg that the broker refuses for want of margin."""
+
+
+async def test_a_batch_whose_legs_all_stand_is_completed(desk: Desk) -> None:
+    """Three resting orders: completed, each once in the ledger."""
+    batch = await desk.batch([order(price=Decimal(1400 + n)) for n in range(3)])
+    assert (batch["status"], batch["succeeded"], batch["failed"]) == ("completed", 3, 0)
+    assert batch["success"] is True
+    assert {leg["order_id"] for leg in batch["orders"]} == {row["order_id"] for row in await desk.ledger()}
+
+
+async def test_a_refused_third_leg_takes_the_first_two_back(desk: Desk) -> None:
+    """Both are cancelled under their own variety, nothing filled, so it is rolled back and says so."""
+    batch = await desk.batch([order(), order(price=Decimal(1401)), order(**UNAFFORDABLE), order(price=Decimal(1402))])
+    assert batch["status"] == "rolled_back"
+    assert batch["success"] is False
+    assert batch["residual"] == []
+    assert (batch["succeeded"], batch["failed"]) == (0, 1)
+    assert {row["state"] for row in await desk.ledger()} <= {"CANCELLED"}
+    assert len(await desk.ledger()) <= 3
+
+
+async def test_a_filled_leg_is_reported_to_the_last_share(desk: Desk) -> None:
+    """What filled cannot be cancelled: rolled back with fills, and the residual is exact."""
+    batch = await desk.batch([order(price=Decimal(1510)), order(price=Decimal(1401)), order(**UNAFFORDABLE)])
+    assert batch["status"] == "rolled_back_with_fills"
+    ledger = {row["order_id"]: row for row in await desk.ledger()}
+    filled = [row for row in ledger.values() if row["filled_quantity"]]
+    assert len(filled) == 1
+    assert [(row["tradingsymbol"], row["quantity"]) for row in batch["residual"]] == [("INFY", 10)]
+    assert Decimal(str(batch["residual"][0]["average_price"])) > 0
+
+
+async def test_square_off_takes_the_fills_back_when_asked(desk: Desk) -> None:
+    """on_filled=square_off sells what was bought, and no more; the residual is empty then."""
+    batch = await desk.batch([order(price=Decimal(1510)), order(**UNAFFORDABLE)], on_filled="square_off")
+    assert batch["status"] == "rolled_back_with_fills"
+    assert batch["residual"] == []
+    sold = [row for row in await desk.ledger() if row["request"]["transaction_type"] == "SELL"]
+    assert [row["filled_quantity"] for row in sold] == [10]
+
+
+async def test_without_rollback_each_leg_stands_for_itself(desk: Desk) -> None:
+    """A refused leg does not touch the others; the batch is partially completed."""
+    batch = await desk.batch([order(), order(**UNAFFORDABLE), order(price=Decimal(1401))], rollback=False)
+    assert (batch["status"], batch["succeeded"], batch["failed"]) == ("partially_completed", 2, 1)
+    assert {row["state"] for row in await desk.ledger()} == {"OPEN"}
+
+
+async def test_equal_legs_are_not_collapsed(desk: Desk) -> None:
+    """Five legs that are equal in every field are five orders."""
+    batch = await desk.batch([order() for _ in range(5)])
+    assert batch["status"] == "completed"
+    assert len(await desk.ledger()) == 5
+
+
+async def test_a_batch_of_buys_and_sells_nets_its_residual(desk: Desk) -> None:
+    """Bought and sold the same: nothing is left, although legs filled."""
+    batch = await desk.batch(
+        [
+            order(price=Decimal(1510)),
+            order(price=Decimal(1490), transaction_type=TransactionType.SELL),
+            order(**UNAFFORDABLE),
+        ]
+    )
+    assert batch["status"] == "rolled_back_with_fills"
+    assert batch["residual"] == []
+
+
+async def test_the_wait_ends_and_the_batch_goes_on(desk: Desk) -> None:
+    """A caller that waits for nothing gets the present state; the batch completes all the same."""
+    batch = await desk.batch([order(), order()], wait_s=0.0)
+    assert batch["status"] == "running"
+    async with asyncio.timeout(8):
+        while True:
+            document, final = await desk.service.queries.batch_now(UUID(batch["batch_id"]))
+            if final:
+                break
+            await asyncio.sleep(0.05)
+    assert document["status"] == "completed"
+
+
+async def test_a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """The loops die while legs are on the wire; a new process brings the batch to its end, no order twice."""
+    async with open_desk(database_url, simulator.url) as desk:
+        await desk.set_price("NSE:INFY", 1500)
+        await desk.fault("delay", times=-1, params={"ms": 300})
+        batch = await desk.batch([order() for _ in range(6)], wait_s=0.7)
+        assert batch["status"] == "running"
+        await desk.crash()
+        desk.supervisor.failures.clear()
+    async with open_desk(database_url, simulator.url) as desk:
+        await desk.sim.delete("/_sim/faults")
+        async with asyncio.timeout(20):
+            final = False
+            while not final:
+                await asyncio.sleep(0.1)
+                document, final = await desk.service.queries.batch_now(UUID(batch["batch_id"]))
+        tags = [row["tag"] for row in await desk.ledger()]
+        assert len(tags) == len(set(tags)) <= 6
+        assert document["status"] in {"completed", "rolled_back"}
+        live = [row for row in await desk.ledger() if row["state"] == "OPEN"]
+        assert len(live) == (6 if document["status"] == "completed" else 0)
