@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -86,8 +86,8 @@ class TickerSocket(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_connection gives nothing else
-        self._transport = transport
+        # create_connection gives nothing else, though uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         request = self._ws.connect()
         for name, value in self._headers.items():
             request.headers[name] = value
