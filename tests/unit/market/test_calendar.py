@@ -1,0 +1,67 @@
+"""When each exchange is open, and when silence means staleness."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+import pytest
+
+from app.kit.clock import IST
+from app.market.calendar import MarketCalendar
+
+MONDAY, SATURDAY = date(2026, 1, 5), date(2026, 1, 10)
+SUMMER_MONDAY = date(2026, 7, 6)
+CALENDAR = MarketCalendar(
+    holidays={"NSE": frozenset({date(2026, 1, 26)})},
+    special={("NSE", date(2026, 11, 8)): ((time(18, 0), time(19, 0)),)},
+)
+
+
+def at(day: date, hour: int, minute: int = 0) -> datetime:
+    return datetime.combine(day, time(hour, minute), IST)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "moment", "is_open"),
+    [
+        ("NSE", at(MONDAY, 9, 14), False),  # pre-open is not continuous trading
+        ("NSE", at(MONDAY, 9, 15), True),
+        ("NSE", at(MONDAY, 15, 29), True),
+        ("NSE", at(MONDAY, 15, 30), False),  # the end is the first moment after
+        ("BFO", at(MONDAY, 12), True),
+        ("CDS", at(MONDAY, 16, 59), True),
+        ("CDS", at(MONDAY, 17), False),
+        ("MCX", at(MONDAY, 23, 50), True),  # New York is on winter time
+        ("MCX", at(SUMMER_MONDAY, 23, 50), False),
+        ("MCX", at(SUMMER_MONDAY, 23, 29), True),
+        ("NSE", at(SATURDAY, 12), False),
+        ("NSE", at(date(2026, 1, 26), 12), False),  # a holiday of NSE
+        ("MCX", at(date(2026, 1, 26), 12), True),  # and of NSE alone
+        ("NSE", at(date(2026, 11, 8), 18, 30), True),  # muhurat, on a Sunday
+        ("NSE", at(date(2026, 11, 8), 12), False),
+        ("NCO", at(MONDAY, 12), False),  # unknown: silence proves nothing
+    ],
+)
+def test_is_open(exchange: str, moment: datetime, is_open: bool) -> None:
+    """Hours, weekends, holidays and special sessions, in IST."""
+    assert CALENDAR.is_open(exchange, moment) is is_open
+
+
+def test_always_never_closes() -> None:
+    """For a market that runs on a Sunday too."""
+    assert MarketCalendar(mode="always").is_open("NSE", at(SATURDAY, 3))
+
+
+@pytest.mark.parametrize(
+    ("moment", "age_s", "stale"),
+    [
+        (at(MONDAY, 12), 29.0, False),
+        (at(MONDAY, 12), 31.0, True),
+        (at(MONDAY, 9, 15), 60_000.0, False),  # yesterday's value, but the market has only just opened
+        (at(MONDAY, 9, 16), 60_000.0, True),
+        (at(MONDAY, 16), 60_000.0, False),  # closed: old is not stale
+    ],
+)
+def test_staleness_counts_from_the_opening(moment: datetime, age_s: float, stale: bool) -> None:
+    """A value is stale when its market is open and has been silent for longer than allowed."""
+    assert CALENDAR.is_stale("NSE", age_s=age_s, now=moment, stale_after_s=30.0) is stale

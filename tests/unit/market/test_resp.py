@@ -1,0 +1,77 @@
+"""Redis' wire as we write and read it."""
+
+from __future__ import annotations
+
+import itertools
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import SettingsError
+from app.market.resp import ReplyCounter, TickCommands, pack, parse_target
+
+
+def test_commands_are_arrays_of_bulk_strings() -> None:
+    """Lengths are of bytes."""
+    assert pack(b"SELECT", b"3") == b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
+
+
+def test_a_chunk_is_a_publish_per_tick_and_one_hset() -> None:
+    """With the same payload in both."""
+    built = TickCommands("ticker:").build([(5, b"{}"), (408065, b"[1]")])
+    assert built == (
+        pack(b"PUBLISH", b"ticker:ticks:5", b"{}")
+        + pack(b"PUBLISH", b"ticker:ticks:408065", b"[1]")
+        + pack(b"HSET", b"ticker:last", b"5", b"{}", b"408065", b"[1]")
+    )
+
+
+REPLIES = [":0", ":12", "+OK", "-ERR unknown", "-READONLY no"]
+
+
+@given(replies=st.lists(st.sampled_from(REPLIES), max_size=12), cuts=st.lists(st.integers(0, 150), max_size=6))
+def test_replies_are_counted_wherever_the_pieces_are_cut(replies: list[str], cuts: list[int]) -> None:
+    """And each error's text is kept whole."""
+    wire = "".join(f"{reply}\r\n" for reply in replies).encode()
+    edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
+    counter = ReplyCounter()
+    count, errors = 0, []
+    for start, end in itertools.pairwise(edges):
+        lines, texts = counter.feed(wire[start:end])
+        count += lines
+        errors += texts
+    assert count == len(replies)
+    assert errors == [reply[1:] for reply in replies if reply.startswith("-")]
+
+
+def test_an_address_with_everything() -> None:
+    """User, password (percent-decoded) and database become the greeting."""
+    target = parse_target("redis://me:p%40ss@cache:7000/3")
+    assert (target.host, target.port, target.tls) == ("cache", 7000, None)
+    assert target.greeting() == [pack(b"AUTH", b"me", b"p@ss"), pack(b"SELECT", b"3"), pack(b"PING")]
+    assert "p@ss" not in repr(target)
+
+
+def test_a_bare_address_only_pings() -> None:
+    """Defaults are Redis' own."""
+    target = parse_target("redis://localhost")
+    assert (target.port, target.greeting()) == (6379, [pack(b"PING")])
+
+
+def test_tls_is_verified_unless_told_otherwise() -> None:
+    """With redis-py's parameters."""
+    strict = parse_target("rediss://cache/0").tls
+    lax = parse_target("rediss://cache/0?ssl_cert_reqs=none").tls
+    assert strict is not None
+    assert lax is not None
+    assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert (lax.verify_mode, lax.check_hostname) == (ssl.CERT_NONE, False)
+
+
+@pytest.mark.parametrize("url", ["http://cache", "unix:///run/redis.sock", "cache:6379"])
+def test_other_addresses_are_refused_by_name(url: str) -> None:
+    """The setting is named."""
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        parse_target(url)
