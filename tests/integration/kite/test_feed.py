@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from loguru import logger
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -94,7 +101,7 @@ async def heartbeats(connection: ServerConnection, number: int) -> None:
 
 @asynccontextmanager
 async def ticker(
-    play: Play = heartbeats, *, refuse: Callable[[int], int | None] = lambda n: None
+    play: Play = heartbeats, *, refuse: Callable[[int], int | None] = lambda n: None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[TickerServer]:
     """A ticker whose socket number n is played by ``play``, or refused with the status that ``refuse`` names."""
     server = TickerServer()
@@ -121,8 +128,11 @@ async def ticker(
         server.paths.append(request.path)
         return None if status is None else connection.respond(http.HTTPStatus(status), "{}\n")
 
-    async with serve(handle, "127.0.0.1", 0, process_request=check, ping_interval=None, close_timeout=0.1) as listening:
-        server.url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with serve(
+        handle, "127.0.0.1", 0, process_request=check, ping_interval=None, close_timeout=0.1, ssl=tls
+    ) as listening:
+        scheme = "ws" if tls is None else "wss"
+        server.url = f"{scheme}://localhost:{listening.sockets[0].getsockname()[1]}"
         yield server
 
 
@@ -417,3 +427,49 @@ class TestSubscriptions:
         """Not at the first connect, hours later."""
         with pytest.raises(ValueError, match="is not an address like wss"):
             FeedSettings(ws_url=url)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Contexts of a server named localhost and of a client that trusts nobody else."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path / "server.pem"
+    path.write_bytes(secret + signed.public_bytes(serialization.Encoding.PEM))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    return server, ssl.create_default_context(cafile=str(path))
+
+
+class TestTls:
+    async def test_ticks_over_tls(self, certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+        """The broker speaks wss: subscribe, receive, close, within the same second as without."""
+        server_tls, client_tls = certificate
+        async with (
+            ticker(sending(FRAME), tls=server_tls) as server,
+            running_feed(server.url, wanted={1: Mode.FULL}, tls=client_tls) as (_, listener),
+        ):
+            await listener.until(lambda: bool(listener.packets) and len(server.said(0)) == 2)
+            assert listener.packets == [PACKET]
+
+    async def test_a_stranger_is_not_trusted(self, certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+        """Credentials go to nobody whose certificate the system does not know."""
+        async with ticker(tls=certificate[0]) as server, running_feed(server.url) as (feed, listener):
+            await listener.until(lambda: feed.state.last_error is not None)
+            assert feed.state.last_error == "cannot connect: SSLCertVerificationError"
+            assert server.paths == []
