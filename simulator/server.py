@@ -104,7 +104,6 @@ def create_server(simulator: Simulator) -> uvicorn.Server:
         date_header=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -130,14 +129,21 @@ async def expire_orders(simulator: Simulator) -> None:
 async def stop(
     server: uvicorn.Server, simulator: Simulator, *, listener: socket.socket, loops: tuple[asyncio.Task[None], ...]
 ) -> None:
-    """Ends loops, open connections and the listener, in this order; nothing is left behind."""
+    """Ends loops, the listener, open connections and the requests on them; nothing is left behind."""
     for task in loops:
         task.cancel()
     outcomes = await asyncio.gather(*loops, return_exceptions=True)
     await simulator.fault_middleware.stop()
+    for listening in server.servers:
+        listening.close()
+    listener.close()
     for connection in list(server.server_state.connections):
         connection.transport.abort()
-    await server.shutdown(sockets=[listener])
+    if requests := set(server.server_state.tasks):
+        _, unfinished = await asyncio.wait(requests, timeout=STOP_TIMEOUT_S)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome

@@ -41,11 +41,15 @@ class Postbacks:
             self.dropped += 1
 
     async def run(self) -> None:
-        """For ever; one attempt each, as nothing is known of retries at Kite."""
+        """For ever; one attempt each, as nothing is known of retries at Kite.
+
+        The client is made when there is something to post: its certificates take a while to load.
+        """
+        url, body = await self._queue.get()
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
             while True:
-                url, body = await self._queue.get()
                 await self._post(client, url, body)
+                url, body = await self._queue.get()
 
     async def _post(self, client: httpx.AsyncClient, url: str, body: bytes) -> None:
         try:

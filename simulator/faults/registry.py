@@ -163,7 +163,7 @@ def parse_fault(fault_id: str, spec: Mapping[str, object]) -> Fault:
     kind = spec.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadFaultError(f"unknown fault kind {kind!r}; known: {', '.join(sorted(KINDS))}")
-    params = spec.get("params") or {}
+    params = spec.get("params", {})
     if not isinstance(params, Mapping):
         raise BadFaultError("`params` wants an object")
     rest = dict(params)

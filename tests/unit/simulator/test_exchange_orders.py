@@ -1,5 +1,6 @@
 """Orders at the exchange: where they come to rest, what fills them, what ends them."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -140,12 +141,12 @@ def test_cancelling_an_open_order_passes_through_cancel_pending(floor: Floor) ->
 def test_a_finished_order_can_neither_be_cancelled_nor_modified(floor: Floor, verb: str, word: str) -> None:
     """400 InputException in Kite's words."""
     order = floor.place()
-    act = {
+    acts: dict[str, Callable[[], str]] = {
         "cancel": lambda: floor.exchange.cancel(USER, "regular", order.order_id),
         "modify": lambda: floor.exchange.modify(USER, "regular", order.order_id, {"price": "1501"}),
-    }[verb]
+    }
     with pytest.raises(KiteError) as refused:
-        act()
+        acts[verb]()
     assert str(refused.value) == f"Order cannot be {word} as it is being processed. Try later."
     assert (refused.value.status, refused.value.error_type) == (400, "InputException")
 
