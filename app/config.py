@@ -25,6 +25,7 @@ from app.errors import SettingsError
 Environment = Literal["development", "staging", "production"]
 _FILE_SUFFIX = "_FILE"
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
+_ZERODHA = ("https", "api.kite.trade", "wss", "ws.kite.trade")
 _KEY_LENGTH = 16  # characters of an API key in production
 _SEAL_BYTES = 32  # AES-256
 
@@ -177,8 +178,9 @@ class Settings(BaseSettings):
 
     @property
     def source_is_simulator(self) -> bool:
-        """True for any broker but Zerodha's own hosts: ticks and health must never call such a source live."""
-        return not self.kite_rest_url.endswith(".kite.trade")
+        """True unless both addresses are Zerodha's own hosts: such a broker must never pass for the real one."""
+        rest, stream = urlsplit(self.kite_rest_url), urlsplit(self.kite_ws_url)
+        return (rest.scheme, rest.hostname, stream.scheme, stream.hostname) != _ZERODHA
 
 
 def refuse_unsafe(settings: Settings) -> None:
@@ -194,7 +196,10 @@ def refuse_unsafe(settings: Settings) -> None:
         variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"
         raise SettingsError(variable, wants="a password of its own is required in production, not a default one")
     if settings.source_is_simulator and not settings.paper:
-        raise SettingsError("KITE_REST_URL", wants="is not Zerodha's; set PAPER=true to run production on a simulator")
+        raise SettingsError(
+            "KITE_REST_URL",
+            wants="it and KITE_WS_URL must be Zerodha's in production; PAPER=true allows a simulator",
+        )
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:

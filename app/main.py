@@ -11,7 +11,19 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app import __version__
-from app.api import accounts, health, portfolio, postback, problems
+from app.api import (
+    accounts,
+    events,
+    health,
+    instruments,
+    market_data,
+    order_stream,
+    portfolio,
+    postback,
+    problems,
+    subscriptions,
+    tick_stream,
+)
 from app.api.middleware import BodyLimit, Guard, RequestFrame
 from app.api.openapi import build_openapi
 from app.api.services import Services
@@ -23,6 +35,20 @@ from app.wiring import Overrides
 
 DESCRIPTION = (
     "Ticks, orders and events between your programs and Kite Connect. Every error is `application/problem+json`."
+)
+
+
+DOORS = (
+    health,
+    accounts,
+    instruments,
+    subscriptions,
+    market_data,
+    portfolio,
+    events,
+    order_stream,
+    tick_stream,
+    postback,
 )
 
 
@@ -56,6 +82,6 @@ def create_app(settings: Settings, *, services: Services | None = None, override
     )
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(app)
-    for room in (health, accounts, portfolio, postback):
-        app.include_router(room.build_router())
+    for door in DOORS:
+        app.include_router(door.build_router())
     return app

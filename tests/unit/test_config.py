@@ -1,0 +1,132 @@
+"""Settings: read from where they are named, refused in one line that names the variable."""
+
+import base64
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from app.config import Settings, load_settings
+from app.errors import SettingsError
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "API_KEY": "0123456789abcdef",
+    "DATABASE_URL": "postgresql://ticker:x8Gq2mPz@db/ticker",
+}
+
+
+def _load(environ: dict[str, str]) -> Settings:
+    return load_settings(environ, env_file=None)
+
+
+def test_the_example_lists_every_setting_and_nothing_else() -> None:
+    """A new setting without a line in ``.env.example`` fails here."""
+    assert {name.lower() for name in dotenv_values(EXAMPLE)} == set(Settings.model_fields)
+
+
+def test_the_example_loads_as_it_is_and_shows_the_defaults() -> None:
+    """Copying it changes nothing but the key that it asks you to change."""
+    loaded = load_settings({}, env_file=EXAMPLE)
+    shown = Settings(api_key=loaded.api_key, instrument_db_host="127.0.0.1")
+    assert loaded == shown
+
+
+def test_every_line_of_the_example_is_explained() -> None:
+    """Each block of variables has a comment above it."""
+    lines = EXAMPLE.read_text().splitlines()
+    for before, line in pairwise(lines):
+        assert not line or line.startswith("#") or before.startswith("#") or "=" in before, line
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """``.env`` holds what the environment does not say; an empty variable says nothing."""
+    file = tmp_path / ".env"
+    file.write_text("PORT=1111\nHOST=10.0.0.1\nLOG_LEVEL=\n")
+    settings = load_settings({"PORT": "2222", "HOST": ""}, env_file=file)
+    assert (settings.port, settings.host, settings.log_level) == (2222, "10.0.0.1", "INFO")
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    """Named in the environment or in ``.env``, without the line's end."""
+    secret = tmp_path / "key"
+    secret.write_text("from-a-file\n")
+    assert _load({"API_KEY_FILE": str(secret)}).api_key.get_secret_value() == "from-a-file"
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"KITE_API_SECRET_FILE={secret}\n")
+    assert load_settings({}, env_file=dotenv).kite_api_secret.get_secret_value() == "from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable", "wants"),
+    [
+        ({"PORT": "many"}, "PORT", "integer"),
+        ({"PORT": "70000"}, "PORT", "65535"),
+        ({"ENVIRONMENT": "prod"}, "ENVIRONMENT", "'production'"),
+        ({"LIMIT_DEFAULT": "lots"}, "LIMIT_DEFAULT", "10/minute"),
+        ({"REDIS_URL": "http://x"}, "REDIS_URL", "redis://"),
+        ({"DATABASE_URL": "mysql://u:sesame@x/y"}, "DATABASE_URL", "postgresql://"),
+        ({"KITE_WS_URL": "https://x"}, "KITE_WS_URL", "wss://"),
+        ({"REDIS_PREFIX": "no colon"}, "REDIS_PREFIX", "pattern"),
+        ({"TOKEN_KEY": "short"}, "TOKEN_KEY", "32 random bytes"),
+        ({"API_KEY_FILE": "/does/not/exist"}, "API_KEY_FILE", "readable"),
+        ({"API_KEY_FILE": "/x", "API_KEY": "y"}, "API_KEY_FILE", "only one"),
+        ({"TICK_FLUSH_MS": "0"}, "TICK_FLUSH_MS", "greater than or equal to 1"),
+    ],
+)
+def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], variable: str, wants: str) -> None:
+    """One line, without the value: it may be a secret."""
+    with pytest.raises(SettingsError) as caught:
+        _load(environ)
+    assert caught.value.variable == variable
+    assert wants in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "variable"),
+    [
+        ({"API_KEY_ENABLED": "false"}, "API_KEY_ENABLED"),
+        ({"API_KEY": ""}, "API_KEY"),
+        ({"API_KEY": "too-short"}, "API_KEY"),
+        ({"DATABASE_URL": "postgresql://ticker:postgres@db/ticker"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://ticker@db/ticker"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "", "INSTRUMENT_DB_HOST": "db"}, "INSTRUMENT_DB_PASSWORD"),
+        ({"KITE_REST_URL": "http://127.0.0.1:9100"}, "KITE_REST_URL"),
+        ({"KITE_REST_URL": "https://evil.kite.trade"}, "KITE_REST_URL"),
+        ({"KITE_WS_URL": "ws://127.0.0.1:9100"}, "KITE_REST_URL"),
+    ],
+)
+def test_production_refuses_what_is_unsafe(change: dict[str, str], variable: str) -> None:
+    """Each refusal names its variable; development takes the same settings."""
+    with pytest.raises(SettingsError) as caught:
+        _load(PRODUCTION | change)
+    assert caught.value.variable == variable
+    _load(PRODUCTION | change | {"ENVIRONMENT": "development"})
+
+
+def test_production_starts_with_what_is_safe() -> None:
+    """And on a simulator only when it is called paper."""
+    assert not _load(PRODUCTION).source_is_simulator
+    paper = PRODUCTION | {"KITE_REST_URL": "http://127.0.0.1:9100", "KITE_WS_URL": "ws://127.0.0.1:9100"}
+    assert _load(paper | {"PAPER": "true"}).source_is_simulator
+
+
+def test_the_database_url_may_be_given_in_parts() -> None:
+    """Passwords with odd characters survive."""
+    parts = {"INSTRUMENT_DB_HOST": "db", "INSTRUMENT_DB_PASSWORD": "p@ss/w:rd", "INSTRUMENT_DB_USER": "me"}
+    assert _load(parts).database_dsn == "postgresql://me:p%40ss%2Fw%3Ard@db:5432/ticker"
+
+
+def test_secrets_do_not_show_in_the_representation() -> None:
+    """A settings object in a log line gives nothing away."""
+    key = base64.b64encode(bytes(32)).decode()
+    settings = _load(
+        {"API_KEY": "c4n4ry-1", "KITE_API_SECRET": "c4n4ry-2", "TOKEN_KEY": key, "REDIS_URL": "redis://:c4n4ry-3@x"}
+    )
+    assert "c4n4ry" not in repr(settings)
+    assert key not in repr(settings)
+    assert settings.token_key_bytes == bytes(32)
