@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import IntEnum
-from functools import cached_property
 from typing import Literal
 
 InstrumentType = Literal["EQ", "FUT", "CE", "PE"]
@@ -41,7 +40,7 @@ DIVISORS: dict[Segment, int] = {
 INDEX_STEP_UNITS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Instrument:
     """A row of the instruments dump, with Kite's field names, and what the exchange needs beside it.
 
@@ -64,11 +63,11 @@ class Instrument:
     strike: Decimal = Decimal(0)
     freeze_quantity: int = 0
 
-    @cached_property
+    @property
     def instrument_token(self) -> int:
         return self.exchange_token * 256 + self.segment_id
 
-    @cached_property
+    @property
     def divisor(self) -> int:
         """Units in a rupee."""
         return DIVISORS[self.segment_id]
@@ -77,7 +76,7 @@ class Instrument:
     def tradable(self) -> bool:
         return self.segment_id is not Segment.INDICES
 
-    @cached_property
+    @property
     def tick_units(self) -> int:
         """The smallest price step in units; an index, which has no tick size, moves in steps of 0.05."""
         return int(self.tick_size * self.divisor) or INDEX_STEP_UNITS

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from simulator.server import RunningSimulator, running_simulator
@@ -26,6 +27,12 @@ LIVELY = replace(QUIET, ticks_per_second=500.0)
 async def simulator(settings: SimulatorSettings = QUIET) -> AsyncIterator[RunningSimulator]:
     async with running_simulator(settings) as running:
         yield running
+
+
+def rest(running: RunningSimulator) -> httpx.AsyncClient:
+    """A signed-in client of account 1."""
+    headers = {"authorization": "token simkey:simtoken", "x-kite-version": "3"}
+    return httpx.AsyncClient(base_url=running.url, headers=headers)
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +82,7 @@ class Ticker:
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what the server will have done in a moment."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - the condition is somebody else's state
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kiteconnect import KiteTicker
 
 from simulator.market.instrument import DIVISORS, Segment
 from simulator.market.state import DEPTH_LEVELS, ORDERS_SHIFT, TICK
@@ -25,8 +26,7 @@ OFFICIAL_NAMES = {
 @pytest.fixture(scope="module")
 def official() -> Any:
     """The official client's parser."""
-    kiteconnect = pytest.importorskip("kiteconnect")
-    return kiteconnect.KiteTicker("key", "token")
+    return KiteTicker("key", "token")
 
 
 @st.composite

@@ -1,0 +1,118 @@
+"""`/instruments/historical/...` over the wire."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from simulator.clock import IST
+from simulator.server import RunningSimulator
+from tests.integration.simulator.market_kit import INFY, QUIET, rest, simulator
+
+NOON = datetime(2026, 7, 6, 12, 0, tzinfo=IST)  # a Monday
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[RunningSimulator]:
+    async with simulator(replace(QUIET, start_time=NOON, sessions="calendar")) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(running: RunningSimulator) -> AsyncIterator[httpx.AsyncClient]:
+    async with rest(running) as opened:
+        yield opened
+
+
+async def ask(client: httpx.AsyncClient, interval: str, token: object = INFY, **params: str) -> httpx.Response:
+    defaults = {"from": "2026-07-03 09:15:00", "to": "2026-07-03 15:30:00"}
+    return await client.get(f"/instruments/historical/{token}/{interval}", params={**defaults, **params})
+
+
+async def test_candles_have_kites_shape(client: httpx.AsyncClient) -> None:
+    """Six columns, seven with oi; the time with +0530."""
+    response = await ask(client, "minute")
+    candles = response.json()["data"]["candles"]
+    assert response.headers["content-type"] == "application/json"
+    assert len(candles) == 375
+    assert candles[0][0] == "2026-07-03T09:15:00+0530"
+    assert {len(candle) for candle in candles} == {6}
+    assert {len(candle) for candle in (await ask(client, "minute", oi="1")).json()["data"]["candles"]} == {7}
+
+
+@pytest.mark.parametrize("interval", ["minute", "5minute", "60minute", "day"])
+async def test_the_same_question_has_the_same_answer(client: httpx.AsyncClient, interval: str) -> None:
+    """The past does not move."""
+    assert (await ask(client, interval)).content == (await ask(client, interval)).content
+
+
+async def test_dates_alone_mean_whole_days(client: httpx.AsyncClient) -> None:
+    """From its first minute to its last; junk parameters are ignored."""
+    whole = await ask(client, "day", **{"from": "2026-06-29", "to": "2026-07-03", "junk": "1"})
+    assert [candle[0][8:10] for candle in whole.json()["data"]["candles"]] == ["29", "30", "01", "02", "03"]
+
+
+async def test_empty_range_is_an_empty_list(client: httpx.AsyncClient) -> None:
+    """A Sunday, and the future."""
+    for day in ("2026-07-05", "2026-07-09"):
+        response = await ask(client, "minute", **{"from": day, "to": day})
+        assert response.json() == {"status": "success", "data": {"candles": []}}
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "days"),
+    [
+        ("minute", "2026-05-04", 60),
+        ("5minute", "2026-03-25", 100),
+        ("15minute", "2025-12-15", 200),
+        ("60minute", "2025-05-29", 400),
+        ("day", "2021-01-10", 2_000),
+    ],
+)
+async def test_range_over_the_cap_is_refused(client: httpx.AsyncClient, interval: str, first: str, days: int) -> None:
+    """The cap itself is served; a day more is Kite's sentence with the number in it."""
+    start = datetime.fromisoformat(first)
+    end = datetime.fromordinal(start.toordinal() + days)
+    served = await ask(client, interval, **{"from": str(start), "to": str(end)})
+    assert served.status_code == 200
+    beyond = datetime.fromordinal(start.toordinal() + days + 1)
+    refused = await ask(client, interval, **{"from": str(start), "to": str(beyond)})
+    assert (refused.status_code, refused.json()["error_type"]) == (400, "InputException")
+    assert refused.json()["message"] == f"interval exceeds max limit: {days} days"
+
+
+@pytest.mark.parametrize(
+    ("interval", "token", "params", "message"),
+    [
+        ("minute", "1", {}, "invalid token"),
+        ("minute", "INFY", {}, "invalid token"),
+        ("7minute", INFY, {}, "invalid interval"),
+        ("minute", INFY, {"from": ""}, "Missing or empty field `from`"),
+        ("minute", INFY, {"to": "03/07/2026"}, "invalid `to` date: expected YYYY-MM-DD HH:MM:SS"),
+        ("minute", INFY, {"from": "2026-07-04"}, "`from` date must not be after `to` date"),
+        (
+            "minute",
+            INFY,
+            {"continuous": "1"},
+            "continuous data is available for day candles of NFO and MCX futures only",
+        ),
+    ],
+)
+async def test_bad_question_is_refused(
+    client: httpx.AsyncClient, interval: str, token: object, params: dict[str, str], message: str
+) -> None:
+    """400 InputException that names what is wrong."""
+    response = await ask(client, interval, token, **params)
+    assert (response.status_code, response.json()["error_type"]) == (400, "InputException")
+    assert response.json()["message"] == message
+
+
+async def test_candles_need_a_session(client: httpx.AsyncClient) -> None:
+    """403 TokenException."""
+    client.headers["authorization"] = "token simkey:dead"
+    assert (await ask(client, "day")).status_code == 403
