@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from app.broker.orders import Trade
 from app.db.postgres import Tx
 from app.kit.json import decode_json, encode_json
-from app.orders.model import KnownOrder, OrderState
+from app.orders.model import NOT_FOUND_AT_BROKER, KnownOrder, OrderState
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
   document"""
@@ -87,7 +87,10 @@ Liveness = Literal["settling", "live", "idle"]
 
 
 async def liveness(tx: Tx, account_id: str, *, trade_date: date) -> Liveness:
-    """``settling``: an accepted order has not shown where it stands; ``live``: something may still change."""
+    """``settling``: an accepted order has not shown where it stands; ``live``: something may still change.
+
+    An order that was given up counts as live: it may appear until the day is over.
+    """
     cursor = await tx.execute(
         """SELECT
              EXISTS (SELECT 1 FROM broker_order
@@ -99,8 +102,11 @@ async def liveness(tx: Tx, account_id: str, *, trade_date: date) -> Liveness:
                                             AND b.trade_date = t.trade_date AND b.order_id = t.order_id)),
              EXISTS (SELECT 1 FROM broker_order
                      WHERE account_id = %(account_id)s AND trade_date = %(day)s
-                       AND state NOT IN ('completed', 'cancelled', 'rejected'))""",
-        {"account_id": account_id, "day": trade_date},
+                       AND state NOT IN ('completed', 'cancelled', 'rejected'))
+             OR EXISTS (SELECT 1 FROM order_task
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND status = 'failed'
+                          AND last_error ->> 'code' = %(not_found)s)""",
+        {"account_id": account_id, "day": trade_date, "not_found": NOT_FOUND_AT_BROKER},
     )
     row = await cursor.fetchone()
     if row is not None and row[0]:

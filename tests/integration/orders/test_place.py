@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
@@ -12,15 +11,9 @@ from app.broker.orders import OrderChanges, OrderType
 from app.errors import BadInput, Conflict, NotFound
 from app.orders.service import Caller
 from tests.desk import ACCOUNT, Desk
+from tests.waiting import until
 
 ME = Caller(principal="t")
-
-
-async def until(check: Callable[[], Awaitable[bool]], *, within_s: float = 8.0) -> None:
-    """Poll until `check` is true; a failing test names what it waited for."""
-    async with asyncio.timeout(within_s):
-        while not await check():
-            await asyncio.sleep(0.05)
 
 
 async def shown(desk: Desk, order_id: str, state: str) -> bool:

@@ -1,4 +1,4 @@
-"""A simulator and an order desk per test."""
+"""A simulator and an order desk per test: the plugin behind every test of the order engine."""
 
 from __future__ import annotations
 
