@@ -1,9 +1,10 @@
 """The whole product, started in order and stopped in the opposite order.
 
-    lock, ports -> PostgreSQL -> Redis -> migrations -> simulator -> service -> subscriptions
+    lock, ports -> PostgreSQL -> Redis -> migrations -> service -> subscriptions
+                -> simulator, which needs nothing of these and gets ready beside them
 
-Whatever fails, what was already started is stopped. A stop takes at most STOP_BUDGET_S altogether: each child has its
-own bound, and what one does not use is left to those after it.
+Whatever fails, what was already started is stopped, in the order of STOP_LIMITS_S. A stop takes at most STOP_BUDGET_S
+altogether: each child has its own bound, and what one does not use is left to those after it.
 """
 
 import json
@@ -52,7 +53,7 @@ PRODUCT_PROGRAMS = Programs()
 
 
 class Children:
-    """What runs, in the order of its start; stopped in the opposite order within one budget."""
+    """What runs; stopped in the order of STOP_LIMITS_S within one budget."""
 
     def __init__(self) -> None:
         self._running: list[Child] = []
@@ -65,12 +66,15 @@ class Children:
         return tuple(self._running)
 
     def stop(self) -> None:
-        """Stop the last started first. None may use the time that those after it need at most."""
+        """None may use the time that those after it need at most."""
         deadline = time.monotonic() + STOP_BUDGET_S
-        while self._running:
-            child = self._running.pop()
-            reserved = sum(STOP_LIMITS_S[other.program.name] for other in self._running)
+        order = list(STOP_LIMITS_S)
+        left = sorted(self._running, key=lambda child: order.index(child.program.name))
+        while left:
+            child = left.pop(0)
+            reserved = sum(STOP_LIMITS_S[other.program.name] for other in left)
             child.stop(timeout=max(0.0, deadline - time.monotonic() - reserved))
+        self._running.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +107,14 @@ def running_product(
         children = Children()
         stack.callback(children.stop)
 
+        if settings.database_url is not None:
+            check_database(settings.database_url)
+        if settings.redis_url is not None:
+            check_redis(settings.redis_url)
+        simulator = _start_simulator(settings, data, programs=programs)
+        children.keep(simulator)
         database_url = settings.database_url or _start_database(data, children, say=say)
         redis_url = settings.redis_url or _start_redis(data, children, say=say)
-        check_database(database_url)
-        check_redis(redis_url)
         product = Product(
             data=data,
             url=f"http://{LOOPBACK}:{settings.port}",
@@ -116,7 +124,14 @@ def running_product(
             redis_url=redis_url,
             children=children,
         )
-        _start_programs(product, settings, programs=programs, say=say)
+        env = build_service_environment(os.environ, product, port=settings.port)
+        say("bringing the schema up to date ...")
+        run_to_end(_python_program("migrations", programs.migrate, data=data, env=env), timeout=MIGRATE_TIMEOUT_S)
+        say("starting the broker simulator ...")
+        health = f"{product.simulator_url}/_sim/stats"
+        wait_until_healthy(simulator, partial(_probe, health), timeout=SIMULATOR_TIMEOUT_S)
+        say("starting the service ...")
+        _start_service(product, programs=programs, env=env)
         stack.callback(say, "stopping everything ...")
         yield product
 
@@ -135,21 +150,15 @@ def _start_redis(data: DataDir, children: Children, *, say: Callable[[str], None
     return server.url
 
 
-def _start_programs(product: Product, settings: RunSettings, *, programs: Programs, say: Callable[[str], None]) -> None:
-    """Migrations, simulator, service: each is healthy before the next begins."""
-    env = build_service_environment(os.environ, product, port=settings.port)
-    python = partial(_python_program, log_dir=product.data.logs, env=env)
-    keep = product.children.keep
+def _start_simulator(settings: RunSettings, data: DataDir, *, programs: Programs) -> Child:
+    arguments = (*programs.simulator, str(settings.sim_port))
+    env = dict(os.environ) | {"LOG_DIR": str(data.logs)}
+    return start_program(_python_program("simulator", arguments, data=data, env=env))
 
-    say("bringing the schema up to date ...")
-    run_to_end(python("migrations", *programs.migrate), timeout=MIGRATE_TIMEOUT_S)
 
-    say("starting the broker simulator ...")
-    simulator = keep(start_program(python("simulator", *programs.simulator, str(settings.sim_port))))
-    wait_until_healthy(simulator, partial(_probe, f"{product.simulator_url}/_sim/stats"), timeout=SIMULATOR_TIMEOUT_S)
-
-    say("starting the service ...")
-    service = keep(start_program(python("service", *programs.service)))
+def _start_service(product: Product, *, programs: Programs, env: Mapping[str, str]) -> None:
+    service = start_program(_python_program("service", programs.service, data=product.data, env=env))
+    product.children.keep(service)
     # Before the service answers, so that whoever waits for its health finds the file.
     _write_run_file(product, service=service)
     wait_until_healthy(service, partial(_probe, f"{product.url}/health", status="ok"), timeout=SERVICE_TIMEOUT_S)
@@ -186,8 +195,8 @@ def build_service_environment(environ: Mapping[str, str], product: Product, *, p
     return {key: value for key, value in environ.items() if key not in dropped} | values
 
 
-def _python_program(name: str, *arguments: str, log_dir: Path, env: Mapping[str, str]) -> Program:
-    log = log_dir / f"{name}.out"
+def _python_program(name: str, arguments: tuple[str, ...], *, data: DataDir, env: Mapping[str, str]) -> Program:
+    log = data.logs / f"{name}.out"
     log.unlink(missing_ok=True)
     return Program(name=name, command=[sys.executable, *arguments], log=log, env=env, cwd=ROOT)
 

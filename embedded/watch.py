@@ -41,6 +41,9 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError:
         print(f"nothing is running: there is no {run_file}; 'make run' starts it", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, redis.RedisError, websockets.WebSocketException) as error:
         print(f"the connection ended: {error}", file=sys.stderr)
         return 1
