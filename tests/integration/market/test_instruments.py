@@ -159,7 +159,7 @@ async def test_the_daily_loop_refreshes_after_the_dump_time(database: Database) 
     loop = asyncio.create_task(registry.run())
     try:
         async with asyncio.timeout(3):
-            while registry.status().status != "ok":  # noqa: ASYNC110 - a poll is what a test of the outside can do
+            while registry.status().status != "ok":
                 await asyncio.sleep(0.01)
     finally:
         loop.cancel()

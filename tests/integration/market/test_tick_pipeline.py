@@ -70,7 +70,7 @@ async def running(url: str, prefix: str, *, reply_timeout_s: float = 2.0) -> Asy
 
 async def until(condition: Callable[[], bool], *, timeout: float = 3.0) -> None:
     async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 - a poll is what a test of the outside can do
+        while not condition():
             await asyncio.sleep(0.005)
 
 
