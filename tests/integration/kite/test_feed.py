@@ -25,6 +25,7 @@ from loguru import logger
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.utils import accept_key
 
 from app.broker.market import Mode
 from app.broker.port import Credentials
@@ -385,6 +386,26 @@ class TestReconnect:
         async with running_feed(f"ws://127.0.0.1:{free_port()}") as (feed, listener):
             await listener.until(lambda: feed.state.last_error is not None)
             assert feed.state.last_error == "cannot connect: ConnectionRefusedError"
+
+
+class TestStop:
+    async def test_a_peer_that_ignores_the_close_does_not_hold_the_feed(self) -> None:
+        """Cancelled, the feed says goodbye and leaves within a second (``running_feed`` measures it)."""
+
+        async def upgrade_then_ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = server.requests[-1].decode().split("\r\n")
+            key = next(line.split(": ")[1] for line in head if line.lower().startswith("sec-websocket-key"))
+            writer.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
+            )
+            await reader.read()
+
+        async with (
+            scripted_broker(upgrade_then_ignore) as server,
+            running_feed(server.url.replace("http", "ws"), watchdog_s=30) as (feed, listener),
+        ):
+            await listener.until(lambda: feed.state.connected)
 
 
 class TestSubscriptions:

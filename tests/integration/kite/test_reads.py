@@ -170,6 +170,22 @@ async def test_a_refused_dump_is_an_error() -> None:
             await account.broker.market.instruments()
 
 
+async def test_a_dump_that_is_no_text_is_an_error() -> None:
+    """Bytes of another kind are not guessed at."""
+    async with scripted_broker(answer(200, b"\xff\xfe\x00")) as broker, account_at(broker.url) as account:
+        with pytest.raises(BrokerUnavailable, match="not UTF-8"):
+            await account.broker.market.instruments()
+
+
+async def test_candles_are_asked_for_with_aware_times() -> None:
+    """A naive time could mean any zone: the caller's mistake, before anything is asked."""
+    naive = datetime(2026, 7, 6, 9, 15)  # noqa: DTZ001 - the mistake itself
+    async with scripted_broker(success({})) as broker, account_at(broker.url) as account:
+        with pytest.raises(ValueError, match="aware"):
+            await account.broker.market.candles(1, interval="day", start=naive, end=naive, continuous=False, oi=False)
+    assert broker.requests == []
+
+
 async def test_basket_margin_posts_json() -> None:
     """The whole basket in one array; positions are considered."""
     order = OrderRequest(

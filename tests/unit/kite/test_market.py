@@ -165,6 +165,11 @@ class TestSession:
         assert login.login_time is not None
         assert login.login_time.tzinfo is not None
 
+    def test_a_session_that_is_no_object(self) -> None:
+        """``true`` is no login."""
+        with pytest.raises(BrokerUnavailable, match="session"):
+            parse_session(True)
+
     def test_unreadable_session_never_repeats_the_token(self) -> None:
         """The error is logged; the token must not be."""
         with pytest.raises(BrokerUnavailable) as caught:
