@@ -13,11 +13,13 @@ from starlette.middleware import Middleware
 from app import __version__
 from app.api import (
     accounts,
+    batches,
     events,
     health,
     instruments,
     market_data,
     order_stream,
+    orders,
     portfolio,
     postback,
     problems,
@@ -44,6 +46,8 @@ DOORS = (
     instruments,
     subscriptions,
     market_data,
+    orders,
+    batches,
     portfolio,
     events,
     order_stream,

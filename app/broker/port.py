@@ -68,8 +68,21 @@ class Governor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """A request as it would go out: for a caller who wants to see it first. Without credentials."""
+
+    method: str
+    path: str
+    form: Mapping[str, str]
+
+
 class OrderGateway(Protocol):
     """Sends at most once per call, never retries, never raises for what happened on the wire of a send."""
+
+    def preview(self, request: OrderRequest, *, tag: str) -> WireRequest:
+        """What ``place`` would send; nothing is sent."""
+        ...
 
     async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome: ...
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
+from app.broker.port import WireRequest
 from app.kite.http import Endpoint, KiteHttp, Query
 from app.kite.reads import PacedReads
 from app.kite.wire.market import parse_available_margin, parse_basket_total
@@ -42,9 +43,13 @@ class KiteOrders:
         self._http = http
         self._reads = reads
 
+    def preview(self, request: OrderRequest, *, tag: str) -> WireRequest:
+        path = f"/orders/{_segment(request.variety)}"
+        return WireRequest(method="POST", path=path, form=dict(place_form(request, tag=tag)))
+
     async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome:
-        form = place_form(request, tag=tag)
-        return await self._send(Operation.PLACE, "POST", f"/orders/{_segment(request.variety)}", form=form)
+        wire = self.preview(request, tag=tag)
+        return await self._send(Operation.PLACE, wire.method, wire.path, form=wire.form)
 
     async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
         path = f"/orders/{_segment(variety)}/{_segment(order_id)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from app.broker.port import Broker, CredentialSource, Governor
+from app.broker.orders import OrderRequest
+from app.broker.port import Broker, CredentialSource, Governor, WireRequest
 from app.db.postgres import Database
 from app.errors import NotFound
 from app.kit.clock import Clock
@@ -25,7 +26,7 @@ from app.orders.tags import Tagger
 class AccountEngine:
     """One account's loops."""
 
-    account_id: str
+    broker: Broker
     signals: Signals
     sender: Sender
     reconciler: Reconciler
@@ -97,7 +98,7 @@ class OrderEngine:
             tagger=self._tagger,
         )
         self._accounts[broker.account_id] = AccountEngine(
-            account_id=broker.account_id, signals=signals, sender=sender, reconciler=reconciler, batches=batches
+            broker=broker, signals=signals, sender=sender, reconciler=reconciler, batches=batches
         )
 
     def start(self, supervisor: Supervisor) -> None:
@@ -117,10 +118,21 @@ class OrderEngine:
 
     def signals(self, account_id: str) -> Signals:
         """Raises NotFound for an account that this service does not serve."""
+        return self._engine(account_id).signals
+
+    def broker(self, account_id: str) -> Broker:
+        """Raises NotFound."""
+        return self._engine(account_id).broker
+
+    def preview(self, account_id: str, request: OrderRequest) -> WireRequest:
+        """What would be sent for ``request``, under a tag that nothing else has. Raises NotFound."""
+        return self._engine(account_id).broker.orders.preview(request, tag=f"{self._tagger.fresh()}1")
+
+    def _engine(self, account_id: str) -> AccountEngine:
         engine = self._accounts.get(account_id)
         if engine is None:
             raise NotFound("account", account_id)
-        return engine.signals
+        return engine
 
     def on_order_hint(self, account_id: str) -> None:
         """An order push or a postback arrived: something may have changed at the broker."""

@@ -15,11 +15,12 @@ from psycopg.errors import UniqueViolation
 
 from app.broker.orders import OrderChanges
 from app.broker.outcomes import Sent
+from app.broker.port import WireRequest
 from app.db.postgres import Database, Tx
 from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
-from app.orders.documents import task_document
+from app.orders.documents import broker_document, task_document
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake, OrderLine, fingerprint_of
 from app.orders.model import FINISHED, OnFilled, Operation
@@ -139,6 +140,16 @@ class OrderService:
         """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
         self._engine.signals(account_id)
         return self._intake.checked(lines, loc=loc)
+
+    def preview(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[WireRequest]:
+        """The exact requests that the broker would get; nothing is stored or sent. Raises as ``checked``."""
+        lines = self.checked(lines, account_id=account_id, loc=loc)
+        return [self._engine.preview(account_id, line.request) for line in lines]
+
+    async def history(self, order_id: str, *, account_id: str) -> list[Mapping[str, Any]]:
+        """The states that the broker recorded for an order, oldest first. Raises BrokerError."""
+        rows = await self._engine.broker(account_id).orders.order_history(order_id)
+        return [broker_document(row, account_id=account_id) for row in rows]
 
     async def _command(
         self, operation: Operation, order: Mapping[str, Any], request: dict[str, Any], *, caller: Caller, wait_s: float

@@ -1,0 +1,78 @@
+"""Batch orders: all legs or an honest account of what could not be undone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from app.api.acceptance import DryRun, cursor_uuid, say, say_dry_run
+from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
+from app.api.exact_json import ExactJSON
+from app.api.order_bodies import BatchIn, BatchOut
+from app.api.orders import AccountFilter, CallerDep, narrowed
+from app.api.problems import problem_responses
+
+WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to end")]
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    201: {"model": BatchOut, "description": "the batch is at its end"},
+    202: {"model": BatchOut, "description": "not yet; `Location` says where the result will be"},
+}
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(tags=["batch orders"])
+
+    @router.post(
+        "/advanced/batch-orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503)
+    )
+    async def place_batch(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        caller: CallerDep,
+        body: BatchIn,
+        wait: WaitForBatch = 30.0,
+        dry_run: DryRun = False,
+    ) -> Response:
+        """Place up to twenty orders; with `rollback_on_failure` they succeed together or are taken back together.
+
+        What has filled cannot be taken back: it is reported in `residual`, or sold again with `on_filled: square_off`.
+        """
+        require_account(services, principal=principal, account_id=body.account_id)
+        lines = [order.line() for order in body.orders]
+        if dry_run:
+            return say_dry_run(services.orders.preview(lines, account_id=body.account_id, loc=("orders",)))
+        answer = await services.orders.place_batch(
+            lines,
+            account_id=body.account_id,
+            rollback_on_failure=body.rollback_on_failure,
+            on_filled=body.on_filled,
+            caller=caller,
+            wait_s=wait,
+        )
+        return say(answer)
+
+    @router.get("/advanced/batch-orders", response_model=Page[BatchOut], responses=problem_responses(400, 403))
+    async def list_batches(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        account_id: AccountFilter = None,
+        limit: PageLimit = 100,
+        cursor: PageCursor = None,
+    ) -> Response:
+        """Batches, newest first."""
+        account_id = narrowed(services, principal, account_id)
+        page = await services.orders.queries.batches(account_id, before=cursor_uuid(cursor), limit=limit)
+        return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
+
+    @router.get(
+        "/advanced/batch-orders/{batch_id}", response_model=BatchOut, responses=problem_responses(400, 403, 404)
+    )
+    async def get_batch(services: ServicesDep, principal: PrincipalDep, batch_id: UUID) -> Response:
+        document, _ = await services.orders.queries.batch_now(batch_id)
+        require_account(services, principal=principal, account_id=str(document["account_id"]))
+        return ExactJSON(document)
+
+    return router

@@ -1,0 +1,16 @@
+"""Answers whose numbers are exact: decimals leave as JSON numbers with the digits they have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from app.kit.json import encode_json
+
+
+class ExactJSON(JSONResponse):
+    """A JSON answer encoded by ``app.kit.json``; for documents that are built as plain dictionaries."""
+
+    def render(self, content: Any) -> bytes:
+        return encode_json(content)

@@ -1,0 +1,202 @@
+"""What order requests look like: Kite's fields, decimals never through a binary float, unknown fields refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.broker.orders import (
+    Exchange,
+    OrderChanges,
+    OrderRequest,
+    OrderType,
+    Product,
+    TransactionType,
+    Validity,
+    Variety,
+)
+from app.orders.intake import OrderLine
+
+MAX_ORDERS = 20
+Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+ORDER_EXAMPLE: dict[str, Any] = {
+    "exchange": "NSE",
+    "tradingsymbol": "INFY",
+    "transaction_type": "BUY",
+    "quantity": 1,
+    "product": "MIS",
+    "order_type": "MARKET",
+}
+
+
+class OrderIn(BaseModel):
+    """One order, in the words of Kite's order API."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ORDER_EXAMPLE})
+
+    exchange: Exchange
+    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)]
+    transaction_type: TransactionType
+    quantity: Count
+    product: Product
+    order_type: OrderType
+    variety: Variety = Variety.REGULAR
+    price: Price | None = None
+    trigger_price: Price | None = None
+    validity: Validity = Validity.DAY
+    validity_ttl: Annotated[int, Field(ge=1, le=1440)] | None = None
+    disclosed_quantity: Count | None = None
+    iceberg_legs: Annotated[int, Field(ge=2, le=50)] | None = None
+    iceberg_quantity: Count | None = None
+    auction_number: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    market_protection: Price | None = Field(
+        default=None, description="-1: the broker chooses the band; a percentage otherwise. Omitted on MARKET: -1"
+    )
+    autoslice: bool = False
+    tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,20}$")] | None = Field(
+        default=None, description="yours: kept here and returned; the tag at the broker is the service's own"
+    )
+
+    def line(self) -> OrderLine:
+        fields = {name: getattr(self, name) for name in OrderRequest.__dataclass_fields__}
+        return OrderLine(request=OrderRequest(**fields), user_tag=self.tag)
+
+
+class SingleOrderIn(OrderIn):
+    """One order and the account that it is for."""
+
+    account_id: AccountId = "primary"
+
+
+class BatchIn(BaseModel):
+    """Up to twenty orders that succeed together or are taken back together."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "account_id": "primary",
+                "rollback_on_failure": True,
+                "orders": [ORDER_EXAMPLE, {**ORDER_EXAMPLE, "tradingsymbol": "SBIN", "tag": "leg2"}],
+            }
+        },
+    )
+
+    account_id: AccountId = "primary"
+    rollback_on_failure: bool = True
+    on_filled: Literal["report", "square_off"] = "report"
+    orders: Annotated[list[OrderIn], Field(min_length=1, max_length=MAX_ORDERS)]
+
+
+class ChangesIn(BaseModel):
+    """What to change; values are absolute, what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"price": 1401.5}})
+
+    quantity: Count | None = None
+    price: Price | None = None
+    trigger_price: Price | None = None
+    order_type: OrderType | None = None
+    validity: Validity | None = None
+    disclosed_quantity: Count | None = None
+    market_protection: Price | None = None
+
+    def changes(self) -> OrderChanges:
+        return OrderChanges(**{name: getattr(self, name) for name in OrderChanges.__dataclass_fields__})
+
+
+class TaskOut(BaseModel):
+    """One thing wanted from the broker, and how far it is. `sent`: whether the broker can have received it."""
+
+    task_id: str
+    account_id: str
+    operation: Literal["place", "modify", "cancel"]
+    status: Literal[
+        "pending",
+        "held",
+        "running",
+        "retrying",
+        "in_doubt",
+        "completed",
+        "failed",
+        "expired",
+        "cancelled",
+        "dead_letter",
+    ]
+    attempts: int
+    order_id: str | None
+    children: list[dict[str, Any]]
+    batch_id: str | None
+    leg: int | None
+    request: dict[str, Any]
+    tag: str | None
+    last_error: dict[str, Any] | None
+    sent: Literal["no", "unknown", "yes"]
+    created_at: str
+    updated_at: str
+
+
+class ResidualOut(BaseModel):
+    """A position that rollback could not undo; sold is negative."""
+
+    tradingsymbol: str
+    exchange: str
+    product: str
+    quantity: int
+    average_price: float
+
+
+class LegOut(BaseModel):
+    index: int
+    task_id: str
+    status: str
+    order_id: str | None
+    state: str
+    filled_quantity: int
+    error: dict[str, Any] | None
+
+
+class BatchOut(BaseModel):
+    """`rolled_back` only when every leg is at its end and nothing filled."""
+
+    batch_id: str
+    account_id: str
+    status: Literal[
+        "running",
+        "completed",
+        "compensating",
+        "rolled_back",
+        "rolled_back_with_fills",
+        "partially_completed",
+        "needs_attention",
+    ]
+    success: bool
+    total_orders: int
+    succeeded: int
+    failed: int
+    rolled_back: int
+    residual: list[ResidualOut]
+    orders: list[LegOut]
+    created_at: str
+    completed_at: str | None
+    error: dict[str, Any] | None
+
+
+class WireRequestOut(BaseModel):
+    """A request that the broker would get."""
+
+    method: str
+    path: str
+    form: dict[str, str]
+
+
+class DryRunOut(BaseModel):
+    """Nothing was stored or sent."""
+
+    dry_run: Literal[True] = True
+    requests: list[WireRequestOut]

@@ -1,0 +1,167 @@
+"""Single orders, their tasks, and what the broker's book says about them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from app.api.acceptance import DryRun, WaitForOrder, caller_of, cursor_uuid, say, say_dry_run
+from app.api.deps import (
+    DEFAULT_ACCOUNT,
+    AccountIdQuery,
+    Page,
+    PageCursor,
+    PageLimit,
+    PrincipalDep,
+    ServicesDep,
+    require_account,
+)
+from app.api.exact_json import ExactJSON
+from app.api.keys import Principal
+from app.api.order_bodies import ChangesIn, SingleOrderIn, TaskOut
+from app.api.problems import problem_responses
+from app.api.services import Services
+from app.errors import BadInput, Problem
+from app.orders.documents import task_document
+from app.orders.model import TaskStatus
+from app.orders.service import Caller
+
+OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the broker's order id")]
+CallerDep = Annotated[Caller, Depends(caller_of)]
+AccountFilter = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of one account only")]
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    201: {"model": TaskOut, "description": "the result is known"},
+    202: {"model": TaskOut, "description": "not known yet; `Location` says where it will be"},
+}
+
+
+def build_router() -> APIRouter:
+    router = APIRouter(tags=["orders"])
+    _add_commands(router)
+    _add_tasks(router)
+    _add_views(router)
+    return router
+
+
+def _add_commands(router: APIRouter) -> None:
+    @router.post("/orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503))
+    async def place_order(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        caller: CallerDep,
+        body: SingleOrderIn,
+        wait: WaitForOrder = 10.0,
+        dry_run: DryRun = False,
+    ) -> Response:
+        """Place one order. The task is durable before anything is sent; `sent` never claims more than is proven."""
+        require_account(services, principal=principal, account_id=body.account_id)
+        if dry_run:
+            return say_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
+        return say(await services.orders.place(body.line(), account_id=body.account_id, caller=caller, wait_s=wait))
+
+    @router.put("/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503))
+    async def modify_order(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        caller: CallerDep,
+        order_id: OrderId,
+        body: ChangesIn,
+        account_id: AccountFilter = None,
+        wait: WaitForOrder = 10.0,
+    ) -> Response:
+        """Modify an order of today. Accepted by the broker is not applied yet: the order's own row tells."""
+        owner = await _owner(services, principal, order_id, account_id)
+        return say(await services.orders.modify(order_id, body.changes(), account_id=owner, caller=caller, wait_s=wait))
+
+    @router.delete("/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(403, 404, 422, 503))
+    async def cancel_order(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        caller: CallerDep,
+        order_id: OrderId,
+        account_id: AccountFilter = None,
+        wait: WaitForOrder = 10.0,
+    ) -> Response:
+        """Cancel an order of today under its own variety."""
+        owner = await _owner(services, principal, order_id, account_id)
+        return say(await services.orders.cancel(order_id, account_id=owner, caller=caller, wait_s=wait))
+
+
+def _add_tasks(router: APIRouter) -> None:
+    @router.get("/orders/tasks", response_model=Page[TaskOut], responses=problem_responses(400, 403))
+    async def list_tasks(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        account_id: AccountFilter = None,
+        status: TaskStatus | None = None,
+        limit: PageLimit = 100,
+        cursor: PageCursor = None,
+    ) -> Response:
+        """Tasks, newest first, of any replica and any day."""
+        account_id = narrowed(services, principal, account_id)
+        page = await services.orders.queries.tasks(account_id, status=status, before=cursor_uuid(cursor), limit=limit)
+        return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
+
+    @router.get("/orders/tasks/{task_id}", response_model=TaskOut, responses=problem_responses(400, 403, 404))
+    async def get_task(services: ServicesDep, principal: PrincipalDep, task_id: UUID) -> Response:
+        task = await services.orders.queries.task(task_id)
+        require_account(services, principal=principal, account_id=task.account_id)
+        return ExactJSON(task_document(task))
+
+
+def _add_views(router: APIRouter) -> None:
+    @router.get("/orders", responses=problem_responses(400, 403, 404))
+    async def list_orders(
+        services: ServicesDep,
+        principal: PrincipalDep,
+        account_id: AccountIdQuery = DEFAULT_ACCOUNT,
+        limit: PageLimit = 500,
+        cursor: PageCursor = None,
+    ) -> Response:
+        """The orders of the trading day as reconciled: Kite's fields with `state`, `task_id` and `batch_id`."""
+        require_account(services, principal=principal, account_id=account_id)
+        page = await services.orders.queries.orders(account_id, after=cursor, limit=limit)
+        return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
+
+    @router.get("/orders/{order_id}", responses=problem_responses(403, 404))
+    async def get_order(
+        services: ServicesDep, principal: PrincipalDep, order_id: OrderId, account_id: AccountFilter = None
+    ) -> Response:
+        order = await services.orders.queries.order(order_id, account_id=account_id)
+        require_account(services, principal=principal, account_id=str(order["account_id"]))
+        return ExactJSON(order)
+
+    @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 502))
+    async def get_order_history(
+        services: ServicesDep, principal: PrincipalDep, order_id: OrderId, account_id: AccountFilter = None
+    ) -> Response:
+        """Every state that the broker recorded for the order, oldest first, asked for now."""
+        owner = await _owner(services, principal, order_id, account_id)
+        return ExactJSON({"data": await services.orders.history(order_id, account_id=owner), "next_cursor": None})
+
+    @router.get("/trades", responses=problem_responses(400, 403, 404))
+    async def list_trades(
+        services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
+    ) -> Response:
+        """The fills of the trading day."""
+        require_account(services, principal=principal, account_id=account_id)
+        return ExactJSON({"data": await services.orders.queries.trades(account_id), "next_cursor": None})
+
+
+async def _owner(services: Services, principal: Principal, order_id: str, account_id: str | None) -> str:
+    """The account of an order that the caller may touch. Raises NotFound, NotAuthorised."""
+    order = await services.orders.queries.order(order_id, account_id=account_id)
+    require_account(services, principal=principal, account_id=str(order["account_id"]))
+    return str(order["account_id"])
+
+
+def narrowed(services: Services, principal: Principal, account_id: str | None) -> str | None:
+    """A list over all accounts is for keys that may use all; others must name theirs. Raises BadInput."""
+    if account_id is not None:
+        require_account(services, principal=principal, account_id=account_id)
+    elif principal.accounts is not None:
+        raise BadInput([Problem(loc=("query", "account_id"), msg="is required: this key is for certain accounts only")])
+    return account_id
