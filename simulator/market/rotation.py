@@ -24,6 +24,6 @@ class Rotation:
         self._carry = due - int(due)
         if count == 0:
             return self._order[:0]
-        chosen = self._order.take(range(self._position, self._position + count), mode="wrap")
+        chosen = self._order.take(np.arange(self._position, self._position + count), mode="wrap")
         self._position = (self._position + count) % self.size
         return chosen
