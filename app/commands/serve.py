@@ -56,14 +56,25 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _Server(uvicorn.Server):
-    """Signals are ours: uvicorn would close the sockets of the streams before they could say why."""
+    """Signals are ours: uvicorn would close the sockets of the streams before they could say why.
+
+    ``listening`` is set once connections are accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+def make_server(app: FastAPI, settings: Settings) -> _Server:
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -90,6 +101,7 @@ async def serving(services: Services, listener: socket.socket) -> AsyncIterator[
     server = make_server(app, services.settings)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve(sockets=[listener]), name="http server")
+        await server.listening.wait()
         try:
             yield server
         finally:

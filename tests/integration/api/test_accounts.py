@@ -1,0 +1,155 @@
+"""Logging in and out over HTTP, against the simulator's session rules."""
+
+import base64
+import hashlib
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import psycopg
+import pytest
+
+from app.config import Settings
+from simulator.server import RunningSimulator
+from tests.integration.conftest import RunningService, running_service
+from tests.waiting import until
+
+SEAL = base64.b64encode(b"k" * 32).decode()
+
+
+async def test_accounts_show_their_session_and_no_secret(service: RunningService) -> None:
+    """State, origin and feed; neither key, nor secret, nor token."""
+    answer = await service.client.get("/accounts")
+    (account,) = answer.json()["data"]
+    assert account["account_id"] == "primary"
+    assert account["has_session"] is True
+    assert account["token_origin"] == "settings"
+    assert account["token_valid_until"] is None
+    for secret in ("simkey", "simsecret", "simtoken"):
+        assert secret not in answer.text
+
+
+async def test_an_unknown_account_is_404(service: RunningService) -> None:
+    """On every door that takes one."""
+    for path in ("/accounts/nobody", "/accounts/nobody/login-url", "/portfolio/margins?account_id=nobody"):
+        answer = await service.client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+
+
+async def test_the_login_url_carries_the_apps_key(service: RunningService) -> None:
+    """It is Kite's own page."""
+    url = urlsplit((await service.client.get("/accounts/primary/login-url")).json()["login_url"])
+    assert url.hostname == "kite.zerodha.com"
+    assert parse_qs(url.query)["api_key"] == ["simkey"]
+
+
+async def test_a_new_token_is_in_force_at_once(service: RunningService) -> None:
+    """Broken and mended by the next request, without a restart."""
+    broken = await service.client.post("/accounts/primary/session", json={"access_token": "wrong"})
+    assert broken.json()["token_origin"] == "login"
+    refused = await service.client.get("/portfolio/margins")
+    assert (refused.status_code, refused.json()["code"]) == (503, "SESSION_EXPIRED")
+    assert refused.json()["broker"]["error_type"] == "TokenException"
+    mended = await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+    assert mended.json()["token_valid_until"].endswith("T06:00:00+05:30")
+    assert (await service.client.get("/portfolio/margins")).status_code == 200
+
+
+async def test_a_feed_that_waits_for_a_login_connects_when_it_comes(settings: Settings) -> None:
+    """No token at the start: degraded; a login over HTTP is all that is missing."""
+    async with running_service(
+        settings.model_copy(update={"kite_access_token": type(settings.api_key)("")})
+    ) as service:
+        assert (await service.client.get("/accounts/primary")).json()["has_session"] is False
+        assert (await service.client.get("/health")).json()["status"] == "degraded"
+        await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+
+        async def connected() -> bool:
+            return bool((await service.client.get("/accounts/primary")).json()["feed_connected"])
+
+        await until(connected, within_s=3)
+
+
+async def test_a_login_is_exchanged_at_the_broker(service: RunningService, simulator: RunningSimulator) -> None:
+    """A request token in, a session out; a wrong one is the broker's refusal."""
+    wrong = await service.client.post("/accounts/primary/session", json={"request_token": "nonsense"})
+    assert wrong.status_code in {422, 503}
+    assert wrong.json()["broker"]["http_status"] == 403
+    token = await _request_token(simulator)
+    answer = await service.client.post("/accounts/primary/session", json={"request_token": token})
+    assert answer.status_code == 200
+    assert answer.json()["user_id"] == "SIM001"
+    assert (await service.client.get("/portfolio/holdings")).status_code == 200
+
+
+async def _request_token(simulator: RunningSimulator) -> str:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{simulator.url}/connect/login", params={"api_key": "simkey", "v": "3"})
+    location = answer.headers.get("location")
+    if location is None:
+        pytest.skip("this simulator has no login page")
+    (token,) = parse_qs(urlsplit(location).query)["request_token"]
+    return str(token)
+
+
+async def test_logging_out_holds_until_the_next_login(service: RunningService) -> None:
+    """The settings' token does not come back by itself."""
+    out = await service.client.delete("/accounts/primary/session")
+    assert out.json()["has_session"] is False
+    assert (await service.client.get("/portfolio/margins")).status_code == 503
+
+
+async def test_a_login_survives_a_restart_when_it_is_sealed(settings: Settings, database_url: str) -> None:
+    """And nobody can read it in the database."""
+    sealed = settings.model_copy(update={"token_key": type(settings.api_key)(SEAL)})
+    async with running_service(sealed) as service:
+        answer = await service.client.post("/accounts/primary/session", json={"access_token": "a-later-token"})
+        assert answer.json()["persistent"] is True
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT access_token, supersedes FROM broker_session").fetchone()
+    assert row is not None
+    assert b"a-later-token" not in row[0]
+    assert row[1] == hashlib.sha256(b"simtoken").digest()
+    async with running_service(sealed) as service:
+        assert (await service.client.get("/accounts/primary")).json()["token_origin"] == "login"
+    newer = sealed.model_copy(update={"kite_access_token": type(settings.api_key)("newer")})
+    async with running_service(newer) as service:
+        assert (await service.client.get("/accounts/primary")).json()["token_origin"] == "settings"
+
+
+async def test_a_session_needs_exactly_one_token(service: RunningService) -> None:
+    """Neither and both are 400."""
+    for body in ({}, {"request_token": "a", "access_token": "b"}):
+        answer = await service.client.post("/accounts/primary/session", json=body)
+        assert answer.status_code == 400
+        assert "either request_token or access_token" in answer.text
+
+
+async def test_the_portfolio_is_the_brokers_own(service: RunningService) -> None:
+    """Kite's fields, unchanged."""
+    margins = (await service.client.get("/portfolio/margins")).json()
+    assert {"equity", "commodity"} <= margins.keys()
+    assert isinstance(margins["equity"]["net"], int | float)
+    assert {"net", "day"} == (await service.client.get("/portfolio/positions")).json().keys()
+    assert (await service.client.get("/portfolio/holdings")).json()["next_cursor"] is None
+
+
+def _postback(order_id: str, *, secret: str = "simsecret") -> dict[str, object]:
+    timestamp = "2025-03-03 10:00:00"
+    checksum = hashlib.sha256(f"{order_id}{timestamp}{secret}".encode()).hexdigest()
+    return {"order_id": order_id, "order_timestamp": timestamp, "checksum": checksum, "status": "COMPLETE"}
+
+
+async def test_a_genuine_postback_is_taken_as_a_hint(service: RunningService) -> None:
+    """No key needed, nothing about the order believed."""
+    answer = await service.anonymous.post("/postback/primary", json=_postback("250303000000001"))
+    assert (answer.status_code, answer.json()) == (202, {"accepted": True})
+    assert (await service.client.get("/events?account_id=primary")).json()["data"] == []
+
+
+async def test_a_forged_postback_is_refused(service: RunningService) -> None:
+    """Wrong secret, foreign account, no checksum, no JSON."""
+    forged = await service.anonymous.post("/postback/primary", json=_postback("1", secret="guess"))
+    assert (forged.status_code, forged.json()["code"]) == (403, "FORBIDDEN")
+    assert (await service.anonymous.post("/postback/nobody", json=_postback("1"))).status_code == 404
+    assert (await service.anonymous.post("/postback/primary", json={"order_id": "1"})).status_code == 400
+    assert (await service.anonymous.post("/postback/primary", content=b"\xff")).status_code == 400
