@@ -6,8 +6,9 @@ ISO-8601 in IST. The caller's own ``tag`` is shown; the one on the wire is ours 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from app.broker.orders import BrokerOrder
@@ -77,7 +78,7 @@ def unplaced_document(task: Task) -> dict[str, Any]:
         "order_id": task.order_id,
         "status": None,
         "state": str(OrderState.PENDING if task.status not in _ENDED_UNPLACED else OrderState.REJECTED),
-        **{name: value for name, value in task.request.items() if value is not None},
+        **_request_fields(task.request),
         "filled_quantity": 0,
         "average_price": 0,
         "tag": task.user_tag,
@@ -90,6 +91,15 @@ def unplaced_document(task: Task) -> dict[str, Any]:
     return document
 
 
+def _request_fields(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored request with its decimals as numbers again, as in the rows of the book."""
+    return {
+        name: Decimal(value) if name in _DECIMAL_FIELDS and isinstance(value, str) else value
+        for name, value in request.items()
+    }
+
+
+_DECIMAL_FIELDS = frozenset({"price", "trigger_price", "market_protection"})
 _ENDED_UNPLACED = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
 
 
@@ -105,7 +115,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "children": list(task.children),
         "batch_id": None if task.batch_id is None else str(task.batch_id),
         "leg": task.leg,
-        "request": dict(task.request),
+        "request": _request_fields(task.request),
         "tag": task.user_tag,
         "last_error": task.last_error,
         "sent": str(task.sent),
