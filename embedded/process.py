@@ -111,8 +111,8 @@ def run_to_end(program: Program, *, timeout: float) -> None:
         raise StartFailed(program.name, reason, log_tail=read_tail(program.log))
 
 
-def wait_until_healthy(child: Child, probe: Callable[[], str | None], *, timeout: float) -> None:
-    """Call `probe` until it returns None (healthy) instead of what is still wrong.
+def wait_until_healthy(child: Child, probe: Callable[[], str | None], *, timeout: float, every: float = POLL_S) -> None:
+    """Call `probe` again and again, with `every` seconds between, until it returns None instead of what is wrong.
 
     Raises StartFailed with the end of the log when the program ends first or `timeout` seconds pass.
     """
@@ -127,7 +127,7 @@ def wait_until_healthy(child: Child, probe: Callable[[], str | None], *, timeout
             return
         if time.monotonic() >= deadline:
             raise StartFailed(name, f"not healthy after {timeout:.0f} s ({problem})", log_tail=read_tail(log))
-        time.sleep(POLL_S)
+        time.sleep(every)
 
 
 def describe_exit(code: int) -> str:
