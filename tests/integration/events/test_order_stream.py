@@ -10,8 +10,6 @@ from websockets.asyncio.client import connect
 
 from tests.integration.events.conftest import Replica, StartReplica, append, talking, wait_closed
 
-pytestmark = pytest.mark.asyncio
-
 
 async def test_a_new_client_gets_the_orders_of_the_day_and_then_each_event(replica: Replica) -> None:
     """authenticated, snapshot at the same seq, then seq + 1, + 2, ..."""
@@ -88,11 +86,11 @@ async def test_a_resume_into_deleted_history_gives_a_snapshot(replica: Replica) 
         assert await client.sequence(5) == [6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_cuts_in_the_middle_of_a_burst_lose_and_repeat_nothing(replica: Replica, seed: int) -> None:
     """A client that is cut off at random and resumes sees 1, 2, 3, ... while two writers append."""
     dice = random.Random(seed)
-    total = 400
+    total = 240
 
     async def write(count: int) -> None:
         for _ in range(count):
@@ -143,7 +141,7 @@ async def test_accounts_do_not_see_each_other(replica: Replica) -> None:
 
 async def test_a_slow_reader_is_closed_and_resumes_while_another_misses_nothing(start_replica: StartReplica) -> None:
     """Its queue is bounded: 1013 `slow_consumer`; the quick one has every event; a resume then has every event too."""
-    replica = await start_replica(queue_length=50, write_timeout_s=1.0)
+    replica = await start_replica(queue_length=50, write_timeout_s=20)
     total = 2000
     async with talking(replica.orders_url()) as quick:
         async with connect(replica.orders_url(), compression=None, max_queue=1, max_size=None) as slow:

@@ -1,0 +1,141 @@
+"""Who may read, and what bad first words get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+from websockets.asyncio.client import connect
+
+from tests.integration.events.conftest import KEY, Replica, StartReplica, talking, wait_closed
+
+GOOD = json.dumps({"type": "auth", "api_key": KEY})
+
+
+BAD_FIRST_MESSAGES: list[tuple[str | bytes, str]] = [
+    (json.dumps({"type": "auth", "api_key": "wrong"}), "unauthorized"),
+    (json.dumps({"type": "auth", "api_key": "\ud800"}), "bad_message"),  # half a surrogate pair is no text
+    ("not json", "bad_message"),
+    ("[1, 2]", "bad_message"),
+    ("{}", "bad_message"),
+    ("[" * 4000, "bad_message"),
+    (json.dumps({"type": "hello", "api_key": KEY}), "bad_message"),
+    (json.dumps({"type": "auth", "api_key": KEY, "resume": {"epoch": "e"}}), "bad_message"),
+    (json.dumps({"type": "auth", "api_key": KEY, "resume": {"epoch": "e", "seq": -1}}), "bad_message"),
+    (json.dumps({"type": "auth", "api_key": KEY, "account": "primary"}), "bad_message"),
+    (json.dumps({"type": "auth", "api_key": KEY}) + " " * 4096, "bad_message"),
+    (b"\x00\x01", "bad_message"),
+    ("ping", "bad_message"),
+]
+
+
+async def test_a_bad_first_message_is_closed_with_the_reason(replica: Replica) -> None:
+    """1008 and one word that says what was wrong, on both streams."""
+    for first, reason in BAD_FIRST_MESSAGES:
+        for url in (replica.orders_url(), replica.ticks_url()):
+            async with connect(url) as socket:
+                await socket.send(first)
+                assert await wait_closed(socket) == (1008, reason), first
+    assert replica.orders.stats().dropped["unauthorized"] == 1
+
+
+async def test_an_account_that_the_caller_may_not_read_is_refused(replica: Replica) -> None:
+    """Unknown and forbidden look the same."""
+    async with connect(replica.orders_url("nobody")) as socket:
+        await socket.send(GOOD)
+        assert await wait_closed(socket) == (1008, "forbidden_account")
+
+
+async def test_silence_after_connecting_is_closed(start_replica: StartReplica) -> None:
+    """The first message has a time limit."""
+    replica = await start_replica(auth_timeout_s=0.05)
+    async with connect(replica.orders_url()) as socket:
+        assert await wait_closed(socket) == (1008, "auth_timeout")
+
+
+async def test_sockets_that_say_nothing_are_bounded(start_replica: StartReplica) -> None:
+    """They cannot pile up: the next one is told to come back later."""
+    replica = await start_replica(unauthenticated=2)
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(connect(replica.orders_url()))
+        late = await stack.enter_async_context(connect(replica.orders_url()))
+        assert await wait_closed(late) == (1013, "unavailable")
+
+
+async def test_an_account_has_a_limit_of_connections(start_replica: StartReplica) -> None:
+    """One too many is refused; when one leaves there is room again."""
+    replica = await start_replica(connections_per_account=2)
+    async with talking(replica.orders_url()):
+        async with talking(replica.orders_url()):
+            assert replica.orders.stats().connections == {"primary": 2}
+            async with connect(replica.orders_url()) as third:
+                await third.send(GOOD)
+                assert await wait_closed(third) == (1008, "connection_limit")
+        async with asyncio.timeout(2):
+            while replica.orders.stats().connections != {"primary": 1}:
+                await asyncio.sleep(0.01)
+        async with talking(replica.orders_url()) as again:
+            assert again.snapshot is not None
+
+
+async def test_ping_is_answered_pong(replica: Replica) -> None:
+    """Text frames, on both streams."""
+    for url in (replica.orders_url(), replica.ticks_url()):
+        async with talking(url) as client:
+            await client.socket.send("ping")
+            assert await asyncio.wait_for(client.socket.recv(), 2) == "pong"
+
+
+async def test_a_client_that_says_anything_else_is_closed(replica: Replica) -> None:
+    """The order stream knows `ping` and nothing else."""
+    for message in ("hello", GOOD, b"ping"):
+        async with talking(replica.orders_url()) as client:
+            await client.socket.send(message)
+            assert await wait_closed(client.socket) == (1008, "bad_message")
+
+
+async def test_a_client_that_talks_too_much_is_closed(replica: Replica) -> None:
+    """Ten messages a second are served, the eleventh is too much."""
+    async with talking(replica.orders_url()) as client:
+        for _ in range(10):
+            await client.socket.send("ping")
+        assert [await client.socket.recv() for _ in range(10)] == ["pong"] * 10
+        await client.socket.send("ping")
+        assert await wait_closed(client.socket) == (1008, "bad_message")
+
+
+async def test_a_client_that_says_nothing_for_long_is_closed(start_replica: StartReplica) -> None:
+    """Not with 1000, so that clients reconnect; one that pings stays."""
+    replica = await start_replica(idle_timeout_s=0.3)
+    async with talking(replica.orders_url()) as quiet, talking(replica.orders_url()) as lively:
+        for _ in range(5):
+            await lively.socket.send("ping")
+            await asyncio.sleep(0.1)
+        assert await wait_closed(quiet.socket) == (1013, "idle_timeout")
+        await lively.socket.send("ping")
+        assert replica.orders.stats().dropped["idle_timeout"] == 1
+
+
+async def test_a_revoked_key_loses_its_socket(start_replica: StartReplica) -> None:
+    """The key is looked at again while the socket lives."""
+    replica = await start_replica(recheck_key_s=0.0)
+    async with talking(replica.orders_url()) as client:
+        await client.socket.send("ping")
+        assert await client.socket.recv() == "pong"
+        replica.keys.clear()
+        await client.socket.send("ping")
+        assert await wait_closed(client.socket) == (1008, "unauthorized")
+
+
+async def test_a_client_that_leaves_is_forgotten(replica: Replica) -> None:
+    """No connection and no drop is counted for a client that said goodbye or vanished."""
+    async with talking(replica.orders_url()):
+        pass
+    async with talking(replica.orders_url()) as client:
+        client.socket.transport.abort()
+    async with asyncio.timeout(2):
+        while replica.orders.stats().connections:
+            await asyncio.sleep(0.01)
+    assert set(replica.orders.stats().dropped.values()) == {0}

@@ -1,0 +1,171 @@
+"""Events that another process wrote, with Redis, without it, and through its end and return."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from tests.integration.events.conftest import StartReplica, talking
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+class Proxy:
+    """Stands before Redis and can be cut, like a network can."""
+
+    def __init__(self, url: str) -> None:
+        self._behind = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        userinfo = self._behind.netloc.rpartition("@")[0]
+        return urlunsplit(self._behind._replace(netloc=f"{userinfo}@127.0.0.1:{self.port}".removeprefix("@")))
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(self._behind.hostname, self._behind.port)
+        self._writers |= {writer, there_writer}
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            self._writers -= {writer, there_writer}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def proxied(url: str) -> AsyncIterator[Proxy]:
+    if not url.startswith("redis://"):
+        pytest.skip("the proxy speaks TCP only")
+    proxy = Proxy(url)
+    await proxy.open()
+    try:
+        yield proxy
+    finally:
+        await proxy.cut()
+
+
+async def test_an_event_of_another_process_arrives_by_its_hint(start_replica: StartReplica, redis_prefix: str) -> None:
+    """Long before the next look into the database."""
+    writer = await start_replica(poll_s=30)
+    writer.orders.wake("primary")
+    reader = await start_replica(poll_s=30)
+    async with talking(reader.orders_url()) as client:
+        await listeners(writer.redis, f"{redis_prefix}orders:primary", count=2)
+        await writer.append(3)
+        assert await asyncio.wait_for(client.sequence(3), 2) == [1, 2, 3]
+
+
+async def test_hints_carry_the_event_for_whoever_listens(
+    start_replica: StartReplica, redis_url: str, redis_prefix: str
+) -> None:
+    """`orders:{account_id}` carries the same JSON as the socket, once, in order, also without any socket."""
+    replica = await start_replica()
+    async with Redis.from_url(redis_url) as redis, redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(f"{redis_prefix}orders:primary")
+        await pubsub.get_message(timeout=1)
+        await replica.append(2)
+        await replica.append(1)
+        heard = [json.loads((await next_message(pubsub))["data"]) for _ in range(3)]
+        assert await pubsub.get_message(timeout=0.2) is None
+    assert [one["seq"] for one in heard] == [1, 2, 3]
+    assert heard[0]["type"] == "order_update"
+
+
+async def test_without_redis_events_of_this_process_arrive_at_once(start_replica: StartReplica) -> None:
+    """The commit itself wakes the stream."""
+    replica = await start_replica(redis_url=NOWHERE, poll_s=30)
+    async with talking(replica.orders_url()) as client:
+        await replica.append(2)
+        assert await asyncio.wait_for(client.sequence(2), 2) == [1, 2]
+
+
+async def test_without_redis_events_of_another_process_arrive_by_looking(start_replica: StartReplica) -> None:
+    """The safety poll: nothing is lost, only later."""
+    replica = await start_replica(redis_url=NOWHERE, poll_s=0.1)
+    async with talking(replica.orders_url()) as client:
+        await replica.append(2, wake=False)
+        assert await asyncio.wait_for(client.sequence(2), 2) == [1, 2]
+
+
+async def test_redis_that_goes_and_comes_back_is_used_again(
+    start_replica: StartReplica, redis_url: str, redis_prefix: str
+) -> None:
+    """Events arrive before, during and after the outage; afterwards replicas publish and listen again."""
+    channel = f"{redis_prefix}orders:primary"
+    async with proxied(redis_url) as proxy, Redis.from_url(redis_url) as direct:
+        writer = await start_replica(redis_url=proxy.url, poll_s=0.2)
+        reader = await start_replica(redis_url=proxy.url, poll_s=0.2)
+        async with talking(reader.orders_url()) as client:
+            await writer.append()
+            assert await client.sequence(1) == [1]
+            await proxy.cut()
+            await writer.append()
+            assert await client.sequence(1) == [2]
+            await proxy.open()
+            await listeners(direct, channel, count=2)
+            async with direct.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.subscribe(channel)
+                await pubsub.get_message(timeout=1)
+                await writer.append()
+                assert await client.sequence(1) == [3]
+                message = await next_message(pubsub)
+                assert json.loads(message["data"])["seq"] == 3
+
+
+FORGED = [b"", b"garbage", b"[]", b'{"seq": "x"}', b'{"seq": 999999}', b'{"seq": -1}', b"\xff"]
+
+
+async def test_a_forged_hint_changes_nothing(start_replica: StartReplica, redis_url: str, redis_prefix: str) -> None:
+    """Redis is not trusted: what is sent to clients is what the database has."""
+    replica = await start_replica(poll_s=0.05)
+    channel = f"{redis_prefix}orders:primary"
+    async with talking(replica.orders_url()) as client, Redis.from_url(redis_url) as redis:
+        await listeners(redis, channel, count=1)
+        for forged in FORGED:
+            await redis.publish(channel, forged)
+        await redis.flushdb()
+        await replica.append(2)
+        assert await asyncio.wait_for(client.sequence(2), 2) == [1, 2]
+
+
+async def listeners(redis: Redis, channel: str, *, count: int) -> None:
+    """Wait until so many replicas listen."""
+    async with asyncio.timeout(8):
+        while (await redis.pubsub_numsub(channel))[0][1] < count:
+            await asyncio.sleep(0.02)
+
+
+async def next_message(pubsub: PubSub) -> dict[str, Any]:
+    async with asyncio.timeout(5):
+        while True:
+            message: dict[str, Any] | None = await pubsub.get_message(timeout=1)
+            if message is not None:
+                return message
