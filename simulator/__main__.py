@@ -41,14 +41,14 @@ def main(
             sessions=sessions,
             seed=int(time.time()) % SEED_SPAN if seed is None else seed,
             ticks_per_second=ticks_per_second,
-            opening_cash=Decimal(cash),
+            opening_cash=parse_cash(cash),
             postback_url=postback_url,
             redirect_url=redirect_url,
             rate_limits=RateLimits(enforced=rate_limits),
             start_time=None if start_time is None else parse_start(start_time),
             clock_speed=speed,
         )
-    except (ValueError, InvalidOperation) as error:
+    except ValueError as error:
         fail(f"simulator: {error}", code=2)
     try:
         uvloop.run(serve(settings, announce=announce))
@@ -56,8 +56,18 @@ def main(
         fail(f"simulator: {error}", code=1)
 
 
+def parse_cash(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"cash wants a number of rupees, got {text!r}") from None
+
+
 def parse_start(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"start_time wants an ISO 8601 time, got {text!r}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=IST)
 
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from simulator.clock import MAX_SPEED
+
 Switch = Literal["on", "off"]
 Sessions = Literal["always", "calendar"]
 
@@ -60,5 +62,7 @@ class SimulatorSettings:
             raise ValueError(f"port must be between 0 and 65535, got {self.port}")
         if self.ticks_per_second < 0:
             raise ValueError(f"ticks_per_second must not be negative, got {self.ticks_per_second}")
+        if not 0 <= self.clock_speed <= MAX_SPEED:
+            raise ValueError(f"clock_speed must be between 0 and {MAX_SPEED:g}, got {self.clock_speed}")
         if self.start_time is not None and self.start_time.tzinfo is None:
             raise ValueError("start_time must carry a time zone")

@@ -164,11 +164,9 @@ class Engine:
             self._fill(order, quantity=quantity, price=self._own_price(order))
 
     def renew(self, token: int) -> None:
-        """The crowd offers again everything that its book shows; resting orders are met."""
+        """The crowd will offer again everything that its book shows, from the next change of the quote on."""
         self._taken.pop((token, "BUY"), None)
         self._taken.pop((token, "SELL"), None)
-        for order in self._book.resting(token):
-            self._work(order, stance="resting")
 
     def _on_change(self, tokens: Iterable[int]) -> None:
         """New quotes: where the crowd's book differs, what was taken is there again; resting orders are met."""

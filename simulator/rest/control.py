@@ -112,12 +112,8 @@ class ControlRoutes:
         if "ticks_per_second" in body:
             self._market.ticks_per_second = read_float(body, "ticks_per_second")
         for instrument, (last_price, frozen, liquidity) in settings:
-            token = instrument.instrument_token
-            try:
-                self._market.set_price(token, last_price, frozen=frozen, liquidity=liquidity)
-            except ValueError as error:
-                raise input_error(str(error)) from error
-            self._exchange.engine.renew(token)
+            self._exchange.engine.renew(instrument.instrument_token)
+            self._market.set_price(instrument.instrument_token, last_price, frozen=frozen, liquidity=liquidity)
         return json_response(
             {
                 "ticks_per_second": self._market.ticks_per_second,

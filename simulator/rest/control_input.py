@@ -43,16 +43,20 @@ def parse_instrument(instrument: Instrument, spec: object) -> tuple[Decimal | No
     if frozen not in (None, True, False):
         raise input_error(f"`frozen` of {name} wants true or false")
     liquidity = read_whole(spec, "liquidity") if spec.get("liquidity") is not None else None
-    return parse_price(name, spec.get("last_price")), frozen, liquidity
+    return parse_price(instrument, spec.get("last_price")), frozen, liquidity
 
 
-def parse_price(name: str, value: object) -> Decimal | None:
+def parse_price(instrument: Instrument, value: object) -> Decimal | None:
     if value is None:
         return None
+    name = f"`last_price` of {instrument.exchange}:{instrument.tradingsymbol}"
     try:
-        return Decimal(str(value))
+        price = Decimal(str(value))
     except InvalidOperation as error:
-        raise input_error(f"`last_price` of {name} wants a number, got {value!r}") from error
+        raise input_error(f"{name} wants a number, got {value!r}") from error
+    if not price.is_finite() or price <= 0 or not instrument.is_on_tick(price):
+        raise input_error(f"{name} wants a positive multiple of {instrument.tick_size}, got {value}")
+    return price
 
 
 async def read_object(request: Request) -> Body:

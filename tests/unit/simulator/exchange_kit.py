@@ -52,8 +52,8 @@ class Floor:
         exchange, _, symbol = name.partition(":")
         instrument = self.exchange.instrument(exchange, symbol)
         token = instrument.instrument_token
-        self.market.set_price(token, Decimal(price), frozen=True, liquidity=liquidity)
         self.exchange.engine.renew(token)
+        self.market.set_price(token, Decimal(price), frozen=True, liquidity=liquidity)
         return instrument
 
     def place(self, user_id: str = USER, **changes: object) -> Order:

@@ -1,0 +1,31 @@
+"""A simulator in its own thread for the synchronous official client, one for the whole package."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from simulator.background import simulator_in_thread
+from simulator.server import RunningSimulator
+from simulator.settings import RateLimits, SimulatorSettings
+
+
+@pytest.fixture(scope="session")
+def shared_simulator() -> Iterator[RunningSimulator]:
+    """Without limits: a scripted session is quicker than ten requests a second."""
+    settings = SimulatorSettings(
+        port=0, accounts=2, rate_limits=RateLimits(enforced="off"), opening_cash=Decimal(100_000_000), heartbeat_s=0.2
+    )
+    with simulator_in_thread(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def simulator(shared_simulator: RunningSimulator) -> RunningSimulator:
+    """A new day, INFY frozen at 1500."""
+    market = {"instruments": {"NSE:INFY": {"last_price": 1500, "frozen": True, "liquidity": 10_000}}}
+    with httpx.Client(base_url=shared_simulator.url) as control:
+        control.post("/_sim/reset").raise_for_status()
+        control.post("/_sim/market", json=market).raise_for_status()
+    return shared_simulator

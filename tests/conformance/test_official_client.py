@@ -1,0 +1,166 @@
+"""A scripted session of the broker's own Python client against the simulator, by `root=` alone."""
+
+import datetime as dt
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from simulator.server import RunningSimulator
+
+kiteconnect = pytest.importorskip("kiteconnect")
+exceptions = pytest.importorskip("kiteconnect.exceptions")
+
+ORDER = {
+    "variety": "regular",
+    "exchange": "NSE",
+    "tradingsymbol": "INFY",
+    "transaction_type": "BUY",
+    "quantity": 10,
+    "product": "MIS",
+    "order_type": "LIMIT",
+    "price": 1500,
+}
+
+
+@pytest.fixture
+def kite(simulator: RunningSimulator) -> Any:
+    """Signed in by the standing token."""
+    return kiteconnect.KiteConnect(api_key="simkey", access_token="simtoken", root=simulator.url)
+
+
+def test_login_by_checksum(simulator: RunningSimulator) -> None:
+    """The client computes the checksum itself and can go on at once."""
+    kite = kiteconnect.KiteConnect(api_key="simkey", root=simulator.url)
+    session = kite.generate_session("simreqtoken", api_secret="simsecret")
+    assert isinstance(session["login_time"], dt.datetime)
+    assert kite.access_token == session["access_token"]
+    assert kite.profile()["user_id"] == "SIM001"
+    assert kite.invalidate_access_token() is True
+    with pytest.raises(exceptions.TokenException):
+        kite.profile()
+
+
+def test_margins(kite: Any) -> None:
+    """Both segments, and each of them."""
+    both = kite.margins()
+    assert set(both) == {"equity", "commodity"}
+    assert kite.margins("equity")["available"]["cash"] == both["equity"]["available"]["cash"] == 100_000_000
+
+
+def test_instruments(kite: Any) -> None:
+    """The dump parses with the client's own CSV reader; an exchange has its own."""
+    every = kite.instruments()
+    assert len(every) >= 3_000
+    nse = kite.instruments("NSE")
+    assert {row["exchange"] for row in nse} == {"NSE"}
+    infy = next(row for row in nse if row["tradingsymbol"] == "INFY")
+    assert (infy["instrument_token"], infy["lot_size"], infy["tick_size"]) == (408065, 1, 0.05)
+    assert any(isinstance(row["expiry"], dt.date) for row in every)
+
+
+def test_quotes(kite: Any) -> None:
+    """Full, OHLC and LTP; what is unknown is left out."""
+    full = kite.quote(["NSE:INFY", "NSE:NOSUCH"])
+    assert set(full) == {"NSE:INFY"}
+    assert isinstance(full["NSE:INFY"]["timestamp"], dt.datetime)
+    assert [len(full["NSE:INFY"]["depth"][side]) for side in ("buy", "sell")] == [5, 5]
+    assert kite.ohlc("NSE:INFY")["NSE:INFY"]["last_price"] == 1500
+    assert kite.ltp("NSE:INFY")["NSE:INFY"] == {"instrument_token": 408065, "last_price": 1500}
+
+
+def test_historical(kite: Any) -> None:
+    """Minute candles of a past hour, in order."""
+    start = dt.datetime.now() - dt.timedelta(days=3)  # noqa: DTZ005 - the client's times are naive
+    candles = kite.historical_data(408065, start, start + dt.timedelta(days=2), "60minute", oi=True)
+    assert candles
+    assert [candle["date"] for candle in candles] == sorted(candle["date"] for candle in candles)
+    assert all(candle["low"] <= candle["close"] <= candle["high"] and "oi" in candle for candle in candles)
+
+
+def test_an_order_from_placement_to_trade(kite: Any) -> None:
+    """Place, history, trades, positions."""
+    order_id = kite.place_order(**ORDER, tag="OFFICIAL1")
+    assert isinstance(order_id, str)
+    [order] = kite.orders()
+    assert (order["status"], order["tag"], order["filled_quantity"]) == ("COMPLETE", "OFFICIAL1", 10)
+    assert isinstance(order["order_timestamp"], dt.datetime)
+    assert [row["status"] for row in kite.order_history(order_id)][-2:] == ["OPEN", "COMPLETE"]
+    [trade] = kite.order_trades(order_id)
+    assert (trade["quantity"], kite.trades()[0]["trade_id"]) == (10, trade["trade_id"])
+    assert kite.positions()["net"][0]["quantity"] == 10
+    assert kite.convert_position("NSE", "INFY", "BUY", "day", 10, "MIS", "CNC") is True
+
+
+def test_modify_and_cancel(kite: Any) -> None:
+    """A resting order takes a new price and then ends; a second cancel is refused as the real one does."""
+    order_id = kite.place_order(**{**ORDER, "price": 1490})
+    assert kite.modify_order("regular", order_id, price=1480) == order_id
+    assert kite.cancel_order("regular", order_id) == order_id
+    assert [(row["status"], row["price"]) for row in kite.orders()] == [("CANCELLED", 1480)]
+    with pytest.raises(exceptions.InputException, match="being processed"):
+        kite.cancel_order("regular", order_id)
+
+
+def test_market_orders_need_protection(kite: Any) -> None:
+    """Both types, as since April 2026."""
+    market = {**ORDER, "order_type": "MARKET", "price": None}
+    with pytest.raises(exceptions.InputException, match="without market protection"):
+        kite.place_order(**market)
+    kite.place_order(**market, market_protection=-1)
+    kite.place_order(**{**ORDER, "order_type": "SL-M", "price": None}, trigger_price=1510, market_protection=2)
+    assert [row["status"] for row in kite.orders()] == ["COMPLETE", "TRIGGER PENDING"]
+
+
+def test_margin_questions(kite: Any) -> None:
+    """Per order, basket and contract note."""
+    leg = {**ORDER, "trigger_price": 0}
+    assert kite.order_margins([leg])[0]["total"] == 3_000
+    assert kite.basket_order_margins([leg, leg])["final"]["total"] == 6_000
+    [note] = kite.get_virtual_contract_note([{**ORDER, "order_id": "1", "average_price": 1500}])
+    assert note["charges"]["total"] > 0
+
+
+def test_holdings(kite: Any) -> None:
+    """Rows with a profit; no auctions."""
+    assert {"tradingsymbol", "pnl", "t1_quantity"} <= set(kite.holdings()[0])
+    assert kite.get_auction_instruments() == []
+
+
+def test_exception_classes(kite: Any, simulator: RunningSimulator) -> None:
+    """Dead token, bad input, missing route, no money, rate limit."""
+    with pytest.raises(exceptions.InputException, match="Missing or empty field `price`"):
+        kite.place_order(**{**ORDER, "price": None})
+    with pytest.raises(exceptions.GeneralException, match="Insufficient funds") as poor:
+        kite.place_order(**{**ORDER, "product": "CNC", "quantity": 1_000_000})
+    assert poor.value.code == 400
+    with pytest.raises(exceptions.GeneralException) as missing:
+        kite.trigger_nothing = kite._get("api.token")
+    assert (missing.value.code, str(missing.value)) == (405, "Request method not allowed")
+    stranger = kiteconnect.KiteConnect(api_key="simkey", access_token="dead", root=simulator.url)
+    expired = []
+    stranger.set_session_expiry_hook(lambda: expired.append(True))
+    with pytest.raises(exceptions.TokenException) as dead:
+        stranger.orders()
+    assert (dead.value.code, expired) == (403, [True])
+
+
+def test_faults_reach_the_client_as_its_own_exceptions(kite: Any, simulator: RunningSimulator) -> None:
+    """A gateway error is a NetworkException, a lost answer a raw transport error; the order is there all the same."""
+    with httpx.Client(base_url=simulator.url) as control:
+        before = len(control.get("/_sim/ledger").json())
+        orders = {"method": "POST", "path": "/orders/*"}
+        params = {"code": 429, "error_type": "NetworkException", "message": "Too many requests"}
+        control.post("/_sim/faults", json={**orders, "kind": "status", "params": params})
+        with pytest.raises(exceptions.NetworkException, match="Too many requests"):
+            kite.place_order(**ORDER)
+        control.post("/_sim/faults", json={**orders, "kind": "html_200"})
+        with pytest.raises(exceptions.DataException, match="Unknown Content-Type"):
+            kite.place_order(**ORDER)
+        control.post("/_sim/faults", json={**orders, "kind": "drop_after_accept"})
+        with pytest.raises(requests.exceptions.ConnectionError):
+            kite.place_order(**ORDER, tag="LOST")
+        ledger = control.get("/_sim/ledger", params={"since": before}).json()
+    assert [entry["tag"] for entry in ledger] == ["LOST"]
+    assert [row["tag"] for row in kite.orders()] == ["LOST"]

@@ -1,0 +1,32 @@
+"""The broker's own Python ticker against the simulator: three modes and an order update."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulator.server import RunningSimulator
+
+pytest.importorskip("kiteconnect")
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 30
+
+
+def test_the_official_ticker_gets_ticks_in_its_modes_and_an_order_update(simulator: RunningSimulator) -> None:
+    """Share in LTP and quote mode, index in full mode, and the fill of an order placed meanwhile."""
+    finished = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-W", "ignore", "-m", "tests.conformance.ticker_session", simulator.ws_url, simulator.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    seen = json.loads(finished.stdout.splitlines()[-1])
+    assert seen["modes"] == {"408065": "ltp", "738561": "quote", "256265": "full"}
+    assert (seen["order"]["status"], seen["order"]["tag"]) == ("COMPLETE", "TICKER")
+    assert (seen["errors"], seen["closed"]) == ([], 1000)
