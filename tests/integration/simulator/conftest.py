@@ -1,6 +1,8 @@
 """A simulator that listens, standing still until it is told otherwise, and a client signed in as its first account."""
 
+import ssl
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
 
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Loading the usual ones takes longer than a test, and nothing here is TLS."""
 AUTHORIZATION = {"Authorization": "token simkey:simtoken", "X-Kite-Version": "3"}
 
 
@@ -16,14 +20,17 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
     """Two accounts, no limits, no price changes of its own, INFY frozen at 1500."""
     settings = SimulatorSettings(port=0, accounts=2, ticks_per_second=0, rate_limits=RateLimits(enforced="off"))
     async with running_simulator(settings) as running:
-        async with httpx.AsyncClient(base_url=running.url, verify=False) as control:
-            market = {"instruments": {"NSE:INFY": {"last_price": 1500, "frozen": True, "liquidity": 10_000}}}
-            (await control.post("/_sim/market", json=market)).raise_for_status()
+        market = running.simulator.market
+        infy = market.find("NSE", "INFY")
+        assert infy is not None
+        market.set_price(infy.instrument_token, Decimal(1500), frozen=True, liquidity=10_000)
         yield running
 
 
 @pytest.fixture
 async def client(simulator: RunningSimulator) -> AsyncIterator[httpx.AsyncClient]:
     """Speaks as SIM001."""
-    async with httpx.AsyncClient(base_url=simulator.url, headers=AUTHORIZATION, timeout=10, verify=False) as session:
+    async with httpx.AsyncClient(
+        base_url=simulator.url, headers=AUTHORIZATION, timeout=10, verify=NO_CERTIFICATES
+    ) as session:
         yield session
