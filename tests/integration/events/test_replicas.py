@@ -4,72 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from tests.integration.events.conftest import StartReplica, talking
+from tests.integration.market.proxy import TcpProxy
 
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-class Proxy:
-    """Stands before Redis and can be cut, like a network can."""
-
-    def __init__(self, url: str) -> None:
-        self._behind = urlsplit(url)
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        userinfo = self._behind.netloc.rpartition("@")[0]
-        return urlunsplit(self._behind._replace(netloc=f"{userinfo}@127.0.0.1:{self.port}".removeprefix("@")))
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection(self._behind.hostname, self._behind.port)
-        self._writers |= {writer, there_writer}
-        try:
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
-        finally:
-            self._writers -= {writer, there_writer}
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
-
-
-@asynccontextmanager
-async def proxied(url: str) -> AsyncIterator[Proxy]:
-    if not url.startswith("redis://"):
-        pytest.skip("the proxy speaks TCP only")
-    proxy = Proxy(url)
-    await proxy.open()
-    try:
-        yield proxy
-    finally:
-        await proxy.cut()
 
 
 async def test_an_event_of_another_process_arrives_by_its_hint(start_replica: StartReplica, redis_prefix: str) -> None:
@@ -120,7 +63,7 @@ async def test_redis_that_goes_and_comes_back_is_used_again(
 ) -> None:
     """Events arrive before, during and after the outage; afterwards replicas publish and listen again."""
     channel = f"{redis_prefix}orders:primary"
-    async with proxied(redis_url) as proxy, Redis.from_url(redis_url) as direct:
+    async with TcpProxy.to(redis_url) as proxy, Redis.from_url(redis_url) as direct:
         writer = await start_replica(redis_url=proxy.url, poll_s=0.2)
         reader = await start_replica(redis_url=proxy.url, poll_s=0.2)
         async with talking(reader.orders_url()) as client:
@@ -129,7 +72,7 @@ async def test_redis_that_goes_and_comes_back_is_used_again(
             await proxy.cut()
             await writer.append()
             assert await client.sequence(1) == [2]
-            await proxy.open()
+            await proxy.heal()
             await listeners(direct, channel, count=2)
             async with direct.pubsub(ignore_subscribe_messages=True) as pubsub:
                 await pubsub.subscribe(channel)
