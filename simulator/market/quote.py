@@ -53,30 +53,33 @@ class Quote:
 
 def read_quote(instrument: Instrument, state: State, *, row: int) -> Quote:
     """The quote in `row` of the columns, which belongs to `instrument`."""
-    tick, price = state.ticks[row], instrument.to_price
-    levels = [
-        DepthLevel(price(paid), quantity, orders >> ORDERS_SHIFT) for quantity, paid, orders in tick["depth"].tolist()
-    ]
-    traded_at = int(tick["last_trade_time"])
+    words: list[int] = state.words[row].tolist()  # in the order of `state.TICK`
+    _, last, quantity, average, volume, buy_quantity, sell_quantity, opened, high, low, close, traded_at = words[:12]
+    oi, oi_day_high, oi_day_low, at = words[12:16]
+    price = instrument.to_price
+    levels = tuple(
+        DepthLevel(price(paid), offered, orders >> ORDERS_SHIFT)
+        for offered, paid, orders in zip(words[16::3], words[17::3], words[18::3], strict=True)
+    )
     return Quote(
         instrument_token=instrument.instrument_token,
-        timestamp=datetime.fromtimestamp(int(tick["timestamp"]), IST),
+        timestamp=datetime.fromtimestamp(at, IST),
         last_trade_time=datetime.fromtimestamp(traded_at, IST) if traded_at else None,
-        last_price=price(int(tick["last_price"])),
-        last_quantity=int(tick["last_quantity"]),
-        average_price=price(int(tick["average_price"])),
-        volume=int(tick["volume"]),
-        buy_quantity=int(tick["buy_quantity"]),
-        sell_quantity=int(tick["sell_quantity"]),
-        open=price(int(tick["open"])),
-        high=price(int(tick["high"])),
-        low=price(int(tick["low"])),
-        close=price(int(tick["close"])),
-        oi=int(tick["oi"]),
-        oi_day_high=int(tick["oi_day_high"]),
-        oi_day_low=int(tick["oi_day_low"]),
+        last_price=price(last),
+        last_quantity=quantity,
+        average_price=price(average),
+        volume=volume,
+        buy_quantity=buy_quantity,
+        sell_quantity=sell_quantity,
+        open=price(opened),
+        high=price(high),
+        low=price(low),
+        close=price(close),
+        oi=oi,
+        oi_day_high=oi_day_high,
+        oi_day_low=oi_day_low,
         lower_circuit_limit=price(int(state.lower_circuit[row])),
         upper_circuit_limit=price(int(state.upper_circuit[row])),
-        buy=tuple(levels[:DEPTH_LEVELS]),
-        sell=tuple(levels[DEPTH_LEVELS:]),
+        buy=levels[:DEPTH_LEVELS],
+        sell=levels[DEPTH_LEVELS:],
     )

@@ -12,8 +12,8 @@ from simulator.errors import input_error, missing_field, route_not_found
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
-from simulator.market.quote import Quote
 from simulator.market.quotes import full_value, ltp_value, ohlc_value
+from simulator.market.state import State
 from simulator.rest.auth import Endpoint, Guard
 from simulator.rest.envelope import success
 
@@ -41,10 +41,11 @@ class QuoteRoutes:
             ),
         ]
 
-    def _quotes(self, value: Callable[[Quote], object], *, limit: int) -> Endpoint:
+    def _quotes(self, value: Callable[[Instrument, State, int], object], *, limit: int) -> Endpoint:
         async def endpoint(request: Request, _user_id: str) -> Response:
             found = self._find_all(_asked(request, limit=limit))
-            return success({key: value(self._market.quote(item.instrument_token)) for key, item in found.items()})
+            row_of, state = self._market.listing.row_of, self._market.state
+            return success({key: value(item, state, row_of[item.instrument_token]) for key, item in found.items()})
 
         return self._guard.signed_in(endpoint)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.integration.simulator.market_kit import (
     HEARTBEAT,
@@ -196,3 +196,20 @@ async def test_day_roll_keeps_sockets_ticking() -> None:
                 ticks = await client.ticks()
                 assert set(ticks.values()) <= {184, 32}
                 seen |= set(ticks)
+
+
+@pytest.mark.parametrize("violation", ["x" * (1 << 21), b"\xff\xfe"])
+async def test_protocol_violation_ends_that_socket_quietly(
+    violation: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message beyond the size limit, a text that is no UTF-8: the socket is closed and nothing breaks."""
+    async with simulator(replace(LIVELY, ticks_per_second=50_000.0)) as running, ticker(running) as client:
+        await client.send("subscribe", list(running.simulator.market.instruments)[:500])
+        await client.ticks()
+        await client.socket.send(violation, text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.frames_within(3)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == (1009 if isinstance(violation, str) else 1007)
+        await until(lambda: running.simulator.sockets.stats() == [])
+    assert "Exception in ASGI application" not in caplog.text
