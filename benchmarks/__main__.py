@@ -1,0 +1,26 @@
+"""``python -m benchmarks [ticks ...]``: all of them when none is named."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+
+from benchmarks import machine, ticks
+
+BENCHMARKS: Mapping[str, Callable[[int], None]] = {"ticks": ticks.run}
+LEAST_ROUNDS = 7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones")
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="interleaved rounds (default 7)")
+    options = parser.parse_args()
+    print("\n".join(machine.describe()))
+    for name in options.names or BENCHMARKS:
+        print(f"\n== {name}")
+        BENCHMARKS[name](options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What the figures were measured on, and where processes may run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("msgspec", "redis", "websockets", "uvloop", "kiteconnect")
+
+
+def describe() -> list[str]:
+    cores = sorted(os.sched_getaffinity(0))
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
+    )
+    return [
+        f"machine   {len(cores)} cores ({model}), {_memory_gib():.1f} GiB, kernel {platform.release()}",
+        f"python    {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        f"load      {', '.join(f'{load:.2f}' for load in os.getloadavg())} before the start",
+    ]
+
+
+def pin(core: int) -> None:
+    """Keep this process on one of the cores that it may use; with a single core it stays where it is."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text(encoding="utf-8").splitlines()
+
+
+def _memory_gib() -> float:
+    total = next(line for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
+    return int(total.split()[1]) / 1024 / 1024
