@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from simulator.clock import SimClock
 from simulator.errors import KiteError, method_not_allowed, route_not_found
 from simulator.exchange.accounts import Accounts
+from simulator.exchange.engine import CallLater
 from simulator.exchange.exchange import Exchange
 from simulator.faults.middleware import FaultMiddleware
 from simulator.faults.registry import FaultRegistry
@@ -67,24 +68,21 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
     postbacks = Postbacks()
     authenticate = authenticator(accounts, clock)
     sockets = TickerSockets(market, authenticate=authenticate, faults=faults, heartbeat_s=settings.heartbeat_s)
-    updates = Updates(
-        accounts=accounts,
-        faults=faults,
-        postbacks=postbacks,
-        push_to_sockets=sockets.push_order,
-        now=clock.now,
-        call_later=call_later,
-    )
-    exchange = Exchange(
+    exchange = open_exchange(
+        settings,
         market=market,
         accounts=accounts,
-        now=clock.now,
-        seed=settings.seed,
-        opening_cash=settings.opening_cash,
-        notify=updates.notify,
+        clock=clock,
+        updates=Updates(
+            accounts=accounts,
+            faults=faults,
+            postbacks=postbacks,
+            push_to_sockets=sockets.push_order,
+            now=clock.now,
+            call_later=call_later,
+        ),
         call_later=call_later,
     )
-    market.on_new_day(exchange.new_day)
     traffic = Traffic(settings.rate_limits)
     guard = Guard(authenticate)
     control = ControlRoutes(
@@ -130,6 +128,29 @@ def open_accounts(settings: SimulatorSettings, clock: SimClock) -> Accounts:
     )
     next(iter(accounts)).postback_url = settings.postback_url
     return accounts
+
+
+def open_exchange(
+    settings: SimulatorSettings,
+    *,
+    market: Market,
+    accounts: Accounts,
+    clock: SimClock,
+    updates: Updates,
+    call_later: CallLater,
+) -> Exchange:
+    """The exchange, which starts a new day when the market does."""
+    exchange = Exchange(
+        market=market,
+        accounts=accounts,
+        now=clock.now,
+        seed=settings.seed,
+        opening_cash=settings.opening_cash,
+        notify=updates.notify,
+        call_later=call_later,
+    )
+    market.on_new_day(exchange.new_day)
+    return exchange
 
 
 def authenticator(accounts: Accounts, clock: SimClock) -> Authenticate:

@@ -18,7 +18,9 @@ AUTHORIZATION = {"Authorization": "token simkey:simtoken", "X-Kite-Version": "3"
 @pytest.fixture
 async def simulator() -> AsyncIterator[RunningSimulator]:
     """Two accounts, no limits, no price changes of its own, INFY frozen at 1500."""
-    settings = SimulatorSettings(port=0, accounts=2, ticks_per_second=0, rate_limits=RateLimits(enforced="off"))
+    settings = SimulatorSettings(
+        port=0, accounts=2, ticks_per_second=0, heartbeat_s=0.1, rate_limits=RateLimits(enforced="off")
+    )
     async with running_simulator(settings) as running:
         market = running.simulator.market
         infy = market.find("NSE", "INFY")
