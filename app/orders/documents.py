@@ -93,10 +93,13 @@ def unplaced_document(task: Task) -> dict[str, Any]:
 
 def _request_fields(request: Mapping[str, Any]) -> dict[str, Any]:
     """A stored request with its decimals as numbers again, as in the rows of the book."""
-    return {
-        name: Decimal(value) if name in _DECIMAL_FIELDS and isinstance(value, str) else value
-        for name, value in request.items()
-    }
+    return {name: _field(name, value) for name, value in request.items()}
+
+
+def _field(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _request_fields(value)
+    return Decimal(value) if name in _DECIMAL_FIELDS and isinstance(value, str) else value
 
 
 _DECIMAL_FIELDS = frozenset({"price", "trigger_price", "market_protection"})

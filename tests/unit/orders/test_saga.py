@@ -1,0 +1,223 @@
+"""What a batch does next, from the state of its legs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.broker.orders import TransactionType
+from app.orders.model import BatchStatus, OrderState, TaskStatus
+from app.orders.saga import (
+    CancelOrder,
+    Decision,
+    Leg,
+    Residual,
+    SquareOff,
+    Standing,
+    Withdraw,
+    at_rest,
+    decide,
+    residuals,
+    standing,
+)
+from tests.desk import order
+from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
+
+PATIENCE = seconds(15)
+S = TaskStatus
+OPEN, FILLED, CANCELLED, REJECTED, PARTLY = (
+    OrderState.OPEN,
+    OrderState.COMPLETED,
+    OrderState.CANCELLED,
+    OrderState.REJECTED,
+    OrderState.PARTIALLY_FILLED,
+)
+
+
+def decided(legs: list[Leg], **changes: object) -> Decision:
+    return decide(batch(**changes), legs, now=NOW, doubt_patience=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("status", "orders", "where"),
+    [
+        (S.PENDING, [], Standing.WAITING),
+        (S.HELD, [], Standing.WAITING),
+        (S.RUNNING, [], Standing.WAITING),
+        (S.RETRYING, [], Standing.WAITING),
+        (S.IN_DOUBT, [], Standing.DOUBTFUL),
+        (S.FAILED, [], Standing.FAILED),
+        (S.EXPIRED, [], Standing.FAILED),
+        (S.CANCELLED, [], Standing.FAILED),
+        (S.DEAD_LETTER, [], Standing.LOST),
+        (S.COMPLETED, [], Standing.WAITING),  # accepted, and not yet shown by the book
+        (S.COMPLETED, [leg_order(OrderState.PENDING)], Standing.WAITING),  # 200 only means queued
+        (S.COMPLETED, [leg_order(OPEN)], Standing.CONFIRMED),
+        (S.COMPLETED, [leg_order(OrderState.TRIGGER_PENDING)], Standing.CONFIRMED),
+        (S.COMPLETED, [leg_order(PARTLY, filled=3)], Standing.CONFIRMED),
+        (S.COMPLETED, [leg_order(FILLED, filled=10)], Standing.CONFIRMED),
+        (S.COMPLETED, [leg_order(REJECTED)], Standing.FAILED),
+        (S.COMPLETED, [leg_order(CANCELLED)], Standing.FAILED),
+        (S.COMPLETED, [leg_order(CANCELLED, filled=3)], Standing.CONFIRMED),
+    ],
+)
+def test_where_a_leg_stands(status: TaskStatus, orders: list[object], where: Standing) -> None:
+    """Accepted by the broker is not confirmed: the book must show it past the checks."""
+    assert standing(leg(0, status, *orders)) is where  # type: ignore[arg-type]
+
+
+def test_all_legs_confirmed_is_completed() -> None:
+    """Resting or filled, it makes no difference."""
+    decision = decided([leg(0, S.COMPLETED, leg_order(OPEN)), leg(1, S.COMPLETED, leg_order(FILLED, filled=10))])
+    assert (decision.status, decision.actions) == (BatchStatus.COMPLETED, ())
+
+
+def test_a_failed_leg_stops_and_takes_back_the_others() -> None:
+    """Unsent legs are withdrawn, live ones cancelled under their own variety, filled ones left for the report."""
+    amo = replace(leg_order(OPEN, order_id="8"), variety="amo")
+    legs = [
+        leg(0, S.COMPLETED, leg_order(FILLED, filled=10)),
+        leg(1, S.COMPLETED, amo),
+        leg(2, S.FAILED),
+        leg(3, S.PENDING),
+    ]
+    decision = decided(legs)
+    assert decision.status is BatchStatus.COMPENSATING
+    assert decision.actions == (
+        CancelOrder(leg=1, order_id="8", variety="amo"),
+        Withdraw(task_id=legs[3].task.task_id),
+    )
+    assert decision.error is not None
+    assert "leg 2" in decision.error
+
+
+def test_a_doubt_pauses_and_then_rolls_back() -> None:
+    """Fifteen seconds of patience; after them the leg in doubt is part of what is taken back."""
+    doubtful = leg(0, S.IN_DOUBT, last_sent_at=NOW - seconds(14))
+    waiting = leg(1, S.PENDING)
+    assert decided([doubtful, waiting]).status is BatchStatus.RUNNING
+    assert decided([doubtful, waiting]).again_at == NOW + seconds(1)
+    too_long = leg(0, S.IN_DOUBT, last_sent_at=NOW - seconds(15))
+    decision = decided([too_long, waiting])
+    assert decision.status is BatchStatus.COMPENSATING
+    assert decision.actions == (Withdraw(task_id=waiting.task.task_id),)
+
+
+def test_a_doubt_is_waited_for_before_anything_is_called_rolled_back() -> None:
+    """As long as a leg may exist, the batch is compensating and nothing else."""
+    legs = [leg(0, S.FAILED), leg(1, S.IN_DOUBT)]
+    assert decided(legs, status=BatchStatus.COMPENSATING).status is BatchStatus.COMPENSATING
+
+
+def test_rolled_back_is_said_only_when_all_is_at_rest_and_nothing_filled() -> None:
+    """One filled share makes it rolled_back_with_fills."""
+    clean = [leg(0, S.FAILED), leg(1, S.COMPLETED, leg_order(CANCELLED)), leg(2, S.CANCELLED)]
+    assert decided(clean, status=BatchStatus.COMPENSATING).status is BatchStatus.ROLLED_BACK
+    filled = [leg(0, S.FAILED), leg(1, S.COMPLETED, leg_order(CANCELLED, filled=1))]
+    assert decided(filled, status=BatchStatus.COMPENSATING).status is BatchStatus.ROLLED_BACK_WITH_FILLS
+
+
+def test_an_accepted_order_that_the_book_has_not_shown_is_cancelled_too() -> None:
+    """Its id is known; waiting for the book would leave it live for longer."""
+    legs = [leg(0, S.FAILED), leg(1, S.COMPLETED, order_id="55")]
+    assert decided(legs).actions == (CancelOrder(leg=1, order_id="55", variety="regular"),)
+
+
+def test_a_cancel_is_asked_once_at_a_time_and_again_when_it_did_not_help() -> None:
+    """Not while one is open, not within a second of the last."""
+    live = leg_order(OPEN)
+    open_cancel = leg(1, S.COMPLETED, live, open_cancels=frozenset({"7"}), last_cancel_at=NOW - seconds(5))
+    just_now = leg(1, S.COMPLETED, live, last_cancel_at=NOW - seconds(0.5))
+    a_while_ago = leg(1, S.COMPLETED, live, last_cancel_at=NOW - seconds(1))
+    for one, actions in ((open_cancel, 0), (just_now, 0), (a_while_ago, 1)):
+        decision = decided([leg(0, S.FAILED), one], status=BatchStatus.COMPENSATING)
+        assert len(decision.actions) == actions
+        assert decision.status is BatchStatus.COMPENSATING
+
+
+def test_a_leg_that_only_a_person_can_judge_needs_attention() -> None:
+    """A dead letter never ends as rolled back."""
+    legs = [leg(0, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(CANCELLED))]
+    assert decided(legs, status=BatchStatus.COMPENSATING).status is BatchStatus.NEEDS_ATTENTION
+    assert decided(legs, rollback_on_failure=False).status is BatchStatus.NEEDS_ATTENTION
+
+
+def test_the_deadline_ends_the_placing_of_legs_and_not_the_saga() -> None:
+    """With rollback what stands is taken back; without it unsent legs are withdrawn and the rest is waited for."""
+    late = NOW - seconds(1)
+    legs = [leg(0, S.COMPLETED, leg_order(OPEN)), leg(1, S.PENDING)]
+    assert decided(legs, deadline_at=late).status is BatchStatus.COMPENSATING
+    decision = decided(legs, deadline_at=late, rollback_on_failure=False)
+    assert decision.actions == (Withdraw(task_id=legs[1].task.task_id),)
+    assert decision.status is BatchStatus.RUNNING
+
+
+def test_square_off_waits_until_all_is_at_rest_and_happens_once() -> None:
+    """First every leg ends, then each fill is taken back by one order, then that order is waited for."""
+    filled = leg(1, S.COMPLETED, leg_order(CANCELLED, filled=4))
+    options = {"status": BatchStatus.COMPENSATING, "on_filled": "square_off"}
+    assert decided([leg(0, S.IN_DOUBT), filled], **options).actions == ()
+    decision = decided([leg(0, S.FAILED), filled], **options)
+    assert (decision.status, decision.actions) == (BatchStatus.COMPENSATING, (SquareOff(leg=1, quantity=4),))
+    working = replace(filled, square_off=leg(1, S.RUNNING))
+    assert decided([leg(0, S.FAILED), working], **options).status is BatchStatus.COMPENSATING
+    done = replace(filled, square_off=leg(1, S.COMPLETED, leg_order(FILLED, filled=4)))
+    assert decided([leg(0, S.FAILED), done], **options).status is BatchStatus.ROLLED_BACK_WITH_FILLS
+
+
+def test_residuals_net_by_instrument_and_product_and_are_exact() -> None:
+    """Bought 10 at 1500 and 5 at 1503, sold 3: 12 are left, at the average of what was bought."""
+    sell = order(transaction_type=TransactionType.SELL)
+    legs = [
+        leg(0, S.COMPLETED, leg_order(FILLED, filled=10)),
+        leg(1, S.COMPLETED, leg_order(FILLED, filled=5, price="1503")),
+        leg(2, S.COMPLETED, leg_order(FILLED, filled=3, price="1510"), request=sell),
+    ]
+    assert residuals(legs) == [
+        Residual(exchange="NSE", tradingsymbol="INFY", product="MIS", quantity=12, average_price=Decimal(1501))
+    ]
+    assert residuals([leg(0, S.COMPLETED, leg_order(OPEN))]) == []
+
+
+def test_a_squared_off_fill_leaves_no_residual() -> None:
+    """What was bought and sold again is gone from the report."""
+    sell = order(transaction_type=TransactionType.SELL)
+    back = Leg(task=task(status=S.COMPLETED, leg=0), orders=(leg_order(FILLED, filled=10, price="1499"),))
+    back = replace(back, task=replace(back.task, request=sell.to_json()))
+    assert residuals([leg(0, S.COMPLETED, leg_order(FILLED, filled=10), square_off=back)]) == []
+
+
+ORDERS = st.builds(
+    lambda state, filled: leg_order(state, filled=filled), st.sampled_from(list(OrderState)), st.integers(0, 10)
+)
+LEGS = st.lists(
+    st.builds(lambda status, orders: (status, orders), st.sampled_from(list(S)), st.lists(ORDERS, max_size=2)),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(raw=LEGS, status=st.sampled_from([BatchStatus.RUNNING, BatchStatus.COMPENSATING]), rollback=st.booleans())
+def test_no_decision_ever_lies(raw: list[tuple[TaskStatus, list[object]]], status: BatchStatus, rollback: bool) -> None:
+    """completed: all stand. rolled_back: all at rest, nothing filled. with fills: all at rest, something filled."""
+    legs = [leg(n, state, *orders) for n, (state, orders) in enumerate(raw)]  # type: ignore[arg-type]
+    decision = decided(legs, status=status, rollback_on_failure=rollback)
+    filled = sum(one.filled_quantity for one in legs)
+    if decision.status is BatchStatus.COMPLETED:
+        assert all(standing(one) is Standing.CONFIRMED for one in legs)
+    if decision.status is BatchStatus.ROLLED_BACK:
+        assert all(at_rest(one) for one in legs)
+        assert not filled
+    if decision.status is BatchStatus.ROLLED_BACK_WITH_FILLS:
+        assert all(at_rest(one) for one in legs)
+        assert filled
+    if not decision.status.is_open:
+        assert decision.actions == ()
+    for action in decision.actions:
+        if isinstance(action, CancelOrder):
+            live = [one for part in legs for one in part.orders if not one.state.is_terminal]
+            assert action.order_id in {one.order_id for one in live} or not live

@@ -1,0 +1,80 @@
+"""What one answer from the wire means for its task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected, Throttled
+from app.orders.lifecycle import Event
+from app.orders.model import Operation, Task, TaskStatus
+from app.orders.verdicts import MAX_ATTEMPTS, judge
+from tests.unit.orders.builders import NOW, command, seconds, task
+
+BUSY = "Order cannot be cancelled as it is being processed. Try later."
+
+
+def running(**changes: Any) -> Task:
+    return task(**{"status": TaskStatus.RUNNING, **changes})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event", "sent"),
+    [
+        (Accepted(order_id="7"), Event.ACCEPTED, Sent.YES),
+        (Refused(error_type="MarginException", message="no funds", http_status=400), Event.REFUSED, Sent.YES),
+        (NotSent(reason="refused"), Event.NOT_SENT, Sent.NO),
+        (SessionRejected(message="token"), Event.HOLD, Sent.NO),
+        (Throttled(message="too many"), Event.DOUBT, Sent.UNKNOWN),
+        (InDoubt(reason="timeout"), Event.DOUBT, Sent.UNKNOWN),
+    ],
+)
+def test_each_outcome_has_one_meaning_for_an_order(outcome: SendOutcome, event: Event, sent: Sent) -> None:
+    """Only a proven "not sent" goes back to the queue."""
+    verdict = judge(running(), outcome, now=NOW)
+    assert (verdict.event, verdict.sent) == (event, sent)
+
+
+def test_an_order_that_was_not_sent_goes_again_twice_at_most() -> None:
+    """Three attempts in all; the third one that cannot leave ends the task, and it says that nothing was sent."""
+    events = [judge(running(attempts=n), NotSent(reason="x"), now=NOW).event for n in range(1, MAX_ATTEMPTS + 1)]
+    assert events == [Event.NOT_SENT, Event.NOT_SENT, Event.GAVE_UP]
+
+
+def test_an_order_is_not_sent_again_after_its_freshness() -> None:
+    """A retry that would come too late is no retry."""
+    verdict = judge(running(send_by=NOW), NotSent(reason="x"), now=NOW)
+    assert (verdict.event, verdict.sent) == (Event.GAVE_UP, Sent.NO)
+
+
+def test_a_busy_cancel_is_asked_again_and_a_busy_modify_is_not() -> None:
+    """'Being processed' proves that this request did nothing; repeating a cancel is harmless, a modify is not."""
+    busy = Refused(error_type="InputException", message=BUSY, http_status=400)
+    cancel = command(Operation.CANCEL, status=TaskStatus.RUNNING)
+    modify = command(Operation.MODIFY, status=TaskStatus.RUNNING)
+    assert judge(cancel, busy, now=NOW).event is Event.RESEND
+    assert judge(modify, busy, now=NOW).event is Event.REFUSED
+
+
+def test_cancels_are_repeated_ever_more_slowly_and_not_for_ever() -> None:
+    """0.3, 0.6, 1.2, 2.4, 5 s and so on, until the task's time is over."""
+    busy = Refused(error_type="InputException", message=BUSY, http_status=400)
+    waits = []
+    for attempts in range(1, 7):
+        not_before = judge(command(Operation.CANCEL, attempts=attempts), busy, now=NOW).not_before
+        assert not_before is not None
+        waits.append(not_before - NOW)
+    assert waits == [seconds(value) for value in (0.3, 0.6, 1.2, 2.4, 5.0, 5.0)]
+    assert judge(command(Operation.CANCEL, send_by=NOW), busy, now=NOW).event is Event.REFUSED
+
+
+def test_the_brokers_words_are_kept() -> None:
+    """A refusal carries the broker's type, message and status."""
+    verdict = judge(running(), Refused(error_type="MarginException", message="no funds", http_status=400), now=NOW)
+    assert verdict.error is not None
+    assert verdict.error.to_json()["broker"] == {
+        "error_type": "MarginException",
+        "message": "no funds",
+        "http_status": 400,
+    }
