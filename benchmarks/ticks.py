@@ -106,9 +106,8 @@ def _throughput(bench: Bench, *, rounds: int) -> None:
     per_round = ratios(rates["ours"], rates["naive"])
     print(f"  ratio  {spread(per_round, digits=1)}; rounds {', '.join(f'{ratio:.1f}' for ratio in per_round)}")
     per_cpu = {stack: [run.timed.ticks / run.timed.cpu_s for run in runs] for stack, runs in results.items()}
-    print(
-        f"  ratio of ticks per CPU second of the measured process {spread(ratios(per_cpu['ours'], per_cpu['naive']), digits=1)}"
-    )
+    per_cpu_round = ratios(per_cpu["ours"], per_cpu["naive"])
+    print(f"  ratio of ticks per CPU second of the measured process {spread(per_cpu_round, digits=1)}")
     last = results["ours"][-1]
     ticks = last.seen.messages
     print(f"  per tick, last round of ours: redis {last.redis_cpu_s / ticks * 1e6:.1f} us,"
