@@ -43,11 +43,13 @@ class OrderBook:
     def __init__(self) -> None:
         self._by_id: dict[str, Order] = {}
         self._by_user: dict[str, list[Order]] = {}
+        self._unfinished: dict[str, dict[str, Order]] = {}
         self._resting: dict[int, dict[str, Order]] = {}
 
     def add(self, order: Order) -> None:
         self._by_id[order.order_id] = order
         self._by_user.setdefault(order.user_id, []).append(order)
+        self._unfinished.setdefault(order.user_id, {})[order.order_id] = order
 
     def find(self, order_id: str) -> Order | None:
         return self._by_id.get(order_id)
@@ -56,8 +58,14 @@ class OrderBook:
         """All of the user's orders, oldest first, also those that the book does not show yet."""
         return self._by_user.get(user_id, [])
 
+    def unfinished(self, user_id: str) -> list[Order]:
+        """The user's orders that may still be filled, oldest first."""
+        return list(self._unfinished.get(user_id, {}).values())
+
     def track(self, order: Order) -> None:
-        """Keeps the index of resting orders true after a change of `order`."""
+        """Keeps the indexes of unfinished and of resting orders true after a change of `order`."""
+        if order.terminal:
+            self._unfinished[order.user_id].pop(order.order_id, None)
         token = order.instrument.instrument_token
         if order.status in LIVE:
             self._resting.setdefault(token, {})[order.order_id] = order
@@ -80,6 +88,7 @@ class OrderBook:
     def clear(self) -> None:
         self._by_id.clear()
         self._by_user.clear()
+        self._unfinished.clear()
         self._resting.clear()
 
 

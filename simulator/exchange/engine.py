@@ -18,7 +18,7 @@ from simulator.exchange.orders import Order, OrderRequest, Trade
 from simulator.exchange.portfolio import Portfolio
 from simulator.exchange.quirks import NORMAL, Quirks
 from simulator.market.market import Market
-from simulator.market.quote import DepthLevel
+from simulator.market.quote import DepthLevel, Quote
 
 Audience = Literal["sockets", "everyone"]
 """Kite posts fills, ends and modifications back over HTTP; that an order rests is told to sockets alone."""
@@ -101,8 +101,7 @@ class Engine:
     def force_reject(self, order: Order, message: str) -> None:
         if order.terminal or order.filled_quantity:
             raise input_error(f"cannot reject: the order is {order.status} with {order.filled_quantity} filled")
-        order.reject(message, at=self._now())
-        self._announce(order)
+        self._reject(order, message)
 
     def force_cancel(self, order: Order) -> None:
         """The exchange or the broker cancels, not the client."""
@@ -172,15 +171,16 @@ class Engine:
         """New quotes: where the crowd's book differs, what was taken is there again; resting orders are met."""
         resting = self._book.resting_tokens()
         for token in [token for token in tokens if token in resting]:
+            quote = self._market.quote(token)
             for order in self._book.resting(token):
-                self._work(order, stance="resting")
+                self._work(order, quote=quote, stance="resting")
 
-    def _work(self, order: Order, *, stance: Stance) -> None:
+    def _work(self, order: Order, *, stance: Stance, quote: Quote | None = None) -> None:
         """Triggers a stop whose price was reached, then takes what the other side offers within the limit."""
         if order.held or order.status not in status.LIVE:
             return
         token = order.instrument.instrument_token
-        quote = self._market.quote(token)
+        quote = quote or self._market.quote(token)
         request = order.request
         if order.status == status.TRIGGER_PENDING:
             if not is_triggered(request.trigger_price, side=request.transaction_type, last_price=quote.last_price):

@@ -140,7 +140,7 @@ class Exchange:
         return instrument
 
     def unfilled_orders(self, user_id: str) -> Sequence[Order]:
-        return [order for order in self.book.of_user(user_id) if not order.terminal]
+        return self.book.unfinished(user_id)
 
     def last_price(self, instrument: Instrument) -> Decimal:
         return self._market.last_price(instrument.instrument_token)

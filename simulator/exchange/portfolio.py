@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from simulator.exchange.margins import SPAN_SHARE, Exposure, blocked, bucket, open_order, total_blocked
+from simulator.exchange.margins import SPAN_SHARE, Exposure, OpenOrder, blocked, bucket, open_order, total_blocked
 from simulator.exchange.orders import Order, OrderRequest, Product, Trade
 from simulator.exchange.positions import Position, PositionKey
 from simulator.exchange.units import FundSegment, fund_segment
@@ -46,16 +46,23 @@ class Portfolio:
 
     def exposures(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[PositionKey, Exposure]:
         """Positions and unfilled orders of a segment, joined by (instrument, product)."""
-        joined = {
-            key: Exposure(position.instrument, position.product, position.quantity, position.open_price)
-            for key, position in self.positions.items()
-            if fund_segment(position.instrument) == segment
-        }
+        pending: dict[PositionKey, list[OpenOrder]] = {}
+        instruments: dict[PositionKey, Instrument] = {}
         for order in orders:
             if not order.terminal and fund_segment(order.instrument) == segment:
                 key = key_of(order.request)
-                before = joined.get(key) or Exposure(order.instrument, order.request.product)
-                joined[key] = before.adding(open_order(order.request, unfilled=order.unfilled_quantity, price=ZERO))
+                instruments[key] = order.instrument
+                unfilled = open_order(order.request, unfilled=order.unfilled_quantity, price=ZERO)
+                pending.setdefault(key, []).append(unfilled)
+        joined = {
+            key: Exposure(instrument, key[2], orders=tuple(pending[key])) for key, instrument in instruments.items()
+        }
+        for key, position in self.positions.items():
+            if fund_segment(position.instrument) == segment:
+                waiting = tuple(pending.get(key, ()))
+                joined[key] = Exposure(
+                    position.instrument, position.product, position.quantity, position.open_price, waiting
+                )
         return joined
 
     def realised(self, segment: FundSegment) -> Decimal:
