@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 class TcpProxy:
     """``url`` is the target's with the proxy's address."""
 
-    def __init__(self, target_url: str) -> None:
+    def __init__(self, target_url: str, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._target = urlsplit(target_url)
         self._server: asyncio.Server | None = None
         self._port = 0
@@ -22,8 +24,9 @@ class TcpProxy:
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, target_url: str) -> AsyncIterator[TcpProxy]:
-        proxy = cls(target_url)
+    async def to(cls, target_url: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[TcpProxy]:
+        """``tls``: what the proxy presents to those who connect; behind it everything is plain."""
+        proxy = cls(target_url, tls=tls)
         await proxy.heal()
         try:
             yield proxy
@@ -37,7 +40,7 @@ class TcpProxy:
         return urlunsplit(self._target._replace(netloc=where))
 
     async def heal(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:

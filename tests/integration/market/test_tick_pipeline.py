@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 
 from app.broker.market import Instrument
@@ -213,6 +221,45 @@ async def test_a_wrong_password_is_said_and_tried_again(redis_url: str, redis_pr
         await until(lambda: bool(rig.publisher.last_error))
         assert "WRONGPASS" in (rig.publisher.last_error or "") or "AUTH" in (rig.publisher.last_error or "")
         assert not rig.publisher.connected
+
+
+def self_signed(directory: Path) -> ssl.SSLContext:
+    """A certificate for 127.0.0.1 that only its own file vouches for (``directory / "cert.pem"``)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (directory / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+    return context
+
+
+async def test_tls_to_redis_trusts_only_whom_it_is_told_to_trust(
+    redis: Redis, redis_url: str, redis_prefix: str, tmp_path: Path
+) -> None:
+    """With the authority's file ticks arrive; without it the connection is refused, and why is said."""
+    async with TcpProxy.to(redis_url, tls=self_signed(tmp_path)) as proxy:
+        url = proxy.url.replace("redis://", "rediss://")
+        async with running(url, redis_prefix) as stranger:
+            await until(lambda: "certificate verify failed" in (stranger.publisher.last_error or ""))
+        async with running(f"{url}?ssl_ca_certs={tmp_path / 'cert.pem'}", redis_prefix) as rig:
+            await until(lambda: rig.publisher.ready)
+            rig.push(*(ltp_packet(token, 100) for token in range(500)))
+            await until(lambda: rig.pipeline.stats().published == 500)
+    assert await redis.hlen(f"{redis_prefix}last") == 500
 
 
 async def test_last_is_the_newest_tick_in_memory(redis_url: str, redis_prefix: str) -> None:
