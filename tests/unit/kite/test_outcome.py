@@ -68,6 +68,7 @@ TABLE: list[tuple[Response | TransportFailure, Operation, type[SendOutcome]]] = 
     (ok({"order_id": True}), PLACE, InDoubt),
     (ok([]), PLACE, InDoubt),
     (error(200, "InputException", "no"), PLACE, InDoubt),  # an error under 200 proves neither
+    (Response(status=200, body=b'{"status":"error","data":{"order_id":"1"}}'), PLACE, InDoubt),  # nor with an id
     # 400, a refusal type and clear words
     (error(400, "InputException", "Missing or empty field `product`"), PLACE, Refused),
     (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.broker.port import RequestKind
@@ -31,6 +31,7 @@ def most_in_window(times: list[float], *, seconds: float) -> int:
 
 
 @given(st.lists(st.tuples(gaps, kinds), max_size=60))
+@example([(0.0, PLACE)] * 60)
 def test_never_more_than_ten_orders_in_any_rolling_second(requests: list[tuple[float, RequestKind]]) -> None:
     """Both ends of the second counted, whatever the pattern of arrivals."""
     assert most_in_window(grant_all(OrderPace(Limits()), requests), seconds=1.0) <= 10
@@ -40,6 +41,8 @@ def test_never_more_than_ten_orders_in_any_rolling_second(requests: list[tuple[f
     st.lists(st.tuples(gaps, kinds), max_size=60),
     st.lists(st.floats(0, 0.12, allow_nan=False), min_size=60, max_size=60),
 )
+@example([(0.0, PLACE)] * 60, [0.12] * 11 + [0.0] * 49)
+@example([(0.0, PLACE)] * 60, [0.12, *[0.0] * 59])
 def test_a_bunching_network_still_shows_at_most_ten(
     requests: list[tuple[float, RequestKind]], delays: list[float]
 ) -> None:
