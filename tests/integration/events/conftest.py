@@ -173,10 +173,10 @@ def app_of(replica: Replica) -> FastAPI:
 
 @pytest_asyncio.fixture
 async def start_replica(database_url: str, redis_url: str, redis_prefix: str) -> AsyncIterator[StartReplica]:
-    """Call it for one replica or several; keyword arguments are limits, or `redis_url`."""
+    """Call it for one replica or several; keyword arguments are limits, or `redis_url`, or `database_url`."""
     async with AsyncExitStack() as stack:
 
-        async def start(*, redis_url: str = redis_url, **limits: Any) -> Replica:
+        async def start(*, redis_url: str = redis_url, database_url: str = database_url, **limits: Any) -> Replica:
             return await stack.enter_async_context(
                 replica_of(
                     database_url=database_url,
