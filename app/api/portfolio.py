@@ -1,6 +1,7 @@
-"""Holdings, positions and margins: read through to the broker at each request, Kite's fields unchanged.
+"""Holdings, positions and margins: read through to the broker at each request.
 
-Answers: https://kite.trade/docs/connect/v3/portfolio/ and https://kite.trade/docs/connect/v3/user/#funds-and-margins.
+Kite's fields unchanged, numbers with the digits that the broker wrote. Answers:
+https://kite.trade/docs/connect/v3/portfolio/ and https://kite.trade/docs/connect/v3/user/#funds-and-margins.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from app.api.deps import DEFAULT_ACCOUNT, AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
+from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.port import PortfolioGateway
-from app.kit.json import encode_json
 
 
 class PositionsOut(BaseModel):
@@ -34,20 +35,20 @@ def build_router() -> APIRouter:
     ) -> Response:
         """Kite's holdings, all on one page."""
         portfolio = _portfolio(services, principal, account_id)
-        return _json({"data": await portfolio.holdings(), "next_cursor": None})
+        return ExactJSON({"data": await portfolio.holdings(), "next_cursor": None})
 
     @router.get("/positions", response_model=PositionsOut)
     async def positions(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
     ) -> Response:
-        return _json(await _portfolio(services, principal, account_id).positions())
+        return ExactJSON(await _portfolio(services, principal, account_id).positions())
 
     @router.get("/margins", response_model=dict[str, Any])
     async def margins(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
     ) -> Response:
         """Kite's funds by segment: `equity` and `commodity`."""
-        return _json(await _portfolio(services, principal, account_id).margins())
+        return ExactJSON(await _portfolio(services, principal, account_id).margins())
 
     return router
 
@@ -55,8 +56,3 @@ def build_router() -> APIRouter:
 def _portfolio(services: Services, principal: Principal, account_id: str) -> PortfolioGateway:
     require_account(services, principal=principal, account_id=account_id)
     return services.brokers[account_id].portfolio
-
-
-def _json(value: Any) -> Response:
-    """Numbers leave exactly as the broker wrote them, which a response model's floats would not."""
-    return Response(encode_json(value), media_type="application/json")

@@ -75,7 +75,7 @@ class TickerSocket(asyncio.Protocol):
                 async with asyncio.timeout(grace_s):
                     await self.closed.wait()
         except TimeoutError:
-            pass
+            pass  # the grace is over, the connection is cut below
         finally:
             transport.abort()
 

@@ -1,0 +1,266 @@
+"""The rules of the house that imports alone cannot show; the import rules are in pyproject.toml (import-linter).
+
+Each allow-list entry has its reason. An entry that is no longer needed fails too.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+APP = ROOT / "app"
+PACKAGES = ("app", "simulator", "embedded")
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+
+LONG_FILES: dict[str, str] = {}
+"""Files above 300 lines, with the reason."""
+
+LONG_FUNCTIONS: dict[str, str] = {
+    "simulator/assembly.py::build_simulator": "a composition root is one list in one order",
+}
+"""``file::function`` above 60 lines, with the reason. Routers do not count: they are lists of routes."""
+
+BUILT_AT_IMPORT: dict[str, str] = {}
+"""``file::name`` of instances that are made at import, with the reason."""
+
+PURE = (
+    "app/orders/lifecycle.py",
+    "app/orders/saga.py",
+    "app/orders/reconcile.py",
+    "app/orders/checks.py",
+    "app/market/calendar.py",
+    "app/market/planning.py",
+    "app/kite/wire/*.py",
+    "app/kit/backoff.py",
+)
+IMPURE_MODULES = {
+    "asyncio", "httpx", "redis", "psycopg", "fastapi", "starlette", "socket", "random", "secrets", "time", "uuid4",
+    "loguru", "websockets", "picows", "threading", "subprocess", "os",
+}  # fmt: skip
+IMPURE_CALLS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "uuid4", "uuid1", "randbits"}
+IMPURE_OWNERS = {"datetime", "date", "time", "uuid", "random", "secrets"}
+
+VALUE_FACTORIES = {
+    # what a module may call at its top level: it yields a constant, a type or a pattern
+    "Decimal", "Path", "SecretStr", "TypeVar", "ZoneInfo", "compile", "frozenset", "timedelta", "NewType", "ParamSpec",
+    "MappingProxyType", "tuple", "range", "time", "date", "datetime", "Struct", "calcsize", "bytes", "set", "Fraction",
+    "replace", "field", "cast", "resolve", "join",
+    # codecs are compiled like patterns and keep nothing between two calls
+    "Encoder", "Decoder", "Meta",
+    # FastAPI and pydantic: what stands in an Annotated[...]
+    "Depends", "Query", "Header", "Field", "Body", "PathParameter", "StringConstraints", "AfterValidator",
+}  # fmt: skip
+
+
+def _files(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _called(call: ast.Call) -> str:
+    """The last part of what is called: ``compile`` for ``re.compile(...)``."""
+    match call.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(value=ast.Name(id=name)):
+            return name
+    return ast.unparse(call.func)
+
+
+def _check_list(found: dict[str, str], allowed: dict[str, str], *, rule: str) -> None:
+    """Neither a new breach nor an allowance that nobody needs any more."""
+    breaches = {name: what for name, what in found.items() if name not in allowed}
+    assert not breaches, f"{rule}: {breaches}"
+    assert not allowed.keys() - found.keys(), f"no longer needed: {allowed.keys() - found.keys()}"
+
+
+def test_files_stay_short() -> None:
+    """Above 300 lines a file has more than one subject, or a reason."""
+    lengths = {_name(path): len(path.read_text().splitlines()) for path in _files(*PACKAGES)}
+    long = {name: f"{lines} lines" for name, lines in lengths.items() if lines > MAX_FILE_LINES}
+    _check_list(long, LONG_FILES, rule=f"more than {MAX_FILE_LINES} lines")
+
+
+def test_functions_stay_short() -> None:
+    """Above 60 lines a function has more than one step, or a reason; ``build_router`` is a list of routes."""
+    long = {
+        f"{_name(path)}::{function.name}": f"{lines} lines"
+        for path in _files(*PACKAGES)
+        for function in _functions(_tree(path))
+        if (lines := (function.end_lineno or function.lineno) - function.lineno + 1) > MAX_FUNCTION_LINES
+        and function.name not in {"build_router", "build_cli"}
+    }
+    _check_list(long, LONG_FUNCTIONS, rule=f"more than {MAX_FUNCTION_LINES} lines")
+
+
+def test_the_median_function_is_small() -> None:
+    """Most functions do one thing in under ten lines."""
+    lengths = sorted(
+        (function.end_lineno or function.lineno) - function.lineno + 1
+        for path in _files("app")
+        for function in _functions(_tree(path))
+    )
+    assert lengths[len(lengths) // 2] < 10
+
+
+def _value_classes(package: str) -> set[str]:
+    """Frozen dataclasses and enums of the package: making one at import makes a constant."""
+    names = set()
+    for path in _files(package):
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ClassDef):
+                frozen = any("frozen=True" in ast.unparse(decorator) for decorator in node.decorator_list)
+                enum = any("Enum" in ast.unparse(base) or "NamedTuple" in ast.unparse(base) for base in node.bases)
+                if frozen or enum:
+                    names.add(node.name)
+    return names
+
+
+def _top_level_calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """Calls whose result a module keeps: those in assignments at its top level and in class bodies."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            for inner in ast.walk(node.value):
+                if isinstance(inner, ast.Call):
+                    yield ast.unparse(target), inner
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            yield "(expression)", node.value
+
+
+def test_nothing_is_built_at_import() -> None:
+    """No module-level clients, settings, applications, locks or caches: everything is made by the composition root."""
+    values = _value_classes("app") | VALUE_FACTORIES
+    found = {
+        f"{_name(path)}::{target}": ast.unparse(call)[:80]
+        for path in _files("app")
+        for target, call in _top_level_calls(_tree(path))
+        if _called(call) not in values and not _is_main_guard(path)
+    }
+    _check_list(found, BUILT_AT_IMPORT, rule="built at import")
+
+
+def _is_main_guard(path: Path) -> bool:
+    return path.name == "__main__.py"
+
+
+def test_no_module_keeps_mutable_state() -> None:
+    """A list, set or dictionary at module level is a constant: upper-case, and never written to with ``global``."""
+    for path in _files("app"):
+        tree = _tree(path)
+        assert not any(isinstance(node, ast.Global) for node in ast.walk(tree)), _name(path)
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Dict | ast.Set):
+                name = ast.unparse(node.targets[0])
+                assert name.lstrip("_").isupper() or name == "__all__", f"{_name(path)}: {name}"
+
+
+def _pure_files() -> list[Path]:
+    return [path for pattern in PURE for path in sorted(ROOT.glob(pattern))]
+
+
+def test_the_list_of_pure_files_is_real() -> None:
+    """A renamed file must not leave the rule behind."""
+    for pattern in PURE:
+        assert list(ROOT.glob(pattern)), pattern
+
+
+@pytest.mark.parametrize("path", _pure_files(), ids=_name)
+def test_what_decides_does_no_io(path: Path) -> None:
+    """No ``async``, no clock, no randomness, no network, no database: ``now`` and chance are arguments."""
+    tree = _tree(path)
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"line {node.lineno}: async"
+        if isinstance(node, ast.Import):
+            names = {alias.name.split(".")[0] for alias in node.names}
+            assert not names & IMPURE_MODULES, f"line {node.lineno}: {names & IMPURE_MODULES}"
+        if isinstance(node, ast.ImportFrom):
+            names = {(node.module or "").split(".")[0], *(alias.name for alias in node.names)}
+            impure = names & (IMPURE_MODULES - {"time"}) | ({"time"} if node.module == "time" else set())
+            assert not impure, f"line {node.lineno}: {impure}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in IMPURE_CALLS:
+            owner = ast.unparse(node.func.value).split(".")[-1]
+            assert owner not in IMPURE_OWNERS, f"line {node.lineno}: {ast.unparse(node.func)}"
+
+
+def test_background_loops_belong_to_the_supervisor() -> None:
+    """A bare task that dies is noticed by nobody. A TaskGroup's tasks are not bare: it waits for them."""
+    for path in _files("app"):
+        if _name(path) == "app/kit/supervisor.py":
+            continue
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in {"asyncio.create_task", "asyncio.ensure_future", "create_task"}, _name(path)
+                assert not re.search(r"loop\(?\)?\.create_task$", called), _name(path)
+
+
+def test_no_error_is_swallowed() -> None:
+    """``except: pass`` hides what an operator must see; a narrow one says on its line why nothing is to be done."""
+    for path in _files(*PACKAGES):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ExceptHandler):
+                where = f"{_name(path)}:{node.lineno}"
+                assert node.type is not None, where
+                if all(isinstance(step, ast.Pass) for step in node.body):
+                    assert ast.unparse(node.type) not in {"Exception", "BaseException"}, where
+                    assert "#" in lines[node.body[0].lineno - 1], where
+
+
+def test_values_never_become_sql_text() -> None:
+    """A statement is put together from parts in store files alone, where the parts are constants."""
+    for path in _files("app"):
+        if "store" in path.stem or path.parent.name == "store":
+            continue
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "execute":
+                composed = node.args and isinstance(node.args[0], ast.JoinedStr | ast.BinOp)
+                assert not composed, f"{_name(path)}:{node.lineno}"
+
+
+def test_only_the_shell_prints() -> None:
+    """Everything else logs."""
+    for path in _files("app"):
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print", _name(path)
+
+
+def test_every_module_says_why_it_exists() -> None:
+    """A docstring at the top of each file that holds code."""
+    for path in _files(*PACKAGES):
+        tree = _tree(path)
+        assert not tree.body or ast.get_docstring(tree), _name(path)
+
+
+def test_tests_replace_nothing_behind_the_codes_back() -> None:
+    """Real servers and constructor arguments instead of patches, mocks and dependency overrides."""
+    forbidden = re.compile(r"\b(unittest\.mock|MagicMock|AsyncMock|monkeypatch|dependency_overrides|mocker)\b")
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path != Path(__file__):
+            assert not forbidden.search(path.read_text(encoding="utf-8")), _name(path)
+
+
+def test_the_version_is_said_once() -> None:
+    """``pyproject.toml`` and the package agree."""
+    from app import __version__  # noqa: PLC0415 - the rest of this file reads sources and imports nothing
+
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
