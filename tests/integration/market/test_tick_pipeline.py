@@ -279,3 +279,42 @@ async def test_last_is_the_newest_tick_in_memory(redis_url: str, redis_prefix: s
     assert (before.tick.last_price, before.tick.seq) == (1.0, 0)
     assert (after.tick.tradingsymbol, after.tick.seq) == ("INFY", 1)
     assert json.loads(json_form)["seq"] == 1
+
+
+async def test_an_error_of_redis_is_counted_and_said_and_ticks_go_on(
+    redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """Somebody made the hash of last values a string: publishing is not hurt by it."""
+    await redis.set(f"{redis_prefix}last", "not a hash")
+    pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
+    async with running(redis_url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        for price in (1, 2):
+            rig.push(ltp_packet(5, price * 100))
+            assert (await read(pubsub))["last_price"] == price
+        await until(lambda: rig.pipeline.stats().redis_errors == 2)
+        assert (rig.publisher.last_error or "").startswith("WRONGTYPE")
+        assert rig.publisher.connected
+    await pubsub.aclose()
+
+
+async def test_a_connection_that_is_lost_between_the_chunks_of_a_batch_loses_no_instrument(
+    redis_url: str, redis_prefix: str
+) -> None:
+    """The rest of the batch does not go to the next connection as if it were whole: all of it goes again."""
+    async with running(redis_url, redis_prefix) as rig:
+        await until(lambda: rig.publisher.ready)
+        written = 0
+
+        def cut_after_the_first_chunk(token: int, payload: bytes) -> None:
+            nonlocal written
+            written += 1
+            if written == 150 and rig.publisher._connection is not None:
+                rig.publisher._connection.drop("cut by the test")
+
+        rig.pipeline.listeners.append(cut_after_the_first_chunk)
+        rig.push(*(ltp_packet(token, 100) for token in range(300)))
+        await until(lambda: rig.pipeline.stats().published == 300)
+        assert rig.pipeline.stats().redis_reconnects == 1
+        assert rig.pipeline.stats().conflated == 0
+    assert written == 300, "listeners got each tick once"
