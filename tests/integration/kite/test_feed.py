@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import logging
 import ssl
 import struct
 import time
@@ -326,8 +327,9 @@ class TestReconnect:
             assert [query["access_token"] for query in queries] == [["old"], ["new&x=1"]]
             assert queries[1] == {"api_key": ["key"], "access_token": ["new&x=1"], "user_id": ["AB"]}
 
-    async def test_a_403_says_so(self, logged: list[str]) -> None:
-        """Health shows what to do; no log line has the token or the address."""
+    async def test_a_403_says_so(self, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
+        """Health shows what to do; no log line has the token or the address, not even the library's at DEBUG."""
+        caplog.set_level(logging.DEBUG)
         async with ticker(refuse=lambda number: 403) as server, running_feed(server.url) as (feed, listener):
             await listener.until(lambda: len(server.paths) >= 3)
             assert feed.state.last_error is not None
@@ -335,6 +337,8 @@ class TestReconnect:
             assert (feed.state.connected, listener.connected) == (False, [])
         assert logged
         assert not any("access_token=" in line or server.url in line for line in logged)
+        client_lines = [record.getMessage() for record in caplog.records if record.name != "websockets.server"]
+        assert not any("access_token=" in line for line in client_lines)
 
     async def test_a_429_waits_longer(self) -> None:
         """Too many sockets: the ordinary backoff would make it worse."""
@@ -390,7 +394,8 @@ class TestReconnect:
 
 class TestStop:
     async def test_a_peer_that_ignores_the_close_does_not_hold_the_feed(self) -> None:
-        """Cancelled, the feed says goodbye and leaves within a second (``running_feed`` measures it)."""
+        """Cancelled, the feed says goodbye and cuts the connection within a second (``running_feed`` measures it)."""
+        gone = asyncio.Event()
 
         async def upgrade_then_ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             head = server.requests[-1].decode().split("\r\n")
@@ -399,13 +404,16 @@ class TestStop:
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
             )
-            await reader.read()
+            try:
+                await reader.read()
+            finally:
+                gone.set()
 
-        async with (
-            scripted_broker(upgrade_then_ignore) as server,
-            running_feed(server.url.replace("http", "ws"), watchdog_s=30) as (feed, listener),
-        ):
-            await listener.until(lambda: feed.state.connected)
+        async with scripted_broker(upgrade_then_ignore) as server:
+            async with running_feed(server.url.replace("http", "ws"), watchdog_s=30) as (feed, listener):
+                await listener.until(lambda: feed.state.connected)
+            async with asyncio.timeout(1.0):
+                await gone.wait()
 
 
 class TestSubscriptions:
