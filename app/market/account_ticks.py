@@ -101,7 +101,7 @@ class AccountTicks:
 
     def encode(self, work: Iterable[tuple[int, Raw]], *, names: Mapping[int, Instrument]) -> list[tuple[int, bytes]]:
         """Decode, stamp and encode a chunk, in order, as ``(token, JSON)``; malformed packets are counted, dropped."""
-        decode, latest, source = self._decode, self._latest, self._source
+        decode, latest, source, account_id, seq = self._decode, self._latest, self._source, self.account_id, self.seq
         out: list[tuple[int, bytes]] = []
         lags: dict[int, int] = {}
         for token, (packet, received_at_ms) in work:
@@ -109,14 +109,23 @@ class AccountTicks:
             if tick is None:
                 self.malformed += 1
                 continue
-            self.seq = seq = self.seq + 1
-            _stamp(tick, self.account_id, seq, received_at_ms, source, names.get(token))
+            seq += 1
+            # what _stamp does, without its call: that is a twentieth of the whole path
+            tick.account_id = account_id
+            tick.seq = seq
+            tick.received_at = received_at_ms
+            tick.source = source
+            instrument = names.get(token)
+            if instrument is not None:
+                tick.exchange = instrument.exchange
+                tick.tradingsymbol = instrument.tradingsymbol
             latest[token] = (packet, received_at_ms, seq)
             out.append((token, _encode(tick)))
             happened = tick.exchange_timestamp
             if happened:  # neither UNSET nor None
                 lag = received_at_ms - happened * 1000
                 lags[lag] = lags.get(lag, 0) + 1
+        self.seq = seq
         for lag, times in lags.items():
             self._feed_lag.observe(lag / 1000, times=times)
         return out
@@ -127,7 +136,14 @@ class AccountTicks:
         tick = self._decode(packet) if packet else None
         if tick is None:
             return None
-        _stamp(tick, self.account_id, seq, received_at_ms, self._source, names.get(token))
+        _stamp(
+            tick,
+            account_id=self.account_id,
+            seq=seq,
+            received_at_ms=received_at_ms,
+            source=self._source,
+            instrument=names.get(token),
+        )
         return LastTick(tick=tick, received_at_ms=received_at_ms)
 
     def received_at_ms(self, token: int) -> int | None:
