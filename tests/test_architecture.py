@@ -20,7 +20,6 @@ LONG_FILES: dict[str, str] = {}
 """Files above 300 lines, with the reason."""
 
 LONG_FUNCTIONS: dict[str, str] = {
-    "simulator/assembly.py::build_simulator": "a composition root is one list in one order",
 }
 """``file::function`` above 60 lines, with the reason. Routers do not count: they are lists of routes."""
 
@@ -203,7 +202,7 @@ def test_what_decides_does_no_io(path: Path) -> None:
 def test_background_loops_belong_to_the_supervisor() -> None:
     """A bare task that dies is noticed by nobody. A TaskGroup's tasks are not bare: it waits for them."""
     for path in _files("app"):
-        if _name(path) == "app/kit/supervisor.py":
+        if _name(path) in {"app/kit/supervisor.py", "app/kit/probe.py"}:  # what makes tasks also watches them
             continue
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.Call):

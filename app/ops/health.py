@@ -7,10 +7,11 @@ Each dependency is asked by a round trip of its own, all at once, within a secon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from loguru import logger
 from psycopg import Error as DatabaseError
@@ -21,6 +22,7 @@ from app.broker.port import Feed
 from app.db.postgres import Database
 from app.errors import Unavailable
 from app.kit.clock import Clock
+from app.kit.probe import Probe
 from app.kit.supervisor import Supervisor
 
 CHECK_TIMEOUT_S = 1.0
@@ -93,6 +95,7 @@ class HealthService:
     """Everything is asked through callables, so that health stands on no room in particular.
 
     ``expects_ticks`` says whether an account streams anything whose exchange is open now: silence is only then stale.
+    ``leads`` says whether this process holds the account's feed: the feed of another replica is not ours to miss.
     """
 
     def __init__(
@@ -106,9 +109,10 @@ class HealthService:
         supervisor: Supervisor,
         feeds: Mapping[str, Feed],
         registry: Callable[[], RegistryState],
-        orders: Callable[[], Awaitable[OrdersHealth]],
+        orders: Callable[[], Coroutine[Any, Any, OrdersHealth]],
         token_valid_until: Callable[[str], datetime | None],
         expects_ticks: Callable[[str], bool],
+        leads: Callable[[str], bool],
         stale_after_s: float,
         clock: Clock,
     ) -> None:
@@ -116,13 +120,16 @@ class HealthService:
         self._version = version
         self._head_revision = head_revision
         self._database = database
-        self._redis = redis
         self._supervisor = supervisor
         self._feeds = feeds
         self._registry = registry
-        self._orders = orders
+        self._ask_database = Probe(database.ping, timeout_s=CHECK_TIMEOUT_S)
+        self._ask_redis = Probe(partial(_ping, redis), timeout_s=CHECK_TIMEOUT_S)
+        self._ask_orders = Probe(orders, timeout_s=CHECK_TIMEOUT_S)
+        self._ask_revision = Probe(self._read_revision, timeout_s=CHECK_TIMEOUT_S)
         self._token_valid_until = token_valid_until
         self._expects_ticks = expects_ticks
+        self._leads = leads
         self._stale_after_s = stale_after_s
         self._clock = clock
         self.draining = False
@@ -149,13 +156,11 @@ class HealthService:
         if self.draining:
             return Readiness(reasons=("the service is stopping",))
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), self._database.connection() as connection:
-                cursor = await connection.execute("SELECT version_num FROM alembic_version")
-                row = await cursor.fetchone()
+            revision = await self._ask_revision.ask()
         except (Unavailable, DatabaseError, TimeoutError) as error:
             logger.warning("not ready: {!r}", error)
             return Readiness(reasons=("the database cannot be asked",))
-        if row is None or row[0] != self._head_revision:
+        if revision != self._head_revision:
             return Readiness(reasons=("the database schema is not at this version: python -m app migrate",))
         return Readiness(reasons=())
 
@@ -168,26 +173,29 @@ class HealthService:
 
     async def _database_state(self) -> Reachable:
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                await self._database.ping()
+            await self._ask_database.ask()
         except (Unavailable, DatabaseError, TimeoutError):
             return "down"
         return "ok"
 
     async def _redis_state(self) -> Reachable:
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                await self._redis.ping()
+            await self._ask_redis.ask()
         except (RedisError, OSError, TimeoutError):
             return "down"
         return "ok"
 
     async def _order_state(self) -> OrdersHealth | None:
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                return await self._orders()
+            return await self._ask_orders.ask()
         except (Unavailable, DatabaseError, TimeoutError):
             return None
+
+    async def _read_revision(self) -> str | None:
+        async with self._database.connection() as connection:
+            cursor = await connection.execute("SELECT version_num FROM alembic_version")
+            row = await cursor.fetchone()
+        return None if row is None else str(row[0])
 
     def _account(self, account_id: str, feed: Feed) -> AccountHealth:
         state = feed.state
@@ -195,7 +203,7 @@ class HealthService:
         quiet = age_s is None or age_s > self._stale_after_s
         return AccountHealth(
             account_id=account_id,
-            role="leader",
+            role="leader" if self._leads(account_id) else "follower",
             connected=state.connected,
             sockets=state.sockets,
             subscriptions=len(feed.subscriptions()),
@@ -205,12 +213,17 @@ class HealthService:
         )
 
 
+async def _ping(redis: Redis) -> None:
+    await redis.ping()
+
+
 def _overall(
     *, database: Reachable, redis: Reachable, registry: RegistryState, accounts: tuple[AccountHealth, ...]
 ) -> Status:
     if database == "down":
         return "down"
-    feeds_fine = all(account.connected and not account.stale for account in accounts)
+    ours = [account for account in accounts if account.role == "leader"]
+    feeds_fine = all(account.connected and not account.stale for account in ours)
     if redis == "down" or registry.cached_instruments == 0 or not feeds_fine:
         return "degraded"
     return "ok"
