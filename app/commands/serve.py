@@ -147,8 +147,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             async with open_services(settings) as services, serving(services, listener) as server:
                 signals.server = server
                 logger.info("listening on http://{}:{} ({})", *listener.getsockname()[:2], settings.environment)
-                await _any_of(signals.stop, services.supervisor.failed)
-                code = 1 if services.supervisor.failed.is_set() else 0
+                code = await exit_code(stop=signals.stop, failed=services.supervisor.failed)
                 logger.info("stopping")
         except asyncio.CancelledError:
             if not signals.stop.is_set():
@@ -164,9 +163,11 @@ async def _close_streams(services: Services) -> None:
     )
 
 
-async def _any_of(*events: asyncio.Event) -> None:
+async def exit_code(*, stop: asyncio.Event, failed: asyncio.Event) -> int:
+    """Wait for either: 0 when somebody asked us to stop, 1 when a background task has ended by itself."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(event.wait()) for event in events]
+        tasks = [group.create_task(event.wait()) for event in (stop, failed)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+    return 1 if failed.is_set() else 0

@@ -1,0 +1,112 @@
+"""The bodies of the commands, called as the command line calls them."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from app.commands import login, tail
+from app.commands.doctor import examine
+from app.commands.serve import bind, exit_code
+from app.config import Settings
+from app.db.redis import make_redis
+from app.errors import ServiceError, StartError
+from tests.integration.conftest import RunningService
+
+
+async def _tail(settings: Settings, *, pattern: str, count: int = 1, seconds: float = 3.0) -> list[str]:
+    return [tick async for tick in tail.ticks(settings, pattern=pattern, count=count, seconds=seconds)]
+
+
+async def test_tail_shows_what_is_published(settings: Settings) -> None:
+    """By token and by symbol; other instruments are passed over."""
+    redis = make_redis(settings.redis_url.get_secret_value())
+    ticks = [
+        {"instrument_token": 1, "exchange": "NSE", "tradingsymbol": "SBIN"},
+        {"instrument_token": 408065, "exchange": "NSE", "tradingsymbol": "INFY"},
+    ]
+
+    async def publish() -> None:
+        while True:
+            for tick in ticks:
+                await redis.publish(
+                    f"{settings.redis_prefix}ticks:{tick['instrument_token']}", msgspec.json.encode(tick)
+                )
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        publisher = group.create_task(publish())
+        by_token = await _tail(settings, pattern="408065", count=2)
+        by_symbol = await _tail(settings, pattern="NSE:INFY")
+        everything = await _tail(settings, pattern="*", count=4)
+        publisher.cancel()
+    await redis.aclose()
+    assert [msgspec.json.decode(one) for one in by_token] == [ticks[1]] * 2
+    assert msgspec.json.decode(by_symbol[0]) == ticks[1]
+    assert len(everything) == 4
+
+
+async def test_tail_ends_when_nothing_comes(settings: Settings) -> None:
+    """Bounded by its seconds."""
+    assert await _tail(settings, pattern="*", seconds=0.1) == []
+
+
+async def test_tail_without_redis_is_one_line(settings: Settings) -> None:
+    """The variable to look at is named."""
+    away = settings.model_copy(update={"redis_url": type(settings.redis_url)("redis://127.0.0.1:1")})
+    with pytest.raises(StartError, match="REDIS_URL"):
+        await _tail(away, pattern="*")
+
+
+async def test_login_goes_through_the_running_service(service: RunningService) -> None:
+    """Its words are the service's; a service that is not there is said to be missing."""
+    settings = service.settings
+    url = await login.login_url(settings, service_url=service.url, account_id="primary")
+    assert "api_key=simkey" in url
+    with pytest.raises(ServiceError, match="nobody"):
+        await login.login_url(settings, service_url=service.url, account_id="nobody")
+    with pytest.raises(ServiceError):
+        await login.exchange(settings, service_url=service.url, account_id="primary", request_token="wrong")
+    with pytest.raises(StartError, match="does not answer"):
+        await login.login_url(settings, service_url="http://127.0.0.1:1", account_id="primary")
+
+
+async def test_doctor_finds_what_is_missing(settings: Settings, empty_database_url: str) -> None:
+    """A schema that is not there, a Redis that is away, an account that never logged in."""
+    assert {finding.verdict for finding in await examine(settings)} == {"ok"}
+    secret = type(settings.redis_url)
+    ill = settings.model_copy(
+        update={"database_url": secret(empty_database_url), "redis_url": secret("redis://127.0.0.1:1")}
+    )
+    verdicts = {finding.subject: finding.verdict for finding in await examine(ill)}
+    assert verdicts == {
+        "settings": "ok",
+        "database": "ok",
+        "migrations": "fail",
+        "redis": "fail",
+        "broker primary": "fail",
+    }
+    nobody = settings.model_copy(update={"kite_access_token": secret("")})
+    (session,) = [finding for finding in await examine(nobody) if finding.subject == "broker primary"]
+    assert session.verdict == "warn"
+    assert "login" in str(session)
+
+
+async def test_a_failed_task_ends_the_process_with_one_and_a_signal_with_zero() -> None:
+    """The platform restarts only what failed."""
+    for stopped, failed, code in (("stop", None, 0), (None, "failed", 1), ("stop", "failed", 1)):
+        stop, failure = asyncio.Event(), asyncio.Event()
+        if stopped:
+            stop.set()
+        if failed:
+            failure.set()
+        assert await asyncio.wait_for(exit_code(stop=stop, failed=failure), 1) == code
+
+
+def test_a_taken_port_names_itself() -> None:
+    """Host, port and the system's own reason."""
+    with bind("127.0.0.1", 0) as first:
+        first.listen()
+        port = first.getsockname()[1]
+        with pytest.raises(StartError, match=f"127.0.0.1:{port}: Address already in use"):
+            bind("127.0.0.1", port)
