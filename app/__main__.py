@@ -119,9 +119,9 @@ def _tail(
 
 
 def _quiet_settings() -> Settings:
-    """For commands that print an answer: the log file has the rest."""
+    """For commands that print an answer: only warnings beside it, and the service's log file is left alone."""
     settings = load_settings()
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}))
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), sinks="stream")
     return settings
 
 

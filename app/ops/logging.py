@@ -11,11 +11,12 @@ import logging
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from loguru import logger
 
 from app.config import Settings
+from app.errors import SettingsError
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -48,22 +49,35 @@ def redact(text: str) -> str:
     return _SHAPED.sub(HIDDEN, text)
 
 
-def configure_logging(settings: Settings, *, stream: TextIO = sys.stderr) -> None:
-    """Replace every sink of this process. Synchronous on purpose: a queue would lose the lines before a crash."""
+def configure_logging(
+    settings: Settings, *, stream: TextIO = sys.stderr, sinks: Literal["stream", "stream and file"] = "stream and file"
+) -> None:
+    """Replace every sink of this process. Synchronous on purpose: a queue would lose the lines before a crash.
+
+    The file belongs to the serving process; commands beside it log to the stream alone. Raises SettingsError.
+    """
     logger.remove()
     logger.configure(patcher=_patch)
     logger.add(stream, level=settings.log_level, format=_format, backtrace=False, diagnose=False)
-    logger.add(
-        settings.log_dir / "service.log",
-        level=settings.log_level,
-        format=_format,
-        rotation=ROTATE_AT,
-        retention=KEEP_FILES,
-        encoding="utf-8",
-        backtrace=False,
-        diagnose=False,
-    )
+    if sinks == "stream and file":
+        _add_file(settings)
     _intercept_standard_logging()
+
+
+def _add_file(settings: Settings) -> None:
+    try:
+        logger.add(
+            settings.log_dir / "service.log",
+            level=settings.log_level,
+            format=_format,
+            rotation=ROTATE_AT,
+            retention=KEEP_FILES,
+            encoding="utf-8",
+            backtrace=False,
+            diagnose=False,
+        )
+    except OSError as error:
+        raise SettingsError("LOG_DIR", wants=f"a directory that can be written to: {error.strerror}") from error
 
 
 def _patch(record: Record) -> None:

@@ -10,6 +10,7 @@ from loguru import logger
 from pydantic import SecretStr
 
 from app.config import Settings
+from app.errors import SettingsError
 from app.ops.logging import configure_logging, redact
 
 CANARY = "CANARYc4n4ry0123456789abcdef"
@@ -78,6 +79,14 @@ def test_no_canary_reaches_stderr_or_the_file(logs: io.StringIO, tmp_path: Path)
     assert "HTTP Request" not in text
     assert CANARY not in text
     assert CANARY not in (tmp_path / "service.log").read_text()
+
+
+def test_a_directory_that_cannot_be_written_is_a_bad_setting(logs: io.StringIO, tmp_path: Path) -> None:
+    """One line that names the variable."""
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with pytest.raises(SettingsError, match="LOG_DIR"):
+        configure_logging(Settings(log_dir=in_the_way), stream=logs)
 
 
 def test_lines_carry_the_request_id(logs: io.StringIO) -> None:
