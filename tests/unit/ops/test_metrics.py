@@ -38,7 +38,8 @@ def test_requests_are_counted_by_method_route_and_status() -> None:
 
 def test_snapshots_become_samples_at_the_scrape() -> None:
     """Counters and gauges are read when asked, not written when they happen."""
-    metrics, received = Metrics(), {("primary",): 1.0}
+    metrics = Metrics()
+    received: dict[tuple[str, ...], float] = {("primary",): 1.0}
     metrics.add_counter("ticker_ticks_received_total", "Ticks.", lambda: received, labels=["account"])
     metrics.add_gauge("ticker_active_subscriptions", "Now.", lambda: {(): 3.0})
     received["primary",] = 7.0
