@@ -89,7 +89,7 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)
         stack.push_async_callback(house.supervisor.stop, timeout=TASKS_END_S)
         await house.build(engine_database)
-        stack.push_async_callback(house.engine.drain, timeout_s=SENDS_FINISH_S)
+        stack.push_async_callback(house.hand_over, timeout_s=SENDS_FINISH_S)
         await house.start()
         yield house.services()
 

@@ -6,20 +6,20 @@ one floor meet. The broker comes in as ``BrokerAccount``, so no adapter is named
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from datetime import datetime
 from functools import partial
 
 from redis.asyncio import Redis
 
-from app import __version__
 from app.api.keys import ApiKeys
 from app.api.limits import RateLimits
 from app.api.services import Services
 from app.broker.port import Feed
 from app.config import Settings
-from app.db.migrate import head_revision
+from app.db.leases import Lease, LeaseTimes, Ownership
+from app.db.notices import Notices
 from app.db.postgres import Database
 from app.events.limits import StreamLimits
 from app.events.log import EventLog
@@ -36,17 +36,11 @@ from app.market.publisher import TickPublisher
 from app.market.quotes import QuoteService
 from app.market.source import tick_source
 from app.market.subscriptions import SubscriptionService
-from app.ops.health import HealthService, OrdersHealth
+from app.observation import build_health, watch_everything
+from app.ops.health import HealthService
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics
-from app.ops.sources import (
-    DoubtSampler,
-    watch_doubts,
-    watch_feeds,
-    watch_process,
-    watch_streams,
-    watch_ticks,
-)
+from app.ops.sources import DoubtSampler
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake
 from app.orders.queries import OrderQueries
@@ -54,7 +48,7 @@ from app.orders.rules import OrderRules
 from app.orders.service import OrderService
 from app.orders.store.accept import deployment_code
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
-from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here, tick_expectation
+from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here
 
 
 class House:
@@ -103,13 +97,17 @@ class House:
             flush_ms=settings.tick_flush_ms,
         )
         self.feeds: dict[str, Feed] = {}
+        self.feed_owners: dict[str, Ownership] = {}
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{self.ids.code(6)}"
+        self.lease_times = overrides.lease_times or LeaseTimes()
 
     async def build(self, engine_database: Database) -> None:
         await self._build_orders(engine_database)
-        self._build_feeds()
+        self._build_feeds(engine_database)
         self._build_market()
         self._build_streams()
-        self._build_health(engine_database)
+        self.health = build_health(self)
+        watch_everything(self, databases=[self.ground.database, engine_database])
 
     async def start(self) -> None:
         """State first, then the loops that keep it; the feeds last, when everybody who listens is there."""
@@ -123,16 +121,23 @@ class House:
         start("tick-pipeline", self.ticks.run())
         start("subscriptions", self.subscriptions.run())
         start("doubts", self.doubts.run())
+        start("notices", self.notices.run())
         self.engine.start(self.supervisor)
         start("order-stream", self.order_stream.run())
         start("tick-stream", self.tick_stream.run())
-        for account_id, feed in self.feeds.items():
-            start(f"feed-{account_id}", feed.run())
+        for account_id, ownership in self.feed_owners.items():
+            start(f"feed-{account_id}", ownership.run())
+
+    async def hand_over(self, *, timeout_s: float) -> None:
+        """Send no further order, wait for the answers under way, and let other replicas take the accounts."""
+        await self.engine.drain(timeout_s=timeout_s)
+        await asyncio.gather(*(ownership.leave() for ownership in self.feed_owners.values()))
 
     async def _build_orders(self, engine_database: Database) -> None:
         async with engine_database.connection() as connection:
             deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
         tagger = Tagger(self.ids, deployment=deployment)
+        self.notices = Notices(engine_database, url=self.settings.database_dsn, on_notice=self._on_notice)
         self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
         self.order_stream = OrderStreamHub(
             self.ground.database,
@@ -149,8 +154,10 @@ class House:
             clock=self.clock,
             ids=self.ids,
             tagger=tagger,
-            owner=f"{socket.gethostname()}-{os.getpid()}",
+            owner=self.owner,
             on_change=self.order_stream.wake,
+            on_accept=self.notices.send,
+            lease_times=self.lease_times,
         )
         for kite in self.ground.at_broker.values():
             self.engine.add(kite.broker, governor=kite.governor, credentials=kite.credentials)
@@ -173,7 +180,10 @@ class House:
         )
         self.doubts = DoubtSampler(self.queries.doubts)
 
-    def _build_feeds(self) -> None:
+    def _on_notice(self, account_id: str) -> None:
+        self.engine.on_notice(account_id)
+
+    def _build_feeds(self, engine_database: Database) -> None:
         for account_id, kite in self.ground.at_broker.items():
             listener = FeedFanout(
                 account_id,
@@ -183,6 +193,14 @@ class House:
             )
             feed = kite.make_feed(listener)
             self.feeds[account_id] = feed
+            lease = Lease(
+                engine_database,
+                name=f"ticker:{account_id}",
+                owner=self.owner,
+                times=self.lease_times,
+                clock=self.clock,
+            )
+            self.feed_owners[account_id] = Ownership(lease, feed.run)
             self.ground.accounts.on_new_token(account_id, feed.reconnect_soon)
             self.ground.accounts.on_new_token(account_id, partial(self.engine.on_session_changed, account_id))
 
@@ -221,44 +239,6 @@ class House:
             served_here=streamed_here,
         )
         self.ticks.listeners.append(self.tick_stream.on_tick)
-
-    def _build_health(self, engine_database: Database) -> None:
-        self.health = HealthService(
-            environment=self.settings.environment,
-            version=__version__,
-            head_revision=head_revision(),
-            database=self.ground.database,
-            redis=self.redis,
-            supervisor=self.supervisor,
-            feeds=self.feeds,
-            registry=self.instruments.status,
-            orders=self._orders_health,
-            token_valid_until=self._token_valid_until,
-            expects_ticks=tick_expectation(
-                self.feeds, instruments=self.instruments.by_token, is_open=self.calendar.is_open, now=self.clock.now
-            ),
-            stale_after_s=self.settings.tick_stale_after_s,
-            clock=self.clock,
-        )
-        watch_ticks(self.metrics, self.ticks.stats, active=self.subscriptions.active_count)
-        watch_feeds(self.metrics, self.feeds)
-        watch_streams(self.metrics, {"orders": self.order_stream.stats, "ticks": self.tick_stream.stats})
-        watch_doubts(self.metrics, self.doubts)
-        watch_process(
-            self.metrics,
-            databases=[self.ground.database, engine_database],
-            calls=self.ground.calls,
-            limit_hits=lambda: self.limits.hits,
-            loop_lag=self.loop_lag.samples,
-        )
-
-    async def _orders_health(self) -> OrdersHealth:
-        doubts = await self.queries.doubts()
-        oldest_s = doubts.oldest_s if doubts.count else None
-        return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=False)
-
-    def _token_valid_until(self, account_id: str) -> datetime | None:
-        return self.ground.accounts.get(account_id).token_valid_until
 
     def services(self) -> Services:
         return Services(

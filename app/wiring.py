@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from app.accounts.service import AccountService
 from app.broker.market import Instrument
 from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
+from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx
 from app.events import outbox
 from app.events.limits import StreamLimits
@@ -49,6 +50,7 @@ class Overrides:
 
     clock: Clock | None = None
     order_rules: OrderRules | None = None
+    lease_times: LeaseTimes | None = None
     stream_limits: StreamLimits | None = None
 
 

@@ -157,7 +157,7 @@ def _stop_left_over_server(cluster: Path) -> None:
     try:
         pid = int(pid_file.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
-        pass
+        pass  # no server was left over, or one that died before it wrote its number
     else:
         stop_orphan(pid, recognise=f"-D {cluster} ", stop_signal=signal.SIGINT, timeout=STOP_TIMEOUT_S)
     pid_file.unlink(missing_ok=True)

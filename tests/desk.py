@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
 from app.broker.port import Credentials
+from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx, open_database
 from app.events import outbox
 from app.kit.clock import SystemClock
@@ -45,6 +46,8 @@ SHORT_RULES = OrderRules(
     batch_deadline_s=20.0,
 )
 """The product's rules with shorter times, so that a test sees their end."""
+
+SHORT_LEASES = LeaseTimes(ttl_s=2.0, trust_s=1.4, renew_every_s=0.3, try_every_s=0.1)
 
 ACCOUNT = "primary"
 
@@ -124,6 +127,10 @@ class Desk:
         await self.supervisor.stop(timeout=2.0)
 
 
+def ignore(account_id: str) -> None:
+    """A desk has nobody to tell."""
+
+
 def order(**changes: Any) -> OrderRequest:
     """A LIMIT order for ten INFY far below the market, so that it rests; any field can be given."""
     fields: dict[str, Any] = {
@@ -140,7 +147,7 @@ def order(**changes: Any) -> OrderRequest:
 
 @asynccontextmanager
 async def open_desk(
-    database_url: str, simulator_url: str, *, rules: OrderRules = SHORT_RULES, token: str = "simtoken"
+    database_url: str, simulator_url: str, *, rules: OrderRules = SHORT_RULES, token: str = "simtoken", owner: str = ""
 ) -> AsyncIterator[Desk]:
     """A running order engine for one account against the simulator at ``simulator_url``."""
     clock = SystemClock()
@@ -168,8 +175,10 @@ async def open_desk(
             clock=clock,
             ids=ids,
             tagger=tagger,
-            owner="desk",
-            on_change=lambda account_id: None,
+            owner=owner or f"desk-{ids.code(6)}",
+            on_change=ignore,
+            on_accept=ignore,
+            lease_times=SHORT_LEASES,
         )
         engine.add(account.broker, governor=account.governor, credentials=lambda: credentials)
         supervisor = Supervisor()

@@ -178,6 +178,7 @@ class BatchRunner:
             leg=task.leg,
             purpose="square_off",
             tag_base=self._tagger.fresh(),
+            reduces=True,
             status=TaskStatus.PENDING if reducible else TaskStatus.FAILED,
             error=None if reducible else nothing.to_json(),
         )

@@ -132,8 +132,6 @@ class Bookkeeping:
         return None if owner_id is None else await tasks.load(tx, owner_id)
 
     async def _judge_place(self, tx: Tx, task: Task, reading: Reading) -> bool:
-        if not task.attempts:
-            return False
         finding = reconcile.judge_place(
             task,
             reading.rows,

@@ -1,12 +1,18 @@
-"""The order engine of all accounts: for each one a sender, a reconciler and a batch runner, and what wakes them."""
+"""The order engine of all accounts. Any replica accepts orders; for each account one replica, its owner, sends them.
+
+An account's owner holds its lease. While it does, three loops run (sender, reconciler, batch runner); when the lease
+is lost they end at once, and whoever takes it next finds everything in the database.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.broker.orders import OrderRequest
 from app.broker.port import Broker, CredentialSource, Governor, WireRequest
+from app.db.leases import Lease, LeaseTimes, Ownership
 from app.db.postgres import Database
 from app.errors import NotFound
 from app.kit.clock import Clock
@@ -14,23 +20,139 @@ from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.batch_runner import BatchRunner
 from app.orders.gate import SessionGate
+from app.orders.holding import Holding
 from app.orders.reconciler import ReadStats, Reconciler
 from app.orders.rules import OrderRules
 from app.orders.sender import Sender
 from app.orders.settlement import EventWriter, Settlement
 from app.orders.signals import Signals
+from app.orders.store.tasks import database_now
 from app.orders.tags import Tagger
+from app.orders.tenure import Tenure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountEngine:
-    """One account's loops."""
+class EngineParts:
+    """What all accounts share. ``owner`` names this process and is never used by another one."""
 
-    broker: Broker
-    signals: Signals
-    sender: Sender
-    reconciler: Reconciler
-    batches: BatchRunner
+    database: Database
+    settlement: Settlement
+    rules: OrderRules
+    clock: Clock
+    ids: IdSource
+    tagger: Tagger
+    owner: str
+    lease_times: LeaseTimes
+
+
+class AccountEngine:
+    """One account: ``run`` waits for the lease, works while it holds it, and waits again; it lives until cancelled."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        governor: Governor,
+        credentials: CredentialSource,
+        signals: Signals,
+        parts: EngineParts,
+    ) -> None:
+        self.broker = broker
+        self.signals = signals
+        self.stats = ReadStats()
+        self._governor = governor
+        self._parts = parts
+        self._gate = SessionGate(credentials, clock=parts.clock)
+        self._lease = Lease(
+            parts.database,
+            name=f"sender:{broker.account_id}",
+            owner=parts.owner,
+            times=parts.lease_times,
+            clock=parts.clock,
+        )
+        self._ownership = Ownership(self._lease, self._work)
+        self._sender: Sender | None = None
+
+    @property
+    def is_owner(self) -> bool:
+        return self._lease.held
+
+    async def run(self) -> None:
+        await self._ownership.run()
+
+    async def drain(self, *, timeout_s: float) -> bool:
+        """Send nothing more, wait for the answers under way, and let the next owner begin."""
+        finished = True if self._sender is None else await self._sender.drain(timeout_s=timeout_s)
+        await self._ownership.leave()
+        return finished
+
+    async def _work(self) -> None:
+        """Until the lease is lost or this task is cancelled."""
+        async with self._parts.database.connection() as connection:
+            began_at = await database_now(connection)
+        first_ever = self._lease.term == 1  # nobody can have sent anything before
+        tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)
+        self._sender = self._build_sender(tenure)
+        self.signals.sender.set()
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._sender.run(), name=f"sender-{self.broker.account_id}")
+            loops.create_task(self._build_reconciler(tenure).run(), name=f"reconciler-{self.broker.account_id}")
+            loops.create_task(self._build_batches().run(), name=f"batches-{self.broker.account_id}")
+
+    def _build_sender(self, tenure: Tenure) -> Sender:
+        parts, account_id = self._parts, self.broker.account_id
+        holding = Holding(
+            account_id,
+            database=parts.database,
+            settlement=parts.settlement,
+            gate=self._gate,
+            signals=self.signals,
+            clock=parts.clock,
+        )
+        return Sender(
+            account_id,
+            tenure=tenure,
+            database=parts.database,
+            gateway=self.broker.orders,
+            governor=self._governor,
+            settlement=parts.settlement,
+            gate=self._gate,
+            holding=holding,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+        )
+
+    def _build_reconciler(self, tenure: Tenure) -> Reconciler:
+        parts = self._parts
+        return Reconciler(
+            self.broker.account_id,
+            tenure=tenure,
+            database=parts.database,
+            gateway=self.broker.orders,
+            settlement=parts.settlement,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+            ids=parts.ids,
+            deployment=parts.tagger.deployment,
+            gate=self._gate,
+            stats=self.stats,
+        )
+
+    def _build_batches(self) -> BatchRunner:
+        parts = self._parts
+        return BatchRunner(
+            self.broker.account_id,
+            database=parts.database,
+            portfolio=self.broker.portfolio,
+            settlement=parts.settlement,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+            ids=parts.ids,
+            tagger=parts.tagger,
+        )
 
 
 class OrderEngine:
@@ -47,74 +169,45 @@ class OrderEngine:
         tagger: Tagger,
         owner: str,
         on_change: Callable[[str], None],
+        on_accept: Callable[[str], None],
+        lease_times: LeaseTimes | None = None,
     ) -> None:
-        self._database = database
-        self._settlement = Settlement(events)
-        self._rules = rules
-        self._clock = clock
-        self._ids = ids
-        self._tagger = tagger
-        self._owner = owner
+        self._parts = EngineParts(
+            database=database,
+            settlement=Settlement(events),
+            rules=rules,
+            clock=clock,
+            ids=ids,
+            tagger=tagger,
+            owner=owner,
+            lease_times=lease_times or LeaseTimes(),
+        )
         self._on_change = on_change
+        self._on_accept = on_accept
         self._accounts: dict[str, AccountEngine] = {}
 
     def add(self, broker: Broker, *, governor: Governor, credentials: CredentialSource) -> None:
-        """Make an account's loops; nothing runs before ``start``."""
+        """Make an account's engine; nothing runs before ``start``."""
         signals = Signals(broker.account_id, on_change=self._on_change)
-        gate = SessionGate(credentials, clock=self._clock)
-        sender = Sender(
-            broker.account_id,
-            owner=self._owner,
-            database=self._database,
-            gateway=broker.orders,
-            governor=governor,
-            settlement=self._settlement,
-            gate=gate,
-            signals=signals,
-            rules=self._rules,
-            clock=self._clock,
-        )
-        reconciler = Reconciler(
-            broker.account_id,
-            database=self._database,
-            gateway=broker.orders,
-            settlement=self._settlement,
-            signals=signals,
-            rules=self._rules,
-            clock=self._clock,
-            ids=self._ids,
-            deployment=self._tagger.deployment,
-            gate=gate,
-        )
-        batches = BatchRunner(
-            broker.account_id,
-            database=self._database,
-            portfolio=broker.portfolio,
-            settlement=self._settlement,
-            signals=signals,
-            rules=self._rules,
-            clock=self._clock,
-            ids=self._ids,
-            tagger=self._tagger,
-        )
         self._accounts[broker.account_id] = AccountEngine(
-            broker=broker, signals=signals, sender=sender, reconciler=reconciler, batches=batches
+            broker, governor=governor, credentials=credentials, signals=signals, parts=self._parts
         )
 
     def start(self, supervisor: Supervisor) -> None:
         for account_id, engine in self._accounts.items():
-            supervisor.start(f"orders-sender-{account_id}", engine.sender.run())
-            supervisor.start(f"orders-reconciler-{account_id}", engine.reconciler.run())
-            supervisor.start(f"orders-batches-{account_id}", engine.batches.run())
+            supervisor.start(f"orders-{account_id}", engine.run())
 
     async def drain(self, *, timeout_s: float) -> bool:
-        """Send nothing more and wait for the answers that are under way; False when some did not come in time."""
-        finished = True
-        deadline = self._clock.monotonic() + timeout_s
-        for engine in self._accounts.values():
-            left = max(0.0, deadline - self._clock.monotonic())
-            finished &= await engine.sender.drain(timeout_s=left)
-        return finished
+        """Send nothing more, wait for the answers under way, hand the leases over; False when some did not come."""
+        drained = [engine.drain(timeout_s=timeout_s) for engine in self._accounts.values()]
+        return all(await asyncio.gather(*drained))
+
+    def accepted(self, account_id: str) -> None:
+        """A task was stored: wake the sender here, and the owner if that is another replica."""
+        engine = self._engine(account_id)
+        engine.signals.sender.set()
+        if not engine.is_owner:
+            self._on_accept(account_id)
 
     def signals(self, account_id: str) -> Signals:
         """Raises NotFound for an account that this service does not serve."""
@@ -124,15 +217,26 @@ class OrderEngine:
         """Raises NotFound."""
         return self._engine(account_id).broker
 
+    def is_owner(self, account_id: str) -> bool:
+        """Whether this replica sends the account's orders now. Raises NotFound."""
+        return self._engine(account_id).is_owner
+
     def preview(self, account_id: str, request: OrderRequest) -> WireRequest:
         """What would be sent for ``request``, under a tag that nothing else has. Raises NotFound."""
-        return self._engine(account_id).broker.orders.preview(request, tag=f"{self._tagger.fresh()}1")
+        return self._engine(account_id).broker.orders.preview(request, tag=f"{self._parts.tagger.fresh()}1")
 
     def _engine(self, account_id: str) -> AccountEngine:
         engine = self._accounts.get(account_id)
         if engine is None:
             raise NotFound("account", account_id)
         return engine
+
+    def on_notice(self, account_id: str) -> None:
+        """Another replica accepted something for this account; an empty name means any."""
+        for engine in self._accounts.values():
+            if account_id in {"", engine.broker.account_id}:
+                engine.signals.sender.set()
+                engine.signals.batches.set()
 
     def on_order_hint(self, account_id: str) -> None:
         """An order push or a postback arrived: something may have changed at the broker."""
@@ -150,4 +254,4 @@ class OrderEngine:
             self._accounts[account_id].signals.look()
 
     def stats(self) -> Mapping[str, ReadStats]:
-        return {account_id: engine.reconciler.stats for account_id, engine in self._accounts.items()}
+        return {account_id: engine.stats for account_id, engine in self._accounts.items()}

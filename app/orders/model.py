@@ -126,6 +126,7 @@ class Task:
     claimed_by: str | None = None
     claimed_until: datetime | None = None
     last_sent_at: datetime | None = None
+    reduces: bool = False
     clean_reads: int = 0
     next_check_at: datetime | None = None
     order_id: str | None = None

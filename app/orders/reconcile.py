@@ -123,8 +123,8 @@ def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
 
 
 def attempt_tags(task: Task) -> set[str]:
-    """Every tag that this task has put on the wire."""
-    return {f"{task.tag_base}{attempt}" for attempt in range(1, task.attempts + 1)}
+    """Every tag that this task has put on the wire, and the next one: a restored database may have forgotten it."""
+    return {f"{task.tag_base}{attempt}" for attempt in range(1, task.attempts + 2)}
 
 
 def tags_of(order: BrokerOrder) -> set[str]:

@@ -8,7 +8,7 @@ nothing and changes nothing; only time that was filled with clean reads ever res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -16,7 +16,7 @@ from loguru import logger
 
 from app.broker.orders import BrokerOrder
 from app.broker.port import OrderGateway
-from app.db.postgres import Database, Tx
+from app.db.postgres import Database
 from app.errors import BrokerError, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
@@ -29,6 +29,7 @@ from app.orders.settlement import Settlement, doubtful, expired
 from app.orders.signals import Signals, wait_for
 from app.orders.store import book as book_store
 from app.orders.store import tasks
+from app.orders.tenure import Tenure
 
 _READ_TROUBLE_PAUSE_S = 2.0
 _IDLE_AUDIT_S = 300.0
@@ -56,6 +57,7 @@ class Reconciler:
         self,
         account_id: str,
         *,
+        tenure: Tenure,
         database: Database,
         gateway: OrderGateway,
         settlement: Settlement,
@@ -65,8 +67,10 @@ class Reconciler:
         ids: IdSource,
         deployment: str,
         gate: SessionGate,
+        stats: ReadStats,
     ) -> None:
         self._account_id = account_id
+        self._tenure = tenure
         self._database = database
         self._gateway = gateway
         self._settlement = settlement
@@ -74,7 +78,7 @@ class Reconciler:
         self._rules = rules
         self._clock = clock
         self._gate = gate
-        self.stats = ReadStats()
+        self.stats = stats
         self._bookkeeping = Bookkeeping(
             account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=self.stats
         )
@@ -148,13 +152,33 @@ class Reconciler:
         """Everything that one book proves, in one transaction."""
         today = self._today()
         changed = self._changed(rows, today)
+        async with self._database.connection() as connection:
+            known = await book_store.known_ids(connection, self._account_id, trade_date=today, before=started_at)
+            idle = not changed and not await tasks.unresolved(connection, self._account_id, trade_date=today)
+        complete = shows_all_known(rows, known)
+        if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at, today=today):
+            self._signals.changed()
+        self._seen.update({row.order_id: _mark(row) for row in changed})
+        if complete and not self._tenure.book_was_read:
+            self._tenure.book_was_read = True
+            self._signals.sender.set()
+
+    async def _settle_all(
+        self,
+        rows: Sequence[BrokerOrder],
+        changed: Sequence[BrokerOrder],
+        *,
+        complete: bool,
+        started_at: datetime,
+        today: date,
+    ) -> bool:
+        def clean_for(task: Task) -> bool:
+            """Whether this read can prove that the task's order is absent: it shows all we know, and began later."""
+            return complete and task.status is TaskStatus.IN_DOUBT and started_at > task.updated_at
+
         async with self._database.transaction() as tx:
-            open_tasks = await tasks.unresolved(tx, self._account_id, trade_date=today)
-            if not open_tasks and not changed:
-                return
             await self._settlement.lock(tx, self._account_id)
-            clean_for = await self._clean_for(tx, rows, started_at=started_at, today=today)
-            altered = await self._bookkeeping.take(
+            return await self._bookkeeping.take(
                 tx,
                 rows,
                 changed=changed,
@@ -163,21 +187,6 @@ class Reconciler:
                 now=started_at,
                 trade_date=today,
             )
-        self._seen.update({row.order_id: _mark(row) for row in changed})
-        if altered:
-            self._signals.changed()
-
-    async def _clean_for(
-        self, tx: Tx, rows: Sequence[BrokerOrder], *, started_at: datetime, today: date
-    ) -> Callable[[Task], bool]:
-        """Whether this read can prove that a task's order is absent: it shows all we know and began after the doubt."""
-        known = await book_store.known_ids(tx, self._account_id, trade_date=today)
-        complete = shows_all_known(rows, known)
-
-        def clean(task: Task) -> bool:
-            return complete and task.status is TaskStatus.IN_DOUBT and started_at > task.updated_at
-
-        return clean
 
     def _changed(self, rows: Sequence[BrokerOrder], today: date) -> list[BrokerOrder]:
         """Rows that differ from the last read; a new day or process starts from nothing."""

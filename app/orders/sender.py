@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 from loguru import logger
 
-from app.broker.outcomes import InDoubt, NotSent, SendOutcome, Sent, SessionRejected
+from app.broker.outcomes import InDoubt, NotSent, SendOutcome, SessionRejected
 from app.broker.port import Governor, OrderGateway, RequestKind
 from app.db.postgres import Database
 from app.errors import RateLimited, ServiceError, Unavailable
 from app.kit.clock import Clock
 from app.orders.gate import SessionGate
-from app.orders.lifecycle import Event
-from app.orders.model import Operation, Task, TaskError, TaskStatus
+from app.orders.holding import Holding
+from app.orders.model import Operation, Task
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement
 from app.orders.signals import Signals, wait_for
-from app.orders.store import tasks
-from app.orders.verdicts import Verdict, judge
+from app.orders.store import claims, tasks
+from app.orders.store.claims import ClaimTerms
+from app.orders.tenure import Tenure
+from app.orders.verdicts import judge
 
 _KINDS = {
     Operation.CANCEL: RequestKind.CANCEL,
@@ -43,23 +46,25 @@ class Sender:
         self,
         account_id: str,
         *,
-        owner: str,
+        tenure: Tenure,
         database: Database,
         gateway: OrderGateway,
         governor: Governor,
         settlement: Settlement,
         gate: SessionGate,
+        holding: Holding,
         signals: Signals,
         rules: OrderRules,
         clock: Clock,
     ) -> None:
         self._account_id = account_id
-        self._owner = owner
+        self._tenure = tenure
         self._database = database
         self._gateway = gateway
         self._governor = governor
         self._settlement = settlement
         self._gate = gate
+        self._holding = holding
         self._signals = signals
         self._rules = rules
         self._clock = clock
@@ -89,7 +94,7 @@ class Sender:
         return True
 
     async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
-        while not self._draining.is_set() and await self._session_allows():
+        while not self._draining.is_set() and await self._holding.allows():
             operation = await self._peek()
             if operation is None:
                 return
@@ -103,26 +108,6 @@ class Sender:
             self._idle.clear()
             sends.create_task(self._send(task, claimed_at=self._clock.monotonic()), name=f"send-{task.task_id}")
 
-    async def _session_allows(self) -> bool:
-        """Without a live session tasks are held, and say so; with one they go again if they are still fresh."""
-        if self._gate.is_open():
-            await self._turn(TaskStatus.HELD, Event.RELEASE)
-            return True
-        await self._turn(TaskStatus.PENDING, Event.HOLD)
-        return False
-
-    async def _turn(self, status: TaskStatus, event: Event) -> None:
-        async with self._database.connection() as connection:
-            if not await tasks.with_status(connection, self._account_id, status=status):
-                return
-        error = TaskError(code="NO_SESSION", message="the account has no live session at the broker; log in")
-        verdict = Verdict(event=event, sent=Sent.NO, error=error if event is Event.HOLD else None)
-        async with self._database.transaction() as tx:
-            await self._settlement.lock(tx, self._account_id)
-            for task in await tasks.with_status(tx, self._account_id, status=status):
-                await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
-        self._signals.changed()
-
     def _may_go(self) -> list[Operation]:
         """Cancels have room of their own: four orders that hang must not keep a cancel waiting."""
         orders = self._in_flight[Operation.PLACE] + self._in_flight[Operation.MODIFY]
@@ -131,9 +116,10 @@ class Sender:
 
     async def _peek(self) -> Operation | None:
         async with self._database.connection() as connection:
-            return await tasks.peek(
-                connection, self._account_id, block_s=self._rules.block_on_doubt_s, operations=self._may_go()
-            )
+            return await claims.peek(connection, self._account_id, self._terms(self._may_go()))
+
+    def _terms(self, operations: Sequence[Operation]) -> ClaimTerms:
+        return self._tenure.claim_terms(operations, block_s=self._rules.block_on_doubt_s)
 
     async def _wait_for_slot(self, operation: Operation) -> None:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
@@ -145,18 +131,13 @@ class Sender:
     async def _claim(self, operation: Operation) -> Task | None:
         allowed = [kind for kind in self._may_go() if kind.priority <= operation.priority]
         async with self._database.transaction() as tx:
-            return await tasks.claim_next(
-                tx,
-                self._account_id,
-                owner=self._owner,
-                lease_s=self._rules.claim_lease_s,
-                block_s=self._rules.block_on_doubt_s,
-                operations=allowed,
+            return await claims.claim_next(
+                tx, self._account_id, self._terms(allowed), claim_s=self._rules.claim_lease_s
             )
 
     async def _send(self, task: Task, *, claimed_at: float) -> None:
         try:
-            if self._clock.monotonic() - claimed_at > self._rules.longest_pause_s:
+            if self._clock.monotonic() - claimed_at > self._rules.longest_pause_s or not self._tenure.lease.held:
                 outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
             else:
                 outcome = await self._call(task)

@@ -197,7 +197,7 @@ class OrderService:
                 final=answer.final,
                 replayed=True,
             )
-        self._engine.signals(account_id).sender.set()
+        self._engine.accepted(account_id)
         return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s)
 
     async def _store(self, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -70,15 +70,16 @@ async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
     )
 
 
-async def known_ids(tx: Tx, account_id: str, *, trade_date: date) -> set[str]:
-    """Every order of the day that the broker has shown or confirmed: what a clean read must contain."""
+async def known_ids(tx: Tx, account_id: str, *, trade_date: date, before: datetime) -> set[str]:
+    """Every order of the day that the broker had shown or confirmed by then: what a clean read must contain."""
     cursor = await tx.execute(
-        """SELECT order_id FROM broker_order WHERE account_id = %s AND trade_date = %s
+        """SELECT order_id FROM broker_order
+           WHERE account_id = %(account_id)s AND trade_date = %(day)s AND first_seen_at < %(before)s
            UNION
            SELECT order_id FROM order_task
-           WHERE account_id = %s AND trade_date = %s AND operation = 'place' AND status = 'completed'
-             AND order_id IS NOT NULL AND children = '[]'::jsonb""",
-        (account_id, trade_date, account_id, trade_date),
+           WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place' AND status = 'completed'
+             AND order_id IS NOT NULL AND children = '[]'::jsonb AND finished_at < %(before)s""",
+        {"account_id": account_id, "day": trade_date, "before": before},
     )
     return {row[0] for row in await cursor.fetchall()}
 

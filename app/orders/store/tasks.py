@@ -17,7 +17,8 @@ from app.orders.verdicts import Verdict
 
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
   purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
-  last_sent_at, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at, finished_at"""
+  last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
+  finished_at"""
 
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 
@@ -31,85 +32,21 @@ def task_row(**columns: Any) -> Task:
     return Task(**columns)
 
 
-async def _tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[Task]:
+async def fetch_tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[Task]:
+    """Run a statement that gives ``COLUMNS``."""
     async with tx.cursor(row_factory=kwargs_row(task_row)) as cursor:
         await cursor.execute(sql, params)
         return await cursor.fetchall()
 
 
 async def load(tx: Tx, task_id: UUID) -> Task | None:
-    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
     return found[0] if found else None
 
 
 async def lock(tx: Tx, task_id: UUID) -> Task | None:
     """The task, held against every other writer until the transaction ends."""
-    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s FOR UPDATE", (task_id,))
-    return found[0] if found else None
-
-
-_READY = """
-  SELECT t.task_id, t.operation FROM order_task t
-  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.priority = ANY(%(priorities)s)
-    AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
-    AND CASE WHEN t.operation = 'place' THEN
-      NOT EXISTS (                               -- first in, first out per instrument
-        SELECT 1 FROM order_task s
-        WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
-          AND s.task_id <> t.task_id
-          AND (s.status = 'running'
-            OR (s.status IN ('pending', 'retrying')
-                AND (s.created_at, coalesce(s.leg, 0), s.task_id) < (t.created_at, coalesce(t.leg, 0), t.task_id))))
-      AND NOT EXISTS (                           -- a doubt on the instrument, or in the same batch, pauses new orders
-        SELECT 1 FROM order_task d
-        WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
-          AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
-          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))
-    ELSE
-      NOT EXISTS (                               -- one command at a time per order
-        SELECT 1 FROM order_task s
-        WHERE s.account_id = t.account_id AND s.target_order_id = t.target_order_id AND s.task_id <> t.task_id
-          AND (s.status = 'running' OR (s.operation = 'modify' AND s.status = 'in_doubt' AND t.operation = 'modify')))
-    END
-  ORDER BY t.priority, t.created_at, t.leg LIMIT 1
-"""
-
-_CLAIM = f"""
-WITH candidate AS ({_READY} FOR UPDATE SKIP LOCKED),
-claimed AS (
-  UPDATE order_task t SET status = 'running', fence = fence + 1, attempts = attempts + 1, sent = 'unknown',
-    claimed_by = %(owner)s, claimed_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
-    last_sent_at = clock_timestamp(), clean_reads = 0, updated_at = clock_timestamp()
-  FROM candidate c WHERE t.task_id = c.task_id
-  RETURNING t.*
-), attempt AS (
-  INSERT INTO order_attempt (task_id, attempt, tag, fence)
-  SELECT task_id, attempts, tag_base || attempts::text, fence FROM claimed
-)
-SELECT {COLUMNS} FROM claimed
-"""
-
-
-async def peek(tx: Tx, account_id: str, *, block_s: float, operations: Sequence[Operation]) -> Operation | None:
-    """What kind of task would be claimed now, or None: so that the rate limit can be waited for before the claim."""
-    params = {"account_id": account_id, "priorities": [kind.priority for kind in operations], "block_s": block_s}
-    cursor = await tx.execute(_READY, params)
-    row = await cursor.fetchone()
-    return None if row is None else Operation(row[1])
-
-
-async def claim_next(
-    tx: Tx, account_id: str, *, owner: str, lease_s: float, block_s: float, operations: Sequence[Operation]
-) -> Task | None:
-    """Take the next task that may go now: status running, fence raised, attempt recorded, all in one statement."""
-    params = {
-        "account_id": account_id,
-        "owner": owner,
-        "lease_s": lease_s,
-        "block_s": block_s,
-        "priorities": [operation.priority for operation in operations],
-    }
-    found = await _tasks(tx, _CLAIM, params)
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s FOR UPDATE", (task_id,))
     return found[0] if found else None
 
 
@@ -138,7 +75,7 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
                                                                      "message": child.message}}
         for child in verdict.children
     ]  # fmt: skip
-    found = await _tasks(
+    found = await fetch_tasks(
         tx,
         f"""UPDATE order_task SET status = %s, sent = %s, order_id = coalesce(%s, order_id),
               children = CASE WHEN %s THEN %s ELSE children END, last_error = %s,
@@ -171,7 +108,7 @@ async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: dateti
 
 async def lapsed(tx: Tx, account_id: str) -> list[Task]:
     """Running tasks whose sender said nothing within its claim: it died, or was paused for too long."""
-    return await _tasks(
+    return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE account_id = %s AND status = 'running' AND claimed_until < clock_timestamp() ORDER BY task_id""",
@@ -181,7 +118,7 @@ async def lapsed(tx: Tx, account_id: str) -> list[Task]:
 
 async def stale(tx: Tx, account_id: str) -> list[Task]:
     """Unsent tasks whose freshness is over."""
-    return await _tasks(
+    return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
@@ -190,21 +127,24 @@ async def stale(tx: Tx, account_id: str) -> list[Task]:
     )
 
 
-async def with_status(tx: Tx, account_id: str, *, status: TaskStatus) -> list[Task]:
-    """Tasks of one status, oldest first."""
-    return await _tasks(
+async def with_status(tx: Tx, account_id: str, *, statuses: Sequence[TaskStatus]) -> list[Task]:
+    """Tasks in any of these statuses, oldest first."""
+    return await fetch_tasks(
         tx,
-        f"SELECT {COLUMNS} FROM order_task WHERE account_id = %s AND status = %s ORDER BY task_id",
-        (account_id, status),
+        f"SELECT {COLUMNS} FROM order_task WHERE account_id = %s AND status = ANY(%s) ORDER BY task_id",
+        (account_id, [str(status) for status in statuses]),
     )
 
 
 async def unresolved(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
-    """Everything that a read of the book may decide: open tasks that were sent, and provisional ends of this day."""
-    return await _tasks(
+    """Everything that a read of the book may decide: open tasks, and provisional ends of this day.
+
+    Unsent ones too: a database that was restored may have forgotten that they were sent.
+    """
+    return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %s AND status IN {OPEN} AND (attempts > 0 OR operation <> 'place')
+            WHERE account_id = %s AND status IN {OPEN}
             UNION ALL
             SELECT {COLUMNS} FROM order_task
             WHERE account_id = %s AND trade_date = %s AND status = 'failed' AND operation = 'place'
@@ -215,13 +155,13 @@ async def unresolved(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]
 
 
 async def by_tag_bases(tx: Tx, tag_bases: Sequence[str]) -> dict[str, Task]:
-    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s)", (list(tag_bases),))
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s)", (list(tag_bases),))
     return {str(task.tag_base): task for task in found}
 
 
 async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -> Task | None:
     """The place task that the broker answered with this id."""
-    found = await _tasks(
+    found = await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE order_id = %(order_id)s AND operation = 'place'
@@ -233,7 +173,7 @@ async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -
 
 
 async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
-    found = await _tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
     return {task.task_id: task for task in found}
 
 
@@ -241,7 +181,7 @@ async def page(
     tx: Tx, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
 ) -> list[Task]:
     """Newest first; ``before`` is the last id of the previous page."""
-    return await _tasks(
+    return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
@@ -254,7 +194,7 @@ async def page(
 
 async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
     """The place tasks of one trading day, oldest first."""
-    return await _tasks(
+    return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE account_id = %s AND trade_date = %s AND operation = 'place' ORDER BY created_at, leg""",

@@ -1,0 +1,162 @@
+"""One owner at a time, by a row with a term: who may send an account's orders, who holds its feed.
+
+A lease that is not renewed ends by the database's clock, and the next owner's term is one higher. The holder trusts
+its lease for less time than it lasts, counted from before the renewal was sent, so that a process that was paused
+stops before another one starts. What must never be done by two owners also names the term in its own statement.
+An advisory lock would not do: a stopped process keeps it for as long as its connection lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from loguru import logger
+
+from app.db.postgres import Database
+from app.errors import ServiceError
+from app.kit.clock import Clock
+
+HELD_BY_TERM = """EXISTS (SELECT 1 FROM lease l WHERE l.name = %(lease_name)s AND l.owner = %(lease_owner)s
+  AND l.term = %(lease_term)s AND l.expires_at > clock_timestamp())"""
+"""The condition that a guarded statement adds; its parameters are ``Lease.guard``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTimes:
+    """Seconds. ``trust_s`` must be well below ``ttl_s``: the gap is what clocks and pauses may take."""
+
+    ttl_s: float = 10.0
+    trust_s: float = 7.0
+    renew_every_s: float = 2.0
+    try_every_s: float = 0.4
+
+
+class LeaseLost(Exception):
+    """Somebody else owns it now, or nobody could be asked for too long."""
+
+
+class Lease:
+    """One process's side of one lease. Raises Unavailable when the database is away."""
+
+    def __init__(self, database: Database, *, name: str, owner: str, times: LeaseTimes, clock: Clock) -> None:
+        self._database = database
+        self.name = name
+        self.owner = owner
+        self.times = times
+        self._clock = clock
+        self.term = 0
+        self._trusted_until = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may act as the owner right now, by its own clock."""
+        return self._clock.monotonic() < self._trusted_until
+
+    @property
+    def guard(self) -> dict[str, object]:
+        """Parameters of ``HELD_BY_TERM``."""
+        return {"lease_name": self.name, "lease_owner": self.owner, "lease_term": self.term}
+
+    async def try_take(self) -> bool:
+        """Take the lease if nobody holds it; a new term begins."""
+        asked_at = self._clock.monotonic()
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                """INSERT INTO lease (name, owner, term, expires_at)
+                   VALUES (%(name)s, %(owner)s, 1, clock_timestamp() + make_interval(secs => %(ttl)s))
+                   ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, term = lease.term + 1,
+                     taken_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => %(ttl)s)
+                   WHERE lease.expires_at <= clock_timestamp()
+                   RETURNING term""",
+                {"name": self.name, "owner": self.owner, "ttl": self.times.ttl_s},
+            )
+            row = await cursor.fetchone()
+        if row is None:
+            return False
+        self.term = int(row[0])
+        self._trusted_until = asked_at + self.times.trust_s
+        return True
+
+    async def renew(self) -> None:
+        """Raises LeaseLost when the term is over."""
+        asked_at = self._clock.monotonic()
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                """UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => %s)
+                   WHERE name = %s AND owner = %s AND term = %s AND expires_at > clock_timestamp()""",
+                (self.times.ttl_s, self.name, self.owner, self.term),
+            )
+        if cursor.rowcount != 1:
+            self._trusted_until = 0.0
+            raise LeaseLost(self.name)
+        self._trusted_until = asked_at + self.times.trust_s
+
+    async def release(self) -> None:
+        """Let the next owner begin at once; nothing happens when the term is over already."""
+        self._trusted_until = 0.0
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "UPDATE lease SET expires_at = clock_timestamp() WHERE name = %s AND owner = %s AND term = %s",
+                (self.name, self.owner, self.term),
+            )
+
+
+class Ownership:
+    """Runs work only while a lease is held: waits for the lease, works, waits again. Lives until cancelled.
+
+    ``leave`` hands the lease over and takes it no more.
+    """
+
+    def __init__(self, lease: Lease, work: Callable[[], Awaitable[None]]) -> None:
+        self.lease = lease
+        self._work = work
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        while True:
+            await self._take()
+            logger.info("{} is ours, term {}", self.lease.name, self.lease.term)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._keep(), name=f"lease-{self.lease.name}")
+                    tasks.create_task(_run(self._work), name=f"work-{self.lease.name}")
+            except* LeaseLost:
+                logger.warning("{} is no longer ours (term {})", self.lease.name, self.lease.term)
+
+    async def leave(self) -> None:
+        """Let the next owner begin at once. The work itself is stopped by whoever runs it."""
+        self._leaving.set()
+        if not self.lease.held:
+            return
+        try:
+            await self.lease.release()
+        except ServiceError as error:
+            logger.warning("{} not handed over: {}", self.lease.name, error)
+
+    async def _take(self) -> None:
+        while True:
+            if not self._leaving.is_set():
+                try:
+                    if await self.lease.try_take():
+                        return
+                except ServiceError as error:
+                    logger.warning("{} cannot be asked for: {}", self.lease.name, error)
+            await asyncio.sleep(self.lease.times.try_every_s)
+
+    async def _keep(self) -> None:
+        """Renew until it fails. Raises LeaseLost."""
+        while True:
+            await asyncio.sleep(self.lease.times.renew_every_s)
+            try:
+                if not self._leaving.is_set():
+                    await self.lease.renew()
+            except ServiceError as error:
+                logger.warning("{} not renewed: {}", self.lease.name, error)
+                if not self.lease.held:
+                    raise LeaseLost(self.lease.name) from error
+
+
+async def _run(work: Callable[[], Awaitable[None]]) -> None:
+    await work()

@@ -1,0 +1,96 @@
+"""SQL of claiming: the one statement after which a task may leave, and everything that it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app.db.leases import HELD_BY_TERM, Lease
+from app.db.postgres import Tx
+from app.orders.model import Operation, Task
+from app.orders.store.tasks import COLUMNS, fetch_tasks
+
+_READY = f"""
+  SELECT t.task_id, t.operation FROM order_task t
+  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.priority = ANY(%(priorities)s)
+    AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
+    AND {HELD_BY_TERM}
+    AND (t.operation = 'cancel' OR NOT EXISTS (  -- what an operator has halted stays where it is
+        SELECT 1 FROM kill_switch k
+        WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
+    AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
+    AND CASE WHEN t.operation = 'place' THEN
+      NOT EXISTS (                               -- first in, first out per instrument
+        SELECT 1 FROM order_task s
+        WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
+          AND s.task_id <> t.task_id
+          AND (s.status = 'running'
+            OR (s.status IN ('pending', 'retrying')
+                AND (s.created_at, coalesce(s.leg, 0), s.task_id) < (t.created_at, coalesce(t.leg, 0), t.task_id))))
+      AND NOT EXISTS (                           -- a doubt on the instrument, or in the same batch, pauses new orders
+        SELECT 1 FROM order_task d
+        WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
+          AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
+          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))
+    ELSE
+      NOT EXISTS (                               -- one command at a time per order
+        SELECT 1 FROM order_task s
+        WHERE s.account_id = t.account_id AND s.target_order_id = t.target_order_id AND s.task_id <> t.task_id
+          AND (s.status = 'running' OR (s.operation = 'modify' AND s.status = 'in_doubt' AND t.operation = 'modify')))
+    END
+  ORDER BY t.priority, t.created_at, t.leg LIMIT 1
+"""
+
+_CLAIM = f"""
+WITH candidate AS ({_READY} FOR UPDATE SKIP LOCKED),
+claimed AS (
+  UPDATE order_task t SET status = 'running', fence = fence + 1, attempts = attempts + 1, sent = 'unknown',
+    claimed_by = %(owner)s, claimed_until = clock_timestamp() + make_interval(secs => %(claim_s)s),
+    last_sent_at = clock_timestamp(), clean_reads = 0, updated_at = clock_timestamp()
+  FROM candidate c WHERE t.task_id = c.task_id
+  RETURNING t.*
+), attempt AS (
+  INSERT INTO order_attempt (task_id, attempt, tag, fence)
+  SELECT task_id, attempts, tag_base || attempts::text, fence FROM claimed
+)
+SELECT {COLUMNS} FROM claimed
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimTerms:
+    """Under what a sender may claim: its lease, its patience with doubts, and what it knows of older rows.
+
+    ``known_since``: rows created before it must wait until the book was read once in this term, because a database
+    that was restored or failed over may have forgotten that they were sent. ``None``: the book was read.
+    """
+
+    lease: Lease
+    block_s: float
+    known_since: datetime | None
+    operations: Sequence[Operation]
+
+    def params(self, account_id: str) -> dict[str, Any]:
+        return {
+            "account_id": account_id,
+            "priorities": [operation.priority for operation in self.operations],
+            "block_s": self.block_s,
+            "known_since": self.known_since or datetime.min.replace(tzinfo=UTC),
+            **self.lease.guard,
+        }
+
+
+async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> Operation | None:
+    """What kind of task would be claimed now, or None: so that the rate limit can be waited for before the claim."""
+    cursor = await tx.execute(_READY, terms.params(account_id))
+    row = await cursor.fetchone()
+    return None if row is None else Operation(row[1])
+
+
+async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: float) -> Task | None:
+    """Take the next task that may go now: status running, fence raised, attempt recorded, all in one statement."""
+    params = {**terms.params(account_id), "owner": terms.lease.owner, "claim_s": claim_s}
+    found = await fetch_tasks(tx, _CLAIM, params)
+    return found[0] if found else None
