@@ -15,7 +15,7 @@ from app.broker.port import Broker, CredentialSource, Governor, WireRequest
 from app.db.leases import Lease, LeaseTimes, Ownership
 from app.db.postgres import Database
 from app.errors import NotFound
-from app.kit.clock import Clock
+from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.batch_runner import BatchRunner
@@ -26,9 +26,13 @@ from app.orders.rules import OrderRules
 from app.orders.sender import Sender
 from app.orders.settlement import EventWriter, Settlement
 from app.orders.signals import Signals
+from app.orders.store.claims import sent_today
 from app.orders.store.tasks import database_now
 from app.orders.tags import Tagger
 from app.orders.tenure import Tenure
+
+_RATE_WINDOW_S = 1.1
+"""The broker counts orders over a second; a little more for the way to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,11 @@ class AccountEngine:
         """Until the lease is lost or this task is cancelled."""
         async with self._parts.database.connection() as connection:
             began_at = await database_now(connection)
+            sent = await sent_today(connection, self.broker.account_id, trade_date=began_at.astimezone(IST).date())
+        self._governor.restore_places_today(sent.places)
+        if sent.last_at is not None:
+            # the owner before us may have used this second's budget up to its last send
+            await asyncio.sleep(max(0.0, _RATE_WINDOW_S - (began_at - sent.last_at).total_seconds()))
         first_ever = self._lease.term == 1  # nobody can have sent anything before
         tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)
         self._sender = self._build_sender(tenure)

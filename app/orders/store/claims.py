@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from app.db.leases import HELD_BY_TERM, Lease
@@ -94,3 +94,23 @@ async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: flo
     params = {**terms.params(account_id), "owner": terms.lease.owner, "claim_s": claim_s}
     found = await fetch_tasks(tx, _CLAIM, params)
     return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentToday:
+    """What an account has put on the wire this trading day. ``last_at`` is of any order request, None without one."""
+
+    places: int
+    last_at: datetime | None
+
+
+async def sent_today(tx: Tx, account_id: str, *, trade_date: date) -> SentToday:
+    """Every placement counts against the broker's day, refused ones too; one that never left does not."""
+    cursor = await tx.execute(
+        """SELECT count(*) FILTER (WHERE t.operation = 'place'), max(a.started_at)
+           FROM order_attempt a JOIN order_task t USING (task_id)
+           WHERE t.account_id = %s AND t.trade_date = %s AND a.outcome IS DISTINCT FROM 'NotSent'""",
+        (account_id, trade_date),
+    )
+    row = await cursor.fetchone()
+    return SentToday(places=0, last_at=None) if row is None else SentToday(places=int(row[0]), last_at=row[1])

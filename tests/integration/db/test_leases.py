@@ -1,0 +1,116 @@
+"""Leases: one owner at a time, by the database's clock, with a term that only rises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.db.leases import Lease, LeaseLost, LeaseTimes, Ownership
+from app.db.postgres import Database, open_database
+from app.kit.clock import SystemClock
+from tests.waiting import until
+
+TIMES = LeaseTimes(ttl_s=0.6, trust_s=0.4, renew_every_s=0.1, try_every_s=0.05)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(database_url, name="leases")
+    yield opened
+    await opened.close()
+
+
+def lease(database: Database, owner: str, *, times: LeaseTimes = TIMES) -> Lease:
+    return Lease(database, name="sender:primary", owner=owner, times=times, clock=SystemClock())
+
+
+async def test_one_of_many_takes_it(database: Database) -> None:
+    """Ten processes ask at once: one has it, in term 1."""
+    leases = [lease(database, f"replica-{n}") for n in range(10)]
+    taken = await asyncio.gather(*(one.try_take() for one in leases))
+    assert sum(taken) == 1
+    winner = leases[taken.index(True)]
+    assert (winner.term, winner.held) == (1, True)
+
+
+async def test_it_passes_on_when_it_is_not_renewed(database: Database) -> None:
+    """The next owner's term is one higher, and the old owner has stopped trusting itself before that."""
+    old, new = lease(database, "old"), lease(database, "new")
+    assert await old.try_take()
+    assert not await new.try_take()
+
+    async def taken_over() -> bool:
+        return await new.try_take()
+
+    await until(taken_over)
+    assert not old.held
+    assert new.term == 2
+    with pytest.raises(LeaseLost):
+        await old.renew()
+
+
+async def test_a_renewed_lease_stays(database: Database) -> None:
+    """Longer than its time to live, as long as it is renewed."""
+    holder, other = lease(database, "holder"), lease(database, "other")
+    assert await holder.try_take()
+    for _ in range(8):
+        await asyncio.sleep(0.1)
+        await holder.renew()
+        assert not await other.try_take()
+    assert holder.held
+
+
+async def test_a_released_lease_is_free_at_once(database: Database) -> None:
+    """A replica that leaves in order costs nobody the time to live."""
+    old, new = lease(database, "old", times=LeaseTimes()), lease(database, "new", times=LeaseTimes())
+    assert await old.try_take()
+    await old.release()
+    assert not old.held
+    assert await new.try_take()
+
+
+async def test_a_stolen_term_cannot_be_released_by_its_former_owner(database: Database) -> None:
+    """Release names the term: whoever lost it cannot end the next owner's."""
+    old, new, third = (lease(database, name) for name in ("old", "new", "third"))
+    assert await old.try_take()
+    await asyncio.sleep(0.7)
+    assert await new.try_take()
+    await old.release()
+    assert not await third.try_take()
+
+
+async def test_work_runs_only_under_the_lease_and_is_cancelled_when_it_is_lost(database: Database) -> None:
+    """Two owners want the same work: never both at once; when one is starved of renewals the other goes on."""
+    working: list[str] = []
+    both: list[list[str]] = []
+
+    async def work(name: str) -> None:
+        working.append(name)
+        if len(working) > 1:
+            both.append(list(working))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            working.remove(name)
+
+    a = Ownership(lease(database, "a"), lambda: work("a"))
+    b = Ownership(lease(database, "b"), lambda: work("b"))
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(a.run()), tasks.create_task(b.run())]
+        await until(lambda: _is(len(working) == 1))
+        first = working[0]
+        async with database.connection() as connection:  # somebody takes it away: renewals fail from now on
+            await connection.execute("UPDATE lease SET term = term + 1, owner = 'thief'")
+        await until(lambda: _is(working == []))
+        await until(lambda: _is(len(working) == 1))
+        await (a if working[0] == "a" else b).leave()
+        await until(lambda: _is(working == ["b" if first == "a" else "a"] or len(working) == 1))
+        for task in running:
+            task.cancel()
+    assert both == []
+
+
+async def _is(condition: bool) -> bool:
+    return condition

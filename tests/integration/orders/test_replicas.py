@@ -1,0 +1,113 @@
+"""Several replicas on one database: any of them accepts, one of them sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from app.orders.model import FINISHED, TaskStatus
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, Desk, open_desk
+from tests.waiting import until
+
+
+async def owner_among(*desks: Desk) -> Desk:
+    async def found() -> bool:
+        return sum(desk.engine.is_owner(ACCOUNT) for desk in desks) == 1
+
+    await until(found)
+    return next(desk for desk in desks if desk.engine.is_owner(ACCOUNT))
+
+
+async def finished(desk: Desk, task: Mapping[str, Any]) -> bool:
+    return (await desk.service.queries.task(UUID(task["task_id"]))).status in FINISHED
+
+
+async def test_one_key_over_three_replicas_is_one_order(database_url: str, simulator: RunningSimulator) -> None:
+    """Fifty concurrent requests under one key, spread over three replicas: fifty equal answers, one order."""
+    async with (
+        open_desk(database_url, simulator.url) as a,
+        open_desk(database_url, simulator.url) as b,
+        open_desk(database_url, simulator.url) as c,
+    ):
+        desks = [a, b, c]
+        answers = await asyncio.gather(*(desks[n % 3].answer(key="k" * 16, wait_s=10) for n in range(50)))
+        assert len({answer.resource_id for answer in answers}) == 1
+        assert {answer.document["status"] for answer in answers} == {"completed"}
+        assert len(await a.ledger()) == 1
+
+
+async def test_a_replica_that_does_not_send_still_answers(database_url: str, simulator: RunningSimulator) -> None:
+    """The order goes through the owner, the answer comes from where it was asked."""
+    async with open_desk(database_url, simulator.url) as a, open_desk(database_url, simulator.url) as b:
+        owner = await owner_among(a, b)
+        other = b if owner is a else a
+        assert (await other.place())["status"] == "completed"
+        assert not other.engine.is_owner(ACCOUNT)
+
+
+async def test_a_dead_owner_is_replaced_and_nothing_is_doubled(database_url: str, simulator: RunningSimulator) -> None:
+    """The owner's loops end without a word while it sends; the other replica takes over and ends every task."""
+    async with open_desk(database_url, simulator.url) as a, open_desk(database_url, simulator.url) as b:
+        owner = await owner_among(a, b)
+        other = b if owner is a else a
+        await owner.fault("delay", times=-1, params={"ms": 300})
+        tasks = [await other.place(wait_s=0.0) for _ in range(6)]
+        await asyncio.sleep(0.4)
+        await owner.crash()
+        await owner.sim.delete("/_sim/faults")
+        for task in tasks:
+            await until(lambda task=task: finished(other, task), within_s=20)  # type: ignore[misc]
+        tags = [row["tag"][:19] for row in await other.ledger()]
+        assert len(tags) == len(set(tags))
+        completed = [
+            task
+            for task in tasks
+            if (await other.service.queries.task(UUID(task["task_id"]))).status is TaskStatus.COMPLETED
+        ]
+        assert len(completed) == len(tags)
+
+
+async def test_an_owner_that_leaves_in_order_is_replaced_at_once(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """Drain hands the lease over: the other replica sends within a second or two, well before the lease's end."""
+    async with open_desk(database_url, simulator.url) as a, open_desk(database_url, simulator.url) as b:
+        owner = await owner_among(a, b)
+        other = b if owner is a else a
+        assert await owner.engine.drain(timeout_s=2.0)
+        task = await other.place(wait_s=3.0)
+        assert task["status"] == "completed"
+        assert other.engine.is_owner(ACCOUNT)
+
+
+async def test_a_claim_needs_the_present_term(database_url: str, simulator: RunningSimulator) -> None:
+    """A sender whose lease was taken away claims nothing, even before it has noticed."""
+    async with open_desk(database_url, simulator.url) as desk:
+        await owner_among(desk)
+        async with desk.database.connection() as connection:
+            await connection.execute("UPDATE lease SET owner = 'thief', term = term + 1")
+        task = await desk.place(wait_s=0.5)
+        assert (task["status"], task["attempts"]) == ("pending", 0)
+        assert await desk.ledger() == []
+
+
+async def test_orders_of_a_forgotten_past_wait_for_the_book(database_url: str, simulator: RunningSimulator) -> None:
+    """A restored database may show an order as pending that was sent: a new term reads the book before it sends it."""
+    async with open_desk(database_url, simulator.url) as desk:
+        task = await desk.place()
+        await desk.crash()
+        async with desk.database.connection() as connection:  # what a lost commit leaves behind
+            await connection.execute("DELETE FROM broker_order")
+            await connection.execute("DELETE FROM order_attempt")
+            await connection.execute(
+                """UPDATE order_task SET status = 'pending', attempts = 0, sent = 'no', order_id = NULL,
+                     finished_at = NULL, send_by = now() + interval '20 s'"""
+            )
+    async with open_desk(database_url, simulator.url) as desk:
+        await until(lambda: finished(desk, task))
+        now = await desk.service.queries.task(UUID(task["task_id"]))
+        assert (now.status, now.order_id) == (TaskStatus.COMPLETED, task["order_id"])
+        assert len(await desk.ledger()) == 1
