@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     batch_deadline_s: Annotated[float, Field(gt=0, le=600)] = 600.0
 
     # ticks
-    tick_flush_ms: Annotated[int, Field(ge=1, le=1000)] = 5
+    tick_flush_ms: Annotated[int, Field(ge=1, le=1000)] = 2
     tick_stale_after_s: Annotated[float, Field(gt=0)] = 30.0
     feed_silence_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     feed_reconnect_first_s: Annotated[float, Field(gt=0, le=60)] = 1.0

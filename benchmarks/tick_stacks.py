@@ -45,7 +45,7 @@ class Job:
     warm_up: int
     tokens: int
     mode: str = "closed"
-    flush_ms: int = 5
+    flush_ms: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +93,11 @@ async def naive(job: Job) -> Timed:
         await socket.send("next")
         for number in range(1, job.frames + 1):
             message = await socket.recv()
+            if job.mode == "closed" and number < job.frames:
+                await socket.send("next")
             for tick in parser._parse_binary(message):  # noqa: SLF001 - what its on_message calls
                 await redis.publish(f"ticker:ticks:{tick['instrument_token']}", json.dumps(tick, default=_json_time))
             watch.frame_done(number)
-            if job.mode == "closed" and number < job.frames:
-                await socket.send("next")
     timed = watch.stop()
     await redis.aclose()
     return timed
@@ -149,12 +149,14 @@ async def ours(job: Job) -> Timed:
 
 
 async def _closed(job: Job, pipeline: TickPipeline, sink: Sink, socket: TickerSocket) -> Timed:
-    """A frame, its flush, Redis' answers, the next frame: nothing conflates, every tick is published."""
+    """The next frame is on its way while this one is flushed; nothing conflates, every tick is published."""
     watch = Stopwatch(job)
+    socket.send_text(b"next")
     for number in range(1, job.frames + 1):
-        sink.arrived.clear()
-        socket.send_text(b"next")
         await sink.arrived.wait()
+        sink.arrived.clear()
+        if number < job.frames:
+            socket.send_text(b"next")
         await pipeline.flush()
         while not pipeline.publisher.ready:  # noqa: ASYNC110 - the next turn of the loop is what is waited for
             await asyncio.sleep(0)
