@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from loguru import logger
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,12 +30,12 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADER = "X-Request-Id"
 UNMATCHED = "unmatched"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+_CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _PAGE = "/docs"  # HTML that loads its own scripts; everything else is data
 
 
@@ -51,7 +50,7 @@ class RequestFrame:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        given = _header(scope, REQUEST_ID_HEADER) or ""
         request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         with logger.contextualize(request_id=request_id):
@@ -68,7 +67,7 @@ class RequestFrame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _frame_headers(MutableHeaders(scope=message), path=scope["path"], request_id=request_id)
+                _frame_headers(message, path=scope["path"], request_id=request_id)
             await send(message)
 
         try:
@@ -110,7 +109,7 @@ class Guard:
         return is_open_path(path) or path in self._open
 
     async def _check_caller(self, services: Services, scope: Scope) -> None:
-        principal = services.api_keys.authenticate(Headers(scope=scope).get(HEADER))
+        principal = services.api_keys.authenticate(_header(scope, HEADER))
         if principal is None:
             raise NotAuthorised(f"a valid {HEADER} header is needed")
         scope["state"]["principal"] = principal
@@ -128,7 +127,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = _header(scope, "content-length") or "0"
         if declared.isdecimal() and int(declared) > self._max_bytes:
             await self._too_large(scope)(scope, receive, send)
             return
@@ -157,12 +156,21 @@ class BodyLimit:
         )
 
 
-def _frame_headers(headers: MutableHeaders, *, path: str, request_id: str) -> None:
-    headers[REQUEST_ID_HEADER] = request_id
-    for name, value in _SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    if path != _PAGE:
-        headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
+def _frame_headers(message: Message, *, path: str, request_id: str) -> None:
+    """Raw pairs, since this runs for every answer; what a route has set itself stays."""
+    headers = list(message.get("headers", ()))
+    present = {name for name, _ in headers}
+    headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
+    if path != _PAGE and _CONTENT_POLICY[0] not in present:
+        headers.append(_CONTENT_POLICY)
+    headers.append((REQUEST_ID_HEADER.lower().encode(), request_id.encode()))
+    message["headers"] = headers
+
+
+def _header(scope: Scope, name: str) -> str | None:
+    """The first value of a header; names in a scope are lower-case."""
+    wanted = name.lower().encode()
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)
 
 
 def _count(scope: Scope, *, status: int, seconds: float) -> None:

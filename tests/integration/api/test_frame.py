@@ -1,12 +1,14 @@
 """What every request meets, whatever it asks for."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
-from tests.integration.conftest import RunningService
+from app.config import Settings
+from tests.integration.conftest import RunningService, running_service
 from tests.waiting import until
 
 PROBLEM = "application/problem+json"
@@ -146,14 +148,25 @@ async def test_metrics_have_route_templates_and_no_paths(service: RunningService
         assert name in text
 
 
-async def test_the_default_class_is_limited_per_key(service: RunningService) -> None:
-    """More than a hundred a second are answered 429 with ``Retry-After``."""
-    answers = await asyncio.gather(*(service.client.get("/accounts") for _ in range(150)))
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert refused
-    assert refused[0].json()["code"] == "RATE_LIMITED"
-    assert int(refused[0].headers["retry-after"]) >= 1
-    assert (await service.anonymous.get("/health")).status_code == 200
+async def test_the_default_class_is_limited_per_key(settings: Settings) -> None:
+    """What goes beyond is answered 429 with ``Retry-After``; the probes go on."""
+    async with running_service(settings.model_copy(update={"limit_default": "10/minute"})) as service:
+        answers = [await service.client.get("/accounts") for _ in range(12)]
+        assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
+        assert answers[-1].json()["code"] == "RATE_LIMITED"
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 6
+        assert (await service.anonymous.get("/health")).status_code == 200
+        assert "ticker_rate_limit_hits_total 2.0" in (await service.anonymous.get("/metrics")).text
+
+
+async def test_addresses_are_limited_before_the_key_is_looked_at(settings: Settings) -> None:
+    """Guessing keys is as slow as anything else, over WebSockets too."""
+    async with running_service(settings.model_copy(update={"limit_address": "10/minute"})) as service:
+        answers = [await service.anonymous.get("/accounts", headers={"X-API-Key": str(n)}) for n in range(11)]
+        assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"{service.ws_url}/ws/ticks", proxy=None)
+        assert refused.value.response.status_code == 403
 
 
 async def test_the_docs_are_readable_and_their_document_is_ours(service: RunningService) -> None:
