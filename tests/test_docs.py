@@ -24,7 +24,7 @@ UNDESCRIBED = {"/docs"}
 MADE_LATER = (".data", ".venv", ".env", "secrets")
 """What the reader's own commands make."""
 METHOD = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE|WebSocket)\b")
-VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|^(?:HOST|PORT|PAPER|ENVIRONMENT)$")
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|^(?:HOST|PORT|PAPER|ENVIRONMENT)(?==|$)")
 NOT_OURS = re.compile(
     r"/work/|/root\b|/home/|/Users/|/opt/|file:///|pypi|(?<!emit-)index-url|ghcr\.io|docker\.io|registry\."
 )
