@@ -29,7 +29,7 @@ from app.orders.engine import OrderEngine
 from app.orders.intake import Intake, OrderLine
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
-from app.orders.service import Answer, Caller, OrderService
+from app.orders.service import Answer, BatchOptions, Caller, OrderService
 from app.orders.settlement import NewEvent
 from app.orders.store import accept
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
@@ -90,13 +90,14 @@ class Desk:
     async def batch(
         self, orders: Sequence[OrderRequest], *, wait_s: float = 8.0, rollback: bool = True, **options: Any
     ) -> dict[str, Any]:
-        """Place a batch; returns its document."""
+        """Place a batch without asking for its margin first, so that a leg can fail; returns its document."""
+        key = options.pop("key", None)
+        chosen = BatchOptions(rollback_on_failure=rollback, **{"check_margin": "skip", **options})
         answer = await self.service.place_batch(
             [OrderLine(request=request) for request in orders],
             account_id=ACCOUNT,
-            rollback_on_failure=rollback,
-            on_filled=options.get("on_filled", "report"),
-            caller=Caller(principal="t", idem_key=options.get("key")),
+            options=chosen,
+            caller=Caller(principal="t", idem_key=key),
             wait_s=wait_s,
         )
         return dict(answer.document)

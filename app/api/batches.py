@@ -14,6 +14,7 @@ from app.api.exact_json import ExactJSON
 from app.api.order_bodies import BatchIn, BatchOut
 from app.api.orders import AccountFilter, CallerDep, narrowed
 from app.api.problems import problem_responses
+from app.orders.service import BatchOptions
 
 WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to end")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
@@ -47,8 +48,9 @@ def build_router() -> APIRouter:
         answer = await services.orders.place_batch(
             lines,
             account_id=body.account_id,
-            rollback_on_failure=body.rollback_on_failure,
-            on_filled=body.on_filled,
+            options=BatchOptions(
+                rollback_on_failure=body.rollback_on_failure, on_filled=body.on_filled, order=body.order
+            ),
             caller=caller,
             wait_s=wait,
         )

@@ -90,6 +90,9 @@ class BatchIn(BaseModel):
     account_id: AccountId = "primary"
     rollback_on_failure: bool = True
     on_filled: Literal["report", "square_off"] = "report"
+    order: Literal["as_given", "margin_first"] = Field(
+        default="as_given", description="margin_first: what makes a position smaller, then purchases, then sales"
+    )
     orders: Annotated[list[OrderIn], Field(min_length=1, max_length=MAX_ORDERS)]
 
 

@@ -20,6 +20,7 @@ from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
 from app.orders.legs import load_legs
 from app.orders.model import Batch, BatchStatus, Operation, Task, TaskError, TaskStatus
+from app.orders.preflight import net_positions, reducible_quantity
 from app.orders.rules import OrderRules
 from app.orders.saga import Action, CancelOrder, Decision, Leg, SquareOff, Withdraw, decide
 from app.orders.settlement import Settlement, withdrawn
@@ -132,10 +133,7 @@ class BatchRunner:
     async def _square_off(self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff]) -> None:
         """Take fills back by opposite orders that can only reduce what is really held. Raises BrokerError."""
         positions = await self._portfolio.positions()
-        net = {
-            (str(row["exchange"]), str(row["tradingsymbol"]), str(row["product"])): int(row["quantity"])
-            for row in positions["net"]
-        }
+        net = net_positions(positions)
         by_leg = {leg.task.leg: leg.task for leg in legs}
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
@@ -154,11 +152,12 @@ class BatchRunner:
 
     def _square_off_task(self, batch: Batch, task: Task, *, wanted: int, held: int) -> NewTask:
         order = task.order
-        reducible = reducible_quantity(order, wanted=wanted, held=held)
+        back = order.transaction_type.opposite
+        reducible = reducible_quantity(back, wanted=wanted, held=held)
         request = OrderRequest(
             exchange=order.exchange,
             tradingsymbol=order.tradingsymbol,
-            transaction_type=order.transaction_type.opposite,
+            transaction_type=back,
             quantity=reducible or wanted,
             product=order.product,
             order_type=OrderType.MARKET,
@@ -185,9 +184,3 @@ class BatchRunner:
 
     def _today(self) -> date:
         return self._clock.now().astimezone(IST).date()
-
-
-def reducible_quantity(order: OrderRequest, *, wanted: int, held: int) -> int:
-    """How much of ``wanted`` the opposite order may take back without turning the position around."""
-    same_side = held if order.transaction_type == "BUY" else -held
-    return max(0, min(wanted, same_side))

@@ -215,6 +215,7 @@ class OrderEngine:
         """A task was stored: wake the sender here, and the owner if that is another replica."""
         engine = self._engine(account_id)
         engine.signals.sender.set()
+        engine.signals.batches.set()
         if not engine.is_owner:
             self._on_accept(account_id)
 

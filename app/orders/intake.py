@@ -77,7 +77,13 @@ class Intake:
             raise BadInput([Problem(loc=("body", *problem.loc), msg=problem.msg) for problem in problems])
 
     def place_task(
-        self, line: OrderLine, *, account_id: str, batch_id: UUID | None = None, leg: int | None = None
+        self,
+        line: OrderLine,
+        *,
+        account_id: str,
+        batch_id: UUID | None = None,
+        leg: int | None = None,
+        wave: int = 0,
     ) -> NewTask:
         return NewTask(
             task_id=self._ids.uuid(),
@@ -89,6 +95,7 @@ class Intake:
             fresh_s=self._rules.freshness_s(line.request),
             batch_id=batch_id,
             leg=leg,
+            wave=wave,
             user_tag=line.user_tag,
             tag_base=self._tagger.fresh(),
         )

@@ -7,8 +7,8 @@ wait that ends changes nothing about what happens. The same key with the same re
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -23,7 +23,8 @@ from app.kit.ids import IdSource
 from app.orders.documents import broker_document, task_document
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake, OrderLine, fingerprint_of
-from app.orders.model import FINISHED, OnFilled, Operation
+from app.orders.model import FINISHED, OnFilled, Operation, TaskStatus
+from app.orders.preflight import Sequencing, margin_shortfall, waves_of
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
 from app.orders.store import accept
@@ -50,6 +51,16 @@ class Answer:
     document: Mapping[str, Any]
     final: bool
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """How a batch is to be treated. ``order``: as the legs were given, or what releases margin first."""
+
+    rollback_on_failure: bool = True
+    on_filled: OnFilled = "report"
+    order: Sequencing = "as_given"
+    check_margin: Literal["ask", "skip"] = "ask"
 
 
 class NotAccepted(Unavailable):
@@ -93,30 +104,37 @@ class OrderService:
         return await self._accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
-        self,
-        lines: Sequence[OrderLine],
-        *,
-        account_id: str,
-        rollback_on_failure: bool,
-        on_filled: OnFilled,
-        caller: Caller,
-        wait_s: float,
+        self, lines: Sequence[OrderLine], *, account_id: str, options: BatchOptions, caller: Caller, wait_s: float
     ) -> Answer:
-        """Accept up to twenty orders as one batch and wait up to ``wait_s`` for its end."""
+        """Accept up to twenty orders as one batch and wait up to ``wait_s`` for its end.
+
+        With rollback the broker is asked first whether there is margin for all of it; if not, no leg is sent.
+        """
         lines = self.checked(lines, account_id=account_id, loc=("orders",))
+        fingerprint = fingerprint_of("batch", account_id, lines, **asdict(options))
+        earlier = await self._replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        if earlier is not None:
+            return earlier
+        requests = [line.request for line in lines]
+        broker = self._engine.broker(account_id)
+        shortfall = None
+        if options.check_margin == "ask" and options.rollback_on_failure and len(lines) > 1:
+            shortfall = await margin_shortfall(broker, requests)
+        waves = await waves_of(broker, requests, sequencing=options.order)
         batch = NewBatch(
             batch_id=self._ids.uuid(),
             account_id=account_id,
-            rollback_on_failure=rollback_on_failure,
-            on_filled=on_filled,
+            rollback_on_failure=options.rollback_on_failure,
+            on_filled=options.on_filled,
             total_orders=len(lines),
             deadline_s=min(self._rules.batch_deadline_s, 30.0 * len(lines)),
         )
         legs = [
-            self._intake.place_task(line, account_id=account_id, batch_id=batch.batch_id, leg=leg)
-            for leg, line in enumerate(lines)
+            self._intake.place_task(line, account_id=account_id, batch_id=batch.batch_id, leg=leg, wave=wave)
+            for leg, (line, wave) in enumerate(zip(lines, waves, strict=True))
         ]
-        fingerprint = fingerprint_of("batch", account_id, lines, rollback=rollback_on_failure, on_filled=on_filled)
+        if shortfall is not None:
+            legs = [replace(leg, status=TaskStatus.FAILED, error=shortfall.to_json()) for leg in legs]
         return await self._accept(legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def modify(
@@ -188,15 +206,10 @@ class OrderService:
         try:
             await self._store(new, batch=batch, key=key)
         except UniqueViolation:
-            earlier = await self._earlier(key)
-            answer = await self._wait_for_end(earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s)
-            return Answer(
-                kind=answer.kind,
-                resource_id=answer.resource_id,
-                document=answer.document,
-                final=answer.final,
-                replayed=True,
-            )
+            replayed = await self._replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+            if replayed is None:
+                raise
+            return replayed
         self._engine.accepted(account_id)
         return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s)
 
@@ -212,17 +225,18 @@ class OrderService:
             sent = Sent.UNKNOWN if committing else Sent.NO
             raise NotAccepted(f"the order could not be stored: {error}", sent=sent) from error
 
-    async def _earlier(self, key: IdempotencyKey | None) -> IdempotencyKey:
-        """What this key stands for. Raises Conflict when the request is another one."""
-        if key is None:
-            raise LookupError("a unique violation without an idempotency key")
+    async def _replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
+        """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
+        if caller.idem_key is None:
+            return None
         async with self._database.connection() as connection:
-            earlier = await accept.find_key(connection, key.principal, key.idem_key)
+            earlier = await accept.find_key(connection, caller.principal, caller.idem_key)
         if earlier is None:
-            raise LookupError(f"the idempotency key {key.idem_key} vanished")
-        if earlier.fingerprint != key.fingerprint:
+            return None
+        if earlier.fingerprint != fingerprint:
             raise Conflict("this Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED")
-        return earlier
+        answer = await self._wait_for_end(earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s)
+        return replace(answer, replayed=True)
 
     async def _wait_for_end(self, kind: Kind, resource_id: UUID, *, account_id: str, wait_s: float) -> Answer:
         """The resource once it is at its end, or as it is when the wait is over."""

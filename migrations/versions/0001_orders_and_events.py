@@ -35,6 +35,7 @@ CREATE TABLE order_task (
   status          text NOT NULL,
   batch_id        uuid REFERENCES batch,
   leg             smallint,
+  wave            smallint NOT NULL DEFAULT 0,
   purpose         text NOT NULL DEFAULT 'client' CHECK (purpose IN ('client', 'rollback', 'square_off', 'late')),
   trade_date      date NOT NULL,
   instrument      text NOT NULL,

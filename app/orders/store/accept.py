@@ -29,6 +29,7 @@ class NewTask:
     fresh_s: float
     batch_id: UUID | None = None
     leg: int | None = None
+    wave: int = 0
     purpose: Purpose = "client"
     user_tag: str | None = None
     tag_base: str | None = None
@@ -98,10 +99,10 @@ async def insert_batch(tx: Tx, batch: NewBatch) -> None:
 async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
     async with tx.cursor() as cursor:
         await cursor.executemany(
-            """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, purpose, trade_date,
+            """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, wave, purpose, trade_date,
                  instrument, request, user_tag, tag_base, target_order_id, priority, reduces, send_by, last_error,
                  finished_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
                  now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END)""",
             [_values(task) for task in tasks],
         )
@@ -115,6 +116,7 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.status,
         task.batch_id,
         task.leg,
+        task.wave,
         task.purpose,
         task.trade_date,
         task.instrument,

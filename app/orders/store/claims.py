@@ -10,7 +10,7 @@ from typing import Any
 from app.db.leases import HELD_BY_TERM, Lease
 from app.db.postgres import Tx
 from app.orders.model import Operation, Task
-from app.orders.store.tasks import COLUMNS, fetch_tasks
+from app.orders.store.tasks import COLUMNS, OPEN, fetch_tasks
 
 _READY = f"""
   SELECT t.task_id, t.operation FROM order_task t
@@ -28,19 +28,23 @@ _READY = f"""
           AND s.task_id <> t.task_id
           AND (s.status = 'running'
             OR (s.status IN ('pending', 'retrying')
-                AND (s.created_at, coalesce(s.leg, 0), s.task_id) < (t.created_at, coalesce(t.leg, 0), t.task_id))))
+                AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
+                  < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
       AND NOT EXISTS (                           -- a doubt on the instrument, or in the same batch, pauses new orders
         SELECT 1 FROM order_task d
         WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
           AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
           AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))
+      AND NOT EXISTS (                           -- a batch's next wave waits for the answers to the one before
+        SELECT 1 FROM order_task w
+        WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
     ELSE
       NOT EXISTS (                               -- one command at a time per order
         SELECT 1 FROM order_task s
         WHERE s.account_id = t.account_id AND s.target_order_id = t.target_order_id AND s.task_id <> t.task_id
           AND (s.status = 'running' OR (s.operation = 'modify' AND s.status = 'in_doubt' AND t.operation = 'modify')))
     END
-  ORDER BY t.priority, t.created_at, t.leg LIMIT 1
+  ORDER BY t.priority, t.created_at, t.wave, t.leg LIMIT 1
 """
 
 _CLAIM = f"""

@@ -9,6 +9,7 @@ from uuid import UUID
 from app.broker.orders import TransactionType
 from simulator.server import RunningSimulator
 from tests.desk import Desk, open_desk, order
+from tests.waiting import until
 
 UNAFFORDABLE = {"quantity": 1_000_000}
 """A leg that the broker refuses for want of margin."""
@@ -116,3 +117,35 @@ async def test_a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing(
         assert document["status"] in {"completed", "rolled_back"}
         live = [row for row in await desk.ledger() if row["state"] == "OPEN"]
         assert len(live) == (6 if document["status"] == "completed" else 0)
+
+
+async def test_a_batch_that_cannot_be_paid_for_sends_nothing(desk: Desk) -> None:
+    """The broker is asked for the margin of the whole basket first: no leg leaves, and each says why."""
+    batch = await desk.batch([order(), order(**UNAFFORDABLE)], check_margin="ask")
+    assert batch["status"] == "rolled_back"
+    assert {leg["error"]["code"] for leg in batch["orders"]} == {"MARGIN_SHORTFALL"}
+    assert await desk.ledger() == []
+
+
+async def test_a_batch_that_can_be_paid_for_passes_the_margin_check(desk: Desk) -> None:
+    """Asking costs two reads and changes nothing."""
+    batch = await desk.batch([order(), order()], check_margin="ask")
+    assert batch["status"] == "completed"
+
+
+async def test_legs_that_release_margin_go_first_when_that_is_wished(desk: Desk) -> None:
+    """margin_first: the sale of what is held leaves before the purchase; the index of a leg stays the caller's."""
+    held = await desk.place(price=Decimal(1510))
+    await until(lambda: _filled(desk, held["order_id"]))
+    legs = [
+        order(tradingsymbol="SBIN", price=Decimal(700)),
+        order(transaction_type=TransactionType.SELL, price=Decimal(1490)),
+    ]
+    batch = await desk.batch(legs, order="margin_first")
+    assert batch["status"] == "completed"
+    sent = [row["order_id"] for row in await desk.ledger()][1:]
+    assert sent == [batch["orders"][1]["order_id"], batch["orders"][0]["order_id"]]
+
+
+async def _filled(desk: Desk, order_id: str) -> bool:
+    return bool((await desk.service.queries.order(order_id))["state"] == "completed")

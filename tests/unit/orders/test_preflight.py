@@ -1,0 +1,54 @@
+"""Which legs of a batch go first, and what only makes a position smaller."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.broker.orders import Exchange, Product, TransactionType
+from app.orders.preflight import by_segment, margin_waves, reducible_quantity
+from tests.desk import order
+
+BUY, SELL = TransactionType.BUY, TransactionType.SELL
+INFY = ("NSE", "INFY", "MIS")
+
+
+def test_reductions_go_first_then_purchases_then_sales() -> None:
+    """Held 10: selling 10 releases margin; buying may hedge; selling more needs margin."""
+    legs = [
+        order(transaction_type=SELL, tradingsymbol="TCS"),
+        order(tradingsymbol="SBIN"),
+        order(transaction_type=SELL),
+    ]
+    assert margin_waves(legs, {INFY: 10}) == [2, 1, 0]
+
+
+def test_a_position_is_only_released_once() -> None:
+    """Two legs that each would close the same position: the second one opens a new one."""
+    legs = [order(transaction_type=SELL), order(transaction_type=SELL)]
+    assert margin_waves(legs, {INFY: 10}) == [0, 2]
+    assert margin_waves(legs, {INFY: 20}) == [0, 0]
+
+
+def test_a_leg_that_would_turn_the_position_around_does_not_count_as_a_release() -> None:
+    """Selling 10 of 4 held leaves a short position of 6."""
+    assert margin_waves([order(transaction_type=SELL)], {INFY: 4}) == [2]
+
+
+def test_commodities_have_a_pot_of_their_own() -> None:
+    """Each pot is asked for its own legs."""
+    gold = order(exchange=Exchange.MCX, tradingsymbol="GOLD26AUGFUT", product=Product.NRML, price=Decimal(90000))
+    groups = by_segment([order(), gold, order()])
+    assert {name: len(group) for name, group in groups.items()} == {"equity": 2, "commodity": 1}
+
+
+@given(side=st.sampled_from([BUY, SELL]), wanted=st.integers(1, 100), held=st.integers(-100, 100))
+def test_a_reduction_never_turns_a_position_around(side: TransactionType, wanted: int, held: int) -> None:
+    """Whatever is held and wanted, what is left has the same sign or is nothing."""
+    quantity = reducible_quantity(side, wanted=wanted, held=held)
+    left = held + (quantity if side is BUY else -quantity)
+    assert 0 <= quantity <= wanted
+    assert left == 0 or (left > 0) == (held > 0)
+    assert abs(left) <= abs(held)
