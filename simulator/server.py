@@ -79,7 +79,7 @@ async def serve(settings: SimulatorSettings, *, announce: Callable[[RunningSimul
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening address of our own, so that a taken port is known before anything is built."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio disables Nagle only so
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
