@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from app.api.problems import MANY_PROBLEMS
 from app.broker.orders import (
     Exchange,
     OrderChanges,
@@ -17,11 +20,15 @@ from app.broker.orders import (
     Validity,
     Variety,
 )
+from app.errors import Problem
+from app.orders.checks import check_order, with_defaults
 from app.orders.intake import OrderLine
 
 MAX_ORDERS = 20
 Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
+Positive = Annotated[Decimal, Field(gt=0, max_digits=16, decimal_places=6)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Quantity = Annotated[int, Field(ge=1, le=1_000_000_000)]
 AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 ORDER_EXAMPLE: dict[str, Any] = {
@@ -42,12 +49,12 @@ class OrderIn(BaseModel):
     exchange: Exchange
     tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)]
     transaction_type: TransactionType
-    quantity: Count
+    quantity: Quantity
     product: Product
     order_type: OrderType
     variety: Variety = Variety.REGULAR
-    price: Price | None = None
-    trigger_price: Price | None = None
+    price: Positive | None = None
+    trigger_price: Positive | None = None
     validity: Validity = Validity.DAY
     validity_ttl: Annotated[int, Field(ge=1, le=1440)] | None = None
     disclosed_quantity: Count | None = None
@@ -62,9 +69,52 @@ class OrderIn(BaseModel):
         default=None, description="yours: kept here and returned; the tag at the broker is the service's own"
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_every_problem(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Wrong fields and fields that do not fit together are told in one answer."""
+        try:
+            order = handler(data)
+        except ValidationError as error:
+            raise all_problems(error, data, handler) from error
+        problems = _misfits(order)
+        if problems:
+            raise many_problems(problems)
+        return order
+
     def line(self) -> OrderLine:
         fields = {name: getattr(self, name) for name in OrderRequest.__dataclass_fields__}
         return OrderLine(request=OrderRequest(**fields), user_tag=self.tag)
+
+
+_STAND_INS: dict[str, Any] = {**ORDER_EXAMPLE}
+"""Good values for fields that are wrong, so that the rest of the order can be checked all the same."""
+
+
+def _misfits(order: OrderIn) -> list[Problem]:
+    request = order.line().request
+    return check_order(with_defaults(request), instrument=None, user_tag=order.tag)
+
+
+def all_problems(error: ValidationError, data: Any, handler: Callable[[Any], OrderIn]) -> PydanticCustomError:
+    """The fields that are wrong by themselves, and what is wrong between the others."""
+    found = [Problem(loc=tuple(one["loc"]), msg=str(one["msg"])) for one in error.errors(include_url=False)]
+    wrong = {problem.loc[0] for problem in found if problem.loc}
+    if isinstance(data, dict):
+        kept = {name: value for name, value in data.items() if name not in wrong}
+        stand_ins = {name: value for name, value in _STAND_INS.items() if name in wrong}
+        try:
+            order = handler({**kept, **stand_ins})
+        except ValidationError:
+            return many_problems(found)
+        found += [problem for problem in _misfits(order) if problem.loc[0] not in wrong]
+    return many_problems(found)
+
+
+def many_problems(problems: Sequence[Problem]) -> PydanticCustomError:
+    """One error that carries many; ``app.api.problems`` spreads them out."""
+    listed = [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems]
+    return PydanticCustomError(MANY_PROBLEMS, "the order has problems", {"problems": listed})
 
 
 class SingleOrderIn(OrderIn):

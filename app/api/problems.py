@@ -163,7 +163,7 @@ async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - by registration
-    problems = [_field_problem(one) for one in error.errors()[:MAX_ERRORS]]
+    problems = [problem for one in error.errors()[:MAX_ERRORS] for problem in _field_problems(one)]
     return render(errors.BadInput(problems), path=request.url.path, request_id=_request_id(request))
 
 
@@ -180,11 +180,21 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 _STATUS_CODES: Final[Mapping[int, str]] = {413: "BODY_TOO_LARGE"}  # the standard library renames this one by version
+MANY_PROBLEMS: Final = "many_problems"
+"""The type of a validation error that stands for several; they are in its context."""
 _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",
     HTTPStatus.BAD_REQUEST: "the body cannot be read",
 }
+
+
+def _field_problems(entry: Mapping[str, Any]) -> list[errors.Problem]:
+    """Pydantic's entry, or the many that one of ours carries."""
+    if entry["type"] != MANY_PROBLEMS:
+        return [_field_problem(entry)]
+    where = tuple(entry["loc"])
+    return [errors.Problem(loc=(*where, *one["loc"]), msg=one["msg"]) for one in entry["ctx"]["problems"]]
 
 
 def _field_problem(entry: Mapping[str, Any]) -> errors.Problem:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.ops.health import HealthService
     from app.ops.metrics import Metrics
     from app.orders.engine import OrderEngine
+    from app.orders.operations import Operations
     from app.orders.service import OrderService
 
 
@@ -57,6 +58,7 @@ class Services:
     ticks: TickPipeline
     orders: OrderService
     order_engine: OrderEngine
+    operations: Operations
     events: EventLog
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub

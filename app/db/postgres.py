@@ -52,7 +52,7 @@ class Database:
         except PoolTimeout as error:
             self.connection_errors += 1
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self.connection_errors += 1
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
 

@@ -1,0 +1,179 @@
+"""The order doors over HTTP: what a REST client sees."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from tests.integration.conftest import RunningService
+from tests.waiting import until
+
+LIMIT: dict[str, Any] = {
+    "exchange": "NSE",
+    "tradingsymbol": "INFY",
+    "transaction_type": "BUY",
+    "quantity": 1,
+    "product": "MIS",
+    "order_type": "MARKET",
+}
+
+
+def fields(problem: dict[str, Any]) -> set[tuple[Any, ...]]:
+    return {tuple(one["loc"]) for one in problem["errors"]}
+
+
+async def test_an_order_answers_201_with_its_task_and_where_it_lives(service: RunningService) -> None:
+    """The task is at its end; Location leads to it."""
+    answer = await service.client.post("/orders", json={**LIMIT, "tag": "mine1"})
+    task = answer.json()
+    assert answer.status_code == 201
+    assert (task["status"], task["sent"], task["tag"]) == ("completed", "yes", "mine1")
+    again = await service.client.get(answer.headers["Location"])
+    assert again.json()["task_id"] == task["task_id"]
+    order = (await service.client.get(f"/orders/{task['order_id']}")).json()
+    assert (order["order_id"], order["tag"]) == (task["order_id"], "mine1")
+
+
+async def test_a_wait_that_ends_answers_202_and_the_order_goes_on(service: RunningService) -> None:
+    """Nothing about what happens depends on who waits."""
+    answer = await service.client.post("/orders", params={"wait": 0}, json=LIMIT)
+    assert answer.status_code == 202
+
+    async def completed() -> bool:
+        task = (await service.client.get(answer.headers["Location"])).json()
+        return bool(task["status"] == "completed")
+
+    await until(completed)
+
+
+async def test_a_repeated_key_replays_and_a_reused_key_is_refused(service: RunningService) -> None:
+    """Same request: the same resource, marked; another request: 422, `sent` says no."""
+    headers = {"Idempotency-Key": f"key-{uuid4().hex}"}
+    first = await service.client.post("/orders", json=LIMIT, headers=headers)
+    second = await service.client.post("/orders", json=LIMIT, headers=headers)
+    assert second.json()["task_id"] == first.json()["task_id"]
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    other = await service.client.post("/orders", json={**LIMIT, "quantity": 2}, headers=headers)
+    assert other.status_code == 422
+    assert (other.json()["code"], other.json()["sent"]) == ("IDEMPOTENCY_KEY_REUSED", "no")
+
+
+async def test_a_bad_order_is_told_every_problem_at_once(service: RunningService) -> None:
+    """Wrong fields, fields that do not fit, unknown fields: one answer names them all, nothing is stored."""
+    bad = {**LIMIT, "quantity": 0, "order_type": "LIMIT", "validity": "TTL", "product": "NOPE", "colour": "red"}
+    answer = await service.client.post("/advanced/batch-orders", json={"orders": [bad, {**LIMIT, "trigger_price": 5}]})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    where = ("body", "orders", 0)
+    assert fields(problem) == {
+        (*where, "quantity"),
+        (*where, "product"),
+        (*where, "colour"),
+        (*where, "price"),
+        (*where, "validity_ttl"),
+        ("body", "orders", 1, "trigger_price"),
+    }
+    assert (problem["sent"], problem["retryable"]) == ("no", "no")
+    assert (await service.client.get("/orders/tasks")).json()["data"] == []
+
+
+async def test_rules_of_the_instrument_are_checked_too(service: RunningService) -> None:
+    """Tick size, lot size and whether there is such an instrument at all."""
+    cases = [
+        ({**LIMIT, "order_type": "LIMIT", "price": 1400.03}, "price"),
+        ({**LIMIT, "tradingsymbol": "NOSUCHTHING"}, "tradingsymbol"),
+        ({**LIMIT, "tradingsymbol": "NIFTY 50"}, "tradingsymbol"),
+    ]
+    for order, field in cases:
+        answer = await service.client.post("/orders", json=order)
+        assert answer.status_code == 400
+        assert fields(answer.json()) == {("body", field)}
+
+
+async def test_prices_are_exact_whether_number_or_text(service: RunningService) -> None:
+    """0.1 is one tenth; what is not a number is refused."""
+    for price in (1400.05, "1400.05"):
+        order = {**LIMIT, "order_type": "LIMIT", "price": price}
+        answer = await service.client.post("/orders", params={"dry_run": True}, json=order)
+        assert answer.json()["requests"][0]["form"]["price"] == "1400.05"
+    wrong: list[Any] = ["NaN", "Infinity", True, [], "12,5"]
+    for value in wrong:
+        answer = await service.client.post("/orders", json={**LIMIT, "order_type": "LIMIT", "price": value})
+        assert answer.status_code == 400
+
+
+async def test_a_dry_run_shows_the_brokers_requests_and_stores_nothing(service: RunningService) -> None:
+    """The exact form, with the market protection that is compulsory."""
+    answer = await service.client.post("/advanced/batch-orders", params={"dry_run": True}, json={"orders": [LIMIT]})
+    request = answer.json()["requests"][0]
+    assert (request["method"], request["path"]) == ("POST", "/orders/regular")
+    assert request["form"]["market_protection"] == "-1"
+    assert (await service.client.get("/orders/tasks")).json()["data"] == []
+    assert (await service.client.get("/advanced/batch-orders")).json()["data"] == []
+
+
+async def test_modify_and_cancel_are_tasks_too(service: RunningService) -> None:
+    """Both wait for the broker's answer and name the order."""
+    quote = (await service.client.get("/quotes", params={"i": "NSE:INFY"})).json()["data"]["NSE:INFY"]
+    low = round(quote["last_price"] * 0.95)
+    task = (await service.client.post("/orders", json={**LIMIT, "order_type": "LIMIT", "price": low})).json()
+    path = f"/orders/{task['order_id']}"
+    modified = await service.client.put(path, json={"price": low + 1})
+    assert (modified.status_code, modified.json()["operation"]) == (201, "modify")
+    assert modified.json()["request"]["changes"] == {"price": low + 1}
+    cancelled = await service.client.delete(path)
+    assert (cancelled.status_code, cancelled.json()["status"]) == (201, "completed")
+
+    async def gone() -> bool:
+        return bool((await service.client.get(path)).json()["state"] == "cancelled")
+
+    await until(gone)
+    history = (await service.client.get(f"{path}/history")).json()["data"]
+    assert [row["status"] for row in history][-1] == "CANCELLED"
+
+
+async def test_a_batch_is_listed_and_its_orders_name_it(service: RunningService) -> None:
+    """GET by id, in the list, and from each order."""
+    answer = await service.client.post("/advanced/batch-orders", json={"orders": [LIMIT, {**LIMIT, "quantity": 2}]})
+    batch = answer.json()
+    assert (answer.status_code, batch["status"]) == (201, "completed")
+    assert (await service.client.get(answer.headers["Location"])).json() == batch
+    assert (await service.client.get("/advanced/batch-orders")).json()["data"] == [batch]
+    orders = (await service.client.get("/orders")).json()["data"]
+    assert {order["batch_id"] for order in orders} == {batch["batch_id"]}
+    trades = (await service.client.get("/trades")).json()["data"]
+    assert sum(trade["quantity"] for trade in trades) <= 3
+
+
+async def test_lists_are_paged_by_cursor_without_overlap(service: RunningService) -> None:
+    """Page by page is the same as all at once."""
+    for quantity in range(1, 6):
+        await service.client.post("/orders", json={**LIMIT, "quantity": quantity})
+    for path, key in (("/orders/tasks", "task_id"), ("/orders", "order_id")):
+        whole = [row[key] for row in (await service.client.get(path)).json()["data"]]
+        pages: list[str] = []
+        cursor: str | None = None
+        while True:
+            params: dict[str, str] = {"limit": "2", **({"cursor": cursor} if cursor else {})}
+            page = (await service.client.get(path, params=params)).json()
+            pages += [row[key] for row in page["data"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert pages == whole
+        assert len(whole) == 5
+
+
+async def test_unknown_things_are_404_and_bad_keys_400(service: RunningService) -> None:
+    """Each with a code; nothing is a server error."""
+    for path in ("/orders/123", f"/orders/tasks/{uuid4()}", f"/advanced/batch-orders/{uuid4()}"):
+        assert (await service.client.get(path)).status_code == 404
+    assert (await service.client.get("/orders/tasks/not-a-uuid")).status_code == 400
+    assert (await service.client.get("/orders/tasks", params={"cursor": "x"})).status_code == 400
+    short = await service.client.post("/orders", json=LIMIT, headers={"Idempotency-Key": "short"})
+    assert short.status_code == 400
+    assert fields(short.json()) == {("header", "Idempotency-Key")}
+    foreign = await service.client.post("/orders", json={**LIMIT, "account_id": "nobody"})
+    assert foreign.status_code == 404
