@@ -38,7 +38,7 @@ STOP_BUDGET_S = 9.5
 STOP_LIMITS_S = {"service": 6.0, "simulator": 1.0, "Redis": 1.0, "PostgreSQL": 1.5}  # together STOP_BUDGET_S
 
 # The simulator is the only broker here: nothing of a real account in the environment may reach the service.
-REMOVED = ("ACCOUNTS_FILE", "TOKEN_DIR", "API_KEY_ENABLED", "PAPER", "HOST")
+REMOVED = ("ACCOUNTS_FILE", "TOKEN_DIR", "TOKEN_KEY", "API_KEY_ENABLED", "PAPER", "HOST", "TRUSTED_PROXIES")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +186,7 @@ def build_service_environment(environ: Mapping[str, str], product: Product, *, p
         "LOG_DIR": str(product.data.logs),
         "KITE_REST_URL": product.simulator_url,
         "KITE_WS_URL": product.simulator_url.replace("http:", "ws:"),
+        "KITE_LOGIN_URL": f"{product.simulator_url}/connect/login",
         "KITE_API_KEY": "simkey",
         "KITE_API_SECRET": "simsecret",
         "KITE_ACCESS_TOKEN": "simtoken",
