@@ -35,6 +35,7 @@ def test_nothing_of_a_real_account_reaches_the_service() -> None:
         "LOG_DIR": "/data/logs",
         "KITE_REST_URL": "http://127.0.0.1:9100",
         "KITE_WS_URL": "ws://127.0.0.1:9100",
+        "KITE_LOGIN_URL": "http://127.0.0.1:9100/connect/login",
         "KITE_API_KEY": "simkey",
         "KITE_API_SECRET": "simsecret",
         "KITE_ACCESS_TOKEN": "simtoken",
