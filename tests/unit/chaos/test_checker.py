@@ -1,0 +1,181 @@
+"""The judge itself: for every check histories that pass, and histories that it must not let pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chaos.checker import check
+from chaos.history import (
+    Attempt,
+    Batch,
+    Event,
+    Fill,
+    Halt,
+    History,
+    Key,
+    KnownOrder,
+    LedgerOrder,
+    Peaks,
+    Seen,
+    Task,
+    Told,
+)
+
+NOW = datetime(2026, 1, 5, 5, 0, tzinfo=UTC)
+BASE = "QA" + "7" * 17
+
+ORDER = LedgerOrder(order_id="o1", account_id="a", tag=BASE + "1", accepted_at=NOW, filled_quantity=10)
+TASK = Task(task_id="t1", account_id="a", tag_base=BASE, order_id="o1")
+KNOWN = KnownOrder(order_id="o1", account_id="a", task_id="t1", filled_quantity=10)
+FILLS = (Fill(order_id="o1", trade_id="f1", quantity=4), Fill(order_id="o1", trade_id="f2", quantity=6))
+EVENTS = (
+    Event(account_id="a", seq=1, order_id="o1", state="open"),
+    Event(account_id="a", seq=2, order_id="o1", state="partially_filled", filled_quantity=4),
+    Event(account_id="a", seq=3, order_id="o1", state="completed", filled_quantity=10),
+)
+SEEN = Seen(subscriber="s1", account_id="a", start=1, events=((2, "x"), (3, "y"), (3, "y")), complete=True)
+GOOD = History(
+    ledger=(ORDER,),
+    tasks=(TASK,),
+    attempts=(Attempt(task_id="t1", attempt=1, outcome="Accepted"),),
+    orders=(KNOWN,),
+    fills=FILLS,
+    events=EVENTS,
+    batches=(Batch(batch_id="b1", status="completed"),),
+    keys=(Key(idem_key="k", resource_id="t1"),),
+    told=(Told(idem_key="k", resource_id="t1"),),
+    seen=(SEEN,),
+    halts=(Halt(scope="*", began_at=NOW - timedelta(seconds=5), ended_at=NOW + timedelta(seconds=9)),),
+    peaks=(Peaks(account_id="a", per_second=10, per_minute=400),),
+)
+TWIN = replace(ORDER, order_id="o2")
+TWIN_KNOWN = replace(KNOWN, order_id="o2")
+TWIN_FILL = Fill(order_id="o2", trade_id="f3", quantity=10)
+
+PASS: dict[str, History] = {
+    "a whole day": GOOD,
+    "slices of one request": replace(
+        GOOD,
+        ledger=(ORDER, TWIN),
+        tasks=(replace(TASK, most_orders=2),),
+        orders=(KNOWN, TWIN_KNOWN),
+        fills=(*FILLS, TWIN_FILL),
+    ),
+    "a second attempt after proof": replace(
+        GOOD,
+        ledger=(replace(ORDER, tag=BASE + "2"),),
+        attempts=(Attempt(task_id="t1", attempt=1, outcome="NotSent"), Attempt(task_id="t1", attempt=2)),
+    ),
+    "an order that was refused": replace(
+        GOOD,
+        ledger=(), orders=(), fills=(), events=(), seen=(),
+        tasks=(replace(TASK, status="failed", order_id=None, error_code="BROKER_REFUSED"),),
+    ),
+    "a stranger's order with an alarm": replace(
+        GOOD,
+        ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)),
+        orders=(KNOWN, TWIN_KNOWN),
+        fills=(*FILLS, TWIN_FILL),
+        orphans=frozenset({"o2"}),
+    ),
+    "an order that still stands": replace(
+        GOOD,
+        ledger=(replace(ORDER, state="OPEN", filled_quantity=0),),
+        orders=(replace(KNOWN, state="open", filled_quantity=0),),
+        fills=(),
+        events=EVENTS[:1],
+        seen=(),
+    ),
+    "a subscriber that left early": replace(GOOD, seen=(replace(SEEN, events=((2, "x"),), complete=False),)),
+    "a repeated cancel": replace(
+        GOOD,
+        tasks=(TASK, Task(task_id="c1", account_id="a", operation="cancel")),
+        attempts=(Attempt(task_id="c1", attempt=1, outcome="InDoubt"), Attempt(task_id="c1", attempt=2)),
+    ),
+}  # fmt: skip
+
+FAIL: dict[str, tuple[str, History]] = {
+    "two orders under one tag": ("C1", replace(GOOD, ledger=(ORDER, TWIN))),
+    "more slices than asked for": (
+        "C1",
+        replace(GOOD, ledger=(ORDER, TWIN, replace(ORDER, order_id="o3")), tasks=(replace(TASK, most_orders=2),)),
+    ),
+    "one order under each of two attempts": ("C2", replace(GOOD, ledger=(ORDER, replace(TWIN, tag=BASE + "2")))),
+    "sent again after a doubt": (
+        "C2",
+        replace(
+            GOOD,
+            attempts=(Attempt(task_id="t1", attempt=1, outcome="InDoubt"), Attempt(task_id="t1", attempt=2)),
+        ),
+    ),
+    "sent again although nobody knows how the first ended": (
+        "C2",
+        replace(GOOD, attempts=(Attempt(task_id="t1", attempt=1), Attempt(task_id="t1", attempt=2))),
+    ),
+    "a task without an end": ("C3", replace(GOOD, tasks=(replace(TASK, status="in_doubt"),))),
+    "a batch without an end": ("C3", replace(GOOD, batches=(Batch(batch_id="b1", status="compensating"),))),
+    "given up, but there": (
+        "C3",
+        replace(GOOD, tasks=(replace(TASK, status="failed", error_code="NOT_FOUND_AT_BROKER"),)),
+    ),
+    "said to be placed, but not there": ("C3", replace(GOOD, tasks=(replace(TASK, order_id="o9"),))),
+    "said not to be sent, but there": ("C3", replace(GOOD, tasks=(replace(TASK, sent="no"),))),
+    "accepted and forgotten": ("C3", replace(GOOD, told=(Told(idem_key="k", resource_id="t9"),))),
+    "one key, two resources": (
+        "C3",
+        replace(GOOD, tasks=(TASK, replace(TASK, task_id="t2")), told=(Told(idem_key="k", resource_id="t2"),)),
+    ),
+    "an order that nobody asked for": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)))),
+    "an order without any tag": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="")))),
+    "a fill that is not stored": ("C5", replace(GOOD, fills=FILLS[:1])),
+    "a fill that is stored twice": ("C5", replace(GOOD, fills=(*FILLS, TWIN_FILL, replace(TWIN_FILL, order_id="o1")))),
+    "an order that was never taken over": ("C5", replace(GOOD, orders=())),
+    "another state than the exchange's": ("C5", replace(GOOD, orders=(replace(KNOWN, state="cancelled"),))),
+    "an end that the exchange does not have": ("C5", replace(GOOD, ledger=(replace(ORDER, state="OPEN"),))),
+    "a gap in the events": ("C6", replace(GOOD, events=(EVENTS[0], EVENTS[2]))),
+    "a number that is there twice": ("C6", replace(GOOD, events=(*EVENTS, EVENTS[2]))),
+    "a fill taken back": (
+        "C6",
+        replace(GOOD, events=(*EVENTS[:2], replace(EVENTS[2], state="open", filled_quantity=3))),
+    ),
+    "an end that is not the last word": (
+        "C6",
+        replace(GOOD, events=(*EVENTS, Event(account_id="a", seq=4, order_id="o1", state="open", filled_quantity=10))),
+    ),
+    "an event that was not seen": ("C7", replace(GOOD, seen=(replace(SEEN, events=((3, "y"),)),))),
+    "the last event was not seen": ("C7", replace(GOOD, seen=(replace(SEEN, events=((2, "x"),)),))),
+    "two events under one number": (
+        "C7",
+        replace(GOOD, seen=(SEEN, replace(SEEN, subscriber="s2", events=((2, "x"), (3, "z"))))),
+    ),
+    "eleven in a second": ("C8", replace(GOOD, peaks=(Peaks(account_id="a", per_second=11, per_minute=11),))),
+    "too many in a minute": ("C8", replace(GOOD, peaks=(Peaks(account_id="a", per_second=10, per_minute=401),))),
+    "an order under a halt": (
+        "C9",
+        replace(GOOD, halts=(Halt(scope="a", began_at=NOW - timedelta(seconds=9), ended_at=NOW + timedelta(hours=1)),)),
+    ),
+    "a secret in a log": ("C10", replace(GOOD, leaks=("replica-1.out:17",))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PASS)
+def test_a_good_history_has_no_violation(name: str) -> None:
+    """What is allowed is not reported."""
+    assert [str(violation) for violation in check(PASS[name])] == []
+
+
+@pytest.mark.parametrize("name", FAIL)
+def test_a_bad_history_is_reported(name: str) -> None:
+    """By the check whose business it is, in one sentence."""
+    wanted, history = FAIL[name]
+    found = check(history)
+    assert wanted in {violation.check for violation in found}
+    assert all(violation.text and "\n" not in violation.text for violation in found)
+
+
+def test_every_check_has_a_history_that_it_reports() -> None:
+    """No check of the ten is without its proof."""
+    assert {wanted for wanted, _ in FAIL.values()} == {f"C{number}" for number in range(1, 11)}
