@@ -1,4 +1,4 @@
-"""The command line: ``python -m app [serve | migrate | doctor | login | tail]``; without a command it serves.
+"""The command line: ``python -m app [serve | migrate | doctor | login | tail | kill]``; without a command it serves.
 
 Exit codes: 0 done, 1 something is away or failed (one line says what), 2 a setting is wrong (one line names it).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -17,6 +17,7 @@ from app.errors import ServiceError, SettingsError
 from app.ops.logging import configure_logging, redact
 
 T = TypeVar("T")
+HaltMode = Literal["halt", "reduce_only"]
 
 
 def build_cli() -> typer.Typer:
@@ -32,6 +33,7 @@ def build_cli() -> typer.Typer:
     cli.command("doctor", help="Check settings, database, schema, Redis and broker sessions.")(_doctor)
     cli.command("login", help="Print the login link; with --request-token, finish the login.")(_login)
     cli.command("tail", help="Print ticks from Redis.")(_tail)
+    cli.command("kill", help="Stop new orders (or --resume them), also while the service is down.")(_kill)
     return cli
 
 
@@ -116,6 +118,27 @@ def _tail(
     if shown == 0:
         typer.echo(f"no tick within {seconds:g} s", err=True)
         raise typer.Exit(1)
+
+
+def _kill(
+    reason: Annotated[str, typer.Option(help="for whoever reads the trail")],
+    account: Annotated[str, typer.Option(help="of one account only; by default of all")] = "",
+    mode: Annotated[HaltMode, typer.Option(help="reduce_only lets through what makes a position smaller")] = "halt",
+    cancel_open: Annotated[bool, typer.Option("--cancel-open", help="cancel every live order too")] = False,
+    lift: Annotated[bool, typer.Option("--resume", help="lift the halt of this scope instead")] = False,
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import kill  # noqa: PLC0415 - see _serve
+
+        if lift:
+            lines = _run(lambda: kill.resume(settings, account_id=account or None, reason=reason))
+        else:
+            open_orders: Literal["cancel", "leave"] = "cancel" if cancel_open else "leave"
+            halt = kill.halt(settings, account_id=account or None, mode=mode, open_orders=open_orders, reason=reason)
+            lines = _run(lambda: halt)
+    for line in lines:
+        typer.echo(line)
 
 
 def _quiet_settings() -> Settings:

@@ -43,6 +43,7 @@ from app.ops.metrics import Metrics
 from app.ops.sources import DoubtSampler
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake
+from app.orders.operations import Operations
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
 from app.orders.service import OrderService
@@ -56,6 +57,7 @@ class House:
 
     engine: OrderEngine
     orders: OrderService
+    operations: Operations
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub
     subscriptions: SubscriptionService
@@ -178,6 +180,14 @@ class House:
             clock=self.clock,
             ids=self.ids,
         )
+        self.operations = Operations(
+            database=self.ground.database,
+            events=self.log,
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            wake=self.engine.on_notice,
+        )
         self.doubts = DoubtSampler(self.queries.doubts)
 
     def _on_notice(self, account_id: str) -> None:
@@ -259,6 +269,7 @@ class House:
             ticks=self.ticks,
             orders=self.orders,
             order_engine=self.engine,
+            operations=self.operations,
             events=EventLog(self.ground.database),
             order_stream=self.order_stream,
             tick_stream=self.tick_stream,

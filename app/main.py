@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from app import __version__
 from app.api import (
     accounts,
+    admin,
     batches,
     events,
     health,
@@ -53,6 +54,7 @@ DOORS = (
     order_stream,
     tick_stream,
     postback,
+    admin,
 )
 
 

@@ -81,7 +81,7 @@ class BatchStatus(StrEnum):
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
-Purpose = Literal["client", "rollback", "square_off", "late"]
+Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue"]
 OnFilled = Literal["report", "square_off"]
 
 

@@ -42,6 +42,13 @@ async def halt_in_force(tx: Tx, account_id: str) -> Halt | None:
         return await cursor.fetchone()
 
 
+async def find_halt(tx: Tx, *, scope: str) -> Halt | None:
+    """The switch of exactly this scope."""
+    async with tx.cursor(row_factory=class_row(Halt)) as cursor:
+        await cursor.execute(f"SELECT {_COLUMNS} FROM kill_switch WHERE scope = %s", (scope,))
+        return await cursor.fetchone()
+
+
 async def list_halts(tx: Tx) -> list[Halt]:
     async with tx.cursor(row_factory=class_row(Halt)) as cursor:
         await cursor.execute(f"SELECT {_COLUMNS} FROM kill_switch ORDER BY scope")

@@ -1,0 +1,74 @@
+"""``python -m app kill``: the kill switch from the command line, on the database alone, for when the API is down."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.config import Settings
+from app.db.postgres import open_database
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
+from app.orders.operations import Actor, CancelOpen, Operations
+from app.orders.rules import OrderRules
+from app.orders.store.controls import Mode
+from app.wiring import AccountLog
+
+
+def nobody_to_wake(account_id: str) -> None:
+    """Senders look at the database by themselves."""
+
+
+def operator() -> Actor:
+    """Whoever is logged in on this machine."""
+    return Actor(principal=f"cli:{getpass.getuser()}")
+
+
+@asynccontextmanager
+async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
+    """Raises StartError when the database cannot be reached."""
+    clock = SystemClock()
+    ids = IdSource(clock)
+    database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
+    try:
+        yield Operations(
+            database=database,
+            events=AccountLog(ids),
+            rules=OrderRules.from_settings(settings),
+            clock=clock,
+            ids=ids,
+            wake=nobody_to_wake,
+        )
+    finally:
+        await database.close()
+
+
+async def halt(
+    settings: Settings, *, account_id: str | None, mode: Mode, open_orders: CancelOpen, reason: str
+) -> list[str]:
+    """Halt, and say in lines what was done."""
+    async with open_operations(settings) as operations:
+        done = await operations.halt(account_id, mode=mode, open_orders=open_orders, reason=reason, by=operator())
+    lines = [f"{mode} is in force for {account_id or 'all accounts'}"]
+    lines += [f"{account}: cancelling {', '.join(ids)}" for account, ids in done.cancelled.items()]
+    lines += [
+        f"{account}: {count} placements had no answer yet; if they become orders, cancel again"
+        for account, count in done.unanswered.items()
+    ]
+    return lines
+
+
+async def resume(settings: Settings, *, account_id: str | None, reason: str) -> list[str]:
+    """Lift the halt, and say in lines what stays in force."""
+    async with open_operations(settings) as operations:
+        lifted = await operations.resume(account_id, reason=reason, by=operator())
+        left = await operations.halts()
+    what = account_id or "all accounts"
+    lines = [f"the halt of {what} is lifted" if lifted else f"there was no halt of {what}"]
+    lines += [f"still in force: {halt.mode} of {_scope(halt.scope)}: {halt.reason}" for halt in left]
+    return lines
+
+
+def _scope(scope: str) -> str:
+    return "all accounts" if scope == "*" else scope

@@ -1,0 +1,207 @@
+"""What operators do to the order engine: halt and resume it, and read who did what. Each deed is audited.
+
+A halt is in force from its commit on, on every replica, because the claim statement itself looks at it; what was
+being sent at that moment is on its way (``unanswered`` says how many). Works on the database alone, so the command
+line can do it while no service runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from loguru import logger
+
+from app.db.postgres import Database, Tx
+from app.kit.clock import IST, Clock, ist_iso
+from app.kit.ids import IdSource
+from app.orders.model import Operation
+from app.orders.queries import Page
+from app.orders.rules import OrderRules
+from app.orders.settlement import EventWriter
+from app.orders.store import accept, controls, operations
+from app.orders.store.accept import NewTask
+from app.orders.store.controls import ALL_ACCOUNTS, Halt, Mode
+from app.orders.store.operations import AuditEntry, CancelTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts, and under which request; ``principal`` is a key's id or ``cli:<user>``."""
+
+    principal: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """What a halt did. ``cancelled``: order ids by account for which a cancel task was made just now.
+
+    ``unanswered``: placements by account whose outcome was open at that moment; they may still become live orders.
+    """
+
+    halt: Halt
+    cancelled: Mapping[str, tuple[str, ...]]
+    unanswered: Mapping[str, int]
+
+
+CancelOpen = Literal["leave", "cancel"]
+
+
+class Operations:
+    """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        events: EventWriter,
+        rules: OrderRules,
+        clock: Clock,
+        ids: IdSource,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._wake = wake
+
+    async def halt(
+        self, account_id: str | None, *, mode: Mode, open_orders: CancelOpen, reason: str, by: Actor
+    ) -> Halted:
+        """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one."""
+        scope = account_id or ALL_ACCOUNTS
+        async with self._database.transaction() as tx:
+            before = await controls.find_halt(tx, scope=scope)
+            await controls.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
+            halt = await controls.find_halt(tx, scope=scope)
+            if halt is None:
+                raise LookupError(f"the halt of {scope} vanished inside its own transaction")
+            asked = {"open_orders": open_orders}
+            await self._audit(tx, "kill", scope, by=by, before=_shown(before), after={**halt_document(halt), **asked})
+            accounts = [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=self._today())
+        logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
+        cancelled: dict[str, tuple[str, ...]] = {}
+        unanswered: dict[str, int] = {}
+        for one in accounts:
+            if open_orders == "cancel":
+                cancelled[one] = await self._cancel_live(one, by=by)
+            async with self._database.connection() as connection:
+                unanswered[one] = await operations.count_unanswered(connection, one)
+            self._wake(one)
+        return Halted(
+            halt=halt,
+            cancelled={one: ids for one, ids in cancelled.items() if ids},
+            unanswered={one: count for one, count in unanswered.items() if count},
+        )
+
+    async def resume(self, account_id: str | None, *, reason: str, by: Actor) -> bool:
+        """Lift the halt of exactly this scope; False when there was none. Held tasks go if they are still fresh."""
+        scope = account_id or ALL_ACCOUNTS
+        async with self._database.transaction() as tx:
+            before = await controls.find_halt(tx, scope=scope)
+            lifted = await controls.lift_halt(tx, scope=scope)
+            if lifted:
+                await self._audit(tx, "resume", scope, by=by, before=_shown(before), after={"reason": reason})
+            accounts = [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=self._today())
+        for one in accounts:
+            self._wake(one)
+        return lifted
+
+    async def halts(self) -> list[Halt]:
+        """Every switch that is in force."""
+        async with self._database.connection() as connection:
+            return await controls.list_halts(connection)
+
+    async def audit(self, *, before: UUID | None, limit: int) -> Page:
+        """Newest first."""
+        async with self._database.connection() as connection:
+            found = await operations.audit_page(connection, before=before, limit=limit + 1)
+        cursor = str(found[limit - 1].entry_id) if len(found) > limit else None
+        return Page(data=[_audit_document(entry) for entry in found[:limit]], next_cursor=cursor)
+
+    async def _cancel_live(self, account_id: str, *, by: Actor) -> tuple[str, ...]:
+        """A cancel task for each live order that nobody is cancelling yet; returns their order ids."""
+        async with self._database.transaction() as tx:
+            await self._events.lock(tx, account_id)
+            targets = await operations.live_without_cancel(tx, account_id, trade_date=self._today())
+            await accept.insert_tasks(tx, [self._cancel_task(account_id, target) for target in targets])
+            found = tuple(target.order_id for target in targets)
+            if found:
+                await self._audit(tx, "cancel_open", account_id, by=by, before=None, after={"order_ids": list(found)})
+        return found
+
+    def _cancel_task(self, account_id: str, target: CancelTarget) -> NewTask:
+        request = {"order_id": target.order_id, "variety": target.variety}
+        if target.parent_order_id:
+            request["parent_order_id"] = target.parent_order_id
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=account_id,
+            operation=Operation.CANCEL,
+            trade_date=self._today(),
+            instrument=target.instrument,
+            request=request,
+            fresh_s=self._rules.freshness_cancel_s,
+            purpose="halt",
+            target_order_id=target.order_id,
+        )
+
+    async def _audit(
+        self,
+        tx: Tx,
+        action: str,
+        subject: str,
+        *,
+        by: Actor,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        await operations.write_audit(
+            tx,
+            entry_id=self._ids.uuid(),
+            principal=by.principal,
+            action=action,
+            subject=subject,
+            request_id=by.request_id,
+            before=before,
+            after=after,
+        )
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(IST).date()
+
+
+def halt_document(halt: Halt) -> dict[str, Any]:
+    """A switch as clients see it."""
+    everywhere = halt.scope == ALL_ACCOUNTS
+    return {
+        "scope": "global" if everywhere else "account",
+        "account_id": None if everywhere else halt.scope,
+        "mode": halt.mode,
+        "reason": halt.reason,
+        "set_by": halt.set_by,
+        "set_at": ist_iso(halt.set_at),
+    }
+
+
+def _shown(halt: Halt | None) -> dict[str, Any] | None:
+    return None if halt is None else halt_document(halt)
+
+
+def _audit_document(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "entry_id": str(entry.entry_id),
+        "occurred_at": ist_iso(entry.occurred_at),
+        "principal": entry.principal,
+        "action": entry.action,
+        "subject": entry.subject,
+        "request_id": entry.request_id,
+        "before": entry.before,
+        "after": entry.after,
+    }

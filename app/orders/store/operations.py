@@ -1,0 +1,123 @@
+"""SQL of what operators do: the audit trail, and what a halt has to cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from app.db.postgres import Tx
+from app.orders.store.tasks import OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what to what; ``before`` and ``after`` are JSON-ready. Never changed once written."""
+
+    entry_id: UUID
+    occurred_at: datetime
+    principal: str
+    action: str
+    subject: str
+    request_id: str | None
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTarget:
+    """A live order that nobody is cancelling yet."""
+
+    order_id: str
+    instrument: str
+    variety: str
+    parent_order_id: str | None
+
+
+async def write_audit(
+    tx: Tx,
+    *,
+    entry_id: UUID,
+    principal: str,
+    action: str,
+    subject: str,
+    request_id: str | None,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> None:
+    await tx.execute(
+        """INSERT INTO admin_audit (entry_id, principal, action, subject, request_id, before, after)
+           VALUES (%s, %s, %s, %s, %s, %s, %s)""",
+        (entry_id, principal, action, subject, request_id, _json(before), _json(after)),
+    )
+
+
+def _json(document: Mapping[str, Any] | None) -> Jsonb | None:
+    return None if document is None else Jsonb(dict(document))
+
+
+async def audit_page(tx: Tx, *, before: UUID | None, limit: int) -> list[AuditEntry]:
+    """Newest first; ``before`` is the last id of the previous page."""
+    async with tx.cursor(row_factory=class_row(AuditEntry)) as cursor:
+        await cursor.execute(
+            """SELECT entry_id, occurred_at, principal, action, subject, request_id, before, after FROM admin_audit
+               WHERE %(before)s::uuid IS NULL OR entry_id < %(before)s ORDER BY entry_id DESC LIMIT %(limit)s""",
+            {"before": before, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def accounts_of_day(tx: Tx, *, trade_date: date) -> list[str]:
+    """Every account that had an order today, ours or not."""
+    cursor = await tx.execute(
+        """SELECT account_id FROM broker_order WHERE trade_date = %(day)s
+           UNION SELECT account_id FROM order_task WHERE trade_date = %(day)s ORDER BY account_id""",
+        {"day": trade_date},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+_LIVE_WITHOUT_CANCEL = f"""
+WITH live AS (
+  SELECT order_id, (document ->> 'exchange') || ':' || (document ->> 'tradingsymbol') AS instrument,
+    document ->> 'variety' AS variety, document ->> 'parent_order_id' AS parent_order_id
+  FROM broker_order
+  WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state NOT IN ('completed', 'cancelled', 'rejected')
+  UNION ALL                                    -- accepted, and the book has not shown it yet
+  SELECT ids.order_id, t.instrument, t.request ->> 'variety', NULL
+  FROM order_task t,
+    LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
+             UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
+  WHERE t.account_id = %(account_id)s AND t.trade_date = %(day)s AND t.operation = 'place' AND t.status = 'completed'
+    AND ids.order_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.trade_date = t.trade_date
+                      AND b.order_id = ids.order_id)
+)
+SELECT order_id, instrument, variety, parent_order_id FROM live
+WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id
+                    AND c.operation = 'cancel' AND c.status IN {OPEN})
+ORDER BY order_id
+"""
+
+
+async def live_without_cancel(tx: Tx, account_id: str, *, trade_date: date) -> list[CancelTarget]:
+    """The account's live orders of the day, from wherever they came, that no open cancel task is for."""
+    async with tx.cursor(row_factory=class_row(CancelTarget)) as cursor:
+        await cursor.execute(_LIVE_WITHOUT_CANCEL, {"account_id": account_id, "day": trade_date})
+        return await cursor.fetchall()
+
+
+async def count_unanswered(tx: Tx, account_id: str) -> int:
+    """Placements that are being sent, or of unknown outcome: they may still become orders."""
+    cursor = await tx.execute(
+        """SELECT count(*) FROM order_task
+           WHERE account_id = %s AND operation = 'place' AND status IN ('running', 'in_doubt')""",
+        (account_id,),
+    )
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])

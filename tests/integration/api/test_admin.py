@@ -1,0 +1,84 @@
+"""The operator's doors and commands: kill, resume, audit."""
+
+import pytest
+
+from app.commands import kill
+from app.errors import StartError
+from tests.integration.conftest import RunningService
+from tests.waiting import until
+
+ORDER = {
+    "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 1, "product": "MIS",
+    "order_type": "MARKET",
+}  # fmt: skip
+
+
+async def test_kill_and_resume_over_http(service: RunningService) -> None:
+    """In force at once, listed, in the health answer, and lifted; the trail has both with the request's id."""
+    killed = await service.client.post(
+        "/admin/kill",
+        json={"scope": "global", "mode": "halt", "cancel_open": True, "reason": "test"},
+        headers={"X-Request-Id": "kill-1"},
+    )
+    assert killed.status_code == 200
+    assert killed.json()["halt"]["scope"] == "global"
+    listed = (await service.client.get("/admin/kill")).json()
+    assert listed["halted"]
+    assert listed["halts"][0] == killed.json()["halt"]
+    task = (await service.client.post("/orders?wait=1", json=ORDER)).json()
+    assert (task["status"], task["sent"]) in {("held", "no"), ("expired", "no")}
+    resumed = await service.client.post("/admin/resume", json={"scope": "global", "reason": "over"})
+    assert resumed.json() == {"lifted": True, "halted": False, "halts": []}
+    again = await service.client.post("/admin/resume", json={"scope": "global", "reason": "over"})
+    assert again.json()["lifted"] is False
+    trail = (await service.client.get("/admin/audit?limit=10")).json()["data"]
+    assert [entry["action"] for entry in trail] == ["resume", "kill"]
+    assert (trail[1]["principal"], trail[1]["request_id"]) == ("default", "kill-1")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"scope": "account", "reason": "x"}, 400),
+        ({"scope": "global", "account_id": "primary", "reason": "x"}, 400),
+        ({"scope": "global", "reason": ""}, 400),
+        ({"scope": "global", "reason": "x", "mode": "pause"}, 400),
+        ({"scope": "account", "account_id": "nobody", "reason": "x"}, 404),
+    ],
+)
+async def test_a_kill_that_does_not_say_what_it_means_is_refused(
+    service: RunningService, body: dict[str, object], status: int
+) -> None:
+    """Nothing is halted by a request that is half wrong."""
+    assert (await service.client.post("/admin/kill", json=body)).status_code == status
+    assert (await service.client.get("/admin/kill")).json()["halted"] is False
+
+
+async def test_the_command_line_halts_without_the_api(service: RunningService) -> None:
+    """Straight on the database; the running service obeys."""
+    lines = await kill.halt(
+        service.settings, account_id=None, mode="reduce_only", open_orders="cancel", reason="no API"
+    )
+    assert lines == ["reduce_only is in force for all accounts"]
+    halts = (await service.client.get("/admin/kill")).json()["halts"]
+    assert halts[0]["mode"] == "reduce_only"
+    assert halts[0]["set_by"].startswith("cli:")
+
+    async def held() -> bool:
+        task = (await service.client.post("/orders?wait=1", json=ORDER)).json()
+        return bool(task["status"] in {"held", "expired"})
+
+    await until(held)
+    assert await kill.resume(service.settings, account_id="primary", reason="x") == [
+        "there was no halt of primary",
+        "still in force: reduce_only of all accounts: no API",
+    ]
+    assert await kill.resume(service.settings, account_id=None, reason="x") == ["the halt of all accounts is lifted"]
+
+
+async def test_the_command_line_names_the_database_that_is_away(service: RunningService) -> None:
+    """One line."""
+    secret = type(service.settings.database_url)
+    away = service.settings.model_copy(update={"database_url": secret("postgresql://x@127.0.0.1:1/x")})
+    with pytest.raises(StartError, match="DATABASE_URL"):
+        await kill.resume(away, account_id=None, reason="x")

@@ -1,0 +1,22 @@
+"""An operator beside a desk: the deeds of `app.orders.operations` on the desk's database."""
+
+from __future__ import annotations
+
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
+from app.orders.operations import Actor, Operations
+from tests.desk import Desk, TestEvents
+
+OPERATOR = Actor(principal="operator", request_id="req-1")
+
+
+def operations_of(desk: Desk) -> Operations:
+    clock = SystemClock()
+    return Operations(
+        database=desk.database,
+        events=TestEvents(),
+        rules=desk.rules,
+        clock=clock,
+        ids=IdSource(clock),
+        wake=desk.engine.on_notice,
+    )

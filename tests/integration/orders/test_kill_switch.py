@@ -1,0 +1,147 @@
+"""The kill switch: what it stops, what it lets through, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from app.orders.model import TaskStatus
+from app.orders.service import Caller
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
+from tests.integration.orders.operators import OPERATOR, operations_of
+from tests.waiting import until
+
+ME = Caller(principal="t")
+
+
+async def has_status(desk: Desk, task: Mapping[str, Any], status: TaskStatus) -> bool:
+    return (await desk.service.queries.task(UUID(task["task_id"]))).status is status
+
+
+async def reaches(desk: Desk, task: Mapping[str, Any], status: TaskStatus, *, within_s: float = 5.0) -> None:
+    await until(lambda: has_status(desk, task, status), within_s=within_s)
+
+
+async def test_no_order_follows_a_halt_but_the_one_in_flight(desk: Desk) -> None:
+    """A queue of forty, halted in its middle: nothing reaches the exchange later than a send after the commit."""
+    for number in range(40):
+        await desk.place(wait_s=0, price=Decimal(1400 + number))
+    done = await operations_of(desk).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    await asyncio.sleep(1.0)
+    ledger = await desk.ledger()
+    assert 0 < len(ledger) < 40
+    last_send_ends_ms = (done.halt.set_at.timestamp() + SHORT_RULES.send_timeout_s) * 1000
+    assert all(row["accepted_at_ms"] <= last_send_ends_ms for row in ledger)
+    await asyncio.sleep(1.0)
+    assert await desk.ledger() == ledger
+
+
+async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(desk: Desk) -> None:
+    """Held with the operator's reason, released while it is fresh."""
+    operations = operations_of(desk)
+    await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="looks odd", by=OPERATOR)
+    task = await desk.place(wait_s=0)
+    await reaches(desk, task, TaskStatus.HELD)
+    held = await desk.service.queries.task(UUID(task["task_id"]))
+    assert held.last_error == {"code": "HALTED", "message": "halt is in force: looks odd"}
+    assert await operations.resume(ACCOUNT, reason="fine again", by=OPERATOR)
+    await reaches(desk, task, TaskStatus.COMPLETED)
+    assert len(await desk.ledger()) == 1
+
+
+async def test_what_is_halted_for_too_long_expires_unsent(database_url: str, simulator: RunningSimulator) -> None:
+    """A halt never turns into a burst of stale orders: what lost its freshness is expired with the halt's code."""
+    async with open_desk(database_url, simulator.url, rules=replace(SHORT_RULES, freshness_limit_s=1.0)) as desk:
+        operations = operations_of(desk)
+        await operations.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+        task = await desk.place(wait_s=4.0)
+        assert (task["status"], task["sent"], task["last_error"]["code"]) == ("expired", "no", "HALTED")
+        await operations.resume(None, reason="test", by=OPERATOR)
+        await asyncio.sleep(0.5)
+        assert await desk.ledger() == []
+
+
+async def test_cancels_pass_every_halt(desk: Desk) -> None:
+    """The way out is never shut."""
+    task = await desk.place()
+    await operations_of(desk).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=5.0)
+    assert answer.document["status"] == "completed"
+
+
+async def test_a_halt_of_one_account_leaves_the_others_alone(desk: Desk) -> None:
+    """The switch of another account stops nothing here."""
+    await operations_of(desk).halt("other", mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    assert (await desk.place())["status"] == "completed"
+
+
+async def test_lifting_one_scope_leaves_the_other_in_force(desk: Desk) -> None:
+    """Global and account switches are two: both must be lifted."""
+    operations = operations_of(desk)
+    await operations.halt(None, mode="reduce_only", open_orders="leave", reason="a", by=OPERATOR)
+    await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="b", by=OPERATOR)
+    assert await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
+    assert not await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
+    assert [(halt.scope, halt.mode) for halt in await operations.halts()] == [("*", "reduce_only")]
+    task = await desk.place(wait_s=0)
+    await reaches(desk, task, TaskStatus.HELD)
+
+
+async def test_cancel_open_cancels_every_live_order_once(desk: Desk) -> None:
+    """Orders from elsewhere too, each under its own variety; a second call adds nothing to what is under way."""
+    placed = [await desk.place(price=Decimal(1400 + number)) for number in range(3)]
+    answer = await desk.sim.post(
+        "/orders/regular",
+        headers={"Authorization": "token simkey:simtoken"},
+        data={"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "1", "product": "MIS",
+              "order_type": "LIMIT", "price": "1390"},
+    )  # fmt: skip
+    foreign = answer.json()["data"]["order_id"]
+
+    async def foreign_seen() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
+        return any(row["order_id"] == foreign for row in page.data)
+
+    await until(foreign_seen)
+    operations = operations_of(desk)
+    first, second = await asyncio.gather(
+        operations.halt(None, mode="halt", open_orders="cancel", reason="out", by=OPERATOR),
+        operations.halt(None, mode="halt", open_orders="cancel", reason="out", by=OPERATOR),
+    )
+    cancelled = [*first.cancelled.get(ACCOUNT, ()), *second.cancelled.get(ACCOUNT, ())]
+    assert sorted(cancelled) == sorted([foreign, *(task["order_id"] for task in placed)])
+
+    async def all_cancelled() -> bool:
+        return all(row["state"] == "CANCELLED" for row in await desk.ledger())
+
+    await until(all_cancelled)
+
+
+async def test_every_deed_is_in_a_trail_that_cannot_be_rewritten(desk: Desk) -> None:
+    """Who, when, under which request, before and after; not even SQL changes it."""
+    operations = operations_of(desk)
+    await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="first", by=OPERATOR)
+    await operations.halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="second", by=OPERATOR)
+    await operations.resume(ACCOUNT, reason="done", by=OPERATOR)
+    page = await operations.audit(before=None, limit=2)
+    assert [entry["action"] for entry in page.data] == ["resume", "kill"]
+    assert page.data[1]["before"]["reason"] == "first"
+    assert page.data[1]["after"]["mode"] == "reduce_only"
+    assert (page.data[0]["principal"], page.data[0]["request_id"]) == ("operator", "req-1")
+    assert page.next_cursor is not None
+    rest = await operations.audit(before=UUID(page.next_cursor), limit=2)
+    assert [entry["action"] for entry in rest.data] == ["kill"]
+    assert rest.next_cursor is None
+    for statement in ("UPDATE admin_audit SET principal = 'x'", "DELETE FROM admin_audit", "TRUNCATE admin_audit"):
+        with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+            async with desk.database.transaction() as tx:
+                await tx.execute(statement)
