@@ -170,6 +170,9 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - by registration
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that no parser takes: nested too deep, no UTF-8
+        unreadable = errors.BadInput([errors.Problem(loc=("body",), msg="cannot be read")])
+        return render(unreadable, path=request.url.path, request_id=_request_id(request))
     return plain_problem(
         status,
         detail=_SENTENCES.get(status, error.detail),
@@ -185,7 +188,6 @@ MANY_PROBLEMS: Final = "many_problems"
 _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",
-    HTTPStatus.BAD_REQUEST: "the body cannot be read",
 }
 
 

@@ -19,12 +19,12 @@ def to_head(settings: Settings) -> str:
             return f"the schema is at {before} already"
         migrate(url)
     except psycopg.OperationalError as error:
-        raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {_last_line(error)}") from error
+        raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {_one_line(error)}") from error
     except (psycopg.Error, SQLAlchemyError) as error:
-        raise StartError(f"the migration was refused, nothing was changed: {_last_line(error)}") from error
+        raise StartError(f"the migration was refused, nothing was changed: {_one_line(error)}") from error
     return f"the schema went from {before or 'nothing'} to {head_revision()}"
 
 
-def _last_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     cause = error.__cause__ or error
-    return (str(cause).strip() or type(cause).__name__).splitlines()[-1]
+    return " ".join(str(cause).split()) or type(cause).__name__

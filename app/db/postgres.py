@@ -107,6 +107,6 @@ async def _probe(url: str) -> None:
     try:
         connection = await AsyncConnection.connect(url, connect_timeout=5)
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = " ".join(str(error).split())  # several lines where several addresses were tried
         raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {reason}") from error
     await connection.close()
