@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     order_freshness_market_s: Annotated[float, Field(gt=0, le=3600)] = 3.0
     order_freshness_limit_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     order_send_timeout_s: Annotated[float, Field(gt=0, le=60)] = 8.0
+    account_lease_s: Annotated[float, Field(ge=1, le=60)] = 10.0
     order_claim_lease_s: Annotated[float, Field(ge=1, le=60)] = 10.0
     order_block_on_doubt_s: Annotated[float, Field(ge=0, le=600)] = 15.0
     order_poll_s: Annotated[float, Field(gt=0, le=10)] = 0.25

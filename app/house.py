@@ -101,7 +101,7 @@ class House:
         self.feeds: dict[str, Feed] = {}
         self.feed_owners: dict[str, Ownership] = {}
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{self.ids.code(6)}"
-        self.lease_times = overrides.lease_times or LeaseTimes()
+        self.lease_times = overrides.lease_times or LeaseTimes.lasting(settings.account_lease_s)
 
     async def build(self, engine_database: Database) -> None:
         await self._build_orders(engine_database)

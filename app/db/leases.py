@@ -32,6 +32,11 @@ class LeaseTimes:
     renew_every_s: float = 2.0
     try_every_s: float = 0.4
 
+    @classmethod
+    def lasting(cls, ttl_s: float) -> LeaseTimes:
+        """Times in proportion to how long a lease outlives the last word of its holder."""
+        return cls(ttl_s=ttl_s, trust_s=ttl_s * 0.7, renew_every_s=ttl_s * 0.2, try_every_s=ttl_s * 0.04)
+
 
 class LeaseLost(Exception):
     """Somebody else owns it now, or nobody could be asked for too long."""

@@ -33,6 +33,7 @@ SHORT_TIMES = {
     "IN_DOUBT_WINDOW_S": "3",
     "ORDER_SEND_TIMEOUT_S": "2",
     "ORDER_CLAIM_LEASE_S": "3",
+    "ACCOUNT_LEASE_S": "3",
     "ORDER_BLOCK_ON_DOUBT_S": "10",
     "ORDER_POLL_S": "0.1",
     "ORDER_AUDIT_S": "1",
