@@ -1,4 +1,6 @@
-"""The command line: ``python -m app [serve | migrate | doctor | login | tail | kill]``; without a command it serves.
+"""The command line: ``python -m app [serve | migrate | doctor | login | tail | orders | kill]``.
+
+Without a command it serves.
 
 Exit codes: 0 done, 1 something is away or failed (one line says what), 2 a setting is wrong (one line names it).
 """
@@ -9,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -18,6 +21,7 @@ from app.ops.logging import configure_logging, redact
 
 T = TypeVar("T")
 HaltMode = Literal["halt", "reduce_only"]
+ResolveAs = Literal["placed", "not_placed", "requeue"]
 
 
 def build_cli() -> typer.Typer:
@@ -33,6 +37,10 @@ def build_cli() -> typer.Typer:
     cli.command("doctor", help="Check settings, database, schema, Redis and broker sessions.")(_doctor)
     cli.command("login", help="Print the login link; with --request-token, finish the login.")(_login)
     cli.command("tail", help="Print ticks from Redis.")(_tail)
+    orders = typer.Typer(no_args_is_help=True, help="What became of orders that only a person can decide.")
+    orders.command("doubts", help="List them, with what the book shows, and the newest alarms.")(_doubts)
+    orders.command("resolve", help="Say what became of one.")(_resolve)
+    cli.add_typer(orders, name="orders")
     cli.command("kill", help="Stop new orders (or --resume them), also while the service is down.")(_kill)
     return cli
 
@@ -118,6 +126,31 @@ def _tail(
     if shown == 0:
         typer.echo(f"no tick within {seconds:g} s", err=True)
         raise typer.Exit(1)
+
+
+def _doubts() -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import orders  # noqa: PLC0415 - see _serve
+
+        lines = _run(lambda: orders.doubts(settings))
+    for line in lines:
+        typer.echo(line)
+
+
+def _resolve(
+    task: Annotated[UUID, typer.Argument(help="the task's id, as `orders doubts` shows it")],
+    resolution: Annotated[ResolveAs, typer.Option("--as", help="requeue: place it again under a new task and tag")],
+    note: Annotated[str, typer.Option(help="how you know; for whoever reads the trail")],
+    order_id: Annotated[str, typer.Option(help="with placed: the order that the book shows")] = "",
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import orders  # noqa: PLC0415 - see _serve
+        from app.orders.resolution import Word  # noqa: PLC0415 - see _serve
+
+        word = Word(resolution=resolution, note=note, order_id=order_id or None)
+        typer.echo(_run(lambda: orders.resolve(settings, task, word)))
 
 
 def _kill(

@@ -45,8 +45,10 @@ from app.orders.engine import OrderEngine
 from app.orders.intake import Intake
 from app.orders.operations import Operations
 from app.orders.queries import OrderQueries
+from app.orders.resolution import Resolutions
 from app.orders.rules import OrderRules
 from app.orders.service import OrderService
+from app.orders.settlement import Settlement
 from app.orders.store.accept import deployment_code
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
 from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here
@@ -58,6 +60,7 @@ class House:
     engine: OrderEngine
     orders: OrderService
     operations: Operations
+    resolutions: Resolutions
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub
     subscriptions: SubscriptionService
@@ -180,12 +183,24 @@ class House:
             clock=self.clock,
             ids=self.ids,
         )
+        self._build_operations(tagger)
+
+    def _build_operations(self, tagger: Tagger) -> None:
         self.operations = Operations(
             database=self.ground.database,
             events=self.log,
             rules=self.rules,
             clock=self.clock,
             ids=self.ids,
+            wake=self.engine.on_notice,
+        )
+        self.resolutions = Resolutions(
+            database=self.ground.database,
+            settlement=Settlement(self.log),
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            tagger=tagger,
             wake=self.engine.on_notice,
         )
         self.doubts = DoubtSampler(self.queries.doubts)
@@ -270,6 +285,7 @@ class House:
             orders=self.orders,
             order_engine=self.engine,
             operations=self.operations,
+            resolutions=self.resolutions,
             events=EventLog(self.ground.database),
             order_stream=self.order_stream,
             tick_stream=self.tick_stream,

@@ -163,6 +163,25 @@ class ChangesIn(BaseModel):
         return OrderChanges(**{name: getattr(self, name) for name in OrderChanges.__dataclass_fields__})
 
 
+class ResolveIn(BaseModel):
+    """`placed` needs the `order_id` that the book shows; `requeue` places it again under a new task and tag."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"resolution": "not_placed", "note": "not in the contract note of the day"}},
+    )
+
+    resolution: Literal["placed", "not_placed", "requeue"]
+    order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    note: Annotated[str, Field(min_length=1, max_length=500, description="how you know")]
+
+    @model_validator(mode="after")
+    def _order_goes_with_placed(self) -> Self:
+        if self.order_id is not None and self.resolution != "placed":
+            raise ValueError("order_id goes with resolution placed")
+        return self
+
+
 class TaskOut(BaseModel):
     """One thing wanted from the broker, and how far it is. `sent`: whether the broker can have received it."""
 
@@ -190,6 +209,7 @@ class TaskOut(BaseModel):
     tag: str | None
     last_error: dict[str, Any] | None
     sent: Literal["no", "unknown", "yes"]
+    supersedes: str | None
     created_at: str
     updated_at: str
 

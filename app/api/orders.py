@@ -16,17 +16,20 @@ from app.api.deps import (
     PageCursor,
     PageLimit,
     PrincipalDep,
+    RequestIdDep,
     ServicesDep,
     require_account,
 )
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
-from app.api.order_bodies import ChangesIn, SingleOrderIn, TaskOut
+from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn, TaskOut
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import BadInput, Problem
 from app.orders.documents import task_document
 from app.orders.model import TaskStatus
+from app.orders.operations import Actor
+from app.orders.resolution import Word
 from app.orders.service import Caller
 
 OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the broker's order id")]
@@ -110,6 +113,19 @@ def _add_tasks(router: APIRouter) -> None:
         task = await services.orders.queries.task(task_id)
         require_account(services, principal=principal, account_id=task.account_id)
         return ExactJSON(task_document(task))
+
+    @router.post(
+        "/orders/tasks/{task_id}/resolve", response_model=TaskOut, responses=problem_responses(400, 403, 404, 409, 503)
+    )
+    async def resolve_task(
+        services: ServicesDep, principal: PrincipalDep, request_id: RequestIdDep, task_id: UUID, body: ResolveIn
+    ) -> Response:
+        """An operator's word on a dead letter or a doubt; `requeue` answers with the new task. Audited."""
+        task = await services.orders.queries.task(task_id)
+        require_account(services, principal=principal, account_id=task.account_id)
+        word = Word(resolution=body.resolution, note=body.note, order_id=body.order_id)
+        by = Actor(principal=principal.key_id, request_id=request_id)
+        return ExactJSON(await services.resolutions.resolve(task_id, word, by=by))
 
 
 def _add_views(router: APIRouter) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from app.ops.metrics import Metrics
     from app.orders.engine import OrderEngine
     from app.orders.operations import Operations
+    from app.orders.resolution import Resolutions
     from app.orders.service import OrderService
 
 
@@ -59,6 +60,7 @@ class Services:
     orders: OrderService
     order_engine: OrderEngine
     operations: Operations
+    resolutions: Resolutions
     events: EventLog
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub

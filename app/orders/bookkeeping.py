@@ -12,20 +12,19 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from loguru import logger
-
 from app.broker.orders import BrokerOrder
 from app.broker.outcomes import Sent
 from app.db.postgres import Tx
 from app.kit.ids import IdSource
 from app.orders import reconcile
+from app.orders.alarms import Alarm, raise_alarm
 from app.orders.legs import load_legs
 from app.orders.lifecycle import Event
 from app.orders.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
 from app.orders.reconcile import Finding
 from app.orders.rules import OrderRules
 from app.orders.saga import is_provisional
-from app.orders.settlement import Settlement, known_order, not_found
+from app.orders.settlement import Settlement, day_over, known_order, not_found
 from app.orders.store import accept, batches, book, tasks
 from app.orders.store.accept import NewTask
 from app.orders.verdicts import Verdict
@@ -154,7 +153,7 @@ class Bookkeeping:
             return False
         if finding.event is Event.MISMATCH:
             self._stats.mismatches += 1
-            await self._alarm(tx, "mismatch", task.task_id, {"reason": finding.reason})
+            await self._alarm(tx, Alarm.MISMATCH, task.task_id, {"reason": finding.reason})
         return True
 
     def _known(self, row: BrokerOrder, task_id: UUID, reading: Reading) -> KnownOrder:
@@ -167,7 +166,7 @@ class Bookkeeping:
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
         self._stats.late_orders += 1
-        await self._alarm(tx, "late_order", task.task_id, {"order_id": finding.rows[0].order_id})
+        await self._alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
         live = [row for row in finding.rows if not row.is_terminal]
         await accept.insert_tasks(tx, [self._late_cancel(task, row, reading) for row in live])
         if task.batch_id is not None:
@@ -203,21 +202,25 @@ class Bookkeeping:
 
     async def _report_orphans(self, tx: Tx, changed: Sequence[BrokerOrder], reading: Reading) -> None:
         for row in reconcile.orphans(changed, deployment=self._deployment, known_tag_bases=reading.owners):
-            if await self._alarm(tx, "orphan", row.order_id, {"order_id": row.order_id, "tag": row.tag}):
+            if await self._alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": row.tag}):
                 self._stats.orphans += 1
 
     async def _report_look_alikes(self, tx: Tx, task: Task, reading: Reading) -> None:
         candidates = [row.order_id for row in reconcile.look_alikes(task, reading.rows)]
         if candidates:
-            await self._alarm(tx, "look_alike", task.task_id, {"order_ids": candidates})
+            await self._alarm(tx, Alarm.LOOK_ALIKE, task.task_id, {"order_ids": candidates})
 
-    async def _alarm(self, tx: Tx, kind: str, subject: UUID | str, data: dict[str, object]) -> bool:
-        new = await book.raise_alarm(
-            tx, self._account_id, alarm_id=self._ids.uuid(), kind=kind, subject=str(subject), data=data
+    async def close_days(self, tx: Tx, doubts: Sequence[Task]) -> None:
+        """Doubts of days whose book is gone: only a person can tell now, from the contract note or the positions."""
+        for task in doubts:
+            if await self._settlement.settle(tx, task.task_id, day_over(task), fence=task.fence) is not None:
+                data: dict[str, object] = {"trade_date": task.trade_date.isoformat(), "instrument": task.instrument}
+                await self._alarm(tx, Alarm.DEAD_LETTER, task.task_id, data)
+
+    async def _alarm(self, tx: Tx, alarm: Alarm, subject: UUID | str, data: dict[str, object]) -> bool:
+        return await raise_alarm(
+            tx, alarm, account_id=self._account_id, alarm_id=self._ids.uuid(), subject=subject, data=data
         )
-        if new:
-            logger.error("{} of account {}: {} {}", kind, self._account_id, subject, data)
-        return new
 
 
 def _place_verdict(finding: Finding) -> Verdict:

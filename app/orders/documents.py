@@ -122,6 +122,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "tag": task.user_tag,
         "last_error": task.last_error,
         "sent": str(task.sent),
+        "supersedes": None if task.supersedes is None else str(task.supersedes),
         "created_at": ist_iso(task.created_at),
         "updated_at": ist_iso(task.updated_at),
     }

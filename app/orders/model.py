@@ -135,6 +135,7 @@ class Task:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+    supersedes: UUID | None = None  # the task that an operator gave up for this one
 
     @property
     def order(self) -> OrderRequest:

@@ -23,7 +23,7 @@ from app.kit.ids import IdSource
 from app.orders.bookkeeping import Bookkeeping
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
-from app.orders.reconcile import shows_all_known
+from app.orders.reconcile import last_gone_day, shows_all_known
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, doubtful, expired
 from app.orders.signals import Signals, wait_for
@@ -129,12 +129,16 @@ class Reconciler:
         await self._take_fills(rows)
 
     async def _tidy(self) -> bool:
-        """Claims whose sender fell silent become doubts, unsent tasks past their time expire. True if any did."""
+        """What time alone decides; True if it made new doubts.
+
+        Claims whose sender fell silent become doubts, unsent tasks past their time expire, doubts of past days end.
+        """
         try:
             async with self._database.transaction() as tx:
                 lapsed = await tasks.lapsed(tx, self._account_id)
                 stale = await tasks.stale(tx, self._account_id)
-                if not lapsed and not stale:
+                gone = await tasks.doubts_until(tx, self._account_id, trade_date=last_gone_day(self._clock.now()))
+                if not lapsed and not stale and not gone:
                     return False
                 await self._settlement.lock(tx, self._account_id)
                 for task in lapsed:
@@ -142,6 +146,7 @@ class Reconciler:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
                 for task in stale:
                     await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
+                await self._bookkeeping.close_days(tx, gone)
         except ServiceError as error:
             logger.warning("reconciler of {} pauses: {}", self._account_id, error)
             return False
@@ -173,8 +178,10 @@ class Reconciler:
         today: date,
     ) -> bool:
         def clean_for(task: Task) -> bool:
-            """Whether this read can prove that the task's order is absent: it shows all we know, and began later."""
-            return complete and task.status is TaskStatus.IN_DOUBT and started_at > task.updated_at
+            """Whether this read can prove that the task's order is absent: it shows all we know of the order's day,
+            and began later."""
+            of_this_book = task.trade_date == today and started_at > task.updated_at
+            return complete and task.status is TaskStatus.IN_DOUBT and of_this_book
 
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)

@@ -160,6 +160,12 @@ def doubtful(reason: str, *, now: datetime) -> Verdict:
     return Verdict(event=Event.DOUBT, sent=Sent.UNKNOWN, error=error, next_check_at=now)
 
 
+def day_over(task: Task) -> Verdict:
+    """The only book that could have told is gone."""
+    message = f"still in doubt when the broker's book of {task.trade_date.isoformat()} was gone; an operator must tell"
+    return Verdict(event=Event.DAY_OVER, sent=Sent.UNKNOWN, error=TaskError(code="DAY_ENDED_IN_DOUBT", message=message))
+
+
 def expired(task: Task) -> Verdict:
     """Its freshness ended before it could be sent."""
     code = task.error_code if task.status is TaskStatus.HELD else None

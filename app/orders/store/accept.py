@@ -35,6 +35,7 @@ class NewTask:
     tag_base: str | None = None
     target_order_id: str | None = None
     reduces: bool = False
+    supersedes: UUID | None = None
     status: TaskStatus = TaskStatus.PENDING
     error: dict[str, Any] | None = None
 
@@ -100,9 +101,9 @@ async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
     async with tx.cursor() as cursor:
         await cursor.executemany(
             """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, wave, purpose, trade_date,
-                 instrument, request, user_tag, tag_base, target_order_id, priority, reduces, send_by, last_error,
-                 finished_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                 instrument, request, user_tag, tag_base, target_order_id, priority, reduces, supersedes, send_by,
+                 last_error, finished_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
                  now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END)""",
             [_values(task) for task in tasks],
         )
@@ -126,6 +127,7 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.target_order_id,
         task.operation.priority,
         task.reduces,
+        task.supersedes,
         task.fresh_s,
         None if task.error is None else Jsonb(task.error),
         task.status is not TaskStatus.PENDING,

@@ -18,7 +18,7 @@ from app.orders.verdicts import Verdict
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
   purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
   last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
-  finished_at"""
+  finished_at, supersedes"""
 
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 
@@ -124,6 +124,16 @@ async def stale(tx: Tx, account_id: str) -> list[Task]:
             WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
             ORDER BY task_id""",
         (account_id,),
+    )
+
+
+async def doubts_until(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
+    """Tasks in doubt of this trading day and those before."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status = 'in_doubt' AND trade_date <= %s ORDER BY task_id""",
+        (account_id, trade_date),
     )
 
 

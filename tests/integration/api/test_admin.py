@@ -1,9 +1,14 @@
 """The operator's doors and commands: kill, resume, audit."""
 
+from uuid import UUID
+
+import httpx
 import pytest
 
-from app.commands import kill
+from app.commands import kill, orders
 from app.errors import StartError
+from app.orders.resolution import Word
+from simulator.server import RunningSimulator
 from tests.integration.conftest import RunningService
 from tests.waiting import until
 
@@ -82,3 +87,28 @@ async def test_the_command_line_names_the_database_that_is_away(service: Running
     away = service.settings.model_copy(update={"database_url": secret("postgresql://x@127.0.0.1:1/x")})
     with pytest.raises(StartError, match="DATABASE_URL"):
         await kill.resume(away, account_id=None, reason="x")
+
+
+async def test_a_doubt_is_listed_and_resolved(service: RunningService, simulator: RunningSimulator) -> None:
+    """The command line lists it with its tag, the API takes the operator's word, a second word is a conflict."""
+    fault = {"method": "POST", "path": "/orders/regular", "kind": "drop_before_read"}
+    async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as control:
+        await control.post("/_sim/faults", json=fault)
+    task = (await service.client.post("/orders?wait=1", json=ORDER)).json()
+    assert task["status"] == "in_doubt"
+    listed = await orders.doubts(service.settings)
+    assert task["task_id"] in listed[1]
+    assert "nothing" in listed[1]
+    path = f"/orders/tasks/{task['task_id']}/resolve"
+    early = await service.client.post(path, json={"resolution": "requeue", "note": "x"})
+    assert (early.status_code, early.json()["code"], early.json()["sent"]) == (409, "STILL_IN_DOUBT", "no")
+    bad = await service.client.post(path, json={"resolution": "not_placed", "order_id": "1", "note": "x"})
+    assert bad.status_code == 400
+    done = await service.client.post(path, json={"resolution": "not_placed", "note": "not in the app"})
+    assert (done.status_code, done.json()["status"]) == (200, "failed")
+    again = await service.client.post(path, json={"resolution": "not_placed", "note": "not in the app"})
+    assert (again.status_code, again.json()["code"]) == (409, "TASK_NOT_RESOLVABLE")
+    requeued = await orders.resolve(
+        service.settings, UUID(task["task_id"]), Word(resolution="requeue", note="the signal still holds")
+    )
+    assert "is pending" in requeued

@@ -5,6 +5,9 @@ from __future__ import annotations
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.operations import Actor, Operations
+from app.orders.resolution import Resolutions
+from app.orders.settlement import Settlement
+from app.orders.tags import Tagger
 from tests.desk import Desk, TestEvents
 
 OPERATOR = Actor(principal="operator", request_id="req-1")
@@ -18,5 +21,19 @@ def operations_of(desk: Desk) -> Operations:
         rules=desk.rules,
         clock=clock,
         ids=IdSource(clock),
+        wake=desk.engine.on_notice,
+    )
+
+
+def resolutions_of(desk: Desk) -> Resolutions:
+    clock = SystemClock()
+    ids = IdSource(clock)
+    return Resolutions(
+        database=desk.database,
+        settlement=Settlement(TestEvents()),
+        rules=desk.rules,
+        clock=clock,
+        ids=ids,
+        tagger=Tagger(ids, deployment="0T"),
         wake=desk.engine.on_notice,
     )

@@ -1,0 +1,94 @@
+"""``python -m app orders doubts|resolve``: what only a person can decide, on the database alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+from app.commands.kill import nobody_to_wake, operator
+from app.config import Settings
+from app.db.postgres import open_database
+from app.kit.clock import SystemClock, ist_iso
+from app.kit.ids import IdSource
+from app.orders.resolution import OpenQuestion, Resolutions, Word
+from app.orders.rules import OrderRules
+from app.orders.settlement import Settlement
+from app.orders.store.accept import deployment_code
+from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
+from app.wiring import AccountLog
+
+ALARMS_SHOWN = 50
+_HEADINGS = ("task", "account", "status", "age", "tag", "instrument", "what", "the book shows")
+
+
+@asynccontextmanager
+async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
+    """Raises StartError when the database cannot be reached."""
+    clock = SystemClock()
+    ids = IdSource(clock)
+    database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
+    try:
+        async with database.transaction() as tx:
+            deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
+        yield Resolutions(
+            database=database,
+            settlement=Settlement(AccountLog(ids)),
+            rules=OrderRules.from_settings(settings),
+            clock=clock,
+            ids=ids,
+            tagger=Tagger(ids, deployment=deployment),
+            wake=nobody_to_wake,
+        )
+    finally:
+        await database.close()
+
+
+async def doubts(settings: Settings) -> list[str]:
+    """A table of what is in doubt, dead or given up today, and the newest alarms, in lines."""
+    async with open_resolutions(settings) as resolutions:
+        questions = await resolutions.open_questions()
+        alarms = await resolutions.alarms(limit=ALARMS_SHOWN)
+        rows = [_row(question, age_s=resolutions.age_s(_since(question))) for question in questions]
+    lines = table([_HEADINGS, *rows]) if rows else ["nothing is in doubt"]
+    if alarms:
+        lines += ["", "alarms, newest first:"]
+        shown = [(ist_iso(one.raised_at)[:19], one.kind, one.account_id, one.subject, str(one.data)) for one in alarms]
+        lines += table(shown)
+    return lines
+
+
+async def resolve(settings: Settings, task_id: UUID, word: Word) -> str:
+    """Decide, and say what is now in force. Raises Conflict, NotFound."""
+    async with open_resolutions(settings) as resolutions:
+        task = await resolutions.resolve(task_id, word, by=operator())
+    return f"task {task['task_id']} is {task['status']}, order {task['order_id'] or 'none'}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as their longest entry, two spaces between."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _since(question: OpenQuestion) -> datetime:
+    return question.task.last_sent_at or question.task.created_at
+
+
+def _row(question: OpenQuestion, *, age_s: float) -> tuple[str, ...]:
+    task = question.task
+    what = str(task.operation)
+    if "quantity" in task.request:
+        what = f"{task.request['transaction_type']} {task.request['quantity']} {task.request.get('price', 'at market')}"
+    shown = ", ".join(f"{row.order_id} {row.status} filled {row.filled_quantity}" for row in question.shown)
+    return (
+        str(task.task_id),
+        task.account_id,
+        str(task.status),
+        f"{age_s:.0f} s",
+        task.tag if task.tag_base else task.target_order_id or "",
+        task.instrument,
+        what,
+        shown or "nothing",
+    )

@@ -1,0 +1,177 @@
+"""An operator's word on doubts and dead letters: what it may do, and what is stronger than it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.errors import BadInput, Conflict, NotFound
+from app.orders.model import TaskStatus
+from app.orders.resolution import Resolution, Word
+from app.orders.store import resolutions as store
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
+from tests.integration.orders.operators import OPERATOR, operations_of, resolutions_of
+from tests.waiting import until
+
+
+def word(resolution: Resolution, order_id: str | None = None) -> Word:
+    return Word(resolution=resolution, note="contract note", order_id=order_id)
+
+
+async def resolve(desk: Desk, task: Mapping[str, Any], what: Word) -> Mapping[str, Any]:
+    return await resolutions_of(desk).resolve(UUID(task["task_id"]), what, by=OPERATOR)
+
+
+async def in_doubt(desk: Desk, **changes: Any) -> Mapping[str, Any]:
+    """A task whose request was dropped before the broker read it."""
+    await desk.fault("drop_before_read")
+    task = await desk.place(wait_s=0.4, **changes)
+    assert task["status"] == "in_doubt"
+    return task
+
+
+async def dead_letter(desk: Desk) -> Mapping[str, Any]:
+    """The same, on a day whose book is gone."""
+    task = await in_doubt(desk)
+    async with desk.database.connection() as connection:
+        await connection.execute(
+            "UPDATE order_task SET trade_date = trade_date - 3 WHERE task_id = %s", (UUID(task["task_id"]),)
+        )
+
+    async def is_dead() -> bool:
+        return (await desk.service.queries.task(UUID(task["task_id"]))).status is TaskStatus.DEAD_LETTER
+
+    await until(is_dead)
+    return task
+
+
+async def refused(desk: Desk, task: Mapping[str, Any], what: Word) -> str:
+    with pytest.raises(Conflict) as caught:
+        await resolve(desk, task, what)
+    return caught.value.code
+
+
+async def test_a_doubt_of_a_day_that_is_over_waits_for_a_person(desk: Desk) -> None:
+    """Its book is gone, so absence can no longer be proven: dead letter, with an alarm and an event."""
+    task = await dead_letter(desk)
+    stored = await desk.service.queries.task(UUID(task["task_id"]))
+    assert stored.error_code == "DAY_ENDED_IN_DOUBT"
+    alarms = await resolutions_of(desk).alarms(limit=10)
+    assert [(one.kind, one.subject) for one in alarms] == [("dead_letter", task["task_id"])]
+    assert (await desk.events())[-1][2]["task_status"] == "dead_letter"
+
+
+async def test_not_placed_ends_a_doubt_as_failed(desk: Desk) -> None:
+    """With an event and an entry in the trail; what was sent stays unknown, because a word is no proof."""
+    task = await in_doubt(desk)
+    ended = await resolve(desk, task, word("not_placed"))
+    assert (ended["status"], ended["sent"]) == ("failed", "unknown")
+    assert "contract note" in ended["last_error"]["message"]
+    assert (await desk.events())[-1][1] == "order_failed"
+    trail = (await operations_of(desk).audit(before=None, limit=5)).data
+    assert (trail[0]["action"], trail[0]["subject"]) == ("resolve_not_placed", task["task_id"])
+    assert (trail[0]["before"]["status"], trail[0]["after"]["note"]) == ("in_doubt", "contract note")
+    assert await refused(desk, task, word("not_placed")) == "TASK_NOT_RESOLVABLE"
+
+
+async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
+    """A look-alike without a tag becomes the task's order by an operator's word alone."""
+    task = await in_doubt(desk)
+    answer = await desk.sim.post(
+        "/orders/regular",
+        headers={"Authorization": "token simkey:simtoken"},
+        data={"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "10",
+              "product": "MIS", "order_type": "LIMIT", "price": "1400"},
+    )  # fmt: skip
+    order_id = answer.json()["data"]["order_id"]
+    with pytest.raises(BadInput) as caught:
+        await resolve(desk, task, word("placed"))
+    assert caught.value.code == "ORDER_ID_MISSING"
+    assert await refused(desk, task, word("placed", "999")) == "ORDER_NOT_IN_BOOK"
+
+    async def seen() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
+        return any(row["order_id"] == order_id for row in page.data)
+
+    await until(seen)
+    ended = await resolve(desk, task, word("placed", order_id))
+    assert (ended["status"], ended["order_id"], ended["sent"]) == ("completed", order_id, "yes")
+    order = await desk.service.queries.order(order_id)
+    assert order["task_id"] == task["task_id"]
+    assert (await desk.events())[-1][1] == "order_placed"
+
+
+async def test_placed_takes_no_order_of_another_task_or_shape(desk: Desk) -> None:
+    """Neither an order that is somebody's, nor one of another side."""
+    other = await desk.place(price=Decimal(1390))
+
+    async def shown() -> bool:
+        return (await desk.service.queries.order(other["order_id"]))["status"] is not None
+
+    await until(shown)
+    task = await in_doubt(desk)
+    assert await refused(desk, task, word("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
+
+
+async def test_what_is_in_doubt_is_never_queued_again(desk: Desk) -> None:
+    """It may have been placed: that question comes first."""
+    task = await in_doubt(desk)
+    assert await refused(desk, task, word("requeue")) == "STILL_IN_DOUBT"
+    assert await desk.ledger() == []
+
+
+async def test_requeue_is_a_new_task_under_a_new_tag_once(desk: Desk) -> None:
+    """The old one is given up, the new one says which it supersedes; a second requeue is refused."""
+    task = await dead_letter(desk)
+    fresh = await resolve(desk, task, word("requeue"))
+    assert fresh["supersedes"] == task["task_id"]
+    assert fresh["task_id"] != task["task_id"]
+
+    async def sent() -> bool:
+        return len(await desk.ledger()) == 1
+
+    await until(sent)
+    old, new = [await desk.service.queries.task(UUID(one["task_id"])) for one in (task, fresh)]
+    assert old.status is TaskStatus.FAILED
+    assert old.tag_base != new.tag_base
+    assert await refused(desk, task, word("requeue")) == "ALREADY_REQUEUED"
+    assert len(await desk.ledger()) == 1
+
+
+async def test_a_completed_task_has_nothing_to_resolve(desk: Desk) -> None:
+    """Wrong states are told by a code; an unknown task is not found."""
+    task = await desk.place()
+    for resolution in ("placed", "not_placed", "requeue"):
+        assert await refused(desk, task, word(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
+    with pytest.raises(NotFound):
+        await resolutions_of(desk).resolve(UUID(int=5), word("not_placed"), by=OPERATOR)
+
+
+async def test_the_book_is_stronger_than_the_word(database_url: str, simulator: RunningSimulator) -> None:
+    """While the book shows the task's tag nobody can call it not placed; a given-up one that surfaces is cancelled."""
+    async with open_desk(database_url, simulator.url, rules=replace(SHORT_RULES, in_doubt_window_s=30.0)) as desk:
+        await desk.set_price("NSE:INFY", 1500)
+        await desk.fault("late_visible", params={"ms": 2500})
+        await desk.fault("drop_after_accept")
+        task = await desk.place(wait_s=0.4)
+        assert task["status"] == "in_doubt"
+        ended = await resolve(desk, task, word("not_placed"))
+        assert ended["status"] == "failed"
+
+        async def cancelled() -> bool:
+            desk.engine.on_order_hint(ACCOUNT)
+            return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+
+        await until(cancelled, within_s=10.0)
+        found = await desk.service.queries.task(UUID(task["task_id"]))
+        assert found.status is TaskStatus.COMPLETED
+        async with desk.database.connection() as connection:
+            assert len(await store.rows_under_tag(connection, found)) == 1
+        assert [one.kind for one in await resolutions_of(desk).alarms(limit=5)] == ["late_order"]
