@@ -42,20 +42,35 @@ def test_every_problem_of_every_order_at_once(service: Service, broker: Broker) 
     orders = [
         limit_order(),
         limit_order(price=None),
-        limit_order(order_type="MARKET", price=1400),
+        limit_order(order_type="MARKET", price=1400, colour="red"),
         limit_order(quantity=0),
-        limit_order(tradingsymbol="NOSUCHTHING"),
         limit_order(order_type="SL", trigger_price=None),
-        limit_order(price=1400.03),
     ]
     body = check_problem(
         service.client.post("/advanced/batch-orders", json={"orders": orders}), 400, "VALIDATION_FAILED"
     )
     found = places(body)
-    for index, name in ((1, "price"), (3, "quantity"), (4, "tradingsymbol"), (5, "trigger_price"), (6, "price")):
+    for index, name in ((1, "price"), (2, "colour"), (3, "quantity"), (4, "trigger_price")):
         assert ("body", "orders", index, name) in found, body["errors"]
     assert not [place for place in found if place[2] == 0]
     assert all(error["msg"] for error in body["errors"])
+    assert counts(service, broker) == before
+
+
+def test_every_problem_with_the_instruments_at_once(service: Service, broker: Broker) -> None:
+    """What only today's list of instruments tells: unknown symbols and prices between two ticks, of every order."""
+    before = counts(service, broker)
+    orders = [
+        limit_order(),
+        limit_order(tradingsymbol="NOSUCHTHING"),
+        limit_order(price=1400.03),
+        limit_order(exchange="NFO"),
+    ]
+    body = check_problem(
+        service.client.post("/advanced/batch-orders", json={"orders": orders}), 400, "VALIDATION_FAILED"
+    )
+    expected = {("body", "orders", 1, "tradingsymbol"), ("body", "orders", 2, "price")}
+    assert places(body) == expected | {("body", "orders", 3, "tradingsymbol")}
     assert counts(service, broker) == before
 
 
