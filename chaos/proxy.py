@@ -19,6 +19,7 @@ from typing import Literal
 HOST = "127.0.0.1"
 CHUNK = 65_536
 MAX_CONNECTIONS = 500
+CLOSE_S = 5.0
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST
 
 Kind = Literal["latency", "timeout", "reset_peer", "slow_close", "limit_data", "slicer", "bandwidth"]
@@ -68,6 +69,7 @@ class FaultProxy:
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._lines: set[_Line] = set()
+        self._serving: set[asyncio.Task[object]] = set()
 
     async def open_door(self) -> None:
         """Listen (again) on the same port."""
@@ -91,7 +93,22 @@ class FaultProxy:
         for line in tuple(self._lines):
             line.reset()
 
+    async def close(self) -> None:
+        """No connection is left; waits for what serves them."""
+        self.toxics = ()
+        self.close_door()
+        self.cut()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=CLOSE_S)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        await self._connect(reader, writer)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._lines) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
@@ -167,6 +184,4 @@ async def open_proxy(target_port: int, *, seed: int = 0) -> AsyncIterator[FaultP
     try:
         yield proxy
     finally:
-        proxy.close_door()
-        proxy.cut()
-        await asyncio.sleep(0)  # the handlers see their connections end
+        await proxy.close()

@@ -1,0 +1,149 @@
+"""The clients: what trading programs do all day, and what they do when an answer does not come.
+
+Every request has an idempotency key. A request without a final answer is asked again under the same key, at any
+replica; what was answered with 2xx is remembered, because the service may never forget it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from chaos.history import Told
+from chaos.stack import ACCOUNTS, API_KEY, Replica
+
+SYMBOLS = {"INFY": 1500, "SBIN": 800, "TCS": 3500, "RELIANCE": 1300, "ITC": 450, "WIPRO": 250}
+"""With the price that the run sets for each: orders are written around it."""
+
+TIMEOUT_S = 8.0
+MOST_TRIES = 6
+REMEMBERED = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked, exactly as it will be repeated."""
+
+    method: str
+    path: str
+    key: str
+    body: dict[str, Any] | None = None
+
+
+class Load:
+    """``run`` works until cancelled; ``told`` and ``counts`` are read at the end."""
+
+    def __init__(self, replicas: Sequence[Replica], *, seed: int, pause_s: float) -> None:
+        self.told: list[Told] = []
+        self.counts: Counter[str] = Counter()
+        self._replicas = replicas
+        self._random = random.Random(seed)
+        self._pause_s = pause_s
+        self._number = 0
+        self._open: deque[str] = deque(maxlen=REMEMBERED)
+        self._past: deque[Request] = deque(maxlen=REMEMBERED)
+
+    async def run(self, clients: int) -> None:
+        limits = httpx.Limits(max_connections=clients * 6)
+        headers = {"X-API-Key": API_KEY}
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S, limits=limits, headers=headers) as http,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for _ in range(clients):
+                tasks.create_task(self._client(http))
+
+    async def _client(self, http: httpx.AsyncClient) -> None:
+        while True:
+            await asyncio.sleep(self._random.expovariate(1 / self._pause_s))
+            request = self._choose()
+            self.counts[f"{request.method} {request.path.split('/')[1]}"] += 1
+            if self._random.random() < 0.12:  # the same request at several replicas at once
+                await asyncio.gather(*(self._ask(http, request) for _ in range(5)))
+            else:
+                await self._ask(http, request)
+            self._past.append(request)
+
+    async def _ask(self, http: httpx.AsyncClient, request: Request) -> None:
+        for _ in range(MOST_TRIES):
+            replica = self._random.choice(self._replicas)
+            wait = self._random.choice([0, 0, 1, 4])
+            try:
+                answer = await http.request(
+                    request.method,
+                    replica.url + request.path,
+                    params={"wait": wait},
+                    json=request.body,
+                    headers={"Idempotency-Key": request.key},
+                )
+            except httpx.HTTPError as error:
+                self.counts[f"no answer: {type(error).__name__}"] += 1
+            else:
+                self.counts[f"answer {answer.status_code}"] += 1
+                if answer.is_success:
+                    self._remember(request, answer)
+                if answer.status_code < 500 and answer.status_code != 429:
+                    return
+            await asyncio.sleep(self._random.uniform(0.1, 1.0))
+
+    def _remember(self, request: Request, answer: httpx.Response) -> None:
+        resource = answer.headers["Location"].rpartition("/")[2]
+        self.told.append(Told(idem_key=request.key, resource_id=resource))
+        document = answer.json()
+        for one in document.get("orders", [document]):
+            if one.get("order_id") and request.method == "POST":
+                self._open.append(one["order_id"])
+
+    def _choose(self) -> Request:
+        dice = self._random.random()
+        if dice < 0.10 and self._past:
+            return self._random.choice(self._past)
+        if dice < 0.25 and self._open:
+            return Request(method="DELETE", path=f"/orders/{self._random.choice(self._open)}", key=self._key())
+        if dice < 0.35 and self._open:
+            changes = {"quantity": self._random.randint(11, 30)}
+            path = f"/orders/{self._random.choice(self._open)}"
+            return Request(method="PUT", path=path, key=self._key(), body=changes)
+        account = self._random.choice(list(ACCOUNTS))
+        if dice < 0.45:
+            return self._batch(account)
+        return Request(method="POST", path="/orders", key=self._key(), body=self._order() | {"account_id": account})
+
+    def _batch(self, account: str) -> Request:
+        body = {
+            "account_id": account,
+            "rollback_on_failure": self._random.random() < 0.8,
+            "on_filled": self._random.choice(["report", "square_off"]),
+            "orders": [self._order() for _ in range(self._random.randint(2, 6))],
+        }
+        return Request(method="POST", path="/advanced/batch-orders", key=self._key(), body=body)
+
+    def _order(self) -> dict[str, Any]:
+        """Mostly limits that rest below the market; some fill at once, some go to the market."""
+        symbol, price = self._random.choice(list(SYMBOLS.items()))
+        order: dict[str, Any] = {
+            "exchange": "NSE",
+            "tradingsymbol": symbol,
+            "transaction_type": "BUY",
+            "quantity": 10,
+            "product": "MIS",
+            "order_type": "LIMIT",
+            "price": int(price * 0.95) if self._random.random() < 0.7 else int(price * 1.02),
+        }
+        dice = self._random.random()
+        if dice < 0.1:
+            del order["price"]
+            return order | {"order_type": "MARKET"}
+        if dice < 0.15:
+            return order | {"variety": "iceberg", "iceberg_legs": 2, "iceberg_quantity": 5}
+        return order
+
+    def _key(self) -> str:
+        self._number += 1
+        return f"chaos-{self._number:012d}"

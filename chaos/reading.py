@@ -1,0 +1,134 @@
+"""Fills a ``History`` from the simulator's ledger, the service's tables and the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from chaos.history import (
+    Attempt,
+    Batch,
+    Event,
+    Fill,
+    History,
+    Key,
+    KnownOrder,
+    LedgerOrder,
+    Peaks,
+    Task,
+)
+from chaos.stack import ACCOUNTS
+
+MOST_SLICES = 10
+MOST_LEAKS = 20
+_USERS = {user: account_id for account_id, (user, *_) in ACCOUNTS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """How long what was in doubt stayed so, in seconds, sorted."""
+
+    seconds: Sequence[float]
+
+
+def read_history(database_url: str, simulator_url: str) -> History:
+    """Everything but what clients saw. Raises psycopg.Error and httpx.HTTPError."""
+    with httpx.Client(base_url=simulator_url, trust_env=False, timeout=30) as simulator:
+        ledger = simulator.get("/_sim/ledger").json()
+        stats = simulator.get("/_sim/stats").json()
+    with psycopg.connect(database_url, row_factory=dict_row, connect_timeout=5) as connection:
+        rows = {name: connection.execute(sql).fetchall() for name, sql in _QUERIES.items()}
+    return History(
+        ledger=[_ledger_order(row) for row in ledger],
+        tasks=[_task(row) for row in rows["tasks"]],
+        attempts=[Attempt(**row) for row in rows["attempts"]],
+        orders=[KnownOrder(**row) for row in rows["orders"]],
+        fills=[Fill(**row) for row in rows["fills"]],
+        events=[_event(row) for row in rows["events"]],
+        batches=[Batch(**row) for row in rows["batches"]],
+        keys=[Key(**row) for row in rows["keys"]],
+        orphans=frozenset(row["subject"] for row in rows["orphans"]),
+        peaks=[
+            Peaks(account_id=_USERS[user], per_second=peak["max_per_second"], per_minute=peak["max_per_minute"])
+            for user, peak in stats["orders"]["arrived"].items()
+            if user in _USERS
+        ],
+    )
+
+
+def read_doubts(database_url: str) -> Doubts:
+    """From the event that says so to the next word about the same task."""
+    with psycopg.connect(database_url, connect_timeout=5) as connection:
+        rows = connection.execute(_DOUBTS).fetchall()
+    return Doubts(seconds=sorted(float(row[0]) for row in rows))
+
+
+def find_leaks(directory: Path, secrets: Sequence[str]) -> list[str]:
+    """``file:line`` of every line of a log that holds a secret; not the servers' own files, which must hold them."""
+    found = []
+    logs = [*directory.glob("*.out"), *directory.glob("logs-*/*")]
+    for path in logs:
+        if path.name.startswith("simulator") or not path.is_file():
+            continue
+        with path.open(errors="replace") as lines:
+            found += [f"{path.name}:{number}" for number, line in enumerate(lines, 1) if _holds(line, secrets)]
+    return found[:MOST_LEAKS]
+
+
+def _holds(line: str, secrets: Sequence[str]) -> bool:
+    return any(secret in line for secret in secrets if secret)
+
+
+def _ledger_order(row: dict[str, Any]) -> LedgerOrder:
+    return LedgerOrder(
+        order_id=row["order_id"],
+        account_id=_USERS[row["user_id"]],
+        tag=row["request"].get("tag", ""),
+        accepted_at=datetime.fromtimestamp(row["accepted_at_ms"] / 1000, UTC),
+        state=row["state"],
+        filled_quantity=row["filled_quantity"],
+    )
+
+
+def _task(row: dict[str, Any]) -> Task:
+    request = row.pop("request")
+    slices = int(request.get("iceberg_legs") or 1)
+    return Task(most_orders=MOST_SLICES if request.get("autoslice") else slices, **row)
+
+
+def _event(row: dict[str, Any]) -> Event:
+    data = row.pop("data")
+    speaks_of_order = "state" in data and data.get("order_id")
+    return Event(
+        order_id=data["order_id"] if speaks_of_order else None,
+        state=data["state"] if speaks_of_order else None,
+        filled_quantity=int(data.get("filled_quantity") or 0),
+        **row,
+    )
+
+
+_QUERIES = {
+    "tasks": """SELECT task_id::text, account_id, operation, status, sent, tag_base, order_id,
+                  last_error ->> 'code' AS error_code, batch_id::text, request FROM order_task""",
+    "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
+    "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",
+    "fills": "SELECT order_id, trade_id, quantity FROM fill",
+    "events": "SELECT account_id, seq, type, data FROM event ORDER BY account_id, seq",
+    "batches": "SELECT batch_id::text, status, total_orders::int FROM batch",
+    "keys": "SELECT idem_key, resource_id::text FROM idempotency_key",
+    "orphans": "SELECT subject FROM order_alarm WHERE kind = 'orphan'",
+}
+_DOUBTS = """
+WITH said AS (
+  SELECT data ->> 'task_id' AS task_id, type, occurred_at,
+    lead(occurred_at) OVER (PARTITION BY data ->> 'task_id' ORDER BY seq) AS next_at
+  FROM event WHERE data ->> 'task_id' IS NOT NULL)
+SELECT extract(epoch FROM next_at - occurred_at) FROM said WHERE type = 'order_in_doubt' AND next_at IS NOT NULL
+"""

@@ -1,0 +1,194 @@
+"""One chaos run: start, trade under faults, let it settle, judge, report.
+
+    CHAOS_MINUTES=3 CHAOS_SEED=1 REPLICAS=3 make chaos
+
+Ends by itself after its minutes, the settling (SETTLE_S at most) and the judgement; everything it started is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from chaos.checker import Violation, check
+from chaos.history import History
+from chaos.load import Load
+from chaos.reading import Doubts, find_leaks, read_doubts, read_history
+from chaos.stack import ACCOUNTS, Stack, open_stack
+from chaos.subscribers import Subscriber
+from chaos.weather import Weather
+
+SETTLE_S = 60.0
+"""After the last fault everything must be at its end within this: the windows of ``SHORT_TIMES``, a lease and room."""
+
+LOOK_EVERY_S = 2.0
+CLIENTS = 10
+PAUSE_S = 1.0
+MAX_MINUTES = 24 * 60
+MAX_REPLICAS = 8
+
+
+class BadSetting(Exception):
+    """A variable of the environment is not what it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do. ``seed`` decides every choice of load and faults (not the timing of processes)."""
+
+    minutes: float = 3.0
+    seed: int = 1
+    replicas: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a run. ``settled_s`` is None when it never was."""
+
+    history: History
+    violations: Sequence[Violation]
+    doubts: Doubts
+    faults: Mapping[str, int]
+    requests: Mapping[str, int]
+    streams: Mapping[str, int]
+    settled_s: float | None
+
+
+def read_plan(environ: Mapping[str, str]) -> Plan:
+    """Raises BadSetting. Without CHAOS_SEED each run has its own, which the report names."""
+    minutes = _number(environ, "CHAOS_MINUTES", default=3.0, low=0.1, high=MAX_MINUTES)
+    seed = _number(environ, "CHAOS_SEED", default=int(time.time()) % 1_000_000, low=0, high=2**31)
+    replicas = _number(environ, "REPLICAS", default=3, low=1, high=MAX_REPLICAS)
+    return Plan(minutes=minutes, seed=int(seed), replicas=int(replicas))
+
+
+def _number(environ: Mapping[str, str], name: str, *, default: float, low: float, high: float) -> float:
+    try:
+        value = float(environ.get(name) or default)
+    except ValueError:
+        value = -1.0
+    if not low <= value <= high:
+        raise BadSetting(f"{name} must be a number from {low:g} to {high:g}, not {environ.get(name)!r}")
+    return value
+
+
+async def run(plan: Plan, directory: Path) -> Outcome:
+    """``directory`` takes the data and logs of everything."""
+    async with open_stack(directory, replicas=plan.replicas, seed=plan.seed) as (stack, redis_proxy):
+        weather = Weather(stack, redis_proxy, seed=plan.seed)
+        load = Load(stack.replicas, seed=plan.seed, pause_s=PAUSE_S)
+        readers = [
+            Subscriber(f"{account}-{number}", account, stack.replicas, seed=plan.seed + number)
+            for account in ACCOUNTS
+            for number in range(2)
+        ]
+        await weather.calm_market()
+        async with asyncio.TaskGroup() as tasks:
+            reading = [tasks.create_task(reader.run()) for reader in readers]
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(plan.minutes * 60), asyncio.TaskGroup() as trouble:
+                        trouble.create_task(load.run(CLIENTS))
+                        trouble.create_task(weather.run())
+                await weather.clear()
+                history, settled_s = await _settle(stack, load, weather, readers)
+            finally:
+                for task in reading:
+                    task.cancel()
+                await weather.close()
+        leaks = await asyncio.to_thread(find_leaks, directory, stack.secrets)
+        history = replace(history, leaks=leaks)
+        return Outcome(
+            history=history,
+            violations=check(history),
+            doubts=await asyncio.to_thread(read_doubts, stack.postgres.url),
+            faults=weather.counts,
+            requests=load.counts,
+            streams=sum((reader.counts for reader in readers), Counter()),
+            settled_s=settled_s,
+        )
+
+
+async def _settle(
+    stack: Stack, load: Load, weather: Weather, readers: Sequence[Subscriber]
+) -> tuple[History, float | None]:
+    """Look until nothing is open any more, or the time is over; the last look is what is judged."""
+    began = time.monotonic()
+    while True:
+        try:
+            rows = await asyncio.to_thread(read_history, stack.postgres.url, stack.simulator_url)
+        except (psycopg.Error, httpx.HTTPError) as error:
+            raise RuntimeError(f"the end of the run cannot be read: {error}") from error
+        seen = [one for reader in readers for one in reader.seen()]
+        history = replace(rows, told=load.told, seen=seen, halts=weather.halts)
+        took = time.monotonic() - began
+        if not check(history):
+            return history, took
+        if took > SETTLE_S:
+            return history, None
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def report(plan: Plan, outcome: Outcome) -> list[str]:
+    """The lines of the report, violations last."""
+    history = outcome.history
+    places = [task for task in history.tasks if task.operation == "place"]
+    seconds = outcome.doubts.seconds
+    lines = [
+        f"chaos: {plan.minutes:g} minutes, {plan.replicas} replicas, {len(ACCOUNTS)} accounts, seed {plan.seed}",
+        f"  orders: {len(places)} accepted, {len(history.ledger)} at the exchange; {_counts(_by_status(places))}",
+        f"  other tasks: {_counts(Counter(f'{t.operation} {t.status}' for t in history.tasks if t not in places))}"
+        if len(places) < len(history.tasks)
+        else "  other tasks: none",
+        f"  batches: {len(history.batches)}; {_counts(Counter(batch.status for batch in history.batches))}",
+        f"  events: {len(history.events)}; streams: {_counts(outcome.streams)}",
+        f"  requests: {_counts(outcome.requests)}",
+        f"  faults: {sum(outcome.faults.values())}; {_counts(outcome.faults)}",
+        f"  doubts resolved: {len(seconds)}"
+        + (f", p50 {_share(seconds, 0.5):.2f} s, p99 {_share(seconds, 0.99):.2f} s" if seconds else ""),
+        "  worst second at the broker: " + ", ".join(f"{p.account_id} {p.per_second}" for p in history.peaks),
+        "  settled " + ("never" if outcome.settled_s is None else f"{outcome.settled_s:.0f} s after the last fault"),
+        f"violations: {len(outcome.violations)}",
+    ]
+    return lines + [f"  seed {plan.seed}: {violation}" for violation in outcome.violations]
+
+
+def _by_status(tasks: Sequence[object]) -> Counter[str]:
+    return Counter(str(getattr(task, "status", "")) for task in tasks)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
+
+def _share(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def main() -> int:
+    """0: no violation; 1: at least one, or the run itself broke; 2: a bad setting. Data is kept after a failure."""
+    try:
+        plan = read_plan(os.environ)
+    except BadSetting as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        return 2
+    directory = Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"chaos: {plan.minutes:g} minutes with seed {plan.seed}; data and logs in {directory}", flush=True)
+    outcome = asyncio.run(run(plan, directory))
+    print("\n".join(report(plan, outcome)), flush=True)
+    if outcome.violations:
+        return 1
+    shutil.rmtree(directory, ignore_errors=True)
+    return 0

@@ -1,0 +1,238 @@
+"""What is put under chaos: PostgreSQL, Redis, the broker simulator and replicas of the service, each behind proxies.
+
+Every server keeps its address while it is killed and started again, because the proxy in front of it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from chaos.proxy import HOST, FaultProxy, open_proxy
+from embedded.ports import find_free_port
+from embedded.postgres import start_postgres
+from embedded.process import Child, Program, run_to_end, start_program
+from embedded.redis import start_redis
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 60.0
+STOP_S = 8.0
+MIGRATE_S = 60.0
+API_KEY = "chaos-key-0123456789"
+ACCOUNTS: Mapping[str, tuple[str, str, str, str]] = {
+    "primary": ("SIM001", "simkey", "simsecret", "simtoken"),
+    "second": ("SIM002", "simkey2", "simsecret2", "simtoken2"),
+}
+"""Account id: the simulator's user, api_key, api_secret and access_token."""
+
+SHORT_TIMES = {
+    "IN_DOUBT_WINDOW_S": "6",
+    "ORDER_FRESHNESS_MARKET_S": "6",
+    "ORDER_FRESHNESS_LIMIT_S": "15",
+    "ORDER_SEND_TIMEOUT_S": "2",
+    "ORDER_CLAIM_LEASE_S": "4",
+    "ORDER_BLOCK_ON_DOUBT_S": "2",
+    "ORDER_AUDIT_S": "2",
+    "BATCH_DEADLINE_S": "30",
+    "FEED_RECONNECT_CAP_S": "3",
+    "LIMIT_DEFAULT": "1000/second",
+    "LIMIT_ADDRESS": "2000/second",
+    "LIMIT_BATCH_ORDERS": "10000/minute",
+}
+"""The product's own settings, shorter, so that minutes show what takes hours."""
+
+Ending = Literal["kill", "term"]
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """One process of the service behind proxies of its own to broker and database."""
+
+    name: str
+    port: int
+    program: Program
+    broker: FaultProxy
+    database: FaultProxy
+    child: Child | None = None
+    stopped: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        self.child = start_program(self.program)
+
+    async def end(self, how: Ending) -> None:
+        """kill -9, or an orderly stop with its bound."""
+        if self.child is None:
+            return
+        if how == "kill":
+            os.kill(self.child.pid, signal.SIGKILL)
+            await asyncio.to_thread(self.child.wait, 2.0)
+        else:
+            await asyncio.to_thread(self.child.stop, timeout=STOP_S)
+        self.child = None
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.child is not None and self.child.exit_code() is None:
+            os.kill(self.child.pid, number)
+            self.stopped = number is signal.SIGSTOP
+
+    async def wait_until_live(self, client: httpx.AsyncClient) -> None:
+        """Raises TimeoutError with the end of its log in the message, RuntimeError when it ended by itself."""
+        deadline = asyncio.get_running_loop().time() + START_S
+        while True:
+            if self.child is None or self.child.exit_code() is not None:
+                raise RuntimeError(f"{self.name} ended by itself; see {self.program.log}")
+            try:
+                if (await client.get(f"{self.url}/health/live", timeout=1.0)).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"{self.name} did not answer within {START_S:g} s; see {self.program.log}")
+            await asyncio.sleep(0.2)
+
+
+class Stack:
+    """Opened by ``open_stack``."""
+
+    def __init__(self, directory: Path, *, seed: int) -> None:
+        self.directory = directory
+        self.seed = seed
+        self.replicas: list[Replica] = []
+        self.simulator_port = find_free_port()
+        self.postgres = start_postgres(directory / "postgres")
+        self.redis = start_redis(directory / "redis")
+        self.simulator = self._start_simulator()
+
+    @property
+    def simulator_url(self) -> str:
+        return f"http://{HOST}:{self.simulator_port}"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must be in no log."""
+        passwords = [urlsplit(url).password or "" for url in (self.postgres.url, self.redis.url)]
+        ours = [text for account in ACCOUNTS.values() for text in account[2:]]
+        return [API_KEY, *ours, *passwords]
+
+    async def restart_postgres(self, how: Ending) -> None:
+        """Its port changes; the proxies in front of it are told."""
+        if how == "kill":
+            os.kill(self.postgres.child.pid, signal.SIGQUIT)  # "immediate": no checkpoint, recovery at the next start
+        await asyncio.to_thread(self.postgres.child.stop, timeout=STOP_S)
+        self.postgres = await asyncio.to_thread(start_postgres, self.directory / "postgres")
+        for replica in self.replicas:
+            replica.database.retarget(self.postgres.port)
+
+    async def restart_redis(self, proxy: FaultProxy) -> None:
+        await asyncio.to_thread(self.redis.child.stop, timeout=STOP_S)
+        self.redis = await asyncio.to_thread(start_redis, self.directory / "redis")
+        proxy.retarget(self.redis.port)
+
+    async def wait_for_simulator(self, client: httpx.AsyncClient) -> None:
+        """Raises RuntimeError when it ended, or never answered."""
+        for _ in range(int(START_S / 0.2)):
+            if self.simulator.exit_code() is not None:
+                break
+            try:
+                if (await client.get(f"{self.simulator_url}/_sim/stats")).is_success:
+                    return
+            except httpx.HTTPError:
+                await asyncio.sleep(0.2)
+        raise RuntimeError(f"the simulator does not answer; see {self.simulator.program.log}")
+
+    def stop(self) -> None:
+        for replica in self.replicas:
+            replica.signal(signal.SIGCONT)
+        children = [replica.child for replica in self.replicas if replica.child is not None]
+        for child in children:
+            os.kill(child.pid, signal.SIGKILL)
+        for child in [*children, self.simulator, self.redis.child, self.postgres.child]:
+            child.stop(timeout=STOP_S)
+
+    def _start_simulator(self) -> Child:
+        arguments = ["-m", "simulator", "--port", str(self.simulator_port), "--accounts", str(len(ACCOUNTS)),
+                     "--ticks-per-second", "20", "--seed", str(self.seed), "--cash", "1000000000"]  # fmt: skip
+        return start_program(_python("simulator", arguments, env=dict(os.environ), directory=self.directory))
+
+
+@asynccontextmanager
+async def open_stack(directory: Path, *, replicas: int, seed: int) -> AsyncIterator[tuple[Stack, FaultProxy]]:
+    """Everything started and answering, and the proxy in front of Redis; at the end all of it is stopped by pid."""
+    stack = await asyncio.to_thread(Stack, directory, seed=seed)
+    async with AsyncExitStack() as closing:
+        closing.callback(stack.stop)
+        redis = await closing.enter_async_context(open_proxy(stack.redis.port, seed=seed))
+        env = _environment(stack, stack.postgres.url, HOST, redis, 1)
+        migrate = _python("migrate", ["-m", "app", "migrate"], env=env, directory=directory)
+        await asyncio.to_thread(run_to_end, migrate, timeout=MIGRATE_S)
+        accounts = _write_accounts(directory)
+        for number in range(replicas):
+            broker = await closing.enter_async_context(open_proxy(stack.simulator_port, seed=seed + number))
+            database = await closing.enter_async_context(open_proxy(stack.postgres.port, seed=seed + number))
+            port = find_free_port()
+            url = _with_port(stack.postgres.url, database.port)
+            env = _environment(stack, url, f"{HOST}:{broker.port}", redis, port) | {"ACCOUNTS_FILE": str(accounts)}
+            program = _python(f"replica-{number}", ["-m", "app", "serve"], env=env, directory=directory)
+            stack.replicas.append(Replica(program.name, port, program, broker, database))
+        for replica in stack.replicas:
+            replica.start()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await stack.wait_for_simulator(client)
+            for replica in stack.replicas:
+                await replica.wait_until_live(client)
+        yield stack, redis
+
+
+def _environment(stack: Stack, database_url: str, broker: str, redis: FaultProxy, port: int) -> dict[str, str]:
+    values = {
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": _with_port(stack.redis.url, redis.port),
+        "API_KEY": API_KEY,
+        "HOST": HOST,
+        "PORT": str(port),
+        "LOG_DIR": str(stack.directory / f"logs-{port}"),
+        "KITE_REST_URL": f"http://{broker}",
+        "KITE_WS_URL": f"ws://{broker}",
+        "MARKET_CALENDAR": "always",
+        "KITE_API_KEY": "simkey",
+        **SHORT_TIMES,
+    }
+    dropped = {"TOKEN_DIR", "API_KEY_ENABLED", "PAPER", "TOKEN_KEY", *(f"{name}_FILE" for name in values)}
+    return {name: value for name, value in os.environ.items() if name not in dropped} | values
+
+
+def _write_accounts(directory: Path) -> Path:
+    path = directory / "accounts.yaml"
+    lines = ["accounts:"]
+    for account_id, (_, key, secret, token) in ACCOUNTS.items():
+        lines += [f"  - account_id: {account_id}", f"    api_key: {key}", f"    api_secret: {secret}"]
+        lines += [f"    access_token: {token}"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def _python(name: str, arguments: list[str], *, env: Mapping[str, str], directory: Path) -> Program:
+    command = [sys.executable, *arguments]
+    return Program(name=name, command=command, log=directory / f"{name}.out", env=env, cwd=ROOT)
+
+
+def _with_port(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    user, _, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{port}"))

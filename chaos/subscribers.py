@@ -1,0 +1,99 @@
+"""Readers of the order stream that lose their connection and resume, and remember every event that they saw."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, WebSocketException
+
+from chaos.history import Seen
+from chaos.stack import API_KEY, Replica
+
+SILENCE_S = 20.0
+PING_S = 15.0
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Events behind one snapshot."""
+
+    start: int
+    events: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Subscriber:
+    """``run`` reads until cancelled; ``seen`` gives what it saw, one entry for each snapshot it started from."""
+
+    def __init__(self, name: str, account_id: str, replicas: Sequence[Replica], *, seed: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.last_seq = 0
+        self._name = name
+        self._account_id = account_id
+        self._replicas = replicas
+        self._random = random.Random(seed)
+        self._stretches: list[_Stretch] = []
+        self._epoch: str | None = None
+
+    def seen(self) -> list[Seen]:
+        last = len(self._stretches) - 1
+        return [
+            Seen(
+                subscriber=f"{self._name}/{number}",
+                account_id=self._account_id,
+                start=stretch.start,
+                events=tuple(stretch.events),
+                complete=number == last,
+            )
+            for number, stretch in enumerate(self._stretches)
+        ]
+
+    async def run(self) -> None:
+        while True:
+            replica = self._random.choice(self._replicas)
+            url = f"{replica.url.replace('http', 'ws')}/advanced/ws/orders/{self._account_id}"
+            with suppress(OSError, TimeoutError, WebSocketException, InvalidHandshake):
+                async with connect(url, proxy=None, open_timeout=3, close_timeout=1, ping_interval=None) as socket:
+                    await self._read(socket, stay_s=self._random.expovariate(1 / 10))
+            self.counts["reconnects"] += 1
+            await asyncio.sleep(0.2)
+
+    async def _read(self, socket: ClientConnection, *, stay_s: float) -> None:
+        auth: dict[str, Any] = {"type": "auth", "api_key": API_KEY}
+        if self._epoch is not None:
+            auth["resume"] = {"epoch": self._epoch, "seq": self.last_seq}
+        await socket.send(json.dumps(auth))
+        loop = asyncio.get_running_loop()
+        leave_at, ping_at = loop.time() + stay_s, loop.time() + PING_S
+        while loop.time() < leave_at:
+            async with asyncio.timeout(min(SILENCE_S, leave_at - loop.time())):
+                text = await socket.recv()
+            self._take(str(text))
+            if loop.time() > ping_at:
+                ping_at = loop.time() + PING_S
+                await socket.send("ping")
+
+    def _take(self, text: str) -> None:
+        if text == "pong":
+            return
+        message = json.loads(text)
+        match message["type"]:
+            case "authenticated":
+                self._epoch = message["epoch"]
+                self.counts["resumed" if message["resumed"] else "from a snapshot"] += 1
+                if message["resumed"] and not self._stretches:  # the first connection broke before its snapshot
+                    self._stretches.append(_Stretch(start=self.last_seq))
+            case "snapshot":
+                self._stretches.append(_Stretch(start=message["seq"]))
+                self.last_seq = message["seq"]
+            case "order_update":
+                self._stretches[-1].events.append((message["seq"], sha256(text.encode()).hexdigest()[:16]))
+                self.last_seq = max(self.last_seq, message["seq"])

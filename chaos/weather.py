@@ -1,0 +1,296 @@
+"""The faults: which, how often, how long. Every choice comes from one seeded source; every fault that began ends.
+
+Rates are given as mean seconds between two of a kind, for the default of three minutes; a short run meets each kind at
+least once or twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import redis.asyncio
+
+from chaos.history import Halt
+from chaos.load import SYMBOLS
+from chaos.proxy import Direction, FaultProxy, Kind, Toxic
+from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack
+
+WRITES = (("POST", "/orders/*"), ("PUT", "/orders/*"), ("DELETE", "/orders/*"))
+NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
+LOST_ANSWERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("drop_before_read", {}),
+    ("drop_after_accept", {}),
+    ("reset", {}),
+    ("hang", {"ms": 5000}),
+    ("hang", {"ms": 5000, "process": False}),
+    ("delay", {"ms": 700}),
+    ("half_headers", {"process": True}),
+    ("half_headers", {"process": False}),
+    ("half_body", {"process": True}),
+    ("html_200", {"process": True}),
+    ("html_200", {"process": False}),
+    ("status", {"code": 503, "process": True, **NETWORK_ERROR}),
+    ("status", {"code": 502, "process": False, **NETWORK_ERROR}),
+    ("status", {"code": 429, "error_type": "NetworkException", "message": "Too many requests"}),
+    ("timeout_400_then_placed", {"after_ms": 1500}),
+)
+ODD_ORDERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("late_visible", {"ms": 2500}),
+    ("late_visible", {"ms": 9000}),
+    ("stuck", {"ms": 2000}),
+    ("reject", {}),
+    ("partial_fill", {"quantity": 3}),
+    ("cancel_fill_race", {}),
+)
+ODD_BOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("stale_book", {"ms": 4000}),
+    ("shrink_book", {"drop": 2}),
+    ("tag_null", {}),
+    ("status", {"code": 500, **NETWORK_ERROR}),
+    ("drop_before_read", {}),
+    ("half_body", {"process": True}),
+    ("delay", {"ms": 1500}),
+)
+ODD_PUSHES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("drop_update", {}),
+    ("duplicate_update", {"copies": 2}),
+    ("reorder_update", {"ms": 800}),
+    ("ws_close", {}),
+)
+TOXICS: tuple[tuple[Kind, dict[str, Any]], ...] = (
+    ("latency", {"delay_ms": 60, "jitter_ms": 40}),
+    ("timeout", {}),
+    ("reset_peer", {}),
+    ("slow_close", {"delay_ms": 500}),
+    ("limit_data", {"size": 700}),
+    ("slicer", {"size": 64, "delay_ms": 1}),
+    ("bandwidth", {"size": 40_000}),
+)
+BOTH: tuple[Direction, Direction] = ("up", "down")
+
+
+class Weather:
+    """``run`` makes trouble until cancelled; ``clear`` ends what is left of it. ``counts`` tells what was done."""
+
+    def __init__(self, stack: Stack, redis_proxy: FaultProxy, *, seed: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.halts: list[Halt] = []
+        self._stack = stack
+        self._redis_proxy = redis_proxy
+        self._random = random.Random(seed)
+        self._http = httpx.AsyncClient(trust_env=False, timeout=5.0)
+
+    async def run(self) -> None:
+        kinds: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
+            (0.8, self._lost_answer),
+            (2.5, self._odd_order),
+            (3.0, self._odd_book),
+            (4.0, self._odd_push),
+            (7.0, self._broker_line),
+            (12.0, self._database_line),
+            (15.0, self._redis_line),
+            (20.0, self._broker_refuses),
+            (16.0, self._kill),
+            (45.0, self._roll),
+            (14.0, self._pause),
+            (50.0, self._database_restarts),
+            (30.0, self._redis_forgets),
+            (60.0, self._redis_restarts),
+            (40.0, self._halt),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for mean_s, act in kinds:
+                tasks.create_task(self._repeat(mean_s, act), name=act.__name__)
+
+    async def clear(self) -> None:
+        """No fault is left, everything runs, and the market stands still."""
+        self._redis_proxy.toxics = ()
+        await self._count_strikes()
+        await self._http.delete(f"{self._stack.simulator_url}/_sim/faults")
+        await self._set_market()
+        for replica in self._stack.replicas:
+            replica.signal(signal.SIGCONT)
+            for proxy in (replica.broker, replica.database):
+                proxy.toxics = ()
+                await proxy.open_door()
+            if replica.child is None or replica.child.exit_code() is not None:
+                replica.start()
+        for replica in self._stack.replicas:
+            await replica.wait_until_live(self._http)
+        await self._lift_all_halts()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def calm_market(self) -> None:
+        """The prices around which the orders are written; they move only a little."""
+        await self._set_market()
+
+    async def _repeat(self, mean_s: float, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(self._random.uniform(0.4, 1.6) * mean_s)
+            await act()
+
+    # --- at the broker
+
+    async def _lost_answer(self) -> None:
+        method, path = self._random.choices(WRITES, weights=(6, 1, 2))[0]
+        kind, params = self._random.choice(LOST_ANSWERS)
+        if kind == "timeout_400_then_placed" and method != "POST":
+            return
+        await self._fault(kind, params, method=method, path=path)
+
+    async def _odd_order(self) -> None:
+        kind, params = self._random.choice(ODD_ORDERS)
+        await self._fault(kind, params, method="POST", path="/orders/*")
+
+    async def _odd_book(self) -> None:
+        kind, params = self._random.choice(ODD_BOOKS)
+        await self._fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 6))
+
+    async def _odd_push(self) -> None:
+        kind, params = self._random.choice(ODD_PUSHES)
+        await self._fault(kind, params, method="*", path="*", times=self._random.randint(1, 4))
+
+    async def _fault(self, kind: str, params: dict[str, Any], *, method: str, path: str, times: int = 1) -> None:
+        body = {"kind": kind, "params": params, "method": method, "path": path, "times": times}
+        (await self._http.post(f"{self._stack.simulator_url}/_sim/faults", json=body)).raise_for_status()
+
+    async def _count_strikes(self) -> None:
+        answer = await self._http.get(f"{self._stack.simulator_url}/_sim/faults")
+        for fault in answer.json():
+            if fault["struck"]:
+                self.counts[f"broker {fault['method']} {fault['kind']}".replace("* ", "push ")] += fault["struck"]
+
+    # --- on the lines
+
+    async def _broker_line(self) -> None:
+        replica = self._random.choice(self._stack.replicas)
+        await self._spoil(replica.broker, "broker line")
+
+    async def _database_line(self) -> None:
+        replica = self._random.choice(self._stack.replicas)
+        await self._spoil(replica.database, "database line")
+
+    async def _redis_line(self) -> None:
+        await self._spoil(self._redis_proxy, "redis line")
+
+    async def _spoil(self, proxy: FaultProxy, where: str) -> None:
+        kind, numbers = self._random.choice(TOXICS)
+        directions = frozenset(self._random.sample(BOTH, k=self._random.randint(1, 2)))
+        self.counts[f"{where} {kind}"] += 1
+        proxy.toxics = (Toxic(kind=kind, directions=directions, **numbers),)
+        await asyncio.sleep(self._random.uniform(0.5, 4.0))
+        proxy.toxics = ()
+
+    async def _broker_refuses(self) -> None:
+        """Nobody listens: proven not sent."""
+        proxy = self._random.choice(self._stack.replicas).broker
+        self.counts["broker line refused"] += 1
+        proxy.close_door()
+        proxy.cut()
+        await asyncio.sleep(self._random.uniform(0.2, 1.5))
+        await proxy.open_door()
+
+    # --- processes
+
+    async def _kill(self) -> None:
+        await self._restart("kill")
+
+    async def _roll(self) -> None:
+        await self._restart("term")
+
+    async def _restart(self, how: str) -> None:
+        replica = self._random.choice(self._stack.replicas)
+        if replica.stopped:
+            return
+        self.counts["kill -9" if how == "kill" else "orderly restart"] += 1
+        await replica.end("kill" if how == "kill" else "term")
+        await asyncio.sleep(self._random.uniform(0.1, 3.0))
+        replica.start()
+        await self._wait(replica)
+
+    async def _pause(self) -> None:
+        """SIGSTOP for 1 to 15 s: longer than a lease, or shorter."""
+        replica = self._random.choice(self._stack.replicas)
+        if replica.child is None:
+            return
+        self.counts["SIGSTOP"] += 1
+        replica.signal(signal.SIGSTOP)
+        await asyncio.sleep(self._random.choice([self._random.uniform(1, 4), self._random.uniform(8, 15)]))
+        replica.signal(signal.SIGCONT)
+
+    async def _wait(self, replica: Replica) -> None:
+        """Until it answers; one that could not start (its database was away) is started again."""
+        for _ in range(20):
+            try:
+                await replica.wait_until_live(self._http)
+            except RuntimeError:
+                self.counts["start refused"] += 1
+                await asyncio.sleep(1.0)
+                replica.start()
+            else:
+                return
+
+    async def _database_restarts(self) -> None:
+        how = self._random.choice(["kill", "term"])
+        self.counts["PostgreSQL crash" if how == "kill" else "PostgreSQL restart"] += 1
+        await self._stack.restart_postgres("kill" if how == "kill" else "term")
+
+    async def _redis_restarts(self) -> None:
+        self.counts["Redis restart"] += 1
+        await self._stack.restart_redis(self._redis_proxy)
+
+    async def _redis_forgets(self) -> None:
+        self.counts["Redis FLUSHALL"] += 1
+        client = redis.asyncio.Redis.from_url(self._stack.redis.url, socket_timeout=2.0)
+        try:
+            await client.flushall()
+        except redis.RedisError:
+            self.counts["Redis FLUSHALL"] -= 1
+        finally:
+            await client.aclose()
+
+    # --- the operator
+
+    async def _halt(self) -> None:
+        scope = self._random.choice([*ACCOUNTS, "*"])
+        body = {"scope": "global"} if scope == "*" else {"scope": "account", "account_id": scope}
+        if not await self._admin("kill", body | {"reason": "chaos", "mode": "halt"}):
+            return
+        began_at = datetime.now(UTC)
+        self.counts["halt"] += 1
+        await asyncio.sleep(self._random.uniform(1.0, 12.0))
+        self.halts.append(Halt(scope=scope, began_at=began_at, ended_at=datetime.now(UTC) - timedelta(milliseconds=50)))
+        for _ in range(60):
+            if await self._admin("resume", body | {"reason": "chaos"}):
+                return
+            await asyncio.sleep(0.5)
+
+    async def _lift_all_halts(self) -> None:
+        for body in ({"scope": "global"}, *({"scope": "account", "account_id": account} for account in ACCOUNTS)):
+            await self._admin("resume", {**body, "reason": "the end"})
+
+    async def _admin(self, what: str, body: dict[str, Any]) -> bool:
+        """Ask one replica after the other until one answers."""
+        for replica in self._random.sample(self._stack.replicas, k=len(self._stack.replicas)):
+            try:
+                url = f"{replica.url}/admin/{what}"
+                answer = await self._http.post(url, json=body, headers={"X-API-Key": API_KEY})
+            except httpx.HTTPError:
+                continue
+            if answer.status_code < 500:
+                return True
+        return False
+
+    async def _set_market(self) -> None:
+        prices = {f"NSE:{symbol}": {"last_price": price} for symbol, price in SYMBOLS.items()}
+        body = {"ticks_per_second": 0, "instruments": prices}
+        (await self._http.post(f"{self._stack.simulator_url}/_sim/market", json=body)).raise_for_status()
