@@ -1,22 +1,43 @@
-"""`python -m simulator`: a broker on localhost until Ctrl-C, with its addresses and keys printed."""
+"""`python -m simulator`: a broker on localhost until Ctrl-C, with its addresses and keys printed.
 
+`python -m simulator record` writes what a ticker sends into a file for `--replay`.
+"""
+
+import asyncio
 import sys
 import time
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
 
 from simulator.formats import IST
+from simulator.recorder import RecordingError, Ticker, record
+from simulator.replay import BadRecordingError
 from simulator.server import PortTakenError, RunningSimulator, serve
-from simulator.settings import DEFAULT_PORT, DEFAULT_REDIRECT_URL, RateLimits, Sessions, SimulatorSettings, Switch
+from simulator.settings import (
+    DEFAULT_PORT,
+    DEFAULT_REDIRECT_URL,
+    RateLimits,
+    Repeat,
+    ReplaySettings,
+    Sessions,
+    SimulatorSettings,
+    Switch,
+)
+from simulator.stream.packets import Mode
 
 SEED_SPAN = 10**9
 
+commands = typer.Typer(add_completion=False, help="The broker simulator: a Kite Connect on localhost.")
 
+
+@commands.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     accounts: Annotated[int, typer.Option(help="Number of accounts: SIM001, SIM002, ...")] = 1,
@@ -31,8 +52,13 @@ def main(
     rate_limits: Annotated[Switch, typer.Option(help="Enforce Kite's request limits.")] = "on",
     start_time: Annotated[str | None, typer.Option(help="Start the clock here (ISO 8601, IST).")] = None,
     speed: Annotated[float, typer.Option(help="Simulated seconds in a real second.")] = 1.0,
+    replay: Annotated[Path | None, typer.Option(help="Send the frames of this recording, not made prices.")] = None,
+    replay_speed: Annotated[float, typer.Option(help="Recorded seconds in a real second.")] = 1.0,
+    replay_repeat: Annotated[Repeat, typer.Option(help="`once`, or in a `loop`.")] = "once",
 ) -> None:
     """Run the broker simulator."""
+    if context.invoked_subcommand is not None:
+        return
     try:
         settings = SimulatorSettings(
             host=host,
@@ -47,13 +73,38 @@ def main(
             rate_limits=RateLimits(enforced=rate_limits),
             start_time=None if start_time is None else parse_start(start_time),
             clock_speed=speed,
+            replay=None if replay is None else ReplaySettings(replay, speed=replay_speed, repeat=replay_repeat),
         )
     except ValueError as error:
         fail(f"simulator: {error}", code=2)
     try:
         uvloop.run(serve(settings, announce=announce))
-    except PortTakenError as error:
+    except (PortTakenError, BadRecordingError) as error:
         fail(f"simulator: {error}", code=1)
+
+
+@commands.command("record")
+def record_ticker(
+    file: Annotated[Path, typer.Argument(help="The recording to write; it must not be there yet.")],
+    token: Annotated[list[int], typer.Option(help="An instrument token; give it once for each.")],
+    ws_url: Annotated[str, typer.Option(help="The ticker, without a query.")] = f"ws://127.0.0.1:{DEFAULT_PORT}",
+    api_key: Annotated[str, typer.Option(envvar="KITE_API_KEY")] = "simkey",
+    access_token: Annotated[str, typer.Option(envvar="KITE_ACCESS_TOKEN", help="Better by the environment.")] = "",
+    mode: Annotated[Mode, typer.Option(help="What to subscribe to.")] = "full",
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; else at Ctrl-C.")] = None,
+) -> None:
+    """Record a ticker's frames for `--replay`."""
+    if not access_token:
+        fail("simulator: an access token is needed: KITE_ACCESS_TOKEN or --access-token", code=2)
+    ticker = Ticker(ws_url=ws_url, api_key=api_key, access_token=access_token, tokens=token, mode=mode)
+    try:
+        frames = asyncio.run(record(ticker, file, seconds=seconds))
+    except RecordingError as error:
+        fail(f"simulator: {error}", code=1)
+    except KeyboardInterrupt:
+        print(f"recorded to {file}")
+    else:
+        print(f"recorded {frames} frames to {file}")
 
 
 def parse_cash(text: str) -> Decimal:
@@ -86,9 +137,12 @@ def announce(running: RunningSimulator) -> None:
         for account in simulator.accounts
     ]
     lines.append(f"  login:   {running.url}/connect/login?v=3&api_key=simkey")
+    if simulator.settings.replay is not None:
+        lines.append(f"  replays {simulator.settings.replay.file} from the first subscription on")
+    lines.append(f"  page:    {running.url}/_sim/")
     lines.append(f"  control: {running.url}/_sim/ledger /_sim/stats /_sim/faults /_sim/market /_sim/clock")
     print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    commands()

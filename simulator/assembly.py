@@ -21,6 +21,7 @@ from simulator.faults.middleware import FaultMiddleware
 from simulator.faults.registry import FaultRegistry
 from simulator.limits import Traffic
 from simulator.market.market import Market
+from simulator.replay import Player, check_recording
 from simulator.rest.auth import Authenticate, Guard
 from simulator.rest.control import ControlRoutes
 from simulator.rest.envelope import failure
@@ -29,8 +30,10 @@ from simulator.rest.historical import HistoricalRoutes
 from simulator.rest.instruments import InstrumentRoutes
 from simulator.rest.margins import MarginRoutes
 from simulator.rest.orders import OrderRoutes
+from simulator.rest.overview import OverviewRoutes
 from simulator.rest.portfolio import PortfolioRoutes
 from simulator.rest.quotes import QuoteRoutes
+from simulator.rest.source import SourceMiddleware
 from simulator.rest.user import UserRoutes
 from simulator.settings import SimulatorSettings
 from simulator.stream.sockets import TickerSockets
@@ -52,22 +55,34 @@ class Simulator:
     traffic: Traffic
     sockets: TickerSockets
     postbacks: Postbacks
+    player: Player | None
+    """Plays the recording; None where the market makes its own prices."""
     fault_middleware: FaultMiddleware
     app: ASGIApp
 
 
 def build_simulator(settings: SimulatorSettings) -> Simulator:
-    """Call it inside the event loop that will serve it."""
+    """Call it inside the event loop that will serve it. Raises BadRecordingError."""
     call_later = asyncio.get_running_loop().call_later
     clock = SimClock(settings.start_time, speed=settings.clock_speed)
     market = Market(
-        seed=settings.seed, now=clock.now(), sessions=settings.sessions, ticks_per_second=settings.ticks_per_second
+        seed=settings.seed,
+        now=clock.now(),
+        sessions=settings.sessions,
+        ticks_per_second=0 if settings.replay else settings.ticks_per_second,
     )
     accounts = open_accounts(settings, clock)
     faults = FaultRegistry(seed=settings.seed)
     postbacks = Postbacks()
     authenticate = authenticator(accounts, clock)
-    sockets = TickerSockets(market, authenticate=authenticate, faults=faults, heartbeat_s=settings.heartbeat_s)
+    sockets = TickerSockets(
+        market,
+        authenticate=authenticate,
+        faults=faults,
+        heartbeat_s=settings.heartbeat_s,
+        prices="replayed" if settings.replay else "made",
+    )
+    player = open_player(settings, sockets)
     exchange = open_exchange(
         settings,
         market=market,
@@ -94,12 +109,17 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
         traffic=traffic,
         sockets=sockets,
         postbacks=postbacks,
+        player=player,
+    )
+    overview = OverviewRoutes(
+        exchange=exchange, market=market, faults=faults, sockets=sockets, player=player, now=clock.now
     )
     routes = [
         *broker_routes(
             settings, exchange=exchange, accounts=accounts, market=market, clock=clock, traffic=traffic, guard=guard
         ),
         *control.routes(),
+        *overview.routes(),
         WebSocketRoute("/", sockets.endpoint),
     ]
     faulty, app = wrap(create_application(routes), exchange=exchange, accounts=accounts, traffic=traffic, faults=faults)
@@ -113,8 +133,9 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
         traffic=traffic,
         sockets=sockets,
         postbacks=postbacks,
+        player=player,
         fault_middleware=faulty,
-        app=app,
+        app=SourceMiddleware(app) if settings.replay else app,
     )
 
 
@@ -151,6 +172,16 @@ def open_exchange(
     )
     market.on_new_day(exchange.new_day)
     return exchange
+
+
+def open_player(settings: SimulatorSettings, sockets: TickerSockets) -> Player | None:
+    """Raises BadRecordingError."""
+    if settings.replay is None:
+        return None
+    check_recording(settings.replay.file)
+    player = Player(settings.replay, show=sockets.play)
+    sockets.on_wish = player.start
+    return player
 
 
 def authenticator(accounts: Accounts, clock: SimClock) -> Authenticate:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from simulator.assembly import Simulator, build_simulator
+from simulator.replay import BadRecordingError
 from simulator.settings import SimulatorSettings
 from simulator.stream.broadcaster import run_market
 from simulator.stream.protocol import TickerProtocol
@@ -46,14 +47,18 @@ class RunningSimulator:
 
 @contextlib.asynccontextmanager
 async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serves until the block ends; without settings on a free port. Raises PortTakenError.
+    """Serves until the block ends; without settings on a free port. Raises PortTakenError and BadRecordingError.
 
     A loop that crashed meanwhile raises its error at the end of the block.
     """
     settings = settings or SimulatorSettings(port=0)
     listener = bind(settings.host, settings.port)
     port = listener.getsockname()[1]
-    simulator = build_simulator(settings)
+    try:
+        simulator = build_simulator(settings)
+    except BadRecordingError:
+        listener.close()
+        raise
     server = create_server(simulator)
     await server.startup(sockets=[listener])
     loops = start_loops(simulator)
@@ -112,11 +117,14 @@ def create_server(simulator: Simulator) -> uvicorn.Server:
 
 
 def start_loops(simulator: Simulator) -> tuple[asyncio.Task[None], ...]:
-    return (
+    tasks = [
         asyncio.create_task(run_market(simulator.market, clock=simulator.clock), name="market"),
         asyncio.create_task(simulator.postbacks.run(), name="postbacks"),
         asyncio.create_task(expire_orders(simulator), name="expiry"),
-    )
+    ]
+    if simulator.player is not None:
+        tasks.append(asyncio.create_task(simulator.player.run(), name="replay"))
+    return tuple(tasks)
 
 
 async def expire_orders(simulator: Simulator) -> None:

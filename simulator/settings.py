@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from simulator.clock import MAX_SPEED
 
 Switch = Literal["on", "off"]
 Sessions = Literal["always", "calendar"]
+AutosliceAnswer = Literal["object", "array"]
+Repeat = Literal["once", "loop"]
 
 DEFAULT_PORT = 9100
 DEFAULT_REDIRECT_URL = "http://127.0.0.1:8080/login/callback"
@@ -29,6 +32,19 @@ class RateLimits:
     quotes_per_second: int = 1
     historical_per_second: int = 3
     others_per_second: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """A recording in place of made prices. `speed`: recorded seconds in a real second."""
+
+    file: Path
+    speed: float = 1.0
+    repeat: Repeat = "once"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.speed <= MAX_SPEED:
+            raise ValueError(f"replay_speed must be above 0 and at most {MAX_SPEED:g}, got {self.speed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,13 @@ class SimulatorSettings:
     """Where account 1's order updates are posted; other accounts set theirs through `/_sim/session`."""
     redirect_url: str = DEFAULT_REDIRECT_URL
     """Where a login sends the browser, as the app's registration says at Kite."""
+    state_dir: Path | None = None
+    """Where the exchange is kept, so that it outlives the process; None keeps it in memory."""
+    autoslice_answer: AutosliceAnswer = "object"
+    """Kite's two shapes: `{"order_id", "children"}`, or an array of the children alone as the docs have it."""
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    replay: ReplaySettings | None = None
+    """Prices come from a recording; `ticks_per_second` has no effect then."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.accounts <= MAX_ACCOUNTS:

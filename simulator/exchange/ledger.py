@@ -28,16 +28,26 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: list[LedgerEntry] = []
+        self._requests: dict[str, Mapping[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def newest(self, count: int) -> list[LedgerEntry]:
+        """The last ones, oldest first; at most `count`."""
+        return self._entries[-count:]
 
     def record(self, order: Order, *, request: Mapping[str, str]) -> LedgerEntry:
         if len(self._entries) >= self.MAX_ENTRIES:
             raise RuntimeError(f"the ledger is full: {self.MAX_ENTRIES} orders")
         entry = LedgerEntry(seq=len(self._entries) + 1, order=order, request=dict(request))
         self._entries.append(entry)
+        self._requests[order.order_id] = entry.request
         return entry
+
+    def request_of(self, order: Order) -> Mapping[str, str]:
+        """What the client sent for an order of whatever day."""
+        return self._requests[order.order_id]
 
     def entries(
         self, *, user_id: str | None = None, after_seq: int = 0, since: datetime | None = None

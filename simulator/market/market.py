@@ -12,6 +12,7 @@ from simulator.market.instrument import Instrument, Segment
 from simulator.market.opening import Listing, carry_over, due_sessions, open_listing, start_session
 from simulator.market.prices import Ints
 from simulator.market.quote import Quote, read_quote
+from simulator.market.recorded import apply_packets
 from simulator.market.rotation import Rotation
 from simulator.market.sessions import Session, SessionMode, session_at
 from simulator.market.state import LAST_PRICE_IS_ASK, State, add_trades, apply_ticks, set_circuits, set_depth
@@ -175,6 +176,12 @@ class Market:
         """Let the path go on from the present price."""
         path = self._listing.model.prices(rows, self._last_step.timestamp())
         self.state.scale[rows] = self.state.ticks["last_price"][rows] / path
+
+    def show(self, packets: Sequence[bytes]) -> None:
+        """Take over what recorded packets say and tell the listeners."""
+        rows, changed = apply_packets(self.state, self._listing.row_of, packets)
+        if rows.size:
+            self._tell(rows, changed)
 
     def watch(self, rows: Ints) -> None:
         """The rows that `ticks_per_second` is spent on, replacing the ones before."""

@@ -18,6 +18,7 @@ from simulator.faults.registry import FaultRegistry, fault_row
 from simulator.limits import Traffic
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
+from simulator.replay import Player
 from simulator.rest.control_input import (
     parse_instrument,
     parse_moment,
@@ -47,6 +48,7 @@ class ControlRoutes:
         traffic: Traffic,
         sockets: TickerSockets,
         postbacks: Postbacks,
+        player: Player | None,
     ) -> None:
         self._exchange = exchange
         self._accounts = accounts
@@ -56,6 +58,7 @@ class ControlRoutes:
         self._traffic = traffic
         self._sockets = sockets
         self._postbacks = postbacks
+        self._player = player
 
     def routes(self) -> list[Route]:
         return [
@@ -71,6 +74,7 @@ class ControlRoutes:
             Route("/_sim/session", self.set_session, methods=["POST"]),
             Route("/_sim/orders/{order_id}", self.read_order, methods=["GET"]),
             Route("/_sim/orders/{order_id}", self.act_on_order, methods=["POST"]),
+            Route("/_sim/texts", self.send_text, methods=["POST"]),
             Route("/_sim/stats", self.stats, methods=["GET"]),
             Route("/_sim/reset", self.reset, methods=["POST"]),
         ]
@@ -109,6 +113,8 @@ class ControlRoutes:
         refuse_unknown(body, {"ticks_per_second", "instruments"})
         wanted = [(self._instrument(name), spec) for name, spec in read_mapping(body, "instruments").items()]
         settings = [(instrument, parse_instrument(instrument, spec)) for instrument, spec in wanted]
+        if "ticks_per_second" in body and self._player is not None:
+            raise input_error("`ticks_per_second` has no effect: the prices come from a recording")
         if "ticks_per_second" in body:
             self._market.ticks_per_second = read_float(body, "ticks_per_second")
         for instrument, (last_price, frozen, liquidity) in settings:
@@ -163,6 +169,7 @@ class ControlRoutes:
             account.expire()
         elif body.get("expired") is False:
             account.revive(self._clock.now())
+        self._accounts.changed(account)
         return json_response(session_row(account))
 
     async def read_order(self, request: Request) -> Response:
@@ -186,6 +193,17 @@ class ControlRoutes:
             raise input_error("`cancel` wants true")
         return json_response(order_row(order, order.snapshot(self._clock.now())))
 
+    async def send_text(self, request: Request) -> Response:
+        """`{"type", "data"}` to every socket of `user_id`, as Kite sends errors and messages; how many there are."""
+        body = await read_object(request)
+        refuse_unknown(body, {"user_id", "type", "data"})
+        kind, user_id = body.get("type"), str(body.get("user_id") or "")
+        if kind not in ("error", "message"):
+            raise input_error(f"`type` wants error or message, got {kind!r}")
+        if self._accounts.get(user_id) is None:
+            raise input_error(f"no user {user_id}" if user_id else "`user_id` wants a user")
+        return json_response({"sockets": self._sockets.push_text(user_id, str(kind), body.get("data", ""))})
+
     async def stats(self, _request: Request) -> Response:
         return json_response(
             {
@@ -197,6 +215,7 @@ class ControlRoutes:
                 ],
                 "ledger_entries": len(self._exchange.ledger),
                 "postbacks": self._postbacks.report(),
+                "replay": None if self._player is None else self._player.report(),
             }
         )
 
@@ -208,7 +227,7 @@ class ControlRoutes:
             account.expire()
             account.revive(self._clock.now())
         self._market.reset(self._clock.now())
-        self._exchange.new_day()
+        self._exchange.days.reset()
         return json_response({"ledger_entries": len(self._exchange.ledger)})
 
     def _clock_response(self) -> Response:

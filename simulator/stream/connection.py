@@ -17,6 +17,7 @@ from simulator.rest.envelope import encode_json
 from simulator.stream.faults import SocketFault, SocketFaults
 from simulator.stream.messages import BadMessage, parse_command
 from simulator.stream.packets import HEARTBEAT, MALFORMED_FRAMES
+from simulator.stream.replayed import ReplayedSubscriptions
 from simulator.stream.subscriptions import Subscriptions
 from simulator.transport import EXTENSION, transport_of
 
@@ -39,13 +40,14 @@ class Connection:
         user_id: str,
         api_key: str,
         market: Market,
+        subscriptions: Subscriptions | ReplayedSubscriptions,
         faults: SocketFaults,
         heartbeat_s: float,
         on_wish: Callable[[], None],
     ) -> None:
         self.user_id = user_id
         self.api_key = api_key
-        self.subscriptions = Subscriptions(market.listing.row_of)
+        self.subscriptions = subscriptions
         self.frames_sent = 0
         self.ticks_sent = 0
         self._websocket = websocket
@@ -112,6 +114,8 @@ class Connection:
             return  # the reader hears of it too
 
     async def _wait_until_due(self) -> None:
+        if self.subscriptions.waiting:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._heartbeat_s):
                 await self._due.wait()

@@ -4,7 +4,7 @@ No IO: commands and changes come in, frames go out. A row that changes twice bef
 state: that bounds what a slow reader can cost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,15 @@ class Subscriptions:
     def rows(self) -> Ints:
         return np.flatnonzero(self._modes)
 
+    @property
+    def tokens(self) -> Sequence[int]:
+        return [token for token, row in self._row_of.items() if self._modes[row]]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame is left when one was taken: never, as a frame has everything due."""
+        return False
+
     def apply(self, command: Command) -> str | None:
         """Do what the client asks; the sentence of a complaint, with everything else done, or None."""
         known = [self._row_of[token] for token in dict.fromkeys(command.tokens) if token in self._row_of]
@@ -52,7 +61,7 @@ class Subscriptions:
         self._set_mode(rows, command.mode)
         self._due[rows] = True
         self._count = int(np.count_nonzero(self._modes))
-        return _complain(surplus=len(surplus), unknown=len({*command.tokens} - self._row_of.keys()))
+        return complain(surplus=len(surplus), unknown=len({*command.tokens} - self._row_of.keys()))
 
     def _set_mode(self, rows: Ints, mode: Mode | None) -> None:
         """The given mode; without one, quote for what had none."""
@@ -90,7 +99,8 @@ class Subscriptions:
         return container(b"".join(packets), count=len(rows)), len(rows)
 
 
-def _complain(*, surplus: int, unknown: int) -> str | None:
+def complain(*, surplus: int, unknown: int) -> str | None:
+    """The text of the `error` message for tokens that could not be subscribed."""
     complaints = []
     if surplus:
         complaints.append(f"Maximum {MAX_TOKENS} instruments allowed per connection; {surplus} not subscribed.")

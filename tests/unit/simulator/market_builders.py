@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from simulator.market.instrument import Instrument, Segment
+from simulator.market.state import State, new_state
 
 
 def make_share(number: int) -> Instrument:
@@ -33,3 +34,7 @@ def make_index() -> Instrument:
         tick_size=Decimal(0),
         lot_size=0,
     )
+
+
+def any_state() -> State:
+    return new_state([make_share(1)])

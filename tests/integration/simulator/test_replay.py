@@ -1,0 +1,139 @@
+"""A recording, from a ticker into a file and back to a socket."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from simulator.recorder import RecordingError, Ticker, record
+from simulator.replay import HEADER, BadRecordingError, RecordedFrame, encode_entry, read_recording
+from simulator.server import RunningSimulator
+from simulator.settings import ReplaySettings
+from simulator.stream.packets import container
+from tests.integration.simulator.market_kit import INFY, LIVELY, NIFTY, QUIET, SBIN, read_frame, rest, simulator, ticker
+
+FOREIGN = 12345 << 8 | 2
+"""A token that the simulator does not list."""
+
+
+def frame(*packets: bytes) -> bytes:
+    return container(b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets), count=len(packets))
+
+
+def quote(token: int, *, last_price: int) -> bytes:
+    """44 bytes: no depth and no time."""
+    return b"".join(word.to_bytes(4, "big") for word in (token, last_price, 1, last_price, 10, 5, 5, *[last_price] * 4))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Three frames in two seconds."""
+    frames = [
+        RecordedFrame(1_000_000, frame(quote(INFY, last_price=160_000), quote(FOREIGN, last_price=700))),
+        RecordedFrame(1_200_000, frame(quote(SBIN, last_price=90_000))),
+        RecordedFrame(3_000_000, frame(quote(INFY, last_price=170_000))),
+    ]
+    path = tmp_path / "session.frames"
+    path.write_bytes(HEADER + b"".join(encode_entry(each) for each in frames))
+    return path
+
+
+def replaying(path: Path, *, speed: float = 10.0) -> ReplaySettings:
+    return ReplaySettings(path, speed=speed)
+
+
+def source_of(running: RunningSimulator) -> str:
+    return f"{running.ws_url}/?api_key=simkey&access_token=simtoken"
+
+
+async def test_recorded_frames_are_sent_at_the_chosen_speed_and_marked(recording: Path) -> None:
+    """Two seconds in a fifth of one; each socket gets its own tokens, listed or not, byte for byte."""
+    settings = replace(QUIET, replay=replaying(recording))
+    async with simulator(settings) as running, ticker(running) as client:
+        assert await client.text() == {"type": "message", "data": "replay"}
+        started = time.monotonic()
+        await client.send("subscribe", [INFY, FOREIGN])
+        frames = [item for item in await client.frames_within(0.5) if len(item) > 1]
+        assert frames == [
+            frame(quote(INFY, last_price=160_000), quote(FOREIGN, last_price=700)),
+            frame(quote(INFY, last_price=170_000)),
+        ]
+        assert time.monotonic() - started >= 0.2
+        report = running.simulator.player
+        assert report is not None
+        assert report.report() | {"file": ""} == {
+            "file": "", "speed": 10.0, "repeat": "once", "state": "ended", "frames_played": 3, "rounds_finished": 1,
+        }  # fmt: skip
+
+
+async def test_quotes_follow_the_recording_and_every_answer_says_so(recording: Path) -> None:
+    """REST has the last recorded price; errors and the upgrade carry the header too; the rate cannot be set."""
+    settings = replace(QUIET, replay=replaying(recording, speed=1_000))
+    async with simulator(settings) as running, ticker(running) as client, rest(running) as session:
+        await client.send("subscribe", [INFY])
+        await client.frames_within(0.2)
+        answer = await session.get("/quote", params={"i": "NSE:INFY"})
+        value = answer.json()["data"]["NSE:INFY"]
+        assert (value["last_price"], value["depth"]["sell"][0]["price"]) == (1700, 1700)
+        missing = await session.get("/nowhere")
+        assert (missing.status_code, missing.headers["x-simulator-source"]) == (404, "replay")
+        assert answer.headers["x-simulator-source"] == "replay"
+        async with connect(source_of(running)) as other:
+            assert other.response is not None
+            assert other.response.headers["x-simulator-source"] == "replay"
+        refusal = await session.post("/_sim/market", json={"ticks_per_second": 100})
+        assert (refusal.status_code, "recording" in refusal.json()["message"]) == (400, True)
+
+
+async def test_a_simulator_of_its_own_prices_says_nothing() -> None:
+    """No text, no header."""
+    async with simulator(QUIET) as running, ticker(running) as client, rest(running) as session:
+        assert "x-simulator-source" not in (await session.get("/user/profile")).headers
+        assert all(isinstance(item, bytes) for item in await client.frames_within(0.1))
+
+
+async def test_a_recording_may_go_round(recording: Path) -> None:
+    """Until the simulator stops."""
+    settings = replace(QUIET, replay=ReplaySettings(recording, speed=1_000, repeat="loop"))
+    async with simulator(settings) as running, ticker(running) as client:
+        await client.send("subscribe", [SBIN])
+        for _ in range(3):
+            assert await client.ticks() == {SBIN: 44}
+
+
+async def test_what_is_no_recording_stops_the_start(tmp_path: Path) -> None:
+    """Before anything listens."""
+    (tmp_path / "file").write_bytes(b"hello")
+    with pytest.raises(BadRecordingError, match="not a recording"):
+        async with simulator(replace(QUIET, replay=replaying(tmp_path / "file"))):
+            pass
+
+
+async def test_a_ticker_is_recorded_and_replays_as_it_was(tmp_path: Path) -> None:
+    """The recorder writes frames with their times, no heartbeats; a second simulator sends the same bytes."""
+    path = tmp_path / "session.frames"
+    async with simulator(replace(LIVELY, heartbeat_s=0.05)) as running:
+        spec = Ticker(ws_url=running.ws_url, api_key="simkey", access_token="simtoken", tokens=[INFY, NIFTY])
+        written = await record(spec, path, seconds=0.6)
+        with pytest.raises(RecordingError, match=r"cannot write .*exists"):
+            await record(spec, path, seconds=0.1)
+    recorded = list(read_recording(path))
+    assert len(recorded) == written > 2
+    assert [each.received_at_us for each in recorded] == sorted(each.received_at_us for each in recorded)
+    assert all(set(read_frame(each.frame)) <= {INFY, NIFTY} for each in recorded)
+    settings = replace(QUIET, replay=replaying(path, speed=5))
+    async with simulator(settings) as running, ticker(running) as client:
+        await client.send("mode", ["full", [INFY, NIFTY]])
+        frames = [item for item in await client.frames_within(0.4) if len(item) > 1]
+    assert frames[-written:] == [each.frame for each in recorded]
+
+
+async def test_a_refused_recorder_says_so_without_the_token(tmp_path: Path) -> None:
+    """403 ends it at once."""
+    async with simulator(QUIET) as running:
+        spec = Ticker(ws_url=running.ws_url, api_key="simkey", access_token="dead", tokens=[INFY])
+        with pytest.raises(RecordingError, match="HTTP 403") as refused:
+            await record(spec, tmp_path / "file", seconds=5)
+    assert "dead" not in str(refused.value)
