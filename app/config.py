@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -83,6 +84,20 @@ class Settings(BaseSettings):
     orders_in_flight: Annotated[int, Field(ge=1, le=10)] = 4
     batch_max_orders: Annotated[int, Field(ge=1, le=20)] = 20
     batch_deadline_s: Annotated[float, Field(gt=0, le=600)] = 600.0
+
+    order_halt_doubts: Annotated[int, Field(ge=1, le=1000)] = 3
+    order_halt_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    order_alarm_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+    # what one account may ask for; 0 is off, nothing is the default of the real broker (off at a simulator)
+    risk_max_order_value: Annotated[Decimal, Field(ge=0)] | None = None
+    risk_max_quantity: Annotated[int, Field(ge=0)] | None = None
+    risk_price_band_percent: Annotated[Decimal, Field(ge=0, le=100)] | None = None
+    risk_price_max_age_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    risk_stale_price: Literal["allow", "refuse"] = "allow"
+    risk_max_identical_orders: Annotated[int, Field(ge=0)] | None = None
+    risk_identical_window_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    risk_max_open_orders: Annotated[int, Field(ge=0)] | None = None
 
     # ticks
     tick_flush_ms: Annotated[int, Field(ge=1, le=1000)] = 2

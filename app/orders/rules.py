@@ -27,6 +27,9 @@ class OrderRules:
     in_flight: int = 4
     cancels_in_flight: int = 4
     batch_deadline_s: float = 600.0
+    halt_doubts: int = 3
+    halt_doubt_age_s: float = 30.0
+    alarm_doubt_age_s: float = 60.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> OrderRules:
@@ -41,6 +44,9 @@ class OrderRules:
             audit_s=settings.order_audit_s,
             in_flight=settings.orders_in_flight,
             batch_deadline_s=settings.batch_deadline_s,
+            halt_doubts=settings.order_halt_doubts,
+            halt_doubt_age_s=settings.order_halt_doubt_age_s,
+            alarm_doubt_age_s=settings.order_alarm_doubt_age_s,
         )
 
     @property

@@ -1,0 +1,177 @@
+"""What an account may ask for at all: value, quantity, price, repetition, number of open orders. Pure rules.
+
+They catch what a mistaken program would do, before the broker does it. A limit that is None is off: so beside a
+simulator, whose money is nobody's, and where the broker guards by itself (freeze quantities, circuit limits, margin).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, TypeAlias, TypeVar
+
+from app.broker.orders import OrderRequest, TransactionType
+from app.config import Settings
+
+LIVE_MAX_ORDER_VALUE = Decimal(1_000_000)
+LIVE_MAX_IDENTICAL = 3
+LIVE_MAX_OPEN_ORDERS = 200
+"""What holds at the real broker where a setting says nothing; 0 turns a limit off."""
+
+MAX_MODIFICATIONS = 24
+"""Kite takes 25 modifications of one order; the last one is kept for its own screens."""
+
+T = TypeVar("T")
+StalePrice = Literal["allow", "refuse"]
+Fingerprint: TypeAlias = tuple[str, str, int, str | None]
+"""What makes two orders identical: instrument, side, quantity, price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskLimits:
+    """Per account. ``price_band_percent`` is around the last price, for orders that carry a price."""
+
+    max_order_value: Decimal | None = None
+    max_quantity: int | None = None
+    price_band_percent: Decimal | None = None
+    price_max_age_s: float = 5.0
+    stale_price: StalePrice = "allow"
+    max_identical: int | None = None
+    identical_window_s: float = 2.0
+    max_open_orders: int | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RiskLimits:
+        """What is not set has a default at the real broker and is off at a simulator; 0 is off."""
+        live = not settings.source_is_simulator
+        value, identical, open_orders = (
+            (LIVE_MAX_ORDER_VALUE, LIVE_MAX_IDENTICAL, LIVE_MAX_OPEN_ORDERS) if live else (None, None, None)
+        )
+        return cls(
+            max_order_value=_chosen(settings.risk_max_order_value, value),
+            max_quantity=_chosen(settings.risk_max_quantity, None),
+            price_band_percent=_chosen(settings.risk_price_band_percent, None),
+            price_max_age_s=settings.risk_price_max_age_s,
+            stale_price=settings.risk_stale_price,
+            max_identical=_chosen(settings.risk_max_identical_orders, identical),
+            identical_window_s=settings.risk_identical_window_s,
+            max_open_orders=_chosen(settings.risk_max_open_orders, open_orders),
+        )
+
+    @property
+    def counts_orders(self) -> bool:
+        """Whether what is stored already matters."""
+        return self.max_identical is not None or self.max_open_orders is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastPrice:
+    """``age_s``: seconds since it came."""
+
+    price: Decimal
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An order to judge. ``units``: pieces behind one of its quantity (the lot size where quantities are lots)."""
+
+    request: OrderRequest
+    units: int = 1
+    last: LastPrice | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the account has already: open orders, and how often each identical order came within the window."""
+
+    open_orders: int = 0
+    identical: Mapping[Fingerprint, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A limit that an order would break. ``field`` is the request's; ``code`` is stable."""
+
+    code: str
+    field: str
+    message: str
+
+
+def fingerprint(request: OrderRequest) -> Fingerprint:
+    price = None if request.price is None else format(request.price.normalize(), "f")
+    return (request.instrument, str(request.transaction_type), request.quantity, price)
+
+
+def breaches_of(candidate: Candidate, limits: RiskLimits) -> Iterator[Breach]:
+    """What is wrong with one order by itself."""
+    request = candidate.request
+    if limits.max_quantity is not None and request.quantity > limits.max_quantity:
+        yield Breach(code="QUANTITY_LIMIT", field="quantity", message=f"is above the limit of {limits.max_quantity}")
+    last = _fresh(candidate, limits)
+    if last is None and limits.stale_price == "refuse" and _needs_last(request, limits):
+        age = f"{limits.price_max_age_s:g} s"
+        yield Breach(code="STALE_PRICE", field="tradingsymbol", message=f"has no price younger than {age}")
+    yield from _band(request, last, limits)
+    yield from _value(candidate, last, limits)
+
+
+def _fresh(candidate: Candidate, limits: RiskLimits) -> Decimal | None:
+    last = candidate.last
+    return last.price if last is not None and last.age_s <= limits.price_max_age_s and last.price > 0 else None
+
+
+def _needs_last(request: OrderRequest, limits: RiskLimits) -> bool:
+    banded = limits.price_band_percent is not None and request.price is not None
+    return banded or (limits.max_order_value is not None and request.price is None)
+
+
+def _band(request: OrderRequest, last: Decimal | None, limits: RiskLimits) -> Iterator[Breach]:
+    if limits.price_band_percent is None or request.price is None or last is None:
+        return
+    width = last * limits.price_band_percent / 100
+    if not last - width <= request.price <= last + width:
+        band = f"{limits.price_band_percent.normalize():f} % of the last price {last.normalize():f}"
+        yield Breach(code="PRICE_BAND", field="price", message=f"is not within {band}")
+
+
+def _value(candidate: Candidate, last: Decimal | None, limits: RiskLimits) -> Iterator[Breach]:
+    request = candidate.request
+    price = worst_price(request, last)
+    if limits.max_order_value is None or price is None:
+        return
+    value = price * request.quantity * candidate.units
+    if value > limits.max_order_value:
+        message = f"makes an order of {value.normalize():f}, above the limit of {limits.max_order_value.normalize():f}"
+        yield Breach(code="ORDER_VALUE_LIMIT", field="quantity", message=message)
+
+
+def worst_price(request: OrderRequest, last: Decimal | None) -> Decimal | None:
+    """The highest price that the order's value may have to be reckoned with; None when nothing is known.
+
+    A purchase with a price costs that at most; a sale may fetch the market's price, if that is higher.
+    """
+    if request.price is not None and request.transaction_type is TransactionType.BUY:
+        return request.price
+    known = [price for price in (request.price, request.trigger_price, last) if price is not None]
+    return max(known, default=None)
+
+
+def count_breaches(requests: Sequence[OrderRequest], stored: Stored, limits: RiskLimits) -> Iterator[Breach]:
+    """What is wrong beside what the account has already. A batch's own equal legs are not suspects of one another."""
+    if limits.max_open_orders is not None and stored.open_orders + len(requests) > limits.max_open_orders:
+        message = f"{stored.open_orders} orders are open, the limit is {limits.max_open_orders}"
+        yield Breach(code="OPEN_ORDER_LIMIT", field="", message=message)
+    if limits.max_identical is None:
+        return
+    for request in requests:
+        if stored.identical.get(fingerprint(request), 0) >= limits.max_identical:
+            what = f"{request.transaction_type} {request.quantity} {request.instrument}"
+            message = f"{what} came {limits.max_identical} times within {limits.identical_window_s:g} s"
+            yield Breach(code="DUPLICATE_SUSPECT", field="", message=message)
+            return
+
+
+def _chosen(setting: T | None, default: T | None) -> T | None:
+    return (default if setting is None else setting) or None

@@ -1,0 +1,152 @@
+"""What an account may ask for: each limit by itself, and what no combination may let through."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.broker.orders import OrderRequest, OrderType, TransactionType
+from app.config import Settings
+from app.orders.limits import (
+    Candidate,
+    LastPrice,
+    RiskLimits,
+    Stored,
+    breaches_of,
+    count_breaches,
+    fingerprint,
+    worst_price,
+)
+from tests.desk import order
+
+LAST = Decimal(1500)
+ALL = RiskLimits(
+    max_order_value=Decimal(100_000),
+    max_quantity=50,
+    price_band_percent=Decimal(5),
+    max_identical=3,
+    max_open_orders=10,
+)
+MARKET: dict[str, Any] = {"order_type": OrderType.MARKET, "price": None}
+
+
+def codes(request: OrderRequest, limits: RiskLimits = ALL, *, age_s: float | None = 1.0, units: int = 1) -> list[str]:
+    last = None if age_s is None else LastPrice(price=LAST, age_s=age_s)
+    return [one.code for one in breaches_of(Candidate(request=request, units=units, last=last), limits)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"price": Decimal(1500)}, []),
+        ({"price": Decimal(1575)}, []),  # exactly at the band's edge
+        ({"price": Decimal("1575.05")}, ["PRICE_BAND"]),
+        ({"price": Decimal(1425)}, []),
+        ({"price": Decimal("1424.95")}, ["PRICE_BAND"]),
+        ({"price": Decimal(15)}, ["PRICE_BAND"]),  # the decimal point slipped
+        ({"quantity": 51, "price": Decimal(1500)}, ["QUANTITY_LIMIT"]),
+        ({"quantity": 50, "price": Decimal(1500)}, []),
+        ({"quantity": 70, "price": Decimal(1500)}, ["QUANTITY_LIMIT", "ORDER_VALUE_LIMIT"]),
+        ({**MARKET, "quantity": 50}, []),  # 75,000 at the last price
+        ({**MARKET, "quantity": 67}, ["QUANTITY_LIMIT", "ORDER_VALUE_LIMIT"]),
+        ({"order_type": OrderType.SL_M, "price": None, "trigger_price": Decimal(3000), "quantity": 40},
+         ["ORDER_VALUE_LIMIT"]),  # the trigger is above the market
+    ],
+)  # fmt: skip
+def test_an_order_is_held_against_each_limit(changes: dict[str, Any], found: list[str]) -> None:
+    """Every breach is named, in a stable order."""
+    assert codes(order(**changes)) == found
+
+
+def test_quantities_that_are_lots_are_counted_in_pieces() -> None:
+    """Ten lots of ten pieces are a hundred pieces."""
+    assert codes(order(price=Decimal(1500))) == []
+    assert codes(order(price=Decimal(1500)), units=10) == ["ORDER_VALUE_LIMIT"]
+
+
+def test_a_sale_is_worth_what_the_market_gives_if_that_is_more() -> None:
+    """A sale at 1 fetches the market's price; a purchase at 1 costs 1."""
+    assert worst_price(order(price=Decimal(1)), LAST) == 1
+    assert worst_price(order(price=Decimal(1), transaction_type=TransactionType.SELL), LAST) == LAST
+    assert worst_price(order(**MARKET), None) is None
+
+
+@pytest.mark.parametrize("age_s", [None, 5.1, 3600.0])
+def test_an_old_price_says_nothing_unless_it_must(age_s: float | None) -> None:
+    """Without a fresh price the band is not judged, or, where the setting demands it, the order is refused."""
+    far = order(price=Decimal(15))
+    assert codes(far, age_s=age_s) == []
+    demanding = RiskLimits(price_band_percent=Decimal(5), stale_price="refuse")
+    assert codes(far, demanding, age_s=age_s) == ["STALE_PRICE"]
+    assert codes(order(**MARKET), demanding, age_s=age_s) == []  # nothing that needs it is limited
+    by_value = RiskLimits(max_order_value=Decimal(1), stale_price="refuse")
+    assert codes(order(**MARKET), by_value, age_s=age_s) == ["STALE_PRICE"]
+
+
+def test_a_limit_that_is_off_stops_nothing() -> None:
+    """Without limits everything passes."""
+    assert codes(order(quantity=10**9), RiskLimits(), age_s=None) == []
+    stored = Stored(open_orders=10**6, identical={fingerprint(order()): 10**6})
+    assert list(count_breaches([order()], stored, RiskLimits())) == []
+
+
+def test_the_fourth_identical_order_is_a_suspect() -> None:
+    """Three pass; another price, side, quantity or instrument is another order."""
+    for before, found in ((0, []), (2, []), (3, ["DUPLICATE_SUSPECT"])):
+        stored = Stored(identical={fingerprint(order()): before})
+        assert [one.code for one in count_breaches([order()], stored, ALL)] == found
+    stored = Stored(identical={fingerprint(order()): 3})
+    for other in (order(price=Decimal(1401)), order(quantity=9), order(tradingsymbol="TCS"),
+                  order(transaction_type=TransactionType.SELL), order(**MARKET)):  # fmt: skip
+        assert list(count_breaches([other], stored, ALL)) == []
+
+
+def test_a_price_is_the_same_however_it_is_written() -> None:
+    """1400, 1400.0 and 1.4E+3 are one price; no price is none of them."""
+    same = {fingerprint(order(price=Decimal(text))) for text in ("1400", "1400.0", "1.4E+3")}
+    assert same == {("NSE:INFY", "BUY", 10, "1400")}
+    assert fingerprint(order(**MARKET))[3] is None
+
+
+def test_the_equal_legs_of_one_batch_are_no_suspects() -> None:
+    """Twenty equal legs are one request; the open orders count each."""
+    assert list(count_breaches([order()] * 10, Stored(identical={}), ALL)) == []
+    assert [one.code for one in count_breaches([order()] * 11, Stored(identical={}), ALL)] == ["OPEN_ORDER_LIMIT"]
+    assert [one.code for one in count_breaches([order()], Stored(open_orders=10, identical={}), ALL)] == [
+        "OPEN_ORDER_LIMIT"
+    ]
+
+
+@given(
+    quantity=st.integers(1, 10**6),
+    price=st.decimals("0.05", "100000", places=2),
+    last=st.decimals("0.05", "100000", places=2),
+    side=st.sampled_from(list(TransactionType)),
+)
+def test_nothing_passes_that_is_above_a_limit(
+    quantity: int, price: Decimal, last: Decimal, side: TransactionType
+) -> None:
+    """Whatever passes is within quantity, value and band, by plain arithmetic."""
+    request = order(quantity=quantity, price=price, transaction_type=side)
+    candidate = Candidate(request=request, last=LastPrice(price=last, age_s=0))
+    if not list(breaches_of(candidate, ALL)):
+        assert quantity <= 50
+        assert quantity * price <= 100_000
+        assert abs(price - last) <= last * Decimal("0.05")
+        assert side is TransactionType.BUY or quantity * last <= 100_000
+
+
+def test_limits_hold_at_the_real_broker_without_being_set() -> None:
+    """At a simulator nothing is in force unless it is set; 0 turns a default off."""
+    live = RiskLimits.from_settings(Settings())
+    assert (live.max_order_value, live.max_identical, live.max_open_orders) == (Decimal(1_000_000), 3, 200)
+    assert (live.max_quantity, live.price_band_percent) == (None, None)
+    sim = {"kite_rest_url": "http://127.0.0.1:9100", "kite_ws_url": "ws://127.0.0.1:9100"}
+    assert RiskLimits.from_settings(Settings.model_validate(sim)) == RiskLimits()
+    chosen = RiskLimits.from_settings(Settings.model_validate({**sim, "risk_max_order_value": "5000"}))
+    assert chosen.max_order_value == 5000
+    assert RiskLimits.from_settings(Settings(risk_max_identical_orders=0)).max_identical is None
