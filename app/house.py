@@ -41,6 +41,7 @@ from app.ops.health import HealthService
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics
 from app.ops.sources import DoubtSampler
+from app.orders.acceptance import Acceptance
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake
 from app.orders.operations import Operations
@@ -174,13 +175,15 @@ class House:
             find_instrument=self.instruments.find,
             registry_loaded=lambda: self.instruments.status().cached_instruments > 0,
         )
+        acceptance = Acceptance(
+            database=self.ground.database, engine=self.engine, queries=self.queries, clock=self.clock
+        )
         self.orders = OrderService(
-            database=self.ground.database,
+            acceptance=acceptance,
             engine=self.engine,
             queries=self.queries,
             intake=intake,
             rules=self.rules,
-            clock=self.clock,
             ids=self.ids,
         )
         self._build_operations(tagger)

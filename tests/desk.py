@@ -25,11 +25,12 @@ from app.kit.supervisor import Supervisor
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
+from app.orders.acceptance import Acceptance, Answer, Caller
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake, OrderLine
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
-from app.orders.service import Answer, BatchOptions, Caller, OrderService
+from app.orders.service import BatchOptions, OrderService
 from app.orders.settlement import NewEvent
 from app.orders.store import accept
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
@@ -183,10 +184,11 @@ async def open_desk(
         )
         engine.add(account.broker, governor=account.governor, credentials=lambda: credentials)
         supervisor = Supervisor()
+        queries = OrderQueries(database=database, clock=clock)
         service = OrderService(
-            database=database,
+            acceptance=Acceptance(database=database, engine=engine, queries=queries, clock=clock),
             engine=engine,
-            queries=OrderQueries(database=database, clock=clock),
+            queries=queries,
             intake=Intake(
                 rules=rules,
                 clock=clock,
@@ -196,7 +198,6 @@ async def open_desk(
                 registry_loaded=lambda: False,
             ),
             rules=rules,
-            clock=clock,
             ids=ids,
         )
         sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, trust_env=False))

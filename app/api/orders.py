@@ -26,11 +26,11 @@ from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn, TaskOut
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import BadInput, Problem
+from app.orders.acceptance import Caller
 from app.orders.documents import task_document
 from app.orders.model import TaskStatus
 from app.orders.operations import Actor
 from app.orders.resolution import Word
-from app.orders.service import Caller
 
 OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the broker's order id")]
 CallerDep = Annotated[Caller, Depends(caller_of)]

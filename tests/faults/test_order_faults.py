@@ -13,9 +13,9 @@ from uuid import UUID
 
 import pytest
 
+from app.orders.acceptance import Caller
 from app.orders.documents import task_document
 from app.orders.model import FINISHED, TaskStatus
-from app.orders.service import Caller
 from simulator.server import RunningSimulator
 from tests.desk import Desk, open_desk, order
 from tests.waiting import until

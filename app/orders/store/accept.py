@@ -82,6 +82,11 @@ async def find_key(tx: Tx, principal: str, idem_key: str) -> IdempotencyKey | No
     )
 
 
+async def is_stored(tx: Tx, task_id: UUID) -> bool:
+    cursor = await tx.execute("SELECT 1 FROM order_task WHERE task_id = %s", (task_id,))
+    return await cursor.fetchone() is not None
+
+
 async def insert_batch(tx: Tx, batch: NewBatch) -> None:
     await tx.execute(
         """INSERT INTO batch (batch_id, account_id, status, rollback_on_failure, on_filled, total_orders, deadline_at)

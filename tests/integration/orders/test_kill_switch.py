@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from app.orders.model import TaskStatus
-from app.orders.service import Caller
+from app.orders.acceptance import Caller
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.integration.orders.operators import OPERATOR, operations_of

@@ -9,7 +9,7 @@ import pytest
 
 from app.broker.orders import OrderChanges, OrderType
 from app.errors import BadInput, Conflict, NotFound
-from app.orders.service import Caller
+from app.orders.acceptance import Caller
 from tests.desk import ACCOUNT, Desk
 from tests.waiting import until
 

@@ -1,0 +1,220 @@
+"""Makes an intent durable and waits for what becomes of it.
+
+Once the commit is through, the order is ours to bring to an end: the caller may hang up, the process may die. From
+then on no answer may read like a failure, because client libraries repeat failures by themselves: a database that
+cannot be asked gives "not known yet", never a server error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from loguru import logger
+from psycopg.errors import UniqueViolation
+
+from app.broker.outcomes import Sent
+from app.db.postgres import Database, Tx
+from app.errors import Conflict, Unavailable
+from app.kit.clock import Clock
+from app.orders.documents import task_document
+from app.orders.engine import OrderEngine
+from app.orders.model import FINISHED, BatchStatus, TaskStatus
+from app.orders.queries import OrderQueries
+from app.orders.store import accept
+from app.orders.store.accept import IdempotencyKey, Kind, NewBatch, NewTask
+
+_LOOK_AGAIN_S = 0.5
+"""While waiting for a result: how often to look even without a signal (another replica may have done the work)."""
+
+_COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
+"""When the connection broke during the commit: the same rows are offered again, their ids make that harmless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and under which idempotency key (None: the caller takes no protection against repeating itself)."""
+
+    principal: str
+    idem_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """``document`` is the task or batch as it is now; ``final``: it is at its end; ``replayed``: the key was known."""
+
+    kind: Kind
+    resource_id: UUID
+    document: Mapping[str, Any]
+    final: bool
+    replayed: bool = False
+
+
+class NotAccepted(Unavailable):
+    """The intent could not be stored, and nothing of it was."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="DATABASE_UNAVAILABLE")
+        self.sent = str(Sent.NO)
+        self.retryable = "yes"
+
+
+class AcceptanceUnknown(Conflict):
+    """The commit was cut off and the database cannot be asked: the order may be stored, and may then be sent.
+
+    Not a server error, because those are repeated by client libraries without thinking.
+    """
+
+    def __init__(self) -> None:
+        message = "the database was lost during the commit; look at the order book and the tasks before trying again"
+        super().__init__(message, code="ACCEPTANCE_UNKNOWN")
+        self.sent = str(Sent.UNKNOWN)
+        self.retryable = "after_check"
+
+
+class Acceptance:
+    """``accept`` stores and waits; ``replayed`` finds what a key already stands for."""
+
+    def __init__(self, *, database: Database, engine: OrderEngine, queries: OrderQueries, clock: Clock) -> None:
+        self._database = database
+        self._engine = engine
+        self._queries = queries
+        self._clock = clock
+
+    async def accept(
+        self,
+        new: Sequence[NewTask],
+        *,
+        batch: NewBatch | None,
+        fingerprint: bytes,
+        caller: Caller,
+        wait_s: float,
+    ) -> Answer:
+        """Store the tasks (and their batch) under the caller's key. Raises NotAccepted, AcceptanceUnknown, Conflict."""
+        account_id = new[0].account_id
+        kind: Kind = "task" if batch is None else "batch"
+        resource_id = new[0].task_id if batch is None else batch.batch_id
+        key = None
+        if caller.idem_key is not None:
+            key = IdempotencyKey(
+                principal=caller.principal,
+                idem_key=caller.idem_key,
+                fingerprint=fingerprint,
+                kind=kind,
+                resource_id=resource_id,
+            )
+        try:
+            await self._store(new, batch=batch, key=key)
+        except UniqueViolation:
+            replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+            if replayed is None:
+                raise
+            return replayed
+        self._engine.accepted(account_id)
+        return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s)
+
+    async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
+        """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
+        if caller.idem_key is None:
+            return None
+        async with self._database.connection() as connection:
+            earlier = await accept.find_key(connection, caller.principal, caller.idem_key)
+        if earlier is None:
+            return None
+        if earlier.fingerprint != fingerprint:
+            raise Conflict("this Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED")
+        answer = await self._wait_for_end(earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s)
+        return replace(answer, replayed=True)
+
+    async def _store(self, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:
+        """Store exactly once, also when the connection breaks during the commit.
+
+        Raises UniqueViolation when the key was used before, NotAccepted, AcceptanceUnknown.
+        """
+        commit_was_cut_off = False
+        for delay in (*_COMMIT_AGAIN_S, None):
+            try:
+                await self._store_once(new, batch=batch, key=key)
+            except CommitCutOff:
+                commit_was_cut_off = True
+            except UniqueViolation:
+                if commit_was_cut_off and await self._is_stored(new[0].task_id):
+                    return
+                raise
+            except Unavailable as error:
+                if not commit_was_cut_off:
+                    raise NotAccepted(f"the order could not be stored: {error}") from error
+            else:
+                return
+            if delay is None:
+                raise AcceptanceUnknown
+            await asyncio.sleep(delay)
+
+    async def _store_once(self, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:
+        """Key, batch and tasks in one transaction. Raises CommitCutOff when nobody knows whether it went through."""
+        committing = False
+        try:
+            async with self._database.transaction() as tx:
+                async with tx.pipeline():
+                    await _insert(tx, new, batch=batch, key=key)
+                committing = True
+        except Unavailable as error:
+            if committing:
+                raise CommitCutOff from error
+            raise
+
+    async def _is_stored(self, task_id: UUID) -> bool:
+        try:
+            async with self._database.connection() as connection:
+                return await accept.is_stored(connection, task_id)
+        except Unavailable as error:
+            raise AcceptanceUnknown from error
+
+    async def _wait_for_end(self, kind: Kind, resource_id: UUID, *, account_id: str, wait_s: float) -> Answer:
+        """The resource once it is at its end, or as it is when the wait is over; never an error."""
+        ends = self._clock.monotonic() + wait_s
+        with self._engine.signals(account_id).waiter() as waiter:
+            while True:
+                document, final = await self._present_state(kind, resource_id, account_id=account_id)
+                left = ends - self._clock.monotonic()
+                if final or left <= 0:
+                    return Answer(kind=kind, resource_id=resource_id, document=document, final=final)
+                await waiter.wait(min(left, _LOOK_AGAIN_S))
+
+    async def _present_state(self, kind: Kind, resource_id: UUID, *, account_id: str) -> tuple[Mapping[str, Any], bool]:
+        try:
+            if kind == "batch":
+                return await self._queries.batch_now(resource_id)
+            task = await self._queries.task(resource_id)
+        except Unavailable as error:
+            logger.warning("{} {} is stored and cannot be read: {}", kind, resource_id, error)
+            return unreadable(kind, resource_id, account_id=account_id), False
+        return task_document(task), task.status in FINISHED
+
+
+class CommitCutOff(Exception):
+    """The connection broke while the commit was on its way."""
+
+
+def unreadable(kind: Kind, resource_id: UUID, *, account_id: str) -> Mapping[str, Any]:
+    """What can be said of something that is stored while the database cannot be asked: nothing but that."""
+    status = BatchStatus.RUNNING if kind == "batch" else TaskStatus.IN_DOUBT
+    message = "it is stored, and its present state cannot be read while the database is away"
+    return {
+        f"{kind}_id": str(resource_id),
+        "account_id": account_id,
+        "status": str(status),
+        "sent": str(Sent.UNKNOWN),
+        "last_error": {"code": "DATABASE_UNAVAILABLE", "message": message},
+    }
+
+
+async def _insert(tx: Tx, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:
+    if key is not None:
+        await accept.insert_key(tx, key)
+    if batch is not None:
+        await accept.insert_batch(tx, batch)
+    await accept.insert_tasks(tx, new)

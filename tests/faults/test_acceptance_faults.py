@@ -1,0 +1,150 @@
+"""The database is lost while an order is accepted: stored once or not at all, and the caller is told which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+from uuid import UUID
+
+import pytest
+
+from app.db.postgres import open_database
+from app.kit.clock import SystemClock
+from app.orders.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
+from app.orders.intake import OrderLine
+from app.orders.queries import OrderQueries
+from app.orders.store.accept import NewTask
+from tests.desk import ACCOUNT, Desk, order
+from tests.integration.market.proxy import TcpProxy
+from tests.waiting import until
+
+Cut = Literal["before", "after"]
+
+
+class CommitCutter(TcpProxy):
+    """Breaks connections at a COMMIT: ``before`` the server sees it, or ``after`` it did, without its answer.
+
+    With ``comes_back`` ``never``, the database is gone once all cuts are made.
+    """
+
+    cuts: list[Cut]
+    comes_back: Literal["at_once", "never"] = "at_once"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.cuts and self.comes_back == "never":
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
+        self._writers |= {writer, back}
+        cut_off = asyncio.Event()
+        self._pumps |= {
+            asyncio.create_task(self._requests(reader, back, writer, cut_off)),
+            asyncio.create_task(self._answers(there, writer, cut_off)),
+        }
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, front: asyncio.StreamWriter, off: asyncio.Event
+    ) -> None:
+        while data := await reader.read(65536):
+            cut = self.cuts.pop(0) if b"COMMIT" in data and self.cuts else None
+            if cut is not None:
+                off.set()
+            if cut != "before":
+                back.write(data)
+            if cut is not None:
+                await asyncio.sleep(0.05)  # the server's commit goes through, nobody hears of it
+                for writer in {front} if self.comes_back == "at_once" else self._writers:
+                    writer.transport.abort()
+                break
+        back.transport.abort()
+
+    async def _answers(self, reader: asyncio.StreamReader, front: asyncio.StreamWriter, off: asyncio.Event) -> None:
+        while data := await reader.read(65536):
+            if not off.is_set():
+                front.write(data)
+        front.transport.abort()
+
+
+@asynccontextmanager
+async def accepting_through(proxy: TcpProxy, desk: Desk) -> AsyncIterator[Acceptance]:
+    """An acceptance whose database is behind the proxy; the desk's own engine is not."""
+    database = await open_database(proxy.url, name="cut", min_size=1)
+    queries = OrderQueries(database=database, clock=SystemClock())
+    try:
+        yield Acceptance(database=database, engine=desk.engine, queries=queries, clock=SystemClock())
+    finally:
+        await database.close()
+
+
+def a_task(desk: Desk) -> NewTask:
+    return desk.service._intake.place_task(OrderLine(request=order()), account_id=ACCOUNT)
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_commit_that_is_cut_off_stores_the_order_once(desk: Desk, database_url: str, cut: Cut) -> None:
+    """Whether or not the commit went through, the same rows are offered again: one task, one order, a plain 201."""
+    async with CommitCutter.to(database_url) as proxy:
+        assert isinstance(proxy, CommitCutter)
+        proxy.cuts = [cut]
+        async with accepting_through(proxy, desk) as acceptance:
+            answer = await acceptance.accept(
+                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t", idem_key="k" * 16), wait_s=5
+            )
+        assert proxy.cuts == []
+    assert answer.document["status"] == "completed"
+    assert len(await desk.ledger()) == 1
+
+
+async def test_a_database_lost_for_good_during_the_commit_is_told_as_unknown(desk: Desk, database_url: str) -> None:
+    """It may be stored and may be sent: no server error (those get repeated), `sent` says unknown."""
+    async with CommitCutter.to(database_url) as proxy:
+        assert isinstance(proxy, CommitCutter)
+        proxy.cuts, proxy.comes_back = ["after"], "never"
+        async with accepting_through(proxy, desk) as acceptance:
+            task = a_task(desk)
+            with pytest.raises(AcceptanceUnknown) as caught:
+                await acceptance.accept([task], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=5)
+    assert (caught.value.sent, caught.value.retryable) == ("unknown", "after_check")
+    await until(lambda: _ledger_has(desk, 1))
+
+
+async def test_a_database_that_is_away_accepts_nothing_and_says_so(desk: Desk, database_url: str) -> None:
+    """Lost before the commit: nothing is stored, `sent` says no, and trying again is safe."""
+    async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, desk) as acceptance:
+        await proxy.cut()
+        with pytest.raises(NotAccepted) as caught:
+            await acceptance.accept(
+                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=5
+            )
+    assert (caught.value.sent, caught.value.retryable) == ("no", "yes")
+    assert await desk.ledger() == []
+
+
+async def test_a_database_lost_while_the_caller_waits_is_no_failure(desk: Desk, database_url: str) -> None:
+    """The order is stored: the answer says that its state cannot be read, and where it will be; never an error."""
+    await desk.fault("delay", params={"ms": 600})
+    async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, desk) as acceptance:
+        waiting = asyncio.create_task(
+            acceptance.accept([a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=1.0)
+        )
+        await until(lambda: _tasks(desk, 1))
+        await proxy.cut()
+        answer = await waiting
+    assert not answer.final
+    assert (answer.document["status"], answer.document["sent"]) == ("in_doubt", "unknown")
+    assert answer.document["task_id"] == str(answer.resource_id)
+    await until(lambda: _completed(desk, answer.resource_id))
+
+
+async def _ledger_has(desk: Desk, count: int) -> bool:
+    return len(await desk.ledger()) == count
+
+
+async def _tasks(desk: Desk, count: int) -> bool:
+    return len((await desk.service.queries.tasks(None, status=None, before=None, limit=10)).data) == count
+
+
+async def _completed(desk: Desk, task_id: UUID) -> bool:
+    return (await desk.service.queries.task(task_id)).status == "completed"
