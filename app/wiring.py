@@ -73,6 +73,10 @@ class PacketSink(Protocol):
 
     def on_packets(self, packets: Sequence[bytes], *, received_at_ms: int) -> None: ...
 
+    def on_connected(self) -> None: ...
+
+    def on_replay(self) -> None: ...
+
 
 class FeedFanout:
     """One account's feed listener: packets to the tick path, order pushes and reconnects to whoever reads the book.
@@ -91,13 +95,18 @@ class FeedFanout:
         self._account_id = account_id
         self._on_order_hint = on_order_hint
         self._on_feed_connected = on_feed_connected
+        self._ticks = ticks
         self.on_packets = ticks.on_packets  # bound once: one call less for each frame
 
     def on_order_update(self, payload: Mapping[str, Any]) -> None:  # noqa: ARG002 - the port's signature
         self._on_order_hint(self._account_id)
 
     def on_connected(self, *, first: bool) -> None:  # noqa: ARG002
+        self._ticks.on_connected()
         self._on_feed_connected(self._account_id)
+
+    def on_replay(self) -> None:
+        self._ticks.on_replay()
 
     def on_disconnected(self, reason: str) -> None:
         """Nothing to do: the feed logs it, and reads of the order book do not depend on it."""

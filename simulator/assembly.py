@@ -15,7 +15,6 @@ from starlette.types import ASGIApp
 from simulator.clock import SimClock
 from simulator.errors import KiteError, method_not_allowed, route_not_found
 from simulator.exchange.accounts import Accounts
-from simulator.exchange.engine import CallLater
 from simulator.exchange.exchange import Exchange
 from simulator.faults.middleware import FaultMiddleware
 from simulator.faults.registry import FaultRegistry
@@ -23,16 +22,15 @@ from simulator.limits import Traffic
 from simulator.market.market import Market
 from simulator.replay import Player, check_recording
 from simulator.rest.auth import Authenticate, Guard
-from simulator.rest.control import ControlRoutes
 from simulator.rest.envelope import failure
 from simulator.rest.gate import ArrivalMiddleware, Caller, LimitMiddleware
 from simulator.rest.historical import HistoricalRoutes
 from simulator.rest.instruments import InstrumentRoutes
 from simulator.rest.margins import MarginRoutes
 from simulator.rest.orders import OrderRoutes
-from simulator.rest.overview import OverviewRoutes
 from simulator.rest.portfolio import PortfolioRoutes
 from simulator.rest.quotes import QuoteRoutes
+from simulator.rest.sim_routes import sim_routes
 from simulator.rest.source import SourceMiddleware
 from simulator.rest.user import UserRoutes
 from simulator.settings import SimulatorSettings
@@ -63,63 +61,40 @@ class Simulator:
 
 def build_simulator(settings: SimulatorSettings) -> Simulator:
     """Call it inside the event loop that will serve it. Raises BadRecordingError."""
-    call_later = asyncio.get_running_loop().call_later
     clock = SimClock(settings.start_time, speed=settings.clock_speed)
-    market = Market(
-        seed=settings.seed,
-        now=clock.now(),
-        sessions=settings.sessions,
-        ticks_per_second=0 if settings.replay else settings.ticks_per_second,
-    )
+    market = open_market(settings, clock)
     accounts = open_accounts(settings, clock)
     faults = FaultRegistry(seed=settings.seed)
     postbacks = Postbacks()
     authenticate = authenticator(accounts, clock)
-    sockets = TickerSockets(
-        market,
-        authenticate=authenticate,
-        faults=faults,
-        heartbeat_s=settings.heartbeat_s,
-        prices="replayed" if settings.replay else "made",
-    )
+    sockets = open_sockets(settings, market=market, authenticate=authenticate, faults=faults)
     player = open_player(settings, sockets)
     exchange = open_exchange(
         settings,
         market=market,
         accounts=accounts,
         clock=clock,
-        updates=Updates(
-            accounts=accounts,
-            faults=faults,
-            postbacks=postbacks,
-            push_to_sockets=sockets.push_order,
-            now=clock.now,
-            call_later=call_later,
-        ),
-        call_later=call_later,
+        faults=faults,
+        postbacks=postbacks,
+        sockets=sockets,
     )
     traffic = Traffic(settings.rate_limits)
     guard = Guard(authenticate)
-    control = ControlRoutes(
-        exchange=exchange,
-        accounts=accounts,
-        market=market,
-        clock=clock,
-        faults=faults,
-        traffic=traffic,
-        sockets=sockets,
-        postbacks=postbacks,
-        player=player,
-    )
-    overview = OverviewRoutes(
-        exchange=exchange, market=market, faults=faults, sockets=sockets, player=player, now=clock.now
-    )
     routes = [
         *broker_routes(
             settings, exchange=exchange, accounts=accounts, market=market, clock=clock, traffic=traffic, guard=guard
         ),
-        *control.routes(),
-        *overview.routes(),
+        *sim_routes(
+            exchange=exchange,
+            accounts=accounts,
+            market=market,
+            clock=clock,
+            faults=faults,
+            traffic=traffic,
+            sockets=sockets,
+            postbacks=postbacks,
+            player=player,
+        ),
         WebSocketRoute("/", sockets.endpoint),
     ]
     faulty, app = wrap(create_application(routes), exchange=exchange, accounts=accounts, traffic=traffic, faults=faults)
@@ -137,6 +112,12 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
         fault_middleware=faulty,
         app=SourceMiddleware(app) if settings.replay else app,
     )
+
+
+def open_market(settings: SimulatorSettings, clock: SimClock) -> Market:
+    """Its prices stand still where a recording has them."""
+    rate = 0 if settings.replay else settings.ticks_per_second
+    return Market(seed=settings.seed, now=clock.now(), sessions=settings.sessions, ticks_per_second=rate)
 
 
 def open_accounts(settings: SimulatorSettings, clock: SimClock) -> Accounts:
@@ -157,10 +138,20 @@ def open_exchange(
     market: Market,
     accounts: Accounts,
     clock: SimClock,
-    updates: Updates,
-    call_later: CallLater,
+    faults: FaultRegistry,
+    postbacks: Postbacks,
+    sockets: TickerSockets,
 ) -> Exchange:
     """The exchange, which starts a new day when the market does."""
+    call_later = asyncio.get_running_loop().call_later
+    updates = Updates(
+        accounts=accounts,
+        faults=faults,
+        postbacks=postbacks,
+        push_to_sockets=sockets.push_order,
+        now=clock.now,
+        call_later=call_later,
+    )
     exchange = Exchange(
         market=market,
         accounts=accounts,
@@ -172,6 +163,18 @@ def open_exchange(
     )
     market.on_new_day(exchange.new_day)
     return exchange
+
+
+def open_sockets(
+    settings: SimulatorSettings, *, market: Market, authenticate: Authenticate, faults: FaultRegistry
+) -> TickerSockets:
+    return TickerSockets(
+        market,
+        authenticate=authenticate,
+        faults=faults,
+        heartbeat_s=settings.heartbeat_s,
+        prices="replayed" if settings.replay else "made",
+    )
 
 
 def open_player(settings: SimulatorSettings, sockets: TickerSockets) -> Player | None:

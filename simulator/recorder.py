@@ -5,6 +5,7 @@ file; a refused upgrade ends it, since a dead token does not come back to life.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -53,11 +54,9 @@ async def record(ticker: Ticker, path: Path, *, seconds: float | None) -> int:
     with file:
         file.write(HEADER)
         writer = FrameWriter(file)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await record_for_ever(ticker, writer)
-        except TimeoutError:
-            pass
     return writer.frames
 
 

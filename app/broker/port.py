@@ -159,11 +159,12 @@ class TickDecoder(Protocol):
 class FeedState:
     """What one feed knows about itself; read by health and metrics, written by the feed alone.
 
-    ``last_frame_at`` and ``last_tick_at`` are epoch seconds of our clock (0.0: never). Counters only rise; ``notes``
-    are the broker's ``error`` and ``message`` texts.
+    ``replaying``: the present socket says that it sends a recording. ``last_frame_at`` and ``last_tick_at`` are epoch
+    seconds of our clock (0.0: never). Counters only rise; ``notes`` are the broker's ``error`` and ``message`` texts.
     """
 
     connected: bool = False
+    replaying: bool = False
     sockets: int = 0
     reconnects: int = 0
     frames: int = 0
@@ -188,6 +189,10 @@ class FeedListener(Protocol):
 
     def on_connected(self, *, first: bool) -> None:
         """A socket is up and resubscribed; pushes of the gap, if any, are lost."""
+        ...
+
+    def on_replay(self) -> None:
+        """This socket, until the next ``on_connected``, sends a recording and not the market."""
         ...
 
     def on_disconnected(self, reason: str) -> None: ...

@@ -26,6 +26,8 @@ from app.kite.socket import TickerSocket, UpgradeRefused
 from app.kite.wire.stream import BrokerNote, OrderPush, parse_text, subscribe_messages, ticker_url, unsubscribe_messages
 from app.kite.wire.ticks import HEARTBEAT_SIZE, cut_frame
 
+REPLAY_NOTE = BrokerNote(kind="message", text="replay")
+"""What a simulator that replays a recording sends first on every socket; the broker itself has no such text."""
 NOTES_LOGGED_PER_SOCKET = 20
 NOTE_LENGTH = 300
 CLOSE_GRACE_S = 0.5
@@ -152,6 +154,7 @@ class KiteFeed:
         return 0.0
 
     async def _connect(self) -> TickerSocket:
+        self.state.replaying = False
         credentials = self._credentials()
         self._secret = credentials.access_token.get_secret_value() if credentials.access_token else ""
         if not self._secret:
@@ -186,6 +189,8 @@ class KiteFeed:
             socket.send_text(message)
         logger.info("ticker of account {} connected, {} instruments", self._account_id, len(self._wanted))
         self._listener.on_connected(first=first)
+        if state.replaying:  # said together with the answer to the upgrade
+            self._listener.on_replay()
 
     async def _watch(self, socket: TickerSocket) -> str:
         """Wait for the socket's end, or for ``watchdog_s`` without any inbound frame."""
@@ -242,8 +247,16 @@ class KiteFeed:
             return
         if isinstance(parsed, OrderPush):
             self._listener.on_order_update(parsed.payload)
+        elif parsed == REPLAY_NOTE:
+            self._on_replay()
         elif isinstance(parsed, BrokerNote):
             self._log_note(parsed)
+
+    def _on_replay(self) -> None:
+        self.state.replaying = True
+        logger.warning("ticker of account {} sends a recording, not the market", self._account_id)
+        if self.state.connected:
+            self._listener.on_replay()
 
     def _log_note(self, note: BrokerNote) -> None:
         self.state.notes += 1

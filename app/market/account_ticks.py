@@ -53,7 +53,8 @@ class AccountTicks:
         self.seq = 0
         self.last_received_ms = 0
         self._decode = decode
-        self._source: Source = source
+        self.source: Source = source
+        self._own_source: Source = source
         self._feed_lag = feed_lag
         self._wake = wake
         self._pending: dict[int, Raw] = {}
@@ -74,6 +75,15 @@ class AccountTicks:
         self.last_received_ms = received_at_ms
         self._wake()
         return None
+
+    def on_connected(self) -> None:
+        """A new socket is what the addresses say until it says otherwise."""
+        self.source = self._own_source
+
+    def on_replay(self) -> None:
+        """The socket sends a recording. Zerodha's own hosts do not, whatever a text of theirs says."""
+        if self._own_source != "live":
+            self.source = "replay"
 
     def _on_short_packet(self, packets: Sequence[bytes], *, received_at_ms: int) -> None:
         whole = [packet for packet in packets if len(packet) >= _MIN_PACKET]
@@ -101,7 +111,7 @@ class AccountTicks:
 
     def encode(self, work: Iterable[tuple[int, Raw]], *, names: Mapping[int, Instrument]) -> list[tuple[int, bytes]]:
         """Decode, stamp and encode a chunk, in order, as ``(token, JSON)``; malformed packets are counted, dropped."""
-        decode, latest, source, account_id, seq = self._decode, self._latest, self._source, self.account_id, self.seq
+        decode, latest, source, account_id, seq = self._decode, self._latest, self.source, self.account_id, self.seq
         out: list[tuple[int, bytes]] = []
         lags: dict[int, int] = {}
         for token, (packet, received_at_ms) in work:
@@ -141,7 +151,7 @@ class AccountTicks:
             account_id=self.account_id,
             seq=seq,
             received_at_ms=received_at_ms,
-            source=self._source,
+            source=self.source,
             instrument=names.get(token),
         )
         return LastTick(tick=tick, received_at_ms=received_at_ms)

@@ -47,7 +47,7 @@ class TickPipeline:
     ) -> None:
         self.listeners: list[TickListener] = []
         self.publisher = publisher
-        self.source: Source = source
+        self._source: Source = source
         self._instruments = instruments
         self._clock = clock
         self._spacing_s = flush_ms / 1000
@@ -63,10 +63,15 @@ class TickPipeline:
         ticks = self._accounts.get(account_id)
         if ticks is None:
             ticks = AccountTicks(
-                account_id, decode=decode, source=self.source, feed_lag=self._feed_lag, wake=self._wake.set
+                account_id, decode=decode, source=self._source, feed_lag=self._feed_lag, wake=self._wake.set
             )
             self._accounts[account_id] = ticks
         return ticks
+
+    @property
+    def source(self) -> Source:
+        """Where prices of this process come from now: a single replaying socket makes all of them a replay."""
+        return "replay" if any(ticks.source == "replay" for ticks in self._accounts.values()) else self._source
 
     async def run(self) -> None:
         """Flush when there is something to flush; until cancelled."""

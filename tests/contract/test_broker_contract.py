@@ -297,6 +297,9 @@ class Listener:
     def on_connected(self, *, first: bool) -> None:
         self.connects += 1
 
+    def on_replay(self) -> None:
+        raise AssertionError("nobody replays here")
+
     def on_disconnected(self, reason: str) -> None:
         self.disconnects.append(reason)
 

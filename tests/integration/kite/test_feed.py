@@ -48,6 +48,7 @@ class Listener:
         self.received_at: list[int] = []
         self.orders: list[Mapping[str, Any]] = []
         self.connected: list[bool] = []
+        self.replays = 0
         self.disconnected: list[str] = []
         self._changed = asyncio.Event()
 
@@ -62,6 +63,10 @@ class Listener:
 
     def on_connected(self, *, first: bool) -> None:
         self.connected.append(first)
+        self._changed.set()
+
+    def on_replay(self) -> None:
+        self.replays += 1
         self._changed.set()
 
     def on_disconnected(self, reason: str) -> None:
@@ -248,6 +253,25 @@ class TestFrames:
             await listener.until(lambda: bool(listener.orders))
             assert listener.orders == [{"order_id": "1", "status": "COMPLETE"}]
             assert feed.state.malformed == 0
+
+    async def test_a_replaying_socket_is_told_apart_until_the_next_one(self) -> None:
+        """By the text that a replaying simulator sends first; no other message means it."""
+
+        async def replay_first(connection: ServerConnection, number: int) -> None:
+            await connection.send(
+                json.dumps({"type": "message", "data": "replay" if number == 0 else "replay is over"})
+            )
+            if number == 0:
+                await asyncio.sleep(0.1)
+                await connection.close(1012)
+            else:
+                await heartbeats(connection, number)
+
+        async with ticker(replay_first) as server, running_feed(server.url) as (feed, listener):
+            await listener.until(lambda: listener.replays == 1)
+            assert feed.state.replaying
+            await listener.until(lambda: listener.connected == [True, False] and feed.state.notes == 1)
+            assert (listener.replays, feed.state.replaying) == (1, False)
 
     async def test_the_brokers_notes_are_counted_and_logged_without_the_token(self, logged: list[str]) -> None:
         """Even when the broker repeats the token to us; and a flood is cut."""

@@ -6,10 +6,11 @@ import json
 import struct
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.ticks import Tick
+from app.broker.ticks import Source, Tick
 from app.market.account_ticks import AccountTicks, Raw
 from app.market.tick_stats import FEED_LAG_BOUNDS_S, LagCounter
 
@@ -101,3 +102,20 @@ def test_the_lag_of_the_feed_is_counted_where_the_exchange_says_its_time() -> No
     counted = lag.snapshot()
     assert (sum(counted.counts), round(counted.sum_s, 3)) == (1, 0.4)
     assert counted.counts[counted.bounds_s.index(0.5)] == 1
+
+
+@pytest.mark.parametrize(("own", "said"), [("simulator", "replay"), ("live", "live")])
+def test_a_recording_is_called_a_replay_until_the_next_socket(own: Source, said: Source) -> None:
+    """In what is published and in the last value; the live address stays live whatever a text says."""
+    ticks = AccountTicks(
+        "primary", decode=decode, source=own, feed_lag=LagCounter(FEED_LAG_BOUNDS_S), wake=lambda: None
+    )
+    ticks.on_connected()
+    ticks.on_replay()
+    ticks.on_packets([struct.pack(">II", 1, 5)], received_at_ms=1)
+    [(_, published)] = ticks.encode(list(ticks.take_fresh().items()), names={})
+    last = ticks.last(1, names={})
+    assert last is not None
+    assert (json.loads(published)["source"], last.tick.source, ticks.source) == (said, said, said)
+    ticks.on_connected()
+    assert ticks.source == own
