@@ -123,12 +123,18 @@ class Bookkeeping:
         return moved
 
     async def _task_of(self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: Reading) -> Task | None:
-        """The task as it is now: settling a doubt a moment ago may have changed it."""
+        """The task as it is now: settling a doubt a moment ago may have changed it.
+
+        By our tag, or by the id that the broker itself confirmed to us: books have shown rows without their tags.
+        """
         owner_id = known.task_id if known is not None else None
         if owner_id is None:
             owner = self._owner(row, reading)
             owner_id = None if owner is None else owner.task_id
-        return None if owner_id is None else await tasks.load(tx, owner_id)
+        if owner_id is not None:
+            return await tasks.load(tx, owner_id)
+        confirmed = await tasks.by_order_id(tx, row.order_id, account_id=self._account_id)
+        return confirmed if confirmed is not None and confirmed.trade_date == reading.trade_date else None
 
     async def _judge_place(self, tx: Tx, task: Task, reading: Reading) -> bool:
         finding = reconcile.judge_place(
@@ -216,6 +222,13 @@ class Bookkeeping:
             if await self._settlement.settle(tx, task.task_id, day_over(task), fence=task.fence) is not None:
                 data: dict[str, object] = {"trade_date": task.trade_date.isoformat(), "instrument": task.instrument}
                 await self._alarm(tx, Alarm.DEAD_LETTER, task.task_id, data)
+
+    async def report_old_doubts(self, tx: Tx) -> None:
+        """Once for each doubt that the book has not resolved for long: a person should look."""
+        kind, older_s = str(Alarm.DOUBT_UNRESOLVED), self._rules.alarm_doubt_age_s
+        for task in await tasks.doubts_without_alarm(tx, self._account_id, kind=kind, older_s=older_s):
+            data: dict[str, object] = {"tag": task.tag_base and task.tag, "instrument": task.instrument}
+            await self._alarm(tx, Alarm.DOUBT_UNRESOLVED, task.task_id, data)
 
     async def _alarm(self, tx: Tx, alarm: Alarm, subject: UUID | str, data: dict[str, object]) -> bool:
         return await raise_alarm(

@@ -18,7 +18,7 @@ from app.kit.clock import IST
 from app.kit.json import encode_json
 from app.orders.lifecycle import Event
 from app.orders.model import KnownOrder, Operation, OrderState, Task
-from app.orders.verdicts import THROTTLED
+from app.orders.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
 
 TAG_LENGTH = 20
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -120,7 +120,9 @@ def judge_place(
 
 
 def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
-    """Turned away at the gateway and not in the book: it may go once more, if it is still fresh."""
+    """Turned away at the gateway and not in the book: once that has cooled down it may go once more, if still fresh."""
+    if task.last_sent_at is not None and now - task.last_sent_at < timedelta(seconds=THROTTLE_COOL_DOWN_S):
+        return Finding(event=None, clean=True)
     if task.attempts < 2 and now < task.send_by:
         return Finding(event=Event.RESEND, clean=True)
     return Finding(event=Event.REFUSED, clean=True, reason="the broker throttled the order and never booked it")

@@ -78,6 +78,10 @@ class Settlement:
         if status is None:
             return None
         settled = await tasks.write_status(tx, task, status, verdict)
+        if settled.operation is Operation.PLACE and settled.order_id is not None:
+            await book.adopt(
+                tx, task.account_id, settled.order_id, trade_date=settled.trade_date, task_id=settled.task_id
+            )
         await self._announce_task(tx, settled, shown)
         return settled
 
@@ -107,6 +111,9 @@ class Settlement:
         """
         fresh = known_order(order, account_id=account_id, trade_date=trade_date, task_id=task.task_id if task else None)
         if known is not None and (known.content_hash == fresh.content_hash or not moves_forward(known, order)):
+            if known.task_id is None and task is not None:
+                await book.adopt(tx, account_id, order.order_id, trade_date=trade_date, task_id=task.task_id)
+                return replace(known, task_id=task.task_id)
             return known
         if known is not None and known.task_id is not None:
             fresh = replace(fresh, task_id=known.task_id)

@@ -141,6 +141,15 @@ async def upsert(tx: Tx, order: KnownOrder) -> None:
     )
 
 
+async def adopt(tx: Tx, account_id: str, order_id: str, *, trade_date: date, task_id: UUID) -> None:
+    """This order is that task's: a row that was shown before its task was known, or without its tag, is claimed."""
+    await tx.execute(
+        """UPDATE broker_order SET task_id = %s
+           WHERE account_id = %s AND trade_date = %s AND order_id = %s AND task_id IS NULL""",
+        (task_id, account_id, trade_date, order_id),
+    )
+
+
 async def insert_fills(tx: Tx, account_id: str, trades: Sequence[Trade], *, trade_date: date) -> int:
     """Store fills that are new by their trade id; returns how many were."""
     if not trades:

@@ -1,0 +1,22 @@
+"""The ten checks of a chaos run, for a test: everything at its end, and nothing that must never happen."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chaos.checker import check
+from chaos.history import History
+from chaos.reading import read_history
+from simulator.server import RunningSimulator
+
+
+async def judged(database_url: str, simulator: RunningSimulator, *, within_s: float = 12.0) -> History:
+    """The history once it has no violation; fails with the violations that are left after ``within_s``."""
+    ends = asyncio.get_running_loop().time() + within_s
+    while True:
+        history = await asyncio.to_thread(read_history, database_url, simulator.url)
+        found = [str(violation) for violation in check(history)]
+        if not found:
+            return history
+        assert asyncio.get_running_loop().time() < ends, "\n".join(found)
+        await asyncio.sleep(0.1)

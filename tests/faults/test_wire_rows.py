@@ -1,0 +1,145 @@
+"""Faults of the wire and of the broker's gateway, row by row of the fault table; judged by ledger and tables."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from chaos.proxy import FaultProxy, open_proxy
+from simulator.server import RunningSimulator
+from tests.desk import SHORT_RULES, Desk, open_desk
+from tests.faults.judge import judged
+from tests.faults.test_order_faults import end_of
+from tests.waiting import until
+
+NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
+
+
+@pytest.fixture
+async def line(simulator: RunningSimulator) -> AsyncIterator[FaultProxy]:
+    """The way to the broker."""
+    async with open_proxy(simulator.port) as proxy:
+        yield proxy
+
+
+async def test_row_1_a_port_that_opens_again_gets_the_order_once(
+    database_url: str, simulator: RunningSimulator, line: FaultProxy
+) -> None:
+    """POST refused, then up: the same intent goes again (at most twice more), one order; `sent` is no in between."""
+    async with open_desk(database_url, f"http://127.0.0.1:{line.port}") as desk:
+        line.close_door()
+        line.cut()
+        task = await desk.place(wait_s=0.0)
+
+        async def tried() -> bool:
+            async with desk.database.connection() as connection:
+                cursor = await connection.execute("SELECT status, sent FROM order_task WHERE attempts > 0")
+                row = await cursor.fetchone()
+            return row == ("retrying", "no")
+
+        await until(tried, every_s=0.005)
+        await line.open_door()
+        ended = await end_of(desk, task)
+        assert (ended["status"], ended["sent"]) == ("completed", "yes")
+        assert 2 <= ended["attempts"] <= 3
+        assert len((await judged(database_url, simulator)).ledger) == 1
+
+
+async def test_row_3_a_lost_answer_is_found_within_a_second_and_a_half(
+    database_url: str, simulator: RunningSimulator, desk: Desk
+) -> None:
+    """Accepted, the response dropped: in doubt, then acknowledged by its tag; one order."""
+    await desk.fault("drop_after_accept")
+    started = asyncio.get_running_loop().time()
+    assert (await desk.place())["status"] == "completed"
+    assert asyncio.get_running_loop().time() - started <= 1.5
+    assert len((await judged(database_url, simulator)).ledger) == 1
+
+
+async def test_row_7_a_refusal_is_final_and_asked_once(desk: Desk) -> None:
+    """400 MarginException: failed with the broker's words, one attempt, nothing in the ledger; the next order goes."""
+    params = {"code": 400, "error_type": "MarginException", "message": "Insufficient funds. Required margin is 9."}
+    await desk.fault("status", params=params)
+    task = await desk.place()
+    assert (task["status"], task["attempts"], task["last_error"]["broker"]["message"]) == (
+        "failed", 1, params["message"],
+    )  # fmt: skip
+    assert (await desk.place())["status"] == "completed"
+    assert len(await desk.ledger()) == 1
+
+
+async def test_row_8_server_errors_with_and_without_placement(database_url: str, simulator: RunningSimulator) -> None:
+    """502, 503 and 504, half of them placed, one after the other: none twice, none lost, each with its true end."""
+    dice = random.Random(8)
+    rules = replace(SHORT_RULES, block_on_doubt_s=0.0, in_flight=10)
+    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+        for number in range(40):
+            params = {"code": dice.choice([502, 503, 504]), **NETWORK_ERROR, "process": dice.random() < 0.5}
+            await desk.fault("status", params=params, after=0, times=1)
+            await desk.place(wait_s=0.0, price=Decimal(1000 + number))
+        history = await judged(database_url, simulator, within_s=25)
+        assert len(history.tasks) == 40
+        assert 0 < len(history.ledger) < 40
+
+
+async def test_row_9_a_burst_of_429_loses_nothing(database_url: str, simulator: RunningSimulator, desk: Desk) -> None:
+    """Turned away at the gateway: cooled down, sent once more after a clean read, at most one order each."""
+    params = {"code": 429, "error_type": "NetworkException", "message": "Too many requests"}
+    await desk.fault("status", times=3, params=params)
+    symbols = ["INFY", "SBIN", "TCS", "ITC", "WIPRO"]
+    for symbol in symbols:
+        await desk.set_price(f"NSE:{symbol}", 1500)
+    tasks = await asyncio.gather(*(desk.place(tradingsymbol=symbol) for symbol in symbols))
+    ended = [await end_of(desk, task) for task in tasks]
+    assert [task["last_error"] for task in ended if task["status"] != "completed"] == []
+    async with desk.database.connection() as connection:
+        cursor = await connection.execute(
+            """SELECT extract(epoch FROM second.started_at - first.started_at)
+               FROM order_attempt first JOIN order_attempt second USING (task_id)
+               WHERE first.attempt = 1 AND second.attempt = 2"""
+        )
+        pauses = [float(row[0]) for row in await cursor.fetchall()]
+    assert len(pauses) == 3
+    assert min(pauses) >= 1.2
+    history = await judged(database_url, simulator)
+    assert len(history.ledger) == len(symbols)
+
+
+async def test_row_10_a_hanging_order_leaves_the_sender_free(desk: Desk) -> None:
+    """One POST hangs: its caller is told in time, and orders of other instruments pass meanwhile."""
+    await desk.fault("late_visible", params={"ms": 3000})
+    await desk.fault("hang", params={"ms": 60_000})
+    hanging = await desk.place(wait_s=0.1)
+    assert hanging["status"] == "running"
+    assert (await desk.place(tradingsymbol="SBIN", price=Decimal(700), wait_s=0.8))["status"] == "completed"
+    assert (await end_of(desk, hanging))["status"] == "completed"
+
+
+async def test_row_13_equal_orders_under_different_keys_are_two(desk: Desk) -> None:
+    """Same second, same fields, two keys: two orders."""
+    first, second = await asyncio.gather(desk.place(key="a" * 16), desk.place(key="b" * 16))
+    assert first["order_id"] != second["order_id"]
+    assert len(await desk.ledger()) == 2
+
+
+async def test_row_25_three_replicas_share_one_limit(database_url: str, simulator: RunningSimulator) -> None:
+    """A burst over three replicas on one account: never more than ten in a rolling second, in order per instrument."""
+    rules = replace(SHORT_RULES, freshness_limit_s=30.0)
+    async with AsyncExitStack() as stack:
+        desks = [await stack.enter_async_context(open_desk(database_url, simulator.url, rules=rules)) for _ in range(3)]
+        for number in range(36):
+            await desks[number % 3].place(wait_s=0.0, tradingsymbol=["INFY", "SBIN"][number % 2],
+                                          price=Decimal(100 + number))  # fmt: skip
+        history = await judged(database_url, simulator, within_s=20)
+        ledger = await desks[0].ledger()
+    assert len(ledger) == 36
+    assert max(peaks.per_second for peaks in history.peaks) <= 10
+    for symbol in ("INFY", "SBIN"):
+        prices = [row["request"]["price"] for row in ledger if row["request"]["tradingsymbol"] == symbol]
+        assert prices == sorted(prices, key=Decimal)
