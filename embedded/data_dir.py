@@ -3,6 +3,7 @@
 lock             held (flock) by the process that runs the product, which writes its process id into it
 postgres/        the database cluster, its log and its password
 redis/           the append-only file, its log, configuration and password
+simulator/       the broker's book, ledger and positions
 logs/            the service's and the simulator's
 run.json         how to reach what is running
 api-key          the development key, made once
@@ -32,6 +33,10 @@ class DataDir:
     @property
     def redis(self) -> Path:
         return self.root / "redis"
+
+    @property
+    def simulator(self) -> Path:
+        return self.root / "simulator"
 
     @property
     def logs(self) -> Path:

@@ -151,7 +151,7 @@ def _start_redis(data: DataDir, children: Children, *, say: Callable[[str], None
 
 
 def _start_simulator(settings: RunSettings, data: DataDir, *, programs: Programs) -> Child:
-    arguments = (*programs.simulator, str(settings.sim_port))
+    arguments = (*programs.simulator, str(settings.sim_port), "--state-dir", str(data.simulator))
     env = dict(os.environ) | {"LOG_DIR": str(data.logs)}
     return start_program(_python_program("simulator", arguments, data=data, env=env))
 

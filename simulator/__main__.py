@@ -21,6 +21,7 @@ from simulator.server import PortTakenError, RunningSimulator, serve
 from simulator.settings import (
     DEFAULT_PORT,
     DEFAULT_REDIRECT_URL,
+    AutosliceAnswer,
     RateLimits,
     Repeat,
     ReplaySettings,
@@ -28,6 +29,8 @@ from simulator.settings import (
     SimulatorSettings,
     Switch,
 )
+from simulator.state.journal import JournalError
+from simulator.state.keeper import stored_seed
 from simulator.stream.packets import Mode
 
 SEED_SPAN = 10**9
@@ -52,6 +55,8 @@ def main(
     rate_limits: Annotated[Switch, typer.Option(help="Enforce Kite's request limits.")] = "on",
     start_time: Annotated[str | None, typer.Option(help="Start the clock here (ISO 8601, IST).")] = None,
     speed: Annotated[float, typer.Option(help="Simulated seconds in a real second.")] = 1.0,
+    state_dir: Annotated[Path | None, typer.Option(help="Keep orders, positions and ledger here.")] = None,
+    autoslice_answer: Annotated[AutosliceAnswer, typer.Option(help="Kite's newer or its documented shape.")] = "object",
     replay: Annotated[Path | None, typer.Option(help="Send the frames of this recording, not made prices.")] = None,
     replay_speed: Annotated[float, typer.Option(help="Recorded seconds in a real second.")] = 1.0,
     replay_repeat: Annotated[Repeat, typer.Option(help="`once`, or in a `loop`.")] = "once",
@@ -65,7 +70,7 @@ def main(
             port=port,
             accounts=accounts,
             sessions=sessions,
-            seed=int(time.time()) % SEED_SPAN if seed is None else seed,
+            seed=choose_seed(seed, state_dir),
             ticks_per_second=ticks_per_second,
             opening_cash=parse_cash(cash),
             postback_url=postback_url,
@@ -73,13 +78,17 @@ def main(
             rate_limits=RateLimits(enforced=rate_limits),
             start_time=None if start_time is None else parse_start(start_time),
             clock_speed=speed,
+            state_dir=state_dir,
+            autoslice_answer=autoslice_answer,
             replay=None if replay is None else ReplaySettings(replay, speed=replay_speed, repeat=replay_repeat),
         )
     except ValueError as error:
         fail(f"simulator: {error}", code=2)
+    except JournalError as error:
+        fail(f"simulator: {error}", code=1)
     try:
         uvloop.run(serve(settings, announce=announce))
-    except (PortTakenError, BadRecordingError) as error:
+    except (PortTakenError, BadRecordingError, JournalError) as error:
         fail(f"simulator: {error}", code=1)
 
 
@@ -105,6 +114,14 @@ def record_ticker(
         print(f"recorded to {file}")
     else:
         print(f"recorded {frames} frames to {file}")
+
+
+def choose_seed(seed: int | None, state_dir: Path | None) -> int:
+    """The one asked for, or the one that the kept state has, or a new one. Raises JournalError."""
+    if seed is not None:
+        return seed
+    stored = None if state_dir is None else stored_seed(state_dir)
+    return int(time.time()) % SEED_SPAN if stored is None else stored
 
 
 def parse_cash(text: str) -> Decimal:

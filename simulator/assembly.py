@@ -34,6 +34,8 @@ from simulator.rest.sim_routes import sim_routes
 from simulator.rest.source import SourceMiddleware
 from simulator.rest.user import UserRoutes
 from simulator.settings import SimulatorSettings
+from simulator.state.journal import Journal
+from simulator.state.keeper import keep_state
 from simulator.stream.sockets import TickerSockets
 from simulator.updates import Postbacks, Updates
 
@@ -53,6 +55,8 @@ class Simulator:
     traffic: Traffic
     sockets: TickerSockets
     postbacks: Postbacks
+    journal: Journal | None
+    """Where the exchange is kept; None where it lives in memory alone."""
     player: Player | None
     """Plays the recording; None where the market makes its own prices."""
     fault_middleware: FaultMiddleware
@@ -78,6 +82,7 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
         postbacks=postbacks,
         sockets=sockets,
     )
+    journal = open_journal(settings, exchange=exchange, accounts=accounts, clock=clock)
     traffic = Traffic(settings.rate_limits)
     guard = Guard(authenticate)
     routes = [
@@ -109,6 +114,7 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
         sockets=sockets,
         postbacks=postbacks,
         player=player,
+        journal=journal,
         fault_middleware=faulty,
         app=SourceMiddleware(app) if settings.replay else app,
     )
@@ -161,7 +167,8 @@ def open_exchange(
         notify=updates.notify,
         call_later=call_later,
     )
-    market.on_new_day(exchange.new_day)
+    market.on_day_end(exchange.days.end_day)
+    market.on_new_day(exchange.days.new_day)
     return exchange
 
 
@@ -187,6 +194,15 @@ def open_player(settings: SimulatorSettings, sockets: TickerSockets) -> Player |
     return player
 
 
+def open_journal(
+    settings: SimulatorSettings, *, exchange: Exchange, accounts: Accounts, clock: SimClock
+) -> Journal | None:
+    """Raises JournalError."""
+    if settings.state_dir is None:
+        return None
+    return keep_state(settings.state_dir, exchange=exchange, accounts=accounts, seed=settings.seed, now=clock.now)
+
+
 def authenticator(accounts: Accounts, clock: SimClock) -> Authenticate:
     def authenticate(api_key: str, access_token: str) -> str | None:
         return accounts.authenticate(api_key, access_token, now=clock.now())
@@ -209,7 +225,14 @@ def broker_routes(
     user = UserRoutes(accounts=accounts, exchange=exchange, guard=guard, now=now, redirect_url=settings.redirect_url)
     return [
         *user.routes(),
-        *OrderRoutes(exchange=exchange, guard=guard, traffic=traffic, now=now, wall=time.time).routes(),
+        *OrderRoutes(
+            exchange=exchange,
+            guard=guard,
+            traffic=traffic,
+            now=now,
+            wall=time.time,
+            autoslice_answer=settings.autoslice_answer,
+        ).routes(),
         *PortfolioRoutes(exchange=exchange, market=market, guard=guard, now=now).routes(),
         *MarginRoutes(exchange=exchange, guard=guard).routes(),
         *QuoteRoutes(market, guard=guard).routes(),

@@ -16,6 +16,7 @@ Verdict = Literal["allowed", "too_fast", "over_cap"]
 
 MINUTE_S: Final = 60
 DAY_S: Final = 86_400
+IST_OFFSET_S: Final = 19_800
 MAX_WINDOW: Final = 200_000
 """Arrivals remembered for a rolling window."""
 UNLIMITED_PREFIXES: Final = ("/_sim", "/connect/")
@@ -57,10 +58,14 @@ class Window:
 
     def add(self, now: float) -> int:
         """The count with this event in it."""
-        number = int(now // self.width)
+        return self.add_many(1, now)
+
+    def add_many(self, events: int, now: float) -> int:
+        """Days are India's."""
+        number = int((now + IST_OFFSET_S) // self.width)
         if number != self.number:
             self.number, self.count = number, 0
-        self.count += 1
+        self.count += events
         return self.count
 
 
@@ -115,6 +120,12 @@ class Traffic:
         if verdict != "allowed":
             self._violations[(request_class, caller)] += 1
         return verdict if self._limits.enforced == "on" else "allowed"
+
+    def charge(self, caller: str, orders: int, *, now: float) -> Verdict:
+        """Orders beside the requests: legs of an iceberg, a trigger that fires. They count for the day alone."""
+        window = self._windows.setdefault(("order", caller, DAY_S), Window(DAY_S))
+        over = window.add_many(orders, now) > self._limits.orders_per_day
+        return "over_cap" if over and self._limits.enforced == "on" else "allowed"
 
     def report(self) -> dict[str, object]:
         return {

@@ -16,6 +16,7 @@ import uvicorn
 from simulator.assembly import Simulator, build_simulator
 from simulator.replay import BadRecordingError
 from simulator.settings import SimulatorSettings
+from simulator.state.journal import JournalError
 from simulator.stream.broadcaster import run_market
 from simulator.stream.protocol import TickerProtocol
 from simulator.transport import SimulatorHttpProtocol
@@ -47,7 +48,8 @@ class RunningSimulator:
 
 @contextlib.asynccontextmanager
 async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serves until the block ends; without settings on a free port. Raises PortTakenError and BadRecordingError.
+    """Serves until the block ends; without settings on a free port. Raises PortTakenError, BadRecordingError and
+    JournalError.
 
     A loop that crashed meanwhile raises its error at the end of the block.
     """
@@ -56,7 +58,7 @@ async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncI
     port = listener.getsockname()[1]
     try:
         simulator = build_simulator(settings)
-    except BadRecordingError:
+    except (BadRecordingError, JournalError):
         listener.close()
         raise
     server = create_server(simulator)
@@ -128,9 +130,10 @@ def start_loops(simulator: Simulator) -> tuple[asyncio.Task[None], ...]:
 
 
 async def expire_orders(simulator: Simulator) -> None:
-    """Ends orders whose minutes are over, for ever."""
+    """Ends orders whose minutes are over and does what the hour asks for, for ever."""
     while True:
         simulator.exchange.engine.expire(simulator.clock.now())
+        simulator.exchange.days.advance()
         await asyncio.sleep(EXPIRE_EVERY_S)
 
 
@@ -152,6 +155,8 @@ async def stop(
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
+    if simulator.journal is not None:
+        simulator.journal.close()
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome

@@ -12,9 +12,10 @@ from typing import Final
 import httpx
 
 from simulator.exchange.accounts import Accounts
-from simulator.exchange.engine import Audience, CallLater
-from simulator.exchange.orders import Order
+from simulator.exchange.engine import CallLater
+from simulator.exchange.orders import HistoryRow, Order
 from simulator.exchange.rows import update_payload
+from simulator.exchange.turn import Audience
 from simulator.faults.registry import Facts, Fault, FaultRegistry
 from simulator.rest.envelope import encode_json
 
@@ -87,11 +88,11 @@ class Updates:
         self._call_later = call_later
         self._held_back: dict[str, list[tuple[Payload, Audience]]] = {}
 
-    def notify(self, order: Order, *, as_status: str, audience: Audience) -> None:
+    def notify(self, order: Order, *, state: HistoryRow, as_status: str, audience: Audience) -> None:
         account = self._accounts.get(order.user_id)
         if account is None:
             return
-        payload = update_payload(order, order.snapshot(self._now()), account=account, status=as_status)
+        payload = update_payload(order, state, account=account, status=as_status)
         facts = Facts(user_id=order.user_id, tag=order.request.tag, status=as_status)
         struck = {fault.kind: fault for fault in self._faults.take(facts, "update")}
         reorder = struck.get("reorder_update")

@@ -7,7 +7,7 @@ exchanged any number of times, so that a script needs no browser. Tokens minted 
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -62,6 +62,8 @@ class Accounts:
 
     def __init__(self, count: int, *, seed: int, started_at: datetime, session_end: SessionEnd) -> None:
         self._seed = seed
+        self.on_change: Callable[[Account], None] | None = None
+        """Told of each login, log-out and setting of an account, once it is done."""
         self._session_end = session_end
         self._by_user: dict[str, Account] = {}
         self._by_key: dict[str, Account] = {}
@@ -110,6 +112,7 @@ class Accounts:
         if len(account.request_tokens) >= MAX_REQUEST_TOKENS:
             account.request_tokens.clear()
         account.request_tokens.add(token)
+        self.changed(account)
         return token
 
     def exchange(self, api_key: str, request_token: str, checksum: str, *, now: datetime) -> Session:
@@ -143,6 +146,7 @@ class Accounts:
         """Approved platforms only: a token that `renew` accepts once."""
         token = self._derive(session.account, f"refresh-{session.account.logins}")
         session.account.refresh_tokens.add(token)
+        self.changed(session.account)
         return token
 
     def invalidate(self, api_key: str, *, access_token: str, refresh_token: str) -> None:
@@ -150,11 +154,18 @@ class Accounts:
         account = self.by_key(api_key)
         if refresh_token:
             account.refresh_tokens.discard(refresh_token)
+            self.changed(account)
             return
         if not access_token:
             raise missing_field("access_token")
         if account.tokens.pop(access_token, None) is None:
             raise token_error()
+        self.changed(account)
+
+    def changed(self, account: Account) -> None:
+        """Whoever changes an account from outside says so here."""
+        if self.on_change is not None:
+            self.on_change(account)
 
     def _open_session(self, account: Account, *, now: datetime) -> Session:
         """The standing token while it lives, as Kite may return the same token twice on a day; else a new one."""
@@ -165,6 +176,7 @@ class Accounts:
         if len(account.tokens) >= MAX_TOKENS:
             account.tokens.pop(next(iter(account.tokens)))
         account.tokens[token] = now
+        self.changed(account)
         return Session(account=account, access_token=token, login_time=now)
 
     def _derive(self, account: Account, purpose: str) -> str:

@@ -1,15 +1,29 @@
 """The day's orders and the numbers given to them. Orders of all users, found by id, by user and by what rests."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from simulator.exchange.orders import LIVE, HistoryRow, Order, Trade
+from simulator.exchange.orders import AMO_RECEIVED, LIVE, OPEN, HistoryRow, Order, Trade
 from simulator.exchange.rows import order_row
 
 ORDER_ID_BASE = 2_000_000_000_000_000_000
 EXCHANGE_ORDER_ID_BASE = 1_000_000_000_000_000
 SEED_SPAN = 10**9
 IDS_PER_SEED = 10**8
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many ids of each kind were given; they never go back."""
+
+    orders: int = 0
+    exchange_orders: int = 0
+    trades: int = 0
+    triggers: int = 0
+    alerts: int = 0
 
 
 class Numbers:
@@ -20,21 +34,28 @@ class Numbers:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed % SEED_SPAN
-        self._orders = 0
-        self._exchange_orders = 0
-        self._trades = 0
+        self.counts = Counts()
 
     def order_id(self) -> str:
-        self._orders += 1
-        return str(ORDER_ID_BASE + self._seed * IDS_PER_SEED + self._orders)
+        self.counts.orders += 1
+        return str(ORDER_ID_BASE + self._seed * IDS_PER_SEED + self.counts.orders)
 
     def exchange_order_id(self) -> str:
-        self._exchange_orders += 1
-        return str(EXCHANGE_ORDER_ID_BASE + self._seed * 10**6 + self._exchange_orders)
+        self.counts.exchange_orders += 1
+        return str(EXCHANGE_ORDER_ID_BASE + self._seed * 10**6 + self.counts.exchange_orders)
 
     def trade_id(self) -> str:
-        self._trades += 1
-        return str(10_000_000 + self._trades)
+        self.counts.trades += 1
+        return str(10_000_000 + self.counts.trades)
+
+    def trigger_id(self) -> int:
+        self.counts.triggers += 1
+        return 100_000_000 + self.counts.triggers
+
+    def alert_id(self) -> str:
+        self.counts.alerts += 1
+        digest = hashlib.sha256(f"{self._seed}:alert:{self.counts.alerts}".encode()).digest()
+        return str(UUID(bytes=digest[:16], version=4))
 
 
 class OrderBook:
@@ -79,8 +100,23 @@ class OrderBook:
 
     def resting(self, token: int) -> list[Order]:
         """Price first, then time: the orders of an instrument in the order in which they are met."""
-        orders = list(self._resting.get(token, {}).values())
-        return sorted(orders, key=lambda order: -order.request.price if is_buy(order) else order.request.price)
+        return by_priority(self._resting.get(token, {}).values())
+
+    def opposing(self, order: Order) -> list[Order]:
+        """Other users' live orders that stand against `order`, best price first, then time."""
+        return by_priority(
+            other
+            for other in self._resting.get(order.instrument.instrument_token, {}).values()
+            if other.user_id != order.user_id and other.status == OPEN and not other.held
+            if is_buy(other) != is_buy(order)
+        )
+
+    def all_orders(self) -> Iterable[Order]:
+        return self._by_id.values()
+
+    def parked(self) -> list[Order]:
+        """Orders that wait at the broker for the market to open, oldest first."""
+        return [order for order in self._by_id.values() if order.status == AMO_RECEIVED]
 
     def all_resting(self) -> list[Order]:
         return [order for orders in self._resting.values() for order in orders.values()]
@@ -90,6 +126,11 @@ class OrderBook:
         self._by_user.clear()
         self._unfinished.clear()
         self._resting.clear()
+
+
+def by_priority(orders: Iterable[Order]) -> list[Order]:
+    """The sort is stable: at one price the order in which they came."""
+    return sorted(orders, key=lambda order: -order.request.price if is_buy(order) else order.request.price)
 
 
 def is_buy(order: Order) -> bool:

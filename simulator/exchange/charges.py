@@ -42,7 +42,7 @@ CURRENCY: Final = Rates("", ZERO, ZERO, Decimal("0.0000035"), Decimal("0.000001"
 
 def rates_for(instrument: Instrument, *, product: str) -> Rates:
     if instrument.exchange in EQUITY_CASH:
-        return INTRADAY if product == "MIS" else DELIVERY
+        return INTRADAY if product in ("MIS", "CO") else DELIVERY
     if instrument.exchange == "MCX":
         return COMMODITY
     if instrument.exchange in ("CDS", "BCD"):

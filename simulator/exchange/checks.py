@@ -5,12 +5,17 @@ the exchange turns it down afterwards, so it stands REJECTED in the book.
 """
 
 from decimal import Decimal
+from typing import Final
 
 from simulator.errors import input_error
 from simulator.exchange.orders import OrderRequest
-from simulator.exchange.units import DERIVATIVES, EQUITY_CASH, quantity_step
+from simulator.exchange.units import DERIVATIVES, EQUITY_CASH, is_option, quantity_step
 from simulator.market.instrument import Instrument
 from simulator.market.quote import Quote
+
+FAR_SHARE: Final = Decimal("0.5")
+NEAR: Final = Decimal(100)
+"""Rupees from the last price within which an option order is never far."""
 
 
 def check_request(request: OrderRequest, instrument: Instrument, *, quote: Quote) -> None:
@@ -18,12 +23,60 @@ def check_request(request: OrderRequest, instrument: Instrument, *, quote: Quote
     if not instrument.tradable:
         raise input_error(f"{instrument.tradingsymbol} is an index and cannot be traded.")
     check_product(request, instrument)
+    check_variety(request, instrument)
     check_quantity(request, instrument)
     check_validity(request, instrument)
     check_tick(request.price, instrument)
     check_tick(request.trigger_price, instrument)
-    if request.trigger_price:
+    if request.order_type in ("SL", "SL-M"):
         check_trigger(request, quote=quote)
+    elif request.trigger_price:
+        check_cover(request, quote=quote)
+    if request.order_type == "LIMIT" and is_option(instrument):
+        check_distance(request, quote=quote)
+
+
+def check_variety(request: OrderRequest, instrument: Instrument) -> None:
+    """What each variety leaves open."""
+    stop = request.order_type in ("SL", "SL-M")
+    if request.variety == "iceberg" and stop:
+        raise input_error("Iceberg orders are allowed only with LIMIT and MARKET.")
+    if request.variety == "iceberg" and request.validity == "IOC":
+        raise input_error("Iceberg orders are not allowed with IOC validity.")
+    if request.variety == "amo" and request.validity != "DAY":
+        raise input_error("AMO orders are allowed only with DAY validity.")
+    if request.variety == "auction" and (request.transaction_type, request.product) != ("SELL", "CNC"):
+        raise input_error("Auction orders are only for selling holdings: SELL with product CNC.")
+    if request.variety == "auction" and request.auction_number != auction_number(instrument):
+        raise input_error("No auction with this `auction_number` is open for the instrument.")
+
+
+def check_cover(request: OrderRequest, *, quote: Quote) -> None:
+    """The stop of a cover order lies on the losing side of the entry."""
+    entry = request.price or quote.last_price
+    if request.transaction_type == "BUY" and request.trigger_price >= entry:
+        raise input_error("Trigger price of a cover order to buy should be lower than its price.")
+    if request.transaction_type == "SELL" and request.trigger_price <= entry:
+        raise input_error("Trigger price of a cover order to sell should be higher than its price.")
+
+
+def check_distance(request: OrderRequest, *, quote: Quote) -> None:
+    """The exchange takes no option order far from the last price: half of it, and `NEAR` rupees at least."""
+    reach = max(quote.last_price * FAR_SHARE, NEAR)
+    if quote.last_price and abs(request.price - quote.last_price) > reach:
+        raise input_error(
+            "LIMIT orders that are far away from the LTP are restricted as per exchange guidelines. Please use GTT."
+        )
+
+
+def auction_number(instrument: Instrument) -> str:
+    """Under which number the exchange auctions an instrument."""
+    return str(instrument.exchange_token % 90 + 10)
+
+
+def is_sliced(request: OrderRequest, instrument: Instrument) -> bool:
+    """Whether an order that may be cut has to be."""
+    return request.variety == "regular" and 0 < instrument.freeze_quantity < request.quantity
 
 
 def check_product(request: OrderRequest, instrument: Instrument) -> None:
@@ -38,8 +91,11 @@ def check_quantity(request: OrderRequest, instrument: Instrument) -> None:
     if request.quantity % step:
         raise input_error(f"Quantity should be in multiples of the lot size {step}.")
     freeze = instrument.freeze_quantity
-    if freeze and request.quantity > freeze:
+    legs = max(request.iceberg_legs, 1)
+    if freeze and -(-request.quantity // legs) > freeze:
         raise input_error(f"Quantity {request.quantity} is above the freeze quantity {freeze} of one order.")
+    if request.quantity // step < legs:
+        raise input_error(f"Quantity {request.quantity} cannot be cut into {legs} legs.")
     if request.disclosed_quantity and instrument.exchange not in EQUITY_CASH:
         raise input_error("`disclosed_quantity` is allowed only in equity.")
 

@@ -7,29 +7,21 @@ asked only when a quirk delays something; times come from `now`.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal, Protocol
 
 from simulator.errors import input_error
 from simulator.exchange import orders as status
 from simulator.exchange.book import Numbers, OrderBook, is_buy
 from simulator.exchange.checks import exchange_refusal
-from simulator.exchange.matching import Stance, is_triggered, match
-from simulator.exchange.orders import Order, OrderRequest, Trade
+from simulator.exchange.matching import Resting, Stance, is_triggered, match
+from simulator.exchange.orders import HistoryRow, Order, OrderRequest, Trade
 from simulator.exchange.portfolio import Portfolio
 from simulator.exchange.quirks import NORMAL, Quirks
+from simulator.exchange.turn import Audience, Turn
 from simulator.market.market import Market
 from simulator.market.quote import DepthLevel, Quote
 
-Audience = Literal["sockets", "everyone"]
-"""Kite posts fills, ends and modifications back over HTTP; that an order rests is told to sockets alone."""
 Levels = tuple[DepthLevel, ...]
 CallLater = Callable[[float, Callable[[], None]], object]
-
-
-class Notify(Protocol):
-    """Called after each change that Kite would push. `as_status` is the status to show, which may be UPDATE."""
-
-    def __call__(self, order: Order, *, as_status: str, audience: Audience) -> None: ...
 
 
 class Engine:
@@ -43,7 +35,7 @@ class Engine:
         numbers: Numbers,
         portfolios: Mapping[str, Portfolio],
         now: Callable[[], datetime],
-        notify: Notify,
+        turn: Turn,
         call_later: CallLater,
     ) -> None:
         self._market = market
@@ -51,9 +43,11 @@ class Engine:
         self._numbers = numbers
         self._portfolios = portfolios
         self._now = now
-        self._notify = notify
+        self._turn = turn
         self._call_later = call_later
         self._taken: dict[tuple[int, str], tuple[Levels, int]] = {}
+        self.on_end: Callable[[Order], None] | None = None
+        """Told of each order that has just ended, inside the same turn: the next leg follows from it."""
         market.on_change(self._on_change)
 
     def submit(self, order: Order, quirks: Quirks = NORMAL) -> None:
@@ -61,7 +55,7 @@ class Engine:
         order.tag_hidden = quirks.tag == "lost"
         if quirks.hidden_ms:
             order.hidden = True
-            self._after(quirks.hidden_ms, lambda: self._show(order))
+            order.shows_at = self._after(quirks.hidden_ms, lambda: self._show(order))
         if quirks.stuck_status is None:
             self._enter(order, quirks)
             return
@@ -69,10 +63,24 @@ class Engine:
             if order.status == quirks.stuck_status:
                 break
             order.move(step, at=self._now())
-        self._after(quirks.stuck_ms, lambda: self._enter(order, quirks))
+        order.enters_at = self._after(quirks.stuck_ms, lambda: self._enter(order, quirks))
+
+    def release(self, order: Order) -> None:
+        """The market opens for an order that waited at the broker."""
+        order.move(status.RECEIVED, at=self._now())
+        self._enter(order, NORMAL)
+
+    def resume(self, order: Order) -> None:
+        """After a restart: what was delayed goes on when it is due, and nothing that should be gone rests on."""
+        now = self._now()
+        if order.shows_at is not None:
+            self._after(milliseconds(order.shows_at - now), lambda: self._show(order))
+        if order.enters_at is not None:
+            self._after(milliseconds(order.enters_at - now), lambda: self._enter(order, NORMAL))
 
     def amend(self, order: Order, request: OrderRequest, *, becomes: str) -> None:
         order.amend(request, at=self._now(), becomes=becomes)
+        self._book.track(order)
         self._announce(order, as_status="UPDATE")
         self._work(order, stance="arriving")
 
@@ -88,42 +96,73 @@ class Engine:
         else:
             self._end(order)
 
-    def force_fill(self, order: Order, quantity: int) -> None:
-        """The exchange fills `quantity` at the order's own price, or at the last price when it has none."""
+    def cancel_parked(self, order: Order) -> None:
+        order.order_timestamp = self._now()
+        self._end(order)
+
+    def leave_at_market(self, order: Order, request: OrderRequest) -> None:
+        """The second leg of a cover order gives up its trigger and takes what the market pays."""
+        order.order_timestamp = self._now()
+        order.request = request
+        order.exiting = True
         if order.status == status.TRIGGER_PENDING:
             self._open(order)
-        if order.status != status.OPEN or not 0 < quantity <= order.unfilled_quantity:
-            raise input_error(
-                f"cannot fill {quantity}: the order is {order.status} with {order.unfilled_quantity} unfilled"
-            )
-        self._fill(order, quantity=quantity, price=self._own_price(order))
+        self._work(order, stance="arriving")
+
+    def force_fill(self, order: Order, quantity: int) -> None:
+        """The exchange fills `quantity` at the order's own price, or at the last price when it has none."""
+        with self._turn:
+            if order.status == status.TRIGGER_PENDING:
+                self._open(order)
+            if order.status != status.OPEN or not 0 < quantity <= order.unfilled_quantity:
+                raise input_error(
+                    f"cannot fill {quantity}: the order is {order.status} with {order.unfilled_quantity} unfilled"
+                )
+            self._fill(order, quantity=quantity, price=self._own_price(order))
 
     def force_reject(self, order: Order, message: str) -> None:
         if order.terminal or order.filled_quantity:
             raise input_error(f"cannot reject: the order is {order.status} with {order.filled_quantity} filled")
-        self._reject(order, message)
+        with self._turn:
+            self._reject(order, message)
 
     def force_cancel(self, order: Order) -> None:
         """The exchange or the broker cancels, not the client."""
         if order.status not in status.LIVE:
             raise input_error(f"cannot cancel: the order is {order.status}")
-        self._end(order)
+        with self._turn:
+            self._end(order)
 
     def expire(self, now: datetime) -> None:
         """Cancels the orders whose minutes (validity TTL) are over."""
-        for order in self._book.all_resting():
-            minutes = order.request.validity_ttl
-            if minutes and now >= order.accepted_at + timedelta(minutes=minutes):
-                self._end(order)
+        with self._turn:
+            for order in self._book.all_resting():
+                minutes = order.request.validity_ttl
+                if minutes and now >= order.accepted_at + timedelta(minutes=minutes):
+                    self._end(order)
 
-    def end_day(self) -> None:
-        """What still rests is cancelled without a push: nobody is told in the night."""
+    def forget_crowd(self) -> None:
+        """A new day: the crowd's book is a new one."""
         self._taken.clear()
-        for order in self._book.all_resting():
-            order.move(status.CANCELLED, at=self._now())
+
+    def close(self, order: Order) -> None:
+        """The day or the session is over for an order; what is on its way is ended too."""
+        if order.status in (status.RECEIVED, status.VALIDATION_PENDING, status.OPEN_PENDING):
+            self._reject(order, "Order was not confirmed by the exchange before the end of the day.")
+        elif not order.terminal:
+            self._end(order)
+
+    def square_off(self, order: Order) -> None:
+        """An order of the broker's own: all of it at its price, whatever the crowd offers."""
+        for step in (status.VALIDATION_PENDING, status.OPEN_PENDING):
+            order.move(step, at=self._now())
+        order.register(self._numbers.exchange_order_id(), at=self._now())
+        order.move(status.OPEN, at=self._now())
+        self._fill(order, quantity=order.unfilled_quantity, price=order.request.price)
 
     def _enter(self, order: Order, quirks: Quirks) -> None:
         """From the broker's checks to the exchange."""
+        order.enters_at = None
         if order.terminal:
             return
         now = self._now()
@@ -142,12 +181,12 @@ class Engine:
         self._rest(order, quirks)
 
     def _rest(self, order: Order, quirks: Quirks) -> None:
-        if order.request.order_type == "SL":
-            order.move(status.TRIGGER_PENDING, at=self._now())
-        else:
-            order.move(status.OPEN, at=self._now())
+        stop = order.request.order_type == "SL"
+        order.move(status.TRIGGER_PENDING if stop else status.OPEN, at=self._now())
         self._book.track(order)
-        if quirks.fill_at_most is not None:
+        if order.request.variety == "auction":
+            order.held = True
+        elif quirks.fill_at_most is not None:
             order.held = True
             self._partly_fill(order, quirks.fill_at_most)
         else:
@@ -170,16 +209,25 @@ class Engine:
     def _on_change(self, tokens: Iterable[int]) -> None:
         """New quotes: where the crowd's book differs, what was taken is there again; resting orders are met."""
         resting = self._book.resting_tokens()
-        for token in [token for token in tokens if token in resting]:
-            quote = self._market.quote(token)
-            for order in self._book.resting(token):
-                self._work(order, quote=quote, stance="resting")
+        moved = [token for token in tokens if token in resting]
+        if not moved:
+            return
+        with self._turn:
+            for token in moved:
+                quote = self._market.quote(token)
+                for order in self._book.resting(token):
+                    self._work(order, quote=quote, stance="resting")
 
     def _work(self, order: Order, *, stance: Stance, quote: Quote | None = None) -> None:
         """Triggers a stop whose price was reached, then takes what the other side offers within the limit."""
         if order.held or order.status not in status.LIVE:
             return
         token = order.instrument.instrument_token
+        session = self._market.session(token, self._now())
+        if not session.is_open(self._now()):
+            return
+        if order.exchange_timestamp is not None and order.exchange_timestamp < session.opens:
+            stance = "arriving"  # collected before the open: it meets the market as if it came now
         quote = quote or self._market.quote(token)
         request = order.request
         if order.status == status.TRIGGER_PENDING:
@@ -187,24 +235,33 @@ class Engine:
                 return
             self._open(order)
             stance = "arriving"
-        levels = quote.sell if is_buy(order) else quote.buy
-        taken = self._taken_of(token, request.transaction_type, levels)
+        self._trade(order, levels=quote.sell if is_buy(order) else quote.buy, stance=stance)
+
+    def _trade(self, order: Order, *, levels: Levels, stance: Stance) -> None:
+        key = (order.instrument.instrument_token, order.request.transaction_type)
+        taken = self._taken_of(key, levels)
+        facing = self._book.opposing(order) if stance == "arriving" else []
         fills = match(
             levels,
-            side=request.transaction_type,
-            limit=request.price,
+            side=order.request.transaction_type,
+            limit=order.request.price,
             quantity=order.unfilled_quantity,
             taken=taken,
             stance=stance,
+            resting=[Resting(other.order_id, other.request.price, other.unfilled_quantity) for other in facing],
         )
+        makers = {other.order_id: other for other in facing}
         for fill in fills:
-            taken += fill.quantity
-            self._taken[(token, request.transaction_type)] = (levels, taken)
+            if fill.maker is None:
+                taken += fill.quantity
+                self._taken[key] = (levels, taken)
+            else:
+                self._fill(makers[fill.maker], quantity=fill.quantity, price=fill.price)
             self._fill(order, quantity=fill.quantity, price=fill.price)
 
-    def _taken_of(self, token: int, side: str, levels: Levels) -> int:
+    def _taken_of(self, key: tuple[int, str], levels: Levels) -> int:
         """How much of these very levels is gone; a book that differs is a new one."""
-        seen, taken = self._taken.get((token, side), (levels, 0))
+        seen, taken = self._taken.get(key, (levels, 0))
         return taken if seen == levels else 0
 
     def _open(self, order: Order) -> None:
@@ -230,6 +287,7 @@ class Engine:
         self._portfolios[order.user_id].book(trade)
         self._market.record_trade(trade.instrument.instrument_token, price, quantity, now)
         self._announce(order, as_status=None if order.terminal else "UPDATE")
+        self._ended(order)
 
     def _own_price(self, order: Order) -> Decimal:
         return order.request.price or self._market.quote(order.instrument.instrument_token).last_price
@@ -238,21 +296,42 @@ class Engine:
         order.move(status.CANCELLED, at=self._now())
         self._book.track(order)
         self._announce(order)
+        self._ended(order)
 
     def _reject(self, order: Order, message: str) -> None:
         order.reject(message, at=self._now())
         self._book.track(order)
         self._announce(order)
+        self._ended(order)
+
+    def _ended(self, order: Order) -> None:
+        if order.terminal and self.on_end is not None:
+            self.on_end(order)
 
     def _show(self, order: Order) -> None:
         order.hidden = False
+        order.shows_at = None
+        self._turn.changed(order)
         self._announce(order, audience="everyone" if order.terminal else "sockets")
 
     def _announce(self, order: Order, *, as_status: str | None = None, audience: Audience = "everyone") -> None:
         """A hidden order is silent until it shows."""
         if not order.hidden:
-            self._notify(order, as_status=as_status or order.status, audience=audience)
+            state: HistoryRow = order.snapshot(self._now())
+            self._turn.push(order, state, as_status=as_status or order.status, audience=audience)
 
-    def _after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        if delay_ms >= 0:
-            self._call_later(delay_ms / 1000, action)
+    def _after(self, delay_ms: float, action: Callable[[], None]) -> datetime | None:
+        """Runs `action` in a turn of its own; below 0 never. When that is, by the clock."""
+        if delay_ms < 0:
+            return None
+
+        def act() -> None:
+            with self._turn:
+                action()
+
+        self._call_later(delay_ms / 1000, act)
+        return self._now() + timedelta(milliseconds=delay_ms)
+
+
+def milliseconds(left: timedelta) -> float:
+    return max(0.0, left.total_seconds() * 1000)

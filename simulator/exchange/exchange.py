@@ -3,38 +3,37 @@
 Raises `KiteError` in Kite's words. An order is in the ledger before `place` returns, and before anything else can fail.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from simulator.errors import (
-    input_error,
-    insufficient_funds,
-    insufficient_holding,
-    method_not_allowed,
-    order_in_process,
-    too_many_modifications,
-    unknown_order,
-)
+from simulator.errors import input_error, method_not_allowed, order_in_process, too_many_modifications, unknown_order
 from simulator.exchange import orders as status
 from simulator.exchange.accounts import Accounts
 from simulator.exchange.book import Numbers, OrderBook
-from simulator.exchange.checks import check_request
-from simulator.exchange.engine import CallLater, Engine, Notify
+from simulator.exchange.checks import is_sliced
+from simulator.exchange.days import Days
+from simulator.exchange.engine import CallLater, Engine
+from simulator.exchange.intake import Intake
 from simulator.exchange.ledger import Ledger
-from simulator.exchange.orders import MAX_MODIFICATIONS, Order, OrderRequest, Product, TransactionType
-from simulator.exchange.params import VARIETIES, Params, parse_modify, parse_place
-from simulator.exchange.portfolio import Holding, Portfolio
-from simulator.exchange.protection import protect
+from simulator.exchange.legs import Legs, Slice
+from simulator.exchange.orders import MAX_MODIFICATIONS, Order, OrderRequest
+from simulator.exchange.params import VARIETIES, Params, parse_modify, parse_place, read_flag
+from simulator.exchange.portfolio import Portfolio
+from simulator.exchange.protection import AUTOMATIC
 from simulator.exchange.quirks import NORMAL, Quirks
-from simulator.exchange.units import fund_segment
+from simulator.exchange.turn import Conversion, Notify, Turn
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 
-HOLDINGS: tuple[tuple[str, str, int], ...] = (("NSE", "INFY", 100), ("NSE", "SBIN", 50), ("NSE", "RELIANCE", 20))
-"""What every account holds in the morning, as far as the universe has it."""
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The answer to a placed order: its id, and the slices when it was cut."""
+
+    order_id: str
+    children: tuple[Slice, ...] = ()
 
 
 class Exchange:
@@ -52,52 +51,73 @@ class Exchange:
         call_later: CallLater,
     ) -> None:
         self._market = market
-        self._accounts = accounts
         self._now = now
-        self._seed = seed
-        self._opening_cash = opening_cash
-        self._numbers = Numbers(seed)
+        self.turn = Turn(notify)
+        self.numbers = Numbers(seed)
         self.ledger = Ledger()
         self.book = OrderBook()
         self.portfolios: dict[str, Portfolio] = {}
         self.engine = Engine(
             market=market,
             book=self.book,
-            numbers=self._numbers,
+            numbers=self.numbers,
             portfolios=self.portfolios,
             now=now,
-            notify=notify,
+            turn=self.turn,
             call_later=call_later,
         )
-        self.new_day()
-
-    def new_day(self) -> None:
-        """Orders of the day end, the book is emptied, funds and holdings restored; ledger and numbering go on."""
-        self.engine.end_day()
-        self.book.clear()
-        for account in self._accounts:
-            self.portfolios[account.user_id] = Portfolio(
-                opening_cash=self._opening_cash, holdings=self._morning_holdings()
-            )
+        self.intake = Intake(
+            market=market,
+            book=self.book,
+            numbers=self.numbers,
+            ledger=self.ledger,
+            portfolios=self.portfolios,
+            turn=self.turn,
+            now=now,
+            seed=seed,
+        )
+        self.legs = Legs(market=market, intake=self.intake, engine=self.engine, sent_of=self.ledger.request_of)
+        self.engine.on_end = self.legs.follow
+        self.days = Days(
+            market=market,
+            accounts=accounts,
+            book=self.book,
+            portfolios=self.portfolios,
+            engine=self.engine,
+            intake=self.intake,
+            turn=self.turn,
+            now=now,
+            opening_cash=opening_cash,
+        )
+        self.days.reset()
 
     def place(self, user_id: str, variety: str, params: Params, quirks: Quirks = NORMAL) -> str:
         """The new order's id. Raises 4xx with no order left behind."""
-        if variety not in VARIETIES:
+        return self.place_order(user_id, variety, params, quirks).order_id
+
+    def place_order(self, user_id: str, variety: str, params: Params, quirks: Quirks = NORMAL) -> Placed:
+        """As `place`, with the slices of an order above the freeze quantity."""
+        known = next((name for name in VARIETIES if name == variety), None)
+        if known is None:
             raise method_not_allowed()
-        if variety != "regular":
-            raise input_error(f"Orders of variety `{variety}` are not offered here yet.")
-        asked = parse_place("regular", params)
+        asked = parse_place(known, params)
         instrument = self.instrument(asked.exchange, asked.tradingsymbol)
-        request = self._check(asked, instrument)
-        self._check_session(request, instrument)
-        self._check_means(user_id, request, instrument)
-        order = self._accept(user_id, request, instrument, params)
-        self.engine.submit(order, quirks)
-        return order.order_id
+        with self.turn:
+            if read_flag(params, "autoslice") and is_sliced(asked, instrument):
+                return self._slice(user_id, asked, instrument, params)
+            request = self.intake.check(asked, instrument)
+            self.intake.check_session(request, instrument)
+            self.intake.check_means(user_id, request, instrument)
+            if request.variety == "iceberg":
+                return Placed(self.legs.start_iceberg(user_id, request, instrument, params, quirks).order_id)
+            order = self.intake.accept(user_id, request, instrument, params)
+            if order.status != status.AMO_RECEIVED:
+                self.engine.submit(order, quirks)
+            return Placed(order.order_id)
 
     def modify(self, user_id: str, variety: str, order_id: str, params: Params, quirks: Quirks = NORMAL) -> str:
         """Accepted; whether it was applied shows in the order."""
-        order = self._live_order(user_id, variety, order_id, action="modified")
+        order = self._changeable_order(user_id, variety, order_id, action="modified")
         if order.modifications >= MAX_MODIFICATIONS:
             raise too_many_modifications()
         asked = parse_modify(order.request, params)
@@ -105,18 +125,29 @@ class Exchange:
             raise input_error("Quantity cannot be less than or equal to the filled quantity.")
         if order.status == status.OPEN and order.request.order_type == "SL":
             asked = without_trigger(asked)
-        request = self._check(asked, order.instrument)
-        self._check_means(user_id, request, order.instrument, replacing=order)
-        if quirks.refusal is not None:
-            self.engine.refuse_amendment(order, quirks.refusal)
-            return order_id
-        becomes = status.TRIGGER_PENDING if request.order_type == "SL" else status.OPEN
-        self.engine.amend(order, request, becomes=becomes)
+        if order.parent_order_id is not None and order.status == status.TRIGGER_PENDING:
+            asked = replace(asked, order_type="SL-M", market_protection=AUTOMATIC)  # its limit follows its trigger
+        request = self.intake.check(asked, order.instrument)
+        self.intake.check_means(user_id, request, order.instrument, replacing=order)
+        with self.turn:
+            if quirks.refusal is not None and order.status != status.AMO_RECEIVED:
+                self.engine.refuse_amendment(order, quirks.refusal)
+            elif order.status == status.AMO_RECEIVED:
+                order.amend_parked(request, at=self._now())
+            else:
+                becomes = status.TRIGGER_PENDING if request.order_type == "SL" else status.OPEN
+                self.engine.amend(order, request, becomes=becomes)
         return order_id
 
     def cancel(self, user_id: str, variety: str, order_id: str, quirks: Quirks = NORMAL) -> str:
-        order = self._live_order(user_id, variety, order_id, action="cancelled")
-        self.engine.cancel(order, quirks)
+        order = self._changeable_order(user_id, variety, order_id, action="cancelled")
+        with self.turn:
+            if order.status == status.AMO_RECEIVED:
+                self.engine.cancel_parked(order)
+            elif order.request.variety == "co" and order.parent_order_id is not None:
+                self.legs.exit_cover(order)
+            else:
+                self.engine.cancel(order, quirks)
         return order_id
 
     def order(self, user_id: str, order_id: str) -> Order:
@@ -145,92 +176,29 @@ class Exchange:
     def last_price(self, instrument: Instrument) -> Decimal:
         return self._market.last_price(instrument.instrument_token)
 
-    def convert(
-        self,
-        user_id: str,
-        instrument: Instrument,
-        *,
-        side: TransactionType,
-        quantity: int,
-        old_product: Product,
-        new_product: Product,
-    ) -> None:
-        """Moves an open quantity of `side` from one product to another at its average price."""
-        if old_product == new_product:
+    def convert(self, conversion: Conversion) -> None:
+        """Moves an open quantity of one side from one product to another at its average price."""
+        if conversion.old_product == conversion.new_product:
             raise input_error("The old and the new product are the same.")
-        portfolio = self.portfolios[user_id]
-        old = portfolio.positions.get((instrument.exchange, instrument.tradingsymbol, old_product))
-        if old is None or old.quantity * (1 if side == "BUY" else -1) < quantity:
-            raise input_error("Quantity to convert is more than the open position.")
-        price = old.convert_out(quantity)
-        portfolio.position(instrument, new_product).trade(side, quantity, price)
+        self.portfolios[conversion.user_id].convert(conversion)
+        with self.turn as changes:
+            changes.conversions.append(conversion)
 
-    def _accept(self, user_id: str, request: OrderRequest, instrument: Instrument, params: Params) -> Order:
-        order_id = self._numbers.order_id()
-        order = Order(
-            order_id=order_id,
-            user_id=user_id,
-            instrument=instrument,
-            request=request,
-            accepted_at=self._now(),
-            guid=hashlib.sha256(f"{self._seed}:{order_id}".encode()).hexdigest()[:20],
-        )
-        self.book.add(order)
-        self.ledger.record(order, request=params)
-        return order
+    def _slice(self, user_id: str, asked: OrderRequest, instrument: Instrument, params: Params) -> Placed:
+        self.intake.check_session(asked, instrument)
+        parent_id = self.numbers.order_id()
+        slices = self.legs.slice_order(user_id, asked, instrument, params, parent_id=parent_id)
+        return Placed(parent_id, tuple(slices))
 
-    def _check(self, asked: OrderRequest, instrument: Instrument) -> OrderRequest:
-        """The order as it is booked: checked, and with its market protection turned into a limit."""
-        quote = self._market.quote(instrument.instrument_token)
-        check_request(asked, instrument, quote=quote)
-        return protect(asked, instrument, last_price=quote.last_price)
-
-    def _check_session(self, request: OrderRequest, instrument: Instrument) -> None:
-        if self._market.is_open(instrument.instrument_token, self._now()):
-            return
-        if request.product == "MIS":
-            raise input_error(
-                "MIS (intraday) are blocked as the markets are not open for trading today. Try placing an AMO order."
-            )
-        raise input_error("Markets are closed right now. Use the AMO variety to place your order.")
-
-    def _check_means(
-        self, user_id: str, request: OrderRequest, instrument: Instrument, *, replacing: Order | None = None
-    ) -> None:
-        """Funds, and shares for a CNC sale; a modified order stands aside while its successor is checked."""
-        others = [order for order in self.unfilled_orders(user_id) if order is not replacing]
-        portfolio = self.portfolios[user_id]
-        if replacing is not None:
-            request = replace(request, quantity=request.quantity - replacing.filled_quantity)
-        if request.product == "CNC" and request.transaction_type == "SELL":
-            sellable = portfolio.sellable(instrument, orders=others)
-            if request.quantity > sellable:
-                raise insufficient_holding(
-                    tradingsymbol=instrument.tradingsymbol, quantity=request.quantity, available=max(sellable, 0)
-                )
-        required = portfolio.required(request, instrument=instrument, orders=others)
-        available = portfolio.available(others, segment=fund_segment(instrument))
-        if required > max(available, Decimal(0)):
-            raise insufficient_funds(required=required, available=available)
-
-    def _live_order(self, user_id: str, variety: str, order_id: str, *, action: str) -> Order:
+    def _changeable_order(self, user_id: str, variety: str, order_id: str, *, action: str) -> Order:
         if variety not in VARIETIES:
             raise method_not_allowed()
         order = self.order(user_id, order_id)
         if order.request.variety != variety:
             raise input_error("Order variety in the request does not match the order.")
-        if order.status not in status.LIVE:
+        if order.status not in status.CHANGEABLE:
             raise order_in_process(action)
         return order
-
-    def _morning_holdings(self) -> list[Holding]:
-        found = []
-        for exchange, tradingsymbol, quantity in HOLDINGS:
-            instrument = self._market.find(exchange, tradingsymbol)
-            if instrument is not None:
-                close = self._market.quote(instrument.instrument_token).close
-                found.append(Holding(instrument, quantity, (close * Decimal("0.9")).quantize(Decimal("0.01"))))
-        return found
 
 
 def without_trigger(request: OrderRequest) -> OrderRequest:

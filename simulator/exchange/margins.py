@@ -20,6 +20,7 @@ RATES: Final = {
     "CNC": Decimal(1),
     "MTF": Decimal("0.25"),
     "MIS": Decimal("0.20"),
+    "CO": Decimal("0.20"),
     "NFO": Decimal("0.15"),
     "BFO": Decimal("0.15"),
     "MCX": Decimal("0.10"),

@@ -4,7 +4,7 @@
 rupees, quantities are what the exchange counts (shares; lots on MCX and in currency), times are aware.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,10 +14,13 @@ from simulator.market.instrument import Instrument
 
 Variety = Literal["regular", "amo", "co", "iceberg", "auction"]
 TransactionType = Literal["BUY", "SELL"]
-Product = Literal["CNC", "NRML", "MIS", "MTF"]
+Product = Literal["CNC", "NRML", "MIS", "MTF", "CO"]
+"""CO is what a cover order's product is called in answers; nobody may ask for it."""
 OrderType = Literal["MARKET", "LIMIT", "SL", "SL-M"]
 Validity = Literal["DAY", "IOC", "TTL"]
 
+AMO_RECEIVED: Final = "AMO REQ RECEIVED"
+MODIFY_AMO_RECEIVED: Final = "MODIFY AMO REQ RECEIVED"
 RECEIVED: Final = "PUT ORDER REQ RECEIVED"
 VALIDATION_PENDING: Final = "VALIDATION PENDING"
 OPEN_PENDING: Final = "OPEN PENDING"
@@ -33,10 +36,14 @@ REJECTED: Final = "REJECTED"
 
 TERMINAL: Final = frozenset({COMPLETE, CANCELLED, REJECTED})
 LIVE: Final = frozenset({OPEN, TRIGGER_PENDING})
-"""States in which the exchange holds the order and a modify or cancel is taken."""
+"""States in which the exchange holds the order."""
+CHANGEABLE: Final = LIVE | {AMO_RECEIVED}
+"""States in which a modify or cancel is taken."""
 MAX_MODIFICATIONS: Final = 25
 
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
+    AMO_RECEIVED: frozenset({MODIFY_AMO_RECEIVED, RECEIVED, CANCELLED, REJECTED}),
+    MODIFY_AMO_RECEIVED: frozenset({AMO_RECEIVED}),
     RECEIVED: frozenset({VALIDATION_PENDING, REJECTED}),
     VALIDATION_PENDING: frozenset({OPEN_PENDING, REJECTED}),
     OPEN_PENDING: frozenset({OPEN, TRIGGER_PENDING, REJECTED}),
@@ -72,6 +79,19 @@ class OrderRequest:
     market_protection: Decimal = Decimal(0)
     tag: str | None = None
     tags: tuple[str, ...] = ()
+    iceberg_legs: int = 0
+    auction_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IcebergLeg:
+    """Which part of an iceberg an order is; `leg` counts from 1. Quantities of the whole order."""
+
+    leg: int
+    legs: int
+    leg_quantity: int
+    total_quantity: int
+    remaining_quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +139,11 @@ class Order:
     request: OrderRequest
     accepted_at: datetime
     guid: str
+    parent_order_id: str | None = None
+    """The first leg, on the second leg of a cover order."""
+    iceberg: IcebergLeg | None = None
+    exiting: bool = False
+    """The second leg of a cover order that was told to leave at the market."""
     status: str = RECEIVED
     order_timestamp: datetime = field(init=False)
     exchange_order_id: str | None = None
@@ -138,6 +163,12 @@ class Order:
     """The order book shows no tag, as happens when the back office loses it."""
     held: bool = False
     """The crowd trades no more with this order; only `/_sim/orders` moves it."""
+    shows_at: datetime | None = None
+    """When a hidden order will show; None: never, or it is not hidden."""
+    enters_at: datetime | None = None
+    """When an order that is stuck on its way will go on."""
+    on_change: Callable[["Order"], None] | None = field(default=None, compare=False, repr=False)
+    """Told of every history row; whoever keeps orders safe hangs on here."""
 
     def __post_init__(self) -> None:
         self.order_timestamp = self.accepted_at
@@ -172,8 +203,10 @@ class Order:
         if self.exchange_order_id is not None:
             self.exchange_update_timestamp = at
         if status == CANCELLED:
-            self.cancelled_quantity = self.unfilled_quantity
+            self.cancelled_quantity = 0 if self.request.variety == "auction" else self.unfilled_quantity
         self.history.append(self.snapshot(at))
+        if self.on_change is not None:
+            self.on_change(self)
 
     def register(self, exchange_order_id: str, *, at: datetime) -> None:
         """The exchange gave the order its number."""
@@ -215,6 +248,14 @@ class Order:
         self.status_message = message
         self.status_message_raw = message
         self.move(before, at=at)
+
+    def amend_parked(self, request: OrderRequest, *, at: datetime) -> None:
+        """New values for an order that still waits at the broker for the market to open."""
+        self.order_timestamp = at
+        self.modifications += 1
+        self.request = request
+        self.move(MODIFY_AMO_RECEIVED, at=at)
+        self.move(AMO_RECEIVED, at=at)
 
     def snapshot(self, at: datetime) -> HistoryRow:
         """The order as it stands."""

@@ -18,6 +18,8 @@ Choice = TypeVar("Choice", bound=str)
 VARIETIES: Final[tuple[Variety, ...]] = get_args(Variety)
 TRANSACTION_TYPES: Final[tuple[TransactionType, ...]] = get_args(TransactionType)
 PRODUCTS: Final[tuple[Product, ...]] = get_args(Product)
+ASKED_PRODUCTS: Final[tuple[Product, ...]] = ("CNC", "NRML", "MIS", "MTF")
+MIN_LEGS, MAX_LEGS = 2, 50
 ORDER_TYPES: Final[tuple[OrderType, ...]] = get_args(OrderType)
 VALIDITIES: Final[tuple[Validity, ...]] = get_args(Validity)
 TAG_MAX: Final = 20
@@ -36,13 +38,14 @@ def parse_place(variety: Variety, params: Params) -> OrderRequest:
         if not params.get(name):
             raise missing_field(name)
     tag = read_tag(params)
+    product = read_choice(params, "product", ASKED_PRODUCTS)
     request = OrderRequest(
         variety=variety,
         exchange=read_choice(params, "exchange", ORDER_EXCHANGES),
         tradingsymbol=params["tradingsymbol"],
         transaction_type=read_choice(params, "transaction_type", TRANSACTION_TYPES),
         quantity=read_integer(params, "quantity", minimum=1),
-        product=read_choice(params, "product", PRODUCTS),
+        product="CO" if variety == "co" else product,
         order_type=read_choice(params, "order_type", ORDER_TYPES),
         price=read_price(params, "price"),
         trigger_price=read_price(params, "trigger_price"),
@@ -52,6 +55,8 @@ def parse_place(variety: Variety, params: Params) -> OrderRequest:
         market_protection=read_number(params, "market_protection"),
         tag=tag,
         tags=(tag,) if tag else (),
+        iceberg_legs=read_legs(params) if variety == "iceberg" else 0,
+        auction_number=read_auction(params) if variety == "auction" else None,
     )
     return normalise(request)
 
@@ -75,7 +80,7 @@ def parse_modify(current: OrderRequest, params: Params) -> OrderRequest:
 def normalise(request: OrderRequest) -> OrderRequest:
     """Requires the prices that the order type needs and zeroes those that it does not use."""
     priced = request.order_type in ("LIMIT", "SL")
-    triggered = request.order_type in ("SL", "SL-M")
+    triggered = request.order_type in ("SL", "SL-M") or request.variety == "co"
     if priced and not request.price:
         raise missing_field("price")
     if triggered and not request.trigger_price:
@@ -128,6 +133,26 @@ def read_integer(params: Params, name: str, *, default: int = 0, minimum: int = 
     if number != number.to_integral_value() or not minimum <= number <= maximum:
         raise input_error(f"Invalid `{name}`.")
     return int(number)
+
+
+def read_flag(params: Params, name: str) -> bool:
+    """`true`, `True` and `1` are yes, as the three official clients send it."""
+    return params.get(name, "").lower() in ("true", "1")
+
+
+def read_legs(params: Params) -> int:
+    if not params.get("iceberg_legs"):
+        raise missing_field("iceberg_legs")
+    legs = read_integer(params, "iceberg_legs")
+    if not MIN_LEGS <= legs <= MAX_LEGS:
+        raise input_error(f"`iceberg_legs` should be between {MIN_LEGS} and {MAX_LEGS}.")
+    return legs
+
+
+def read_auction(params: Params) -> str:
+    if not params.get("auction_number"):
+        raise missing_field("auction_number")
+    return params["auction_number"]
 
 
 def read_tag(params: Params) -> str | None:

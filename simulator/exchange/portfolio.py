@@ -1,15 +1,17 @@
 """What one user has: positions, holdings and funds. Pure but for the positions it keeps.
 
-Funds of a segment: `net = opening cash + realised profit - blocked`, where blocked is the rule of `margins`.
+Funds of a segment: `net = cash of the morning + realised profit - blocked`, where blocked is the rule of `margins`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from simulator.errors import input_error
 from simulator.exchange.margins import SPAN_SHARE, Exposure, OpenOrder, blocked, bucket, open_order, total_blocked
 from simulator.exchange.orders import Order, OrderRequest, Product, Trade
 from simulator.exchange.positions import Position, PositionKey
+from simulator.exchange.turn import Conversion
 from simulator.exchange.units import FundSegment, fund_segment
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
@@ -19,25 +21,51 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Shares in the demat account from before today."""
+    """Shares in the demat account from before today; `t1_quantity` were bought and are not delivered yet."""
 
     instrument: Instrument
     quantity: int
     average_price: Decimal
+    t1_quantity: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.quantity + self.t1_quantity
 
 
 class Portfolio:
-    """One user's day."""
+    """One user's day: the cash of each segment, and what was carried into the day."""
 
-    def __init__(self, *, opening_cash: Decimal, holdings: Iterable[Holding] = ()) -> None:
-        self.opening_cash = opening_cash
-        self.positions: dict[PositionKey, Position] = {}
+    def __init__(
+        self,
+        *,
+        cash: Mapping[FundSegment, Decimal],
+        holdings: Iterable[Holding] = (),
+        positions: Iterable[Position] = (),
+    ) -> None:
+        self.cash = dict(cash)
+        self.positions: dict[PositionKey, Position] = {
+            (position.instrument.exchange, position.instrument.tradingsymbol, position.product): position
+            for position in positions
+        }
         self.holdings: dict[tuple[str, str], Holding] = {
             (holding.instrument.exchange, holding.instrument.tradingsymbol): holding for holding in holdings
         }
 
     def book(self, trade: Trade) -> None:
         self.position(trade.instrument, trade.product).trade(trade.transaction_type, trade.quantity, trade.price)
+
+    def convert(self, conversion: Conversion) -> None:
+        """Raises 400 when less is open on that side. `overnight`: of what was carried into the day."""
+        instrument, quantity = conversion.instrument, conversion.quantity
+        old = self.positions.get((instrument.exchange, instrument.tradingsymbol, conversion.old_product))
+        sign = 1 if conversion.side == "BUY" else -1
+        if old is None or old.quantity * sign < quantity:
+            raise input_error("Quantity to convert is more than the open position.")
+        if conversion.overnight and old.overnight_quantity * sign < quantity:
+            raise input_error("Quantity to convert is more than the overnight position.")
+        price = old.convert_out(quantity, overnight=conversion.overnight)
+        self.position(instrument, conversion.new_product).trade(conversion.side, quantity, price)
 
     def position(self, instrument: Instrument, product: Product) -> Position:
         """The position, created flat when there was none."""
@@ -71,7 +99,7 @@ class Portfolio:
     def available(self, orders: Iterable[Order], *, segment: FundSegment) -> Decimal:
         """Rupees that new orders may use."""
         held = total_blocked(list(self.exposures(orders, segment=segment).values()))
-        return self.opening_cash + self.realised(segment) - held
+        return self.cash[segment] + self.realised(segment) - held
 
     def required(self, request: OrderRequest, *, instrument: Instrument, orders: Sequence[Order]) -> Decimal:
         """By how much `request` would raise what is blocked; never below 0."""
@@ -92,7 +120,7 @@ class Portfolio:
             and key_of(order.request) == (*key, "CNC")
             and order.request.transaction_type == "SELL"
         )
-        return (holding.quantity if holding else 0) + (position.quantity if position else 0) - pending
+        return (holding.total if holding else 0) + (position.quantity if position else 0) - pending
 
     def funds(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[str, object]:
         """The object of `GET /user/margins/{segment}`."""
@@ -101,8 +129,8 @@ class Portfolio:
             parts[bucket(exposure)] += blocked(exposure)
         realised = self.realised(segment)
         debits = sum(parts.values(), ZERO) - realised
-        net = to_number(self.opening_cash - debits)
-        cash = to_number(self.opening_cash)
+        net = to_number(self.cash[segment] - debits)
+        cash = to_number(self.cash[segment])
         return {
             "enabled": True,
             "net": net,

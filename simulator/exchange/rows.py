@@ -1,6 +1,7 @@
 """Orders and trades in Kite's words: rows of the book, history and trades, and the payload of a push. Pure."""
 
 import hashlib
+from dataclasses import asdict
 
 from simulator.exchange.accounts import Account
 from simulator.exchange.orders import HistoryRow, Order, Trade
@@ -16,6 +17,8 @@ def order_row(order: Order, state: HistoryRow) -> dict[str, object]:
         "modified": state.modified,
         "validity_ttl": state.request.validity_ttl,
     }
+    if state.request.auction_number is not None:
+        row["auction_number"] = state.request.auction_number
     if state.request.tags and not order.tag_hidden:
         row["tags"] = list(state.request.tags)
     return row
@@ -63,7 +66,7 @@ def _shared(order: Order, state: HistoryRow) -> dict[str, object]:
     return {
         "order_id": order.order_id,
         "exchange_order_id": state.exchange_order_id,
-        "parent_order_id": None,
+        "parent_order_id": order.parent_order_id,
         "status": state.status,
         "status_message": state.status_message,
         "status_message_raw": state.status_message_raw,
@@ -87,7 +90,7 @@ def _shared(order: Order, state: HistoryRow) -> dict[str, object]:
         "pending_quantity": state.pending_quantity,
         "cancelled_quantity": state.cancelled_quantity,
         "market_protection": to_number(request.market_protection),
-        "meta": {},
+        "meta": {} if order.iceberg is None else {"iceberg": asdict(order.iceberg)},
         "tag": None if order.tag_hidden else request.tag,
         "guid": order.guid,
     }

@@ -14,7 +14,7 @@ from simulator.market.prices import Ints
 from simulator.market.quote import Quote, read_quote
 from simulator.market.recorded import apply_packets
 from simulator.market.rotation import Rotation
-from simulator.market.sessions import Session, SessionMode, session_at
+from simulator.market.sessions import Phase, Session, SessionMode, phase_at, session_at
 from simulator.market.state import LAST_PRICE_IS_ASK, State, add_trades, apply_ticks, set_circuits, set_depth
 
 BACKGROUND_PERIOD_S = 2.0
@@ -40,6 +40,7 @@ class Market:
         self._token_listeners: list[TokenListener] = []
         self._row_listeners: list[RowListener] = []
         self._day_listeners: list[Callable[[], None]] = []
+        self._day_end_listeners: list[Callable[[], None]] = []
         self.ticks_per_second = ticks_per_second
         self.reset(now)
 
@@ -49,6 +50,8 @@ class Market:
         self._start_day(open_listing(now.astimezone(IST).date(), seed=self._seed), now)
 
     def _roll_day(self, now: datetime) -> Sequence[int]:
+        for told in self._day_end_listeners:
+            told()
         listing = open_listing(now.astimezone(IST).date(), seed=self._seed)
         carry_over(self._listing, listing)
         self._start_day(listing, now)
@@ -121,6 +124,14 @@ class Market:
         """Whether the instrument's segment trades at `now` (always true with sessions `always`)."""
         segment = self._listing.by_token[token].segment_id
         return session_at(segment, now, mode=self._mode).is_open(now)
+
+    def phase(self, token: int, now: datetime) -> Phase:
+        """Whether the instrument's segment is closed, collects orders or trades at `now`."""
+        return phase_at(self._listing.by_token[token].segment_id, now, mode=self._mode)
+
+    def session(self, token: int, now: datetime) -> Session:
+        """The session under way at `now`, or the last one before it."""
+        return session_at(self._listing.by_token[token].segment_id, now, mode=self._mode)
 
     def set_price(
         self,
@@ -259,6 +270,10 @@ class Market:
     def on_new_day(self, listener: Callable[[], None]) -> None:
         """Call after instruments and rows were replaced: row numbers held from before mean nothing any more."""
         self._day_listeners.append(listener)
+
+    def on_day_end(self, listener: Callable[[], None]) -> None:
+        """Call before instruments and rows are replaced, while the old day's prices still stand."""
+        self._day_end_listeners.append(listener)
 
     def record_trade(self, token: int, price: Decimal, quantity: int, at: datetime) -> None:
         """Show a fill of ours in last price, last quantity, volume, average and day range.

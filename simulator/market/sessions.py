@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from simulator.clock import IST
@@ -22,6 +23,13 @@ _HOURS: dict[Segment, tuple[time, time]] = {
     Segment.BCD: _CURRENCY,
     Segment.MCX: (time(9, 0), time(23, 30)),
 }
+_PRE_OPEN = {
+    Segment.NSE: (time(9, 0), time(9, 8)),
+    Segment.BSE: (time(9, 0), time(9, 8)),
+}
+"""Orders are collected and none is matched; they meet when continuous trading begins."""
+
+Phase = Literal["closed", "pre_open", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ def previous_session_day(day: date) -> date:
     return next(before for before in (day - timedelta(days=n) for n in range(1, 4)) if is_session_day(before))
 
 
+@lru_cache(maxsize=64)
 def regular_session(segment: Segment, day: date) -> Session:
     """The hours of `segment` on `day`, whatever weekday it is."""
     opens, closes = _HOURS[segment]
@@ -70,3 +79,14 @@ def session_at(segment: Segment, now: datetime, *, mode: SessionMode) -> Session
 
 def is_open(segment: Segment, now: datetime, *, mode: SessionMode) -> bool:
     return session_at(segment, now, mode=mode).is_open(now)
+
+
+def phase_at(segment: Segment, now: datetime, *, mode: SessionMode) -> Phase:
+    """What the segment takes at `now`."""
+    if is_open(segment, now, mode=mode):
+        return "open"
+    local = now.astimezone(IST)
+    window = _PRE_OPEN.get(segment)
+    if window is not None and is_session_day(local.date()) and window[0] <= local.time() < window[1]:
+        return "pre_open"
+    return "closed"

@@ -9,13 +9,16 @@ from starlette.routing import Route
 
 from simulator.exchange.book import trades_of
 from simulator.exchange.exchange import Exchange
+from simulator.exchange.legs import Slice
 from simulator.exchange.orders import Order
+from simulator.exchange.params import MAX_LEGS, Params
 from simulator.exchange.rows import order_row, trade_row
 from simulator.faults.middleware import faults_of
 from simulator.faults.quirks import faulty_book, order_quirks, untagged
 from simulator.limits import Traffic
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, success
+from simulator.settings import AutosliceAnswer
 
 
 class OrderRoutes:
@@ -29,12 +32,14 @@ class OrderRoutes:
         traffic: Traffic,
         now: Callable[[], datetime],
         wall: Callable[[], float],
+        autoslice_answer: AutosliceAnswer = "object",
     ) -> None:
         self._exchange = exchange
         self._guard = guard
         self._traffic = traffic
         self._now = now
         self._wall = wall
+        self._autoslice_answer = autoslice_answer
 
     def routes(self) -> list[Route]:
         signed_in = self._guard.signed_in
@@ -51,9 +56,14 @@ class OrderRoutes:
     async def place(self, request: Request, user_id: str) -> Response:
         params = await form_params(request)
         quirks = order_quirks(faults_of(request))
-        order_id = self._exchange.place(user_id, request.path_params["variety"], params, quirks)
+        self._traffic.charge(user_id, further_orders(request.path_params["variety"], params), now=self._wall())
+        placed = self._exchange.place_order(user_id, request.path_params["variety"], params, quirks)
         self._traffic.accepted(user_id, now=self._wall())
-        return success({"order_id": order_id})
+        if not placed.children:
+            return success({"order_id": placed.order_id})
+        children = [child_row(child) for child in placed.children]
+        answer = {"order_id": placed.order_id, "children": children}
+        return success(answer if self._autoslice_answer == "object" else children)
 
     async def modify(self, request: Request, user_id: str) -> Response:
         params = await form_params(request)
@@ -91,6 +101,23 @@ class OrderRoutes:
 
     async def trade_book(self, _request: Request, user_id: str) -> Response:
         return success(trade_rows(self._exchange.book.of_user(user_id)))
+
+
+def further_orders(variety: str, params: Params) -> int:
+    """An iceberg of five legs is five orders of the day's allowance, and one of the second's."""
+    legs = params.get("iceberg_legs", "")
+    if variety != "iceberg" or not (legs.isascii() and legs.isdigit()):
+        return 0
+    return min(max(int(legs[:4]), 1), MAX_LEGS) - 1
+
+
+def child_row(child: Slice) -> dict[str, object]:
+    """One slice of an answer: its order id, or its own error."""
+    error = child.error
+    if error is None:
+        return {"order_id": child.order_id}
+    details = {"code": error.status, "error_type": error.error_type, "message": error.message, "data": None}
+    return {"error": details}
 
 
 def trade_rows(orders: Sequence[Order]) -> list[dict[str, object]]:

@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.exchange.checks import auction_number
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.params import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
+from simulator.exchange.params import ASKED_PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
 from simulator.exchange.portfolio import Holding, Portfolio
 from simulator.exchange.positions import position_row
+from simulator.exchange.turn import Conversion
 from simulator.formats import format_time, to_number
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
@@ -21,6 +23,7 @@ from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, missing_field, read_body, success
 
 HUNDRED: Final = Decimal(100)
+NOT_IN_AUCTIONS: Final = frozenset({"used_quantity", "short_quantity", "authorisation", "mtf"})
 
 
 class PortfolioRoutes:
@@ -43,27 +46,30 @@ class PortfolioRoutes:
         ]
 
     async def positions(self, _request: Request, user_id: str) -> Response:
-        """Net and day are alike as long as nothing was carried over from an earlier day."""
-        rows = []
+        """`day` has what was traded today, `net` also what was carried into it."""
+        net, day = [], []
         for position in self._exchange.portfolios[user_id].positions.values():
             last_price, close = self._prices(position.instrument)
-            rows.append(position_row(position, last_price=last_price, close_price=close))
-        return success({"net": rows, "day": rows})
+            net.append(position_row(position, last_price=last_price, close_price=close))
+            if position.buy_quantity or position.sell_quantity or not position.overnight_quantity:
+                day.append(position_row(position, last_price=last_price, close_price=close, overnight="left out"))
+        return success({"net": net, "day": day})
 
     async def convert(self, request: Request, user_id: str) -> Response:
         form = await form_params(request)
         for name in ("exchange", "tradingsymbol"):
             if name not in form:
                 raise missing_field(name)
-        read_choice(form, "position_type", ("day", "overnight"))
-        self._exchange.convert(
-            user_id,
-            self._exchange.instrument(form["exchange"], form["tradingsymbol"]),
+        conversion = Conversion(
+            user_id=user_id,
+            instrument=self._exchange.instrument(form["exchange"], form["tradingsymbol"]),
             side=read_choice(form, "transaction_type", TRANSACTION_TYPES),
             quantity=read_integer(form, "quantity", minimum=1),
-            old_product=read_choice(form, "old_product", PRODUCTS),
-            new_product=read_choice(form, "new_product", PRODUCTS),
+            old_product=read_choice(form, "old_product", ASKED_PRODUCTS),
+            new_product=read_choice(form, "new_product", ASKED_PRODUCTS),
+            overnight=read_choice(form, "position_type", ("day", "overnight")) == "overnight",
         )
+        self._exchange.convert(conversion)
         return success(data=True)
 
     async def holdings(self, _request: Request, user_id: str) -> Response:
@@ -75,9 +81,9 @@ class PortfolioRoutes:
         invested = current = before = Decimal(0)
         for holding in holdings:
             last_price, close = self._prices(holding.instrument)
-            invested += holding.quantity * holding.average_price
-            current += holding.quantity * last_price
-            before += holding.quantity * close
+            invested += holding.total * holding.average_price
+            current += holding.total * last_price
+            before += holding.total * close
         return success(
             {
                 "total_pnl": to_number(current - invested),
@@ -95,16 +101,22 @@ class PortfolioRoutes:
                 "exchange": holding.instrument.exchange,
                 "tradingsymbol": holding.instrument.tradingsymbol,
                 "instrument_token": holding.instrument.instrument_token,
-                "t1_quantity": 0,
+                "t1_quantity": holding.t1_quantity,
                 "quantity": holding.quantity,
             }
             for holding in self._exchange.portfolios[user_id].holdings.values()
         ]
         return success(rows)
 
-    async def auctions(self, _request: Request, _user_id: str) -> Response:
-        """No auction is open to anybody."""
-        return success([])
+    async def auctions(self, _request: Request, user_id: str) -> Response:
+        """The exchange auctions every share that somebody holds; the number goes into an order of variety auction."""
+        portfolio = self._exchange.portfolios[user_id]
+        rows = []
+        for holding in portfolio.holdings.values():
+            row = self._holding_row(holding, portfolio)
+            kept = {name: value for name, value in row.items() if name not in NOT_IN_AUCTIONS}
+            rows.append({**kept, "auction_number": auction_number(holding.instrument)})
+        return success(rows)
 
     async def authorise(self, request: Request, user_id: str) -> Response:
         """Every sale is authorised here already; the id only has the right form."""
@@ -120,7 +132,7 @@ class PortfolioRoutes:
         instrument = holding.instrument
         last_price, close = self._prices(instrument)
         position = portfolio.positions.get((instrument.exchange, instrument.tradingsymbol, "CNC"))
-        used = min(holding.quantity, max(0, -position.quantity)) if position else 0
+        used = min(holding.total, max(0, -position.quantity)) if position else 0
         return {
             "tradingsymbol": instrument.tradingsymbol,
             "exchange": instrument.exchange,
@@ -130,12 +142,12 @@ class PortfolioRoutes:
             "price": 0,
             "quantity": holding.quantity,
             "used_quantity": used,
-            "t1_quantity": 0,
+            "t1_quantity": holding.t1_quantity,
             "realised_quantity": holding.quantity,
             "authorised_quantity": 0,
             "authorised_date": format_time(self._now().replace(hour=0, minute=0, second=0)),
             "authorisation": {},
-            "opening_quantity": holding.quantity,
+            "opening_quantity": holding.total,
             "short_quantity": 0,
             "collateral_quantity": 0,
             "collateral_type": "",
@@ -143,7 +155,7 @@ class PortfolioRoutes:
             "average_price": to_number(holding.average_price),
             "last_price": to_number(last_price),
             "close_price": to_number(close),
-            "pnl": to_number((last_price - holding.average_price) * holding.quantity),
+            "pnl": to_number((last_price - holding.average_price) * holding.total),
             "day_change": to_number(last_price - close),
             "day_change_percentage": to_number(percent(last_price - close, close)),
             "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},

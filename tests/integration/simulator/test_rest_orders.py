@@ -111,7 +111,7 @@ async def test_holdings_are_reported_in_three_shapes(client: httpx.AsyncClient) 
         ("POST", "/orders/foo", 405, "Request method not allowed"),
         ("PUT", "/orders/foo/1", 405, "Request method not allowed"),
         ("GET", "/orders/123", 400, "Couldn't find that `order_id`."),
-        ("POST", "/orders/amo", 400, "Orders of variety `amo` are not offered here yet."),
+        ("POST", "/orders/amo", 400, "Missing or empty field `exchange`"),
         ("GET", "/user/margins/currency", 400, "Invalid `segment`."),
     ],
 )

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from simulator.exchange.accounts import Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders import Order
+from simulator.exchange.orders import HistoryRow, Order
 from simulator.formats import IST
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
@@ -93,8 +93,8 @@ def open_floor(*, market: Market | None = None, cash: int = 10_000_000, seed: in
     pushes: list[Push] = []
     timers: list[tuple[float, Callable[[], None]]] = []
 
-    def notify(order: Order, *, as_status: str, audience: str) -> None:
-        pushes.append(Push(order.order_id, as_status, order.filled_quantity, audience))
+    def notify(order: Order, *, state: HistoryRow, as_status: str, audience: str) -> None:
+        pushes.append(Push(order.order_id, as_status, state.filled_quantity, audience))
 
     def call_later(delay: float, action: Callable[[], None]) -> None:
         timers.append((delay, action))

@@ -1,6 +1,7 @@
 """Money and stock: one margin rule for placement, funds and margin questions, and positions that equal their trades."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from simulator.exchange.charges import charges
 from simulator.exchange.margins import Exposure, OpenOrder, blocked
 from simulator.exchange.orders import TransactionType
 from simulator.exchange.positions import Position, position_row
+from simulator.exchange.turn import Conversion
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor
@@ -102,12 +104,13 @@ def test_conversion_moves_a_position_between_products_at_its_price(floor: Floor)
     """And the margin follows the new product."""
     floor.place(quantity=10)
     instrument = floor.exchange.instrument("NSE", "INFY")
-    floor.exchange.convert(USER, instrument, side="BUY", quantity=4, old_product="MIS", new_product="CNC")
+    conversion = Conversion(USER, instrument, "BUY", 4, old_product="MIS", new_product="CNC", overnight=False)
+    floor.exchange.convert(conversion)
     quantities = {key[2]: position.quantity for key, position in floor.exchange.portfolios[USER].positions.items()}
     assert quantities == {"MIS": 6, "CNC": 4}
     assert available(floor) == 100_000 - 6 * 300 - 4 * 1500
     with pytest.raises(KiteError, match="more than the open position"):
-        floor.exchange.convert(USER, instrument, side="BUY", quantity=7, old_product="MIS", new_product="CNC")
+        floor.exchange.convert(replace(conversion, quantity=7))
 
 
 def test_a_position_row_follows_kites_formulas(infy: Instrument) -> None:

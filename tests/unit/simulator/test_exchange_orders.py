@@ -236,7 +236,7 @@ def test_an_order_is_in_the_ledger_from_the_moment_of_acceptance(floor: Floor) -
 def test_a_new_day_empties_the_book_and_keeps_the_ledger(floor: Floor) -> None:
     """Resting DAY orders end as CANCELLED."""
     order = floor.place(price="1490")
-    floor.exchange.new_day()
+    floor.exchange.days.reset()
     assert floor.exchange.book.of_user(USER) == []
     assert len(floor.exchange.ledger) == 1
     assert order.status == "CANCELLED"

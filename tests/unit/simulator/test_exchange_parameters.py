@@ -154,12 +154,30 @@ def test_prices_that_an_order_type_does_not_use_are_dropped() -> None:
     assert parse_place("regular", order_params(order_type="MARKET")).price == 0
 
 
-@pytest.mark.parametrize("variety", ["amo", "co", "iceberg", "auction"])
-def test_a_variety_that_is_not_offered_says_so(floor: Floor, variety: str) -> None:
-    """400, not a silent regular order."""
-    with pytest.raises(KiteError, match=f"`{variety}` are not offered here yet") as refused:
-        floor.exchange.place(USER, variety, order_params())
-    assert refused.value.status == 400
+@pytest.mark.parametrize(
+    ("variety", "changes", "message"),
+    [
+        ("iceberg", {}, "Missing or empty field `iceberg_legs`"),
+        ("iceberg", {"iceberg_legs": 1}, "`iceberg_legs` should be between 2 and 50"),
+        ("iceberg", {"iceberg_legs": 11}, "cannot be cut into 11 legs"),
+        ("iceberg", {"iceberg_legs": 2, "validity": "IOC"}, "not allowed with IOC"),
+        ("iceberg", {"iceberg_legs": 2, "order_type": "SL", "trigger_price": 1510, "price": 1520}, "only with LIMIT"),
+        ("co", {}, "Missing or empty field `trigger_price`"),
+        ("co", {"trigger_price": 1500}, "should be lower than its price"),
+        ("co", {"transaction_type": "SELL", "trigger_price": 1499}, "should be higher than its price"),
+        ("amo", {"validity": "IOC"}, "only with DAY validity"),
+        ("auction", {}, "Missing or empty field `auction_number`"),
+        ("auction", {"auction_number": "1"}, "only for selling holdings"),
+        ("auction", {"auction_number": "1", "transaction_type": "SELL", "product": "CNC"}, "No auction with this"),
+    ],
+)
+def test_a_variety_asks_for_its_own_fields(
+    floor: Floor, variety: str, changes: dict[str, object], message: str
+) -> None:
+    """400 with the field or the rule, and no order."""
+    with pytest.raises(KiteError, match=message) as refused:
+        floor.exchange.place(USER, variety, order_params(**changes))
+    assert (refused.value.status, len(floor.exchange.ledger)) == (400, 0)
 
 
 def test_an_unknown_variety_is_a_wrong_method(floor: Floor) -> None:

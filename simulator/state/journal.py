@@ -1,0 +1,118 @@
+"""The file that the exchange survives by: appended before an answer leaves, replaced whole when a day begins.
+
+A line goes to the kernel in one write, which a killed process cannot take back (a killed machine can: nothing is
+synced). A line that was torn all the same is the last one and is dropped. One process at a time holds the directory.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from simulator.state.records import VERSION, Commit, Snapshot
+
+FILE_NAME: Final = "journal.jsonl"
+MAX_FILE_BYTES: Final = 4 << 30
+"""A day that writes more than this is refused: the process stops before the disk is full."""
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+_commits = msgspec.json.Decoder(Commit)
+_snapshots = msgspec.json.Decoder(Snapshot)
+
+
+class JournalError(Exception):
+    """The journal cannot be used; the text names the file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a journal holds."""
+
+    snapshot: Snapshot
+    commits: tuple[Commit, ...]
+
+
+class Journal:
+    """An open journal. `start` or `resume` comes before the first `append`; `start` again when a day begins."""
+
+    def __init__(self, directory: Path) -> None:
+        """Takes the directory for this process. Raises JournalError when another one has it or it cannot be made."""
+        self._path = directory / FILE_NAME
+        self._file = -1
+        self._size = 0
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise JournalError(f"cannot use {directory}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise JournalError(f"{directory} is in use by another simulator") from None
+
+    def read(self) -> Saved | None:
+        """What an earlier process left, without its torn last line. Raises JournalError for a file that is not ours."""
+        try:
+            raw = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        lines = list(whole_lines(raw))
+        if not lines:
+            return None
+        try:
+            snapshot = _snapshots.decode(lines[0])
+            commits = tuple(map(_commits.decode, lines[1:]))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalError(f"{self._path} is not a journal of the simulator: {error}") from error
+        if snapshot.version != VERSION:
+            raise JournalError(f"{self._path} has version {snapshot.version}, this simulator reads {VERSION}")
+        return Saved(snapshot, commits)
+
+    def start(self, snapshot: Snapshot) -> None:
+        """Begins a file with `snapshot`; the one before it is gone only when the new one is whole."""
+        fresh = self._path.with_suffix(".new")
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        line = _encoder.encode(snapshot) + b"\n"
+        write_all(file, line)
+        fresh.replace(self._path)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._size = file, len(line)
+
+    def resume(self) -> None:
+        """Goes on behind the whole lines of the file that `read` found."""
+        raw = self._path.read_bytes()
+        self._size = raw.rfind(b"\n") + 1
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        os.ftruncate(self._file, self._size)
+
+    def append(self, commit: Commit) -> None:
+        line = _encoder.encode(commit) + b"\n"
+        self._size += len(line)
+        if self._size > MAX_FILE_BYTES:
+            raise JournalError(f"{self._path} has reached {MAX_FILE_BYTES} bytes; begin a new day (POST /_sim/reset)")
+        write_all(self._file, line)
+
+    def close(self) -> None:
+        """Lets go of the directory."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        os.close(self._lock)
+
+
+def whole_lines(raw: bytes) -> Iterator[bytes]:
+    """The lines that end; what stands behind the last line feed was torn."""
+    yield from raw.split(b"\n")[:-1]
+
+
+def write_all(file: int, line: bytes) -> None:
+    """Usually one write; a full disk or a signal may cut it."""
+    view = memoryview(line)
+    while view:
+        view = view[os.write(file, view) :]

@@ -1,0 +1,156 @@
+"""From what the exchange has changed to lines of the journal."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from simulator.exchange.accounts import Account, Accounts
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.ledger import Ledger
+from simulator.exchange.orders import Order
+from simulator.exchange.portfolio import Portfolio
+from simulator.exchange.turn import Changes
+from simulator.state.journal import Journal
+from simulator.state.records import (
+    VERSION,
+    Commit,
+    FillRecord,
+    HoldingRecord,
+    OrderRecord,
+    PortfolioRecord,
+    PositionRecord,
+    SessionRecord,
+    Snapshot,
+)
+
+
+class Recorder:
+    """Writes what `Turn` and `Accounts` report. `written` of an order: how many rows and fills the file has."""
+
+    def __init__(
+        self, journal: Journal, *, exchange: Exchange, accounts: Accounts, seed: int, now: Callable[[], datetime]
+    ) -> None:
+        self._journal = journal
+        self._exchange = exchange
+        self._accounts = accounts
+        self._seed = seed
+        self._now = now
+        self._written: dict[str, tuple[int, int]] = {}
+
+    def attach(self) -> None:
+        """From here on every change is written; what stands already must be in the file."""
+        for order in self._exchange.book.all_orders():
+            self._written[order.order_id] = (len(order.history), len(order.trades))
+        self._exchange.turn.save = self.save
+        self._exchange.days.on_morning = self.begin_day
+        self._accounts.on_change = self.save_session
+
+    def begin_day(self) -> None:
+        """A file of its own for the day, with everything that was before in its first line."""
+        parked = self._exchange.book.parked()
+        self._journal.start(self._snapshot(parked))
+        self._written = {order.order_id: (len(order.history), len(order.trades)) for order in parked}
+
+    def save(self, changes: Changes) -> None:
+        self._journal.append(
+            Commit(
+                numbers=self._exchange.numbers.counts,
+                orders=tuple(self._order(order) for order in changes.orders.values()),
+                conversions=tuple(changes.conversions),
+                triggers=tuple(changes.triggers.values()),
+                alerts=tuple(changes.alerts.values()),
+            )
+        )
+
+    def save_session(self, account: Account) -> None:
+        self._journal.append(Commit(numbers=self._exchange.numbers.counts, sessions=(session_record(account),)))
+
+    def _order(self, order: Order) -> OrderRecord:
+        rows, fills = self._written.get(order.order_id, (0, 0))
+        self._written[order.order_id] = (len(order.history), len(order.trades))
+        if rows:
+            return changed_order(order, rows=rows, fills=fills)
+        return whole_order(order, self._exchange.ledger)
+
+    def _snapshot(self, parked: Iterable[Order]) -> Snapshot:
+        exchange = self._exchange
+        waiting = {order.order_id for order in parked}
+        past = [entry.order for entry in exchange.ledger.entries() if entry.order.order_id not in waiting]
+        return Snapshot(
+            version=VERSION,
+            seed=self._seed,
+            day=exchange.days.day,
+            numbers=exchange.numbers.counts,
+            portfolios=tuple(portfolio_record(user, each) for user, each in exchange.portfolios.items()),
+            past=tuple(finished_order(order, exchange.ledger) for order in past),
+            parked=tuple(whole_order(order, exchange.ledger) for order in parked),
+            sessions=tuple(session_record(account) for account in self._accounts),
+        )
+
+
+def changed_order(order: Order, *, rows: int, fills: int) -> OrderRecord:
+    """What came behind the first `rows` and `fills`, and the fields that change beside them."""
+    return OrderRecord(
+        order_id=order.order_id,
+        rows=tuple(order.history[rows:]),
+        fills=tuple(
+            FillRecord(trade.trade_id, trade.quantity, trade.price, trade.at) for trade in order.trades[fills:]
+        ),
+        modifications=order.modifications,
+        hidden=order.hidden,
+        tag_hidden=order.tag_hidden,
+        held=order.held,
+        exiting=order.exiting,
+        shows_at=order.shows_at,
+        enters_at=order.enters_at,
+    )
+
+
+def whole_order(order: Order, ledger: Ledger, *, rows: int = 0) -> OrderRecord:
+    record = changed_order(order, rows=rows, fills=0)
+    return OrderRecord(
+        **{name: getattr(record, name) for name in ("rows", "fills", "modifications", "hidden", "tag_hidden")},
+        held=order.held,
+        exiting=order.exiting,
+        shows_at=order.shows_at,
+        enters_at=order.enters_at,
+        order_id=order.order_id,
+        instrument=order.instrument,
+        user_id=order.user_id,
+        guid=order.guid,
+        accepted_at=order.accepted_at,
+        parent_order_id=order.parent_order_id,
+        iceberg=order.iceberg,
+        sent=dict(ledger.request_of(order)),
+    )
+
+
+def finished_order(order: Order, ledger: Ledger) -> OrderRecord:
+    """An order of an earlier day, without the way it went."""
+    return whole_order(order, ledger, rows=len(order.history) - 1)
+
+
+def session_record(account: Account) -> SessionRecord:
+    return SessionRecord(
+        user_id=account.user_id,
+        postback_url=account.postback_url,
+        tokens=dict(account.tokens),
+        request_tokens=tuple(sorted(account.request_tokens)),
+        refresh_tokens=tuple(sorted(account.refresh_tokens)),
+        logins=account.logins,
+    )
+
+
+def portfolio_record(user_id: str, portfolio: Portfolio) -> PortfolioRecord:
+    """As it is in the morning, before anything was traded."""
+    positions = portfolio.positions.values()
+    return PortfolioRecord(
+        user_id=user_id,
+        cash={str(segment): cash for segment, cash in portfolio.cash.items()},
+        positions=tuple(
+            PositionRecord(each.instrument, each.product, each.quantity, each.open_price) for each in positions
+        ),
+        holdings=tuple(
+            HoldingRecord(each.instrument, each.quantity, each.average_price, each.t1_quantity)
+            for each in portfolio.holdings.values()
+        ),
+    )

@@ -1,0 +1,155 @@
+"""What a broker keeps while its process is killed."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from simulator.background import simulator_in_thread
+from simulator.settings import SimulatorSettings
+from simulator.state.journal import FILE_NAME, Journal, JournalError
+from tests.integration.simulator.order_forms import order_form
+from tests.integration.simulator.programs import simulator_program
+
+MARKED = ("last_price", "close_price", "pnl", "m2m", "unrealised", "value", "day_change", "day_change_percentage")
+"""What follows the market and not the orders."""
+INFY_1500 = {"instruments": {"NSE:INFY": {"last_price": 1500, "frozen": True, "liquidity": 7}}}
+TOKEN = {"Authorization": "token simkey:simtoken"}
+
+
+def client_of(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers=TOKEN)
+
+
+def unmarked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in MARKED} for row in rows]
+
+
+def picture(client: httpx.Client) -> dict[str, Any]:
+    """Everything that a client may ask about its orders and its means."""
+    orders = client.get("/orders").json()["data"]
+    return {
+        "orders": orders,
+        "histories": [client.get(f"/orders/{order['order_id']}").json()["data"] for order in orders],
+        "trades": client.get("/trades").json()["data"],
+        "positions": unmarked(client.get("/portfolio/positions").json()["data"]["net"]),
+        "holdings": unmarked(client.get("/portfolio/holdings").json()["data"]),
+        "margins": client.get("/user/margins").json()["data"],
+        "ledger": client.get("/_sim/ledger").json(),
+    }
+
+
+def trade_a_morning(client: httpx.Client) -> list[str]:
+    """A part fill that rests, a stop, a fill with a conversion, a change, a cancel, a refusal; the ids."""
+    client.post("/_sim/market", json=INFY_1500).raise_for_status()
+    orders: list[dict[str, object]] = [
+        {"quantity": 10, "tag": "PART1"},
+        {"quantity": 5, "price": 1480, "tag": "REST1"},
+        {"quantity": 5, "transaction_type": "SELL", "order_type": "SL", "price": 1440, "trigger_price": 1450},
+        {"quantity": 5, "price": 1470},
+    ]
+    answers = [client.post("/orders/regular", data=order_form(**changes)).json() for changes in orders]
+    ids = [answer["data"]["order_id"] for answer in answers]
+    client.put(f"/orders/regular/{ids[1]}", data={"price": "1481.5"}).raise_for_status()
+    client.delete(f"/orders/regular/{ids[3]}").raise_for_status()
+    assert client.post("/orders/regular", data=order_form(price=None)).status_code == 400
+    conversion = {
+        "exchange": "NSE",
+        "tradingsymbol": "INFY",
+        "transaction_type": "BUY",
+        "position_type": "day",
+        "quantity": "3",
+        "old_product": "MIS",
+        "new_product": "CNC",
+    }
+    client.put("/portfolio/positions", data=conversion).raise_for_status()
+    return ids
+
+
+async def test_a_killed_broker_comes_back_with_its_book(tmp_path: Path) -> None:
+    """Orders, histories, trades, positions, funds and ledger are the same; ids go on; what rested still trades."""
+    async with simulator_program(tmp_path) as program:
+        with client_of(program.url) as client:
+            ids = trade_a_morning(client)
+            before = picture(client)
+        await program.kill()
+    async with simulator_program(tmp_path) as program:
+        with client_of(program.url) as client:
+            assert picture(client) == before
+            client.post("/_sim/market", json=INFY_1500).raise_for_status()
+            new = client.post("/orders/regular", data=order_form(price=1400)).json()["data"]["order_id"]
+            assert int(new) == int(ids[-1]) + 1
+            cheap = {"instruments": {"NSE:INFY": {"last_price": 1475, "liquidity": 100}}}
+            client.post("/_sim/market", json=cheap).raise_for_status()
+            states = {order["order_id"]: order["status"] for order in client.get("/orders").json()["data"]}
+            trade_ids = [trade["trade_id"] for trade in client.get("/trades").json()["data"]]
+    assert [states[order_id] for order_id in ids] == ["COMPLETE", "COMPLETE", "TRIGGER PENDING", "CANCELLED"]
+    assert len(set(trade_ids)) == len(trade_ids) > len(before["trades"])
+    assert [entry["seq"] for entry in before["ledger"]] == [1, 2, 3, 4]
+
+
+async def test_a_login_survives_too(tmp_path: Path) -> None:
+    """A token that a client holds works after the broker's restart; one that was logged out does not."""
+    async with simulator_program(tmp_path) as program:
+        with client_of(program.url) as client:
+            client.delete("/session/token", params={"api_key": "simkey", "access_token": "simtoken"}).raise_for_status()
+            login = {"api_key": "simkey", "request_token": "simreqtoken"}
+            checksum = "bcd69288b774c0fe20cf83055d80d2963ef0f3ab58b13f3a86a03b88ba9e205d"
+            token = client.post("/session/token", data={**login, "checksum": checksum}).json()["data"]["access_token"]
+        await program.kill()
+    async with simulator_program(tmp_path) as program:
+        with client_of(program.url) as client:
+            assert client.get("/orders").status_code == 403
+            again = client.get("/orders", headers={"Authorization": f"token simkey:{token}"})
+    assert (token == "simtoken", again.status_code) == (False, 200)
+
+
+async def test_another_day_begins_with_an_empty_book_and_the_old_ledger(tmp_path: Path) -> None:
+    """Entries keep their time; delivery shares have become holdings; nothing of the old day rests."""
+    async with simulator_program(tmp_path) as program:
+        with client_of(program.url) as client:
+            ids = trade_a_morning(client)
+        await program.kill()
+    async with simulator_program(tmp_path, start="2026-07-07T12:00:00+05:30") as program:
+        with client_of(program.url) as client:
+            after = picture(client)
+            new = client.post("/orders/regular", data=order_form(price=1400)).json()["data"]["order_id"]
+    assert (after["orders"], after["trades"], after["positions"]) == ([], [], [])
+    assert [entry["order_id"] for entry in after["ledger"]][:4] == ids
+    assert {entry["accepted_at"][:10] for entry in after["ledger"][:4]} == {"2026-07-06"}
+    infy = next(holding for holding in after["holdings"] if holding["tradingsymbol"] == "INFY")
+    assert (infy["quantity"], infy["t1_quantity"]) == (100, 3)
+    assert int(new) > max(int(entry["order_id"]) for entry in after["ledger"])
+
+
+def test_a_journal_cut_anywhere_is_a_moment_of_the_past(tmp_path: Path) -> None:
+    """Whatever byte the last write got to, the simulator starts and the ledger is a beginning of the whole one."""
+    settings = SimulatorSettings(port=0, ticks_per_second=0, state_dir=tmp_path)
+    with simulator_in_thread(settings) as running, client_of(running.url) as client:
+        trade_a_morning(client)
+        whole = [entry["order_id"] for entry in client.get("/_sim/ledger").json()]
+    raw = (tmp_path / FILE_NAME).read_bytes()
+    first = raw.index(b"\n") + 1
+    seen = set()
+    for cut in (first, first + 1, first + (len(raw) - first) // 3, (first + len(raw)) // 2, len(raw) - 1, len(raw)):
+        (tmp_path / FILE_NAME).write_bytes(raw[:cut])
+        with simulator_in_thread(settings) as running, client_of(running.url) as client:
+            ledger = [entry["order_id"] for entry in client.get("/_sim/ledger").json()]
+            assert client.get("/orders").status_code == 200
+        assert ledger == whole[: len(ledger)]
+        seen.add(len(ledger))
+    assert {0, len(whole)} <= seen
+
+
+def test_two_simulators_do_not_share_a_directory(tmp_path: Path) -> None:
+    """The second says who is in the way, and a file that is no journal is not overwritten."""
+    first = Journal(tmp_path)
+    with pytest.raises(JournalError, match="is in use by another simulator"):
+        Journal(tmp_path)
+    first.close()
+    (tmp_path / FILE_NAME).write_text('{"version": 99}\n')
+    foreign = SimulatorSettings(port=0, state_dir=tmp_path)
+    with pytest.raises(JournalError, match="is not a journal"), simulator_in_thread(foreign):
+        pass
+    assert (tmp_path / FILE_NAME).read_text() == '{"version": 99}\n'
