@@ -15,6 +15,7 @@ from psycopg import AsyncConnection, sql
 
 from app.db.postgres import Database
 from app.errors import ServiceError
+from app.kit.cancellation import end_if_cancelled
 
 CHANNEL = "ticker_orders"
 _LEAST_GAP_S = 0.05
@@ -62,6 +63,7 @@ class Notices:
             try:
                 await self._listen_once()
             except (psycopg.Error, OSError, TimeoutError) as error:
+                end_if_cancelled()
                 logger.warning("not listening to other replicas: {}", error)
                 await asyncio.sleep(_RECONNECT_S)
 

@@ -17,6 +17,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app.errors import StartError, Unavailable
+from app.kit.cancellation import end_if_cancelled
 from app.kit.json import decode_json, encode_json
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
@@ -50,9 +51,11 @@ class Database:
             async with self._pool.connection() as connection:
                 yield connection
         except PoolTimeout as error:
+            end_if_cancelled()
             self.connection_errors += 1
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            end_if_cancelled()
             self.connection_errors += 1
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
 

@@ -14,6 +14,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.events.outage import Outage
+from app.kit.cancellation import end_if_cancelled
 
 BACKLOG = 10_000  # hints that wait for Redis; older ones are dropped, PostgreSQL has them
 BATCH = 200  # hints per round trip
@@ -45,6 +46,7 @@ class HintRelay:
                 await self._publish(batch)
                 self._outage.end()
             except (RedisError, OSError) as error:
+                end_if_cancelled()
                 self.lost += len(batch)
                 self._outage.begin(error)
                 await asyncio.sleep(RETRY_S)
@@ -88,6 +90,7 @@ class RedisListener:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await self._listen(pubsub)
             except (RedisError, OSError) as error:
+                end_if_cancelled()
                 self._outage.begin(error)
                 await asyncio.sleep(RETRY_S)
 

@@ -15,6 +15,7 @@ from loguru import logger
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.kit.cancellation import end_if_cancelled
 from app.kit.clock import IST, Clock
 
 BACKLOG = 1000
@@ -55,6 +56,7 @@ class Announcer:
             try:
                 await self._redis.publish(self._channel, event)
             except (RedisError, OSError) as error:
+                end_if_cancelled()
                 self.dropped += 1 + len(self._backlog)
                 self._backlog.clear()
                 logger.warning("market events: Redis did not take them: {}", error)

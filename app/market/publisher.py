@@ -15,6 +15,7 @@ from typing import Literal
 from loguru import logger
 
 from app.kit.backoff import Backoff
+from app.kit.cancellation import end_if_cancelled
 from app.market.resp import RespConnection, TickCommands, parse_target
 
 REPLY_TIMEOUT_S = 2.0
@@ -97,6 +98,7 @@ class TickPublisher:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._greet()
         except (OSError, TimeoutError, ConnectionError) as error:
+            end_if_cancelled()
             self._lose(str(error) or type(error).__name__)
             return False
         self.connected = True
