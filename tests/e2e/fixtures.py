@@ -45,10 +45,11 @@ def service(
 
 @pytest.fixture
 def broker(shared_broker: Broker) -> Iterator[Broker]:
-    """The shared broker without a fault before and after."""
+    """The shared broker without a fault and with a live token, before and after."""
     shared_broker.clear_faults()
     yield shared_broker
     shared_broker.clear_faults()
+    shared_broker.post("/_sim/session", {"user_id": "SIM001", "expired": False})
 
 
 @pytest.fixture(scope="module")
