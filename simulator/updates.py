@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from simulator.exchange.accounts import Accounts
-from simulator.exchange.engine import CallLater
+from simulator.exchange.later import CallLater
 from simulator.exchange.orders import HistoryRow, Order
 from simulator.exchange.rows import update_payload
 from simulator.exchange.turn import Audience

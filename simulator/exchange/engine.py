@@ -10,18 +10,17 @@ from decimal import Decimal
 
 from simulator.errors import input_error
 from simulator.exchange import orders as status
-from simulator.exchange.book import Numbers, OrderBook, is_buy
+from simulator.exchange.book import Numbers, OrderBook
 from simulator.exchange.checks import exchange_refusal
-from simulator.exchange.matching import Resting, Stance, is_triggered, match
+from simulator.exchange.crowd import Crowd
+from simulator.exchange.later import CallLater, Later
+from simulator.exchange.matching import Stance, is_triggered
 from simulator.exchange.orders import HistoryRow, Order, OrderRequest, Trade
 from simulator.exchange.portfolio import Portfolio
 from simulator.exchange.quirks import NORMAL, Quirks
 from simulator.exchange.turn import Audience, Turn
 from simulator.market.market import Market
-from simulator.market.quote import DepthLevel, Quote
-
-Levels = tuple[DepthLevel, ...]
-CallLater = Callable[[float, Callable[[], None]], object]
+from simulator.market.quote import Quote
 
 
 class Engine:
@@ -44,8 +43,8 @@ class Engine:
         self._portfolios = portfolios
         self._now = now
         self._turn = turn
-        self._call_later = call_later
-        self._taken: dict[tuple[int, str], tuple[Levels, int]] = {}
+        self._later = Later(turn=turn, call_later=call_later, now=now)
+        self._crowd = Crowd(book)
         self.on_end: Callable[[Order], None] | None = None
         """Told of each order that has just ended, inside the same turn: the next leg follows from it."""
         market.on_change(self._on_change)
@@ -55,7 +54,7 @@ class Engine:
         order.tag_hidden = quirks.tag == "lost"
         if quirks.hidden_ms:
             order.hidden = True
-            order.shows_at = self._after(quirks.hidden_ms, lambda: self._show(order))
+            order.shows_at = self._later.after(quirks.hidden_ms, lambda: self._show(order))
         if quirks.stuck_status is None:
             self._enter(order, quirks)
             return
@@ -63,7 +62,7 @@ class Engine:
             if order.status == quirks.stuck_status:
                 break
             order.move(step, at=self._now())
-        order.enters_at = self._after(quirks.stuck_ms, lambda: self._enter(order, quirks))
+        order.enters_at = self._later.after(quirks.stuck_ms, lambda: self._enter(order, quirks))
 
     def release(self, order: Order) -> None:
         """The market opens for an order that waited at the broker."""
@@ -72,11 +71,10 @@ class Engine:
 
     def resume(self, order: Order) -> None:
         """After a restart: what was delayed goes on when it is due, and nothing that should be gone rests on."""
-        now = self._now()
         if order.shows_at is not None:
-            self._after(milliseconds(order.shows_at - now), lambda: self._show(order))
+            self._later.at(order.shows_at, lambda: self._show(order))
         if order.enters_at is not None:
-            self._after(milliseconds(order.enters_at - now), lambda: self._enter(order, NORMAL))
+            self._later.at(order.enters_at, lambda: self._enter(order, NORMAL))
 
     def amend(self, order: Order, request: OrderRequest, *, becomes: str) -> None:
         order.amend(request, at=self._now(), becomes=becomes)
@@ -104,7 +102,6 @@ class Engine:
         """The second leg of a cover order gives up its trigger and takes what the market pays."""
         order.order_timestamp = self._now()
         order.request = request
-        order.exiting = True
         if order.status == status.TRIGGER_PENDING:
             self._open(order)
         self._work(order, stance="arriving")
@@ -143,7 +140,7 @@ class Engine:
 
     def forget_crowd(self) -> None:
         """A new day: the crowd's book is a new one."""
-        self._taken.clear()
+        self._crowd.clear()
 
     def close(self, order: Order) -> None:
         """The day or the session is over for an order; what is on its way is ended too."""
@@ -203,8 +200,7 @@ class Engine:
 
     def renew(self, token: int) -> None:
         """The crowd will offer again everything that its book shows, from the next change of the quote on."""
-        self._taken.pop((token, "BUY"), None)
-        self._taken.pop((token, "SELL"), None)
+        self._crowd.renew(token)
 
     def _on_change(self, tokens: Iterable[int]) -> None:
         """New quotes: where the crowd's book differs, what was taken is there again; resting orders are met."""
@@ -235,34 +231,13 @@ class Engine:
                 return
             self._open(order)
             stance = "arriving"
-        self._trade(order, levels=quote.sell if is_buy(order) else quote.buy, stance=stance)
+        self._trade(order, quote, stance=stance)
 
-    def _trade(self, order: Order, *, levels: Levels, stance: Stance) -> None:
-        key = (order.instrument.instrument_token, order.request.transaction_type)
-        taken = self._taken_of(key, levels)
-        facing = self._book.opposing(order) if stance == "arriving" else []
-        fills = match(
-            levels,
-            side=order.request.transaction_type,
-            limit=order.request.price,
-            quantity=order.unfilled_quantity,
-            taken=taken,
-            stance=stance,
-            resting=[Resting(other.order_id, other.request.price, other.unfilled_quantity) for other in facing],
-        )
-        makers = {other.order_id: other for other in facing}
-        for fill in fills:
-            if fill.maker is None:
-                taken += fill.quantity
-                self._taken[key] = (levels, taken)
-            else:
-                self._fill(makers[fill.maker], quantity=fill.quantity, price=fill.price)
+    def _trade(self, order: Order, quote: Quote, *, stance: Stance) -> None:
+        for fill, maker in self._crowd.meet(order, quote, stance=stance):
+            if maker is not None:
+                self._fill(maker, quantity=fill.quantity, price=fill.price)
             self._fill(order, quantity=fill.quantity, price=fill.price)
-
-    def _taken_of(self, key: tuple[int, str], levels: Levels) -> int:
-        """How much of these very levels is gone; a book that differs is a new one."""
-        seen, taken = self._taken.get(key, (levels, 0))
-        return taken if seen == levels else 0
 
     def _open(self, order: Order) -> None:
         order.move(status.OPEN, at=self._now())
@@ -319,19 +294,3 @@ class Engine:
         if not order.hidden:
             state: HistoryRow = order.snapshot(self._now())
             self._turn.push(order, state, as_status=as_status or order.status, audience=audience)
-
-    def _after(self, delay_ms: float, action: Callable[[], None]) -> datetime | None:
-        """Runs `action` in a turn of its own; below 0 never. When that is, by the clock."""
-        if delay_ms < 0:
-            return None
-
-        def act() -> None:
-            with self._turn:
-                action()
-
-        self._call_later(delay_ms / 1000, act)
-        return self._now() + timedelta(milliseconds=delay_ms)
-
-
-def milliseconds(left: timedelta) -> float:
-    return max(0.0, left.total_seconds() * 1000)

@@ -14,8 +14,9 @@ from simulator.exchange.accounts import Accounts
 from simulator.exchange.book import Numbers, OrderBook
 from simulator.exchange.checks import is_sliced
 from simulator.exchange.days import Days
-from simulator.exchange.engine import CallLater, Engine
+from simulator.exchange.engine import Engine
 from simulator.exchange.intake import Intake
+from simulator.exchange.later import CallLater
 from simulator.exchange.ledger import Ledger
 from simulator.exchange.legs import Legs, Slice
 from simulator.exchange.orders import MAX_MODIFICATIONS, Order, OrderRequest

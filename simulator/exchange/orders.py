@@ -142,8 +142,6 @@ class Order:
     parent_order_id: str | None = None
     """The first leg, on the second leg of a cover order."""
     iceberg: IcebergLeg | None = None
-    exiting: bool = False
-    """The second leg of a cover order that was told to leave at the market."""
     status: str = RECEIVED
     order_timestamp: datetime = field(init=False)
     exchange_order_id: str | None = None

@@ -99,7 +99,6 @@ def changed_order(order: Order, *, rows: int, fills: int) -> OrderRecord:
         hidden=order.hidden,
         tag_hidden=order.tag_hidden,
         held=order.held,
-        exiting=order.exiting,
         shows_at=order.shows_at,
         enters_at=order.enters_at,
     )
@@ -110,7 +109,6 @@ def whole_order(order: Order, ledger: Ledger, *, rows: int = 0) -> OrderRecord:
     return OrderRecord(
         **{name: getattr(record, name) for name in ("rows", "fills", "modifications", "hidden", "tag_hidden")},
         held=order.held,
-        exiting=order.exiting,
         shows_at=order.shows_at,
         enters_at=order.enters_at,
         order_id=order.order_id,

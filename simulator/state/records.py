@@ -36,7 +36,6 @@ class OrderRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     hidden: bool = False
     tag_hidden: bool = False
     held: bool = False
-    exiting: bool = False
     shows_at: datetime | None = None
     enters_at: datetime | None = None
     instrument: Instrument | None = None

@@ -102,7 +102,7 @@ def take_over(order: Order, record: OrderRecord) -> None:
         copy_row(order, record.rows[-1])
     order.modifications = record.modifications
     order.hidden, order.tag_hidden = record.hidden, record.tag_hidden
-    order.held, order.exiting = record.held, record.exiting
+    order.held = record.held
     order.shows_at, order.enters_at = record.shows_at, record.enters_at
 
 
