@@ -1,13 +1,16 @@
 """A scripted session of the broker's own Python client against the simulator, by `root=` alone."""
 
 import datetime as dt
+import time
 from typing import Any
 
 import httpx
 import pytest
 import requests
 
+from simulator.background import simulator_in_thread
 from simulator.server import RunningSimulator
+from simulator.settings import SimulatorSettings
 
 kiteconnect = pytest.importorskip("kiteconnect")
 exceptions = pytest.importorskip("kiteconnect.exceptions")
@@ -22,6 +25,8 @@ ORDER = {
     "order_type": "LIMIT",
     "price": 1500,
 }
+SETTLED_S = 0.05
+"""What the exchange does after it has answered is done then."""
 
 
 @pytest.fixture
@@ -123,9 +128,54 @@ def test_margin_questions(kite: Any) -> None:
 
 
 def test_holdings(kite: Any) -> None:
-    """Rows with a profit; no auctions."""
+    """Rows with a profit; what may be sold in auctions has a number."""
     assert {"tradingsymbol", "pnl", "t1_quantity"} <= set(kite.holdings()[0])
-    assert kite.get_auction_instruments() == []
+    assert all(row["auction_number"] for row in kite.get_auction_instruments())
+
+
+@pytest.mark.parametrize(
+    ("variety", "changes", "modification"),
+    [
+        ("amo", {}, {"price": 1480}),
+        ("co", {"trigger_price": 1450}, {"trigger_price": 1440}),
+        ("iceberg", {"quantity": 1_000, "iceberg_legs": 5, "iceberg_quantity": 200}, {"price": 1480}),
+    ],
+)
+def test_every_variety_is_placed_changed_and_cancelled(
+    kite: Any, variety: str, changes: dict[str, object], modification: dict[str, object]
+) -> None:
+    """As the client spells it; the book has the variety and the end."""
+    order_id = kite.place_order(**{**ORDER, "price": 1490, "variety": variety, **changes})
+    time.sleep(SETTLED_S)
+    assert kite.modify_order(variety, order_id, **modification) == order_id
+    assert kite.cancel_order(variety, order_id) == order_id
+    order = next(row for row in kite.orders() if row["order_id"] == order_id)
+    assert (order["variety"], order["status"]) == (variety, "CANCELLED")
+
+
+def test_an_auction_order_is_placed_and_cancelled(kite: Any) -> None:
+    """A sale of a holding, by the number of its auction."""
+    auction = kite.get_auction_instruments()[0]
+    named = {name: auction[name] for name in ("exchange", "tradingsymbol", "auction_number")}
+    sale = {"transaction_type": "SELL", "product": "CNC", "variety": "auction", "price": auction["last_price"]}
+    order_id = kite.place_order(**{**ORDER, **named, **sale})
+    time.sleep(SETTLED_S)
+    assert kite.cancel_order("auction", order_id) == order_id
+
+
+def test_rate_limits_reach_the_client() -> None:
+    """The second quote of a second is a NetworkException with 429."""
+    with simulator_in_thread(SimulatorSettings(port=0)) as limited:
+        kite = kiteconnect.KiteConnect(api_key="simkey", access_token="simtoken", root=limited.url)
+        outcomes = [quote_outcome(kite) for _ in range(3)]  # a second may end in between, but only once
+    assert (429, "Too many requests") in outcomes
+
+
+def quote_outcome(kite: Any) -> object:
+    try:
+        return kite.ltp("NSE:INFY")
+    except exceptions.NetworkException as error:
+        return (error.code, str(error))
 
 
 def test_exception_classes(kite: Any, simulator: RunningSimulator) -> None:
@@ -136,8 +186,12 @@ def test_exception_classes(kite: Any, simulator: RunningSimulator) -> None:
         kite.place_order(**{**ORDER, "product": "CNC", "quantity": 1_000_000})
     assert poor.value.code == 400
     with pytest.raises(exceptions.GeneralException) as missing:
-        kite.trigger_nothing = kite._get("api.token")
+        kite._get("api.token")
     assert (missing.value.code, str(missing.value)) == (405, "Request method not allowed")
+    kite._routes = {**kite._routes, "user.profile": "/nowhere"}
+    with pytest.raises(exceptions.GeneralException, match="Route not found") as nowhere:
+        kite.profile()
+    assert nowhere.value.code == 404
     stranger = kiteconnect.KiteConnect(api_key="simkey", access_token="dead", root=simulator.url)
     expired = []
     stranger.set_session_expiry_hook(lambda: expired.append(True))

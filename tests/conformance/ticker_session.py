@@ -8,49 +8,78 @@ import sys
 import threading
 from typing import Any
 
+import httpx
+
 TOKENS = {"ltp": 408065, "quote": 738561, "full": 256265}
-DEADLINE_S = 15.0
+WANTED = {str(token): mode for mode, token in TOKENS.items()}
+DEADLINE_S = 20.0
 
 
-def run(ws_url: str, rest_url: str) -> dict[str, Any]:
-    """Subscribes in three modes, places an order once ticks flow, and closes after the order update."""
-    from kiteconnect import KiteConnect, KiteTicker  # noqa: PLC0415 - importing it installs a reactor
+class Session:
+    """Three modes, an order once ticks flow, a connection cut after its update, and the modes again on the next."""
 
-    seen: dict[str, Any] = {"modes": {}, "order": None, "errors": [], "ticks": 0}
-    ticker = KiteTicker("simkey", "simtoken", root=ws_url)
-    kite = KiteConnect("simkey", "simtoken", root=rest_url)
+    def __init__(self, ticker: Any, *, rest_url: str) -> None:
+        self.seen: dict[str, Any] = {"modes": {}, "modes_after": {}, "order": None, "connects": 0, "closed": []}
+        self._rest_url = rest_url
+        self._ordered = False
+        ticker.on_connect = self._on_connect
+        ticker.on_ticks = self._on_ticks
+        ticker.on_order_update = self._on_order_update
+        ticker.on_close = self._on_close
 
-    def on_connect(ws: Any, _response: Any) -> None:
+    def _on_connect(self, ws: Any, _response: Any) -> None:
+        self.seen["connects"] += 1
+        if self.seen["connects"] > 1:
+            return  # the client subscribes again by itself
         ws.subscribe(list(TOKENS.values()))
         for mode, token in TOKENS.items():
             ws.set_mode(mode, [token])
 
-    def on_ticks(_ws: Any, ticks: list[dict[str, Any]]) -> None:
-        for tick in ticks:
-            seen["ticks"] += 1
-            seen["modes"][str(tick["instrument_token"])] = tick["mode"]
-        if len(seen["modes"]) == len(TOKENS) and not seen.get("placed"):
-            seen["placed"] = True
-            threading.Thread(target=place, daemon=True).start()
+    def _on_ticks(self, ws: Any, ticks: list[dict[str, Any]]) -> None:
+        modes = self.seen["modes"] if self.seen["connects"] == 1 else self.seen["modes_after"]
+        modes.update((str(tick["instrument_token"]), tick["mode"]) for tick in ticks)
+        if modes != WANTED:
+            return
+        if self.seen["connects"] > 1:
+            ws.stop_retry()
+            ws.close(1000, "done")
+        elif not self._ordered:
+            self._ordered = True
+            threading.Thread(target=place_order, args=(self._rest_url,), daemon=True).start()
 
-    def place() -> None:
-        kite.place_order("regular", "NSE", "INFY", "BUY", 1, "MIS", "LIMIT", price=1500, tag="TICKER")
+    def _on_order_update(self, _ws: Any, data: dict[str, Any]) -> None:
+        self.seen["order"] = data
+        threading.Thread(target=cut_connection, args=(self._rest_url,), daemon=True).start()
 
-    def on_order_update(ws: Any, data: dict[str, Any]) -> None:
-        seen["order"] = data
-        ws.stop_retry()
-        ws.close(1000, "done")
+    def _on_close(self, ws: Any, code: int, _reason: str) -> None:
+        self.seen["closed"].append(code)
+        if self.seen["connects"] > 1:
+            ws.stop()
 
-    ticker.on_connect = on_connect
-    ticker.on_ticks = on_ticks
-    ticker.on_order_update = on_order_update
-    ticker.on_close = lambda ws, code, _reason: (seen.update(closed=code), ws.stop())
-    ticker.on_error = lambda _ws, code, reason: seen["errors"].append([code, str(reason)])
+
+def place_order(rest_url: str) -> None:
+    from kiteconnect import KiteConnect  # noqa: PLC0415 - importing it installs a reactor
+
+    kite = KiteConnect("simkey", "simtoken", root=rest_url)
+    kite.place_order("regular", "NSE", "INFY", "BUY", 1, "MIS", "LIMIT", price=1500, tag="TICKER")
+
+
+def cut_connection(rest_url: str) -> None:
+    """Without a close frame, at the socket's next frame."""
+    fault = {"kind": "ws_close", "params": {"code": 1006}}
+    httpx.post(f"{rest_url}/_sim/faults", json=fault).raise_for_status()
+
+
+def run(ws_url: str, rest_url: str) -> dict[str, Any]:
+    from kiteconnect import KiteTicker  # noqa: PLC0415
+
+    ticker = KiteTicker("simkey", "simtoken", root=ws_url)
+    session = Session(ticker, rest_url=rest_url)
     deadline = threading.Timer(DEADLINE_S, ticker.stop)
     deadline.daemon = True
     deadline.start()
     ticker.connect()
-    return seen
+    return session.seen
 
 
 if __name__ == "__main__":
