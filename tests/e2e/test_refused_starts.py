@@ -93,7 +93,7 @@ def test_a_schema_of_another_version(tmp_path: Path, empty_database_url: str) ->
     check_refused(done, 1, "schema", "python -m app migrate")
 
 
-def test_the_product_on_a_taken_port_or_directory(tmp_path: Path, shared_broker: Broker) -> None:
+def test_the_product_on_a_taken_port(tmp_path: Path, shared_broker: Broker) -> None:
     """`make run` says the same about itself; nothing was started."""
     env = clean_environment() | {"DATA_DIR": str(tmp_path / "data"), "PORT": str(shared_broker.port)}
     done = subprocess.run(
