@@ -135,17 +135,20 @@ class Days:
                 self._do(event)
 
     def _do(self, event: Event) -> None:
-        match event.kind:
-            case "pre_open":
-                limits = [order for order in self._book.parked() if order.request.order_type == "LIMIT"]
-                self._release(order for order in limits if order.instrument.exchange in event.exchanges)
-            case "open":
-                self._release(order for order in self._book.parked() if order.instrument.exchange in event.exchanges)
-            case "square_off":
-                self._square_off(event.exchanges)
-            case "close":
-                orders = list(self._book.all_orders())
-                self._end_orders(order for order in orders if order.instrument.exchange in event.exchanges)
+        """An order that came after the hour waits for the next one, however late the hour is noticed."""
+        if event.kind == "square_off":
+            self._square_off(event.exchanges)
+            return
+        orders = [
+            order
+            for order in self._book.all_orders()
+            if order.instrument.exchange in event.exchanges and order.accepted_at < event.at
+        ]
+        if event.kind == "close":
+            self._end_orders(orders)
+            return
+        parked = [order for order in orders if order.status == status.AMO_RECEIVED]
+        self._release(order for order in parked if event.kind == "open" or order.request.order_type == "LIMIT")
 
     def _release(self, orders: Iterable[Order]) -> None:
         for order in list(orders):
