@@ -33,9 +33,10 @@ _USERS = {user: account_id for account_id, (user, *_) in ACCOUNTS.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
-    """How long what was in doubt stayed so, in seconds, sorted."""
+    """How long what was in doubt stayed so, in seconds, sorted: what the book showed, and what it never showed."""
 
-    seconds: Sequence[float]
+    found: Sequence[float] = ()
+    given_up: Sequence[float] = ()
 
 
 def read_history(database_url: str, simulator_url: str) -> History:
@@ -67,7 +68,8 @@ def read_doubts(database_url: str) -> Doubts:
     """From the event that says so to the next word about the same task."""
     with psycopg.connect(database_url, connect_timeout=5) as connection:
         rows = connection.execute(_DOUBTS).fetchall()
-    return Doubts(seconds=sorted(float(row[0]) for row in rows))
+    found = sorted(float(seconds) for seconds, failed in rows if not failed)
+    return Doubts(found=found, given_up=sorted(float(seconds) for seconds, failed in rows if failed))
 
 
 def find_leaks(directory: Path, secrets: Sequence[str]) -> list[str]:
@@ -128,7 +130,9 @@ _QUERIES = {
 _DOUBTS = """
 WITH said AS (
   SELECT data ->> 'task_id' AS task_id, type, occurred_at,
-    lead(occurred_at) OVER (PARTITION BY data ->> 'task_id' ORDER BY seq) AS next_at
+    lead(occurred_at) OVER (PARTITION BY data ->> 'task_id' ORDER BY seq) AS next_at,
+    lead(type) OVER (PARTITION BY data ->> 'task_id' ORDER BY seq) AS next_type
   FROM event WHERE data ->> 'task_id' IS NOT NULL)
-SELECT extract(epoch FROM next_at - occurred_at) FROM said WHERE type = 'order_in_doubt' AND next_at IS NOT NULL
+SELECT extract(epoch FROM next_at - occurred_at), next_type = 'order_failed' FROM said
+WHERE type = 'order_in_doubt' AND next_at IS NOT NULL
 """

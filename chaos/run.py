@@ -145,7 +145,6 @@ def report(plan: Plan, outcome: Outcome) -> list[str]:
     """The lines of the report, violations last."""
     history = outcome.history
     places = [task for task in history.tasks if task.operation == "place"]
-    seconds = outcome.doubts.seconds
     lines = [
         f"chaos: {plan.minutes:g} minutes, {plan.replicas} replicas, {len(ACCOUNTS)} accounts, seed {plan.seed}",
         f"  orders: {len(places)} accepted, {len(history.ledger)} at the exchange; {_counts(_by_status(places))}",
@@ -156,8 +155,8 @@ def report(plan: Plan, outcome: Outcome) -> list[str]:
         f"  events: {len(history.events)}; streams: {_counts(outcome.streams)}",
         f"  requests: {_counts(outcome.requests)}",
         f"  faults: {sum(outcome.faults.values())}; {_counts(outcome.faults)}",
-        f"  doubts resolved: {len(seconds)}"
-        + (f", p50 {_share(seconds, 0.5):.2f} s, p99 {_share(seconds, 0.99):.2f} s" if seconds else ""),
+        f"  doubts found in the book: {_times(outcome.doubts.found)}",
+        f"  doubts that it never showed: {_times(outcome.doubts.given_up)}",
         "  worst second at the broker: " + ", ".join(f"{p.account_id} {p.per_second}" for p in history.peaks),
         "  settled " + ("never" if outcome.settled_s is None else f"{outcome.settled_s:.0f} s after the last fault"),
         f"violations: {len(outcome.violations)}",
@@ -171,6 +170,12 @@ def _by_status(tasks: Sequence[object]) -> Counter[str]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
+
+def _times(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "0"
+    return f"{len(seconds)}, p50 {_share(seconds, 0.5):.2f} s, p99 {_share(seconds, 0.99):.2f} s"
 
 
 def _share(ordered: Sequence[float], share: float) -> float:

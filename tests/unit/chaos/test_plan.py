@@ -30,7 +30,7 @@ def outcome(history: History, *violations: Violation) -> Outcome:
     return Outcome(
         history=history,
         violations=violations,
-        doubts=Doubts(seconds=(0.5, 2.0)),
+        doubts=Doubts(found=(0.5, 2.0)),
         faults={"kill -9": 2},
         requests={"POST orders": 3},
         streams={},
@@ -42,7 +42,7 @@ def test_the_report_counts_and_ends_with_the_violations() -> None:
     """Each violation in full, with the seed that made it."""
     lines = report(Plan(seed=5), outcome(GOOD, Violation("C1", "two orders")))
     assert lines[-2:] == ["violations: 1", "  seed 5: C1: two orders"]
-    assert any("doubts resolved: 2, p50 2.00 s" in line for line in lines)
+    assert any("found in the book: 2, p50 2.00 s" in line for line in lines)
     assert any("1 accepted, 1 at the exchange" in line for line in lines)
 
 

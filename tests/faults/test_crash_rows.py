@@ -1,0 +1,235 @@
+"""The process dies at every labelled point of an order's way; the next one brings everything to its true end, once.
+
+``CRASH_REPEATS`` in the environment repeats each point, for longer runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from app.broker.orders import OrderChanges
+from app.orders.acceptance import Caller, NotAccepted
+from chaos.proxy import Direction, FaultProxy, Toxic, open_proxy
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
+from tests.faults.judge import judged
+from tests.faults.test_order_faults import end_of
+from tests.waiting import until
+
+RULES = replace(SHORT_RULES, in_doubt_window_s=1.5, claim_lease_s=1.2, block_on_doubt_s=1.0, audit_s=0.3)
+CALLER = Caller(principal="t")
+REPEATS = int(os.environ.get("CRASH_REPEATS", "1"))
+DOWN: frozenset[Direction] = frozenset({"down"})
+UP: frozenset[Direction] = frozenset({"up"})
+
+
+async def resting(desk: Desk) -> str:
+    """An order that stands in the book; its id."""
+    task = await desk.place()
+    order_id = str(task["order_id"])
+
+    async def shown() -> bool:
+        return bool((await desk.service.queries.order(order_id))["state"] == "open")
+
+    await until(shown)
+    return order_id
+
+
+async def accepted_unsent(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await desk.place(wait_s=0.0)
+
+
+async def claimed_and_nothing_arrived(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await resting(desk)  # while something is live the book is read often
+    line.toxics = (Toxic(kind="timeout", directions=UP),)
+    await desk.place(wait_s=0.2)
+
+
+async def sent_and_not_read(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await resting(desk)  # while something is live the book is read often
+    await desk.fault("hang", params={"ms": 4000, "process": False})
+    await desk.place(wait_s=0.2)
+
+
+async def placed_and_not_answered(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await desk.fault("hang", params={"ms": 4000})
+    await desk.place(wait_s=0.2)
+
+
+async def answer_lost_on_the_line(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    line.toxics = (Toxic(kind="timeout", directions=DOWN),)
+    await desk.place(wait_s=0.2)
+
+
+async def answer_half_read(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    line.toxics = (Toxic(kind="slicer", directions=DOWN, size=8, delay_ms=40),)
+    await desk.place(wait_s=0.2)
+
+
+async def answer_read_and_not_stored(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await desk.place(wait_s=1.0, tradingsymbol="SBIN", price=Decimal(700))  # the account's log exists
+        await other.execute("SELECT 1 FROM account_seq FOR UPDATE")
+        await desk.place(wait_s=0.4)
+        await desk.crash()
+
+
+async def stored_and_not_told(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    task = await desk.place(wait_s=0.0)
+
+    async def done() -> bool:
+        return (await desk.service.queries.task(UUID(task["task_id"]))).status == "completed"
+
+    await until(done, every_s=0.001)
+
+
+async def in_the_middle_of_a_read(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 1000})
+    await desk.fault("drop_after_accept")
+    await desk.place(wait_s=0.5)
+
+
+async def cancel_sent_and_not_answered(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    order_id = await resting(desk)
+    await desk.fault("hang", method="DELETE", path="/orders/*", params={"ms": 4000})
+    await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.3)
+
+
+async def modify_sent_and_not_answered(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    order_id = await resting(desk)
+    await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 4000})
+    changes = OrderChanges(quantity=12)
+    await desk.service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=0.3)
+
+
+async def between_the_legs(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await desk.batch([order(price=Decimal(1400 + leg)) for leg in range(6)], wait_s=0.35)
+
+
+async def between_the_cancels(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await desk.fault("reject", after=4, params={"message": "RMS:Blocked"})
+    await desk.fault("delay", method="DELETE", path="/orders/*", times=-1, params={"ms": 300})
+    await desk.batch([order(price=Decimal(1400 + leg)) for leg in range(5)], wait_s=1.2)
+
+
+Point = Callable[[Desk, FaultProxy, str], Awaitable[None]]
+POINTS: tuple[Point, ...] = (
+    accepted_unsent, claimed_and_nothing_arrived, sent_and_not_read, placed_and_not_answered, answer_lost_on_the_line,
+    answer_half_read, answer_read_and_not_stored, stored_and_not_told, in_the_middle_of_a_read,
+    cancel_sent_and_not_answered, modify_sent_and_not_answered, between_the_legs, between_the_cancels,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("repeat", range(REPEATS))
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.__name__)
+async def test_row_14_a_crash_at_any_point_doubles_and_loses_nothing(
+    point: Point, repeat: int, database_url: str, simulator: RunningSimulator
+) -> None:
+    """kill -9 there, then a new process: every task and batch at its end, the end is the truth, one order at most."""
+    async with open_proxy(simulator.port) as line:
+        async with open_desk(database_url, f"http://127.0.0.1:{line.port}", rules=RULES) as desk:
+            desk.sim.base_url = simulator.url
+            await desk.set_price("NSE:INFY", 1500)
+            await point(desk, line, database_url)
+            await desk.crash()
+        line.toxics = ()
+        await after_the_lease(database_url)
+        async with open_desk(database_url, f"http://127.0.0.1:{line.port}", rules=RULES):
+            history = await judged(database_url, simulator, within_s=15)
+        assert len(history.tasks) >= 1
+
+
+async def after_the_lease(database_url: str) -> None:
+    """The dead owner's lease is over: what waiting would do."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
+
+
+async def test_row_15_a_lease_lost_during_a_send_leaves_the_row_to_the_book(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """The next owner does not send the row that was being sent: the book brings it to its end; others go on."""
+    async with (
+        open_desk(database_url, simulator.url, rules=RULES, owner="a") as a,
+        open_desk(database_url, simulator.url, rules=RULES, owner="b") as b,
+    ):
+        await until(lambda: one_owns(a, b))
+        old, new = (a, b) if a.engine.is_owner(ACCOUNT) else (b, a)
+        await old.fault("delay", params={"ms": 900})
+        task = await old.place(wait_s=0.2)
+        assert task["status"] == "running"
+        await old.engine._accounts[ACCOUNT]._ownership.leave()  # the send goes on, the lease does not
+        await until(lambda: owns(new))
+        ended = await end_of(new, task)
+        assert (ended["status"], ended["attempts"]) == ("completed", 1)
+        assert (await new.place(wait_s=3.0))["status"] == "completed"
+        assert len((await judged(database_url, simulator)).ledger) == 2
+
+
+async def owns(desk: Desk) -> bool:
+    return desk.engine.is_owner(ACCOUNT)
+
+
+async def one_owns(*desks: Desk) -> bool:
+    return any(desk.engine.is_owner(ACCOUNT) for desk in desks)
+
+
+async def test_row_16_the_database_away_under_load(database_url: str, simulator: RunningSimulator) -> None:
+    """Nothing is accepted meanwhile and the answer says `sent: no`; what was in flight is resolved; no double."""
+    port = int(database_url.rpartition("/")[0].rpartition(":")[2])
+    async with open_proxy(port) as database:
+        through = database_url.replace(f":{port}/", f":{database.port}/")
+        async with open_desk(through, simulator.url, rules=RULES) as desk:
+            answers: list[str] = []
+            load = [asyncio.create_task(try_to_place(desk, number, answers)) for number in range(30)]
+            await asyncio.sleep(0.5)
+            database.close_door()
+            database.cut()
+            await asyncio.sleep(2.5)
+            await database.open_door()
+            await asyncio.gather(*load)
+            history = await judged(database_url, simulator, within_s=20)
+        assert "no" in answers
+        assert answers.count("stored") > 0
+        assert len(history.tasks) >= answers.count("stored")
+
+
+async def try_to_place(desk: Desk, number: int, answers: list[str]) -> None:
+    """What a caller is told: that it is stored, or whether it was sent."""
+    await asyncio.sleep(number * 0.08)
+    try:
+        await desk.place(wait_s=0.0, tradingsymbol=["INFY", "SBIN"][number % 2], price=Decimal(1400))
+    except NotAccepted as error:
+        answers.append(str(error.sent))
+    else:
+        answers.append("stored")
+
+
+async def test_row_17_a_database_that_forgot_its_last_seconds(database_url: str, simulator: RunningSimulator) -> None:
+    """Promoted without the last commits: orders whose task is gone are listed as orphans, and nothing is sent again."""
+    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+        known = await desk.place()
+        forgotten = await desk.place()
+        await desk.crash()
+        async with desk.database.connection() as connection:
+            await connection.execute("DELETE FROM broker_order")
+            await connection.execute("DELETE FROM order_attempt")
+            await connection.execute("DELETE FROM order_task WHERE task_id = %s", (forgotten["task_id"],))
+            await connection.execute(
+                """UPDATE order_task SET status = 'pending', attempts = 0, sent = 'no', order_id = NULL,
+                     finished_at = NULL, send_by = now() + interval '20 s'"""
+            )
+            await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
+    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+        assert (await end_of(desk, known))["order_id"] == known["order_id"]
+        history = await judged(database_url, simulator)
+        assert history.orphans == {forgotten["order_id"]}
+        assert len(history.ledger) == 2
