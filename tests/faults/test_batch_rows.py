@@ -1,0 +1,89 @@
+"""Faults of batches and of pushes, row by row of the fault table; judged by ledger and tables."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from simulator.server import RunningSimulator
+from tests.desk import Desk, open_desk, order
+from tests.faults.judge import judged
+from tests.faults.test_crash_rows import RULES, after_the_lease
+from tests.integration.conftest import RunningService, running_service, settings
+
+__all__ = ["settings"]  # the fixture
+
+
+async def test_row_22_a_batch_of_twenty_whose_seventh_leg_is_refused(
+    database_url: str, simulator: RunningSimulator, desk: Desk
+) -> None:
+    """Legs 1-2 filled, 3 partly, 7 refused: nothing after 7 is sent, 3-6 are cancelled, the residual is exact."""
+    await desk.fault("delay", times=-1, params={"ms": 150})
+    await desk.fault("partial_fill", after=2, params={"quantity": 4})
+    await desk.fault("status", after=6, params={"code": 400, "error_type": "MarginException", "message": "No funds"})
+    prices = [1500, 1500, 1500, *[1400] * 17]
+    batch = await desk.batch([order(price=Decimal(price)) for price in prices], wait_s=12.0)
+    assert batch["status"] == "rolled_back_with_fills"
+    assert [(row["quantity"], row["tradingsymbol"]) for row in batch["residual"]] == [(24, "INFY")]
+    legs = batch["orders"]
+    assert [leg["filled_quantity"] for leg in legs[:3]] == [10, 10, 4]
+    assert [leg["state"] for leg in legs[2:6]] == ["cancelled"] * 4
+    assert [leg["status"] for leg in legs[7:]] == ["cancelled"] * 13
+    history = await judged(database_url, simulator)
+    assert len(history.ledger) == 6
+
+
+@pytest.mark.parametrize("after_s", [0.9, 1.0, 1.1, 1.2, 1.4])
+async def test_row_23_a_crash_in_compensation(after_s: float, database_url: str, simulator: RunningSimulator) -> None:
+    """The process dies between two cancels: each order is cancelled in the end, and the batch says so once."""
+    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+        await desk.set_price("NSE:INFY", 1500)
+        await desk.fault("reject", after=5, params={"message": "RMS:Blocked"})
+        await desk.fault("delay", method="DELETE", path="/orders/*", times=-1, params={"ms": 100})
+        await desk.batch([order() for _ in range(6)], wait_s=after_s)
+        await desk.crash()
+        await after_the_lease(database_url)
+    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+        history = await judged(database_url, simulator, within_s=15)
+        assert [batch.status for batch in history.batches] == ["rolled_back"]
+        assert {row["state"] for row in await desk.ledger()} == {"CANCELLED", "REJECTED"}
+        kinds = [kind for _, kind, _ in await desk.events()]
+        assert kinds.count("batch_rolled_back") == 1
+
+
+async def test_row_21_pushes_that_lie_change_nothing(
+    database_url: str, simulator: RunningSimulator, settings: Any
+) -> None:
+    """Duplicated, reordered, missing pushes and a forged postback: the end is the ledger's, fills never fall."""
+    async with running_service(settings.model_copy(update={"order_audit_s": 0.5})) as service:
+        async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as sim:
+            for kind, params in (
+                ("duplicate_update", {"copies": 3}),
+                ("reorder_update", {"ms": 300}),
+                ("drop_update", {}),
+            ):
+                await sim.post("/_sim/faults", json={"kind": kind, "times": 4, "probability": 0.5, "params": params})
+            await sim.post("/_sim/market", json={"instruments": {"NSE:INFY": {"last_price": 1500}}})
+            placed = await asyncio.gather(*(place(service, price) for price in (1400, 1500, 1500, 1400)))
+            forged = {
+                "order_id": placed[0]["order_id"], "status": "COMPLETE", "filled_quantity": 10, "user_id": "SIM001",
+                "checksum": "0" * 64, "order_timestamp": "2026-01-05 09:15:00",
+            }  # fmt: skip
+            answer = await service.anonymous.post("/postback/primary", json=forged)
+            assert answer.status_code in {400, 401, 403, 404}
+        history = await judged(database_url, simulator)
+        assert len(history.ledger) == 4
+        assert {known.state for known in history.orders} == {"open", "completed"}
+
+
+async def place(service: RunningService, price: int) -> dict[str, Any]:
+    body = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 10, "product": "MIS",
+            "order_type": "LIMIT", "price": price}  # fmt: skip
+    answer = await service.client.post("/orders", json=body)
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == "completed", found
+    return found
