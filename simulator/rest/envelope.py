@@ -11,6 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +23,7 @@ MAX_BODY_BYTES = 1 << 20
 __all__ = [
     "KiteError",
     "encode_json",
+    "encode_plain",
     "failure",
     "form_params",
     "format_time",
@@ -30,6 +32,7 @@ __all__ = [
     "json_response",
     "missing_field",
     "parse_json",
+    "plain_success",
     "query_params",
     "read_body",
     "success",
@@ -39,6 +42,11 @@ __all__ = [
 def success(data: object) -> Response:
     """HTTP 200 with `data` in the envelope; Decimals become numbers, datetimes IST text of 19 characters."""
     return json_response({"status": "success", "data": data})
+
+
+def plain_success(data: object) -> Response:
+    """The same, much faster, for large `data` of nothing but dicts, lists, text, numbers and None."""
+    return Response(encode_plain({"status": "success", "data": data}), media_type="application/json")
 
 
 def failure(error: KiteError) -> Response:
@@ -52,6 +60,11 @@ def json_response(body: object, *, status: int = 200) -> Response:
 
 def encode_json(body: object) -> bytes:
     return json.dumps(body, default=_encode_value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def encode_plain(body: object) -> bytes:
+    """JSON of plain values; a Decimal or a datetime in it would not get Kite's form, so none may be there."""
+    return msgspec.json.encode(body)
 
 
 def _encode_value(value: object) -> object:

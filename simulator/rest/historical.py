@@ -16,7 +16,7 @@ from simulator.market.candles import DAY, INTERVALS, CandleSource, Interval, can
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import encode_json
+from simulator.rest.envelope import encode_plain
 
 _TRUE = {"1", "true", "True"}
 
@@ -101,4 +101,4 @@ def check_span(start: datetime, end: datetime, *, interval: Interval) -> None:
 def _render(source: CandleSource, query: CandleQuery) -> bytes:
     candles = source.cut(query.interval, start=query.start, end=query.end)
     rows = candle_rows(candles, query.instrument, columns=query.columns)
-    return encode_json({"status": "success", "data": {"candles": rows}})
+    return encode_plain({"status": "success", "data": {"candles": rows}})

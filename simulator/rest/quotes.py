@@ -1,5 +1,6 @@
 """`/quote`, `/quote/ohlc`, `/quote/ltp` and the legacy `/instruments/trigger_range`."""
 
+import asyncio
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
@@ -15,10 +16,12 @@ from simulator.market.market import Market
 from simulator.market.quotes import full_value, ltp_value, ohlc_value
 from simulator.market.state import State
 from simulator.rest.auth import Endpoint, Guard
-from simulator.rest.envelope import success
+from simulator.rest.envelope import plain_success, success
 
 MAX_FULL_QUOTES = 500
 MAX_SHORT_QUOTES = 1_000
+VALUES_AT_ONCE = 50
+"""Ticks and other requests have their turn after so many."""
 TRIGGER_NEAR, TRIGGER_FAR = Decimal("0.01"), Decimal("0.1")  # of the last price, for cover orders
 
 
@@ -39,13 +42,24 @@ class QuoteRoutes:
                 self._guard.signed_in(self.trigger_range),
                 methods=["GET"],
             ),
+            Route(
+                "/instruments/{exchange}/{tradingsymbol}/trigger_range",
+                self._guard.signed_in(self.one_trigger_range),
+                methods=["GET"],
+            ),
         ]
 
     def _quotes(self, value: Callable[[Instrument, State, int], object], *, limit: int) -> Endpoint:
         async def endpoint(request: Request, _user_id: str) -> Response:
             found = self._find_all(_asked(request, limit=limit))
-            row_of, state = self._market.listing.row_of, self._market.state
-            return success({key: value(item, state, row_of[item.instrument_token]) for key, item in found.items()})
+            values: dict[str, object] = {}
+            for number, (key, item) in enumerate(found.items(), start=1):
+                if number % VALUES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                row = self._market.listing.row_of.get(item.instrument_token)
+                if row is not None:  # a new day may have begun
+                    values[key] = value(item, self._market.state, row)
+            return plain_success(values)
 
         return self._guard.signed_in(endpoint)
 
@@ -57,6 +71,14 @@ class QuoteRoutes:
             raise route_not_found()
         found = self._find_all(_asked(request, limit=MAX_SHORT_QUOTES))
         return success({key: self._trigger_range(item, side=side) for key, item in found.items()})
+
+    async def one_trigger_range(self, request: Request, _user_id: str) -> Response:
+        """The form that only the Go client's constants still name; for buys unless `transaction_type` says otherwise."""
+        instrument = self._market.find(request.path_params["exchange"], request.path_params["tradingsymbol"])
+        if instrument is None:
+            raise input_error("invalid token")
+        sold = request.query_params.get("transaction_type", "BUY").upper() == "SELL"
+        return success(self._trigger_range(instrument, side="sell" if sold else "buy"))
 
     def _trigger_range(self, instrument: Instrument, *, side: Literal["buy", "sell"]) -> dict[str, object]:
         last = self._market.last_price(instrument.instrument_token)
