@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -64,7 +64,8 @@ class Replica:
     broker: FaultProxy
     database: FaultProxy
     child: Child | None = None
-    stopped: bool = False
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever stops, kills or starts it."""
 
     @property
     def url(self) -> str:
@@ -87,7 +88,6 @@ class Replica:
     def signal(self, number: signal.Signals) -> None:
         if self.child is not None and self.child.exit_code() is None:
             os.kill(self.child.pid, number)
-            self.stopped = number is signal.SIGSTOP
 
     async def wait_until_live(self, client: httpx.AsyncClient) -> None:
         """Raises TimeoutError with the end of its log in the message, RuntimeError when it ended by itself."""

@@ -91,7 +91,7 @@ class Weather:
         kinds: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
             (0.8, self._lost_answer),
             (2.5, self._odd_order),
-            (3.0, self._odd_book),
+            (8.0, self._odd_book),
             (4.0, self._odd_push),
             (7.0, self._broker_line),
             (12.0, self._database_line),
@@ -153,7 +153,7 @@ class Weather:
 
     async def _odd_book(self) -> None:
         kind, params = self._random.choice(ODD_BOOKS)
-        await self._fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 6))
+        await self._fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 3))
 
     async def _odd_push(self) -> None:
         kind, params = self._random.choice(ODD_PUSHES)
@@ -209,23 +209,25 @@ class Weather:
 
     async def _restart(self, how: str) -> None:
         replica = self._random.choice(self._stack.replicas)
-        if replica.stopped:
+        if replica.busy.locked():
             return
-        self.counts["kill -9" if how == "kill" else "orderly restart"] += 1
-        await replica.end("kill" if how == "kill" else "term")
-        await asyncio.sleep(self._random.uniform(0.1, 3.0))
-        replica.start()
-        await self._wait(replica)
+        async with replica.busy:
+            self.counts["kill -9" if how == "kill" else "orderly restart"] += 1
+            await replica.end("kill" if how == "kill" else "term")
+            await asyncio.sleep(self._random.uniform(0.1, 3.0))
+            replica.start()
+            await self._wait(replica)
 
     async def _pause(self) -> None:
         """SIGSTOP for 1 to 15 s: longer than a lease, or shorter."""
         replica = self._random.choice(self._stack.replicas)
-        if replica.child is None:
+        if replica.busy.locked():
             return
-        self.counts["SIGSTOP"] += 1
-        replica.signal(signal.SIGSTOP)
-        await asyncio.sleep(self._random.choice([self._random.uniform(1, 4), self._random.uniform(8, 15)]))
-        replica.signal(signal.SIGCONT)
+        async with replica.busy:
+            self.counts["SIGSTOP"] += 1
+            replica.signal(signal.SIGSTOP)
+            await asyncio.sleep(self._random.choice([self._random.uniform(1, 4), self._random.uniform(8, 15)]))
+            replica.signal(signal.SIGCONT)
 
     async def _wait(self, replica: Replica) -> None:
         """Until it answers; one that could not start (its database was away) is started again."""
