@@ -41,7 +41,7 @@ def build_health(house: House) -> HealthService:
         expects_ticks=tick_expectation(
             house.feeds, instruments=house.instruments.by_token, is_open=house.calendar.is_open, now=house.clock.now
         ),
-        leads=lambda account_id: house.feed_owners[account_id].lease.held,
+        leads=lambda account_id: house.feed_owners[account_id].working,
         stale_after_s=house.settings.tick_stale_after_s,
         clock=house.clock,
     )

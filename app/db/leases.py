@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from loguru import logger
 
 from app.db.postgres import Database
 from app.errors import ServiceError
 from app.kit.clock import Clock
+from app.kit.process import is_gone
 
 HELD_BY_TERM = """EXISTS (SELECT 1 FROM lease l WHERE l.name = %(lease_name)s AND l.owner = %(lease_owner)s
   AND l.term = %(lease_term)s AND l.expires_at > clock_timestamp())"""
@@ -65,17 +67,25 @@ class Lease:
         return {"lease_name": self.name, "lease_owner": self.owner, "lease_term": self.term}
 
     async def try_take(self) -> bool:
-        """Take the lease if nobody holds it; a new term begins."""
+        """Take the lease if nobody holds it, or if its holder is proven dead; a new term begins."""
         asked_at = self._clock.monotonic()
         async with self._database.connection() as connection:
+            cursor = await connection.execute("SELECT owner, term FROM lease WHERE name = %s", (self.name,))
+            holder = await cursor.fetchone()
+            dead = holder is not None and holder[0] != self.owner and is_gone(holder[0])
             cursor = await connection.execute(
                 """INSERT INTO lease (name, owner, term, expires_at)
                    VALUES (%(name)s, %(owner)s, 1, clock_timestamp() + make_interval(secs => %(ttl)s))
                    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, term = lease.term + 1,
                      taken_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => %(ttl)s)
-                   WHERE lease.expires_at <= clock_timestamp()
+                   WHERE lease.expires_at <= clock_timestamp() OR lease.term = %(dead_term)s
                    RETURNING term""",
-                {"name": self.name, "owner": self.owner, "ttl": self.times.ttl_s},
+                {
+                    "name": self.name,
+                    "owner": self.owner,
+                    "ttl": self.times.ttl_s,
+                    "dead_term": holder[1] if holder is not None and dead else None,
+                },
             )
             row = await cursor.fetchone()
         if row is None:
@@ -108,27 +118,39 @@ class Lease:
             )
 
 
+WhenUnsure = Literal["stop", "go_on"]
+
+
 class Ownership:
     """Runs work only while a lease is held: waits for the lease, works, waits again. Lives until cancelled.
 
+    ``when_unsure`` is for the time in which the database cannot be asked: work that must never be done twice stops;
+    work that does no harm twice (a feed) goes on until somebody else is known to hold the lease.
     ``leave`` hands the lease over and takes it no more.
     """
 
-    def __init__(self, lease: Lease, work: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, lease: Lease, work: Callable[[], Awaitable[None]], *, when_unsure: WhenUnsure = "stop") -> None:
         self.lease = lease
         self._work = work
+        self._when_unsure = when_unsure
         self._leaving = asyncio.Event()
+        self.working = False
 
     async def run(self) -> None:
         while True:
             await self._take()
             logger.info("{} is ours, term {}", self.lease.name, self.lease.term)
+            self.working = True
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._keep(), name=f"lease-{self.lease.name}")
-                    tasks.create_task(_run(self._work), name=f"work-{self.lease.name}")
+                    # in the group's body: Python before 3.13 forgets to take back the cancellation of a parent that
+                    # only waits for the group's end, and this task would count as cancelled ever after
+                    await self._work()
             except* LeaseLost:
                 logger.warning("{} is no longer ours (term {})", self.lease.name, self.lease.term)
+            finally:
+                self.working = False
 
     async def leave(self) -> None:
         """Let the next owner begin at once. The work itself is stopped by whoever runs it."""
@@ -156,12 +178,16 @@ class Ownership:
             await asyncio.sleep(self.lease.times.renew_every_s)
             try:
                 if not self._leaving.is_set():
-                    await self.lease.renew()
+                    await self._renew()
             except ServiceError as error:
                 logger.warning("{} not renewed: {}", self.lease.name, error)
-                if not self.lease.held:
+                if not self.lease.held and self._when_unsure == "stop":
                     raise LeaseLost(self.lease.name) from error
 
-
-async def _run(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+    async def _renew(self) -> None:
+        try:
+            await self.lease.renew()
+        except LeaseLost:
+            if self._when_unsure == "stop" or not await self.lease.try_take():
+                raise
+            logger.info("{} is ours again, term {}", self.lease.name, self.lease.term)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
-from app.db.leases import Lease, LeaseLost, LeaseTimes, Ownership
+from app.db.leases import Lease, LeaseLost, LeaseTimes, Ownership, WhenUnsure
 from app.db.postgres import Database, open_database
 from app.kit.clock import SystemClock
+from app.kit.process import process_name
+from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
 
 TIMES = LeaseTimes(ttl_s=0.6, trust_s=0.4, renew_every_s=0.1, try_every_s=0.05)
@@ -114,3 +119,70 @@ async def test_work_runs_only_under_the_lease_and_is_cancelled_when_it_is_lost(d
 
 async def _is(condition: bool) -> bool:
     return condition
+
+
+async def test_a_dead_holder_on_this_machine_is_not_waited_for(database: Database) -> None:
+    """A process that no longer exists cannot send: its lease is taken at once, in the next term."""
+    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await gone.wait()
+    name = process_name("old").split("/")
+    dead = lease(database, "/".join([*name[:3], str(gone.pid), "old"]), times=LeaseTimes())
+    alive = lease(database, process_name("new"), times=LeaseTimes())
+    assert await dead.try_take()
+    assert await alive.try_take()
+    assert alive.term == 2
+    with pytest.raises(LeaseLost):
+        await dead.renew()
+
+
+async def test_a_living_holder_or_one_elsewhere_is_waited_for(database: Database) -> None:
+    """The number of a process says nothing about another machine or another boot."""
+    parent = process_name("parent").split("/")
+    parent[3] = str(os.getppid())
+    elsewhere = process_name("x").split("/")
+    elsewhere[1], elsewhere[3] = "another-boot", "1"
+    for owner in ("/".join(parent), "/".join(elsewhere), "some name"):
+        async with database.connection() as connection:
+            await connection.execute("DELETE FROM lease")
+        holder = lease(database, owner, times=LeaseTimes())
+        assert await holder.try_take()
+        assert not await lease(database, process_name("new"), times=LeaseTimes()).try_take()
+
+
+async def test_harmless_work_goes_on_while_the_database_is_away(database_url: str) -> None:
+    """A feed is not stopped by an outage of the database, and keeps the lease when that is back; a sender stops."""
+    stopped: list[str] = []
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(name)
+
+    async with TcpProxy.to(database_url) as proxy:
+        database = await open_database(proxy.url, name="leases")
+        clock = SystemClock()
+        owners = [
+            Ownership(
+                Lease(database, name=name, owner="me", times=TIMES, clock=clock),
+                partial(work, name),
+                when_unsure=unsure,
+            )
+            for name, unsure in CASES
+        ]
+        running = [asyncio.create_task(owner.run()) for owner in owners]
+        await until(lambda: _is(all(owner.working for owner in owners)))
+        await proxy.cut()
+        await until(lambda: _is(stopped == ["sender"]))
+        await asyncio.sleep(1.0)
+        assert stopped == ["sender"]
+        await proxy.heal()
+        await until(lambda: _is(all(owner.lease.held for owner in owners)))
+        assert stopped == ["sender"]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await database.close()
+
+
+CASES: tuple[tuple[str, WhenUnsure], ...] = (("feed", "go_on"), ("sender", "stop"))
