@@ -1,0 +1,238 @@
+"""Takes each guard of the order engine away, one at a time, in a copy of the tree, and shows which test notices.
+
+    python tests/faults/mutate.py [name ...]
+
+A guard whose test still passes without it is a guard without proof: exit code 1. Not part of the test run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("app", "chaos", "embedded", "migrations", "simulator", "tests", "pytest.ini", "pyproject.toml")
+TIMEOUT_S = 180
+FAULTS = "tests/faults/"
+ORDERS = "tests/integration/orders/"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Replace ``old`` by ``new`` in ``path``; then ``test`` must fail."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    test: str
+
+
+MUTATIONS = (
+    Mutation(
+        "fence in settle",
+        "app/orders/settlement.py",
+        "(fence is not None and task.fence != fence)",
+        "False",
+        FAULTS + "test_guards.py::test_an_answer_under_an_old_fence_changes_nothing",
+    ),
+    Mutation(
+        "clean read: shows all that is known",
+        "app/orders/reconcile.py",
+        "return {order.order_id for order in book}.issuperset(known_ids)",
+        "return True",
+        FAULTS + "test_order_faults.py::test_a_shrunken_book_proves_nothing",
+    ),
+    Mutation(
+        "clean read: began after the send",
+        "app/orders/reconciler.py",
+        "and started_at > task.updated_at",
+        "",
+        FAULTS + "test_guards.py::test_a_read_that_began_before_the_doubt_proves_nothing",
+    ),
+    Mutation(
+        "clean reads: how many",
+        "app/orders/reconcile.py",
+        "proven = task.clean_reads + 1 >= CLEAN_READS_NEEDED",
+        "proven = True",
+        "tests/unit/orders/test_reconcile.py",
+    ),
+    Mutation(
+        "clean reads: for how long",
+        "app/orders/reconcile.py",
+        "return Finding(event=Event.ABSENT if proven and waited else None, clean=True)",
+        "return Finding(event=Event.ABSENT if proven else None, clean=True)",
+        "tests/unit/orders/test_reconcile.py",
+    ),
+    Mutation(
+        "freshness in the claim",
+        "app/orders/store/claims.py",
+        " AND t.send_by > clock_timestamp()",
+        "",
+        FAULTS + "test_guards.py::test_a_stale_order_is_not_claimed",
+    ),
+    Mutation(
+        "tag match",
+        "app/orders/reconcile.py",
+        "rows = tuple(order for order in book if attempt_tags(task) & tags_of(order))",
+        "rows = tuple(order for order in book if not _row_mismatch(task.order, order))[:1]",
+        FAULTS + "test_order_faults.py::test_a_row_without_a_tag_is_never_adopted",
+    ),
+    Mutation(
+        "fields must match the tag",
+        "app/orders/reconcile.py",
+        "return Finding(event=Event.MISMATCH if reason else Event.FOUND",
+        "return Finding(event=Event.FOUND",
+        "tests/unit/orders/test_reconcile.py",
+    ),
+    Mutation(
+        "a confirmed id is enough",
+        "app/orders/bookkeeping.py",
+        "return confirmed if confirmed is not None and confirmed.trade_date == reading.trade_date else None",
+        "return None",
+        FAULTS + "test_book_rows.py::test_row_20_an_order_shown_without_its_tag_still_belongs_to_its_task",
+    ),
+    Mutation(
+        "lease term in the claim",
+        "app/orders/store/claims.py",
+        "    AND {HELD_BY_TERM}\n",
+        "",
+        ORDERS + "test_replicas.py::test_a_claim_needs_the_present_term",
+    ),
+    Mutation(
+        "kill check in the claim",
+        "app/orders/store/claims.py",
+        "(k.mode = 'halt' OR NOT t.reduces)",
+        "false",
+        ORDERS + "test_kill_switch.py::test_no_order_follows_a_halt_but_the_one_in_flight",
+    ),
+    Mutation(
+        "read before older rows",
+        "app/orders/tenure.py",
+        "known_since = None if self.book_was_read else self.began_at",
+        "known_since = None",
+        FAULTS + "test_guards.py::test_a_new_term_sends_no_older_row_before_it_has_read_the_book",
+    ),
+    Mutation(
+        "one second of pause",
+        "app/orders/sender.py",
+        "self._clock.monotonic() - claimed_at > self._rules.longest_pause_s or",
+        "",
+        FAULTS + "test_guards.py::test_a_pause_between_claim_and_send_sends_nothing",
+    ),
+    Mutation(
+        "lease held at the send",
+        "app/orders/sender.py",
+        "or not self._tenure.lease.held",
+        "",
+        FAULTS + "test_guards.py::test_a_lease_that_is_over_by_our_clock_sends_nothing",
+    ),
+    Mutation(
+        "a busy order's cancel is not refused",
+        "app/orders/verdicts.py",
+        "if task.operation is Operation.CANCEL and is_being_processed(refusal.message) and now < task.send_by:",
+        "if False:",
+        FAULTS + "test_guards.py::test_a_cancel_of_a_busy_order_is_asked_again",
+    ),
+    Mutation(
+        "a doubt is not sent again",
+        "app/orders/verdicts.py",
+        '        event=Event.DOUBT,\n        sent=Sent.UNKNOWN,\n        error=TaskError(code="OUTCOME_UNKNOWN"',
+        '        event=Event.RESEND,\n        sent=Sent.UNKNOWN,\n        error=TaskError(code="OUTCOME_UNKNOWN"',
+        FAULTS + "test_wire_rows.py::test_row_8_server_errors_with_and_without_placement",
+    ),
+    Mutation(
+        "a throttled order cools down",
+        "app/orders/reconcile.py",
+        "if task.last_sent_at is not None and now - task.last_sent_at < timedelta(seconds=THROTTLE_COOL_DOWN_S):",
+        "if False:",
+        FAULTS + "test_wire_rows.py::test_row_9_a_burst_of_429_loses_nothing",
+    ),
+    Mutation(
+        "first in, first out per instrument",
+        "app/orders/store/claims.py",
+        "s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument\n",
+        "false AND s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument\n",
+        FAULTS + "test_guards.py::test_one_order_of_an_instrument_at_a_time",
+    ),
+    Mutation(
+        "a doubt pauses its instrument",
+        "app/orders/store/claims.py",
+        "d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'",
+        "false",
+        FAULTS + "test_guards.py::test_a_doubt_pauses_its_instrument_and_no_other",
+    ),
+    Mutation(
+        "ends are final",
+        "app/orders/reconcile.py",
+        "    if known.state.is_terminal:\n        return False\n    if seen",
+        "    if seen",
+        "tests/unit/orders/test_reconcile.py",
+    ),
+    Mutation(
+        "fills never fall",
+        "app/orders/reconcile.py",
+        "    if seen.filled_quantity < known.filled_quantity:\n        return False\n",
+        "",
+        "tests/unit/orders/test_reconcile.py",
+    ),
+    Mutation(
+        "a late order is taken back",
+        "app/orders/bookkeeping.py",
+        "live = [row for row in finding.rows if not row.is_terminal]",
+        "live: list[BrokerOrder] = []",
+        FAULTS + "test_order_faults.py::test_an_order_that_shows_after_we_gave_up_is_taken_back",
+    ),
+    Mutation(
+        "the second of the last owner",
+        "app/orders/engine.py",
+        "await asyncio.sleep(max(0.0, _RATE_WINDOW_S - (began_at - sent.last_at).total_seconds()))",
+        "await asyncio.sleep(0)",
+        FAULTS + "test_guards.py::test_a_new_owner_respects_the_second_of_the_last_one",
+    ),
+)
+
+
+def main(names: list[str]) -> int:
+    chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    unproven = []
+    for mutation in chosen:
+        verdict = try_without(mutation)
+        print(f"{verdict:12} {mutation.name}: {mutation.test}", flush=True)
+        if verdict != "noticed":
+            unproven.append(mutation.name)
+    print(f"{len(chosen) - len(unproven)} of {len(chosen)} guards are proven")
+    return 1 if unproven else 0
+
+
+def try_without(mutation: Mutation) -> str:
+    """``noticed``, ``NOT NOTICED``, or ``NOT FOUND`` when the guard is not where the list says."""
+    with tempfile.TemporaryDirectory(prefix="mutate-") as name:
+        tree = Path(name)
+        for part in COPIED:
+            copy(ROOT / part, tree / part)
+        path = tree / mutation.path
+        source = path.read_text(encoding="utf-8")
+        if source.count(mutation.old) != 1:
+            return "NOT FOUND"
+        path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test]
+        done = subprocess.run(  # noqa: S603 - our own fixed commands
+            command, cwd=tree, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
+    return {0: "NOT NOTICED", 1: "noticed"}.get(done.returncode, f"exit {done.returncode}")
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
+    else:
+        shutil.copy2(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

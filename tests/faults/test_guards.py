@@ -1,0 +1,168 @@
+"""Each guard of the sender alone, at the moment that it exists for. ``mutate.py`` shows that each is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import UUID
+
+from app.broker.outcomes import Accepted
+from app.orders.acceptance import Caller
+from app.orders.model import Operation, Task, TaskStatus
+from app.orders.sender import Sender
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, Desk, open_desk
+from tests.faults.judge import judged
+from tests.faults.test_crash_rows import after_the_lease, one_owns, resting
+from tests.waiting import until
+
+CALLER = Caller(principal="t")
+BUSY = {
+    "code": 400,
+    "error_type": "OrderException",
+    "message": "Order cannot be cancelled as it is being processed. Try later.",
+}
+
+
+async def quiet_sender(desk: Desk) -> Sender:
+    """The sender of an engine whose loops have stopped while its lease still holds: the test takes its steps."""
+    await until(lambda: one_owns(desk))
+    await until(lambda: has_sender(desk))
+    await desk.crash()
+    sender = desk.engine._accounts[ACCOUNT]._sender
+    assert sender is not None
+    return sender
+
+
+async def has_sender(desk: Desk) -> bool:
+    return desk.engine._accounts[ACCOUNT]._sender is not None
+
+
+async def claimed(desk: Desk, sender: Sender) -> Task:
+    await desk.place(wait_s=0.0)
+    task = await sender._claim(Operation.PLACE)
+    assert task is not None
+    return task
+
+
+async def now(desk: Desk, task: Task) -> Task:
+    return await desk.service.queries.task(task.task_id)
+
+
+async def test_a_pause_between_claim_and_send_sends_nothing(desk: Desk) -> None:
+    """More than a second after the claim nobody knows who owns the row: not sent, and said so."""
+    sender = await quiet_sender(desk)
+    task = await claimed(desk, sender)
+    await sender._send(task, claimed_at=time.monotonic() - 1.5)
+    assert ((await now(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
+
+
+async def test_a_lease_that_is_over_by_our_clock_sends_nothing(desk: Desk) -> None:
+    """Claimed a moment ago, but the lease is trusted no more."""
+    sender = await quiet_sender(desk)
+    task = await claimed(desk, sender)
+    desk.engine._accounts[ACCOUNT]._lease._trusted_until = 0.0
+    await sender._send(task, claimed_at=time.monotonic())
+    assert ((await now(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
+
+
+async def test_an_answer_under_an_old_fence_changes_nothing(desk: Desk) -> None:
+    """The claim was lost and taken again: the old answer is kept with its attempt and changes no state."""
+    sender = await quiet_sender(desk)
+    task = await claimed(desk, sender)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE order_task SET fence = fence + 1")
+    await sender._store(task, Accepted(order_id="1"))
+    after = await now(desk, task)
+    assert (after.status, after.order_id) == (TaskStatus.RUNNING, None)
+    async with desk.database.connection() as connection:
+        cursor = await connection.execute("SELECT outcome, order_id FROM order_attempt")
+        assert await cursor.fetchone() == ("Accepted", "1")
+
+
+async def test_a_stale_order_is_not_claimed(desk: Desk) -> None:
+    """Its freshness ended in the queue: the claim itself passes it over."""
+    sender = await quiet_sender(desk)
+    await desk.place(wait_s=0.0)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE order_task SET send_by = clock_timestamp()")
+    assert await sender._claim(Operation.PLACE) is None
+
+
+async def test_a_new_term_sends_no_older_row_before_it_has_read_the_book(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """While the book cannot be read an order of before stays where it is; then it goes, once."""
+    async with open_desk(database_url, simulator.url) as desk:
+        await quiet_sender(desk)
+        task = await desk.place(wait_s=0.0)
+        await after_the_lease(database_url)
+        await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
+    async with open_desk(database_url, simulator.url) as desk:
+        await until(lambda: one_owns(desk))
+        await asyncio.sleep(1.0)
+        assert (await desk.service.queries.task(UUID(task["task_id"]))).attempts == 0
+        await desk.sim.delete("/_sim/faults")
+        assert len((await judged(database_url, simulator)).ledger) == 1
+
+
+async def test_a_read_that_began_before_the_doubt_proves_nothing(desk: Desk) -> None:
+    """Its answer comes after the doubt began, but it shows the book of before."""
+    await until(lambda: one_owns(desk))
+    await asyncio.sleep(0.3)
+    await desk.fault("delay", method="GET", path="/orders", params={"ms": 1200})
+    desk.engine.on_order_hint(ACCOUNT)
+    await asyncio.sleep(0.3)
+    await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 5000})
+    await desk.fault("drop_before_read")
+    task = await desk.place(wait_s=0.2)
+    assert task["status"] == "in_doubt"
+    await asyncio.sleep(1.2)
+    assert (await desk.service.queries.task(UUID(task["task_id"]))).clean_reads == 0
+
+
+async def test_a_cancel_of_a_busy_order_is_asked_again(desk: Desk) -> None:
+    """'Being processed' is said of busy and of finished orders alike: while the order stands the cancel is repeated."""
+    order_id = await resting(desk)
+    await desk.fault("status", method="DELETE", path="/orders/*", times=2, params=BUSY)
+    answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=6.0)
+    assert (answer.document["status"], answer.document["attempts"]) == ("completed", 3)
+    assert [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+
+
+async def test_one_order_of_an_instrument_at_a_time(desk: Desk) -> None:
+    """The second waits for the first one's answer; another instrument does not."""
+    await desk.fault("delay", times=1, params={"ms": 700})
+    first, second = [await desk.place(wait_s=0.0) for _ in range(2)]
+    assert (await desk.place(wait_s=0.6, tradingsymbol="SBIN"))["attempts"] == 1
+    tasks = [await desk.service.queries.task(UUID(task["task_id"])) for task in (first, second)]
+    assert [task.attempts for task in tasks] == [1, 0]
+
+
+async def test_a_doubt_pauses_its_instrument_and_no_other(desk: Desk) -> None:
+    """Nobody knows whether the first one stands: the next one of its instrument waits a while."""
+    await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
+    await desk.fault("drop_before_read")
+    assert (await desk.place(wait_s=0.2))["status"] == "in_doubt"
+    waiting = await desk.place(wait_s=0.0)
+    assert (await desk.place(wait_s=0.6, tradingsymbol="SBIN"))["attempts"] == 1
+    assert (await desk.service.queries.task(UUID(waiting["task_id"]))).attempts == 0
+
+
+async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:
+    """Nine orders and a hand-over within a second: the next owner's orders do not fall into the same one."""
+    async with open_desk(database_url, simulator.url, owner="a") as a:
+        await until(lambda: has_sender(a))
+        symbols = ["INFY", "SBIN", "TCS", "ITC", "WIPRO"]
+        for number in range(18):
+            await a.place(wait_s=0.0, tradingsymbol=symbols[number % 5])
+        await until(lambda: nine_sent(a), every_s=0.005)
+        async with open_desk(database_url, simulator.url, owner="b"):
+            await a.engine.drain(timeout_s=1.0)
+            history = await judged(database_url, simulator)
+        assert max(peaks.per_second for peaks in history.peaks) <= 10
+
+
+async def nine_sent(desk: Desk) -> bool:
+    stats = (await desk.sim.get("/_sim/stats")).json()
+    return any(peak["total"] >= 8 for peak in stats["orders"]["arrived"].values())
