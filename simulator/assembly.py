@@ -21,12 +21,15 @@ from simulator.faults.registry import FaultRegistry
 from simulator.limits import Traffic
 from simulator.market.market import Market
 from simulator.replay import Player, check_recording
+from simulator.rest.alerts import AlertRoutes
 from simulator.rest.auth import Authenticate, Guard
 from simulator.rest.envelope import failure
 from simulator.rest.gate import ArrivalMiddleware, Caller, LimitMiddleware
+from simulator.rest.gtt import TriggerRoutes
 from simulator.rest.historical import HistoricalRoutes
 from simulator.rest.instruments import InstrumentRoutes
 from simulator.rest.margins import MarginRoutes
+from simulator.rest.mutual_funds import FundRoutes
 from simulator.rest.orders import OrderRoutes
 from simulator.rest.portfolio import PortfolioRoutes
 from simulator.rest.quotes import QuoteRoutes
@@ -84,6 +87,7 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
     )
     journal = open_journal(settings, exchange=exchange, accounts=accounts, clock=clock)
     traffic = Traffic(settings.rate_limits)
+    exchange.charge = lambda user_id: traffic.charge(user_id, 1, now=time.time()) == "allowed"
     guard = Guard(authenticate)
     routes = [
         *broker_routes(
@@ -235,6 +239,9 @@ def broker_routes(
         ).routes(),
         *PortfolioRoutes(exchange=exchange, market=market, guard=guard, now=now).routes(),
         *MarginRoutes(exchange=exchange, guard=guard).routes(),
+        *TriggerRoutes(desk=exchange.triggers, guard=guard).routes(),
+        *AlertRoutes(desk=exchange.alerts, guard=guard, now=now).routes(),
+        *FundRoutes(guard=guard, now=now).routes(),
         *QuoteRoutes(market, guard=guard).routes(),
         *HistoricalRoutes(market, guard=guard, now=now).routes(),
         *InstrumentRoutes(market).routes(),

@@ -132,8 +132,7 @@ def start_loops(simulator: Simulator) -> tuple[asyncio.Task[None], ...]:
 async def expire_orders(simulator: Simulator) -> None:
     """Ends orders whose minutes are over and does what the hour asks for, for ever."""
     while True:
-        simulator.exchange.engine.expire(simulator.clock.now())
-        simulator.exchange.days.advance()
+        simulator.exchange.pass_time()
         await asyncio.sleep(EXPIRE_EVERY_S)
 
 

@@ -11,6 +11,7 @@ from simulator.exchange.rows import order_row
 
 ORDER_ID_BASE = 2_000_000_000_000_000_000
 EXCHANGE_ORDER_ID_BASE = 1_000_000_000_000_000
+TRIGGER_ID_BASE = 100_000_000
 SEED_SPAN = 10**9
 IDS_PER_SEED = 10**8
 
@@ -50,7 +51,7 @@ class Numbers:
 
     def trigger_id(self) -> int:
         self.counts.triggers += 1
-        return 100_000_000 + self.counts.triggers
+        return TRIGGER_ID_BASE + self.counts.triggers
 
     def alert_id(self) -> str:
         self.counts.alerts += 1

@@ -3,12 +3,19 @@
 Raises `KiteError` in Kite's words. An order is in the ledger before `place` returns, and before anything else can fail.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from simulator.errors import input_error, method_not_allowed, order_in_process, too_many_modifications, unknown_order
+from simulator.errors import (
+    input_error,
+    method_not_allowed,
+    order_in_process,
+    too_many_modifications,
+    too_many_orders,
+    unknown_order,
+)
 from simulator.exchange import orders as status
 from simulator.exchange.accounts import Accounts
 from simulator.exchange.book import Numbers, OrderBook
@@ -24,7 +31,9 @@ from simulator.exchange.params import VARIETIES, Params, parse_modify, parse_pla
 from simulator.exchange.portfolio import Portfolio
 from simulator.exchange.protection import AUTOMATIC
 from simulator.exchange.quirks import NORMAL, Quirks
+from simulator.exchange.triggers import TriggerDesk
 from simulator.exchange.turn import Conversion, Notify, Turn
+from simulator.exchange.watchers import AlertDesk
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 
@@ -91,6 +100,14 @@ class Exchange:
             opening_cash=opening_cash,
         )
         self.days.reset()
+        self.triggers = TriggerDesk(
+            market=market, numbers=self.numbers, turn=self.turn, place=self.place_for_broker, now=now
+        )
+        self.alerts = AlertDesk(
+            market=market, numbers=self.numbers, turn=self.turn, place=self.place_for_broker, now=now
+        )
+        self.charge: Callable[[str], bool] | None = None
+        """Counts an order that the broker places for a user against the day's allowance; False: it is used up."""
 
     def place(self, user_id: str, variety: str, params: Params, quirks: Quirks = NORMAL) -> str:
         """The new order's id. Raises 4xx with no order left behind."""
@@ -115,6 +132,19 @@ class Exchange:
             if order.status != status.AMO_RECEIVED:
                 self.engine.submit(order, quirks)
             return Placed(order.order_id)
+
+    def place_for_broker(self, user_id: str, variety: str, params: Params) -> str:
+        """An order that a trigger or an alert brings about."""
+        if self.charge is not None and not self.charge(user_id):
+            raise too_many_orders()
+        return self.place(user_id, variety, params)
+
+    def pass_time(self) -> None:
+        """Does what has come due since the last call."""
+        now = self._now()
+        self.engine.expire(now)
+        self.days.advance()
+        self.triggers.expire(now)
 
     def modify(self, user_id: str, variety: str, order_id: str, params: Params, quirks: Quirks = NORMAL) -> str:
         """Accepted; whether it was applied shows in the order."""
@@ -170,6 +200,10 @@ class Exchange:
         if instrument is None:
             raise input_error("The instrument you are placing an order for has either expired or does not exist.")
         return instrument
+
+    def instruments(self) -> Iterable[Instrument]:
+        """Everything that is listed today."""
+        return self._market.instruments.values()
 
     def unfilled_orders(self, user_id: str) -> Sequence[Order]:
         return self.book.unfinished(user_id)

@@ -13,17 +13,23 @@ from starlette.routing import Route
 from simulator.errors import input_error
 from simulator.exchange.charges import charges
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.margins import SPAN_SHARE, Bucket, Exposure, OpenOrder, blocked, bucket
+from simulator.exchange.margins import RATES, SPAN_SHARE, Bucket, Exposure, OpenOrder, blocked, bucket
 from simulator.exchange.orders import Product, TransactionType
 from simulator.exchange.params import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer, read_price
 from simulator.exchange.positions import PositionKey
-from simulator.exchange.units import FundSegment, fund_segment
+from simulator.exchange.units import FundSegment, fund_segment, is_option
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import json_body, missing_field, query_params, success
 
 MAX_ORDERS = 100
+SEGMENTS: Mapping[str, frozenset[str]] = {
+    "equity": frozenset({"NSE", "BSE"}),
+    "commodity": frozenset({"MCX"}),
+    "futures": frozenset({"NFO", "BFO"}),
+    "currency": frozenset({"CDS", "BCD"}),
+}
 ZERO = Decimal(0)
 
 
@@ -62,8 +68,29 @@ class MarginRoutes:
         return [
             Route("/margins/orders", signed_in(self.orders), methods=["POST"]),
             Route("/margins/basket", signed_in(self.basket), methods=["POST"]),
+            Route("/margins/{segment}", signed_in(self.segment), methods=["GET"]),
             Route("/charges/orders", signed_in(self.contract_note), methods=["POST"]),
         ]
+
+    async def segment(self, request: Request, _user_id: str) -> Response:
+        """The old dump of intraday margins: for each instrument of a segment the share of its value, in percent."""
+        exchanges = SEGMENTS.get(request.path_params["segment"])
+        if exchanges is None:
+            raise input_error("Invalid `segment`.")
+        listed = [item for item in self._exchange.instruments() if item.exchange in exchanges and not is_option(item)]
+        rates = {exchange: RATES.get(exchange, RATES["MIS"]) for exchange in exchanges}
+        return success(
+            [
+                {
+                    "tradingsymbol": item.tradingsymbol,
+                    "exchange": item.exchange,
+                    "margin": to_number(rates[item.exchange] * 100),
+                    "mis_multiplier": to_number(1 / rates[item.exchange]),
+                }
+                for item in listed
+                if item.tradable
+            ]
+        )
 
     async def orders(self, request: Request, user_id: str) -> Response:
         """What each order alone would block, beside the present positions and open orders."""

@@ -73,7 +73,7 @@ class QuoteRoutes:
         return success({key: self._trigger_range(item, side=side) for key, item in found.items()})
 
     async def one_trigger_range(self, request: Request, _user_id: str) -> Response:
-        """The form that only the Go client's constants still name; for buys unless `transaction_type` says otherwise."""
+        """The form that the Go client's constants still name; for buys unless `transaction_type` says otherwise."""
         instrument = self._market.find(request.path_params["exchange"], request.path_params["tradingsymbol"])
         if instrument is None:
             raise input_error("invalid token")

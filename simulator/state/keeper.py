@@ -24,7 +24,7 @@ def keep_state(
         today = exchange.days.day
         if saved is not None:
             Restorer(exchange=exchange, accounts=accounts).restore(saved)
-        recorder = Recorder(journal, exchange=exchange, accounts=accounts, seed=seed, now=now)
+        recorder = Recorder(journal, exchange=exchange, accounts=accounts, seed=seed)
         if saved is None or saved.snapshot.day != today:
             if saved is not None:
                 pass_night(exchange, accounts, now())

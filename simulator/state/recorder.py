@@ -1,7 +1,6 @@
 """From what the exchange has changed to lines of the journal."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 
 from simulator.exchange.accounts import Account, Accounts
 from simulator.exchange.exchange import Exchange
@@ -26,14 +25,11 @@ from simulator.state.records import (
 class Recorder:
     """Writes what `Turn` and `Accounts` report. `written` of an order: how many rows and fills the file has."""
 
-    def __init__(
-        self, journal: Journal, *, exchange: Exchange, accounts: Accounts, seed: int, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, journal: Journal, *, exchange: Exchange, accounts: Accounts, seed: int) -> None:
         self._journal = journal
         self._exchange = exchange
         self._accounts = accounts
         self._seed = seed
-        self._now = now
         self._written: dict[str, tuple[int, int]] = {}
 
     def attach(self) -> None:
@@ -84,6 +80,8 @@ class Recorder:
             past=tuple(finished_order(order, exchange.ledger) for order in past),
             parked=tuple(whole_order(order, exchange.ledger) for order in parked),
             sessions=tuple(session_record(account) for account in self._accounts),
+            triggers=tuple(exchange.triggers.all()),
+            alerts=tuple(exchange.alerts.all()),
         )
 
 

@@ -38,6 +38,7 @@ class Restorer:
             if portfolio.user_id in self._exchange.portfolios:
                 self._exchange.portfolios[portfolio.user_id] = create_portfolio(portfolio)
         self._restore_sessions(snapshot.sessions)
+        self._restore_watches(snapshot)
         self._exchange.days.resume(snapshot.day)
 
     def _apply(self, commit: Commit) -> None:
@@ -53,6 +54,7 @@ class Restorer:
         for conversion in commit.conversions:
             self._exchange.portfolios[conversion.user_id].convert(conversion)
         self._restore_sessions(commit.sessions)
+        self._restore_watches(commit)
 
     def _update_order(self, record: OrderRecord) -> Order:
         order = self._orders.get(record.order_id)
@@ -65,6 +67,12 @@ class Restorer:
         take_over(order, record)
         self._exchange.book.track(order)
         return order
+
+    def _restore_watches(self, record: Snapshot | Commit) -> None:
+        for trigger in record.triggers:
+            self._exchange.triggers.adopt(trigger)
+        for alert in record.alerts:
+            self._exchange.alerts.adopt(alert)
 
     def _restore_sessions(self, records: Iterable[SessionRecord]) -> None:
         for record in records:

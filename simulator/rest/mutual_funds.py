@@ -1,0 +1,91 @@
+"""`/mf`: mutual funds, read-only as they are at Kite, where the routes that write have been switched off."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.errors import KiteError, unknown_order
+from simulator.formats import IST
+from simulator.market.funds import dump_funds, fund_holdings, fund_orders, fund_sips
+from simulator.rest.auth import Guard
+from simulator.rest.envelope import success
+
+BREAKDOWN: Final = (
+    "fund",
+    "tradingsymbol",
+    "variety",
+    "exchange_timestamp",
+    "amount",
+    "folio",
+    "average_price",
+    "quantity",
+)
+"""What a purchase shows of itself behind a holding."""
+
+
+class FundRoutes:
+    def __init__(self, *, guard: Guard, now: Callable[[], datetime]) -> None:
+        self._guard = guard
+        self._now = now
+
+    def routes(self) -> list[Route]:
+        signed_in = self._guard.signed_in
+        refused = signed_in(refuse)
+        return [
+            Route("/mf/instruments", self.instruments, methods=["GET"]),
+            Route("/mf/orders", signed_in(self.orders), methods=["GET"]),
+            Route("/mf/orders", refused, methods=["POST"]),
+            Route("/mf/orders/{order_id}", signed_in(self.order), methods=["GET"]),
+            Route("/mf/orders/{order_id}", refused, methods=["DELETE"]),
+            Route("/mf/sips", signed_in(self.sips), methods=["GET"]),
+            Route("/mf/sips", refused, methods=["POST"]),
+            Route("/mf/sips/{sip_id}", signed_in(self.sip), methods=["GET"]),
+            Route("/mf/sips/{sip_id}", refused, methods=["PUT", "DELETE"]),
+            Route("/mf/holdings", signed_in(self.holdings), methods=["GET"]),
+            Route("/mf/holdings/{isin}", signed_in(self.breakdown), methods=["GET"]),
+            Route("/mf/allotments", signed_in(self.allotments), methods=["GET"]),
+        ]
+
+    async def instruments(self, _request: Request) -> Response:
+        """The dump, for everybody, with exactly `text/csv`: the JavaScript client parses nothing else."""
+        return Response(dump_funds(self._now().astimezone(IST).date()).encode(), headers={"Content-Type": "text/csv"})
+
+    async def orders(self, _request: Request, user_id: str) -> Response:
+        return success(fund_orders(user_id, self._now()))
+
+    async def order(self, request: Request, user_id: str) -> Response:
+        wanted = request.path_params["order_id"]
+        for row in fund_orders(user_id, self._now()):
+            if row["order_id"] == wanted:
+                return success(row)
+        raise unknown_order()
+
+    async def sips(self, _request: Request, _user_id: str) -> Response:
+        return success(fund_sips(self._now()))
+
+    async def sip(self, request: Request, _user_id: str) -> Response:
+        for row in fund_sips(self._now()):
+            if row["sip_id"] == request.path_params["sip_id"]:
+                return success(row)
+        raise KiteError("Couldn't find that `sip_id`.", status=400, error_type="GeneralException")
+
+    async def holdings(self, _request: Request, _user_id: str) -> Response:
+        return success(fund_holdings())
+
+    async def breakdown(self, request: Request, user_id: str) -> Response:
+        """The purchases behind one holding."""
+        isin = request.path_params["isin"]
+        rows = [row for row in fund_orders(user_id, self._now()) if row["tradingsymbol"] == isin]
+        return success([{name: row[name] for name in BREAKDOWN} for row in rows])
+
+    async def allotments(self, _request: Request, _user_id: str) -> Response:
+        """The schemes that were allotted lately."""
+        return success([row["tradingsymbol"] for row in fund_holdings()])
+
+
+async def refuse(_request: Request, _user_id: str) -> Response:
+    raise KiteError("Insufficient permission for that call.", status=403, error_type="PermissionException")
