@@ -1,13 +1,13 @@
-"""``python -m benchmarks [ticks ...]``: all of them when none is named."""
+"""``python -m benchmarks [ticks simulator ...]``: all of them when none is named."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
 
-from benchmarks import machine, ticks
+from benchmarks import machine, simulator, ticks
 
-BENCHMARKS: Mapping[str, Callable[[int], None]] = {"ticks": ticks.run}
+BENCHMARKS: Mapping[str, Callable[[int], None]] = {"ticks": ticks.run, "simulator": simulator.run}
 LEAST_ROUNDS = 7
 
 

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("msgspec", "redis", "websockets", "uvloop", "kiteconnect")
+PACKAGES = ("msgspec", "numpy", "picows", "redis", "websockets", "uvloop", "kiteconnect")
 
 
 def describe() -> list[str]:
