@@ -7,8 +7,6 @@ one floor meet. The broker comes in as ``BrokerAccount``, so no adapter is named
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from functools import partial
 
 from redis.asyncio import Redis
@@ -27,6 +25,7 @@ from app.events.order_stream import OrderStreamHub
 from app.events.tick_stream import TickStreamHub
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
+from app.kit.process import process_name
 from app.kit.supervisor import Supervisor
 from app.market.calendar import MarketCalendar
 from app.market.history import HistoryService
@@ -41,9 +40,7 @@ from app.ops.health import HealthService
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics
 from app.ops.sources import DoubtSampler
-from app.orders.acceptance import Acceptance
 from app.orders.engine import OrderEngine
-from app.orders.intake import Intake
 from app.orders.operations import Operations
 from app.orders.queries import OrderQueries
 from app.orders.resolution import Resolutions
@@ -52,7 +49,7 @@ from app.orders.service import OrderService
 from app.orders.settlement import Settlement
 from app.orders.store.accept import deployment_code
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
-from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here
+from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here, make_order_service
 
 
 class House:
@@ -104,7 +101,7 @@ class House:
         )
         self.feeds: dict[str, Feed] = {}
         self.feed_owners: dict[str, Ownership] = {}
-        self.owner = f"{socket.gethostname()}-{os.getpid()}-{self.ids.code(6)}"
+        self.owner = process_name(self.ids.code(6))
         self.lease_times = overrides.lease_times or LeaseTimes.lasting(settings.account_lease_s)
 
     async def build(self, engine_database: Database) -> None:
@@ -167,24 +164,17 @@ class House:
         )
         for kite in self.ground.at_broker.values():
             self.engine.add(kite.broker, governor=kite.governor, credentials=kite.credentials)
-        intake = Intake(
+        self.orders = make_order_service(
+            self.settings,
+            database=self.ground.database,
+            engine=self.engine,
+            queries=self.queries,
             rules=self.rules,
+            instruments=self.instruments,
+            ticks=self.ticks,
             clock=self.clock,
             ids=self.ids,
             tagger=tagger,
-            find_instrument=self.instruments.find,
-            registry_loaded=lambda: self.instruments.status().cached_instruments > 0,
-        )
-        acceptance = Acceptance(
-            database=self.ground.database, engine=self.engine, queries=self.queries, clock=self.clock
-        )
-        self.orders = OrderService(
-            acceptance=acceptance,
-            engine=self.engine,
-            queries=self.queries,
-            intake=intake,
-            rules=self.rules,
-            ids=self.ids,
         )
         self._build_operations(tagger)
 
@@ -228,7 +218,7 @@ class House:
                 times=self.lease_times,
                 clock=self.clock,
             )
-            self.feed_owners[account_id] = Ownership(lease, feed.run)
+            self.feed_owners[account_id] = Ownership(lease, feed.run, when_unsure="go_on")
             self.ground.accounts.on_new_token(account_id, feed.reconnect_soon)
             self.ground.accounts.on_new_token(account_id, partial(self.engine.on_session_changed, account_id))
 

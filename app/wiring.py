@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from app.accounts.service import AccountService
 from app.broker.market import Instrument
 from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
+from app.config import Settings
 from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx
 from app.events import outbox
@@ -17,8 +19,18 @@ from app.events.limits import StreamLimits
 from app.events.outbox import NewEvent
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
+from app.market.instruments import InstrumentService
+from app.market.pipeline import TickPipeline
 from app.ops.sources import BrokerCalls
+from app.orders.acceptance import Acceptance
+from app.orders.admission import Admission
+from app.orders.engine import OrderEngine
+from app.orders.intake import Intake
+from app.orders.limits import LastPrice, RiskLimits
+from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
+from app.orders.service import OrderService
+from app.orders.tags import Tagger
 
 EPOCH_LENGTH = 12
 
@@ -161,3 +173,54 @@ def is_streamed_here(feeds: Mapping[str, Feed]) -> Callable[[int], bool]:
         return any(instrument_token in feed.subscriptions() for feed in feeds.values())
 
     return streamed
+
+
+def last_price_of(
+    instruments: InstrumentService, ticks: TickPipeline, *, clock: Clock
+) -> Callable[[str, str], LastPrice | None]:
+    """The last price that this process has ticked, for the limits of orders; None where it streams no such thing."""
+
+    def last_price(exchange: str, tradingsymbol: str) -> LastPrice | None:
+        instrument = instruments.find(exchange, tradingsymbol)
+        last = None if instrument is None else ticks.last(instrument.instrument_token)
+        if last is None:
+            return None
+        age_s = clock.now().timestamp() - last.received_at_ms / 1000
+        return LastPrice(price=Decimal(str(last.tick.last_price)), age_s=age_s)
+
+    return last_price
+
+
+def make_order_service(
+    settings: Settings,
+    *,
+    database: Database,
+    engine: OrderEngine,
+    queries: OrderQueries,
+    rules: OrderRules,
+    instruments: InstrumentService,
+    ticks: TickPipeline,
+    clock: Clock,
+    ids: IdSource,
+    tagger: Tagger,
+) -> OrderService:
+    """The door to the order engine, with everything that is asked before an order is accepted."""
+    intake = Intake(
+        rules=rules,
+        clock=clock,
+        ids=ids,
+        tagger=tagger,
+        find_instrument=instruments.find,
+        registry_loaded=lambda: instruments.status().cached_instruments > 0,
+    )
+    admission = Admission(
+        database=database,
+        limits=RiskLimits.from_settings(settings),
+        rules=rules,
+        clock=clock,
+        last_price=last_price_of(instruments, ticks, clock=clock),
+        find_instrument=instruments.find,
+        portfolio=lambda account_id: engine.broker(account_id).portfolio,
+    )
+    acceptance = Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock)
+    return OrderService(acceptance=acceptance, engine=engine, queries=queries, intake=intake, rules=rules, ids=ids)

@@ -26,8 +26,10 @@ from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.orders.acceptance import Acceptance, Answer, Caller
+from app.orders.admission import Admission
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake, OrderLine
+from app.orders.limits import RiskLimits
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
 from app.orders.service import BatchOptions, OrderService
@@ -49,6 +51,8 @@ SHORT_RULES = OrderRules(
 """The product's rules with shorter times, so that a test sees their end."""
 
 SHORT_LEASES = LeaseTimes(ttl_s=2.0, trust_s=1.4, renew_every_s=0.3, try_every_s=0.1)
+
+NO_LIMITS = RiskLimits()
 
 ACCOUNT = "primary"
 
@@ -147,9 +151,30 @@ def order(**changes: Any) -> OrderRequest:
     return OrderRequest(**{**fields, **changes})
 
 
+def admission_on(
+    database: Database, *, engine: OrderEngine, rules: OrderRules = SHORT_RULES, limits: RiskLimits = NO_LIMITS
+) -> Admission:
+    """What is asked before an order is stored, where nobody knows a last price."""
+    return Admission(
+        database=database,
+        limits=limits,
+        rules=rules,
+        clock=SystemClock(),
+        last_price=lambda exchange, symbol: None,
+        find_instrument=lambda exchange, symbol: None,
+        portfolio=lambda account_id: engine.broker(account_id).portfolio,
+    )
+
+
 @asynccontextmanager
 async def open_desk(
-    database_url: str, simulator_url: str, *, rules: OrderRules = SHORT_RULES, token: str = "simtoken", owner: str = ""
+    database_url: str,
+    simulator_url: str,
+    *,
+    rules: OrderRules = SHORT_RULES,
+    token: str = "simtoken",
+    owner: str = "",
+    limits: RiskLimits = NO_LIMITS,
 ) -> AsyncIterator[Desk]:
     """A running order engine for one account against the simulator at ``simulator_url``."""
     clock = SystemClock()
@@ -186,7 +211,13 @@ async def open_desk(
         supervisor = Supervisor()
         queries = OrderQueries(database=database, clock=clock)
         service = OrderService(
-            acceptance=Acceptance(database=database, engine=engine, queries=queries, clock=clock),
+            acceptance=Acceptance(
+                database=database,
+                engine=engine,
+                queries=queries,
+                admission=admission_on(database, engine=engine, rules=rules, limits=limits),
+                clock=clock,
+            ),
             engine=engine,
             queries=queries,
             intake=Intake(

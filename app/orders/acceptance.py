@@ -8,8 +8,9 @@ cannot be asked gives "not known yet", never a server error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from app.broker.outcomes import Sent
 from app.db.postgres import Database, Tx
 from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
+from app.orders.admission import Admission, AskAgain, Intent
 from app.orders.documents import task_document
 from app.orders.engine import OrderEngine
 from app.orders.model import FINISHED, BatchStatus, TaskStatus
@@ -78,11 +80,19 @@ class AcceptanceUnknown(Conflict):
 class Acceptance:
     """``accept`` stores and waits; ``replayed`` finds what a key already stands for."""
 
-    def __init__(self, *, database: Database, engine: OrderEngine, queries: OrderQueries, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, engine: OrderEngine, queries: OrderQueries, admission: Admission, clock: Clock
+    ) -> None:
         self._database = database
+        self._admission = admission
         self._engine = engine
         self._queries = queries
         self._clock = clock
+        self._stopping = False
+
+    def stop_waiting(self) -> None:
+        """The process is about to end: whoever waits gets the present state, and nobody begins to wait."""
+        self._stopping = True
 
     async def accept(
         self,
@@ -93,7 +103,10 @@ class Acceptance:
         caller: Caller,
         wait_s: float,
     ) -> Answer:
-        """Store the tasks (and their batch) under the caller's key. Raises NotAccepted, AcceptanceUnknown, Conflict."""
+        """Store the tasks (and their batch) under the caller's key.
+
+        Raises NotAccepted, AcceptanceUnknown, Conflict (another request under the key, a limit), BadInput (a limit).
+        """
         account_id = new[0].account_id
         kind: Kind = "task" if batch is None else "batch"
         resource_id = new[0].task_id if batch is None else batch.batch_id
@@ -107,7 +120,7 @@ class Acceptance:
                 resource_id=resource_id,
             )
         try:
-            await self._store(new, batch=batch, key=key)
+            await self._store(Intent(tasks=new, batch=batch, key=key))
         except UniqueViolation:
             replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
             if replayed is None:
@@ -129,19 +142,19 @@ class Acceptance:
         answer = await self._wait_for_end(earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s)
         return replace(answer, replayed=True)
 
-    async def _store(self, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:
+    async def _store(self, intent: Intent) -> None:
         """Store exactly once, also when the connection breaks during the commit.
 
-        Raises UniqueViolation when the key was used before, NotAccepted, AcceptanceUnknown.
+        Raises UniqueViolation when the key was used before, BadInput, LimitReached, NotAccepted, AcceptanceUnknown.
         """
         commit_was_cut_off = False
         for delay in (*_COMMIT_AGAIN_S, None):
             try:
-                await self._store_once(new, batch=batch, key=key)
+                await self._store_allowed(intent)
             except CommitCutOff:
                 commit_was_cut_off = True
             except UniqueViolation:
-                if commit_was_cut_off and await self._is_stored(new[0].task_id):
+                if commit_was_cut_off and await self._is_stored(intent.tasks[0].task_id):
                     return
                 raise
             except Unavailable as error:
@@ -153,13 +166,24 @@ class Acceptance:
                 raise AcceptanceUnknown
             await asyncio.sleep(delay)
 
-    async def _store_once(self, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:
-        """Key, batch and tasks in one transaction. Raises CommitCutOff when nobody knows whether it went through."""
+    async def _store_allowed(self, intent: Intent) -> None:
+        """Store it, fetching what admission wants to know in between. Raises Unavailable, CommitCutOff, and those."""
+        try:
+            await self._store_once(partial(self._admission.admit, intent=intent))
+        except AskAgain as first:
+            if first.wants == "account":
+                await self._admission.add_account(intent.account_id)
+                await self._store_allowed(intent)  # once: the row stays
+            else:
+                positions = await self._admission.read_positions(intent.account_id)
+                await self._store_once(partial(self._admission.admit_restricted, intent=intent, positions=positions))
+
+    async def _store_once(self, admit: Callable[[Tx], Awaitable[None]]) -> None:
+        """One transaction. Raises CommitCutOff when nobody knows whether it went through."""
         committing = False
         try:
             async with self._database.transaction() as tx:
-                async with tx.pipeline():
-                    await _insert(tx, new, batch=batch, key=key)
+                await admit(tx)
                 committing = True
         except Unavailable as error:
             if committing:
@@ -180,7 +204,7 @@ class Acceptance:
             while True:
                 document, final = await self._present_state(kind, resource_id, account_id=account_id)
                 left = ends - self._clock.monotonic()
-                if final or left <= 0:
+                if final or left <= 0 or self._stopping:
                     return Answer(kind=kind, resource_id=resource_id, document=document, final=final)
                 await waiter.wait(min(left, _LOOK_AGAIN_S))
 
@@ -210,11 +234,3 @@ def unreadable(kind: Kind, resource_id: UUID, *, account_id: str) -> Mapping[str
         "sent": str(Sent.UNKNOWN),
         "last_error": {"code": "DATABASE_UNAVAILABLE", "message": message},
     }
-
-
-async def _insert(tx: Tx, new: Sequence[NewTask], *, batch: NewBatch | None, key: IdempotencyKey | None) -> None:
-    if key is not None:
-        await accept.insert_key(tx, key)
-    if batch is not None:
-        await accept.insert_batch(tx, batch)
-    await accept.insert_tasks(tx, new)

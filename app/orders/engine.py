@@ -19,6 +19,7 @@ from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.batch_runner import BatchRunner
+from app.orders.breakers import Breakers
 from app.orders.gate import SessionGate
 from app.orders.holding import Holding
 from app.orders.reconciler import ReadStats, Reconciler
@@ -76,6 +77,7 @@ class AccountEngine:
         )
         self._ownership = Ownership(self._lease, self._work)
         self._sender: Sender | None = None
+        self.breakers: Breakers | None = None
 
     @property
     def is_owner(self) -> bool:
@@ -110,12 +112,18 @@ class AccountEngine:
 
     def _build_sender(self, tenure: Tenure) -> Sender:
         parts, account_id = self._parts, self.broker.account_id
+        breakers = Breakers(
+            account_id, limits=parts.rules.breaker, reads=self.stats, signals=self.signals, clock=parts.clock
+        )
+        self.breakers = breakers
         holding = Holding(
             account_id,
             database=parts.database,
             settlement=parts.settlement,
             gate=self._gate,
+            breakers=breakers,
             signals=self.signals,
+            rules=parts.rules,
             clock=parts.clock,
         )
         return Sender(
@@ -127,6 +135,7 @@ class AccountEngine:
             settlement=parts.settlement,
             gate=self._gate,
             holding=holding,
+            breakers=breakers,
             signals=self.signals,
             rules=parts.rules,
             clock=parts.clock,

@@ -1,26 +1,30 @@
 """Says ``held`` of tasks that may not go now, and lets them go again when they may.
 
-The claim statement is what really stops them (it asks for the lease, the kill switch and the session's gate); this
-makes the reason visible, so that nobody waits for a ``pending`` task without knowing why.
+The claim is what really stops them (its statement asks for the lease, the kill switch and the number of doubts, and
+the class of an open breaker is not asked for at all); this makes the reason visible, so that nobody waits for a
+``pending`` task without knowing why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app.broker.outcomes import Sent
 from app.db.postgres import Database
 from app.kit.clock import Clock
+from app.orders.breakers import Breakers
 from app.orders.gate import SessionGate
 from app.orders.lifecycle import Event
 from app.orders.model import Operation, Task, TaskError, TaskStatus
+from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement
 from app.orders.signals import Signals
-from app.orders.store import tasks
-from app.orders.store.controls import halt_in_force
+from app.orders.store import controls, tasks
+from app.orders.store.controls import Halt
 from app.orders.verdicts import Verdict
 
-NO_SESSION = TaskError(code="NO_SESSION", message="the account has no live session at the broker; log in")
 _LOOK_EVERY_S = 0.2
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
 
@@ -30,13 +34,23 @@ class Obstacle:
     """Why tasks of an account may not go, and which of them it concerns."""
 
     error: TaskError
-    cancels_pass: bool = False
-    reductions_pass: bool = False
+    stopped: frozenset[Operation]
+    reductions: Literal["stop", "pass"] = "stop"
 
     def stops(self, task: Task) -> bool:
-        if self.cancels_pass and task.operation is Operation.CANCEL:
-            return False
-        return not (self.reductions_pass and task.reduces)
+        return task.operation in self.stopped and not (self.reductions == "pass" and task.reduces)
+
+
+NO_SESSION = Obstacle(
+    error=TaskError(code="NO_SESSION", message="the account has no live session at the broker; log in"),
+    stopped=frozenset(Operation),
+)
+_ADDING = frozenset({Operation.PLACE, Operation.MODIFY})
+HALTED_NEW = Obstacle(
+    error=TaskError(code="HALTED_NEW", message="too much is in doubt: nothing new until the order book has told"),
+    stopped=frozenset({Operation.PLACE}),
+    reductions="pass",
+)
 
 
 class Holding:
@@ -49,13 +63,17 @@ class Holding:
         database: Database,
         settlement: Settlement,
         gate: SessionGate,
+        breakers: Breakers,
         signals: Signals,
+        rules: OrderRules,
         clock: Clock,
     ) -> None:
         self._account_id = account_id
         self._database = database
         self._settlement = settlement
         self._gate = gate
+        self._breakers = breakers
+        self._rules = rules
         self._signals = signals
         self._clock = clock
         self._looked_at = float("-inf")
@@ -66,40 +84,56 @@ class Holding:
         now = self._clock.monotonic()
         if now - self._looked_at >= _LOOK_EVERY_S:
             self._looked_at = now
-            await self._update(Obstacle(error=NO_SESSION) if not session else await self._halt())
+            self._breakers.tend()
+            await self._update([NO_SESSION] if not session else await self._obstacles())
         return session
 
-    async def _halt(self) -> Obstacle | None:
+    async def _obstacles(self) -> list[Obstacle]:
+        """What stands in the way now, the gravest first."""
         async with self._database.connection() as connection:
-            halt = await halt_in_force(connection, self._account_id)
-        if halt is None:
-            return None
-        message = f"{halt.mode} is in force: {halt.reason}"
-        return Obstacle(
-            error=TaskError(code="HALTED", message=message),
-            cancels_pass=True,
-            reductions_pass=halt.mode == "reduce_only",
-        )
+            halt = await controls.halt_in_force(connection, self._account_id)
+            halted_new = await controls.many_doubts(
+                connection,
+                self._account_id,
+                halt_doubts=self._rules.halt_doubts,
+                halt_doubt_age_s=self._rules.halt_doubt_age_s,
+            )
+        found = [] if halt is None else [_halted(halt)]
+        found += [HALTED_NEW] if halted_new else []
+        return [*found, *(_broken(kind) for kind in Operation if self._breakers.stops(kind))]
 
-    async def _update(self, obstacle: Obstacle | None) -> None:
+    async def _update(self, obstacles: Sequence[Obstacle]) -> None:
         async with self._database.connection() as connection:
             found = await tasks.with_status(connection, self._account_id, statuses=[*_WAITING, TaskStatus.HELD])
-        if not any(_turn(task, obstacle) for task in found):
+        if not any(_turn(task, obstacles) for task in found):
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
             for task in await tasks.with_status(tx, self._account_id, statuses=[*_WAITING, TaskStatus.HELD]):
-                verdict = _turn(task, obstacle)
+                verdict = _turn(task, obstacles)
                 if verdict is not None:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
         self._signals.changed()
 
 
-def _turn(task: Task, obstacle: Obstacle | None) -> Verdict | None:
+def _halted(halt: Halt) -> Obstacle:
+    return Obstacle(
+        error=TaskError(code="HALTED", message=f"{halt.mode} is in force: {halt.reason}"),
+        stopped=_ADDING,
+        reductions="pass" if halt.mode == "reduce_only" else "stop",
+    )
+
+
+def _broken(kind: Operation) -> Obstacle:
+    message = f"too many {kind} requests had no answer; the broker is asked for its order book before the next one"
+    return Obstacle(error=TaskError(code="BREAKER_OPEN", message=message), stopped=frozenset({kind}))
+
+
+def _turn(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
     """Hold what is stopped, release what is not; None when the task is right as it is."""
-    stopped = obstacle is not None and obstacle.stops(task)
-    if stopped and task.status in _WAITING and obstacle is not None:
-        return Verdict(event=Event.HOLD, sent=Sent.NO, error=obstacle.error)
-    if not stopped and task.status is TaskStatus.HELD:
+    in_the_way = next((obstacle for obstacle in obstacles if obstacle.stops(task)), None)
+    if in_the_way is not None and task.status in _WAITING:
+        return Verdict(event=Event.HOLD, sent=Sent.NO, error=in_the_way.error)
+    if in_the_way is None and task.status is TaskStatus.HELD:
         return Verdict(event=Event.RELEASE, sent=Sent.NO)
     return None

@@ -135,6 +135,7 @@ class Reconciler:
         """
         try:
             async with self._database.transaction() as tx:
+                await self._bookkeeping.report_old_doubts(tx)
                 lapsed = await tasks.lapsed(tx, self._account_id)
                 stale = await tasks.stale(tx, self._account_id)
                 gone = await tasks.doubts_until(tx, self._account_id, trade_date=last_gone_day(self._clock.now()))

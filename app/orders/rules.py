@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from app.broker.orders import OrderRequest, OrderType, Validity, Variety
 from app.config import Settings
+from app.orders.breaker import BreakerLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class OrderRules:
     halt_doubts: int = 3
     halt_doubt_age_s: float = 30.0
     alarm_doubt_age_s: float = 60.0
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> OrderRules:

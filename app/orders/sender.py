@@ -18,6 +18,7 @@ from app.broker.port import Governor, OrderGateway, RequestKind
 from app.db.postgres import Database
 from app.errors import RateLimited, ServiceError, Unavailable
 from app.kit.clock import Clock
+from app.orders.breakers import Breakers
 from app.orders.gate import SessionGate
 from app.orders.holding import Holding
 from app.orders.model import Operation, Task
@@ -53,6 +54,7 @@ class Sender:
         settlement: Settlement,
         gate: SessionGate,
         holding: Holding,
+        breakers: Breakers,
         signals: Signals,
         rules: OrderRules,
         clock: Clock,
@@ -65,6 +67,7 @@ class Sender:
         self._settlement = settlement
         self._gate = gate
         self._holding = holding
+        self._breakers = breakers
         self._signals = signals
         self._rules = rules
         self._clock = clock
@@ -109,17 +112,19 @@ class Sender:
             sends.create_task(self._send(task, claimed_at=self._clock.monotonic()), name=f"send-{task.task_id}")
 
     def _may_go(self) -> list[Operation]:
-        """Cancels have room of their own: four orders that hang must not keep a cancel waiting."""
+        """Cancels have room of their own, and no breaker: four orders that hang must not keep a cancel waiting."""
         orders = self._in_flight[Operation.PLACE] + self._in_flight[Operation.MODIFY]
         room = [Operation.CANCEL] if self._in_flight[Operation.CANCEL] < self._rules.cancels_in_flight else []
-        return [*room, Operation.MODIFY, Operation.PLACE] if orders < self._rules.in_flight else room
+        if orders < self._rules.in_flight:
+            room += [kind for kind in (Operation.MODIFY, Operation.PLACE) if not self._breakers.stops(kind)]
+        return room
 
     async def _peek(self) -> Operation | None:
         async with self._database.connection() as connection:
             return await claims.peek(connection, self._account_id, self._terms(self._may_go()))
 
     def _terms(self, operations: Sequence[Operation]) -> ClaimTerms:
-        return self._tenure.claim_terms(operations, block_s=self._rules.block_on_doubt_s)
+        return self._tenure.claim_terms(operations, rules=self._rules)
 
     async def _wait_for_slot(self, operation: Operation) -> None:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
@@ -141,6 +146,7 @@ class Sender:
                 outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
             else:
                 outcome = await self._call(task)
+                self._breakers.record(task.operation, outcome)
             await self._store(task, outcome)
         finally:
             self._in_flight[task.operation] -= 1

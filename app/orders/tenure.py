@@ -8,6 +8,7 @@ from datetime import datetime
 
 from app.db.leases import Lease
 from app.orders.model import Operation
+from app.orders.rules import OrderRules
 from app.orders.store.claims import ClaimTerms
 
 
@@ -19,6 +20,12 @@ class Tenure:
     began_at: datetime
     book_was_read: bool = False
 
-    def claim_terms(self, operations: Sequence[Operation], *, block_s: float) -> ClaimTerms:
-        known_since = None if self.book_was_read else self.began_at
-        return ClaimTerms(lease=self.lease, block_s=block_s, known_since=known_since, operations=operations)
+    def claim_terms(self, operations: Sequence[Operation], *, rules: OrderRules) -> ClaimTerms:
+        return ClaimTerms(
+            lease=self.lease,
+            block_s=rules.block_on_doubt_s,
+            known_since=None if self.book_was_read else self.began_at,
+            operations=operations,
+            halt_doubts=rules.halt_doubts,
+            halt_doubt_age_s=rules.halt_doubt_age_s,
+        )

@@ -16,7 +16,7 @@ from app.orders.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAcce
 from app.orders.intake import OrderLine
 from app.orders.queries import OrderQueries
 from app.orders.store.accept import NewTask
-from tests.desk import ACCOUNT, Desk, order
+from tests.desk import ACCOUNT, Desk, admission_on, order
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
 
@@ -73,7 +73,10 @@ async def accepting_through(proxy: TcpProxy, desk: Desk) -> AsyncIterator[Accept
     database = await open_database(proxy.url, name="cut", min_size=1)
     queries = OrderQueries(database=database, clock=SystemClock())
     try:
-        yield Acceptance(database=database, engine=desk.engine, queries=queries, clock=SystemClock())
+        admission = admission_on(database, engine=desk.engine)
+        yield Acceptance(
+            database=database, engine=desk.engine, queries=queries, admission=admission, clock=SystemClock()
+        )
     finally:
         await database.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 from app.db.leases import HELD_BY_TERM, Lease
 from app.db.postgres import Tx
 from app.orders.model import Operation, Task
+from app.orders.store.controls import MANY_DOUBTS
 from app.orders.store.tasks import COLUMNS, OPEN, fetch_tasks
 
 _READY = f"""
@@ -20,6 +21,7 @@ _READY = f"""
     AND (t.operation = 'cancel' OR NOT EXISTS (  -- what an operator has halted stays where it is
         SELECT 1 FROM kill_switch k
         WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
+    AND (t.operation <> 'place' OR t.reduces OR NOT {MANY_DOUBTS})
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
     AND CASE WHEN t.operation = 'place' THEN
       NOT EXISTS (                               -- first in, first out per instrument
@@ -75,12 +77,16 @@ class ClaimTerms:
     block_s: float
     known_since: datetime | None
     operations: Sequence[Operation]
+    halt_doubts: int
+    halt_doubt_age_s: float
 
     def params(self, account_id: str) -> dict[str, Any]:
         return {
             "account_id": account_id,
             "priorities": [operation.priority for operation in self.operations],
             "block_s": self.block_s,
+            "halt_doubts": self.halt_doubts,
+            "halt_doubt_age_s": self.halt_doubt_age_s,
             "known_since": self.known_since or datetime.min.replace(tzinfo=UTC),
             **self.lease.guard,
         }

@@ -137,6 +137,20 @@ async def doubts_until(tx: Tx, account_id: str, *, trade_date: date) -> list[Tas
     )
 
 
+async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: float) -> list[Task]:
+    """Tasks that are in doubt for longer than this, and that no such alarm was raised for yet."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE account_id = %(account_id)s AND status = 'in_doubt'
+              AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
+              AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
+                                AND a.subject = t.task_id::text)
+            ORDER BY task_id""",
+        {"account_id": account_id, "older_s": older_s, "kind": kind},
+    )
+
+
 async def with_status(tx: Tx, account_id: str, *, statuses: Sequence[TaskStatus]) -> list[Task]:
     """Tasks in any of these statuses, oldest first."""
     return await fetch_tasks(

@@ -12,8 +12,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from app.orders.model import TaskStatus
 from app.orders.acceptance import Caller
+from app.orders.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.integration.orders.operators import OPERATOR, operations_of

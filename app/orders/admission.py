@@ -1,0 +1,281 @@
+"""Makes an intent durable, if the account's limits allow it: key, batch and tasks in one transaction.
+
+Everything is asked in the same round trip that stores. What depends on other orders is asked under a lock on the
+account's row, so that requests at several replicas cannot all pass; a repeated idempotency key is found before any
+limit is looked at. While only reductions pass (``reduce_only``, or too many doubts), an order is marked ``reduces`` if
+a read of the live positions proves that it can only make one smaller; otherwise it is stored all the same, and held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from loguru import logger
+
+from app.broker.market import Instrument
+from app.broker.orders import Exchange, OrderRequest
+from app.broker.port import PortfolioGateway
+from app.db.postgres import Database, Tx
+from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
+from app.kit.clock import IST, Clock
+from app.kit.ids import uuid7
+from app.orders.limits import (
+    MAX_MODIFICATIONS,
+    Breach,
+    Candidate,
+    LastPrice,
+    RiskLimits,
+    Stored,
+    breaches_of,
+    count_breaches,
+)
+from app.orders.model import Operation, TaskStatus
+from app.orders.preflight import net_positions, reducible_quantity
+from app.orders.rules import OrderRules
+from app.orders.store import accept, risk
+from app.orders.store.accept import IdempotencyKey, NewBatch, NewTask
+from app.orders.store.tasks import database_now
+
+POSITIONS_TIMEOUT_S = 2.0
+SHOWN_AFTER = timedelta(seconds=60)
+"""An accepted order that lives is in the book by then, so older tasks need not be counted beside it."""
+
+_CLOCKS_APART = timedelta(seconds=5)
+
+
+class LimitReached(Conflict):
+    """The account has too much already; nothing was stored. Codes: see ``app.orders.limits``."""
+
+    sent = "no"
+    retryable = "after_check"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is to be stored; all tasks belong to one account."""
+
+    tasks: Sequence[NewTask]
+    batch: NewBatch | None = None
+    key: IdempotencyKey | None = None
+
+    @property
+    def account_id(self) -> str:
+        return self.tasks[0].account_id
+
+    @property
+    def placements(self) -> list[NewTask]:
+        """The orders that a client wants sent; a leg that failed beforehand is not one."""
+        wanted = (task for task in self.tasks if task.operation is Operation.PLACE)
+        return [task for task in wanted if task.status is TaskStatus.PENDING]
+
+    @property
+    def modified(self) -> str | None:
+        task = self.tasks[0]
+        return task.target_order_id if task.operation is Operation.MODIFY else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Positions:
+    """Net quantities by exchange, symbol and product, and when their read began, by the database's clock."""
+
+    net: Mapping[tuple[str, str, str], int]
+    since: datetime
+
+
+class AskAgain(Exception):
+    """Undo, fetch what is wanted, and try again: ``add_account``, or ``read_positions`` and ``admit_restricted``."""
+
+    def __init__(self, wants: Literal["account", "positions"]) -> None:
+        super().__init__(wants)
+        self.wants = wants
+
+
+class Admission:
+    """``last_price(exchange, tradingsymbol)`` is None for what nobody knows."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        limits: RiskLimits,
+        rules: OrderRules,
+        clock: Clock,
+        last_price: Callable[[str, str], LastPrice | None],
+        find_instrument: Callable[[str, str], Instrument | None],
+        portfolio: Callable[[str], PortfolioGateway],
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._rules = rules
+        self._clock = clock
+        self._last_price = last_price
+        self._find_instrument = find_instrument
+        self._portfolio = portfolio
+
+    async def admit(self, tx: Tx, intent: Intent) -> None:
+        """Ask and store in one round trip; any exception must undo the transaction.
+
+        Raises UniqueViolation (the key is known), BadInput and LimitReached (a limit), AskAgain.
+        """
+        async with tx.pipeline():
+            if intent.key is not None:
+                await accept.insert_key(tx, intent.key)
+            asked = await self._ask(tx, intent)
+            await _insert(tx, intent)
+        await self._judge(intent, asked)
+        if asked.restricted is not None and (await asked.restricted.fetchall())[0][0]:
+            raise AskAgain("positions")
+
+    async def admit_restricted(self, tx: Tx, intent: Intent, positions: Positions | None) -> None:
+        """The same while only reductions pass: mark what is proven to be one. Raises as ``admit``."""
+        if intent.key is not None:
+            await accept.insert_key(tx, intent.key)
+        await risk.add_account(tx, intent.account_id)
+        await risk.ask_lock(tx, intent.account_id)
+        await self._judge(intent, await self._ask(tx, intent))
+        await _insert(tx, await self._marked(tx, intent, positions))
+
+    async def add_account(self, account_id: str) -> None:
+        """Make the row that ``AskAgain("account")`` missed. Raises Unavailable."""
+        async with self._database.transaction() as tx:
+            await risk.add_account(tx, account_id)
+
+    async def read_positions(self, account_id: str) -> Positions | None:
+        """None when the broker does not tell in time: then nothing is proven."""
+        try:
+            async with self._database.connection() as connection:
+                since = await database_now(connection)
+            async with asyncio.timeout(POSITIONS_TIMEOUT_S):
+                return Positions(net=net_positions(await self._portfolio(account_id).positions()), since=since)
+        except (BrokerError, RateLimited, Unavailable, TimeoutError) as error:
+            logger.warning("positions could not be read, so no order counts as a reduction: {!r}", error)
+            return None
+
+    async def _ask(self, tx: Tx, intent: Intent) -> _Asked:
+        """The questions whose answers decide; in a pipeline they are read when it has ended."""
+        account_id, asked = intent.account_id, _Asked()
+        placing = bool(intent.placements)
+        if (placing and self._limits.counts_orders) or intent.modified:
+            asked.lock = await risk.ask_lock(tx, account_id)
+        if intent.modified:
+            asked.modifications = await risk.ask_modifications(tx, account_id, order_id=intent.modified)
+        if not placing:
+            return asked
+        asked.restricted = await risk.ask_restricted(
+            tx, account_id, halt_doubts=self._rules.halt_doubts, halt_doubt_age_s=self._rules.halt_doubt_age_s
+        )
+        if self._limits.max_open_orders is not None:
+            asked.open_orders = await risk.ask_open_orders(
+                tx, account_id, trade_date=self._today(), recent=self._tasks_since(SHOWN_AFTER)
+            )
+        if self._limits.max_identical is not None:
+            window = timedelta(seconds=self._limits.identical_window_s)
+            asked.identical = await risk.ask_identical(
+                tx,
+                account_id,
+                instruments=sorted({task.instrument for task in intent.placements}),
+                window_s=self._limits.identical_window_s,
+                recent=self._tasks_since(window),
+            )
+        return asked
+
+    async def _judge(self, intent: Intent, asked: _Asked) -> None:
+        """Raises BadInput, LimitReached, AskAgain."""
+        if asked.lock is not None and not await asked.lock.fetchall():
+            raise AskAgain("account")
+        if asked.modifications is not None:
+            rows = await asked.modifications.fetchall()
+            if rows[0][0] >= MAX_MODIFICATIONS:
+                message = f"the order was modified {rows[0][0]} times; cancel it and place a new one"
+                raise LimitReached(message, code="MODIFY_LIMIT")
+        self._judge_alone(intent)
+        identical = [] if asked.identical is None else await asked.identical.fetchall()
+        open_orders = [] if asked.open_orders is None else await asked.open_orders.fetchall()
+        stored = Stored(
+            open_orders=int(open_orders[0][0]) if open_orders else 0, identical=risk.identical_of(identical)
+        )
+        requests = [OrderRequest.from_json(task.request) for task in intent.placements]
+        for breach in count_breaches(requests, stored, self._limits):
+            raise LimitReached(breach.message, code=breach.code)
+
+    def _judge_alone(self, intent: Intent) -> None:
+        """Every limit that an order breaks by itself, of all orders at once. Raises BadInput with the first's code."""
+        found: list[tuple[NewTask, Breach]] = [
+            (task, breach)
+            for task in intent.placements
+            for breach in breaches_of(self._candidate(OrderRequest.from_json(task.request)), self._limits)
+        ]
+        if found:
+            problems = [Problem(loc=(*_place_of(task, intent), one.field), msg=one.message) for task, one in found]
+            raise BadInput(problems, code=found[0][1].code)
+
+    def _candidate(self, request: OrderRequest) -> Candidate:
+        units = 1
+        if request.exchange is Exchange.MCX:  # quantities are lots there
+            instrument = self._find_instrument(request.exchange, request.tradingsymbol)
+            units = instrument.lot_size if instrument is not None else 1
+        last = self._last_price(request.exchange, request.tradingsymbol)
+        return Candidate(request=request, units=units, last=last)
+
+    async def _marked(self, tx: Tx, intent: Intent, positions: Positions | None) -> Intent:
+        """With ``reduces`` on what can only make a position smaller, counting every other order of that side."""
+        if positions is None:
+            return intent
+        requests = {task.task_id: OrderRequest.from_json(task.request) for task in intent.placements}
+        keys = sorted({_key(request) for request in requests.values()}, key=str)
+        taken = dict(
+            await risk.promised(tx, intent.account_id, keys=keys, trade_date=self._today(), since=positions.since)
+        )
+        marked = []
+        for task in intent.tasks:
+            request = requests.get(task.task_id)
+            if request is None:
+                marked.append(task)
+                continue
+            key = _key(request)
+            held = positions.net.get((str(request.exchange), request.tradingsymbol, str(request.product)), 0)
+            wanted = taken[key] + request.quantity
+            proven = reducible_quantity(request.transaction_type, wanted=wanted, held=held) == wanted
+            taken[key] = wanted if proven else taken[key]
+            marked.append(replace(task, reduces=proven))
+        return replace(intent, tasks=marked)
+
+    def _tasks_since(self, window: timedelta) -> UUID:
+        """Below the ids of every task that was made within the window, by whichever replica's clock."""
+        earliest = self._clock.now() - window - _CLOCKS_APART
+        return uuid7(epoch_ms=int(earliest.timestamp() * 1000), random_bits=0)
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(IST).date()
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Cursors of the questions that were asked."""
+
+    lock: risk.Cursor | None = None
+    restricted: risk.Cursor | None = None
+    modifications: risk.Cursor | None = None
+    open_orders: risk.Cursor | None = None
+    identical: risk.Cursor | None = None
+
+
+def _key(request: OrderRequest) -> risk.Key:
+    return risk.Key(
+        instrument=request.instrument, product=str(request.product), transaction_type=str(request.transaction_type)
+    )
+
+
+def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:
+    return ("body",) if intent.batch is None or task.leg is None else ("body", "orders", task.leg)
+
+
+async def _insert(tx: Tx, intent: Intent) -> None:
+    if intent.batch is not None:
+        await accept.insert_batch(tx, intent.batch)
+    await accept.insert_tasks(tx, intent.tasks)

@@ -1,0 +1,162 @@
+"""What is asked before an order is stored: limits that hold across replicas, and what counts as a reduction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.broker.orders import OrderChanges, TransactionType
+from app.errors import BadInput
+from app.orders.acceptance import Caller
+from app.orders.admission import LimitReached
+from app.orders.limits import MAX_MODIFICATIONS, RiskLimits
+from app.orders.model import TaskStatus
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, Desk, open_desk, order
+from tests.integration.orders.operators import OPERATOR, operations_of
+from tests.waiting import until
+
+ME = Caller(principal="t")
+SELL = TransactionType.SELL
+
+
+async def stored(desk: Desk) -> int:
+    return len((await desk.service.queries.tasks(None, status=None, before=None, limit=100)).data)
+
+
+async def status_of(desk: Desk, task: Mapping[str, Any]) -> TaskStatus:
+    return (await desk.service.queries.task(UUID(task["task_id"]))).status
+
+
+async def test_an_order_above_a_limit_is_not_stored(database_url: str, simulator: RunningSimulator) -> None:
+    """Refused with a code, a place and nothing sent; a batch with one such leg is refused whole."""
+    limits = RiskLimits(max_order_value=Decimal(20_000), max_quantity=100)
+    async with open_desk(database_url, simulator.url, limits=limits) as desk:
+        with pytest.raises(BadInput) as caught:
+            await desk.place(quantity=20)
+        assert caught.value.code == "ORDER_VALUE_LIMIT"
+        with pytest.raises(BadInput) as caught:
+            await desk.batch([order(), order(quantity=101, price=Decimal(1))])
+        assert caught.value.code == "QUANTITY_LIMIT"
+        assert caught.value.problems[0].loc == ("body", "orders", 1, "quantity")
+        assert await stored(desk) == 0
+        assert (await desk.place())["status"] == "completed"
+
+
+async def test_identical_orders_are_counted_over_all_replicas(database_url: str, simulator: RunningSimulator) -> None:
+    """Thirty concurrent ones at two replicas: exactly three pass, the others are suspects and not stored."""
+    limits = RiskLimits(max_identical=3, identical_window_s=30.0)
+    async with (
+        open_desk(database_url, simulator.url, limits=limits, owner="a") as one,
+        open_desk(database_url, simulator.url, limits=limits, owner="b") as two,
+    ):
+        tries = [(one, two)[number % 2].place(wait_s=3.0) for number in range(30)]
+        results = await asyncio.gather(*tries, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, LimitReached)]
+        assert len(refused) == 27
+        assert {(error.code, error.sent) for error in refused} == {("DUPLICATE_SUSPECT", "no")}
+        assert await stored(one) == 3
+        assert len(await one.ledger()) == 3
+        await one.place(price=Decimal(1401))
+
+
+async def test_equal_legs_of_a_batch_are_one_request(database_url: str, simulator: RunningSimulator) -> None:
+    """Five equal legs pass, and count once beside what follows."""
+    async with open_desk(
+        database_url, simulator.url, limits=RiskLimits(max_identical=2, identical_window_s=30.0)
+    ) as desk:
+        assert (await desk.batch([order()] * 5))["status"] == "completed"
+        await desk.place()
+        with pytest.raises(LimitReached):
+            await desk.place()
+
+
+async def test_a_repeated_key_is_answered_whatever_the_limits_say(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """What was accepted once is told again, not judged again."""
+    async with open_desk(
+        database_url, simulator.url, limits=RiskLimits(max_identical=1, identical_window_s=30.0, max_open_orders=1)
+    ) as desk:
+        first = await desk.answer(key="k" * 16)
+        again = await desk.answer(key="k" * 16)
+        assert again.replayed
+        assert again.resource_id == first.resource_id
+
+
+async def test_open_orders_are_limited_over_all_replicas(database_url: str, simulator: RunningSimulator) -> None:
+    """Twelve concurrent different orders, at most five open; one that ends makes room."""
+    limits = RiskLimits(max_open_orders=5)
+    async with (
+        open_desk(database_url, simulator.url, limits=limits, owner="a") as one,
+        open_desk(database_url, simulator.url, limits=limits, owner="b") as two,
+    ):
+        await one.set_price("NSE:INFY", 1500)
+        tries = [(one, two)[number % 2].place(price=Decimal(1400 + number)) for number in range(12)]
+        results = await asyncio.gather(*tries, return_exceptions=True)
+        accepted = [result for result in results if not isinstance(result, BaseException)]
+        assert len(accepted) == 5
+        assert {result.code for result in results if isinstance(result, LimitReached)} == {"OPEN_ORDER_LIMIT"}
+        await one.service.cancel(accepted[0]["order_id"], account_id=None, caller=ME, wait_s=5.0)
+
+        async def ended() -> bool:
+            return bool((await one.service.queries.order(accepted[0]["order_id"]))["state"] == "cancelled")
+
+        await until(ended)
+        await two.place(price=Decimal(1450))
+
+
+async def test_the_twenty_fifth_modification_is_refused_by_us(desk: Desk) -> None:
+    """Told with the way out before the broker runs out of patience; a cancel still goes."""
+    task = await desk.place()
+    async with desk.database.transaction() as tx:
+        await tx.execute(
+            """INSERT INTO order_task (task_id, account_id, operation, status, trade_date, instrument, request,
+                 target_order_id, priority, send_by, sent)
+               SELECT gen_random_uuid(), account_id, 'modify', 'completed', trade_date, instrument,
+                 '{"variety": "regular", "changes": {"price": "1401"}}', order_id, 1, now(), 'yes'
+               FROM order_task, generate_series(1, %s) WHERE task_id = %s""",
+            (MAX_MODIFICATIONS - 1, UUID(task["task_id"])),
+        )
+    changes = [OrderChanges(price=Decimal(1402 + number)) for number in range(2)]
+    tries = [
+        desk.service.modify(task["order_id"], change, account_id=None, caller=ME, wait_s=5.0) for change in changes
+    ]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, LimitReached)]
+    assert [error.code for error in refused] == ["MODIFY_LIMIT"]
+    assert "cancel it and place a new one" in refused[0].message
+    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=5.0)
+    assert answer.document["status"] == "completed"
+
+
+async def test_under_reduce_only_a_proven_reduction_passes_and_nothing_else(desk: Desk) -> None:
+    """Held 10: of two concurrent sales of 10 one passes; more than is held, and every purchase, is held back."""
+    bought = await desk.place(price=Decimal(1510))
+
+    async def filled() -> bool:
+        return bool((await desk.service.queries.order(bought["order_id"]))["state"] == "completed")
+
+    await until(filled)
+    await operations_of(desk).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
+    more = await desk.place(wait_s=1.0, transaction_type=SELL, quantity=11, price=Decimal(1490))
+    buy = await desk.place(wait_s=1.0)
+    sales = await asyncio.gather(
+        *(desk.place(wait_s=2.0, transaction_type=SELL, price=Decimal(1600 + number)) for number in range(2))
+    )
+    assert sorted(task["status"] for task in sales) == ["completed", "held"]
+    assert [await status_of(desk, task) for task in (more, buy)] == [TaskStatus.HELD, TaskStatus.HELD]
+    assert len(await desk.ledger()) == 2
+
+
+async def test_without_positions_nothing_counts_as_a_reduction(desk: Desk) -> None:
+    """Positions that cannot be read prove nothing; the order is kept, and held."""
+    await operations_of(desk).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
+    await desk.fault("status", method="GET", path="/portfolio/positions", params={"code": 503}, times=-1)
+    task = await desk.place(wait_s=1.0, transaction_type=SELL, price=Decimal(1490))
+    assert (task["status"], task["last_error"]["code"]) == ("held", "HALTED")

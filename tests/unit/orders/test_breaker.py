@@ -1,0 +1,118 @@
+"""When an account stops sending by itself, and when it dares again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
+from app.orders.breaker import Breaker, Sample, sample_of
+
+GOOD, FAILED, DOUBT = Sample.GOOD, Sample.FAILED, Sample.DOUBT
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sample"),
+    [
+        (Accepted(order_id="1"), GOOD),
+        (InDoubt(reason="502"), DOUBT),
+        (NotSent(reason="refused connection"), FAILED),
+        (Refused(error_type="MarginException", message="no money", http_status=400), None),
+        (SessionRejected(message="token"), None),
+        (Throttled(message="429"), None),
+    ],
+)
+def test_only_what_tells_of_the_brokers_systems_counts(outcome: SendOutcome, sample: Sample | None) -> None:
+    """A refusal is the broker at work; a dead token and our own pace are no outage."""
+    assert sample_of(outcome) is sample
+
+
+@pytest.mark.parametrize(
+    ("samples", "closed"),
+    [
+        ([(0, DOUBT), (1, DOUBT)], True),
+        ([(0, DOUBT), (1, DOUBT), (9.9, DOUBT)], False),
+        ([(0, DOUBT), (1, DOUBT), (10, DOUBT)], True),  # the first is ten seconds old
+        (
+            [(0, GOOD), (1, DOUBT), (2, GOOD), (3, DOUBT), (4, GOOD), (5, DOUBT)],
+            False,
+        ),  # successes do not excuse doubts
+        ([(0, FAILED), (1, FAILED), (2, FAILED), (3, FAILED)], True),  # four are too few to tell
+        ([(0, FAILED), (1, FAILED), (2, FAILED), (3, FAILED), (4, FAILED)], False),
+        ([(0, GOOD), (1, GOOD), (2, FAILED), (3, FAILED), (4, GOOD), (5, FAILED)], False),  # half
+        ([(0, GOOD), (1, GOOD), (2, FAILED), (3, FAILED), (4, GOOD)], True),
+        ([(0, FAILED), (1, FAILED), (2, FAILED), (33, FAILED), (34, FAILED)], True),  # the first three are forgotten
+    ],
+)
+def test_it_opens_at_three_doubts_in_ten_seconds_or_half_of_five_in_thirty(
+    samples: list[tuple[float, Sample]], closed: bool
+) -> None:
+    """Each number at its edge."""
+    breaker = Breaker()
+    for now, sample in samples:
+        breaker.record(sample, now=now)
+    assert breaker.is_closed is closed
+
+
+def _opened(now: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    for _ in range(3):
+        breaker.record(DOUBT, now=now)
+    return breaker
+
+
+def test_it_closes_only_after_a_read_that_was_asked_for_succeeds() -> None:
+    """Not by time alone, and not by a read that nobody asked for."""
+    breaker = _opened()
+    breaker.probed("ok", now=1.0)
+    assert not breaker.is_closed
+    assert not breaker.probe_due(now=4.9)
+    assert breaker.probe_due(now=5.0)
+    assert not breaker.probe_due(now=6.0)  # one probe at a time
+    assert not breaker.is_closed
+    breaker.probed("ok", now=6.0)
+    assert breaker.is_closed
+
+
+def test_the_pause_doubles_up_to_a_minute_while_probes_fail() -> None:
+    """5, 10, 20, 40, 60, 60 seconds."""
+    breaker, now, pauses = _opened(), 0.0, []
+    for _ in range(6):
+        ends = next(second for second in range(1, 100) if breaker.probe_due(now=now + second))
+        pauses.append(ends)
+        now += ends
+        breaker.probed("failed", now=now)
+    assert pauses == [5, 10, 20, 40, 60, 60]
+
+
+def test_one_that_opens_again_soon_waits_longer() -> None:
+    """Reads that work while orders do not are no proof for long; after a quiet minute the first pause is back."""
+    breaker = _opened()
+    assert breaker.probe_due(now=5)
+    breaker.probed("ok", now=5)
+    for _ in range(3):
+        breaker.record(DOUBT, now=6)
+    assert not breaker.probe_due(now=15.9)
+    assert breaker.probe_due(now=16)
+    breaker.probed("ok", now=16)
+    for _ in range(3):
+        breaker.record(DOUBT, now=80)
+    assert breaker.probe_due(now=85)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.sampled_from([GOOD, GOOD, GOOD, FAILED, DOUBT])), max_size=60))
+def test_it_never_opens_without_a_reason(steps: list[tuple[float, Sample]]) -> None:
+    """At the moment of opening one of the two rules holds, reckoned anew from all samples."""
+    breaker, now, seen = Breaker(), 0.0, []
+    for gap, sample in steps:
+        now += gap
+        seen.append((now, sample))
+        breaker.record(sample, now=now)
+        if not breaker.is_closed:
+            doubts = sum(one is DOUBT for at, one in seen if at > now - 10)
+            recent = [one for at, one in seen if at > now - 30]
+            bad = sum(one is not GOOD for one in recent)
+            assert doubts >= 3 or (len(recent) >= 5 and 2 * bad >= len(recent))
+            return
+        assert sum(one is DOUBT for at, one in seen if at > now - 10) < 3
