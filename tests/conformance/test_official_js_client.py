@@ -55,6 +55,7 @@ def test_a_session_of_the_javascript_client(seen: dict[str, Any]) -> None:
     assert seen["protection"]["status"] == "COMPLETE"
     assert seen["margins"] == {"order": 3_000, "basket": 6_000, "charges": True}
     check_varieties(seen["varieties"])
+    check_triggers(seen["triggers"])
     check_errors(seen["errors"])
 
 
@@ -66,6 +67,17 @@ def check_varieties(varieties: dict[str, Any]) -> None:
         assert (steps["status"], steps["again"]) == ("CANCELLED", BUSY), (variety, steps)
         assert "value" in steps["cancelled"], (variety, steps)
         assert variety == "auction" or "value" in steps["modified"], (variety, steps)
+
+
+def check_triggers(triggers: dict[str, Any]) -> None:
+    assert triggers == {
+        "id": "number",
+        "type": "single",
+        "status": "active",
+        "same": True,
+        "listed": True,
+        "deleted": True,
+    }
 
 
 def check_errors(errors: dict[str, Any]) -> None:
