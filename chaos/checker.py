@@ -121,6 +121,8 @@ def _untrue_end(task: Task, orders: list[LedgerOrder]) -> Iterator[str]:
 
 
 def _lost_answers(history: History) -> Iterator[str]:
+    for answer in history.odd_answers:
+        yield f"a client was left without a word about its order: {answer}"
     resources = {task.task_id for task in history.tasks} | {batch.batch_id for batch in history.batches}
     keys = {key.idem_key: key.resource_id for key in history.keys}
     for told in history.told:

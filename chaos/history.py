@@ -157,3 +157,5 @@ class History:
     """Order ids that the service raised an alarm for: its tag, and no task."""
 
     leaks: Sequence[str] = ()
+    odd_answers: Sequence[str] = ()
+    """Answers at the order doors that tell their caller nothing."""

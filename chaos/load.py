@@ -24,6 +24,10 @@ SYMBOLS = {"INFY": 1500, "SBIN": 800, "TCS": 3500, "RELIANCE": 1300, "ITC": 450,
 TIMEOUT_S = 8.0
 MOST_TRIES = 6
 REMEMBERED = 400
+ODD_ANSWERS = frozenset({500, 504})
+"""What a caller must never get: it says nothing about the order, and client libraries repeat it by themselves."""
+
+MOST_ODD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +41,12 @@ class Request:
 
 
 class Load:
-    """``run`` works until cancelled; ``told`` and ``counts`` are read at the end."""
+    """``run`` works until cancelled; the rest is read at the end (``odd``: what no caller should get)."""
 
     def __init__(self, replicas: Sequence[Replica], *, seed: int, pause_s: float) -> None:
         self.told: list[Told] = []
         self.counts: Counter[str] = Counter()
+        self.odd: list[str] = []
         self._replicas = replicas
         self._random = random.Random(seed)
         self._pause_s = pause_s
@@ -86,6 +91,8 @@ class Load:
                 self.counts[f"no answer: {type(error).__name__}"] += 1
             else:
                 self.counts[f"answer {answer.status_code}"] += 1
+                if answer.status_code in ODD_ANSWERS and len(self.odd) < MOST_ODD:
+                    self.odd.append(f"{request.method} {request.path} at {replica.name}: {answer.text[:200]}")
                 if answer.is_success:
                     self._remember(request, answer)
                 if answer.status_code < 500 and answer.status_code != 429:

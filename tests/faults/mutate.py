@@ -2,7 +2,8 @@
 
     python tests/faults/mutate.py [name ...]
 
-A guard whose test still passes without it is a guard without proof: exit code 1. Not part of the test run.
+First every named test must pass in an unchanged copy. A guard whose test still passes without it is a guard without
+proof: exit code 1. Not part of the test run.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ MUTATIONS = (
         "app/orders/store/claims.py",
         "(k.mode = 'halt' OR NOT t.reduces)",
         "false",
-        ORDERS + "test_kill_switch.py::test_no_order_follows_a_halt_but_the_one_in_flight",
+        FAULTS + "test_guards.py::test_a_halt_is_seen_by_the_claim_itself",
     ),
     Mutation(
         "read before older rows",
@@ -199,6 +200,9 @@ MUTATIONS = (
 
 def main(names: list[str]) -> int:
     chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    if not run_tests(sorted({mutation.test for mutation in chosen}), change=None):
+        print("the named tests do not pass on the tree as it is")
+        return 1
     unproven = []
     for mutation in chosen:
         verdict = try_without(mutation)
@@ -211,20 +215,28 @@ def main(names: list[str]) -> int:
 
 def try_without(mutation: Mutation) -> str:
     """``noticed``, ``NOT NOTICED``, or ``NOT FOUND`` when the guard is not where the list says."""
+    if (ROOT / mutation.path).read_text(encoding="utf-8").count(mutation.old) != 1:
+        return "NOT FOUND"
+    return "NOT NOTICED" if run_tests([mutation.test], change=mutation) else "noticed"
+
+
+def run_tests(tests: list[str], *, change: Mutation | None) -> bool:
+    """Whether these tests pass in a copy of the tree with this change."""
     with tempfile.TemporaryDirectory(prefix="mutate-") as name:
         tree = Path(name)
         for part in COPIED:
             copy(ROOT / part, tree / part)
-        path = tree / mutation.path
-        source = path.read_text(encoding="utf-8")
-        if source.count(mutation.old) != 1:
-            return "NOT FOUND"
-        path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test]
+        if change is not None:
+            path = tree / change.path
+            source = path.read_text(encoding="utf-8")
+            path.write_text(source.replace(change.old, change.new), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
         done = subprocess.run(  # noqa: S603 - our own fixed commands
-            command, cwd=tree, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+            command, cwd=tree, capture_output=True, text=True, check=False, timeout=TIMEOUT_S * len(tests)
         )
-    return {0: "NOT NOTICED", 1: "noticed"}.get(done.returncode, f"exit {done.returncode}")
+    if done.returncode not in {0, 1}:
+        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-2000:]}")
+    return done.returncode == 0
 
 
 def copy(source: Path, target: Path) -> None:

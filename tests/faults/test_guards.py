@@ -10,6 +10,7 @@ from app.broker.outcomes import Accepted
 from app.orders.acceptance import Caller
 from app.orders.model import Operation, Task, TaskStatus
 from app.orders.sender import Sender
+from app.orders.store.controls import set_halt
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
 from tests.faults.judge import judged
@@ -87,6 +88,20 @@ async def test_a_stale_order_is_not_claimed(desk: Desk) -> None:
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET send_by = clock_timestamp()")
     assert await sender._claim(Operation.PLACE) is None
+
+
+async def test_a_halt_is_seen_by_the_claim_itself(desk: Desk) -> None:
+    """From its commit on no claim passes it, whoever has not looked yet; a cancel does."""
+    order_id = await resting(desk)
+    sender = await quiet_sender(desk)
+    await desk.place(wait_s=0.0)
+    async with desk.database.transaction() as tx:
+        await set_halt(tx, scope=ACCOUNT, mode="halt", reason="test", set_by="test")
+    assert await sender._claim(Operation.PLACE) is None
+    await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
+    task = await sender._claim(Operation.PLACE)
+    assert task is not None
+    assert task.operation is Operation.CANCEL
 
 
 async def test_a_new_term_sends_no_older_row_before_it_has_read_the_book(

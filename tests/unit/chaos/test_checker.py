@@ -124,6 +124,7 @@ FAIL: dict[str, tuple[str, History]] = {
     "said to be placed, but not there": ("C3", replace(GOOD, tasks=(replace(TASK, order_id="o9"),))),
     "said not to be sent, but there": ("C3", replace(GOOD, tasks=(replace(TASK, sent="no"),))),
     "accepted and forgotten": ("C3", replace(GOOD, told=(Told(idem_key="k", resource_id="t9"),))),
+    "an answer that says nothing": ("C3", replace(GOOD, odd_answers=("POST /orders at replica-1: Internal error",))),
     "one key, two resources": (
         "C3",
         replace(GOOD, tasks=(TASK, replace(TASK, task_id="t2")), told=(Told(idem_key="k", resource_id="t2"),)),
