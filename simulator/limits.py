@@ -6,6 +6,7 @@ argument, in epoch seconds.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -69,8 +70,8 @@ class Window:
         return self.count
 
 
-class OrderPeaks:
-    """Rolling second and minute of one account's orders."""
+class Peaks:
+    """Rolling second and minute of one caller's requests of one class."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -86,6 +87,10 @@ class OrderPeaks:
         return {"total": self.total, "max_per_second": self.second.peak, "max_per_minute": self.minute.peak}
 
 
+def rows_of(callers: Mapping[str, Peaks]) -> dict[str, dict[str, int]]:
+    return {caller: peaks.row() for caller, peaks in callers.items()}
+
+
 class Traffic:
     """All counting of one simulator. Accounts and keys are few, so the tables stay small."""
 
@@ -97,18 +102,17 @@ class Traffic:
         self._windows: dict[tuple[str, str, int], Window] = {}
         self._requests: Counter[str] = Counter()
         self._violations: Counter[tuple[str, str]] = Counter()
-        self._arrived: dict[str, OrderPeaks] = {}
-        self._accepted: dict[str, OrderPeaks] = {}
+        self._arrived: dict[RequestClass, dict[str, Peaks]] = {}
+        self._accepted: dict[str, Peaks] = {}
 
     def arrive(self, request_class: RequestClass, caller: str, *, now: float) -> None:
         """A request has come in, whatever becomes of it. `caller` is the account for orders, else the API key."""
         self._requests[request_class] += 1
-        if request_class == "order":
-            self._arrived.setdefault(caller, OrderPeaks()).add(now)
+        self._arrived.setdefault(request_class, {}).setdefault(caller, Peaks()).add(now)
 
     def accepted(self, caller: str, *, now: float) -> None:
         """An order was accepted."""
-        self._accepted.setdefault(caller, OrderPeaks()).add(now)
+        self._accepted.setdefault(caller, Peaks()).add(now)
 
     def admit(self, request_class: RequestClass, caller: str, *, now: float) -> Verdict:
         """Counts a request that reached the broker; not `allowed` only while limits are enforced."""
@@ -131,9 +135,10 @@ class Traffic:
         return {
             "requests": dict(self._requests),
             "orders": {
-                "arrived": {caller: peaks.row() for caller, peaks in self._arrived.items()},
-                "accepted": {caller: peaks.row() for caller, peaks in self._accepted.items()},
+                "arrived": rows_of(self._arrived.get("order", {})),
+                "accepted": rows_of(self._accepted),
             },
+            "peaks": {request_class: rows_of(callers) for request_class, callers in self._arrived.items()},
             "violations": [
                 {"class": request_class, "caller": caller, "count": count}
                 for (request_class, caller), count in sorted(self._violations.items())

@@ -20,7 +20,7 @@ MAX_ACCOUNTS = 999
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Requests allowed per rolling window; the numbers are Kite Connect's own.
+    """Requests allowed in a calendar second, minute or day; the numbers are Kite Connect's own.
 
     Orders count per account over every app; the other classes count per API key.
     """

@@ -108,6 +108,31 @@ def test_modify_and_cancel(kite: Any) -> None:
         kite.cancel_order("regular", order_id)
 
 
+def test_a_trigger_from_placement_to_deletion(kite: Any) -> None:
+    """GTT, single and two-leg; the list has both."""
+    sale = {**{name: ORDER[name] for name in ("order_type", "quantity")}, "transaction_type": "SELL", "product": "CNC"}
+    single = kite.place_gtt(kite.GTT_TYPE_SINGLE, "INFY", "NSE", [1600], 1500, [{**sale, "price": 1600}])
+    legs = [{**sale, "price": 1400}, {**sale, "price": 1600}]
+    pair = kite.place_gtt(kite.GTT_TYPE_OCO, "INFY", "NSE", [1400, 1600], 1500, legs)
+    ids = [single["trigger_id"], pair["trigger_id"]]
+    assert {row["id"]: (row["type"], row["status"]) for row in kite.get_gtts() if row["id"] in ids} == {
+        ids[0]: ("single", "active"),
+        ids[1]: ("two-leg", "active"),
+    }
+    changed = kite.modify_gtt(ids[0], kite.GTT_TYPE_SINGLE, "INFY", "NSE", [1650], 1500, [{**sale, "price": 1650}])
+    assert changed["trigger_id"] == ids[0]
+    assert kite.get_gtt(ids[0])["condition"]["trigger_values"] == [1650]
+    assert kite.delete_gtt(ids[1])["trigger_id"] == ids[1]
+
+
+def test_mutual_funds_are_read(kite: Any) -> None:
+    """Orders, SIPs, holdings and the dump."""
+    assert {"fund", "status"} <= set(kite.mf_orders()[0])
+    assert "instalments" in kite.mf_sips()[0]
+    assert "folio" in kite.mf_holdings()[0]
+    assert "tradingsymbol" in kite.mf_instruments()[0]
+
+
 def test_market_orders_need_protection(kite: Any) -> None:
     """Both types, as since April 2026."""
     market = {**ORDER, "order_type": "MARKET", "price": None}

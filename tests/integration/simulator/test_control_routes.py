@@ -3,8 +3,9 @@
 import httpx
 import pytest
 
-from simulator.server import running_simulator
+from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
+from tests.integration.simulator.market_kit import ticker
 from tests.integration.simulator.order_forms import ledger, order_form, place
 
 
@@ -134,3 +135,31 @@ async def test_the_eleventh_order_of_a_second_is_refused_and_not_placed() -> Non
     statuses = [answer.status_code for answer in answers]
     assert 429 in statuses
     assert len(entries) == statuses.count(200) <= 5
+
+
+@pytest.mark.parametrize("kind", ["error", "message"])
+async def test_texts_of_the_broker_reach_the_sockets_of_a_user(
+    simulator: RunningSimulator, client: httpx.AsyncClient, kind: str
+) -> None:
+    """As Kite words them; nobody else's socket hears of it."""
+    async with ticker(simulator) as mine, ticker(simulator, account="2") as other:
+        answer = await client.post("/_sim/texts", json={"user_id": "SIM001", "type": kind, "data": "Hello."})
+        assert answer.json() == {"sockets": 1}
+        assert await mine.text() == {"type": kind, "data": "Hello."}
+        assert all(isinstance(frame, bytes) for frame in await other.frames_within(0.2))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"user_id": "SIM001", "type": "order"}, "`type` wants error or message, got 'order'"),
+        ({"user_id": "NOBODY", "type": "error"}, "no user NOBODY"),
+        ({"type": "error"}, "`user_id` wants a user"),
+    ],
+)
+async def test_a_text_that_makes_no_sense_is_refused(
+    client: httpx.AsyncClient, body: dict[str, object], message: str
+) -> None:
+    """400 with what is wrong."""
+    answer = await client.post("/_sim/texts", json=body)
+    assert (answer.status_code, answer.json()["message"]) == (400, message)

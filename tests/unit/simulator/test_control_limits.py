@@ -68,6 +68,27 @@ def test_the_worst_second_is_a_rolling_one() -> None:
     }
 
 
+def test_every_class_has_its_worst_second_by_caller() -> None:
+    """Orders by account, the rest by key."""
+    traffic = Traffic(RateLimits())
+    for moment in (0.1, 0.2, 5.0):
+        traffic.arrive("quote", "simkey", now=NOON + moment)
+    traffic.arrive("order", "SIM001", now=NOON)
+    assert traffic.report()["peaks"] == {
+        "quote": {"simkey": {"total": 3, "max_per_second": 2, "max_per_minute": 3}},
+        "order": {"SIM001": {"total": 1, "max_per_second": 1, "max_per_minute": 1}},
+    }
+
+
+@pytest.mark.parametrize(("request_class", "limit"), [("quote", 1), ("historical", 3), ("other", 10), ("order", 10)])
+def test_each_class_has_its_own_limit_a_second(request_class: RequestClass, limit: int) -> None:
+    """By calendar second: full at its end and full again at the start of the next."""
+    traffic = Traffic(RateLimits())
+    for second in (NOON + 0.99, NOON + 1.0):
+        verdicts = [traffic.admit(request_class, "caller", now=second) for _ in range(limit + 1)]
+        assert verdicts == ["allowed"] * limit + ["too_fast"]
+
+
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
 def test_a_rolling_peak_is_the_largest_window(gaps: list[int]) -> None:
     """As counting every window by hand gives; times are tenths of a second, windows open at their start."""
