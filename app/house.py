@@ -189,7 +189,7 @@ class House:
         )
         self.resolutions = Resolutions(
             database=self.ground.database,
-            settlement=Settlement(self.log),
+            settlement=Settlement(self.log, counts=self.engine.counts),
             rules=self.rules,
             clock=self.clock,
             ids=self.ids,

@@ -9,7 +9,15 @@ from app import __version__
 from app.db.migrate import head_revision
 from app.db.postgres import Database
 from app.ops.health import HealthService, OrdersHealth
-from app.ops.sources import watch_doubts, watch_feeds, watch_process, watch_streams, watch_ticks
+from app.ops.sources import (
+    watch_doubts,
+    watch_feeds,
+    watch_leadership,
+    watch_orders,
+    watch_process,
+    watch_streams,
+    watch_ticks,
+)
 from app.orders.store.controls import list_halts
 from app.wiring import tick_expectation
 
@@ -53,6 +61,23 @@ def watch_everything(house: House, *, databases: Sequence[Database]) -> None:
     watch_feeds(house.metrics, house.feeds)
     watch_streams(house.metrics, {"orders": house.order_stream.stats, "ticks": house.tick_stream.stats})
     watch_doubts(house.metrics, house.doubts)
+    counts = house.engine.counts
+    watch_orders(
+        house.metrics,
+        counts,
+        batch_seconds=counts.batch_seconds.snapshot,
+        broker_wait=counts.broker_wait.snapshot,
+        alarms=lambda: counts.alarms,
+        breakers=house.engine.breaker_states,
+    )
+    feed_owners = house.feed_owners
+    watch_leadership(
+        house.metrics,
+        {
+            "sender": house.engine.led,
+            "feed": lambda: sum(ownership.working for ownership in feed_owners.values()),
+        },
+    )
     watch_process(
         house.metrics,
         databases=databases,

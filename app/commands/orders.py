@@ -12,6 +12,7 @@ from app.config import Settings
 from app.db.postgres import open_database
 from app.kit.clock import SystemClock, ist_iso
 from app.kit.ids import IdSource
+from app.orders.counts import OrderCounts
 from app.orders.resolution import OpenQuestion, Resolutions, Word
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement
@@ -34,7 +35,7 @@ async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
             deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         yield Resolutions(
             database=database,
-            settlement=Settlement(AccountLog(ids)),
+            settlement=Settlement(AccountLog(ids), counts=OrderCounts()),
             rules=OrderRules.from_settings(settings),
             clock=clock,
             ids=ids,

@@ -17,7 +17,7 @@ import msgspec
 from app.broker.market import Instrument
 from app.broker.port import TickDecoder
 from app.broker.ticks import Source, Tick
-from app.market.tick_stats import LagCounter
+from app.kit.histogram import LagCounter
 
 Raw: TypeAlias = tuple[bytes, int]
 """A packet and the epoch millisecond of its receipt."""

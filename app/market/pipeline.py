@@ -20,9 +20,10 @@ from app.broker.market import Instrument
 from app.broker.port import TickDecoder
 from app.broker.ticks import Source
 from app.kit.clock import Clock
+from app.kit.histogram import LagCounter
 from app.market.account_ticks import AccountTicks, LastTick, Raw
 from app.market.publisher import TickPublisher
-from app.market.tick_stats import FEED_LAG_BOUNDS_S, PUBLISH_LAG_BOUNDS_S, LagCounter, TickStats
+from app.market.tick_stats import FEED_LAG_BOUNDS_S, PUBLISH_LAG_BOUNDS_S, TickStats
 
 TickListener: TypeAlias = Callable[[int, bytes], None]
 """``(instrument_token, tick as JSON)``; must return at once and never raise."""

@@ -143,6 +143,77 @@ def watch_doubts(metrics: Metrics, doubts: DoubtSampler) -> None:
     metrics.add_gauge("ticker_orders_in_doubt_oldest_seconds", "Age of the oldest of them.", doubts.ages)
 
 
+class EngineNumbers(Protocol):
+    """``tasks`` by operation and status, ``batches`` by status, ``task_seconds`` by operation."""
+
+    @property
+    def tasks(self) -> Mapping[tuple[str, str], int]: ...
+
+    @property
+    def batches(self) -> Mapping[str, int]: ...
+
+    def task_seconds(self) -> Mapping[str, HistogramSnapshot]: ...
+
+
+def watch_orders(
+    metrics: Metrics,
+    numbers: EngineNumbers,
+    *,
+    batch_seconds: Callable[[], HistogramSnapshot],
+    broker_wait: Callable[[], HistogramSnapshot],
+    alarms: Callable[[], Mapping[str, int]],
+    breakers: Callable[[], Mapping[tuple[str, str], str]],
+) -> None:
+    metrics.add_counter(
+        "ticker_order_tasks_total",
+        "Order tasks by the status that they reached.",
+        lambda: {(kind, status): count for (kind, status), count in numbers.tasks.items()},
+        labels=["operation", "status"],
+    )
+    metrics.add_histogram(
+        "ticker_order_task_seconds",
+        "From the acceptance of an order task to the broker's answer.",
+        lambda: {(operation,): snapshot for operation, snapshot in numbers.task_seconds().items()},
+        labels=["operation"],
+    )
+    metrics.add_counter(
+        "ticker_batches_total",
+        "Batches by the status that they ended in.",
+        lambda: {(status,): count for status, count in numbers.batches.items()},
+        labels=["status"],
+    )
+    metrics.add_histogram(
+        "ticker_batch_seconds", "From the acceptance of a batch to its end.", lambda: {(): batch_seconds()}
+    )
+    metrics.add_histogram(
+        "ticker_broker_wait_seconds",
+        "What an order waited for room in the broker's rate limit.",
+        lambda: {(): broker_wait()},
+    )
+    metrics.add_counter(
+        "ticker_order_alarms_total",
+        "What a person must look at, by the kind that has a runbook.",
+        lambda: {(kind,): count for kind, count in alarms().items()},
+        labels=["kind"],
+    )
+    metrics.add_gauge(
+        "ticker_order_breaker_open",
+        "1 while an account's circuit breaker stops this operation.",
+        lambda: {(account, kind): float(state != "closed") for (account, kind), state in breakers().items()},
+        labels=["account", "operation"],
+    )
+
+
+def watch_leadership(metrics: Metrics, led: Mapping[str, Callable[[], int]]) -> None:
+    """``led`` by role: of how many accounts this process holds that role."""
+    metrics.add_gauge(
+        "ticker_leader",
+        "Accounts that this process leads: sends the orders of, or holds the feed of.",
+        lambda: {(role,): count() for role, count in led.items()},
+        labels=["role"],
+    )
+
+
 def watch_process(
     metrics: Metrics,
     *,

@@ -17,7 +17,7 @@ from app.broker.outcomes import Sent
 from app.db.postgres import Tx
 from app.kit.ids import IdSource
 from app.orders import reconcile
-from app.orders.alarms import Alarm, raise_alarm
+from app.orders.alarms import Alarm
 from app.orders.legs import load_legs
 from app.orders.lifecycle import Event
 from app.orders.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
@@ -231,7 +231,7 @@ class Bookkeeping:
             await self._alarm(tx, Alarm.DOUBT_UNRESOLVED, task.task_id, data)
 
     async def _alarm(self, tx: Tx, alarm: Alarm, subject: UUID | str, data: dict[str, object]) -> bool:
-        return await raise_alarm(
+        return await self._settlement.raise_alarm(
             tx, alarm, account_id=self._account_id, alarm_id=self._ids.uuid(), subject=subject, data=data
         )
 

@@ -20,6 +20,7 @@ from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.batch_runner import BatchRunner
 from app.orders.breakers import Breakers
+from app.orders.counts import OrderCounts
 from app.orders.gate import SessionGate
 from app.orders.holding import Holding
 from app.orders.reconciler import ReadStats, Reconciler
@@ -42,6 +43,7 @@ class EngineParts:
 
     database: Database
     settlement: Settlement
+    counts: OrderCounts
     rules: OrderRules
     clock: Clock
     ids: IdSource
@@ -136,6 +138,7 @@ class AccountEngine:
             gate=self._gate,
             holding=holding,
             breakers=breakers,
+            counts=parts.counts,
             signals=self.signals,
             rules=parts.rules,
             clock=parts.clock,
@@ -190,9 +193,11 @@ class OrderEngine:
         on_accept: Callable[[str], None],
         lease_times: LeaseTimes | None = None,
     ) -> None:
+        self.counts = OrderCounts()
         self._parts = EngineParts(
             database=database,
-            settlement=Settlement(events),
+            settlement=Settlement(events, counts=self.counts),
+            counts=self.counts,
             rules=rules,
             clock=clock,
             ids=ids,
@@ -271,6 +276,19 @@ class OrderEngine:
         if account_id in self._accounts:
             self._accounts[account_id].signals.sender.set()
             self._accounts[account_id].signals.look()
+
+    def led(self) -> int:
+        """Of how many accounts this replica sends the orders now."""
+        return sum(engine.is_owner for engine in self._accounts.values())
+
+    def breaker_states(self) -> Mapping[tuple[str, str], str]:
+        """By account and operation, of the accounts that this replica sends for."""
+        return {
+            (account_id, str(operation)): state
+            for account_id, engine in self._accounts.items()
+            if engine.is_owner and engine.breakers is not None
+            for operation, state in engine.breakers.states().items()
+        }
 
     def stats(self) -> Mapping[str, ReadStats]:
         return {account_id: engine.stats for account_id, engine in self._accounts.items()}

@@ -19,6 +19,7 @@ from app.db.postgres import Database
 from app.errors import RateLimited, ServiceError, Unavailable
 from app.kit.clock import Clock
 from app.orders.breakers import Breakers
+from app.orders.counts import OrderCounts
 from app.orders.gate import SessionGate
 from app.orders.holding import Holding
 from app.orders.model import Operation, Task
@@ -55,6 +56,7 @@ class Sender:
         gate: SessionGate,
         holding: Holding,
         breakers: Breakers,
+        counts: OrderCounts,
         signals: Signals,
         rules: OrderRules,
         clock: Clock,
@@ -68,6 +70,7 @@ class Sender:
         self._gate = gate
         self._holding = holding
         self._breakers = breakers
+        self._counts = counts
         self._signals = signals
         self._rules = rules
         self._clock = clock
@@ -128,10 +131,13 @@ class Sender:
 
     async def _wait_for_slot(self, operation: Operation) -> None:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
+        asked_at = self._clock.monotonic()
         try:
-            await self._governor.acquire(_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
+            await self._governor.acquire(_KINDS[operation], deadline=asked_at + _SLOT_WAIT_S)
         except RateLimited as error:
             raise Unavailable(error.message, code="BROKER_RATE_LIMIT", retry_after_s=error.retry_after_s) from error
+        finally:
+            self._counts.broker_wait.observe(self._clock.monotonic() - asked_at)
 
     async def _claim(self, operation: Operation) -> Task | None:
         allowed = [kind for kind in self._may_go() if kind.priority <= operation.priority]

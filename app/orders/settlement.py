@@ -12,9 +12,13 @@ from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from loguru import logger
+
 from app.broker.orders import BrokerOrder
 from app.broker.outcomes import Sent
 from app.db.postgres import Tx
+from app.orders.alarms import Alarm
+from app.orders.counts import OrderCounts
 from app.orders.documents import (
     batch_document,
     batch_event_type,
@@ -56,11 +60,24 @@ class EventWriter(Protocol):
 class Settlement:
     """Writes what is known. Every public function expects the account's lock to be held by ``tx``."""
 
-    def __init__(self, events: EventWriter) -> None:
+    def __init__(self, events: EventWriter, *, counts: OrderCounts) -> None:
         self._events = events
+        self._counts = counts
 
     async def lock(self, tx: Tx, account_id: str) -> None:
         await self._events.lock(tx, account_id)
+
+    async def raise_alarm(
+        self, tx: Tx, alarm: Alarm, *, account_id: str, alarm_id: UUID, subject: UUID | str, data: Mapping[str, Any]
+    ) -> bool:
+        """Record and log what a person must look at; False when it was raised before."""
+        new = await book.raise_alarm(
+            tx, account_id, alarm_id=alarm_id, kind=str(alarm), subject=str(subject), data=dict(data)
+        )
+        if new:
+            self._counts.alarms[str(alarm)] += 1
+            logger.error("{} of account {}: {} {}", alarm, account_id, subject, data)
+        return new
 
     async def settle(
         self, tx: Tx, task_id: UUID, verdict: Verdict, *, fence: int | None = None, shown: KnownOrder | None = None
@@ -78,6 +95,7 @@ class Settlement:
         if status is None:
             return None
         settled = await tasks.write_status(tx, task, status, verdict)
+        self._counts.settled(settled)
         if settled.operation is Operation.PLACE and settled.order_id is not None:
             await book.adopt(
                 tx, task.account_id, settled.order_id, trade_date=settled.trade_date, task_id=settled.task_id
@@ -127,6 +145,7 @@ class Settlement:
         """Store a batch's new status and announce its end."""
         stored = None if error is None else {"code": f"BATCH_{status.upper()}", "message": error}
         settled = await batches.write_status(tx, batch.batch_id, status, error=stored)
+        self._counts.batch_settled(settled)
         kind = batch_event_type(status)
         if kind is not None:
             await self._events.append(tx, batch.account_id, [(kind, batch_document(settled, legs))])

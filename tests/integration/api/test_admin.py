@@ -112,3 +112,20 @@ async def test_a_doubt_is_listed_and_resolved(service: RunningService, simulator
         service.settings, UUID(task["task_id"]), Word(resolution="requeue", note="the signal still holds")
     )
     assert "is pending" in requeued
+
+
+async def test_the_engine_counts_for_prometheus(service: RunningService) -> None:
+    """One order and one batch: their statuses, how long they took, who leads, what the broker's rate made them wait."""
+    await service.client.post("/orders?wait=5", json=ORDER)
+    await service.client.post("/advanced/batch-orders?wait=10", json={"orders": [ORDER, ORDER]})
+    text = (await service.client.get("/metrics")).text
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("ticker_"))
+    assert float(samples['ticker_order_tasks_total{operation="place",status="completed"}']) == 3
+    assert float(samples['ticker_order_task_seconds_count{operation="place"}']) == 3
+    assert float(samples['ticker_batches_total{status="completed"}']) == 1
+    assert float(samples["ticker_batch_seconds_count"]) == 1
+    assert float(samples["ticker_broker_wait_seconds_count"]) >= 3
+    assert float(samples['ticker_leader{role="sender"}']) == 1
+    assert float(samples['ticker_leader{role="feed"}']) == 1
+    assert float(samples['ticker_order_breaker_open{account="primary",operation="place"}']) == 0
+    assert "ticker_orders_in_doubt_oldest_seconds" in samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
+from app.orders.counts import OrderCounts
 from app.orders.operations import Actor, Operations
 from app.orders.resolution import Resolutions
 from app.orders.settlement import Settlement
@@ -30,7 +31,7 @@ def resolutions_of(desk: Desk) -> Resolutions:
     ids = IdSource(clock)
     return Resolutions(
         database=desk.database,
-        settlement=Settlement(TestEvents()),
+        settlement=Settlement(TestEvents(), counts=OrderCounts()),
         rules=desk.rules,
         clock=clock,
         ids=ids,

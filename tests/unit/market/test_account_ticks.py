@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.ticks import Source, Tick
+from app.kit.histogram import LagCounter
 from app.market.account_ticks import AccountTicks, Raw
-from app.market.tick_stats import FEED_LAG_BOUNDS_S, LagCounter
+from app.market.tick_stats import FEED_LAG_BOUNDS_S
 
 BAD = 0xFFFF
 """A price that the decoder of these tests refuses."""
