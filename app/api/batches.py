@@ -12,6 +12,7 @@ from app.api.acceptance import DryRun, cursor_uuid, say, say_dry_run
 from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.order_bodies import BatchIn, BatchOut
+from app.api.order_route import OrderRoute
 from app.api.orders import AccountFilter, CallerDep, narrowed
 from app.api.problems import problem_responses
 from app.orders.service import BatchOptions
@@ -24,7 +25,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["batch orders"])
+    router = APIRouter(tags=["batch orders"], route_class=OrderRoute)
 
     @router.post(
         "/advanced/batch-orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503)

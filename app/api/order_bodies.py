@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.api.problems import MANY_PROBLEMS
 from app.broker.orders import (
     Exchange,
     OrderChanges,
@@ -20,8 +18,6 @@ from app.broker.orders import (
     Validity,
     Variety,
 )
-from app.errors import Problem
-from app.orders.checks import check_order, with_defaults
 from app.orders.intake import OrderLine
 
 MAX_ORDERS = 20
@@ -69,52 +65,36 @@ class OrderIn(BaseModel):
         default=None, description="yours: kept here and returned; the tag at the broker is the service's own"
     )
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _tell_every_problem(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Wrong fields and fields that do not fit together are told in one answer."""
-        try:
-            order = handler(data)
-        except ValidationError as error:
-            raise all_problems(error, data, handler) from error
-        problems = _misfits(order)
-        if problems:
-            raise many_problems(problems)
-        return order
-
     def line(self) -> OrderLine:
         fields = {name: getattr(self, name) for name in OrderRequest.__dataclass_fields__}
         return OrderLine(request=OrderRequest(**fields), user_tag=self.tag)
 
 
-_STAND_INS: dict[str, Any] = {**ORDER_EXAMPLE}
-"""Good values for fields that are wrong, so that the rest of the order can be checked all the same."""
+_SPEAKS_FOR: Mapping[str, frozenset[str]] = {
+    "exchange": frozenset({"tradingsymbol", "product", "validity", "quantity", "disclosed_quantity"}),
+    "quantity": frozenset({"disclosed_quantity"}),
+    "order_type": frozenset({"price", "trigger_price", "market_protection"}),
+    "variety": frozenset({"trigger_price", "iceberg_legs", "iceberg_quantity", "auction_number", "autoslice"}),
+    "validity": frozenset({"validity_ttl"}),
+}
+"""Fields that cannot be judged while the one on the left is wrong."""
 
 
-def _misfits(order: OrderIn) -> list[Problem]:
-    request = order.line().request
-    return check_order(with_defaults(request), instrument=None, user_tag=order.tag)
-
-
-def all_problems(error: ValidationError, data: Any, handler: Callable[[Any], OrderIn]) -> PydanticCustomError:
-    """The fields that are wrong by themselves, and what is wrong between the others."""
-    found = [Problem(loc=tuple(one["loc"]), msg=str(one["msg"])) for one in error.errors(include_url=False)]
-    wrong = {problem.loc[0] for problem in found if problem.loc}
-    if isinstance(data, dict):
-        kept = {name: value for name, value in data.items() if name not in wrong}
-        stand_ins = {name: value for name, value in _STAND_INS.items() if name in wrong}
-        try:
-            order = handler({**kept, **stand_ins})
-        except ValidationError:
-            return many_problems(found)
-        found += [problem for problem in _misfits(order) if problem.loc[0] not in wrong]
-    return many_problems(found)
-
-
-def many_problems(problems: Sequence[Problem]) -> PydanticCustomError:
-    """One error that carries many; ``app.api.problems`` spreads them out."""
-    listed = [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems]
-    return PydanticCustomError(MANY_PROBLEMS, "the order has problems", {"problems": listed})
+def readable_order(data: object) -> tuple[OrderIn | None, frozenset[str]]:
+    """An order with its wrong fields replaced by good ones, and the fields about which it says nothing."""
+    if not isinstance(data, Mapping):
+        return None, frozenset()
+    try:
+        return OrderIn.model_validate(data), frozenset()
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors(include_url=False) if one["loc"]}
+    unjudged = frozenset(wrong).union(*(_SPEAKS_FOR.get(name, frozenset()) for name in wrong))
+    kept = {name: value for name, value in data.items() if name not in wrong}
+    stand_ins = {name: value for name, value in ORDER_EXAMPLE.items() if name in wrong}
+    try:
+        return OrderIn.model_validate({**kept, **stand_ins}), unjudged
+    except ValidationError:
+        return None, unjudged
 
 
 class SingleOrderIn(OrderIn):

@@ -23,6 +23,7 @@ from app.api.deps import (
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
 from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn, TaskOut
+from app.api.order_route import OrderRoute
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import BadInput, Problem
@@ -42,7 +43,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["orders"])
+    router = APIRouter(tags=["orders"], route_class=OrderRoute)
     _add_commands(router)
     _add_tasks(router)
     _add_views(router)

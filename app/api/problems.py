@@ -163,7 +163,7 @@ async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - by registration
-    problems = [problem for one in error.errors()[:MAX_ERRORS] for problem in _field_problems(one)]
+    problems = [field_problem(one) for one in error.errors()[:MAX_ERRORS]]
     return render(errors.BadInput(problems), path=request.url.path, request_id=_request_id(request))
 
 
@@ -183,23 +183,13 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 _STATUS_CODES: Final[Mapping[int, str]] = {413: "BODY_TOO_LARGE"}  # the standard library renames this one by version
-MANY_PROBLEMS: Final = "many_problems"
-"""The type of a validation error that stands for several; they are in its context."""
 _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",
 }
 
 
-def _field_problems(entry: Mapping[str, Any]) -> list[errors.Problem]:
-    """Pydantic's entry, or the many that one of ours carries."""
-    if entry["type"] != MANY_PROBLEMS:
-        return [_field_problem(entry)]
-    where = tuple(entry["loc"])
-    return [errors.Problem(loc=(*where, *one["loc"]), msg=one["msg"]) for one in entry["ctx"]["problems"]]
-
-
-def _field_problem(entry: Mapping[str, Any]) -> errors.Problem:
+def field_problem(entry: Mapping[str, Any]) -> errors.Problem:
     """Pydantic's entry without the input (it may be a secret). A body that is no JSON has its position in ``loc``."""
     if entry["type"] == "json_invalid":
         reason = entry.get("ctx", {}).get("error", "cannot be read")

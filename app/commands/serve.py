@@ -158,6 +158,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
 async def _close_streams(services: Services) -> None:
     """Not ready any more, and every stream told to come back elsewhere."""
     services.health.draining = True
+    services.orders.stop_waiting()
     await asyncio.gather(
         services.order_stream.close(timeout=STREAMS_CLOSE_S), services.tick_stream.close(timeout=STREAMS_CLOSE_S)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from app.broker.market import Instrument
@@ -51,20 +51,21 @@ class Intake:
 
     def checked(self, lines: Sequence[OrderLine], *, loc: tuple[str, ...]) -> list[OrderLine]:
         """The orders with their defaults filled in. Raises BadInput with every problem of every order at once."""
-        filled = [OrderLine(request=checks.with_defaults(line.request), user_tag=line.user_tag) for line in lines]
+        filled = [with_order_defaults(line) for line in lines]
         problems: list[Problem] = []
         for index, line in enumerate(filled):
             where: tuple[str | int, ...] = ("body", *loc, index) if loc else ("body",)
-            problems.extend(Problem(loc=(*where, *problem.loc), msg=problem.msg) for problem in self._problems(line))
+            problems.extend(Problem(loc=(*where, *problem.loc), msg=problem.msg) for problem in self.problems_of(line))
         if problems:
             raise BadInput(problems)
         return filled
 
-    def _problems(self, line: OrderLine) -> list[Problem]:
+    def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"] = "look_up") -> list[Problem]:
+        """What is wrong with one order; ``ignore`` leaves out the rules of its instrument."""
         request = line.request
-        instrument = self._find_instrument(request.exchange, request.tradingsymbol)
-        problems = checks.check_order(request, instrument=instrument, user_tag=line.user_tag)
-        if instrument is None and self._registry_loaded():
+        found = self._find_instrument(request.exchange, request.tradingsymbol) if instrument == "look_up" else None
+        problems = checks.check_order(request, instrument=found, user_tag=line.user_tag)
+        if instrument == "look_up" and found is None and self._registry_loaded():
             message = f"{request.instrument} is not an instrument of today's list"
             problems.append(Problem(loc=("tradingsymbol",), msg=message))
         return problems
@@ -113,6 +114,11 @@ class Intake:
             fresh_s=self._rules.freshness_cancel_s if hurried else self._rules.freshness_limit_s,
             target_order_id=str(order["order_id"]),
         )
+
+
+def with_order_defaults(line: OrderLine) -> OrderLine:
+    """The order with what the broker demands and the caller may leave out."""
+    return OrderLine(request=checks.with_defaults(line.request), user_tag=line.user_tag)
 
 
 def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], **options: Any) -> bytes:

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from app.broker.orders import OrderChanges
 from app.broker.port import WireRequest
+from app.errors import Problem
 from app.kit.ids import IdSource
 from app.orders.acceptance import Acceptance, Answer, Caller
 from app.orders.documents import broker_document
 from app.orders.engine import OrderEngine
-from app.orders.intake import Intake, OrderLine, fingerprint_of
+from app.orders.intake import Intake, OrderLine, fingerprint_of, with_order_defaults
 from app.orders.model import OnFilled, Operation, TaskStatus
 from app.orders.preflight import Sequencing, margin_shortfall, waves_of
 from app.orders.queries import OrderQueries
@@ -52,6 +53,10 @@ class OrderService:
         self._intake = intake
         self._rules = rules
         self._ids = ids
+
+    def stop_waiting(self) -> None:
+        """The process is about to end: callers that wait are answered with the present state."""
+        self._acceptance.stop_waiting()
 
     async def place(self, line: OrderLine, *, account_id: str, caller: Caller, wait_s: float) -> Answer:
         """Accept one order and wait up to ``wait_s`` for the broker's answer."""
@@ -115,6 +120,10 @@ class OrderService:
         """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
         self._engine.signals(account_id)
         return self._intake.checked(lines, loc=loc)
+
+    def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"]) -> list[Problem]:
+        """What is wrong with one order, for a caller who collects the problems of many."""
+        return self._intake.problems_of(with_order_defaults(line), instrument=instrument)
 
     def preview(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[WireRequest]:
         """The exact requests that the broker would get; nothing is stored or sent. Raises as ``checked``."""

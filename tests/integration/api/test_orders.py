@@ -60,9 +60,11 @@ async def test_a_repeated_key_replays_and_a_reused_key_is_refused(service: Runni
 
 
 async def test_a_bad_order_is_told_every_problem_at_once(service: RunningService) -> None:
-    """Wrong fields, fields that do not fit, unknown fields: one answer names them all, nothing is stored."""
+    """Wrong fields, fields that do not fit, rules of the instrument: one answer names them all, nothing is stored."""
     bad = {**LIMIT, "quantity": 0, "order_type": "LIMIT", "validity": "TTL", "product": "NOPE", "colour": "red"}
-    answer = await service.client.post("/advanced/batch-orders", json={"orders": [bad, {**LIMIT, "trigger_price": 5}]})
+    off_tick = {**LIMIT, "order_type": "LIMIT", "price": 1400.03, "product": "NOPE"}
+    orders = [bad, {**LIMIT, "trigger_price": 5}, {**LIMIT, "tradingsymbol": "NOSUCHTHING"}, off_tick]
+    answer = await service.client.post("/advanced/batch-orders", json={"orders": orders})
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
@@ -74,6 +76,9 @@ async def test_a_bad_order_is_told_every_problem_at_once(service: RunningService
         (*where, "price"),
         (*where, "validity_ttl"),
         ("body", "orders", 1, "trigger_price"),
+        ("body", "orders", 2, "tradingsymbol"),
+        ("body", "orders", 3, "product"),
+        ("body", "orders", 3, "price"),
     }
     assert (problem["sent"], problem["retryable"]) == ("no", "no")
     assert (await service.client.get("/orders/tasks")).json()["data"] == []

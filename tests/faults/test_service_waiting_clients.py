@@ -1,0 +1,162 @@
+"""Copy to tests/faults/. A client that waits at the order door while the service stops or loses its database."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.stage import Broker, Service, limit_order, running_service, wait_for
+from tests.faults.test_service_outages import (  # noqa: F401
+    Server, postgres_of_its_own, redis_of_its_own, standing,
+)
+
+
+class Waiting(threading.Thread):
+    """A client that waits; ``answer`` is None when its connection was cut."""
+
+    answer: httpx.Response | None = None
+
+    def __init__(self, service: Service, *, wait: float = 20, key: str | None = None) -> None:
+        super().__init__()
+        self._service, self._wait = service, wait
+        self._headers = {} if key is None else {"Idempotency-Key": key}
+
+    def run(self) -> None:
+        try:
+            self.answer = self._service.client.post(
+                "/orders", params={"wait": self._wait}, json=limit_order(), headers=self._headers
+            )
+        except httpx.TransportError as error:
+            print("cut off:", repr(error))
+
+
+def test_the_database_lost_while_waiting_is_no_503(
+    standing: Service, broker: Broker, postgres_of_its_own: Server
+) -> None:
+    """The order is accepted and at the exchange: 202 with what is known, never `503 sent: no, retryable: yes`."""
+    since = len(broker.ledger())
+    broker.fault("delay", params={"ms": 1_500})
+    client = Waiting(standing)
+    client.start()
+    wait_for("the send", broker.all_struck)
+    with postgres_of_its_own.away():
+        wait_for("the order at the exchange", lambda: len(broker.ledger(since)) == 1)
+        time.sleep(3)
+    client.join(timeout=30)
+    standing.wait_for_health("ok", within_s=20)
+    assert client.answer is not None
+    assert client.answer.status_code in {201, 202}, client.answer.text
+    assert client.answer.headers["location"]
+
+
+def test_a_replay_without_the_database_does_not_claim_that_nothing_was_sent(
+    standing: Service, broker: Broker, postgres_of_its_own: Server
+) -> None:
+    """The key may stand for an order at the exchange, and nobody can look: `sent: unknown`, the same key again later."""
+    key = f"replayed-{time.time_ns()}"
+    first = standing.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
+    assert first.json()["status"] == "completed"
+    with postgres_of_its_own.away():
+        again = standing.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
+        assert again.status_code == 503
+        assert (again.json()["sent"], again.json()["retryable"]) == ("unknown", "after_check"), again.text
+    standing.wait_for_health("ok", within_s=20)
+
+
+@pytest.fixture
+def stopping(
+    shared_broker: Broker, database_url: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with running_service(
+        tmp_path_factory.mktemp("stopping"),
+        shared_broker,
+        database_url=database_url,
+        redis_url=redis_server,
+        redis_prefix="stop-waiting:",
+        order_send_timeout_s="8",
+    ) as service:
+        yield service
+
+
+def test_a_stop_answers_the_clients_that_wait(stopping: Service, broker: Broker) -> None:
+    """SIGTERM while a client waits for a hanging broker: 202 with `Location`, never a 500, never a cut connection."""
+    broker.fault("late_visible", params={"ms": 20_000})
+    broker.fault("hang", params={"ms": 60_000})
+    client = Waiting(stopping, wait=30)
+    client.start()
+    wait_for("the send", broker.all_struck)
+    code, seconds = stopping.terminate()
+    client.join(timeout=10)
+    assert client.answer is not None, "the connection was cut"
+    assert client.answer.status_code == 202, (client.answer.status_code, client.answer.text)
+    assert client.answer.headers["location"]
+    assert (code, seconds < 10) == (0, True)
+
+
+def test_metrics_of_orders_are_there(standing: Service) -> None:
+    """The promised families of the order engine."""
+    text = httpx.get(f"{standing.url}/metrics", trust_env=False).text
+    promised = (
+        "ticker_order_tasks", "ticker_order_task_seconds", "ticker_batches", "ticker_batch_seconds",
+        "ticker_broker_wait_seconds", "ticker_leader",
+    )
+    missing = [name for name in promised if not re.search(rf"^# TYPE {name}(_total)? ", text, re.MULTILINE)]
+    assert missing == []
+
+
+def test_ticks_outlive_the_database(
+    standing: Service, redis_of_its_own: Server, postgres_of_its_own: Server
+) -> None:
+    """Market data needs no order database: fifteen seconds into its outage ticks still arrive."""
+    from tests.faults.test_service_outages import next_tick
+
+    wait_for("ticks", lambda: next_tick(redis_of_its_own.url))
+    with postgres_of_its_own.away():
+        time.sleep(15)
+        tick = next_tick(redis_of_its_own.url)
+    standing.wait_for_health("ok", within_s=30)
+    assert tick is not None
+
+
+def test_problems_of_form_and_of_instruments_in_one_answer(standing: Service) -> None:
+    """An unknown symbol in one leg is told together with a missing price in another: every problem at once."""
+    orders = [limit_order(price=None), limit_order(tradingsymbol="NOSUCHTHING"), limit_order(price=1400.03)]
+    answer = standing.client.post("/advanced/batch-orders", json={"orders": orders})
+    assert answer.status_code == 400
+    places = {tuple(error["loc"]) for error in answer.json()["errors"]}
+    assert places == {
+        ("body", "orders", 0, "price"), ("body", "orders", 1, "tradingsymbol"), ("body", "orders", 2, "price"),
+    }
+
+
+@pytest.fixture
+def with_product_times(
+    shared_broker: Broker, database_url: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with running_service(
+        tmp_path_factory.mktemp("product-times"),
+        shared_broker,
+        database_url=database_url,
+        redis_url=redis_server,
+        redis_prefix="product-times:",
+        account_lease_s="10",
+    ) as service:
+        yield service
+
+
+def test_a_market_order_right_after_a_crash_goes(with_product_times: Service, broker: Broker) -> None:
+    """kill -9, start, healthy: an order that is accepted then is sent, not left to expire behind the dead owner."""
+    service = with_product_times
+    service.client.post("/orders", json=limit_order()).raise_for_status()
+    service.kill()
+    begun = time.monotonic()
+    service.start()
+    health = service.health()
+    market = limit_order(order_type="MARKET")
+    del market["price"]
+    answer = service.client.post("/orders", params={"wait": 15}, json=market)
+    print(time.monotonic() - begun, health, answer.text)
+    assert answer.json()["status"] == "completed", (health, answer.text)
