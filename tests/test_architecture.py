@@ -30,6 +30,8 @@ PURE = (
     "app/orders/saga.py",
     "app/orders/reconcile.py",
     "app/orders/checks.py",
+    "app/orders/limits.py",
+    "app/orders/breaker.py",
     "app/market/calendar.py",
     "app/market/planning.py",
     "app/kite/wire/*.py",
