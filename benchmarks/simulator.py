@@ -10,18 +10,16 @@ import csv
 import http.client
 import io
 import json
-import multiprocessing
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any
 
 import uvloop
 
 from benchmarks.figures import percentile, ratios, spread
 from benchmarks.machine import pin
+from benchmarks.processes import process, receive
 from benchmarks.simulator_clients import Counted, ask_rest, count_ticks
 from simulator.server import running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
@@ -34,8 +32,6 @@ WARM_UP_S = 1.0
 RATE_S = 3.0
 REQUESTS = 60
 SIMULATOR_CORE, CLIENT_CORE = 0, 1
-
-_spawn = multiprocessing.get_context("spawn")
 
 
 def serve(core: int, pipe: Connection) -> None:
@@ -57,7 +53,7 @@ class Bench:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self.port = int(_receive(pipe))
+        self.port = int(receive(pipe))
         self.tokens, self.keys = self._listed()
 
     def set_rate(self, ticks_per_second: int) -> None:
@@ -66,7 +62,7 @@ class Bench:
 
     def cpu_s(self) -> float:
         self._pipe.send("cpu")
-        return float(_receive(self._pipe))
+        return float(receive(self._pipe))
 
     def _listed(self) -> tuple[list[int], list[str]]:
         """Shares and derivatives: they have full packets of 184 bytes; shares come first."""
@@ -90,7 +86,7 @@ class Bench:
 
 def run(rounds: int) -> None:
     """Print the tick rate and the latencies."""
-    with _process(serve, SIMULATOR_CORE) as pipe:
+    with process(serve, SIMULATOR_CORE) as pipe:
         bench = Bench(pipe)
         rates: list[Counted] = []
         busy: list[float] = []
@@ -110,16 +106,16 @@ def run(rounds: int) -> None:
 
 
 def _count(bench: Bench, *, seconds: float) -> Counted:
-    with _process(count_ticks, CLIENT_CORE, bench.port, bench.tokens, WARM_UP_S, seconds) as client:
-        counted: Counted = _receive(client)
+    with process(count_ticks, CLIENT_CORE, bench.port, bench.tokens, WARM_UP_S, seconds) as client:
+        counted: Counted = receive(client)
     if counted.wrong or counted.prices < 2:
         raise SystemExit(f"the frames are not what they should be: {counted}")
     return counted
 
 
 def _latencies(bench: Bench) -> Mapping[str, list[float]]:
-    with _process(ask_rest, CLIENT_CORE, bench.port, bench.keys, REQUESTS) as client:
-        taken: Mapping[str, list[float]] = _receive(client)
+    with process(ask_rest, CLIENT_CORE, bench.port, bench.keys, REQUESTS) as client:
+        taken: Mapping[str, list[float]] = receive(client)
     return taken
 
 
@@ -127,10 +123,10 @@ def _latencies_with_ticks(bench: Bench) -> Mapping[str, list[float]]:
     """The ticks are checked to have really come meanwhile, at nine tenths of the asked rate or more."""
     bench.set_rate(LATENCY_RATE)
     seconds = REQUESTS * 0.08
-    with _process(count_ticks, CLIENT_CORE, bench.port, bench.tokens, WARM_UP_S, seconds) as client:
+    with process(count_ticks, CLIENT_CORE, bench.port, bench.tokens, WARM_UP_S, seconds) as client:
         time.sleep(WARM_UP_S)
         taken = _latencies(bench)
-        counted: Counted = _receive(client)
+        counted: Counted = receive(client)
     if counted.ticks / counted.seconds < LATENCY_RATE * 0.9:
         raise SystemExit(f"only {counted.ticks / counted.seconds:,.0f} ticks/s came, {LATENCY_RATE:,} were asked for")
     return taken
@@ -161,21 +157,3 @@ def _print_latencies(quiet: list[Mapping[str, list[float]]], loaded: list[Mappin
         )
     together = [sorted(value for values in taken.values() for value in values) for taken in loaded]
     print(f"  all with ticks: p99 {spread([percentile(each, 0.99) for each in together], unit=' ms', digits=2)}")
-
-
-@contextmanager
-def _process(target: Any, *arguments: Any) -> Iterator[Connection]:
-    here, there = _spawn.Pipe()
-    process = _spawn.Process(target=target, args=(*arguments, there), daemon=True)
-    process.start()
-    try:
-        yield here
-        process.join(timeout=10)
-    finally:
-        process.kill()
-
-
-def _receive(pipe: Connection) -> Any:
-    if not pipe.poll(timeout=120):
-        raise SystemExit("a process of the benchmark did not answer within two minutes")
-    return pipe.recv()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from redis import Redis
 
 from benchmarks.figures import percentile, ratios, spread
+from benchmarks.processes import process, receive
 from benchmarks.tick_load import PRICE, serve_load, token_of
 from benchmarks.tick_reader import Seen, read_ticks
 from benchmarks.tick_stacks import Job, Timed, run_stack
@@ -28,8 +25,6 @@ FRAMES = {"naive": (3, 1), "ours": (60, 10)}
 MEASURED_CORE, OTHERS_CORE = 0, 1
 PACES = ((50, 20_000, 250, ("naive", "ours")), (100, 5_000, 1000, ("ours",)))
 """Ticks a frame, microseconds between frames, frames, which stacks."""
-
-_spawn = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +56,12 @@ class Bench:
             warm_up=warm_up, tokens=tokens, mode="paced" if timed else "closed",
         )  # fmt: skip
         self._redis.flushdb()
-        with _process(read_ticks, OTHERS_CORE, *self._address, frames * tokens, timed) as reader:
-            _receive(reader)
+        with process(read_ticks, OTHERS_CORE, *self._address, frames * tokens, timed) as reader:
+            receive(reader)
             before = self._redis_cpu_s()
-            with _process(run_stack, stack, job, MEASURED_CORE) as measured:
-                result = _receive(measured)
-            seen = _receive(reader)
+            with process(run_stack, stack, job, MEASURED_CORE) as measured:
+                result = receive(measured)
+            seen = receive(reader)
         used = self._redis_cpu_s() - before
         _check(seen, at_least=frames * tokens // 2 if timed else frames * tokens)
         return Result(timed=result, seen=seen, redis_cpu_s=used)
@@ -81,9 +76,9 @@ def run(rounds: int) -> None:
     with (
         tempfile.TemporaryDirectory() as directory,
         running_redis(Path(directory)) as server,
-        _process(serve_load, OTHERS_CORE) as load,
+        process(serve_load, OTHERS_CORE) as load,
     ):
-        bench = Bench(redis_url=server.url, load_port=_receive(load))
+        bench = Bench(redis_url=server.url, load_port=receive(load))
         _throughput(bench, rounds=rounds)
         for batch, every_us, frames, stacks in PACES:
             _latency(bench, rounds=rounds, batch=batch, every_us=every_us, frames=frames, stacks=stacks)
@@ -147,21 +142,3 @@ def _check(seen: Seen, *, at_least: int) -> None:
     price = (PRICE + (token >> 8) - 1000) / 100
     if seen.channel != f"ticker:ticks:{token}" or seen.sample["last_price"] != price or token < token_of(0):
         raise SystemExit(f"a wrong tick arrived on {seen.channel}: {seen.sample}")
-
-
-@contextmanager
-def _process(target: Any, *arguments: Any) -> Iterator[Connection]:
-    here, there = _spawn.Pipe()
-    process = _spawn.Process(target=target, args=(*arguments, there), daemon=True)
-    process.start()
-    try:
-        yield here
-        process.join(timeout=10)
-    finally:
-        process.kill()
-
-
-def _receive(pipe: Connection) -> Any:
-    if not pipe.poll(timeout=120):
-        raise SystemExit("a process of the benchmark did not answer within two minutes")
-    return pipe.recv()

@@ -76,7 +76,8 @@ def test_the_variables_of_make_run_are_named() -> None:
 def test_every_route_that_is_named_exists(name: str, openapi: dict[str, Any]) -> None:
     """Paths in inline code are paths of the service, or of the simulator's controls."""
     paths = {code.split("?")[0] for code in inline_code(read(name)) if code.startswith("/")}
-    controls = set(re.findall(r'"(/_sim/[^"]+)"', read("simulator/rest/control.py")))
+    sources = read("simulator/rest/control.py") + read("simulator/rest/overview.py")
+    controls = set(re.findall(r'"(/_sim/[^"]*)"', sources))
     assert paths - {path for _, path in _routes(openapi)} - controls == set()
 
 

@@ -1,5 +1,8 @@
 """A recording, from a ticker into a file and back to a socket."""
 
+import asyncio
+import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -137,3 +140,31 @@ async def test_a_refused_recorder_says_so_without_the_token(tmp_path: Path) -> N
         with pytest.raises(RecordingError, match="HTTP 403") as refused:
             await record(spec, tmp_path / "file", seconds=5)
     assert "dead" not in str(refused.value)
+
+
+async def test_the_program_records_and_replays(tmp_path: Path) -> None:
+    """`record` with the token from the environment, then `--replay`; without a token it says what it needs."""
+    path = tmp_path / "session.frames"
+    async with simulator(LIVELY) as running:
+        asked = ("record", str(path), "--token", str(INFY), "--ws-url", running.ws_url, "--seconds", "0.5")
+        done = await run_program(*asked, environment={"KITE_ACCESS_TOKEN": "simtoken"})
+        refused = await run_program(*asked, environment={"KITE_ACCESS_TOKEN": ""})
+    frames = len(list(read_recording(path)))
+    assert done == (0, f"recorded {frames} frames to {path}\n", "")
+    needs = "simulator: an access token is needed: KITE_ACCESS_TOKEN or --access-token\n"
+    assert refused == (2, "", needs)
+    (tmp_path / "other").write_bytes(b"hello")
+    code, _, complaint = await run_program("--port", "0", "--replay", str(tmp_path / "other"), environment={})
+    reason = "not a recording (it does not start with 'KITEFRAMES 1')"
+    assert (code, complaint) == (1, f"simulator: {tmp_path / 'other'}: {reason}\n")
+
+
+async def run_program(*arguments: str, environment: dict[str, str]) -> tuple[int | None, str, str]:
+    """Exit code and both outputs of `python -m simulator`."""
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulator", *arguments, env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        out, err = await program.communicate()
+    return program.returncode, out.decode(), err.decode()

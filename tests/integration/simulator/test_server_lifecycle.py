@@ -110,6 +110,10 @@ async def test_the_program_prints_its_addresses_and_stops_on_a_signal() -> None:
         (["--accounts", "0"], "simulator: accounts must be between 1 and 999, got 0\n"),
         (["--start-time", "noon"], "simulator: start_time wants an ISO 8601 time, got 'noon'\n"),
         (["--cash", "much"], "simulator: cash wants a number of rupees, got 'much'\n"),
+        (
+            ["--replay", "x", "--replay-speed", "0"],
+            "simulator: replay_speed must be above 0 and at most 100000, got 0.0\n",
+        ),
         (["--speed", "-1"], "simulator: clock_speed must be between 0 and 100000, got -1.0\n"),
     ],
 )
