@@ -8,6 +8,7 @@ cannot be asked gives "not known yet", never a server error.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,9 @@ from app.orders.store.accept import IdempotencyKey, Kind, NewBatch, NewTask
 
 _LOOK_AGAIN_S = 0.5
 """While waiting for a result: how often to look even without a signal (another replica may have done the work)."""
+
+KEYS_REMEMBERED = 10_000
+"""The newest idempotency keys of this process: they can be answered while the database cannot be asked."""
 
 _COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
 """When the connection broke during the commit: the same rows are offered again, their ids make that harmless."""
@@ -89,6 +93,7 @@ class Acceptance:
         self._queries = queries
         self._clock = clock
         self._stopping = False
+        self._recent: OrderedDict[tuple[str, str], IdempotencyKey] = OrderedDict()
 
     def stop_waiting(self) -> None:
         """The process is about to end: whoever waits gets the present state, and nobody begins to wait."""
@@ -121,11 +126,12 @@ class Acceptance:
             )
         try:
             await self._store(Intent(tasks=new, batch=batch, key=key))
-        except UniqueViolation:
+        except (UniqueViolation, NotAccepted):
             replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
             if replayed is None:
                 raise
             return replayed
+        self._remember(key)
         self._engine.accepted(account_id)
         return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s)
 
@@ -133,14 +139,31 @@ class Acceptance:
         """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
         if caller.idem_key is None:
             return None
-        async with self._database.connection() as connection:
-            earlier = await accept.find_key(connection, caller.principal, caller.idem_key)
+        earlier = await self._find_key(caller.principal, caller.idem_key)
         if earlier is None:
             return None
         if earlier.fingerprint != fingerprint:
             raise Conflict("this Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED")
         answer = await self._wait_for_end(earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s)
         return replace(answer, replayed=True)
+
+    async def _find_key(self, principal: str, idem_key: str) -> IdempotencyKey | None:
+        """While the database is away, what this process remembers: a known key must not read like a new request."""
+        try:
+            async with self._database.connection() as connection:
+                return await accept.find_key(connection, principal, idem_key)
+        except Unavailable as error:
+            remembered = self._recent.get((principal, idem_key))
+            if remembered is None:
+                raise NotAccepted(f"the order could not be stored: {error}") from error
+            return remembered
+
+    def _remember(self, key: IdempotencyKey | None) -> None:
+        if key is None:
+            return
+        self._recent[key.principal, key.idem_key] = key
+        if len(self._recent) > KEYS_REMEMBERED:
+            self._recent.popitem(last=False)
 
     async def _store(self, intent: Intent) -> None:
         """Store exactly once, also when the connection breaks during the commit.
