@@ -13,6 +13,7 @@ from simulator.exchange import orders as status
 from simulator.exchange.book import Numbers, OrderBook
 from simulator.exchange.checks import exchange_refusal
 from simulator.exchange.crowd import Crowd
+from simulator.exchange.following import Following
 from simulator.exchange.later import CallLater, Later
 from simulator.exchange.matching import Stance, is_triggered
 from simulator.exchange.orders import HistoryRow, Order, OrderRequest, Trade
@@ -45,8 +46,7 @@ class Engine:
         self._turn = turn
         self._later = Later(turn=turn, call_later=call_later, now=now)
         self._crowd = Crowd(book)
-        self.on_end: Callable[[Order], None] | None = None
-        """Told of each order that has just ended, inside the same turn: the next leg follows from it."""
+        self.following = Following()
         market.on_change(self._on_change)
 
     def submit(self, order: Order, quirks: Quirks = NORMAL) -> None:
@@ -102,8 +102,7 @@ class Engine:
         """The second leg of a cover order gives up its trigger and takes what the market pays."""
         order.order_timestamp = self._now()
         order.request = request
-        if order.status == status.TRIGGER_PENDING:
-            self._open(order)
+        self._open(order)
         self._work(order, stance="arriving")
 
     def force_fill(self, order: Order, quantity: int) -> None:
@@ -234,10 +233,11 @@ class Engine:
         self._trade(order, quote, stance=stance)
 
     def _trade(self, order: Order, quote: Quote, *, stance: Stance) -> None:
-        for fill, maker in self._crowd.meet(order, quote, stance=stance):
-            if maker is not None:
-                self._fill(maker, quantity=fill.quantity, price=fill.price)
-            self._fill(order, quantity=fill.quantity, price=fill.price)
+        with self.following.held():
+            for fill, maker in self._crowd.meet(order, quote, stance=stance):
+                if maker is not None:
+                    self._fill(maker, quantity=fill.quantity, price=fill.price)
+                self._fill(order, quantity=fill.quantity, price=fill.price)
 
     def _open(self, order: Order) -> None:
         order.move(status.OPEN, at=self._now())
@@ -280,8 +280,8 @@ class Engine:
         self._ended(order)
 
     def _ended(self, order: Order) -> None:
-        if order.terminal and self.on_end is not None:
-            self.on_end(order)
+        if order.terminal:
+            self.following.ended(order)
 
     def _show(self, order: Order) -> None:
         order.hidden = False

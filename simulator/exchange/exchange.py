@@ -87,7 +87,7 @@ class Exchange:
             seed=seed,
         )
         self.legs = Legs(market=market, intake=self.intake, engine=self.engine, sent_of=self.ledger.request_of)
-        self.engine.on_end = self.legs.follow
+        self.engine.following.then = self.legs.follow
         self.days = Days(
             market=market,
             accounts=accounts,

@@ -217,3 +217,25 @@ def test_two_accounts_trade_with_each_other_at_the_better_price(floor: Floor) ->
         (maker.request.price, 2),
     ]
     assert (maker.status, later.filled_quantity, own.filled_quantity) == ("COMPLETE", 2, 0)
+
+
+def test_a_leg_that_follows_does_not_cut_into_the_trade_that_called_it(floor: Floor) -> None:
+    """A buyer who eats an iceberg of another account gets leg after leg, each share once."""
+    floor.freeze("NSE:INFY", "1500", liquidity=0)
+    form = order_params(transaction_type="SELL", quantity=40, price="1500", iceberg_legs=4)
+    floor.exchange.place("SIM002", "iceberg", form)
+    buyer = floor.place(quantity=35, price="1500")
+    sold = [order.filled_quantity for order in floor.exchange.book.of_user("SIM002")]
+    assert (buyer.status, buyer.filled_quantity, sold) == ("COMPLETE", 35, [10, 10, 10, 5])
+
+
+def test_a_triggered_stop_can_still_leave_at_the_market(floor: Floor) -> None:
+    """Repriced to the market, with a row in the history, so that nothing of it is lost."""
+    put(floor, "co", trigger_price=1480)
+    second = orders(floor)[1]
+    floor.freeze("NSE:INFY", "1460", liquidity=0)
+    assert (second.status, second.request.price) == ("OPEN", Decimal("1472.60"))
+    floor.exchange.cancel(USER, "co", second.order_id)
+    assert second.request.price < 1460
+    assert floor.statuses(second)[-2:] == ["OPEN", "OPEN"]
+    assert second.history[-1].request == second.request
