@@ -28,7 +28,7 @@ def build_router() -> APIRouter:
     router = APIRouter(tags=["batch orders"], route_class=OrderRoute)
 
     @router.post(
-        "/advanced/batch-orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503)
+        "/advanced/batch-orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503)
     )
     async def place_batch(
         services: ServicesDep,

@@ -51,7 +51,7 @@ def build_router() -> APIRouter:
 
 
 def _add_commands(router: APIRouter) -> None:
-    @router.post("/orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503))
+    @router.post("/orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503))
     async def place_order(
         services: ServicesDep,
         principal: PrincipalDep,
@@ -66,7 +66,9 @@ def _add_commands(router: APIRouter) -> None:
             return say_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
         return say(await services.orders.place(body.line(), account_id=body.account_id, caller=caller, wait_s=wait))
 
-    @router.put("/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 422, 503))
+    @router.put(
+        "/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503)
+    )
     async def modify_order(
         services: ServicesDep,
         principal: PrincipalDep,
