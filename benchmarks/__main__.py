@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from benchmarks import machine, simulator, ticks
+from benchmarks import machine, orders, simulator, ticks
 
-BENCHMARKS: Mapping[str, Callable[[int], None]] = {"ticks": ticks.run, "simulator": simulator.run}
+BENCHMARKS: Mapping[str, Callable[[int], None]] = {"ticks": ticks.run, "orders": orders.run, "simulator": simulator.run}
 LEAST_ROUNDS = 7
 
 

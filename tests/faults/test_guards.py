@@ -168,11 +168,11 @@ async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str
     """Nine orders and a hand-over within a second: the next owner's orders do not fall into the same one."""
     async with open_desk(database_url, simulator.url, owner="a") as a:
         await until(lambda: has_sender(a))
-        symbols = ["INFY", "SBIN", "TCS", "ITC", "WIPRO"]
-        for number in range(18):
-            await a.place(wait_s=0.0, tradingsymbol=symbols[number % 5])
-        await until(lambda: nine_sent(a), every_s=0.005)
-        async with open_desk(database_url, simulator.url, owner="b"):
+        async with open_desk(database_url, simulator.url, owner="b") as b:
+            symbols = ["INFY", "SBIN", "TCS", "ITC", "WIPRO"]
+            for number in range(18):
+                await b.place(wait_s=0.0, tradingsymbol=symbols[number % 5])
+            await until(lambda: nine_sent(a), every_s=0.005)
             await a.engine.drain(timeout_s=1.0)
             history = await judged(database_url, simulator)
         assert max(peaks.per_second for peaks in history.peaks) <= 10

@@ -1,0 +1,307 @@
+"""Orders: from the POST at the service to the first byte at the broker's socket. Method: ``benchmarks/README.md``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
+from kiteconnect import KiteConnect
+
+from benchmarks import machine
+from benchmarks.figures import percentile, ratios, spread
+from benchmarks.order_line import serve_line
+from embedded.ports import find_free_port
+from embedded.postgres import running_postgres
+from embedded.process import Child, Program, run_to_end, start_program
+from embedded.redis import running_redis
+
+SERVICE_CORE, OTHERS_CORE = 0, 1
+KEY = "benchmark-key"
+SINGLES, BATCH, SECOND = 20, 20, 10
+SPACING_S = 0.13
+"""Between single orders: a little more than the service keeps between two, so that none of them waits for its slot."""
+
+EMISSION_MS = 112.0
+"""What the service keeps between two orders of an account; a leg's own share of the time is what comes on top."""
+
+ACCOUNTS = 100
+ACCEPT_S, IDLE_S, CLIENTS = 4.0, 3.0, 24
+ORDER = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 1, "product": "MIS",
+         "order_type": "LIMIT", "price": 1400}  # fmt: skip
+_ROOT = Path(__file__).resolve().parents[1]
+_spawn = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What stays for all rounds. ``line`` is the pipe to the process in front of the simulator."""
+
+    service: httpx.Client
+    official: Any
+    line: Connection
+    simulator_url: str
+    service_pid: int
+
+    def arrivals(self, count: int) -> list[int]:
+        """When the orders since the last call came; raises when they are not ``count``."""
+        self.line.send("read")
+        found: list[int] = _receive(self.line)
+        if len(found) != count:
+            raise SystemExit(f"{len(found)} orders came to the broker where {count} were sent")
+        return found
+
+
+def run(rounds: int) -> None:
+    """Print latency beside the official client, a batch of one second, and how many orders a second are accepted."""
+    with tempfile.TemporaryDirectory() as directory, _stack(Path(directory), accounts=1) as bench:
+        _warm_up(bench)
+        _latency(bench, rounds=rounds)
+    with tempfile.TemporaryDirectory() as directory, _stack(Path(directory), accounts=ACCOUNTS) as bench:
+        _acceptance(bench, rounds=rounds)
+
+
+def _warm_up(bench: Bench) -> None:
+    for _ in range(5):
+        _place(bench)
+        _place_official(bench)
+        time.sleep(SPACING_S)
+    bench.arrivals(10)
+
+
+def _latency(bench: Bench, *, rounds: int) -> None:
+    single: dict[str, list[list[float]]] = {"official": [], "ours": []}
+    legs: list[list[float]] = []
+    last: dict[str, list[float]] = {"official": [], "ours": []}
+    tenth: list[float] = []
+    for _ in range(rounds):
+        single["official"].append(_singles(bench, _place_official))
+        single["ours"].append(_singles(bench, _place))
+        last["official"].append(_one_after_another(bench)[-1])
+        came = _batch(bench, BATCH)
+        last["ours"].append(came[-1])
+        legs.append([ms - number * EMISSION_MS for number, ms in enumerate(came)])
+        tenth.append(_batch(bench, SECOND)[-1])
+    print("one order: from the call to its first byte at the broker")
+    for name, all_rounds in single.items():
+        p50, p99 = ([percentile(sorted(one), share) for one in all_rounds] for share in (0.5, 0.99))
+        print(f"  {name:9} p50 {spread(p50, unit=' ms', digits=1)}, p99 {spread(p99, unit=' ms', digits=1)}")
+    per_round = ratios(*([percentile(sorted(one), 0.5) for one in single[name]] for name in ("ours", "official")))
+    print(f"  ratio of p50 {spread(per_round, digits=1)}: durable before it is sent, not sent from memory")
+    every = sorted(ms for one in legs for ms in one)
+    print(
+        f"batch of {BATCH}: what a leg takes beyond the {EMISSION_MS:g} ms that the broker's limit puts between orders"
+    )
+    print(f"  ours      p50 {percentile(every, 0.5):.1f} ms, p99 {percentile(every, 0.99):.1f} ms")
+    print(f"  last leg  ours {spread(last['ours'], unit=' ms')}; official, one after another without a limit,"
+          f" {spread(last['official'], unit=' ms')}")  # fmt: skip
+    print(f"batch of {SECOND}, the tenth at the broker: {spread(tenth, unit=' ms')}")
+
+
+def _singles(bench: Bench, place: Any) -> list[float]:
+    began = []
+    for _ in range(SINGLES):
+        began.append(time.monotonic_ns())
+        place(bench)
+        time.sleep(SPACING_S)
+    came = bench.arrivals(SINGLES)
+    return [(there - here) / 1e6 for here, there in zip(began, came, strict=True)]
+
+
+def _place(bench: Bench) -> None:
+    answer = bench.service.post("/orders", json=ORDER)
+    if answer.status_code != 201 or answer.json()["status"] != "completed":
+        raise SystemExit(f"an order was not placed: {answer.text}")
+
+
+def _place_official(bench: Bench) -> None:
+    bench.official.place_order(variety="regular", **ORDER)
+
+
+def _one_after_another(bench: Bench) -> list[float]:
+    began = time.monotonic_ns()
+    for _ in range(BATCH):
+        _place_official(bench)
+    return [(there - began) / 1e6 for there in bench.arrivals(BATCH)]
+
+
+def _batch(bench: Bench, size: int) -> list[float]:
+    """Milliseconds from the POST to each arrival, in order; the batch must be completed."""
+    time.sleep(1.2)  # the second of whatever was before is over
+    began = time.monotonic_ns()
+    answer = bench.service.post("/advanced/batch-orders", json={"orders": [ORDER] * size}).json()
+    if answer["status"] != "completed":
+        raise SystemExit(f"the batch is {answer['status']}: {answer['error']}")
+    return [(there - began) / 1e6 for there in bench.arrivals(size)]
+
+
+def _acceptance(bench: Bench, *, rounds: int) -> None:
+    idle = Busy.measured(bench.service_pid)
+    time.sleep(IDLE_S)
+    idle_share = idle.share()
+    rates, shares, sent = [], [], []
+    for _ in range(rounds):
+        ledger = _ledger_length(bench)
+        busy = Busy.measured(bench.service_pid)
+        accepted, seconds = asyncio.run(_accept(str(bench.service.base_url)))
+        shares.append(busy.share())
+        rates.append(accepted / seconds)
+        sent.append((_ledger_length(bench) - ledger) / seconds)
+        time.sleep(3.0)
+    print(f"accepted over {ACCOUNTS} accounts, {CLIENTS} clients, not waiting for the result:")
+    print(f"  {spread(rates)} orders/s; at the broker meanwhile {spread(sent)}/s")
+    for number, name in enumerate(("the service", "its core", "the other core (servers, simulator, clients)")):
+        busy_now = spread([100 * share[number] for share in shares], unit=" %")
+        print(f"  busy: {name} {busy_now}; with {ACCOUNTS} idle accounts {100 * idle_share[number]:.0f} %")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """CPU seconds at one moment: of the service, of its core, of the other core."""
+
+    pid: int
+    at: float
+    seconds: tuple[float, float, float]
+
+    @classmethod
+    def measured(cls, pid: int) -> Busy:
+        cores = [_core_s(number) for number in (SERVICE_CORE, OTHERS_CORE)]
+        return cls(pid=pid, at=time.monotonic(), seconds=(_cpu_s(pid), cores[0], cores[1]))
+
+    def share(self) -> list[float]:
+        """How busy each was from then to now, 0 to 1."""
+        now = Busy.measured(self.pid)
+        return [(b - a) / (now.at - self.at) for a, b in zip(self.seconds, now.seconds, strict=True)]
+
+
+def _core_s(number: int) -> float:
+    lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
+    fields = next(line for line in lines if line.startswith(f"cpu{number} ")).split()[1:]
+    user, nice, system = (int(field) for field in fields[:3])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+async def _accept(url: str) -> tuple[int, float]:
+    ends = time.monotonic() + ACCEPT_S
+    accepted = 0
+
+    async def client(http: httpx.AsyncClient, number: int) -> None:
+        nonlocal accepted
+        turn = number
+        while time.monotonic() < ends:
+            turn += CLIENTS
+            body = ORDER | {"account_id": f"a{turn % ACCOUNTS + 1}"}
+            answer = await http.post("/orders", params={"wait": 0}, json=body)
+            accepted += answer.is_success
+
+    async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": KEY}, trust_env=False, timeout=30) as http:
+        began = time.monotonic()
+        await asyncio.gather(*(client(http, number) for number in range(CLIENTS)))
+        return accepted, time.monotonic() - began
+
+
+def _ledger_length(bench: Bench) -> int:
+    return int(httpx.get(f"{bench.simulator_url}/_sim/stats", trust_env=False).json()["ledger_entries"])
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _stack(directory: Path, *, accounts: int) -> Iterator[Bench]:
+    """Servers, simulator, line and service, each where it belongs; all stopped at the end."""
+    machine.pin(OTHERS_CORE)
+    with ExitStack() as stack:
+        postgres = stack.enter_context(running_postgres(directory / "postgres"))
+        redis = stack.enter_context(running_redis(directory / "redis"))
+        sim_port, port = find_free_port(), find_free_port()
+        arguments = ["-m", "simulator", "--port", str(sim_port), "--accounts", str(accounts), "--rate-limits", "off",
+                     "--ticks-per-second", "0", "--cash", "100000000000"]  # fmt: skip
+        _start(
+            stack,
+            directory,
+            "simulator",
+            arguments,
+            env=dict(os.environ),
+            ready=f"http://127.0.0.1:{sim_port}/_sim/stats",
+        )
+        line, there = _spawn.Pipe()
+        process = _spawn.Process(target=serve_line, args=(sim_port, OTHERS_CORE, there), daemon=True)
+        process.start()
+        stack.callback(process.kill)
+        env = _environment(directory, postgres.url, redis.url, broker_port=_receive(line), port=port, accounts=accounts)
+        command = [sys.executable, "-m", "app", "migrate"]
+        migrate = Program(name="migrate", command=command, log=directory / "migrate.out", env=env, cwd=_ROOT)
+        run_to_end(migrate, timeout=60)
+        url = f"http://127.0.0.1:{port}"
+        service = _start(stack, directory, "service", ["-m", "app", "serve"], env=env, ready=f"{url}/health/live")
+        os.sched_setaffinity(service.pid, {sorted(os.sched_getaffinity(1))[SERVICE_CORE]})
+        headers = {"X-API-Key": KEY}
+        yield Bench(
+            service=stack.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60)),
+            official=KiteConnect(api_key="simkey", access_token="simtoken", root=env["KITE_REST_URL"]),
+            line=line,
+            simulator_url=f"http://127.0.0.1:{sim_port}",
+            service_pid=service.pid,
+        )
+
+
+def _environment(
+    directory: Path, database_url: str, redis_url: str, *, broker_port: int, port: int, accounts: int
+) -> dict[str, str]:
+    path = directory / "accounts.yaml"
+    path.write_text("accounts:\n" + "".join(_account(number, accounts) for number in range(1, accounts + 1)))
+    values = {
+        "ENVIRONMENT": "development", "DATABASE_URL": database_url, "REDIS_URL": redis_url, "API_KEY": KEY,
+        "PORT": str(port), "HOST": "127.0.0.1", "LOG_DIR": str(directory / "logs"), "MARKET_CALENDAR": "always",
+        "KITE_REST_URL": f"http://127.0.0.1:{broker_port}", "KITE_WS_URL": f"ws://127.0.0.1:{broker_port}",
+        "ACCOUNTS_FILE": str(path), "LIMIT_DEFAULT": "100000/second", "LIMIT_ADDRESS": "100000/second",
+        "LIMIT_BATCH_ORDERS": "10000/minute", "LOG_LEVEL": "WARNING",
+    }  # fmt: skip
+    dropped = {"TOKEN_DIR", "API_KEY_ENABLED", "PAPER", *(f"{name}_FILE" for name in values)}
+    return {name: value for name, value in os.environ.items() if name not in dropped} | values
+
+
+def _receive(pipe: Connection) -> Any:
+    if not pipe.poll(timeout=30):
+        raise SystemExit("a process of the benchmark did not answer within half a minute")
+    return pipe.recv()
+
+
+def _account(number: int, accounts: int) -> str:
+    """A line of the accounts file; the simulator's first account has no number in its names."""
+    end = "" if number == 1 else str(number)
+    name = "primary" if accounts == 1 else f"a{number}"
+    fields = {"account_id": name, "api_key": f"simkey{end}", "api_secret": f"simsecret{end}",
+              "access_token": f"simtoken{end}"}  # fmt: skip
+    return f"  - {json.dumps(fields)}\n"
+
+
+def _start(
+    stack: ExitStack, directory: Path, name: str, arguments: list[str], *, env: dict[str, str], ready: str
+) -> Child:
+    program = Program(
+        name=name, command=[sys.executable, *arguments], log=directory / f"{name}.out", env=env, cwd=_ROOT
+    )
+    child = start_program(program)
+    stack.callback(child.stop, timeout=8.0)
+    for _ in range(300):
+        try:
+            if httpx.get(ready, trust_env=False).is_success:
+                return child
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise SystemExit(f"{name} does not answer")
