@@ -67,6 +67,9 @@ def open_bench(directory: Path, *, accounts: int) -> Iterator[Bench]:
             env=dict(os.environ),
             ready=f"http://127.0.0.1:{sim_port}/_sim/stats",
         )
+        prices = {"NSE:INFY": {"last_price": 1500, "frozen": True}}
+        market = f"http://127.0.0.1:{sim_port}/_sim/market"
+        httpx.post(market, json={"instruments": prices}, trust_env=False).raise_for_status()
         line, there = _spawn.Pipe()
         process = _spawn.Process(target=serve_line, args=(sim_port, OTHERS_CORE, there), daemon=True)
         process.start()
