@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from uuid import UUID
 
 from app.broker.outcomes import Accepted
@@ -12,7 +13,7 @@ from app.orders.model import Operation, Task, TaskStatus
 from app.orders.sender import Sender
 from app.orders.store.controls import set_halt
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, open_desk
+from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.faults.judge import judged
 from tests.faults.test_crash_rows import after_the_lease, one_owns, resting
 from tests.waiting import until
@@ -143,6 +144,19 @@ async def test_a_cancel_of_a_busy_order_is_asked_again(desk: Desk) -> None:
     answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=6.0)
     assert (answer.document["status"], answer.document["attempts"]) == ("completed", 3)
     assert [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+
+
+async def test_a_cancel_that_expires_after_a_doubt_does_not_say_that_it_was_not_sent(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """Its bytes left more than once; that its time is over takes nothing of that back."""
+    rules = replace(SHORT_RULES, freshness_cancel_s=2.0)
+    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+        await desk.set_price("NSE:INFY", 1500)
+        order_id = await resting(desk)
+        await desk.fault("drop_before_read", method="DELETE", path="/orders/*", times=-1)
+        answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=6.0)
+        assert (answer.document["status"], answer.document["sent"]) == ("expired", "unknown")
 
 
 async def test_one_order_of_an_instrument_at_a_time(desk: Desk) -> None:
