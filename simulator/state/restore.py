@@ -35,8 +35,10 @@ class Restorer:
         for record in snapshot.parked:
             self._update_order(record)
         for portfolio in snapshot.portfolios:
-            if portfolio.user_id in self._exchange.portfolios:
-                self._exchange.portfolios[portfolio.user_id] = create_portfolio(portfolio)
+            if portfolio.user_id not in self._exchange.portfolios:
+                count = len(snapshot.portfolios)
+                raise JournalError(f"the kept state has {count} accounts; start with --accounts {count} or more")
+            self._exchange.portfolios[portfolio.user_id] = create_portfolio(portfolio)
         self._restore_sessions(snapshot.sessions)
         self._restore_watches(snapshot)
         self._exchange.days.resume(snapshot.day)

@@ -153,3 +153,13 @@ def test_two_simulators_do_not_share_a_directory(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="is not a journal"), simulator_in_thread(foreign):
         pass
     assert (tmp_path / FILE_NAME).read_text() == '{"version": 99}\n'
+
+
+def test_fewer_accounts_than_were_kept_are_refused(tmp_path: Path) -> None:
+    """Nobody's positions are dropped in silence; more accounts are welcome."""
+    for accounts in (2, 3):
+        with simulator_in_thread(SimulatorSettings(port=0, accounts=accounts, state_dir=tmp_path)):
+            pass
+    fewer = SimulatorSettings(port=0, accounts=1, state_dir=tmp_path)
+    with pytest.raises(JournalError, match="has 2 accounts; start with --accounts 2"), simulator_in_thread(fewer):
+        pass
