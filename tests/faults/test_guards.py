@@ -179,19 +179,27 @@ async def test_a_doubt_pauses_its_instrument_and_no_other(desk: Desk) -> None:
 
 
 async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:
-    """Nine orders and a hand-over within a second: the next owner's orders do not fall into the same one."""
+    """Eight orders and a hand-over within a second: the next owner's orders do not fall into the same one."""
     async with open_desk(database_url, simulator.url, owner="a") as a:
         await until(lambda: has_sender(a))
         async with open_desk(database_url, simulator.url, owner="b") as b:
             symbols = ["INFY", "SBIN", "TCS", "ITC", "WIPRO"]
             for number in range(18):
                 await b.place(wait_s=0.0, tradingsymbol=symbols[number % 5])
-            await until(lambda: nine_sent(a), every_s=0.005)
+            await until(lambda: eight_sent(a), every_s=0.005)
             await a.engine.drain(timeout_s=1.0)
             history = await judged(database_url, simulator)
+            async with b.database.connection() as connection:
+                cursor = await connection.execute(
+                    """SELECT max(pause) FROM (SELECT extract(epoch FROM started_at - lag(started_at)
+                         OVER (ORDER BY started_at)) AS pause FROM order_attempt) AS pauses"""
+                )
+                row = await cursor.fetchone()
+        assert row is not None
+        assert row[0] >= 1.0
         assert max(peaks.per_second for peaks in history.peaks) <= 10
 
 
-async def nine_sent(desk: Desk) -> bool:
+async def eight_sent(desk: Desk) -> bool:
     stats = (await desk.sim.get("/_sim/stats")).json()
     return any(peak["total"] >= 8 for peak in stats["orders"]["arrived"].values())
