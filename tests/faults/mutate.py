@@ -114,8 +114,8 @@ MUTATIONS = (
     Mutation(
         "read before older rows",
         "app/orders/tenure.py",
-        "known_since = None if self.book_was_read else self.began_at",
-        "known_since = None",
+        "known_since=None if self.book_was_read else self.began_at",
+        "known_since=None",
         FAULTS + "test_guards.py::test_a_new_term_sends_no_older_row_before_it_has_read_the_book",
     ),
     Mutation(
