@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures"]
+pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures", "tests.faults.outage_stage"]
 
 # No deadline per example: the machines that run this are shared, and a slow one proves nothing about the code.
 # In CI the examples are the same each time, so that a red run is about the change; elsewhere they are new ones.

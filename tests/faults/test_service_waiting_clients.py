@@ -1,17 +1,16 @@
-"""Copy to tests/faults/. A client that waits at the order door while the service stops or loses its database."""
+"""A client that waits at the order door while the service stops or loses its database."""
 
 import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
 
 from tests.e2e.stage import Broker, Service, limit_order, running_service, wait_for
-from tests.faults.test_service_outages import (  # noqa: F401
-    Server, postgres_of_its_own, redis_of_its_own, standing,
-)
+from tests.faults.outage_stage import Server, next_tick
 
 
 class Waiting(threading.Thread):
@@ -25,12 +24,10 @@ class Waiting(threading.Thread):
         self._headers = {} if key is None else {"Idempotency-Key": key}
 
     def run(self) -> None:
-        try:
+        with suppress(httpx.TransportError):  # then there is no answer, and the test says so
             self.answer = self._service.client.post(
                 "/orders", params={"wait": self._wait}, json=limit_order(), headers=self._headers
             )
-        except httpx.TransportError as error:
-            print("cut off:", repr(error))
 
 
 def test_the_database_lost_while_waiting_is_no_503(
@@ -101,19 +98,19 @@ def test_metrics_of_orders_are_there(standing: Service) -> None:
     """The promised families of the order engine."""
     text = httpx.get(f"{standing.url}/metrics", trust_env=False).text
     promised = (
-        "ticker_order_tasks", "ticker_order_task_seconds", "ticker_batches", "ticker_batch_seconds",
-        "ticker_broker_wait_seconds", "ticker_leader",
+        "ticker_order_tasks",
+        "ticker_order_task_seconds",
+        "ticker_batches",
+        "ticker_batch_seconds",
+        "ticker_broker_wait_seconds",
+        "ticker_leader",
     )
     missing = [name for name in promised if not re.search(rf"^# TYPE {name}(_total)? ", text, re.MULTILINE)]
     assert missing == []
 
 
-def test_ticks_outlive_the_database(
-    standing: Service, redis_of_its_own: Server, postgres_of_its_own: Server
-) -> None:
+def test_ticks_outlive_the_database(standing: Service, redis_of_its_own: Server, postgres_of_its_own: Server) -> None:
     """Market data needs no order database: fifteen seconds into its outage ticks still arrive."""
-    from tests.faults.test_service_outages import next_tick
-
     wait_for("ticks", lambda: next_tick(redis_of_its_own.url))
     with postgres_of_its_own.away():
         time.sleep(15)
@@ -129,7 +126,9 @@ def test_problems_of_form_and_of_instruments_in_one_answer(standing: Service) ->
     assert answer.status_code == 400
     places = {tuple(error["loc"]) for error in answer.json()["errors"]}
     assert places == {
-        ("body", "orders", 0, "price"), ("body", "orders", 1, "tradingsymbol"), ("body", "orders", 2, "price"),
+        ("body", "orders", 0, "price"),
+        ("body", "orders", 1, "tradingsymbol"),
+        ("body", "orders", 2, "price"),
     }
 
 
@@ -153,11 +152,9 @@ def test_a_market_order_right_after_a_crash_goes(with_product_times: Service, br
     service = with_product_times
     service.client.post("/orders", json=limit_order()).raise_for_status()
     service.kill()
-    begun = time.monotonic()
     service.start()
     health = service.health()
     market = limit_order(order_type="MARKET")
     del market["price"]
     answer = service.client.post("/orders", params={"wait": 15}, json=market)
-    print(time.monotonic() - begun, health, answer.text)
     assert answer.json()["status"] == "completed", (health, answer.text)

@@ -1,0 +1,115 @@
+"""A service whose PostgreSQL and Redis a test can take away: the plugin behind the tests of outages."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from app.db.migrate import migrate
+from embedded.postgres import start_postgres
+from embedded.process import Child, start_program
+from embedded.redis import start_redis
+from tests.e2e.stage import Broker, Service, running_service, wait_for
+
+STOP_S = 5.0
+TICKING = ("TCS", "RELIANCE")
+
+
+@dataclass
+class Server:
+    """A server that comes back on the port and the data that it had. ``answers`` is one round trip."""
+
+    url: str
+    child: Child
+    answers: Callable[[str], bool]
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Stopped in order inside the block, running again behind it."""
+        self.child.stop(timeout=STOP_S)
+        try:
+            yield
+        finally:
+            self.child = start_program(self.child.program)
+            wait_for("the server answers", lambda: self.answers(self.url), within_s=20)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections and says nothing inside the block: the kernel still accepts for it."""
+        os.kill(self.child.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.child.pid, signal.SIGCONT)
+
+
+def redis_answers(url: str) -> bool:
+    with redis.Redis.from_url(url) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def postgres_answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def redis_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = start_redis(tmp_path_factory.mktemp("redis"))
+    server = Server(started.url, started.child, redis_answers)
+    yield server
+    server.child.stop(timeout=STOP_S)
+
+
+@pytest.fixture(scope="module")
+def postgres_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = start_postgres(tmp_path_factory.mktemp("postgres"))
+    server = Server(started.url, started.child, postgres_answers)
+    migrate(started.url)
+    yield server
+    server.child.stop(timeout=STOP_S)
+
+
+@pytest.fixture(scope="module")
+def standing(
+    shared_broker: Broker,
+    redis_of_its_own: Server,
+    postgres_of_its_own: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """A service on those two, with ticks flowing."""
+    with running_service(
+        tmp_path_factory.mktemp("standing"),
+        shared_broker,
+        database_url=postgres_of_its_own.url,
+        redis_url=redis_of_its_own.url,
+        redis_prefix="ticker:",
+    ) as service:
+        items = [{"exchange": "NSE", "tradingsymbol": name, "requested_mode": "full"} for name in TICKING]
+        service.client.post("/subscriptions/bulk", json={"items": items}).raise_for_status()
+        yield service
+
+
+def next_tick(url: str) -> dict[str, Any] | None:
+    """What a subscriber that comes now is sent."""
+    with redis.Redis.from_url(url) as client, client.pubsub(ignore_subscribe_messages=True) as channels:
+        channels.psubscribe("ticker:ticks:*")
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            message = channels.get_message(timeout=0.5)
+            if message is not None:
+                return dict(message)
+    return None
