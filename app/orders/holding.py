@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.broker.outcomes import Sent
 from app.db.postgres import Database
 from app.kit.clock import Clock
 from app.orders.breakers import Breakers
@@ -130,10 +129,13 @@ def _broken(kind: Operation) -> Obstacle:
 
 
 def _turn(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
-    """Hold what is stopped, release what is not; None when the task is right as it is."""
+    """Hold what is stopped, release what is not; None when the task is right as it is.
+
+    Neither says anything about what was sent before: a cancel that waits to be repeated may have reached the broker.
+    """
     in_the_way = next((obstacle for obstacle in obstacles if obstacle.stops(task)), None)
     if in_the_way is not None and task.status in _WAITING:
-        return Verdict(event=Event.HOLD, sent=Sent.NO, error=in_the_way.error)
+        return Verdict(event=Event.HOLD, sent=task.sent, error=in_the_way.error)
     if in_the_way is None and task.status is TaskStatus.HELD:
-        return Verdict(event=Event.RELEASE, sent=Sent.NO)
+        return Verdict(event=Event.RELEASE, sent=task.sent)
     return None

@@ -17,7 +17,7 @@ from loguru import logger
 from app.broker.orders import BrokerOrder
 from app.broker.port import OrderGateway
 from app.db.postgres import Database
-from app.errors import BrokerError, RateLimited, ServiceError, SessionExpired
+from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
 from app.orders.bookkeeping import Bookkeeping
@@ -120,10 +120,13 @@ class Reconciler:
             return
         started_at = await self._database_now()
         try:
-            rows = await self._gateway.order_book()
+            async with asyncio.timeout(self._rules.book_read_s):
+                rows = await self._gateway.order_book()
         except SessionExpired:
             self._gate.reject()
             raise
+        except TimeoutError as error:  # a line that swallows must not blind us for longer than that
+            raise BrokerUnavailable(f"no order book within {self._rules.book_read_s:g} s") from error
         self.stats.reads += 1
         await self._take(rows, started_at=started_at)
         await self._take_fills(rows)

@@ -107,12 +107,13 @@ class Sender:
             await self._wait_for_slot(operation)
             if self._draining.is_set():
                 return
+            claim_began_at = self._clock.monotonic()
             task = await self._claim(operation)
             if task is None:
                 return
             self._in_flight[task.operation] += 1
             self._idle.clear()
-            sends.create_task(self._send(task, claimed_at=self._clock.monotonic()), name=f"send-{task.task_id}")
+            sends.create_task(self._send(task, claim_began_at=claim_began_at), name=f"send-{task.task_id}")
 
     def _may_go(self) -> list[Operation]:
         """Cancels have room of their own, and no breaker: four orders that hang must not keep a cancel waiting."""
@@ -146,9 +147,9 @@ class Sender:
                 tx, self._account_id, self._terms(allowed), claim_s=self._rules.claim_lease_s
             )
 
-    async def _send(self, task: Task, *, claimed_at: float) -> None:
+    async def _send(self, task: Task, *, claim_began_at: float) -> None:
         try:
-            if self._clock.monotonic() - claimed_at > self._rules.longest_pause_s or not self._tenure.lease.held:
+            if self._clock.monotonic() - claim_began_at > self._rules.longest_pause_s or not self._tenure.lease.held:
                 outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
             else:
                 outcome = await self._call(task)

@@ -121,7 +121,7 @@ MUTATIONS = (
     Mutation(
         "one second of pause",
         "app/orders/sender.py",
-        "self._clock.monotonic() - claimed_at > self._rules.longest_pause_s or",
+        "self._clock.monotonic() - claim_began_at > self._rules.longest_pause_s or",
         "",
         FAULTS + "test_guards.py::test_a_pause_between_claim_and_send_sends_nothing",
     ),

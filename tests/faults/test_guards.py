@@ -55,7 +55,7 @@ async def test_a_pause_between_claim_and_send_sends_nothing(desk: Desk) -> None:
     """More than a second after the claim nobody knows who owns the row: not sent, and said so."""
     sender = await quiet_sender(desk)
     task = await claimed(desk, sender)
-    await sender._send(task, claimed_at=time.monotonic() - 1.5)
+    await sender._send(task, claim_began_at=time.monotonic() - 1.5)
     assert ((await now(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
 
 
@@ -64,7 +64,7 @@ async def test_a_lease_that_is_over_by_our_clock_sends_nothing(desk: Desk) -> No
     sender = await quiet_sender(desk)
     task = await claimed(desk, sender)
     desk.engine._accounts[ACCOUNT]._lease._trusted_until = 0.0
-    await sender._send(task, claimed_at=time.monotonic())
+    await sender._send(task, claim_began_at=time.monotonic())
     assert ((await now(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
 
 
