@@ -208,9 +208,7 @@ class Weather:
         await self._restart("term")
 
     async def _restart(self, how: str) -> None:
-        replica = self._random.choice(self._stack.replicas)
-        if replica.busy.locked():
-            return
+        replica = self._any_free()
         async with replica.busy:
             self.counts["kill -9" if how == "kill" else "orderly restart"] += 1
             await replica.end("kill" if how == "kill" else "term")
@@ -218,11 +216,14 @@ class Weather:
             replica.start()
             await self._wait(replica)
 
+    def _any_free(self) -> Replica:
+        """One that nothing is being done to, while there is one."""
+        free = [replica for replica in self._stack.replicas if not replica.busy.locked()]
+        return self._random.choice(free or self._stack.replicas)
+
     async def _pause(self) -> None:
         """SIGSTOP for 1 to 15 s: longer than a lease, or shorter."""
-        replica = self._random.choice(self._stack.replicas)
-        if replica.busy.locked():
-            return
+        replica = self._any_free()
         async with replica.busy:
             self.counts["SIGSTOP"] += 1
             replica.signal(signal.SIGSTOP)

@@ -4,6 +4,9 @@
                                        ▲                        │
                                        └── a read fails, the pause doubles
 
+Opened by connections that could not be made and nothing else, it closes with any read that succeeds: what was wrong is
+known to be over. After doubts the pause is waited out, because reads can work while orders do not.
+
 What it counts are outcomes that say something about the broker's systems. A refusal says nothing about them and is not
 counted at all. Probes are reads of the order book, never orders.
 """
@@ -72,6 +75,9 @@ class Breaker:
 
     def record(self, sample: Sample, *, now: float) -> None:
         """Count an outcome; opens when there were too many bad ones."""
+        oldest = now - max(self.limits.doubts_within_s, self.limits.samples_within_s)
+        while self._samples and self._samples[0][0] <= oldest:
+            self._samples.popleft()
         self._samples.append((now, sample))
         if self.is_closed and self._is_too_much(now):
             self._open(now)
@@ -83,16 +89,19 @@ class Breaker:
         self.state = "probing"
         return True
 
+    def reached(self, *, now: float) -> None:
+        """The order book was read, asked for by the breaker or not."""
+        if self.state == "open" and all(one is not Sample.DOUBT for _, one in self._samples):
+            self._close(now)
+
     def probed(self, result: Literal["ok", "failed"], *, now: float) -> None:
         """What came of the read."""
         if self.state != "probing":
             return
         if result == "failed":
             self._open(now)
-            return
-        self.state = "closed"
-        self._closed_at = now
-        self._samples.clear()
+        else:
+            self._close(now)
 
     def _is_too_much(self, now: float) -> bool:
         limits = self.limits
@@ -102,6 +111,11 @@ class Breaker:
         recent = [one for at, one in self._samples if at > now - limits.samples_within_s]
         failed = sum(one is not Sample.GOOD for one in recent)
         return len(recent) >= limits.least_samples and failed >= limits.failed_share * len(recent)
+
+    def _close(self, now: float) -> None:
+        self.state = "closed"
+        self._closed_at = now
+        self._samples.clear()
 
     def _open(self, now: float) -> None:
         """Longer each time, unless it was closed for as long as the longest pause."""

@@ -36,6 +36,7 @@ class Breakers:
         self._clock = clock
         self._by_class = {kind: Breaker(limits=limits) for kind in (Operation.PLACE, Operation.MODIFY)}
         self._asked_at = (0, 0)
+        self._reads_seen = 0
 
     def record(self, operation: Operation, outcome: SendOutcome) -> None:
         """Count what a send told."""
@@ -45,6 +46,7 @@ class Breakers:
         was_closed = breaker.is_closed
         breaker.record(sample, now=self._clock.monotonic())
         if was_closed and not breaker.is_closed:
+            self._reads_seen = self._reads.reads
             logger.error("breaker of account {} is open: no {} until the broker answers", self._account_id, operation)
 
     def stops(self, operation: Operation) -> bool:
@@ -55,16 +57,22 @@ class Breakers:
         return {kind: breaker.state for kind, breaker in self._by_class.items()}
 
     def tend(self) -> None:
-        """Ask for a read where a pause is over, and take the answers of those that were asked for."""
-        now = self._clock.monotonic()
-        probing = [breaker for breaker in self._by_class.values() if breaker.state == "probing"]
-        good, failed = self._reads.reads > self._asked_at[0], self._reads.failed_reads > self._asked_at[1]
-        if probing and (good or failed):
-            for breaker in probing:
-                breaker.probed("ok" if good else "failed", now=now)
-            if good:
-                logger.info("breaker of account {} is closed: the order book can be read", self._account_id)
-        due = [breaker for breaker in self._by_class.values() if breaker.probe_due(now=now)]
+        """Take what the reads of the book have told, and ask for one where a pause is over."""
+        self._take_reads()
+        due = [breaker for breaker in self._by_class.values() if breaker.probe_due(now=self._clock.monotonic())]
         if due:
             self._asked_at = (self._reads.reads, self._reads.failed_reads)
             self._signals.look()
+
+    def _take_reads(self) -> None:
+        now = self._clock.monotonic()
+        stopped = [breaker for breaker in self._by_class.values() if not breaker.is_closed]
+        good, failed = self._reads.reads > self._asked_at[0], self._reads.failed_reads > self._asked_at[1]
+        for breaker in stopped:
+            if self._reads.reads > self._reads_seen:
+                breaker.reached(now=now)
+            if good or failed:
+                breaker.probed("ok" if good else "failed", now=now)
+            if breaker.is_closed:
+                logger.info("breaker of account {} is closed: the order book can be read", self._account_id)
+        self._reads_seen = self._reads.reads

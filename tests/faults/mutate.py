@@ -168,6 +168,13 @@ MUTATIONS = (
         FAULTS + "test_guards.py::test_a_doubt_pauses_its_instrument_and_no_other",
     ),
     Mutation(
+        "nothing of a batch after a leg that failed",
+        "app/orders/store/claims.py",
+        "          AND f.status IN {MISSED}))",
+        "          AND false))",
+        FAULTS + "test_guards.py::test_nothing_of_a_batch_is_sent_after_a_leg_that_failed",
+    ),
+    Mutation(
         "ends are final",
         "app/orders/reconcile.py",
         "    if known.state.is_terminal:\n        return False\n    if seen",

@@ -7,13 +7,15 @@ import time
 from dataclasses import replace
 from uuid import UUID
 
+import pytest
+
 from app.broker.outcomes import Accepted
 from app.orders.acceptance import Caller
 from app.orders.model import Operation, Task, TaskStatus
 from app.orders.sender import Sender
 from app.orders.store.controls import set_halt
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
+from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
 from tests.faults.judge import judged
 from tests.faults.test_crash_rows import after_the_lease, one_owns, resting
 from tests.waiting import until
@@ -176,6 +178,20 @@ async def test_a_doubt_pauses_its_instrument_and_no_other(desk: Desk) -> None:
     waiting = await desk.place(wait_s=0.0)
     assert (await desk.place(wait_s=0.6, tradingsymbol="SBIN"))["attempts"] == 1
     assert (await desk.service.queries.task(UUID(waiting["task_id"]))).attempts == 0
+
+
+@pytest.mark.parametrize(("rollback", "goes_on"), [(True, False), (False, True)])
+async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(desk: Desk, rollback: bool, goes_on: bool) -> None:
+    """Between a leg's refusal and the batch's own decision lies a moment in which the next leg must not go."""
+    sender = await quiet_sender(desk)
+    await desk.fault("status", params={"code": 400, "error_type": "MarginException", "message": "No funds"})
+    legs = [order(), order(tradingsymbol="SBIN")]
+    await desk.batch(legs, wait_s=0.0, rollback=rollback)
+    first = await sender._claim(Operation.PLACE)
+    assert first is not None
+    await sender._send(first, claim_began_at=time.monotonic())
+    assert (await now(desk, first)).status is TaskStatus.FAILED
+    assert (await sender._claim(Operation.PLACE) is not None) is goes_on
 
 
 async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:

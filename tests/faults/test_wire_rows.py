@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
+from app.orders.breaker import BreakerLimits
 from chaos.proxy import FaultProxy, open_proxy
 from simulator.server import RunningSimulator
 from tests.desk import SHORT_RULES, Desk, open_desk
@@ -18,6 +21,7 @@ from tests.faults.judge import judged
 from tests.faults.test_order_faults import end_of
 from tests.waiting import until
 
+ROW_8_ORDERS = int(os.environ.get("ROW_8_ORDERS", "40"))
 NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
 
 
@@ -77,15 +81,26 @@ async def test_row_7_a_refusal_is_final_and_asked_once(desk: Desk) -> None:
 async def test_row_8_server_errors_with_and_without_placement(database_url: str, simulator: RunningSimulator) -> None:
     """502, 503 and 504, half of them placed, one after the other: none twice, none lost, each with its true end."""
     dice = random.Random(8)
-    rules = replace(SHORT_RULES, block_on_doubt_s=0.0, in_flight=10)
+    never_opens = BreakerLimits(doubts=1_000, least_samples=1_000)
+    rules = replace(SHORT_RULES, block_on_doubt_s=0.0, in_flight=10, halt_doubts=1_000, breaker=never_opens)
     async with open_desk(database_url, simulator.url, rules=rules) as desk:
-        for number in range(40):
-            params = {"code": dice.choice([502, 503, 504]), **NETWORK_ERROR, "process": dice.random() < 0.5}
-            await desk.fault("status", params=params, after=0, times=1)
-            await desk.place(wait_s=0.0, price=Decimal(1000 + number))
+        placed = [dice.random() < 0.5 for _ in range(ROW_8_ORDERS)]
+        for number, process in enumerate(placed):
+            params = {"code": dice.choice([502, 503, 504]), **NETWORK_ERROR, "process": process}
+            await desk.fault("status", params=params)
+            await desk.place(wait_s=0.0, price=Decimal(1400 + number % 50))
+            await until(partial(sent, desk, number + 1), every_s=0.01)
         history = await judged(database_url, simulator, within_s=25)
-        assert len(history.tasks) == 40
-        assert 0 < len(history.ledger) < 40
+        assert len(history.tasks) == ROW_8_ORDERS
+        assert len(history.ledger) == sum(placed)
+
+
+async def sent(desk: Desk, attempts: int) -> bool:
+    """Whether so many requests were answered."""
+    async with desk.database.connection() as connection:
+        cursor = await connection.execute("SELECT count(*) FROM order_attempt WHERE outcome IS NOT NULL")
+        row = await cursor.fetchone()
+    return row == (attempts,)
 
 
 async def test_row_9_a_burst_of_429_loses_nothing(database_url: str, simulator: RunningSimulator, desk: Desk) -> None:

@@ -11,7 +11,7 @@ from app.db.leases import HELD_BY_TERM, Lease
 from app.db.postgres import Tx
 from app.orders.model import Operation, Task
 from app.orders.store.controls import MANY_DOUBTS
-from app.orders.store.tasks import COLUMNS, OPEN, fetch_tasks
+from app.orders.store.tasks import COLUMNS, MISSED, OPEN, fetch_tasks
 
 _READY = f"""
   SELECT t.task_id, t.operation FROM order_task t
@@ -40,6 +40,10 @@ _READY = f"""
       AND NOT EXISTS (                           -- a batch's next wave waits for the answers to the one before
         SELECT 1 FROM order_task w
         WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
+      AND (t.purpose <> 'client' OR NOT EXISTS ( -- what rolls back as a whole sends nothing after its first failure
+        SELECT 1 FROM order_task f JOIN batch b USING (batch_id)
+        WHERE f.batch_id = t.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
+          AND f.status IN {MISSED}))
     ELSE
       NOT EXISTS (                               -- one command at a time per order
         SELECT 1 FROM order_task s

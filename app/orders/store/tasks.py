@@ -21,6 +21,8 @@ COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, req
   finished_at, supersedes"""
 
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
+MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
+"""At its end, and not done."""
 
 
 def task_row(**columns: Any) -> Task:

@@ -78,7 +78,11 @@ async def test_without_the_database_the_service_is_down_and_says_so_in_time(
         assert "retry-after" in refused.headers
         await database.heal()
         await _until_status(service, "ok")
-        assert (await service.anonymous.get("/health/ready")).status_code == 200
+
+        async def ready() -> bool:
+            return (await service.anonymous.get("/health/ready")).status_code == 200
+
+        await until(ready)
 
 
 async def test_health_answers_while_both_hang(settings: Settings, database: TcpProxy, redis: TcpProxy) -> None:

@@ -75,6 +75,25 @@ def test_it_closes_only_after_a_read_that_was_asked_for_succeeds() -> None:
     assert breaker.is_closed
 
 
+@pytest.mark.parametrize(
+    ("samples", "closed"),
+    [
+        ([FAILED] * 5, True),
+        ([GOOD, FAILED, FAILED, FAILED, FAILED], True),
+        ([DOUBT, FAILED, FAILED, FAILED, FAILED], False),  # a doubt among them: reads may work while orders do not
+        ([DOUBT] * 3, False),
+    ],
+)
+def test_any_read_ends_an_outage_of_connections_and_nothing_else(samples: list[Sample], closed: bool) -> None:
+    """A broker that is back takes orders at once, not a minute later."""
+    breaker = Breaker()
+    for sample in samples:
+        breaker.record(sample, now=0.0)
+    assert not breaker.is_closed
+    breaker.reached(now=1.0)
+    assert breaker.is_closed is closed
+
+
 def test_the_pause_doubles_up_to_a_minute_while_probes_fail() -> None:
     """5, 10, 20, 40, 60, 60 seconds."""
     breaker, now, pauses = _opened(), 0.0, []
