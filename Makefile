@@ -20,7 +20,7 @@ run: $(STAMP) ## the whole product: PostgreSQL, Redis, broker simulator, service
 	@$(PY) -m embedded
 
 test: $(STAMP) ## every test, with coverage of app/ by branch; ARGS="-k name" narrows it
-	@$(PY) -m pytest --cov --cov-branch --cov-report=term $(if $(ARGS),$(ARGS),-n 3 --dist loadfile --cov-fail-under=85)
+	@$(PY) -m pytest --cov --cov-branch --cov-report=term $(if $(ARGS),$(ARGS),-n 3 --dist loadfile --no-loadscope-reorder --cov-fail-under=85)
 
 check: $(STAMP) ## lint, format, types, import rules
 	@$(VENV)/bin/ruff check .

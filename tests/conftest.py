@@ -1,7 +1,9 @@
 """Fixtures that every test may ask for live in the plugins named here."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures", "tests.faults.outage_stage"]
@@ -11,3 +13,16 @@ pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures",
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+SLOWEST_ROOMS = ("faults", "e2e", "integration")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms that wait most come first, so that no worker sits alone with them at the end."""
+    items.sort(key=lambda item: _place(item.path))
+
+
+def _place(path: Path) -> int:
+    room = path.relative_to(Path(__file__).parent).parts[0]
+    return SLOWEST_ROOMS.index(room) if room in SLOWEST_ROOMS else len(SLOWEST_ROOMS)
