@@ -43,9 +43,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
+    """``address_refused``: the broker takes no order from where we are, so the next one would fail as well."""
+
     error_type: str
     message: str
     http_status: int
+    address_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

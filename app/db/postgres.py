@@ -6,9 +6,12 @@ cannot starve the path that risks money. Every statement, lock and idle transact
 
 from __future__ import annotations
 
+import asyncio
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -24,6 +27,7 @@ Tx: TypeAlias = AsyncConnection[TupleRow]
 """A connection inside an open transaction: what every ``store.py`` function takes first."""
 
 POOL_WAIT_S = 2.0
+RESTED_S = 1.0
 _SESSION_BOUNDS = (
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
 )
@@ -68,9 +72,36 @@ class Database:
         await self._pool.close(timeout=2.0)
 
 
+class _Rested:
+    """Asks a pooled connection whether it lives, which costs a round trip, only when there is reason to.
+
+    One that was in use a moment ago and whose socket is silent is taken as it is: a server that ended says so by bytes
+    or by the end of the stream.
+    """
+
+    def __init__(self) -> None:
+        self._since: WeakKeyDictionary[Tx, float] = WeakKeyDictionary()
+
+    async def begin(self, connection: Tx) -> None:
+        self._since[connection] = asyncio.get_running_loop().time()
+
+    async def check(self, connection: Tx) -> None:
+        """Raises OperationalError for a dead one, which the pool replaces."""
+        rested_s = asyncio.get_running_loop().time() - self._since.get(connection, 0.0)
+        if rested_s > RESTED_S or _has_something_to_say(connection):
+            await AsyncConnectionPool.check_connection(connection)
+
+
+def _has_something_to_say(connection: Tx) -> bool:
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return bool(poller.poll(0))
+
+
 async def open_database(url: str, *, name: str, min_size: int = 2, max_size: int = 10) -> Database:
     """Connect, or raise StartError in one line within five seconds."""
     await _probe(url)
+    rested = _Rested()
     pool: AsyncConnectionPool[Tx] = AsyncConnectionPool(
         url,
         kwargs=connection_options(name),
@@ -80,7 +111,8 @@ async def open_database(url: str, *, name: str, min_size: int = 2, max_size: int
         max_lifetime=1800.0,
         max_waiting=200,
         reconnect_timeout=0,
-        check=AsyncConnectionPool.check_connection,
+        check=rested.check,
+        reset=rested.begin,
         configure=use_exact_json,
         name=name,
         open=False,

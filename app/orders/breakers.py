@@ -53,6 +53,10 @@ class Breakers:
         breaker = self._by_class.get(operation)
         return breaker is not None and not breaker.is_closed
 
+    @property
+    def all_closed(self) -> bool:
+        return all(breaker.is_closed for breaker in self._by_class.values())
+
     def states(self) -> Mapping[Operation, str]:
         return {kind: breaker.state for kind, breaker in self._by_class.items()}
 

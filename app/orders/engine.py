@@ -1,179 +1,26 @@
-"""The order engine of all accounts. Any replica accepts orders; for each account one replica, its owner, sends them.
-
-An account's owner holds its lease. While it does, three loops run (sender, reconciler, batch runner); when the lease
-is lost they end at once, and whoever takes it next finds everything in the database.
-"""
+"""The order engine of all accounts. Any replica accepts orders; for each account one replica, its owner, sends them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from app.broker.orders import OrderRequest
 from app.broker.port import Broker, CredentialSource, Governor, WireRequest
-from app.db.leases import Lease, LeaseTimes, Ownership
+from app.db.leases import LeaseTimes
 from app.db.postgres import Database
 from app.errors import NotFound
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
-from app.orders.batch_runner import BatchRunner
-from app.orders.breakers import Breakers
+from app.orders.account_engine import AccountEngine, EngineParts
 from app.orders.counts import OrderCounts
-from app.orders.gate import SessionGate
-from app.orders.holding import Holding
-from app.orders.reconciler import ReadStats, Reconciler
+from app.orders.reconciler import ReadStats
 from app.orders.rules import OrderRules
-from app.orders.sender import Sender
 from app.orders.settlement import EventWriter, Settlement
 from app.orders.signals import Signals
-from app.orders.store.claims import sent_today
-from app.orders.store.tasks import database_now
 from app.orders.tags import Tagger
-from app.orders.tenure import Tenure
-
-_RATE_WINDOW_S = 1.1
-"""The broker counts orders over a second; a little more for the way to it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineParts:
-    """What all accounts share. ``owner`` names this process and is never used by another one."""
-
-    database: Database
-    settlement: Settlement
-    counts: OrderCounts
-    rules: OrderRules
-    clock: Clock
-    ids: IdSource
-    tagger: Tagger
-    owner: str
-    lease_times: LeaseTimes
-
-
-class AccountEngine:
-    """One account: ``run`` waits for the lease, works while it holds it, and waits again; it lives until cancelled."""
-
-    def __init__(
-        self,
-        broker: Broker,
-        *,
-        governor: Governor,
-        credentials: CredentialSource,
-        signals: Signals,
-        parts: EngineParts,
-    ) -> None:
-        self.broker = broker
-        self.signals = signals
-        self.stats = ReadStats()
-        self._governor = governor
-        self._parts = parts
-        self._gate = SessionGate(credentials, clock=parts.clock)
-        self._lease = Lease(
-            parts.database,
-            name=f"sender:{broker.account_id}",
-            owner=parts.owner,
-            times=parts.lease_times,
-            clock=parts.clock,
-        )
-        self._ownership = Ownership(self._lease, self._work)
-        self._sender: Sender | None = None
-        self.breakers: Breakers | None = None
-
-    @property
-    def is_owner(self) -> bool:
-        return self._lease.held
-
-    async def run(self) -> None:
-        await self._ownership.run()
-
-    async def drain(self, *, timeout_s: float) -> bool:
-        """Send nothing more, wait for the answers under way, and let the next owner begin."""
-        finished = True if self._sender is None else await self._sender.drain(timeout_s=timeout_s)
-        await self._ownership.leave()
-        return finished
-
-    async def _work(self) -> None:
-        """Until the lease is lost or this task is cancelled."""
-        async with self._parts.database.connection() as connection:
-            began_at = await database_now(connection)
-            sent = await sent_today(connection, self.broker.account_id, trade_date=began_at.astimezone(IST).date())
-        self._governor.restore_places_today(sent.places)
-        if sent.last_at is not None:
-            # the owner before us may have used this second's budget up to its last send
-            await asyncio.sleep(max(0.0, _RATE_WINDOW_S - (began_at - sent.last_at).total_seconds()))
-        first_ever = self._lease.term == 1  # nobody can have sent anything before
-        tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)
-        self._sender = self._build_sender(tenure)
-        self.signals.sender.set()
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._sender.run(), name=f"sender-{self.broker.account_id}")
-            loops.create_task(self._build_reconciler(tenure).run(), name=f"reconciler-{self.broker.account_id}")
-            loops.create_task(self._build_batches().run(), name=f"batches-{self.broker.account_id}")
-
-    def _build_sender(self, tenure: Tenure) -> Sender:
-        parts, account_id = self._parts, self.broker.account_id
-        breakers = Breakers(
-            account_id, limits=parts.rules.breaker, reads=self.stats, signals=self.signals, clock=parts.clock
-        )
-        self.breakers = breakers
-        holding = Holding(
-            account_id,
-            database=parts.database,
-            settlement=parts.settlement,
-            gate=self._gate,
-            breakers=breakers,
-            signals=self.signals,
-            rules=parts.rules,
-            clock=parts.clock,
-        )
-        return Sender(
-            account_id,
-            tenure=tenure,
-            database=parts.database,
-            gateway=self.broker.orders,
-            governor=self._governor,
-            settlement=parts.settlement,
-            gate=self._gate,
-            holding=holding,
-            breakers=breakers,
-            counts=parts.counts,
-            signals=self.signals,
-            rules=parts.rules,
-            clock=parts.clock,
-        )
-
-    def _build_reconciler(self, tenure: Tenure) -> Reconciler:
-        parts = self._parts
-        return Reconciler(
-            self.broker.account_id,
-            tenure=tenure,
-            database=parts.database,
-            gateway=self.broker.orders,
-            settlement=parts.settlement,
-            signals=self.signals,
-            rules=parts.rules,
-            clock=parts.clock,
-            ids=parts.ids,
-            deployment=parts.tagger.deployment,
-            gate=self._gate,
-            stats=self.stats,
-        )
-
-    def _build_batches(self) -> BatchRunner:
-        parts = self._parts
-        return BatchRunner(
-            self.broker.account_id,
-            database=parts.database,
-            portfolio=self.broker.portfolio,
-            settlement=parts.settlement,
-            signals=self.signals,
-            rules=parts.rules,
-            clock=parts.clock,
-            ids=parts.ids,
-            tagger=parts.tagger,
-        )
+from app.orders.watch import Watch
 
 
 class OrderEngine:
@@ -208,6 +55,7 @@ class OrderEngine:
         self._on_change = on_change
         self._on_accept = on_accept
         self._accounts: dict[str, AccountEngine] = {}
+        self._watch = Watch(database, owned=self._owned_signals, every_s=rules.poll_s)
 
     def add(self, broker: Broker, *, governor: Governor, credentials: CredentialSource) -> None:
         """Make an account's engine; nothing runs before ``start``."""
@@ -219,6 +67,7 @@ class OrderEngine:
     def start(self, supervisor: Supervisor) -> None:
         for account_id, engine in self._accounts.items():
             supervisor.start(f"orders-{account_id}", engine.run())
+        supervisor.start("orders-watch", self._watch.run())
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Send nothing more, wait for the answers under way, hand the leases over; False when some did not come."""
@@ -228,8 +77,7 @@ class OrderEngine:
     def accepted(self, account_id: str) -> None:
         """A task was stored: wake the sender here, and the owner if that is another replica."""
         engine = self._engine(account_id)
-        engine.signals.sender.set()
-        engine.signals.batches.set()
+        engine.signals.stored()
         if not engine.is_owner:
             self._on_accept(account_id)
 
@@ -259,8 +107,7 @@ class OrderEngine:
         """Another replica accepted something for this account; an empty name means any."""
         for engine in self._accounts.values():
             if account_id in {"", engine.broker.account_id}:
-                engine.signals.sender.set()
-                engine.signals.batches.set()
+                engine.signals.stored()
 
     def on_order_hint(self, account_id: str) -> None:
         """An order push or a postback arrived: something may have changed at the broker."""
@@ -276,6 +123,9 @@ class OrderEngine:
         if account_id in self._accounts:
             self._accounts[account_id].signals.sender.set()
             self._accounts[account_id].signals.look()
+
+    def _owned_signals(self) -> Mapping[str, Signals]:
+        return {account_id: engine.signals for account_id, engine in self._accounts.items() if engine.is_owner}
 
     def led(self) -> int:
         """Of how many accounts this replica sends the orders now."""

@@ -26,6 +26,7 @@ from app.orders.verdicts import Verdict
 
 _LOOK_EVERY_S = 0.2
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
+_CONCERNED = (*_WAITING, TaskStatus.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ HALTED_NEW = Obstacle(
 
 
 class Holding:
-    """``allows`` is asked before each claim; it looks into the database at most five times a second."""
+    """``look`` is called whenever the sender finds nothing that may go; it asks the database five times a second."""
 
     def __init__(
         self,
@@ -77,15 +78,22 @@ class Holding:
         self._clock = clock
         self._looked_at = float("-inf")
 
-    async def allows(self) -> bool:
-        """Whether anything may be sent at all. Raises Unavailable."""
-        session = self._gate.is_open()
+    @property
+    def allows(self) -> bool:
+        """Whether anything may be sent at all."""
+        return self._gate.is_open()
+
+    async def look(self) -> None:
+        """Hold what may not go, release what may again. Raises Unavailable."""
         now = self._clock.monotonic()
-        if now - self._looked_at >= _LOOK_EVERY_S:
-            self._looked_at = now
-            self._breakers.tend()
-            await self._update([NO_SESSION] if not session else await self._obstacles())
-        return session
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        self._breakers.tend()
+        async with self._database.connection() as connection:
+            waiting = await tasks.with_status(connection, self._account_id, statuses=_CONCERNED)
+        if waiting:
+            await self._update(waiting, [NO_SESSION] if not self.allows else await self._obstacles())
 
     async def _obstacles(self) -> list[Obstacle]:
         """What stands in the way now, the gravest first."""
@@ -101,14 +109,12 @@ class Holding:
         found += [HALTED_NEW] if halted_new else []
         return [*found, *(_broken(kind) for kind in Operation if self._breakers.stops(kind))]
 
-    async def _update(self, obstacles: Sequence[Obstacle]) -> None:
-        async with self._database.connection() as connection:
-            found = await tasks.with_status(connection, self._account_id, statuses=[*_WAITING, TaskStatus.HELD])
-        if not any(_turn(task, obstacles) for task in found):
+    async def _update(self, waiting: Sequence[Task], obstacles: Sequence[Obstacle]) -> None:
+        if not any(_turn(task, obstacles) for task in waiting):
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            for task in await tasks.with_status(tx, self._account_id, statuses=[*_WAITING, TaskStatus.HELD]):
+            for task in await tasks.with_status(tx, self._account_id, statuses=_CONCERNED):
                 verdict = _turn(task, obstacles)
                 if verdict is not None:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)

@@ -109,7 +109,7 @@ class Reconciler:
         while (left := ends - self._clock.monotonic()) > 0:
             if await wait_for(self._signals.reconciler, min(left, 1.0)):
                 return
-            if await self._tidy():
+            if self._signals.busy and await self._tidy():
                 return
         self._signals.reconciler.clear()
 

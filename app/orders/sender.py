@@ -18,14 +18,16 @@ from app.broker.port import Governor, OrderGateway, RequestKind
 from app.db.postgres import Database
 from app.errors import RateLimited, ServiceError, Unavailable
 from app.kit.clock import Clock
+from app.kit.ids import IdSource
 from app.orders.breakers import Breakers
 from app.orders.counts import OrderCounts
 from app.orders.gate import SessionGate
 from app.orders.holding import Holding
+from app.orders.lockout import halt_if_locked_out
 from app.orders.model import Operation, Task
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement
-from app.orders.signals import Signals, wait_for
+from app.orders.signals import IDLE_POLL_S, Signals, wait_for
 from app.orders.store import claims, tasks
 from app.orders.store.claims import ClaimTerms
 from app.orders.tenure import Tenure
@@ -60,6 +62,7 @@ class Sender:
         signals: Signals,
         rules: OrderRules,
         clock: Clock,
+        ids: IdSource,
     ) -> None:
         self._account_id = account_id
         self._tenure = tenure
@@ -74,6 +77,7 @@ class Sender:
         self._signals = signals
         self._rules = rules
         self._clock = clock
+        self._ids = ids
         self._in_flight: Counter[Operation] = Counter()
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
@@ -84,10 +88,18 @@ class Sender:
             while True:
                 try:
                     await self._send_what_is_ready(sends)
-                    await wait_for(self._signals.sender, self._rules.poll_s)
+                    await self._holding.look()
+                    await wait_for(self._signals.sender, self._rest_s)
                 except ServiceError as error:  # the database is away, or no slot in time: nothing was claimed
                     logger.warning("sender of {} pauses: {}", self._account_id, error)
                     await asyncio.sleep(_TROUBLE_PAUSE_S)
+
+    @property
+    def _rest_s(self) -> float:
+        """A wake-up may be lost, so the tasks are also polled: often while there are any."""
+        if self._signals.busy or not self._breakers.all_closed:
+            return self._rules.poll_s
+        return max(self._rules.poll_s, IDLE_POLL_S)
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Claim nothing more and wait for the sends in flight; False when some did not end in time."""
@@ -100,7 +112,7 @@ class Sender:
         return True
 
     async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
-        while not self._draining.is_set() and await self._holding.allows():
+        while not self._draining.is_set() and self._holding.allows:
             operation = await self._peek()
             if operation is None:
                 return
@@ -142,9 +154,9 @@ class Sender:
 
     async def _claim(self, operation: Operation) -> Task | None:
         allowed = [kind for kind in self._may_go() if kind.priority <= operation.priority]
-        async with self._database.transaction() as tx:
+        async with self._database.connection() as connection:  # one statement is a transaction of its own
             return await claims.claim_next(
-                tx, self._account_id, self._terms(allowed), claim_s=self._rules.claim_lease_s
+                connection, self._account_id, self._terms(allowed), claim_s=self._rules.claim_lease_s
             )
 
     async def _send(self, task: Task, *, claim_began_at: float) -> None:
@@ -203,3 +215,4 @@ class Sender:
             await self._settlement.lock(tx, self._account_id)
             verdict = judge(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+            await halt_if_locked_out(tx, task, outcome, settlement=self._settlement, ids=self._ids)

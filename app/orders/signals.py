@@ -9,9 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+IDLE_POLL_S = 5.0
+"""How often an account with nothing open is looked at even without a wake-up."""
+
 
 class Signals:
-    """One account's wake-ups. ``changed`` is called after each commit that touched the account's orders."""
+    """One account's wake-ups. ``changed`` is called after each commit that touched the account's orders.
+
+    ``busy``: it has open tasks or batches, as far as known (see ``watch``); only then is it worth polling often.
+    """
 
     def __init__(self, account_id: str, *, on_change: Callable[[str], None]) -> None:
         self._account_id = account_id
@@ -19,14 +25,22 @@ class Signals:
         self.sender = asyncio.Event()
         self.reconciler = asyncio.Event()
         self.batches = asyncio.Event()
+        self.busy = True
         self._waiters: set[asyncio.Event] = set()
 
     def changed(self) -> None:
+        self.busy = True
         self.sender.set()
         self.batches.set()
         for waiter in self._waiters:
             waiter.set()
         self._on_change(self._account_id)
+
+    def stored(self) -> None:
+        """A task was stored, here or at another replica."""
+        self.busy = True
+        self.sender.set()
+        self.batches.set()
 
     def look(self) -> None:
         """Something may have happened at the broker: read the book soon."""

@@ -197,7 +197,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the second of the last owner",
-        "app/orders/engine.py",
+        "app/orders/account_engine.py",
         "await asyncio.sleep(max(0.0, _RATE_WINDOW_S - (began_at - sent.last_at).total_seconds()))",
         "await asyncio.sleep(0)",
         FAULTS + "test_guards.py::test_a_new_owner_respects_the_second_of_the_last_one",

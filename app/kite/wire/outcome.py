@@ -104,7 +104,9 @@ def _classify_failure(envelope: Envelope | None, *, status: int, operation: Oper
     error_type = (envelope.error_type if envelope else None) or ""
     message = (envelope.message if envelope else None) or ""
     if _is_proven_refusal(status, error_type=error_type, message=message, operation=operation):
-        return Refused(error_type=error_type, message=message, http_status=status)
+        return Refused(
+            error_type=error_type, message=message, http_status=status, address_refused=is_ip_refusal(message)
+        )
     if status == 403 and error_type == "TokenException":
         return SessionRejected(message=message or "the broker does not know the access token")
     if status == 429:

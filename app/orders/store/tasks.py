@@ -41,6 +41,16 @@ async def fetch_tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) 
         return await cursor.fetchall()
 
 
+async def busy_accounts(tx: Tx, account_ids: Sequence[str]) -> set[str]:
+    """Those that have a task or a batch that is not at its end."""
+    cursor = await tx.execute(
+        f"""SELECT account_id FROM order_task WHERE account_id = ANY(%(ids)s) AND status IN {OPEN}
+            UNION SELECT account_id FROM batch WHERE account_id = ANY(%(ids)s) AND completed_at IS NULL""",
+        {"ids": list(account_ids)},
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
 async def load(tx: Tx, task_id: UUID) -> Task | None:
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
     return found[0] if found else None

@@ -1,0 +1,29 @@
+"""The pool hands out connections that live, without asking each of them every time."""
+
+from __future__ import annotations
+
+import psycopg
+
+from app.db.postgres import open_database
+
+
+async def test_a_connection_that_the_server_ended_a_moment_ago_is_not_handed_out(database_url: str) -> None:
+    """Every one of them is replaced before a caller sees it, also right after its last use."""
+    database = await open_database(database_url, name="pool", min_size=2, max_size=2)
+    try:
+        for _ in range(5):
+            await database.ping()
+            async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+                cursor = await other.execute(
+                    """SELECT count(pg_terminate_backend(pid, 2000)) FROM pg_stat_activity
+                       WHERE application_name = 'pool'"""
+                )
+                row = await cursor.fetchone()
+            assert row is not None
+            assert row[0] >= 1
+            async with database.connection() as one, database.connection() as two:
+                await one.execute("SELECT 1")
+                await two.execute("SELECT 1")
+        assert database.connection_errors == 0
+    finally:
+        await database.close()
