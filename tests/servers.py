@@ -36,6 +36,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        # tests kill programs, not the machine: what the kernel was given is safe, and nobody need wait for the disk
+        with psycopg.connect(server.url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server.url
 
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -72,6 +73,14 @@ class RequestFrame:
 
         try:
             await self._app(scope, receive, framed_send)
+        except asyncio.CancelledError:
+            # the service stops and waits no longer; without an answer the server would make a 500 of it
+            logger.warning("{} {} was given up by the stop", scope["method"], scope["path"])
+            if status == 0:
+                response = problems.stopped_problem(method=scope["method"], path=scope["path"], request_id=request_id)
+                await response(scope, receive, framed_send)
+            else:
+                raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a request: nothing above it can answer
             logger.opt(exception=error).error("{} {} failed unexpectedly", scope["method"], scope["path"])
             if status == 0:

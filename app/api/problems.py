@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.orders.acceptance import AcceptanceUnknown
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 100  # entries of one answer; a bulk request could otherwise make us write megabytes
@@ -147,6 +148,14 @@ def plain_problem(
 def internal_problem(*, path: str, request_id: str) -> JSONResponse:
     """The answer to an unexpected exception: nothing of its inside."""
     return render(errors.ServiceError("unexpected"), path=path, request_id=request_id)
+
+
+def stopped_problem(*, method: str, path: str, request_id: str) -> JSONResponse:
+    """The answer to a request that the stopping service gave up; an order's must not read like a failure."""
+    error: errors.ServiceError = errors.Unavailable("the service is stopping", code="STOPPING")
+    if path.startswith(_ORDER_PATHS) and method not in {"GET", "HEAD"}:
+        error = AcceptanceUnknown("the service was stopped before this was through")
+    return render(error, path=path, request_id=request_id)
 
 
 def install(app: FastAPI) -> None:

@@ -69,13 +69,13 @@ class NotAccepted(Unavailable):
 
 
 class AcceptanceUnknown(Conflict):
-    """The commit was cut off and the database cannot be asked: the order may be stored, and may then be sent.
+    """The commit was cut off and nobody can be asked: the order may be stored, and may then be sent.
 
     Not a server error, because those are repeated by client libraries without thinking.
     """
 
-    def __init__(self) -> None:
-        message = "the database was lost during the commit; look at the order book and the tasks before trying again"
+    def __init__(self, what: str = "the database was lost during the commit") -> None:
+        message = f"{what}; look at the order book and the tasks before trying again"
         super().__init__(message, code="ACCEPTANCE_UNKNOWN")
         self.sent = str(Sent.UNKNOWN)
         self.retryable = "after_check"

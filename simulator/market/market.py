@@ -178,10 +178,10 @@ class Market:
         state = self.state
         at = int(self._last_step.timestamp())
         add_trades(state, rows, prices=np.array([units]), quantity=np.zeros(1, dtype=np.int64), at=at)
+        # the band takes in a fifth on both sides of a price that was set, whatever the day before was like
         lowest = np.minimum(state.lower_circuit[rows], units * 4 // 5)
         highest = np.maximum(state.upper_circuit[rows], units * 6 // 5)
-        if not state.lower_circuit[rows[0]] <= units <= state.upper_circuit[rows[0]]:
-            set_circuits(state, rows, lowest=lowest, highest=highest)
+        set_circuits(state, rows, lowest=lowest, highest=highest)
 
     def _anchor_path(self, rows: Ints) -> None:
         """Let the path go on from the present price."""

@@ -136,6 +136,7 @@ class ControlRoutes:
         return self._clock_response()
 
     async def set_clock(self, request: Request) -> Response:
+        """The answer comes when the market and the book are at the new time too."""
         body = await read_object(request)
         refuse_unknown(body, {"now", "speed"})
         now = parse_moment("now", body["now"]) if body.get("now") is not None else None
@@ -144,6 +145,8 @@ class ControlRoutes:
             self._clock.set(now, speed=speed)
         except ValueError as error:
             raise input_error(str(error)) from error
+        self._market.step(self._clock.now())
+        self._exchange.pass_time()
         return self._clock_response()
 
     async def read_sessions(self, _request: Request) -> Response:

@@ -116,12 +116,14 @@ def test_liquidity_is_all_there_is_at_the_best_price(market: Market) -> None:
     assert market.quote(INFY).sell[0].price == 0
 
 
-def test_a_price_beyond_the_circuit_limits_moves_them(market: Market) -> None:
-    """Else no order could be placed at the price that was asked for."""
-    price = market.last_price(INFY) * 2
+@pytest.mark.parametrize("factor", ["0.4", "0.81", "1", "1.19", "2"])
+def test_a_price_that_is_set_has_a_fifth_of_room_on_both_sides(market: Market, factor: str) -> None:
+    """Whatever the day before was like: an order near the price that was asked for must not be rejected by chance."""
+    price = (market.last_price(INFY) * Decimal(factor)).quantize(Decimal(1))
     market.set_price(INFY, price, frozen=True)
     quote = market.quote(INFY)
-    assert quote.lower_circuit_limit < price < quote.upper_circuit_limit
+    assert quote.lower_circuit_limit <= price * Decimal("0.81")
+    assert quote.upper_circuit_limit >= price * Decimal("1.19")
 
 
 @pytest.mark.parametrize("price", ["0", "-5", "1500.03", "NaN", "Infinity"])
