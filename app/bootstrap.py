@@ -35,6 +35,7 @@ from app.wiring import Accounts, Overrides
 
 DOORS_POOL = 10
 ENGINE_POOL = 6  # a pool of its own: a flood of requests cannot starve the path that risks money
+WAITERS_PER_ACCOUNT = 20  # loops, leases and sends in flight; each waits for a bounded time
 SENDS_FINISH_S = 2.0
 TASKS_END_S = 2.0
 
@@ -84,7 +85,13 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         ground = await stack.enter_async_context(open_accounts(settings, clock=clock))
         redis = make_redis(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
-        engine_database = await open_database(settings.database_dsn, name="ticker orders", max_size=ENGINE_POOL)
+        engine_database = await open_database(
+            settings.database_dsn,
+            name="ticker orders",
+            min_size=ENGINE_POOL,
+            max_size=ENGINE_POOL,
+            max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(ground.accounts.ids()),
+        )
         stack.push_async_callback(engine_database.close)
         house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)
         stack.push_async_callback(house.supervisor.stop, timeout=TASKS_END_S)

@@ -23,7 +23,7 @@ EMISSION_MS = 112.0
 """What the service keeps between two orders of an account; a leg's own share of the time is what comes on top."""
 
 ACCOUNTS = 100
-ACCEPT_S, IDLE_S, CLIENTS = 4.0, 3.0, 24
+SETTLE_S, ACCEPT_S, IDLE_S, CLIENTS = 8.0, 4.0, 3.0, 24
 ORDER = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 1, "product": "MIS",
          "order_type": "LIMIT", "price": 1400}  # fmt: skip
 
@@ -112,6 +112,7 @@ def _batch(bench: Bench, size: int) -> list[float]:
 
 
 def _acceptance(bench: Bench, *, rounds: int) -> None:
+    time.sleep(SETTLE_S)  # a hundred accounts have connected and read their books
     idle = Busy.measured(bench.service_pid)
     time.sleep(IDLE_S)
     idle_share = idle.share()

@@ -46,6 +46,7 @@ SHORT_RULES = OrderRules(
     poll_s=0.1,
     audit_s=1.0,
     least_read_gap_s=0.05,
+    constant_read_gap_s=0.05,
     batch_deadline_s=20.0,
 )
 """The product's rules with shorter times, so that a test sees their end."""

@@ -36,7 +36,9 @@ WaitForOrder = Annotated[float, Query(ge=0, le=60, description="seconds to wait 
 DryRun = Annotated[bool, Query(description="check everything and show the broker's requests; store and send nothing")]
 
 
-def caller_of(services: ServicesDep, principal: PrincipalDep, idempotency_key: IdempotencyHeader = None) -> Caller:
+async def caller_of(
+    services: ServicesDep, principal: PrincipalDep, idempotency_key: IdempotencyHeader = None
+) -> Caller:
     """Raises BadInput for a key of the wrong shape, or a missing one in production."""
     if idempotency_key is None:
         if services.settings.environment == "production":

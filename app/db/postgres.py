@@ -17,7 +17,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app.errors import StartError, Unavailable
 from app.kit.cancellation import end_if_cancelled
@@ -58,6 +58,9 @@ class Database:
             end_if_cancelled()
             self.connection_errors += 1
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
+        except TooManyRequests as error:
+            self.connection_errors += 1
+            raise Unavailable("too many wait for a database connection", code="DATABASE_UNAVAILABLE") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             end_if_cancelled()
             self.connection_errors += 1
@@ -98,8 +101,10 @@ def _has_something_to_say(connection: Tx) -> bool:
     return bool(poller.poll(0))
 
 
-async def open_database(url: str, *, name: str, min_size: int = 2, max_size: int = 10) -> Database:
-    """Connect, or raise StartError in one line within five seconds."""
+async def open_database(
+    url: str, *, name: str, min_size: int = 2, max_size: int = 10, max_waiting: int = 200
+) -> Database:
+    """Connect, or raise StartError in one line within five seconds. ``max_waiting``: callers in the queue at most."""
     await _probe(url)
     rested = _Rested()
     pool: AsyncConnectionPool[Tx] = AsyncConnectionPool(
@@ -109,7 +114,7 @@ async def open_database(url: str, *, name: str, min_size: int = 2, max_size: int
         max_size=max_size,
         timeout=POOL_WAIT_S,
         max_lifetime=1800.0,
-        max_waiting=200,
+        max_waiting=max_waiting,
         reconnect_timeout=0,
         check=rested.check,
         reset=rested.begin,

@@ -8,6 +8,7 @@ nothing and changes nothing; only time that was filled with clean reads ever res
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -29,6 +30,7 @@ from app.orders.settlement import Settlement, doubtful, expired
 from app.orders.signals import Signals, wait_for
 from app.orders.store import book as book_store
 from app.orders.store import tasks
+from app.orders.store.tasks import Glance
 from app.orders.tenure import Tenure
 
 _READ_TROUBLE_PAUSE_S = 2.0
@@ -37,6 +39,12 @@ _IDLE_AUDIT_S = 300.0
 
 _SETTLING_LOOK_S = 0.5
 """How soon to look again while an accepted order is still on its way to the exchange: no push announces its arrival."""
+
+_GATHER_S = 0.03
+"""After the first hint: an order that goes through announces itself several times within a moment."""
+
+_READS_IN_A_ROW = 10
+"""So many at the shortest distance; when they took less than half a second each, the next ones come once a second."""
 
 
 @dataclass(slots=True)
@@ -82,6 +90,7 @@ class Reconciler:
         self._bookkeeping = Bookkeeping(
             account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=self.stats
         )
+        self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
         self._seen: dict[str, int] = {}
         self._seen_day: date | None = None
 
@@ -105,20 +114,30 @@ class Reconciler:
     async def _rest(self, wait_s: float) -> None:
         """Until a signal or the next due moment, looking after claims and freshness meanwhile."""
         ends = self._clock.monotonic() + wait_s
-        await asyncio.sleep(self._rules.least_read_gap_s)  # hints come in bursts: one read answers them all
+        await asyncio.sleep(self._gap_s())
         while (left := ends - self._clock.monotonic()) > 0:
             if await wait_for(self._signals.reconciler, min(left, 1.0)):
-                return
-            if self._signals.busy and await self._tidy():
+                await asyncio.sleep(min(self._rules.least_read_gap_s, _GATHER_S))  # hints come in twos and threes
+                break
+            if self._signals.busy and await self._made_doubts():
                 return
         self._signals.reconciler.clear()
 
+    def _gap_s(self) -> float:
+        """One read answers all hints that came since; under a constant stream of them it is read once a second."""
+        now = self._clock.monotonic()
+        self._ended_at.append(now)
+        in_a_row = len(self._ended_at) == _READS_IN_A_ROW and now - self._ended_at[0] < _READS_IN_A_ROW / 2
+        return self._rules.constant_read_gap_s if in_a_row else self._rules.least_read_gap_s
+
     async def sweep(self) -> None:
         """One full round: lapsed claims and stale tasks, then the book, then the fills."""
-        await self._tidy()
+        glance = await self._glance()
+        if glance.overdue:
+            await self._tidy()
+            glance = await self._glance()  # a doubt that was just made is older than the read that follows
         if not self._gate.is_open():
             return
-        started_at = await self._database_now()
         try:
             async with asyncio.timeout(self._rules.book_read_s):
                 rows = await self._gateway.order_book()
@@ -128,32 +147,43 @@ class Reconciler:
         except TimeoutError as error:  # a line that swallows must not blind us for longer than that
             raise BrokerUnavailable(f"no order book within {self._rules.book_read_s:g} s") from error
         self.stats.reads += 1
-        await self._take(rows, started_at=started_at)
+        await self._take(rows, started_at=glance.now)
         await self._take_fills(rows)
 
-    async def _tidy(self) -> bool:
-        """What time alone decides; True if it made new doubts.
-
-        Claims whose sender fell silent become doubts, unsent tasks past their time expire, doubts of past days end.
-        """
+    async def _made_doubts(self) -> bool:
         try:
-            async with self._database.transaction() as tx:
-                await self._bookkeeping.report_old_doubts(tx)
-                lapsed = await tasks.lapsed(tx, self._account_id)
-                stale = await tasks.stale(tx, self._account_id)
-                gone = await tasks.doubts_until(tx, self._account_id, trade_date=last_gone_day(self._clock.now()))
-                if not lapsed and not stale and not gone:
-                    return False
-                await self._settlement.lock(tx, self._account_id)
-                for task in lapsed:
-                    verdict = doubtful("the sender of this attempt fell silent", now=self._clock.now())
-                    await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
-                for task in stale:
-                    await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
-                await self._bookkeeping.close_days(tx, gone)
+            return (await self._glance()).overdue and await self._tidy()
         except ServiceError as error:
             logger.warning("reconciler of {} pauses: {}", self._account_id, error)
             return False
+
+    async def _glance(self) -> Glance:
+        """The database's clock stamps the sends, so it stamps the reads too."""
+        gone_day = last_gone_day(self._clock.now())
+        async with self._database.connection() as connection:
+            return await tasks.glance(
+                connection, self._account_id, gone_day=gone_day, old_doubt_s=self._rules.alarm_doubt_age_s
+            )
+
+    async def _tidy(self) -> bool:
+        """What time alone decides; True if it made new doubts. Raises Unavailable.
+
+        Claims whose sender fell silent become doubts, unsent tasks past their time expire, doubts of past days end.
+        """
+        async with self._database.transaction() as tx:
+            await self._bookkeeping.report_old_doubts(tx)
+            lapsed = await tasks.lapsed(tx, self._account_id)
+            stale = await tasks.stale(tx, self._account_id)
+            gone = await tasks.doubts_until(tx, self._account_id, trade_date=last_gone_day(self._clock.now()))
+            if not lapsed and not stale and not gone:
+                return False
+            await self._settlement.lock(tx, self._account_id)
+            for task in lapsed:
+                verdict = doubtful("the sender of this attempt fell silent", now=self._clock.now())
+                await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+            for task in stale:
+                await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
+            await self._bookkeeping.close_days(tx, gone)
         self._signals.changed()
         return bool(lapsed)
 
@@ -221,21 +251,15 @@ class Reconciler:
 
     async def _seconds_to_next_read(self) -> float:
         async with self._database.connection() as connection:
-            moment = await tasks.next_moment(connection, self._account_id)
-            liveness = await book_store.liveness(connection, self._account_id, trade_date=self._today())
+            outlook = await book_store.outlook(connection, self._account_id, trade_date=self._today())
         audit = {
             "settling": min(self._rules.audit_s, _SETTLING_LOOK_S),
             "live": self._rules.audit_s,
             "idle": max(self._rules.audit_s, _IDLE_AUDIT_S),
-        }[liveness]
-        if moment is None:
+        }[outlook.liveness]
+        if outlook.next_moment is None:
             return audit
-        return min(audit, max(0.0, (moment - self._clock.now()).total_seconds()))
-
-    async def _database_now(self) -> datetime:
-        """The database's clock stamps the sends, so it stamps the reads too."""
-        async with self._database.connection() as connection:
-            return await tasks.database_now(connection)
+        return min(audit, max(0.0, (outlook.next_moment - self._clock.now()).total_seconds()))
 
     def _today(self) -> date:
         return self._clock.now().astimezone(IST).date()

@@ -25,6 +25,7 @@ class OrderRules:
     poll_s: float = 0.25
     audit_s: float = 30.0
     least_read_gap_s: float = 0.25
+    constant_read_gap_s: float = 1.0
     book_read_s: float = 5.0
     in_flight: int = 4
     cancels_in_flight: int = 4

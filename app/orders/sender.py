@@ -211,8 +211,9 @@ class Sender:
         if isinstance(outcome, SessionRejected):
             self._gate.reject()
         async with self._database.transaction() as tx:
-            await tasks.write_outcome(tx, task, outcome)
-            await self._settlement.lock(tx, self._account_id)
+            async with tx.pipeline():  # one round trip
+                await tasks.write_outcome(tx, task, outcome)
+                await self._settlement.lock(tx, self._account_id)
             verdict = judge(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             await halt_if_locked_out(tx, task, outcome, settlement=self._settlement, ids=self._ids)

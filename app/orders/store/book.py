@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -87,11 +88,20 @@ async def known_ids(tx: Tx, account_id: str, *, trade_date: date, before: dateti
 Liveness = Literal["settling", "live", "idle"]
 
 
-async def liveness(tx: Tx, account_id: str, *, trade_date: date) -> Liveness:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
     """``settling``: an accepted order has not shown where it stands; ``live``: something may still change.
 
-    An order that was given up counts as live: it may appear until the day is over.
+    An order that was given up counts as live: it may appear until the day is over. ``next_moment``: when a task wants
+    to be looked at again, at the latest.
     """
+
+    liveness: Liveness
+    next_moment: datetime | None
+
+
+async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
+    """What decides when the book is read again."""
     cursor = await tx.execute(
         """SELECT
              EXISTS (SELECT 1 FROM broker_order
@@ -106,13 +116,15 @@ async def liveness(tx: Tx, account_id: str, *, trade_date: date) -> Liveness:
                        AND state NOT IN ('completed', 'cancelled', 'rejected'))
              OR EXISTS (SELECT 1 FROM order_task
                         WHERE account_id = %(account_id)s AND trade_date = %(day)s AND status = 'failed'
-                          AND last_error ->> 'code' = %(not_found)s)""",
+                          AND last_error ->> 'code' = %(not_found)s),
+             (SELECT min(CASE WHEN status = 'running' THEN claimed_until ELSE next_check_at END) FROM order_task
+              WHERE account_id = %(account_id)s AND status IN ('running', 'in_doubt'))""",
         {"account_id": account_id, "day": trade_date, "not_found": NOT_FOUND_AT_BROKER},
     )
     row = await cursor.fetchone()
-    if row is not None and row[0]:
-        return "settling"
-    return "live" if row is not None and row[1] else "idle"
+    if row is None:
+        raise LookupError("the database told nothing of the account")
+    return Outlook(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])
 
 
 async def upsert(tx: Tx, order: KnownOrder) -> None:

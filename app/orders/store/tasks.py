@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -116,6 +117,31 @@ async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: dateti
         "UPDATE order_task SET clean_reads = clean_reads + %s, next_check_at = %s WHERE task_id = %s",
         (int(clean), next_check_at, task_id),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """The time by which sends are stamped, and whether time alone has decided anything (see the three that follow)."""
+
+    now: datetime
+    overdue: bool
+
+
+async def glance(tx: Tx, account_id: str, *, gone_day: date, old_doubt_s: float) -> Glance:
+    """In one round trip what is asked before each read of the book."""
+    cursor = await tx.execute(
+        f"""SELECT clock_timestamp(), EXISTS (
+              SELECT 1 FROM order_task WHERE account_id = %(account_id)s AND status IN {OPEN} AND (
+                status = 'running' AND claimed_until < clock_timestamp()
+                OR status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
+                OR status = 'in_doubt' AND (trade_date <= %(gone_day)s
+                  OR last_sent_at < clock_timestamp() - make_interval(secs => %(old_doubt_s)s))))""",
+        {"account_id": account_id, "gone_day": gone_day, "old_doubt_s": old_doubt_s},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the database told no time")
+    return Glance(now=row[0], overdue=row[1])
 
 
 async def lapsed(tx: Tx, account_id: str) -> list[Task]:
@@ -236,17 +262,6 @@ async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
             WHERE account_id = %s AND trade_date = %s AND operation = 'place' ORDER BY created_at, leg""",
         (account_id, trade_date),
     )
-
-
-async def next_moment(tx: Tx, account_id: str) -> datetime | None:
-    """The earliest time at which a task of this account wants to be looked at again, or None."""
-    cursor = await tx.execute(
-        """SELECT min(CASE WHEN status = 'running' THEN claimed_until WHEN status = 'in_doubt' THEN next_check_at END)
-           FROM order_task WHERE account_id = %s AND status IN ('running', 'in_doubt')""",
-        (account_id,),
-    )
-    row = await cursor.fetchone()
-    return None if row is None else row[0]
 
 
 async def doubts(tx: Tx) -> tuple[int, float]:
