@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from chaos.stack import API_KEY, Replica
 
 SILENCE_S = 20.0
 PING_S = 15.0
+LONGEST_JITTER_S = 5.0
+"""Who is sent away comes back after a moment of his own, so that a restart is no storm on the others."""
 
 
 @dataclass(slots=True)
@@ -31,14 +34,26 @@ class _Stretch:
 
 
 class Subscriber:
-    """``run`` reads until cancelled; ``seen`` gives what it saw, one entry for each snapshot it started from."""
+    """``run`` reads until cancelled; ``seen`` gives what it saw, one entry for each snapshot it started from.
 
-    def __init__(self, name: str, account_id: str, replicas: Sequence[Replica], *, seed: int) -> None:
+    It leaves by itself every ``leaves_after_s`` on average; with None it stays until it is sent away.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        account_id: str,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        leaves_after_s: float | None = 10.0,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self.last_seq = 0
         self._name = name
         self._account_id = account_id
         self._replicas = replicas
+        self._leaves_after_s = leaves_after_s
         self._random = random.Random(seed)
         self._stretches: list[_Stretch] = []
         self._epoch: str | None = None
@@ -62,9 +77,14 @@ class Subscriber:
             url = f"{replica.url.replace('http', 'ws')}/advanced/ws/orders/{self._account_id}"
             with suppress(OSError, TimeoutError, WebSocketException, InvalidHandshake):
                 async with connect(url, proxy=None, open_timeout=3, close_timeout=1, ping_interval=None) as socket:
-                    await self._read(socket, stay_s=self._random.expovariate(1 / 10))
+                    await self._read(socket, stay_s=self._stay_s())
             self.counts["reconnects"] += 1
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(
+                0.2 if self._leaves_after_s is not None else self._random.uniform(0.2, LONGEST_JITTER_S)
+            )
+
+    def _stay_s(self) -> float:
+        return math.inf if self._leaves_after_s is None else self._random.expovariate(1 / self._leaves_after_s)
 
     async def _read(self, socket: ClientConnection, *, stay_s: float) -> None:
         auth: dict[str, Any] = {"type": "auth", "api_key": API_KEY}

@@ -124,6 +124,7 @@ WhenUnsure = Literal["stop", "go_on"]
 class Ownership:
     """Runs work only while a lease is held: waits for the lease, works, waits again. Lives until cancelled.
 
+    Work that ends with a ServiceError (the database was lost while it began) gives the lease back and begins anew.
     ``when_unsure`` is for the time in which the database cannot be asked: work that must never be done twice stops;
     work that does no harm twice (a feed) goes on until somebody else is known to hold the lease.
     ``leave`` hands the lease over and takes it no more.
@@ -149,14 +150,20 @@ class Ownership:
                     await self._work()
             except* LeaseLost:
                 logger.warning("{} is no longer ours (term {})", self.lease.name, self.lease.term)
+            except* ServiceError as errors:
+                reason = errors.exceptions[0]
+                logger.warning("{} is given back (term {}): {}", self.lease.name, self.lease.term, reason)
+                await self._release()
             finally:
                 self.working = False
 
     async def leave(self) -> None:
         """Let the next owner begin at once. The work itself is stopped by whoever runs it."""
         self._leaving.set()
-        if not self.lease.held:
-            return
+        if self.lease.held:
+            await self._release()
+
+    async def _release(self) -> None:
         try:
             await self.lease.release()
         except ServiceError as error:

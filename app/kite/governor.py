@@ -116,7 +116,7 @@ class Governor:
             RequestKind.PLACE: orders,
             RequestKind.QUOTE: _Lane(ReadPace(limits.quote_emission_s), clock=clock),
             RequestKind.HISTORICAL: _Lane(ReadPace(limits.historical_emission_s), clock=clock),
-            RequestKind.OTHER: _Lane(ReadPace(limits.other_emission_s), clock=clock),
+            RequestKind.OTHER: _Lane(ReadPace(limits.other_emission_s, burst=limits.other_burst), clock=clock),
         }
 
     async def acquire(self, kind: RequestKind, *, deadline: float | None = None) -> None:

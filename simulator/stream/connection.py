@@ -110,7 +110,7 @@ class Connection:
                 if fault is not None:
                     await self._suffer(fault)
                 await self._send_what_is_due()
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):  # the server's word for writing behind its own close of the socket
             return  # the reader hears of it too
 
     async def _wait_until_due(self) -> None:

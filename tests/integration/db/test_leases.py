@@ -12,6 +12,7 @@ import pytest
 
 from app.db.leases import Lease, LeaseLost, LeaseTimes, Ownership, WhenUnsure
 from app.db.postgres import Database, open_database
+from app.errors import Unavailable
 from app.kit.clock import SystemClock
 from app.kit.process import process_name
 from tests.integration.market.proxy import TcpProxy
@@ -186,3 +187,27 @@ async def test_harmless_work_goes_on_while_the_database_is_away(database_url: st
 
 
 CASES: tuple[tuple[str, WhenUnsure], ...] = (("feed", "go_on"), ("sender", "stop"))
+
+
+async def test_work_that_meets_a_lost_database_begins_anew(database: Database) -> None:
+    """In a new term, by itself: a moment's outage must not need a restart of the process."""
+    begun: list[int] = []
+    owned = lease(database, "replica")
+
+    async def work() -> None:
+        begun.append(owned.term)
+        if len(begun) < 3:
+            raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE")
+        await asyncio.Event().wait()
+
+    async def third_term() -> bool:
+        return len(begun) == 3
+
+    running = asyncio.create_task(Ownership(owned, work).run())
+    try:
+        await until(third_term)
+        assert begun == [1, 2, 3]
+        assert owned.held
+    finally:
+        running.cancel()
+        await asyncio.wait([running])

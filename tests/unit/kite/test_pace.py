@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -109,3 +110,23 @@ def test_reads_keep_their_distance(pauses: list[float]) -> None:
     for emission, allowed in ((limits.quote_emission_s, 1), (limits.historical_emission_s, 3)):
         times = grant_all(ReadPace(emission), [(pause, RequestKind.OTHER) for pause in pauses])
         assert most_in_window(times, seconds=1.0) <= allowed
+
+
+@given(
+    st.lists(gaps, max_size=60),
+    st.lists(st.floats(0, 0.12, allow_nan=False), min_size=60, max_size=60),
+)
+@example([0.0] * 60, [0.12] * 11 + [0.0] * 49)
+def test_other_reads_go_in_threes_and_never_more_than_ten_a_second(pauses: list[float], delays: list[float]) -> None:
+    """Also after a network that bunches them."""
+    limits = Limits()
+    pace = ReadPace(limits.other_emission_s, burst=limits.other_burst)
+    sent = grant_all(pace, [(pause, RequestKind.OTHER) for pause in pauses])
+    arrived = [time + delay for time, delay in zip(sent, delays, strict=False)]
+    assert most_in_window(arrived, seconds=1.0) <= 10
+
+
+def test_three_reads_do_not_wait_for_one_another() -> None:
+    """The fourth does."""
+    pace = ReadPace(0.150, burst=3)
+    assert grant_all(pace, [(0.0, RequestKind.OTHER)] * 5) == pytest.approx([0.0, 0.0, 0.0, 0.150, 0.300])

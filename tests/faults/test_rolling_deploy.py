@@ -1,0 +1,125 @@
+"""Row 28: three replicas are replaced one after the other while orders come in and many programs follow them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chaos.checker import check
+from chaos.history import History
+from chaos.reading import read_history
+from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack, open_stack
+from chaos.subscribers import Subscriber
+from tests.waiting import until
+
+SOCKETS = int(os.environ.get("ROLL_SOCKETS", "60"))
+EVERY_S = 0.1
+SENDS_AGAIN_WITHIN_S = 3.0
+"""How long no order may reach the broker; measured on a quiet machine it is well below a second."""
+
+
+class Orders:
+    """One order each ``EVERY_S``, by turns for each account; what has no answer is asked again under its key."""
+
+    def __init__(self, replicas: Sequence[Replica]) -> None:
+        self.asked = 0
+        self._replicas = replicas
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def run(self) -> None:
+        headers = {"X-API-Key": API_KEY}
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=10.0, headers=headers) as http,
+            asyncio.TaskGroup() as tasks,
+        ):
+            while not self._stopped.is_set():
+                tasks.create_task(self._place(http, self.asked))
+                self.asked += 1
+                await asyncio.sleep(EVERY_S)
+
+    async def _place(self, http: httpx.AsyncClient, number: int) -> None:
+        body = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 1, "product": "MIS",
+                "order_type": "LIMIT", "price": 1400, "account_id": list(ACCOUNTS)[number % len(ACCOUNTS)]}  # fmt: skip
+        for turn in range(200):
+            replica = self._replicas[(number + turn) % len(self._replicas)]
+            try:
+                answer = await http.post(
+                    f"{replica.url}/orders", params={"wait": 0}, json=body,
+                    headers={"Idempotency-Key": f"rolling-deploy-{number:06d}"},
+                )  # fmt: skip
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+                continue
+            if answer.is_success:
+                return
+            assert answer.status_code in {409, 503}, answer.text
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"order {number} was never accepted")
+
+
+@pytest.mark.chaos
+async def test_row_28_replicas_are_replaced_under_load(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """No event is lost, no order is doubled or forgotten, and orders go on while the owner changes."""
+    async with open_stack(tmp_path, replicas=3, seed=28) as (stack, _), asyncio.TaskGroup() as tasks:
+        readers = [
+            Subscriber(f"reader-{n}", list(ACCOUNTS)[n % 2], stack.replicas, seed=n, leaves_after_s=None)
+            for n in range(SOCKETS)
+        ]
+        reading = [tasks.create_task(reader.run()) for reader in readers]
+        try:
+            await until(lambda: all_read(readers), within_s=30)
+            orders = Orders(stack.replicas)
+            await replace_all(stack, orders)
+            history = await settled(stack, readers, orders.asked)
+        finally:
+            for task in reading:
+                task.cancel()
+    assert check(history) == []
+    assert len(history.ledger) == orders.asked
+    arrived = sorted(order.accepted_at for order in history.ledger)
+    longest = max((later - earlier).total_seconds() for earlier, later in pairwise(arrived))
+    record_property("seconds without an order", longest)
+    assert longest < SENDS_AGAIN_WITHIN_S
+
+
+async def all_read(readers: Sequence[Subscriber]) -> bool:
+    return all(reader.seen() for reader in readers)
+
+
+async def replace_all(stack: Stack, orders: Orders) -> None:
+    """Each in turn is stopped in order and started again; orders come before, between and after."""
+    price = {"NSE:INFY": {"last_price": 1500, "frozen": True}}
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as trade:
+        await http.post(f"{stack.simulator_url}/_sim/market", json={"instruments": price})
+        trade.create_task(orders.run())
+        for replica in stack.replicas:
+            await asyncio.sleep(1.0)
+            await replica.end("term")
+            replica.start()
+            await replica.wait_until_live(http)
+        await asyncio.sleep(1.0)
+        orders.stop()
+
+
+async def settled(stack: Stack, readers: Sequence[Subscriber], orders: int) -> History:
+    """The history once it has no violation, or as it is after half a minute."""
+    ends = asyncio.get_running_loop().time() + 30
+    while True:
+        rows = await asyncio.to_thread(read_history, stack.postgres.url, stack.simulator_url)
+        history = replace(rows, seen=[one for reader in readers for one in reader.seen()])
+        done = len(history.ledger) == orders and not check(history)
+        if done or asyncio.get_running_loop().time() > ends:
+            return history
+        await asyncio.sleep(0.5)
