@@ -27,10 +27,7 @@ from app.orders.signals import Signals
 from app.orders.store.claims import sent_today
 from app.orders.store.tasks import database_now
 from app.orders.tags import Tagger
-from app.orders.tenure import Tenure
-
-_RATE_WINDOW_S = 1.1
-"""The broker counts orders over a second; a little more for the way to it."""
+from app.orders.tenure import Tenure, pause_before_sending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +93,7 @@ class AccountEngine:
             began_at = await database_now(connection)
             sent = await sent_today(connection, self.broker.account_id, trade_date=began_at.astimezone(IST).date())
         self._governor.restore_places_today(sent.places)
-        if sent.last_at is not None:
-            # the owner before us may have used this second's budget up to its last send
-            await asyncio.sleep(max(0.0, _RATE_WINDOW_S - (began_at - sent.last_at).total_seconds()))
+        await asyncio.sleep(pause_before_sending(sent, now=began_at))
         first_ever = self._lease.term == 1  # nobody can have sent anything before
         tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)
         self._sender = self._build_sender(tenure)

@@ -9,7 +9,7 @@ from datetime import datetime
 from app.db.leases import Lease
 from app.orders.model import Operation
 from app.orders.rules import OrderRules
-from app.orders.store.claims import ClaimTerms
+from app.orders.store.claims import ClaimTerms, SentToday
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,3 +29,23 @@ class Tenure:
             halt_doubts=rules.halt_doubts,
             halt_doubt_age_s=rules.halt_doubt_age_s,
         )
+
+
+RATE_WINDOW_S = 1.1
+"""The broker counts orders over a second; a little more for the way to it."""
+
+DISTANCE_S = 0.12
+"""Between two orders of one owner; across a change of owners the same distance keeps every second within the limit."""
+
+
+def pause_before_sending(sent: SentToday, *, now: datetime) -> float:
+    """Seconds that a new owner waits because of what the one before may have sent up to the last moment.
+
+    What was answered left before its answer was written. What was not may have left at any time in its last second.
+    """
+    pauses = [0.0]
+    if sent.unanswered_at is not None:
+        pauses.append(RATE_WINDOW_S - (now - sent.unanswered_at).total_seconds())
+    if sent.answered_at is not None:
+        pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())
+    return max(pauses)

@@ -196,11 +196,32 @@ MUTATIONS = (
         FAULTS + "test_order_faults.py::test_an_order_that_shows_after_we_gave_up_is_taken_back",
     ),
     Mutation(
-        "the second of the last owner",
+        "the pause of a new owner",
         "app/orders/account_engine.py",
-        "await asyncio.sleep(max(0.0, _RATE_WINDOW_S - (began_at - sent.last_at).total_seconds()))",
+        "await asyncio.sleep(pause_before_sending(sent, now=began_at))",
         "await asyncio.sleep(0)",
-        FAULTS + "test_guards.py::test_a_new_owner_respects_the_second_of_the_last_one",
+        FAULTS + "test_guards.py::test_a_new_owner_waits_out_the_second_of_one_that_died",
+    ),
+    Mutation(
+        "the distance to the last owner",
+        "app/orders/tenure.py",
+        "pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())",
+        "pass",
+        "tests/unit/orders/test_tenure.py",
+    ),
+    Mutation(
+        "the second of an owner that died",
+        "app/orders/tenure.py",
+        "pauses.append(RATE_WINDOW_S - (now - sent.unanswered_at).total_seconds())",
+        "pass",
+        "tests/unit/orders/test_tenure.py",
+    ),
+    Mutation(
+        "too many doubts in the claim",
+        "app/orders/store/claims.py",
+        "    AND (t.operation <> 'place' OR t.reduces OR NOT {MANY_DOUBTS})\n",
+        "",
+        FAULTS + "test_breaker.py::test_three_doubts_halt_what_is_new_until_the_book_can_be_read",
     ),
 )
 

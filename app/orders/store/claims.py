@@ -112,19 +112,25 @@ async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentToday:
-    """What an account has put on the wire this trading day. ``last_at`` is of any order request, None without one."""
+    """What an account has put on the wire this trading day, of any owner; times are None where there are none.
 
-    places: int
-    last_at: datetime | None
+    ``unanswered_at``: when the newest request began whose end nobody has written down; ``answered_at``: when the
+    newest answer was written, so nothing that was answered left later than that.
+    """
+
+    places: int = 0
+    unanswered_at: datetime | None = None
+    answered_at: datetime | None = None
 
 
 async def sent_today(tx: Tx, account_id: str, *, trade_date: date) -> SentToday:
     """Every placement counts against the broker's day, refused ones too; one that never left does not."""
     cursor = await tx.execute(
-        """SELECT count(*) FILTER (WHERE t.operation = 'place'), max(a.started_at)
+        """SELECT count(*) FILTER (WHERE t.operation = 'place'),
+             max(a.started_at) FILTER (WHERE a.finished_at IS NULL), max(a.finished_at)
            FROM order_attempt a JOIN order_task t USING (task_id)
            WHERE t.account_id = %s AND t.trade_date = %s AND a.outcome IS DISTINCT FROM 'NotSent'""",
         (account_id, trade_date),
     )
     row = await cursor.fetchone()
-    return SentToday(places=0, last_at=None) if row is None else SentToday(places=int(row[0]), last_at=row[1])
+    return SentToday() if row is None else SentToday(places=row[0], unanswered_at=row[1], answered_at=row[2])
