@@ -25,7 +25,7 @@ class Operation(StrEnum):
 
     @property
     def priority(self) -> int:
-        """Lower goes first: what reduces risk overtakes what adds to it."""
+        """Lower goes first: what takes risk away overtakes what adds to it."""
         return {Operation.CANCEL: 0, Operation.MODIFY: 1, Operation.PLACE: 2}[self]
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from uuid import UUID
+from datetime import datetime
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.broker.outcomes import Accepted
+from app.kit.clock import IST
 from app.orders.acceptance import Caller
 from app.orders.model import Operation, Task, TaskStatus
 from app.orders.sender import Sender
+from app.orders.store.accept import NewTask, insert_tasks
 from app.orders.store.controls import set_halt
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
@@ -178,6 +181,41 @@ async def test_a_doubt_pauses_its_instrument_and_no_other(desk: Desk) -> None:
     waiting = await desk.place(wait_s=0.0)
     assert (await desk.place(wait_s=0.6, tradingsymbol="SBIN"))["attempts"] == 1
     assert (await desk.service.queries.task(UUID(waiting["task_id"]))).attempts == 0
+
+
+async def test_an_exit_overtakes_entries_and_is_not_paused_by_a_doubt(desk: Desk) -> None:
+    """What is proven to make a position smaller goes first, also on an instrument where an entry is in doubt."""
+    sender = await quiet_sender(desk)
+    doubtful = await claimed(desk, sender)
+    await desk.fault("drop_before_read")
+    await sender._send(doubtful, claim_began_at=time.monotonic())
+    assert (await now(desk, doubtful)).status is TaskStatus.IN_DOUBT
+    await desk.place(wait_s=0.0)
+    elsewhere = await desk.place(wait_s=0.0, tradingsymbol="SBIN")
+    way_out = exit_task()
+    async with desk.database.transaction() as tx:
+        await insert_tasks(tx, [way_out])
+    order_of_claims = [await sender._claim(Operation.PLACE) for _ in range(3)]
+    assert [task and str(task.task_id) for task in order_of_claims] == [
+        str(way_out.task_id),
+        elsewhere["task_id"],
+        None,
+    ]
+
+
+def exit_task() -> NewTask:
+    request = order(transaction_type="SELL")
+    return NewTask(
+        task_id=uuid4(),
+        account_id=ACCOUNT,
+        operation=Operation.PLACE,
+        trade_date=datetime.now(IST).date(),
+        instrument=request.instrument,
+        request=request.to_json(),
+        fresh_s=30.0,
+        tag_base="EXIT000000000000001",
+        reduces=True,
+    )
 
 
 @pytest.mark.parametrize(("rollback", "goes_on"), [(True, False), (False, True)])

@@ -39,6 +39,11 @@ class NewTask:
     status: TaskStatus = TaskStatus.PENDING
     error: dict[str, Any] | None = None
 
+    @property
+    def priority(self) -> int:
+        """Lower goes first: exits go with the cancels, before modifications, before what opens a position."""
+        return Operation.CANCEL.priority if self.reduces else self.operation.priority
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
@@ -130,7 +135,7 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.user_tag,
         task.tag_base,
         task.target_order_id,
-        task.operation.priority,
+        task.priority,
         task.reduces,
         task.supersedes,
         task.fresh_s,

@@ -15,7 +15,7 @@ from app.orders.store.tasks import COLUMNS, MISSED, OPEN, fetch_tasks
 
 _READY = f"""
   SELECT t.task_id, t.operation FROM order_task t
-  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.priority = ANY(%(priorities)s)
+  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.operation = ANY(%(operations)s)
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
     AND {HELD_BY_TERM}
     AND (t.operation = 'cancel' OR NOT EXISTS (  -- what an operator has halted stays where it is
@@ -24,19 +24,19 @@ _READY = f"""
     AND (t.operation <> 'place' OR t.reduces OR NOT {MANY_DOUBTS})
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
     AND CASE WHEN t.operation = 'place' THEN
-      NOT EXISTS (                               -- first in, first out per instrument
+      NOT EXISTS (                               -- first in, first out per instrument; an exit waits for exits only
         SELECT 1 FROM order_task s
         WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
           AND s.task_id <> t.task_id
           AND (s.status = 'running'
-            OR (s.status IN ('pending', 'retrying')
+            OR (s.status IN ('pending', 'retrying') AND s.reduces >= t.reduces
                 AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
                   < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
-      AND NOT EXISTS (                           -- a doubt on the instrument, or in the same batch, pauses new orders
+      AND (t.reduces OR NOT EXISTS (             -- a doubt on the instrument, or in the same batch, pauses new orders
         SELECT 1 FROM order_task d
         WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
           AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
-          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))
+          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s)))
       AND NOT EXISTS (                           -- a batch's next wave waits for the answers to the one before
         SELECT 1 FROM order_task w
         WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
@@ -87,7 +87,7 @@ class ClaimTerms:
     def params(self, account_id: str) -> dict[str, Any]:
         return {
             "account_id": account_id,
-            "priorities": [operation.priority for operation in self.operations],
+            "operations": [str(operation) for operation in self.operations],
             "block_s": self.block_s,
             "halt_doubts": self.halt_doubts,
             "halt_doubt_age_s": self.halt_doubt_age_s,
