@@ -42,6 +42,7 @@ class KiteOrders:
     def __init__(self, http: KiteHttp, *, reads: PacedReads) -> None:
         self._http = http
         self._reads = reads
+        self._last_book: dict[str, BrokerOrder] = {}
 
     def preview(self, request: OrderRequest, *, tag: str) -> WireRequest:
         path = f"/orders/{_segment(request.variety)}"
@@ -61,7 +62,10 @@ class KiteOrders:
         return await self._send(Operation.CANCEL, "DELETE", path, query=query)
 
     async def order_book(self) -> list[BrokerOrder]:
-        return parse_orders(await self._reads.get(Endpoint.ORDERS, "/orders"))
+        data = await self._reads.get(Endpoint.ORDERS, "/orders")
+        book = parse_orders(data, known=self._last_book)
+        self._last_book = {order.order_id: order for order in book}
+        return book
 
     async def order_history(self, order_id: str) -> list[BrokerOrder]:
         return parse_orders(await self._reads.get(Endpoint.ORDER_HISTORY, f"/orders/{_segment(order_id)}"))

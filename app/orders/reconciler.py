@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from loguru import logger
@@ -91,7 +91,7 @@ class Reconciler:
             account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=self.stats
         )
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, BrokerOrder] = {}
         self._seen_day: date | None = None
 
     async def run(self) -> None:
@@ -197,7 +197,7 @@ class Reconciler:
         complete = shows_all_known(rows, known)
         if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at, today=today):
             self._signals.changed()
-        self._seen.update({row.order_id: _mark(row) for row in changed})
+        self._seen.update({row.order_id: row for row in changed})
         if complete and not self._tenure.book_was_read:
             self._tenure.book_was_read = True
             self._signals.sender.set()
@@ -234,7 +234,7 @@ class Reconciler:
         if self._seen_day != today:
             self._seen.clear()
             self._seen_day = today
-        return [row for row in rows if self._seen.get(row.order_id) != _mark(row)]
+        return [row for row in rows if (seen := self._seen.get(row.order_id)) is not row and seen != row]
 
     async def _take_fills(self, rows: Sequence[BrokerOrder]) -> None:
         """Fetch the trade book when the order book shows more filled than the stored fills add up to."""
@@ -263,7 +263,3 @@ class Reconciler:
 
     def _today(self) -> date:
         return self._clock.now().astimezone(IST).date()
-
-
-def _mark(row: BrokerOrder) -> int:
-    return hash(replace(row, raw={}))

@@ -142,9 +142,20 @@ def _child(row: Mapping[str, Any]) -> ChildOrder:
     )
 
 
-def parse_orders(data: object) -> list[BrokerOrder]:
-    """The order book or one order's history, in the order in which it came. Raises BrokerUnavailable."""
-    return _parse_rows(data, parse=_parse_order, what="order book")
+def parse_orders(data: object, *, known: Mapping[str, BrokerOrder] | None = None) -> list[BrokerOrder]:
+    """The rows of an order book. Raises BrokerUnavailable for anything else.
+
+    ``known``: orders of an earlier read by their id; those whose row is the same are taken as they are, because a
+    day's book has thousands of rows and a read changes a few.
+    """
+    known = known or {}
+
+    def parse(row: Mapping[str, Any]) -> BrokerOrder:
+        order_id = row.get("order_id")
+        before = known.get(order_id) if isinstance(order_id, str) else None
+        return before if before is not None and before.raw == row else _parse_order(row)
+
+    return _parse_rows(data, parse=parse, what="order book")
 
 
 def parse_trades(data: object) -> list[Trade]:

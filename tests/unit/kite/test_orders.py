@@ -180,6 +180,18 @@ class TestOrderRows:
         assert (order.filled_quantity, order.average_price, order.tag, order.tags) == (0, Decimal(0), None, ())
         assert order.raw is ROW
 
+    def test_a_row_that_is_as_before_is_taken_as_it_was(self) -> None:
+        """What changed, in a field that we name or in another one, is read anew; so is an id of a wrong shape."""
+        other = {**ROW, "order_id": "2"}
+        before = {order.order_id: order for order in parse_orders([ROW, other])}
+        same, named, unnamed = parse_orders(
+            [dict(ROW), {**other, "status": "COMPLETE"}, {**other, "meta": 1}], known=before
+        )
+        assert same is before[ROW["order_id"]]
+        assert (named.status, unnamed.raw["meta"]) == ("COMPLETE", 1)
+        with pytest.raises(BrokerUnavailable):
+            parse_orders([{**ROW, "order_id": []}], known=before)
+
     @pytest.mark.parametrize("meta", [{}, "text", None, {"iceberg": {"leg": 1}}, [1]])
     def test_meta_may_be_anything(self, meta: object) -> None:
         """It is kept as it came."""
