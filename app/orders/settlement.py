@@ -143,7 +143,8 @@ class Settlement:
         self, tx: Tx, batch: Batch, status: BatchStatus, legs: Sequence[Leg], *, error: str | None
     ) -> Batch:
         """Store a batch's new status and announce its end."""
-        stored = None if error is None else {"code": f"BATCH_{status.upper()}", "message": error}
+        code = "BATCH_ROLLBACK" if status is BatchStatus.COMPENSATING else f"BATCH_{status.upper()}"  # the reason stays
+        stored = None if error is None else {"code": code, "message": error}
         settled = await batches.write_status(tx, batch.batch_id, status, error=stored)
         self._counts.batch_settled(settled)
         kind = batch_event_type(status)

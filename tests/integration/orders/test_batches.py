@@ -29,6 +29,7 @@ async def test_a_refused_third_leg_takes_the_first_two_back(desk: Desk) -> None:
     assert batch["status"] == "rolled_back"
     assert batch["success"] is False
     assert batch["residual"] == []
+    assert batch["error"]["code"] == "BATCH_ROLLBACK"
     assert (batch["succeeded"], batch["failed"]) == (0, 1)
     assert {row["state"] for row in await desk.ledger()} <= {"CANCELLED"}
     assert len(await desk.ledger()) <= 3
