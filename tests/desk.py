@@ -40,8 +40,8 @@ from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
 SHORT_RULES = OrderRules(
     in_doubt_window_s=3.0,
     freshness_limit_s=10.0,
-    send_timeout_s=1.0,
-    claim_lease_s=2.0,
+    send_timeout_s=2.0,
+    claim_lease_s=3.0,
     block_on_doubt_s=1.5,
     poll_s=0.1,
     audit_s=1.0,

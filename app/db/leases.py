@@ -68,8 +68,8 @@ class Lease:
 
     async def try_take(self) -> bool:
         """Take the lease if nobody holds it, or if its holder is proven dead; a new term begins."""
-        asked_at = self._clock.monotonic()
         async with self._database.connection() as connection:
+            asked_at = self._clock.monotonic()  # not before: a connection may have been waited for, the row was not
             cursor = await connection.execute("SELECT owner, term FROM lease WHERE name = %s", (self.name,))
             holder = await cursor.fetchone()
             dead = holder is not None and holder[0] != self.owner and is_gone(holder[0])
@@ -96,8 +96,8 @@ class Lease:
 
     async def renew(self) -> None:
         """Raises LeaseLost when the term is over."""
-        asked_at = self._clock.monotonic()
         async with self._database.connection() as connection:
+            asked_at = self._clock.monotonic()
             cursor = await connection.execute(
                 """UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => %s)
                    WHERE name = %s AND owner = %s AND term = %s AND expires_at > clock_timestamp()""",

@@ -112,7 +112,7 @@ class Sender:
         return True
 
     async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
-        while not self._draining.is_set() and self._holding.allows:
+        while not self._draining.is_set() and self._holding.allows and self._tenure.lease.held:
             operation = await self._peek()
             if operation is None:
                 return

@@ -24,7 +24,9 @@ from tests.faults.judge import judged
 from tests.faults.test_order_faults import end_of
 from tests.waiting import until
 
-RULES = replace(SHORT_RULES, in_doubt_window_s=1.5, claim_lease_s=1.2, block_on_doubt_s=1.0, audit_s=0.3)
+RULES = replace(
+    SHORT_RULES, send_timeout_s=1.0, in_doubt_window_s=1.5, claim_lease_s=1.2, block_on_doubt_s=1.0, audit_s=0.3
+)
 CALLER = Caller(principal="t")
 REPEATS = int(os.environ.get("CRASH_REPEATS", "1"))
 DOWN: frozenset[Direction] = frozenset({"down"})

@@ -211,3 +211,17 @@ async def test_work_that_meets_a_lost_database_begins_anew(database: Database) -
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_a_lease_that_a_connection_was_waited_for_is_trusted_from_its_own_time(database_url: str) -> None:
+    """Else an owner would begin with a lease that is over by its own clock, and send nothing for a while."""
+    pool = await open_database(database_url, name="narrow", min_size=1, max_size=1)
+    try:
+        owned = lease(pool, "replica")
+        async with pool.connection() as taken:
+            asking = asyncio.create_task(owned.try_take())
+            await taken.execute("SELECT pg_sleep(%s)", (TIMES.trust_s + 0.1,))
+        assert await asking
+        assert owned.held
+    finally:
+        await pool.close()
