@@ -17,6 +17,7 @@ from loguru import logger
 
 from app.db.postgres import Database
 from app.errors import ServiceError
+from app.kit.cancellation import end_if_cancelled
 from app.kit.clock import Clock
 from app.kit.process import is_gone
 
@@ -141,7 +142,7 @@ class Ownership:
         while True:
             await self._take()
             logger.info("{} is ours, term {}", self.lease.name, self.lease.term)
-            self.working = True
+            self.working, broken = True, False
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._keep(), name=f"lease-{self.lease.name}")
@@ -151,11 +152,13 @@ class Ownership:
             except* LeaseLost:
                 logger.warning("{} is no longer ours (term {})", self.lease.name, self.lease.term)
             except* ServiceError as errors:
-                reason = errors.exceptions[0]
-                logger.warning("{} is given back (term {}): {}", self.lease.name, self.lease.term, reason)
-                await self._release()
+                broken = True
+                logger.warning("{} is given back (term {}): {}", self.lease.name, self.lease.term, errors.exceptions[0])
             finally:
                 self.working = False
+            end_if_cancelled()  # the error may have come from being stopped
+            if broken:
+                await self._release()
 
     async def leave(self) -> None:
         """Let the next owner begin at once. The work itself is stopped by whoever runs it."""

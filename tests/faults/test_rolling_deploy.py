@@ -22,6 +22,9 @@ from tests.waiting import until
 
 SOCKETS = int(os.environ.get("ROLL_SOCKETS", "60"))
 EVERY_S = 0.1
+MAY_BE_CUT_OFF = 3
+"""Requests that a stop on a slow machine cut off before the broker read them: in doubt, then proven absent."""
+
 SENDS_AGAIN_WITHIN_S = 3.0
 """How long no order may reach the broker; measured on a quiet machine it is well below a second."""
 
@@ -86,7 +89,9 @@ async def test_row_28_replicas_are_replaced_under_load(tmp_path: Path) -> None:
             for task in reading:
                 task.cancel()
     assert check(history) == []
-    assert len(history.ledger) == orders.asked
+    placed = [task for task in history.tasks if task.status == "completed"]
+    assert (len(history.tasks), len(history.ledger)) == (orders.asked, len(placed))
+    assert len(placed) >= orders.asked - MAY_BE_CUT_OFF
     arrived = sorted(order.accepted_at for order in history.ledger)
     longest = max((later - earlier).total_seconds() for earlier, later in pairwise(arrived))
     logger.info("{} sockets, {} orders, longest time without one {:.2f} s", SOCKETS, orders.asked, longest)
@@ -118,7 +123,7 @@ async def settled(stack: Stack, readers: Sequence[Subscriber], orders: int) -> H
     while True:
         rows = await asyncio.to_thread(read_history, stack.postgres.url, stack.simulator_url)
         history = replace(rows, seen=[one for reader in readers for one in reader.seen()])
-        done = len(history.ledger) == orders and not check(history)
+        done = len(history.tasks) == orders and not check(history)
         if done or asyncio.get_running_loop().time() > ends:
             return history
         await asyncio.sleep(0.5)

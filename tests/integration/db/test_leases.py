@@ -225,3 +225,22 @@ async def test_a_lease_that_a_connection_was_waited_for_is_trusted_from_its_own_
         assert owned.held
     finally:
         await pool.close()
+
+
+async def test_work_that_fails_while_it_is_stopped_does_not_begin_anew(database: Database) -> None:
+    """A connection that breaks on the way out must not keep a stopped owner alive."""
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE")
+
+    running = asyncio.create_task(Ownership(lease(database, "replica"), work).run())
+    await begun.wait()
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=2)
+    assert done
+    assert running.cancelled()
