@@ -20,7 +20,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from app.errors import StartError, Unavailable
-from app.kit.cancellation import end_if_cancelled
+from app.kit.cancellation import cancel_requests, end_if_cancelled
 from app.kit.json import decode_json, encode_json
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
@@ -51,18 +51,20 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Tx]:
         """An autocommit connection: each statement is its own transaction."""
+        asked = cancel_requests()
         try:
             async with self._pool.connection() as connection:
+                end_if_cancelled(beyond=asked)  # the pool's queue loses one that comes together with the connection
                 yield connection
         except PoolTimeout as error:
-            end_if_cancelled()
+            end_if_cancelled(beyond=asked)
             self.connection_errors += 1
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
         except TooManyRequests as error:
             self.connection_errors += 1
             raise Unavailable("too many wait for a database connection", code="DATABASE_UNAVAILABLE") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            end_if_cancelled()
+            end_if_cancelled(beyond=asked)
             self.connection_errors += 1
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
 

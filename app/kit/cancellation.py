@@ -1,7 +1,8 @@
-"""A cancelled task must end, also when what it was leaving failed on the way out.
+"""A cancelled task must end, also when something on the way swallowed the cancellation.
 
-Closing a broken connection raises its own error in place of the CancelledError that it was closed for. A loop that
-catches that error and goes on would never end; so whoever translates or swallows such errors asks here first.
+Two things do. Closing a broken connection raises its own error in place of the CancelledError that it was closed for.
+And ``asyncio.wait_for`` of Python before 3.12, which libraries use, returns its result when that comes in the same
+moment. A loop that goes on after either would never end; so whoever meets them asks here.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ from __future__ import annotations
 import asyncio
 
 
-def end_if_cancelled() -> None:
-    """Raises CancelledError when the running task has been asked to end."""
+def cancel_requests() -> int:
+    """How often the running task was asked to end so far; more than none while a cancelled task cleans up."""
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    return 0 if task is None else task.cancelling()
+
+
+def end_if_cancelled(*, beyond: int = 0) -> None:
+    """Raises CancelledError when the running task was asked to end more often than ``beyond``."""
+    if cancel_requests() > beyond:
         raise asyncio.CancelledError

@@ -18,7 +18,7 @@ from loguru import logger
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailure:
     name: str
-    error: BaseException | None  # None: the loop returned although it was meant to run for ever
+    error: BaseException | None  # None: the loop ended without one although it was meant to run for ever
 
 
 class Supervisor:
@@ -41,13 +41,13 @@ class Supervisor:
         return task
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        if self._stopping or task.cancelled():
+        if self._stopping:
             return
-        error = task.exception()
         name = task.get_name()
+        error = None if task.cancelled() else task.exception()
         self.failures.append(TaskFailure(name=name, error=error))
         if error is None:
-            logger.error("background task {} returned although it should run for ever", name)
+            logger.error("background task {} ended although it should run for ever", name)
         else:
             logger.opt(exception=error).error("background task {} crashed", name)
         self.failed.set()
@@ -55,14 +55,6 @@ class Supervisor:
     def states(self) -> Mapping[str, str]:
         """``running | done | cancelled | crashed`` by task name, for the liveness probe."""
         return {name: _state(task) for name, task in self._tasks.items()}
-
-    async def cancel(self, name: str, *, timeout: float = 5.0) -> None:
-        """End one task on purpose; unknown names are no error (it may never have been started)."""
-        task = self._tasks.pop(name, None)
-        if task is None or task.done():
-            return
-        task.cancel()
-        await asyncio.wait([task], timeout=timeout)
 
     async def stop(self, *, timeout: float = 5.0) -> list[str]:
         """Cancel all, last started first, and wait. Returns the names of tasks that did not end in time."""

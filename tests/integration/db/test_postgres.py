@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
+import pytest
 
 from app.db.postgres import open_database
 
@@ -25,5 +28,34 @@ async def test_a_connection_that_the_server_ended_a_moment_ago_is_not_handed_out
                 await one.execute("SELECT 1")
                 await two.execute("SELECT 1")
         assert database.connection_errors == 0
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_task_stopped_as_its_turn_for_a_connection_comes_ends(database_url: str, turns: int) -> None:
+    """Whatever turn of the event loop the stop falls into: a loop that lost it would go on sending orders."""
+    database = await open_database(database_url, name="queue", min_size=1, max_size=1)
+    worked = 0
+
+    async def loop() -> None:
+        nonlocal worked
+        while True:
+            async with database.connection():
+                worked += 1
+            await asyncio.sleep(0.01)
+
+    try:
+        async with database.connection():
+            task = asyncio.create_task(loop())
+            await asyncio.sleep(0.05)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        worked_before = worked
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+        assert task.cancelled()
+        assert worked == worked_before
+        await database.ping()  # and the connection went back
     finally:
         await database.close()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.kit.cancellation import end_if_cancelled
+from app.kit.cancellation import cancel_requests, end_if_cancelled
 
 
 class _BreaksOnExit:
@@ -40,3 +40,19 @@ async def test_an_error_in_place_of_a_cancellation_still_ends_the_task() -> None
 async def test_a_task_that_nobody_cancelled_goes_on() -> None:
     """The question costs nothing otherwise."""
     end_if_cancelled()
+
+
+async def test_a_cancelled_task_may_clean_up() -> None:
+    """What runs after the task was told to end is not stopped again, unless it is told again."""
+
+    async def cleaning() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            end_if_cancelled(beyond=cancel_requests())
+        return "clean"
+
+    task = asyncio.create_task(cleaning())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "clean"
