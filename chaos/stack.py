@@ -166,7 +166,7 @@ class Stack:
     def _start_simulator(self) -> Child:
         arguments = ["-m", "simulator", "--port", str(self.simulator_port), "--accounts", str(len(ACCOUNTS)),
                      "--ticks-per-second", "20", "--seed", str(self.seed), "--cash", "1000000000"]  # fmt: skip
-        return start_program(_python("simulator", arguments, env=_surroundings(), directory=self.directory))
+        return start_program(_python("simulator", arguments, env=surroundings(), directory=self.directory))
 
 
 @asynccontextmanager
@@ -213,11 +213,11 @@ def _environment(stack: Stack, database_url: str, broker: str, redis: FaultProxy
         **SHORT_TIMES,
     }
     dropped = {"TOKEN_DIR", "API_KEY_ENABLED", "PAPER", "TOKEN_KEY", *(f"{name}_FILE" for name in values)}
-    return {name: value for name, value in _surroundings().items() if name not in dropped} | values
+    return {name: value for name, value in surroundings().items() if name not in dropped} | values
 
 
-def _surroundings() -> dict[str, str]:
-    """Without what would measure the coverage of each process: so many of them on one machine have enough to do."""
+def surroundings() -> dict[str, str]:
+    """The environment without what would make a child process measure its coverage, and be slower for it."""
     return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 

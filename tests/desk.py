@@ -131,7 +131,7 @@ class Desk:
 
     async def crash(self) -> None:
         """End every loop at once, as if the process had died: nothing is drained, nothing is stored."""
-        await self.supervisor.stop(timeout=2.0)
+        assert await self.supervisor.stop(timeout=5.0) == []
 
 
 def ignore(account_id: str) -> None:

@@ -24,7 +24,7 @@ from app.orders.preflight import net_positions, reducible_quantity
 from app.orders.rules import OrderRules
 from app.orders.saga import Action, CancelOrder, Decision, Leg, SquareOff, Withdraw, decide
 from app.orders.settlement import Settlement, withdrawn
-from app.orders.signals import IDLE_POLL_S, Signals, wait_for
+from app.orders.signals import Signals, wait_for
 from app.orders.store import accept, batches
 from app.orders.store.accept import NewTask
 from app.orders.tags import Tagger
@@ -68,7 +68,7 @@ class BatchRunner:
                 logger.warning("batches of {} wait for the broker: {}", self._account_id, error)
             except ServiceError as error:
                 logger.warning("batches of {} pause: {}", self._account_id, error)
-            await wait_for(self._signals.batches, rest_s if self._signals.busy else max(rest_s, IDLE_POLL_S))
+            await wait_for(self._signals.batches, self._signals.rest_s(rest_s))
 
     async def advance(self) -> float:
         """Take every open batch as far as it can go now; returns the seconds until the next look."""

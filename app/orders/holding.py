@@ -78,11 +78,6 @@ class Holding:
         self._clock = clock
         self._looked_at = float("-inf")
 
-    @property
-    def allows(self) -> bool:
-        """Whether anything may be sent at all."""
-        return self._gate.is_open()
-
     async def look(self) -> None:
         """Hold what may not go, release what may again. Raises Unavailable."""
         now = self._clock.monotonic()
@@ -93,7 +88,7 @@ class Holding:
         async with self._database.connection() as connection:
             waiting = await tasks.with_status(connection, self._account_id, statuses=_CONCERNED)
         if waiting:
-            await self._update(waiting, [NO_SESSION] if not self.allows else await self._obstacles())
+            await self._update(waiting, await self._obstacles() if self._gate.is_open() else [NO_SESSION])
 
     async def _obstacles(self) -> list[Obstacle]:
         """What stands in the way now, the gravest first."""

@@ -9,39 +9,28 @@ from app.db.postgres import Tx
 from app.kit.ids import IdSource
 from app.orders.alarms import Alarm
 from app.orders.model import Task
+from app.orders.operations import Actor, write_halt
 from app.orders.settlement import Settlement
-from app.orders.store.controls import find_halt, set_halt
-from app.orders.store.operations import write_audit
+from app.orders.store.controls import find_halt
 
-PRINCIPAL = "service"
+SERVICE = Actor(principal="service")
 
 
 async def halt_if_locked_out(
     tx: Tx, task: Task, outcome: SendOutcome, *, settlement: Settlement, ids: IdSource
-) -> bool:
-    """Halt the account and raise the alarm when its orders are refused for where they come from; True if it did.
+) -> None:
+    """Halt the account and raise the alarm when its orders are refused for where they come from.
 
     An operator resumes it once the address is registered with the broker. A halt that is in force already stays.
     """
     if not isinstance(outcome, Refused) or not outcome.address_refused:
-        return False
-    day, said = task.trade_date.isoformat(), {"message": outcome.message}
+        return
+    account_id, day, said = task.account_id, task.trade_date.isoformat(), {"message": outcome.message}
     await settlement.raise_alarm(
-        tx, Alarm.ADDRESS_REFUSED, account_id=task.account_id, alarm_id=ids.uuid(), subject=day, data=said
+        tx, Alarm.ADDRESS_REFUSED, account_id=account_id, alarm_id=ids.uuid(), subject=day, data=said
     )
-    if await find_halt(tx, scope=task.account_id) is not None:
-        return False
+    if await find_halt(tx, scope=account_id) is not None:
+        return
     reason = f"the broker said: {outcome.message}"
-    await set_halt(tx, scope=task.account_id, mode="halt", reason=reason, set_by=PRINCIPAL)
-    await write_audit(
-        tx,
-        entry_id=ids.uuid(),
-        principal=PRINCIPAL,
-        action="kill",
-        subject=task.account_id,
-        request_id=None,
-        before=None,
-        after={"mode": "halt", "reason": reason},
-    )
-    logger.error("account {} is halted: {}", task.account_id, reason)
-    return True
+    await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), asked={})
+    logger.error("account {} is halted: {}", account_id, reason)

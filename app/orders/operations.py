@@ -77,13 +77,10 @@ class Operations:
         """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one."""
         scope = account_id or ALL_ACCOUNTS
         async with self._database.transaction() as tx:
-            before = await controls.find_halt(tx, scope=scope)
-            await controls.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
-            halt = await controls.find_halt(tx, scope=scope)
-            if halt is None:
-                raise LookupError(f"the halt of {scope} vanished inside its own transaction")
             asked = {"open_orders": open_orders}
-            await self._audit(tx, "kill", scope, by=by, before=_shown(before), after={**halt_document(halt), **asked})
+            halt = await write_halt(
+                tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), asked=asked
+            )
             accounts = [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=self._today())
         logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
         cancelled: dict[str, tuple[str, ...]] = {}
@@ -175,6 +172,28 @@ class Operations:
 
     def _today(self) -> date:
         return self._clock.now().astimezone(IST).date()
+
+
+async def write_halt(
+    tx: Tx, *, scope: str, mode: Mode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
+) -> Halt:
+    """Put a halt in force, with its line in the audit trail; ``asked`` is what else belongs into that line."""
+    before = await controls.find_halt(tx, scope=scope)
+    await controls.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
+    halt = await controls.find_halt(tx, scope=scope)
+    if halt is None:
+        raise LookupError(f"the halt of {scope} vanished inside its own transaction")
+    await operations.write_audit(
+        tx,
+        entry_id=entry_id,
+        principal=by.principal,
+        action="kill",
+        subject=scope,
+        request_id=by.request_id,
+        before=_shown(before),
+        after={**halt_document(halt), **asked},
+    )
+    return halt
 
 
 def halt_document(halt: Halt) -> dict[str, Any]:

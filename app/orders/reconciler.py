@@ -21,6 +21,7 @@ from app.db.postgres import Database
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
+from app.orders.alarms import Alarm
 from app.orders.bookkeeping import Bookkeeping
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
@@ -159,10 +160,13 @@ class Reconciler:
 
     async def _glance(self) -> Glance:
         """The database's clock stamps the sends, so it stamps the reads too."""
-        gone_day = last_gone_day(self._clock.now())
         async with self._database.connection() as connection:
             return await tasks.glance(
-                connection, self._account_id, gone_day=gone_day, old_doubt_s=self._rules.alarm_doubt_age_s
+                connection,
+                self._account_id,
+                gone_day=last_gone_day(self._clock.now()),
+                kind=str(Alarm.DOUBT_UNRESOLVED),
+                older_s=self._rules.alarm_doubt_age_s,
             )
 
     async def _tidy(self) -> bool:
@@ -174,7 +178,7 @@ class Reconciler:
             await self._bookkeeping.report_old_doubts(tx)
             lapsed = await tasks.lapsed(tx, self._account_id)
             stale = await tasks.stale(tx, self._account_id)
-            gone = await tasks.doubts_until(tx, self._account_id, trade_date=last_gone_day(self._clock.now()))
+            gone = await tasks.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
             if not lapsed and not stale and not gone:
                 return False
             await self._settlement.lock(tx, self._account_id)

@@ -27,7 +27,7 @@ from app.orders.lockout import halt_if_locked_out
 from app.orders.model import Operation, Task
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement
-from app.orders.signals import IDLE_POLL_S, Signals, wait_for
+from app.orders.signals import Signals, wait_for
 from app.orders.store import claims, tasks
 from app.orders.store.claims import ClaimTerms
 from app.orders.tenure import Tenure
@@ -96,10 +96,9 @@ class Sender:
 
     @property
     def _rest_s(self) -> float:
-        """A wake-up may be lost, so the tasks are also polled: often while there are any."""
-        if self._signals.busy or not self._breakers.all_closed:
-            return self._rules.poll_s
-        return max(self._rules.poll_s, IDLE_POLL_S)
+        """An open breaker is looked after even when no task waits for it."""
+        poll_s = self._rules.poll_s
+        return self._signals.rest_s(poll_s) if self._breakers.all_closed else poll_s
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Claim nothing more and wait for the sends in flight; False when some did not end in time."""
@@ -112,7 +111,7 @@ class Sender:
         return True
 
     async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
-        while not self._draining.is_set() and self._holding.allows and self._tenure.lease.held:
+        while not self._draining.is_set() and self._gate.is_open() and self._tenure.lease.held:
             operation = await self._peek()
             if operation is None:
                 return

@@ -29,9 +29,7 @@ class Signals:
         self._waiters: set[asyncio.Event] = set()
 
     def changed(self) -> None:
-        self.busy = True
-        self.sender.set()
-        self.batches.set()
+        self.stored()
         for waiter in self._waiters:
             waiter.set()
         self._on_change(self._account_id)
@@ -41,6 +39,10 @@ class Signals:
         self.busy = True
         self.sender.set()
         self.batches.set()
+
+    def rest_s(self, often_s: float) -> float:
+        """How long to wait for a wake-up, which may be lost: ``often_s`` while anything is open, longer otherwise."""
+        return often_s if self.busy else max(often_s, IDLE_POLL_S)
 
     def look(self) -> None:
         """Something may have happened at the broker: read the book soon."""

@@ -19,6 +19,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from chaos.stack import surroundings
 from embedded.ports import LOOPBACK, find_free_port
 from embedded.process import Child, Program, describe_exit, read_tail, start_program
 
@@ -28,9 +29,6 @@ START_S = 40.0
 STOP_S = 10.0
 REQUEST_S = 40.0
 POLL_S = 0.03
-
-COVERAGE = "COVERAGE_PROCESS_CONFIG"
-"""With it a child process measures its coverage too. The simulator is not measured, and is faster without."""
 
 SHORT_TIMES = {
     "IN_DOUBT_WINDOW_S": "3",
@@ -78,8 +76,7 @@ class Broker:
     def start(self) -> None:
         command = [sys.executable, "-m", "simulator", "--port", str(self.port), *self.options]
         log = self.directory / "simulator.out"
-        env = {name: value for name, value in os.environ.items() if name != COVERAGE}
-        self.child = start_program(Program(name="simulator", command=command, log=log, env=env, cwd=ROOT))
+        self.child = start_program(Program(name="simulator", command=command, log=log, env=surroundings(), cwd=ROOT))
         child = self.child
         wait_for("the simulator answers", lambda: self._answers(child), within_s=START_S)
 

@@ -16,7 +16,8 @@ from app.orders.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAcce
 from app.orders.intake import OrderLine
 from app.orders.queries import OrderQueries
 from app.orders.store.accept import NewTask
-from tests.desk import ACCOUNT, Desk, admission_on, order
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, Desk, admission_on, open_desk, order
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
 
@@ -125,12 +126,14 @@ async def test_a_database_that_is_away_accepts_nothing_and_says_so(desk: Desk, d
     assert await desk.ledger() == []
 
 
-async def test_a_database_lost_while_the_caller_waits_is_no_failure(desk: Desk, database_url: str) -> None:
+async def test_a_database_lost_while_the_caller_waits_is_no_failure(
+    desk: Desk, database_url: str, simulator: RunningSimulator
+) -> None:
     """The order is stored: the answer says that its state cannot be read, and where it will be; never an error."""
-    await desk.fault("delay", params={"ms": 600})
+    await desk.crash()  # nobody sends it while the caller waits
     async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, desk) as acceptance:
         waiting = asyncio.create_task(
-            acceptance.accept([a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=1.0)
+            acceptance.accept([a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=2.0)
         )
         await until(lambda: _tasks(desk, 1))
         await proxy.cut()
@@ -138,7 +141,8 @@ async def test_a_database_lost_while_the_caller_waits_is_no_failure(desk: Desk, 
     assert not answer.final
     assert (answer.document["status"], answer.document["sent"]) == ("in_doubt", "unknown")
     assert answer.document["task_id"] == str(answer.resource_id)
-    await until(lambda: _completed(desk, answer.resource_id))
+    async with open_desk(database_url, simulator.url, owner="next") as after:
+        await until(lambda: _completed(after, answer.resource_id))
 
 
 async def _ledger_has(desk: Desk, count: int) -> bool:

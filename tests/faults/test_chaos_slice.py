@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from tests.e2e.stage import COVERAGE, ROOT
+from chaos.stack import surroundings
+from tests.e2e.stage import ROOT
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "1"))
 ROOM_S = 100
@@ -19,13 +20,10 @@ ROOM_S = 100
 @pytest.mark.timeout(MINUTES * 60 + ROOM_S + 20)
 def test_a_slice_of_chaos_has_no_violation() -> None:
     """Rows 8, 14, 16, 18, 21, 25 and 28 together: C1 to C10 hold, and everything settles within its bound."""
-    environ = {
-        name: value for name, value in os.environ.items() if name != COVERAGE
-    }  # its ten processes have enough to do
     ran = subprocess.run(
         [sys.executable, "-m", "chaos"],
         cwd=ROOT,
-        env={"CHAOS_SEED": "20260105", **environ, "CHAOS_MINUTES": str(MINUTES)},
+        env={"CHAOS_SEED": "20260105", **surroundings(), "CHAOS_MINUTES": str(MINUTES)},
         timeout=MINUTES * 60 + ROOM_S,
         capture_output=True,
         text=True,

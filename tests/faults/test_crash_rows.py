@@ -46,6 +46,7 @@ async def resting(desk: Desk) -> str:
 
 
 async def accepted_unsent(desk: Desk, line: FaultProxy, database_url: str) -> None:
+    await resting(desk)  # while something is live the book is read often, should the crash cut a request off
     await desk.place(wait_s=0.0)
 
 

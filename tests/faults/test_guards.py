@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.broker.outcomes import Accepted
+from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.acceptance import Caller
 from app.orders.model import Operation, Task, TaskStatus
@@ -32,12 +33,14 @@ BUSY = {
 
 
 async def quiet_sender(desk: Desk) -> Sender:
-    """The sender of an engine whose loops have stopped while its lease still holds: the test takes its steps."""
+    """The sender of an engine whose loops have stopped while its lease holds for long: the test takes its steps."""
     await until(lambda: one_owns(desk))
     await until(lambda: has_sender(desk))
     await desk.crash()
     sender = desk.engine._accounts[ACCOUNT]._sender
     assert sender is not None
+    sender._tenure.lease.times = LeaseTimes.lasting(60)
+    await sender._tenure.lease.renew()
     return sender
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import httpx
 import pytest
 from loguru import logger
 
-from chaos.checker import check
-from chaos.history import History
-from chaos.reading import read_history
+from app.orders.model import NOT_FOUND_AT_BROKER
 from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack, open_stack
 from chaos.subscribers import Subscriber
+from tests.faults.judge import judged_with
 from tests.waiting import until
 
 SOCKETS = int(os.environ.get("ROLL_SOCKETS", "60"))
@@ -26,7 +24,7 @@ MAY_BE_CUT_OFF = 3
 """Requests that a stop on a slow machine cut off before the broker read them: in doubt, then proven absent."""
 
 SENDS_AGAIN_WITHIN_S = 3.0
-"""How long no order may reach the broker; measured on a quiet machine it is well below a second."""
+"""How long no order may reach the broker while the owner changes, on a machine that has other work."""
 
 
 class Orders:
@@ -84,14 +82,19 @@ async def test_row_28_replicas_are_replaced_under_load(tmp_path: Path) -> None:
             await until(lambda: all_read(readers), within_s=30)
             orders = Orders(stack.replicas)
             await replace_all(stack, orders)
-            history = await settled(stack, readers, orders.asked)
+            history = await judged_with(
+                lambda: [one for reader in readers for one in reader.seen()],
+                stack.postgres.url,
+                stack.simulator_url,
+                within_s=30,
+            )
         finally:
             for task in reading:
                 task.cancel()
-    assert check(history) == []
     placed = [task for task in history.tasks if task.status == "completed"]
     assert (len(history.tasks), len(history.ledger)) == (orders.asked, len(placed))
     assert len(placed) >= orders.asked - MAY_BE_CUT_OFF
+    assert {task.error_code for task in history.tasks if task not in placed} <= {NOT_FOUND_AT_BROKER}
     arrived = sorted(order.accepted_at for order in history.ledger)
     longest = max((later - earlier).total_seconds() for earlier, later in pairwise(arrived))
     logger.info("{} sockets, {} orders, longest time without one {:.2f} s", SOCKETS, orders.asked, longest)
@@ -115,15 +118,3 @@ async def replace_all(stack: Stack, orders: Orders) -> None:
             await replica.wait_until_live(http)
         await asyncio.sleep(1.0)
         orders.stop()
-
-
-async def settled(stack: Stack, readers: Sequence[Subscriber], orders: int) -> History:
-    """The history once it has no violation, or as it is after half a minute."""
-    ends = asyncio.get_running_loop().time() + 30
-    while True:
-        rows = await asyncio.to_thread(read_history, stack.postgres.url, stack.simulator_url)
-        history = replace(rows, seen=[one for reader in readers for one in reader.seen()])
-        done = len(history.tasks) == orders and not check(history)
-        if done or asyncio.get_running_loop().time() > ends:
-            return history
-        await asyncio.sleep(0.5)

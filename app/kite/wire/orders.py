@@ -143,7 +143,7 @@ def _child(row: Mapping[str, Any]) -> ChildOrder:
 
 
 def parse_orders(data: object, *, known: Mapping[str, BrokerOrder] | None = None) -> list[BrokerOrder]:
-    """The rows of an order book. Raises BrokerUnavailable for anything else.
+    """The order book or one order's history, in the order in which it came. Raises BrokerUnavailable.
 
     ``known``: orders of an earlier read by their id; those whose row is the same are taken as they are, because a
     day's book has thousands of rows and a read changes a few.

@@ -119,24 +119,29 @@ async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: dateti
     )
 
 
+_LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
+_STALE = "status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()"
+_OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
+_UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
+  AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
+                    AND a.subject = t.task_id::text)"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """The time by which sends are stamped, and whether time alone has decided anything (see the three that follow)."""
+    """The time by which sends are stamped, and whether time alone has decided anything (see the four that follow)."""
 
     now: datetime
     overdue: bool
 
 
-async def glance(tx: Tx, account_id: str, *, gone_day: date, old_doubt_s: float) -> Glance:
+async def glance(tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float) -> Glance:
     """In one round trip what is asked before each read of the book."""
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
-              SELECT 1 FROM order_task WHERE account_id = %(account_id)s AND status IN {OPEN} AND (
-                status = 'running' AND claimed_until < clock_timestamp()
-                OR status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
-                OR status = 'in_doubt' AND (trade_date <= %(gone_day)s
-                  OR last_sent_at < clock_timestamp() - make_interval(secs => %(old_doubt_s)s))))""",
-        {"account_id": account_id, "gone_day": gone_day, "old_doubt_s": old_doubt_s},
+              SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
+                AND ({_LAPSED} OR {_STALE} OR {_OF_GONE_DAY} OR {_UNREPORTED}))""",
+        {"account_id": account_id, "gone_day": gone_day, "kind": kind, "older_s": older_s},
     )
     row = await cursor.fetchone()
     if row is None:
@@ -149,8 +154,8 @@ async def lapsed(tx: Tx, account_id: str) -> list[Task]:
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %s AND status = 'running' AND claimed_until < clock_timestamp() ORDER BY task_id""",
-        (account_id,),
+            WHERE account_id = %(account_id)s AND {_LAPSED} ORDER BY task_id""",
+        {"account_id": account_id},
     )
 
 
@@ -159,19 +164,18 @@ async def stale(tx: Tx, account_id: str) -> list[Task]:
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
-            ORDER BY task_id""",
-        (account_id,),
+            WHERE account_id = %(account_id)s AND {_STALE} ORDER BY task_id""",
+        {"account_id": account_id},
     )
 
 
-async def doubts_until(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
+async def doubts_until(tx: Tx, account_id: str, *, gone_day: date) -> list[Task]:
     """Tasks in doubt of this trading day and those before."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %s AND status = 'in_doubt' AND trade_date <= %s ORDER BY task_id""",
-        (account_id, trade_date),
+            WHERE account_id = %(account_id)s AND {_OF_GONE_DAY} ORDER BY task_id""",
+        {"account_id": account_id, "gone_day": gone_day},
     )
 
 
@@ -180,11 +184,7 @@ async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: f
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
-            WHERE account_id = %(account_id)s AND status = 'in_doubt'
-              AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
-              AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
-                                AND a.subject = t.task_id::text)
-            ORDER BY task_id""",
+            WHERE account_id = %(account_id)s AND {_UNREPORTED} ORDER BY task_id""",
         {"account_id": account_id, "older_s": older_s, "kind": kind},
     )
 
