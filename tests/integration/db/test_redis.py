@@ -1,0 +1,41 @@
+"""The Redis client: a task that uses it ends when it is told to, and leaves connections that work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from app.db.redis import make_redis
+
+
+@pytest.mark.parametrize("turns", range(16))
+async def test_a_task_stopped_as_a_command_goes_out_ends(redis_url: str, turns: int) -> None:
+    """Whatever turn of the event loop the stop falls into; and nobody after it reads an answer that is not his."""
+    redis = make_redis(redis_url)
+
+    async def loop() -> None:
+        while True:
+            await redis.echo("of the stopped one")
+            await asyncio.sleep(0)
+
+    try:
+        task = asyncio.create_task(loop())
+        await asyncio.sleep(0.02)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+        assert task.cancelled()
+        for number in range(3):
+            assert await redis.echo(str(number)) == str(number).encode()
+    finally:
+        await redis.aclose()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])
+def test_every_kind_of_address_gets_a_client(scheme: str) -> None:
+    """Plain, with TLS, and a socket file."""
+    redis = make_redis(f"{scheme}:///run/redis.sock" if scheme == "unix" else f"{scheme}://127.0.0.1:1/0")
+    assert isinstance(redis, Redis)
