@@ -72,7 +72,7 @@ async def open_accounts(settings: Settings, *, clock: Clock | None = None) -> As
                 login_url=settings.kite_login_url,
             )
             kite[account_id] = await stack.enter_async_context(opening)
-        yield Accounts(database=database, accounts=accounts, at_broker=kite, calls=calls)
+        yield Accounts(database=database, roster=roster, accounts=accounts, at_broker=kite, calls=calls)
 
 
 @asynccontextmanager

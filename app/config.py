@@ -24,6 +24,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from app.errors import SettingsError
 
 Environment = Literal["development", "staging", "production"]
+Amount = Annotated[Decimal, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Percent = Annotated[Decimal, Field(ge=0, le=100)]
 _FILE_SUFFIX = "_FILE"
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
 _ZERODHA = ("https", "api.kite.trade", "wss", "ws.kite.trade")
@@ -90,14 +93,14 @@ class Settings(BaseSettings):
     order_alarm_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
 
     # what one account may ask for; 0 is off, nothing is the default of the real broker (off at a simulator)
-    risk_max_order_value: Annotated[Decimal, Field(ge=0)] | None = None
-    risk_max_quantity: Annotated[int, Field(ge=0)] | None = None
-    risk_price_band_percent: Annotated[Decimal, Field(ge=0, le=100)] | None = None
+    risk_max_order_value: Amount | None = None
+    risk_max_quantity: Count | None = None
+    risk_price_band_percent: Percent | None = None
     risk_price_max_age_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
     risk_stale_price: Literal["allow", "refuse"] = "allow"
-    risk_max_identical_orders: Annotated[int, Field(ge=0)] | None = None
+    risk_max_identical_orders: Count | None = None
     risk_identical_window_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    risk_max_open_orders: Annotated[int, Field(ge=0)] | None = None
+    risk_max_open_orders: Count | None = None
 
     # ticks
     tick_flush_ms: Annotated[int, Field(ge=1, le=1000)] = 2

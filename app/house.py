@@ -167,6 +167,7 @@ class House:
         self.orders = make_order_service(
             self.settings,
             database=self.ground.database,
+            roster=self.ground.roster,
             engine=self.engine,
             queries=self.queries,
             rules=self.rules,

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from app.accounts.model import Account
 from app.accounts.service import AccountService
 from app.broker.market import Instrument
 from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
@@ -71,6 +72,7 @@ class Accounts:
     """The ground floor: who there is, and the broker of each."""
 
     database: Database
+    roster: Mapping[str, Account]
     accounts: AccountService
     at_broker: Mapping[str, BrokerAccount]
     calls: BrokerCalls
@@ -195,6 +197,7 @@ def make_order_service(
     settings: Settings,
     *,
     database: Database,
+    roster: Mapping[str, Account],
     engine: OrderEngine,
     queries: OrderQueries,
     rules: OrderRules,
@@ -213,9 +216,12 @@ def make_order_service(
         find_instrument=instruments.find,
         registry_loaded=lambda: instruments.status().cached_instruments > 0,
     )
+    limits = {
+        account_id: RiskLimits.from_settings(settings, own=account.own_limits) for account_id, account in roster.items()
+    }
     admission = Admission(
         database=database,
-        limits=RiskLimits.from_settings(settings),
+        limits=limits.__getitem__,
         rules=rules,
         clock=clock,
         last_price=last_price_of(instruments, ticks, clock=clock),

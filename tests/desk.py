@@ -158,7 +158,7 @@ def admission_on(
     """What is asked before an order is stored, where nobody knows a last price."""
     return Admission(
         database=database,
-        limits=limits,
+        limits=lambda account_id: limits,
         rules=rules,
         clock=SystemClock(),
         last_price=lambda exchange, symbol: None,

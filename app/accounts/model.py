@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import SecretStr
@@ -17,12 +19,16 @@ TokenOrigin = Literal["login", "file", "settings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One account as it is configured. ``access_token`` is what the settings give, the last resort of the sources."""
+    """One account as it is configured. ``access_token`` is what the settings give, the last resort of the sources.
+
+    ``own_limits``: the ``risk_`` settings that differ for this account, by their names.
+    """
 
     account_id: str
     api_key: str
     api_secret: SecretStr
     access_token: SecretStr | None = None
+    own_limits: Mapping[str, Decimal | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

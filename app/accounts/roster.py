@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from app.accounts.model import Account
-from app.config import Settings
+from app.config import Amount, Count, Percent, Settings
 from app.errors import SettingsError
 
 DEFAULT_ACCOUNT = "primary"
 MAX_ACCOUNTS = 100
 ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class _Limits(BaseModel):
+    """What of the ``RISK_`` settings is another for one account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_order_value: Amount | None = None
+    max_quantity: Count | None = None
+    price_band_percent: Percent | None = None
+    max_identical_orders: Count | None = None
+    max_open_orders: Count | None = None
+
+    def by_setting(self) -> Mapping[str, Decimal | int]:
+        return {f"risk_{name}": limit for name, limit in self.model_dump(exclude_none=True).items()}
 
 
 class _Entry(BaseModel):
@@ -25,6 +41,16 @@ class _Entry(BaseModel):
     api_key: str = Field(min_length=1)
     api_secret: SecretStr = SecretStr("")
     access_token: SecretStr | None = None
+    limits: _Limits = Field(default_factory=_Limits)
+
+    def to_account(self) -> Account:
+        return Account(
+            account_id=self.account_id,
+            api_key=self.api_key,
+            api_secret=self.api_secret,
+            access_token=self.access_token,
+            own_limits=self.limits.by_setting(),
+        )
 
 
 class _File(BaseModel):
@@ -61,7 +87,7 @@ def _from_file(path: Path) -> Mapping[str, Account]:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise SettingsError("ACCOUNTS_FILE", wants=f"{where}: {first['msg']}") from None
-    accounts = {entry.account_id: Account(**dict(entry)) for entry in parsed.accounts}
+    accounts = {entry.account_id: entry.to_account() for entry in parsed.accounts}
     if len(accounts) != len(parsed.accounts):
         raise SettingsError("ACCOUNTS_FILE", wants="each account_id once")
     return accounts

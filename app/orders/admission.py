@@ -96,13 +96,13 @@ class AskAgain(Exception):
 
 
 class Admission:
-    """``last_price(exchange, tradingsymbol)`` is None for what nobody knows."""
+    """``limits(account_id)``; ``last_price(exchange, tradingsymbol)`` is None for what nobody knows."""
 
     def __init__(
         self,
         *,
         database: Database,
-        limits: RiskLimits,
+        limits: Callable[[str], RiskLimits],
         rules: OrderRules,
         clock: Clock,
         last_price: Callable[[str, str], LastPrice | None],
@@ -159,8 +159,8 @@ class Admission:
     async def _ask(self, tx: Tx, intent: Intent) -> _Asked:
         """The questions whose answers decide; in a pipeline they are read when it has ended."""
         account_id, asked = intent.account_id, _Asked()
-        placing = bool(intent.placements)
-        if (placing and self._limits.counts_orders) or intent.modified:
+        limits, placing = self._limits(account_id), bool(intent.placements)
+        if (placing and limits.counts_orders) or intent.modified:
             asked.lock = await risk.ask_lock(tx, account_id)
         if intent.modified:
             asked.modifications = await risk.ask_modifications(tx, account_id, order_id=intent.modified)
@@ -169,17 +169,17 @@ class Admission:
         asked.restricted = await risk.ask_restricted(
             tx, account_id, halt_doubts=self._rules.halt_doubts, halt_doubt_age_s=self._rules.halt_doubt_age_s
         )
-        if self._limits.max_open_orders is not None:
+        if limits.max_open_orders is not None:
             asked.open_orders = await risk.ask_open_orders(
                 tx, account_id, trade_date=self._today(), recent=self._tasks_since(SHOWN_AFTER)
             )
-        if self._limits.max_identical is not None:
-            window = timedelta(seconds=self._limits.identical_window_s)
+        if limits.max_identical is not None:
+            window = timedelta(seconds=limits.identical_window_s)
             asked.identical = await risk.ask_identical(
                 tx,
                 account_id,
                 instruments=sorted({task.instrument for task in intent.placements}),
-                window_s=self._limits.identical_window_s,
+                window_s=limits.identical_window_s,
                 recent=self._tasks_since(window),
             )
         return asked
@@ -200,15 +200,16 @@ class Admission:
             open_orders=int(open_orders[0][0]) if open_orders else 0, identical=risk.identical_of(identical)
         )
         requests = [OrderRequest.from_json(task.request) for task in intent.placements]
-        for breach in count_breaches(requests, stored, self._limits):
+        for breach in count_breaches(requests, stored, self._limits(intent.account_id)):
             raise LimitReached(breach.message, code=breach.code)
 
     def _judge_alone(self, intent: Intent) -> None:
         """Every limit that an order breaks by itself, of all orders at once. Raises BadInput with the first's code."""
+        limits = self._limits(intent.account_id)
         found: list[tuple[NewTask, Breach]] = [
             (task, breach)
             for task in intent.placements
-            for breach in breaches_of(self._candidate(OrderRequest.from_json(task.request)), self._limits)
+            for breach in breaches_of(self._candidate(OrderRequest.from_json(task.request)), limits)
         ]
         if found:
             problems = [Problem(loc=(*_place_of(task, intent), one.field), msg=one.message) for task, one in found]

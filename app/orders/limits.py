@@ -42,8 +42,12 @@ class RiskLimits:
     max_open_orders: int | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> RiskLimits:
-        """What is not set has a default at the real broker and is off at a simulator; 0 is off."""
+    def from_settings(cls, settings: Settings, *, own: Mapping[str, Decimal | int] | None = None) -> RiskLimits:
+        """What is not set has a default at the real broker and is off at a simulator; 0 is off.
+
+        ``own``: settings, by name, that are others for this account.
+        """
+        settings = settings.model_copy(update=dict(own or {}))
         live = not settings.source_is_simulator
         value, identical, open_orders = (
             (LIVE_MAX_ORDER_VALUE, LIVE_MAX_IDENTICAL, LIVE_MAX_OPEN_ORDERS) if live else (None, None, None)

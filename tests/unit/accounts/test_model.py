@@ -1,6 +1,7 @@
 """The small rules of accounts: when a token ends, what a file may say, how a secret is sealed."""
 
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,22 @@ def test_several_accounts_come_from_a_file(tmp_path: Path) -> None:
     assert accounts["b"].api_secret.get_secret_value() == "s1"
 
 
+def test_an_account_of_the_file_may_have_limits_of_its_own(tmp_path: Path) -> None:
+    """By the names of the settings; what it does not name is as for all."""
+    file = tmp_path / "accounts.yaml"
+    file.write_text("""
+accounts:
+  - account_id: small
+    api_key: k1
+    limits: {max_order_value: 25000.50, max_open_orders: 0}
+  - {account_id: usual, api_key: k2}
+""")
+    accounts = load_accounts(Settings(accounts_file=file))
+    assert accounts["small"].own_limits == {"risk_max_order_value": Decimal("25000.5"), "risk_max_open_orders": 0}
+    assert set(accounts["small"].own_limits) <= set(Settings.model_fields)
+    assert accounts["usual"].own_limits == {}
+
+
 @pytest.mark.parametrize(
     ("text", "wants"),
     [
@@ -94,6 +111,8 @@ def test_several_accounts_come_from_a_file(tmp_path: Path) -> None:
         ("accounts: [{account_id: 'a b', api_key: k}]", "accounts.0.account_id"),
         ("accounts: [{account_id: a}]", "accounts.0.api_key"),
         ("accounts: [{account_id: a, api_key: c4n4ry, extra: 1}]", "accounts.0.extra"),
+        ("accounts: [{account_id: a, api_key: k, limits: {max_quantity: -1}}]", "accounts.0.limits.max_quantity"),
+        ("accounts: [{account_id: a, api_key: k, limits: {max_value: 1}}]", "accounts.0.limits.max_value"),
         ("accounts: [{account_id: a, api_key: k}, {account_id: a, api_key: k}]", "each account_id once"),
         ("accounts: [", "valid YAML"),
         ("!!python/object:os.system {}", "valid YAML"),

@@ -150,3 +150,10 @@ def test_limits_hold_at_the_real_broker_without_being_set() -> None:
     chosen = RiskLimits.from_settings(Settings.model_validate({**sim, "risk_max_order_value": "5000"}))
     assert chosen.max_order_value == 5000
     assert RiskLimits.from_settings(Settings(risk_max_identical_orders=0)).max_identical is None
+
+
+def test_an_account_may_have_limits_of_its_own() -> None:
+    """They go before the settings of all, which hold for the rest; 0 is off here too."""
+    settings = Settings(risk_max_order_value=Decimal(5_000), risk_max_quantity=10)
+    own = RiskLimits.from_settings(settings, own={"risk_max_order_value": Decimal(100), "risk_max_open_orders": 0})
+    assert (own.max_order_value, own.max_quantity, own.max_open_orders) == (Decimal(100), 10, None)
