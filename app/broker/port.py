@@ -61,6 +61,10 @@ class Governor(Protocol):
         """Return when the request may go; ``deadline`` in seconds of ``Clock.monotonic``. Raises RateLimited."""
         ...
 
+    def cool_down(self, seconds: float) -> None:
+        """The broker turned an order request away for its rate (429): let no order request go for so long."""
+        ...
+
     def places_left_today(self) -> int: ...
 
     def restore_places_today(self, used: int) -> None:

@@ -1,4 +1,4 @@
-"""How long to wait before trying again: a pure rule, its randomness an argument."""
+"""How long to wait before trying or looking again: pure rules, their randomness an argument."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ class Backoff:
         exponent = min(attempt - 1, 63)
         step = min(self.cap_s, self.first_s * self.factor**exponent)
         return step / 2 + step / 2 * random
+
+
+def jittered(seconds: float, *, random: float) -> float:
+    """For polls of many processes that should not fall together: at most ``seconds``, at least three quarters of it."""
+    return seconds * (1 - random / 4)

@@ -142,6 +142,10 @@ class Governor:
             if not granted.done() or granted.cancelled():
                 lane.leave(granted)
 
+    def cool_down(self, seconds: float) -> None:
+        """The broker turned an order request away for its rate: no order request goes for so long."""
+        self._orders.cool_down(self._clock.monotonic() + seconds)
+
     def waiting(self, kind: RequestKind) -> int:
         """How many requests wait in the lane of ``kind`` (all order kinds share one)."""
         return self._lanes[kind].waiting

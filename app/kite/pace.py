@@ -43,6 +43,10 @@ class Spacing:
     def take(self, now: float) -> None:
         self.free_at = max(now, self.free_at) + self.emission_s
 
+    def hold(self, until: float) -> None:
+        """Nothing goes before ``until``."""
+        self.free_at = max(self.free_at, until)
+
 
 @dataclass(slots=True)
 class MinuteWindow:
@@ -104,6 +108,10 @@ class OrderPace:
         self._minute.take(now)
         if kind is RequestKind.PLACE:
             self._day.take(day)
+
+    def cool_down(self, until: float) -> None:
+        """The broker says that its own count is full: whoever else used it up, nothing fits before ``until``."""
+        self._spacing.hold(until)
 
     def places_left(self, day: str) -> int:
         return self._day.left(day)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from loguru import logger
 
-from app.broker.outcomes import InDoubt, NotSent, SendOutcome, SessionRejected
+from app.broker.outcomes import InDoubt, NotSent, SendOutcome, SessionRejected, Throttled
 from app.broker.port import Governor, OrderGateway, RequestKind
 from app.db.postgres import Database
 from app.errors import RateLimited, ServiceError, Unavailable
@@ -31,7 +31,7 @@ from app.orders.signals import Signals, wait_for
 from app.orders.store import claims, tasks
 from app.orders.store.claims import ClaimTerms
 from app.orders.tenure import Tenure
-from app.orders.verdicts import judge
+from app.orders.verdicts import THROTTLE_COOL_DOWN_S, judge
 
 _KINDS = {
     Operation.CANCEL: RequestKind.CANCEL,
@@ -165,6 +165,8 @@ class Sender:
             else:
                 outcome = await self._call(task)
                 self._breakers.record(task.operation, outcome)
+                if isinstance(outcome, Throttled):
+                    self._governor.cool_down(THROTTLE_COOL_DOWN_S)
             await self._store(task, outcome)
         finally:
             self._in_flight[task.operation] -= 1

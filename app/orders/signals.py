@@ -7,7 +7,10 @@ everything also polls. They only make the common case fast.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
+
+from app.kit.backoff import jittered
 
 IDLE_POLL_S = 5.0
 """How often an account with nothing open is looked at even without a wake-up."""
@@ -19,9 +22,16 @@ class Signals:
     ``busy``: it has open tasks or batches, as far as known (see ``watch``); only then is it worth polling often.
     """
 
-    def __init__(self, account_id: str, *, on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        on_change: Callable[[str], None],
+        random_number: Callable[[], float] = random.random,
+    ) -> None:
         self._account_id = account_id
         self._on_change = on_change
+        self._random = random_number
         self.sender = asyncio.Event()
         self.reconciler = asyncio.Event()
         self.batches = asyncio.Event()
@@ -41,8 +51,9 @@ class Signals:
         self.batches.set()
 
     def rest_s(self, often_s: float) -> float:
-        """How long to wait for a wake-up, which may be lost: ``often_s`` while anything is open, longer otherwise."""
-        return often_s if self.busy else max(often_s, IDLE_POLL_S)
+        """How long to wait for a wake-up, which may be lost: about ``often_s`` while anything is open, longer else."""
+        longest_s = often_s if self.busy else max(often_s, IDLE_POLL_S)
+        return jittered(longest_s, random=self._random())
 
     def look(self) -> None:
         """Something may have happened at the broker: read the book soon."""

@@ -7,12 +7,14 @@ looks by himself every ``IDLE_POLL_S``, and nothing is decided here.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
 
 from loguru import logger
 
 from app.db.postgres import Database
 from app.errors import ServiceError
+from app.kit.backoff import jittered
 from app.orders.signals import Signals
 from app.orders.store.tasks import busy_accounts
 
@@ -20,10 +22,18 @@ from app.orders.store.tasks import busy_accounts
 class Watch:
     """``owned`` gives the accounts that this replica sends for now; ``run`` lives until cancelled."""
 
-    def __init__(self, database: Database, *, owned: Callable[[], Mapping[str, Signals]], every_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owned: Callable[[], Mapping[str, Signals]],
+        every_s: float,
+        random_number: Callable[[], float] = random.random,
+    ) -> None:
         self._database = database
         self._owned = owned
         self._every_s = every_s
+        self._random = random_number
 
     async def run(self) -> None:
         while True:
@@ -31,7 +41,7 @@ class Watch:
                 await self.look()
             except ServiceError as error:
                 logger.warning("the watch over open orders pauses: {}", error)
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(jittered(self._every_s, random=self._random()))
 
     async def look(self) -> None:
         """Raises Unavailable."""

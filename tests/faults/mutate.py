@@ -151,6 +151,13 @@ MUTATIONS = (
         "app/orders/reconcile.py",
         "if task.last_sent_at is not None and now - task.last_sent_at < timedelta(seconds=THROTTLE_COOL_DOWN_S):",
         "if False:",
+        "tests/unit/orders/test_reconcile.py::test_a_throttled_order_goes_once_more_after_a_clean_absence",
+    ),
+    Mutation(
+        "a throttled account cools down",
+        "app/orders/sender.py",
+        "self._governor.cool_down(THROTTLE_COOL_DOWN_S)",
+        "pass",
         FAULTS + "test_wire_rows.py::test_row_9_a_burst_of_429_loses_nothing",
     ),
     Mutation(

@@ -52,6 +52,21 @@ async def test_real_limits_never_show_eleven_in_a_second() -> None:
     assert time.monotonic() - started >= 11 * 0.112 - 0.01
 
 
+async def test_after_a_429_no_order_request_goes_for_a_while() -> None:
+    """Also one that waits already, of whatever kind; reads have limits of their own."""
+    one = governor()
+    await one.acquire(PLACE)
+    started = time.monotonic()
+    waiting = asyncio.create_task(one.acquire(CANCEL))
+    await asyncio.sleep(0)
+    one.cool_down(0.3)
+    await one.acquire(RequestKind.OTHER)
+    assert time.monotonic() - started < 0.2
+    await one.acquire(PLACE)
+    await waiting
+    assert time.monotonic() - started >= 0.3
+
+
 async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
     """Nobody waits for what will not come; the error says how long it would take."""
     one = governor(Limits(order_emission_s=10))

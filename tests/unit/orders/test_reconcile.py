@@ -15,7 +15,7 @@ from app.orders import reconcile
 from app.orders.lifecycle import Event
 from app.orders.model import KnownOrder, Operation, OrderState, Task, TaskStatus
 from app.orders.reconcile import CLEAN_READS_NEEDED, judge_command, judge_place, moves_forward, state_of
-from app.orders.verdicts import THROTTLED
+from app.orders.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
 from tests.desk import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
 
@@ -88,8 +88,10 @@ def test_an_earlier_attempts_tag_still_finds_the_order() -> None:
 
 
 def test_a_throttled_order_goes_once_more_after_a_clean_absence() -> None:
-    """And only while it is fresh; without a clean read nothing happens."""
+    """And only while it is fresh; without a clean read, or too early for the book to show it, nothing happens."""
     throttled = task(last_error={"code": THROTTLED, "message": "x"})
+    early = replace(throttled, last_sent_at=NOW - seconds(THROTTLE_COOL_DOWN_S - 0.1))
+    assert judged(early, []).event is None
     assert judged(throttled, [], clean=False).event is None
     assert judged(throttled, []).event is Event.RESEND
     assert judged(replace(throttled, attempts=2), []).event is Event.REFUSED

@@ -1,0 +1,51 @@
+"""Wake-ups: who polls how often, and who is woken by what."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.orders.signals import IDLE_POLL_S, Signals, wait_for
+
+
+def signals_of(changes: list[str], *, chance: float = 0.0) -> Signals:
+    return Signals("primary", on_change=changes.append, random_number=lambda: chance)
+
+
+@pytest.mark.parametrize(
+    ("busy", "chance", "rest_s"), [(True, 0.0, 0.2), (True, 0.8, 0.16), (False, 0.0, IDLE_POLL_S), (False, 0.8, 4.0)]
+)
+def test_only_who_has_something_open_polls_often(busy: bool, chance: float, rest_s: float) -> None:
+    """And never in step with the others."""
+    signals = signals_of([], chance=chance)
+    signals.busy = busy
+    assert signals.rest_s(0.2) == pytest.approx(rest_s)
+
+
+def test_a_slow_poll_is_not_made_faster_by_being_idle() -> None:
+    """The longer of the two."""
+    signals = signals_of([])
+    signals.busy = False
+    assert signals.rest_s(60.0) == 60.0
+
+
+async def test_a_change_wakes_sender_batches_and_whoever_waits() -> None:
+    """All of them at once, and the other replicas are told; the waiter's signal is taken once."""
+    changes: list[str] = []
+    signals = signals_of(changes)
+    signals.busy = False
+    with signals.waiter() as waiter:
+        signals.changed()
+        async with asyncio.timeout(1):
+            await waiter.wait(60)
+    assert (signals.sender.is_set(), signals.batches.is_set(), signals.reconciler.is_set()) == (True, True, False)
+    assert (signals.busy, changes) == (True, ["primary"])
+
+
+async def test_a_signal_is_taken_once() -> None:
+    """The second wait lasts its time."""
+    event = asyncio.Event()
+    event.set()
+    assert await wait_for(event, 1.0)
+    assert not await wait_for(event, 0.01)
