@@ -5,7 +5,7 @@ C2  at most one order per intent, over all its attempts
 C3  whatever was accepted is at an end, and the end is the truth
 C4  no order of the exchange without an intent (or an alarm that says so)
 C5  states and fills here are those of the exchange
-C6  events are numbered without a gap and never go backwards
+C6  events are numbered without a gap, follow one another by their hashes, and never go backwards
 C7  every subscriber saw every event behind its start, the same one under the same number
 C8  the broker's rate limits held
 C9  nothing was sent under a halt
@@ -14,6 +14,7 @@ C10 no secret in a log
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -166,11 +167,16 @@ def events_in_order(history: History) -> Iterator[str]:
     expected: Counter[str] = Counter()
     ends: dict[str, tuple[str, int]] = {}
     filled: Counter[str] = Counter()
+    hashes: dict[str, bytes] = {}
     for event in sorted(history.events, key=lambda one: (one.account_id, one.seq)):
         expected[event.account_id] += 1
         if event.seq != expected[event.account_id]:
             yield f"event {expected[event.account_id]} of {event.account_id} is missing, {event.seq} follows"
             expected[event.account_id] = event.seq
+        due = hashlib.sha256(hashes.get(event.account_id, b"") + event.content.encode()).digest()
+        if event.hash is not None and event.hash != due:
+            yield f"event {event.seq} of {event.account_id} is not what was written after the one before it"
+        hashes[event.account_id] = event.hash or b""
         if event.order_id is None or event.state is None:
             continue
         if event.filled_quantity < filled[event.order_id]:

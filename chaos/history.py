@@ -72,11 +72,15 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A row of ``event``. ``order_id``, ``state``, ``filled_quantity``: of its data, where it speaks of an order."""
+    """A row of ``event``. ``order_id``, ``state``, ``filled_quantity``: of its data, where it speaks of an order.
+
+    ``hash`` covers ``content`` and the hash of the event before; None where a test leaves both out.
+    """
 
     account_id: str
     seq: int
-    type: str = "order_updated"
+    content: str = ""
+    hash: bytes | None = None
     order_id: str | None = None
     state: str | None = None
     filled_quantity: int = 0

@@ -122,7 +122,9 @@ _QUERIES = {
     "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
     "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",
     "fills": "SELECT order_id, trade_id, quantity FROM fill",
-    "events": "SELECT account_id, seq, type, data FROM event ORDER BY account_id, seq",
+    "events": r"""SELECT account_id, seq, data, coalesce(hash, '') AS hash,
+                    concat_ws(E'\n', account_id, seq, type, extract(epoch FROM occurred_at), data::text) AS content
+                  FROM event ORDER BY account_id, seq""",
     "batches": "SELECT batch_id::text, status, total_orders::int FROM batch",
     "keys": "SELECT idem_key, resource_id::text FROM idempotency_key",
     "orphans": "SELECT subject FROM order_alarm WHERE kind = 'orphan'",

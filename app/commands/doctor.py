@@ -18,9 +18,13 @@ from app.db.migrate import applied_revision, head_revision
 from app.db.postgres import open_database
 from app.db.redis import make_redis
 from app.errors import BrokerError, ServiceError, StartError
+from app.events.chain import find_break
+from app.events.store import read_all_heads
 from app.ops.logging import redact
 
 CHECK_TIMEOUT_S = 10.0
+EVENTS_CHECKED = 10_000
+"""The newest of each account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,10 @@ async def examine(settings: Settings) -> list[Finding]:
     database = await _checked("database", lambda: _database(settings))
     findings.append(database)
     if database.verdict == "ok":
-        findings.append(await _checked("migrations", lambda: _migrations(settings)))
+        migrations = await _checked("migrations", lambda: _migrations(settings))
+        findings.append(migrations)
+        if migrations.verdict == "ok":
+            findings.append(await _checked("event log", lambda: _event_log(settings)))
     findings.append(await _checked("redis", lambda: _redis(settings)))
     if database.verdict == "ok":
         findings += [await _checked(f"broker {one}", partial(_session, settings, one)) for one in accounts]
@@ -74,6 +81,21 @@ async def _migrations(settings: Settings) -> Finding:
     if applied != head_revision():
         raise StartError(f"the schema is at {applied or 'nothing'}, wants {head_revision()}: python -m app migrate")
     return Finding(verdict="ok", subject="migrations", detail=f"at head ({applied})")
+
+
+async def _event_log(settings: Settings) -> Finding:
+    """Whether the newest events of each account are as they were written."""
+    database = await open_database(settings.database_dsn, name="doctor", min_size=1, max_size=1)
+    try:
+        async with database.connection() as connection:
+            heads = await read_all_heads(connection)
+            breaks = [await find_break(connection, head, last=EVENTS_CHECKED) for head in heads]
+    finally:
+        await database.close()
+    found = [f"event {one.seq} of {one.account_id} {one.reason}" for one in breaks if one is not None]
+    if found:
+        return Finding(verdict="fail", subject="event log", detail="; ".join(found))
+    return Finding(verdict="ok", subject="event log", detail=f"intact (accounts: {len(heads)})")
 
 
 async def _redis(settings: Settings) -> Finding:

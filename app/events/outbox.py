@@ -2,7 +2,8 @@
 
 ``lock`` is taken first by every transaction that will append: it serialises the writers of one account, so sequence
 order is commit order, and a reader that saw ``seq`` n has missed nothing below n. Nothing is "published after commit":
-what carries events to sockets and webhooks reads this table.
+what carries events to sockets and webhooks reads this table. Each row carries a hash over itself and the one before
+(``chain`` proves it).
 """
 
 from __future__ import annotations
@@ -16,10 +17,21 @@ from psycopg.types.json import Jsonb
 from app.db.postgres import Tx
 
 _APPEND = """
-WITH head AS (UPDATE account_seq SET seq = seq + %(count)s WHERE account_id = %(account_id)s RETURNING seq)
-INSERT INTO event (account_id, seq, type, data, occurred_at)
-SELECT %(account_id)s, head.seq - %(count)s + fresh.position, fresh.type, fresh.data, clock_timestamp()
-FROM head, unnest(%(types)s::text[], %(data)s::jsonb[]) WITH ORDINALITY AS fresh (type, data, position)
+WITH RECURSIVE head AS (
+  UPDATE account_seq SET seq = seq + %(count)s WHERE account_id = %(account_id)s RETURNING seq - %(count)s AS before
+), fresh AS MATERIALIZED (
+  SELECT head.before + one.position AS seq, one.type, one.data, clock_timestamp() AS occurred_at
+  FROM head, unnest(%(types)s::text[], %(data)s::jsonb[]) WITH ORDINALITY AS one (type, data, position)
+), chained AS (
+  SELECT fresh.*, event_hash(last.hash, %(account_id)s, fresh.seq, fresh.type, fresh.data, fresh.occurred_at) AS hash
+  FROM head JOIN fresh ON fresh.seq = head.before + 1
+    LEFT JOIN event last ON last.account_id = %(account_id)s AND last.seq = head.before
+  UNION ALL
+  SELECT fresh.*, event_hash(chained.hash, %(account_id)s, fresh.seq, fresh.type, fresh.data, fresh.occurred_at)
+  FROM chained JOIN fresh ON fresh.seq = chained.seq + 1
+)
+INSERT INTO event (account_id, seq, type, data, occurred_at, hash)
+SELECT %(account_id)s, seq, type, data, occurred_at, hash FROM chained
 """
 
 

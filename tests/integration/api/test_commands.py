@@ -3,6 +3,7 @@
 import asyncio
 
 import msgspec
+import psycopg
 import pytest
 
 from app.commands import login, tail
@@ -90,6 +91,18 @@ async def test_doctor_finds_what_is_missing(settings: Settings, empty_database_u
     (session,) = [finding for finding in await examine(nobody) if finding.subject == "broker primary"]
     assert session.verdict == "warn"
     assert "login" in str(session)
+
+
+async def test_doctor_finds_an_event_that_was_changed(settings: Settings, database_url: str) -> None:
+    """The log says what happened to orders: a row that is not what was written is named."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("INSERT INTO account_seq VALUES ('primary', 'first', 1)")
+        await connection.execute("INSERT INTO event VALUES ('primary', 1, 'order_placed', '{}', now(), sha256('x'))")
+        assert {finding.verdict for finding in await examine(settings)} == {"ok"}  # the first follows nothing
+        await connection.execute("UPDATE account_seq SET seq = 2 WHERE account_id = 'primary'")
+        await connection.execute("INSERT INTO event VALUES ('primary', 2, 'order_placed', '{}', now(), sha256('x'))")
+    (log,) = [finding for finding in await examine(settings) if finding.subject == "event log"]
+    assert (log.verdict, log.detail) == ("fail", "event 2 of primary is not what was written")
 
 
 async def test_a_failed_task_ends_the_process_with_one_and_a_signal_with_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +37,8 @@ EVENTS = (
     Event(account_id="a", seq=2, order_id="o1", state="partially_filled", filled_quantity=4),
     Event(account_id="a", seq=3, order_id="o1", state="completed", filled_quantity=10),
 )
+FIRST, SECOND = hashlib.sha256(b"one").digest(), hashlib.sha256(hashlib.sha256(b"one").digest() + b"two").digest()
+CHAINED = (replace(EVENTS[0], content="one", hash=FIRST), replace(EVENTS[1], content="two", hash=SECOND))
 SEEN = Seen(subscriber="s1", account_id="a", start=1, events=((2, "x"), (3, "y"), (3, "y")), complete=True)
 GOOD = History(
     ledger=(ORDER,),
@@ -57,6 +60,7 @@ TWIN_FILL = Fill(order_id="o2", trade_id="f3", quantity=10)
 
 PASS: dict[str, History] = {
     "a whole day": GOOD,
+    "events with their hashes": replace(GOOD, events=(*CHAINED, EVENTS[2])),
     "slices of one request": replace(
         GOOD,
         ledger=(ORDER, TWIN),
@@ -138,6 +142,14 @@ FAIL: dict[str, tuple[str, History]] = {
     "an end that the exchange does not have": ("C5", replace(GOOD, ledger=(replace(ORDER, state="OPEN"),))),
     "a gap in the events": ("C6", replace(GOOD, events=(EVENTS[0], EVENTS[2]))),
     "a number that is there twice": ("C6", replace(GOOD, events=(*EVENTS, EVENTS[2]))),
+    "an event that was changed": (
+        "C6",
+        replace(GOOD, events=(CHAINED[0], replace(CHAINED[1], content="2"), EVENTS[2])),
+    ),
+    "an event without its hash": (
+        "C6",
+        replace(GOOD, events=(CHAINED[0], replace(CHAINED[1], hash=b""), EVENTS[2])),
+    ),
     "a fill taken back": (
         "C6",
         replace(GOOD, events=(*EVENTS[:2], replace(EVENTS[2], state="open", filled_quantity=3))),
