@@ -19,8 +19,8 @@ SLOWEST_ROOMS = ("faults", "e2e", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rooms that wait most come first, so that no worker sits alone with them at the end."""
-    items.sort(key=lambda item: _place(item.path))
+    """What waits most comes first, so that no worker sits alone with it at the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("chaos") is None, _place(item.path)))
 
 
 def _place(path: Path) -> int:

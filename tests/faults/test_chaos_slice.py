@@ -12,7 +12,7 @@ import pytest
 from chaos.stack import surroundings
 from tests.e2e.stage import ROOT
 
-MINUTES = float(os.environ.get("CHAOS_MINUTES", "1"))
+MINUTES = float(os.environ.get("CHAOS_MINUTES", "3" if os.environ.get("CI") else "1"))
 ROOM_S = 100
 
 
