@@ -167,6 +167,35 @@ def admission_on(
     )
 
 
+def service_on(
+    database: Database,
+    *,
+    engine: OrderEngine,
+    rules: OrderRules,
+    ids: IdSource,
+    tagger: Tagger,
+    admission: Admission,
+) -> OrderService:
+    """The door to the engine, where no instrument is known."""
+    clock = SystemClock()
+    queries = OrderQueries(database=database, clock=clock)
+    return OrderService(
+        acceptance=Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock),
+        engine=engine,
+        queries=queries,
+        intake=Intake(
+            rules=rules,
+            clock=clock,
+            ids=ids,
+            tagger=tagger,
+            find_instrument=lambda exchange, symbol: None,
+            registry_loaded=lambda: False,
+        ),
+        rules=rules,
+        ids=ids,
+    )
+
+
 @asynccontextmanager
 async def open_desk(
     database_url: str,
@@ -210,27 +239,13 @@ async def open_desk(
         )
         engine.add(account.broker, governor=account.governor, credentials=lambda: credentials)
         supervisor = Supervisor()
-        queries = OrderQueries(database=database, clock=clock)
-        service = OrderService(
-            acceptance=Acceptance(
-                database=database,
-                engine=engine,
-                queries=queries,
-                admission=admission_on(database, engine=engine, rules=rules, limits=limits),
-                clock=clock,
-            ),
+        service = service_on(
+            database,
             engine=engine,
-            queries=queries,
-            intake=Intake(
-                rules=rules,
-                clock=clock,
-                ids=ids,
-                tagger=tagger,
-                find_instrument=lambda exchange, symbol: None,
-                registry_loaded=lambda: False,
-            ),
             rules=rules,
             ids=ids,
+            tagger=tagger,
+            admission=admission_on(database, engine=engine, rules=rules, limits=limits),
         )
         sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, trust_env=False))
         engine.start(supervisor)
@@ -245,5 +260,5 @@ async def open_desk(
                 rules=rules,
             )
         finally:
-            await supervisor.stop(timeout=2.0)
+            assert await supervisor.stop(timeout=5.0) == []
             assert supervisor.failures == []

@@ -3,150 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
 from app.api.instruments import TokenPath, decode_cursor, encode_cursor
 from app.api.keys import Principal
 from app.api.problems import problem_responses
 from app.api.services import Services
-from app.broker.market import Instrument, Mode
+from app.api.subscription_bodies import (
+    ItemError,
+    ItemOut,
+    ItemsOut,
+    RemovedOut,
+    SubscriptionIn,
+    SubscriptionOut,
+    SubscriptionsIn,
+    TokenStatusOut,
+)
+from app.broker.market import Instrument
 from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
-from app.kit.clock import ist_iso
 from app.market.placement import Wish
 from app.market.planning import TickStatus
 from app.market.subscription_view import SubscriptionRecord
 from app.market.subscriptions import API_OWNER, SetResult
 
-BULK_MAX = 3000
 OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
 AccountFilter = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of one account only")]
 
 
-class SubscriptionIn(BaseModel):
-    """Either `instrument_token`, or `exchange` and `tradingsymbol`. Without `account_id` the service chooses one."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"example": {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"}},
-    )
-
-    instrument_token: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
-    exchange: Annotated[str, Field(min_length=1, max_length=16)] | None = None
-    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    requested_mode: Mode = Mode.FULL
-    account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-
-    @model_validator(mode="after")
-    def _names_one_instrument(self) -> Self:
-        by_symbol = self.exchange is not None and self.tradingsymbol is not None
-        if (self.instrument_token is not None) == by_symbol or (self.exchange is None) != (self.tradingsymbol is None):
-            raise ValueError("give either instrument_token, or exchange and tradingsymbol")
-        return self
-
-
-class SubscriptionsIn(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "example": {
-                "items": [
-                    {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"},
-                    {"exchange": "NSE", "tradingsymbol": "SBIN", "requested_mode": "quote"},
-                ]
-            }
-        },
-    )
-
-    items: Annotated[list[SubscriptionIn], Field(max_length=BULK_MAX)]
-
-
-class SubscriptionOut(BaseModel):
-    """One instrument at one account. `mode` is the highest that any of `owners` wants.
-
-    `error` says why it cannot be streamed: `INSTRUMENT_EXPIRED`.
-    """
-
-    instrument_token: int
-    exchange: str
-    tradingsymbol: str
-    account_id: str
-    requested_mode: Mode
-    mode: Mode
-    owners: dict[str, Mode]
-    status: TickStatus
-    last_tick_age_ms: int | None
-    error: str | None
-    created_at: str
-    updated_at: str
-
-    @classmethod
-    def of(cls, record: SubscriptionRecord, *, owner: str = API_OWNER) -> SubscriptionOut:
-        """``requested_mode`` is this owner's, or the effective one where it has none."""
-        return cls(
-            instrument_token=record.instrument_token,
-            exchange=record.exchange,
-            tradingsymbol=record.tradingsymbol,
-            account_id=record.account_id,
-            requested_mode=record.owners.get(owner, record.mode),
-            mode=record.mode,
-            owners=dict(record.owners),
-            status=record.status,
-            last_tick_age_ms=record.last_tick_age_ms,
-            error=record.error,
-            created_at=ist_iso(record.created_at),
-            updated_at=ist_iso(record.updated_at),
-        )
-
-
-class TokenStatusOut(BaseModel):
-    """`socket` is the number of the account's socket that carries it; null while none does."""
-
-    instrument_token: int
-    exchange: str
-    tradingsymbol: str
-    account_id: str
-    mode: Mode
-    status: TickStatus
-    socket: int | None
-    last_tick_age_ms: int | None
-
-
-class ItemError(BaseModel):
-    code: str
-    detail: str
-
-
-class ItemOut(BaseModel):
-    """The result for the item at `index`: a subscription, or an error."""
-
-    index: int
-    subscription: SubscriptionOut | None = None
-    error: ItemError | None = None
-
-
-class ItemsOut(BaseModel):
-    """`changed` were written, `removed` taken back, `refused` have an error; the rest was as wanted already."""
-
-    data: list[ItemOut]
-    changed: int
-    removed: int
-    refused: int
-
-
-class RemovedOut(BaseModel):
-    """`still_wanted_by`: other owners for whom the instrument goes on being streamed."""
-
-    instrument_token: int
-    still_wanted_by: list[str]
-
-
 def build_router() -> APIRouter:
     router = APIRouter(prefix="/subscriptions", tags=["subscriptions"], responses=problem_responses(400, 401, 403, 503))
+    _add_reads(router)
+    _add_writes(router)
+    return router
 
+
+def _add_reads(router: APIRouter) -> None:
     @router.get("")
     async def list_subscriptions(
         services: ServicesDep,
@@ -171,6 +65,8 @@ def build_router() -> APIRouter:
         page, next_cursor = _page(services, principal, status=status, limit=limit, cursor=cursor)
         return Page(data=[_status_out(services, record) for record in page], next_cursor=next_cursor)
 
+
+def _add_writes(router: APIRouter) -> None:
     @router.post("", status_code=201, responses=problem_responses(404, 409, 410))
     async def subscribe(services: ServicesDep, principal: PrincipalDep, body: SubscriptionIn) -> SubscriptionOut:
         """Repeating is not an error; another `requested_mode` replaces the former."""
@@ -213,8 +109,6 @@ def build_router() -> APIRouter:
             API_OWNER, instrument_token=instrument_token, account_id=account_id
         )
         return RemovedOut(instrument_token=instrument_token, still_wanted_by=others)
-
-    return router
 
 
 def _page(

@@ -1,0 +1,133 @@
+"""What subscriptions look like on the wire: requests, records, and the results of many at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.broker.market import Mode
+from app.kit.clock import ist_iso
+from app.market.planning import TickStatus
+from app.market.subscription_view import SubscriptionRecord
+from app.market.subscriptions import API_OWNER
+
+BULK_MAX = 3000
+
+
+class SubscriptionIn(BaseModel):
+    """Either `instrument_token`, or `exchange` and `tradingsymbol`. Without `account_id` the service chooses one."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"}},
+    )
+
+    instrument_token: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    exchange: Annotated[str, Field(min_length=1, max_length=16)] | None = None
+    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    requested_mode: Mode = Mode.FULL
+    account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _names_one_instrument(self) -> Self:
+        by_symbol = self.exchange is not None and self.tradingsymbol is not None
+        if (self.instrument_token is not None) == by_symbol or (self.exchange is None) != (self.tradingsymbol is None):
+            raise ValueError("give either instrument_token, or exchange and tradingsymbol")
+        return self
+
+
+class SubscriptionsIn(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "items": [
+                    {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"},
+                    {"exchange": "NSE", "tradingsymbol": "SBIN", "requested_mode": "quote"},
+                ]
+            }
+        },
+    )
+
+    items: Annotated[list[SubscriptionIn], Field(max_length=BULK_MAX)]
+
+
+class SubscriptionOut(BaseModel):
+    """One instrument at one account. `mode` is the highest that any of `owners` wants.
+
+    `error` says why it cannot be streamed: `INSTRUMENT_EXPIRED`.
+    """
+
+    instrument_token: int
+    exchange: str
+    tradingsymbol: str
+    account_id: str
+    requested_mode: Mode
+    mode: Mode
+    owners: dict[str, Mode]
+    status: TickStatus
+    last_tick_age_ms: int | None
+    error: str | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, record: SubscriptionRecord, *, owner: str = API_OWNER) -> SubscriptionOut:
+        """``requested_mode`` is this owner's, or the effective one where it has none."""
+        return cls(
+            instrument_token=record.instrument_token,
+            exchange=record.exchange,
+            tradingsymbol=record.tradingsymbol,
+            account_id=record.account_id,
+            requested_mode=record.owners.get(owner, record.mode),
+            mode=record.mode,
+            owners=dict(record.owners),
+            status=record.status,
+            last_tick_age_ms=record.last_tick_age_ms,
+            error=record.error,
+            created_at=ist_iso(record.created_at),
+            updated_at=ist_iso(record.updated_at),
+        )
+
+
+class TokenStatusOut(BaseModel):
+    """`socket` is the number of the account's socket that carries it; null while none does."""
+
+    instrument_token: int
+    exchange: str
+    tradingsymbol: str
+    account_id: str
+    mode: Mode
+    status: TickStatus
+    socket: int | None
+    last_tick_age_ms: int | None
+
+
+class ItemError(BaseModel):
+    code: str
+    detail: str
+
+
+class ItemOut(BaseModel):
+    """The result for the item at `index`: a subscription, or an error."""
+
+    index: int
+    subscription: SubscriptionOut | None = None
+    error: ItemError | None = None
+
+
+class ItemsOut(BaseModel):
+    """`changed` were written, `removed` taken back, `refused` have an error; the rest was as wanted already."""
+
+    data: list[ItemOut]
+    changed: int
+    removed: int
+    refused: int
+
+
+class RemovedOut(BaseModel):
+    """`still_wanted_by`: other owners for whom the instrument goes on being streamed."""
+
+    instrument_token: int
+    still_wanted_by: list[str]
