@@ -12,7 +12,7 @@ import pytest
 from simulator.server import RunningSimulator
 from tests.desk import Desk, open_desk, order
 from tests.faults.judge import judged
-from tests.faults.test_crash_rows import RULES, after_the_lease
+from tests.faults.test_crash_rows import REPEATS, RULES, after_the_lease
 from tests.integration.conftest import RunningService, running_service, settings
 
 __all__ = ["settings"]  # the fixture
@@ -37,14 +37,17 @@ async def test_row_22_a_batch_of_twenty_whose_seventh_leg_is_refused(
     assert len(history.ledger) == 6
 
 
+@pytest.mark.parametrize("repeat", range(REPEATS))
 @pytest.mark.parametrize("after_s", [0.9, 1.0, 1.1, 1.2, 1.4])
-async def test_row_23_a_crash_in_compensation(after_s: float, database_url: str, simulator: RunningSimulator) -> None:
+async def test_row_23_a_crash_in_compensation(
+    after_s: float, repeat: int, database_url: str, simulator: RunningSimulator
+) -> None:
     """The process dies between two cancels: each order is cancelled in the end, and the batch says so once."""
     async with open_desk(database_url, simulator.url, rules=RULES) as desk:
         await desk.set_price("NSE:INFY", 1500)
         await desk.fault("reject", after=5, params={"message": "RMS:Blocked"})
         await desk.fault("delay", method="DELETE", path="/orders/*", times=-1, params={"ms": 100})
-        await desk.batch([order() for _ in range(6)], wait_s=after_s)
+        await desk.batch([order() for _ in range(6)], wait_s=after_s + repeat % 10 / 100)
         await desk.crash()
         await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url, rules=RULES) as desk:
