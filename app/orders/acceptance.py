@@ -132,7 +132,7 @@ class Acceptance:
                 raise
             return replayed
         self._remember(key)
-        self._engine.accepted(account_id)
+        self._engine.accepted(account_id, batch=batch is not None)
         return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s)
 
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:

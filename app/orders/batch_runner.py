@@ -72,11 +72,18 @@ class BatchRunner:
 
     async def advance(self) -> float:
         """Take every open batch as far as it can go now; returns the seconds until the next look."""
-        async with self._database.connection() as connection:
-            found = await batches.open_batches(connection, self._account_id)
+        found = await self._find_open()
         moments = [await self._advance_one(batch) for batch in found]
         due = [(moment - self._clock.now()).total_seconds() for moment in moments if moment is not None]
         return min([_LONGEST_REST_S, *(max(0.01, seconds) for seconds in due)])
+
+    async def _find_open(self) -> Sequence[Batch]:
+        """One that is stored during the question says so itself, so its word must not be overwritten by the answer."""
+        self._signals.batches_open = False
+        async with self._database.connection() as connection:
+            found = await batches.open_batches(connection, self._account_id)
+        self._signals.batches_open = self._signals.batches_open or bool(found)
+        return found
 
     async def _advance_one(self, batch: Batch) -> datetime | None:
         decision, legs = await self._decide_and_store(batch)

@@ -74,10 +74,10 @@ class OrderEngine:
         drained = [engine.drain(timeout_s=timeout_s) for engine in self._accounts.values()]
         return all(await asyncio.gather(*drained))
 
-    def accepted(self, account_id: str) -> None:
-        """A task was stored: wake the sender here, and the owner if that is another replica."""
+    def accepted(self, account_id: str, *, batch: bool) -> None:
+        """A task or a batch was stored: wake the sender here, and the owner if that is another replica."""
         engine = self._engine(account_id)
-        engine.signals.stored()
+        engine.signals.stored(batch=batch)
         if not engine.is_owner:
             self._on_accept(account_id)
 
@@ -107,7 +107,7 @@ class OrderEngine:
         """Another replica accepted something for this account; an empty name means any."""
         for engine in self._accounts.values():
             if account_id in {"", engine.broker.account_id}:
-                engine.signals.stored()
+                engine.signals.stored(batch=True)
 
     def on_order_hint(self, account_id: str) -> None:
         """An order push or a postback arrived: something may have changed at the broker."""

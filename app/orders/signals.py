@@ -20,6 +20,7 @@ class Signals:
     """One account's wake-ups. ``changed`` is called after each commit that touched the account's orders.
 
     ``busy``: it has open tasks or batches, as far as known (see ``watch``); only then is it worth polling often.
+    ``batches_open``: it has open batches, as far as known; without one, no change concerns their runner.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Signals:
         self.reconciler = asyncio.Event()
         self.batches = asyncio.Event()
         self.busy = True
+        self.batches_open = True
         self._waiters: set[asyncio.Event] = set()
 
     def changed(self) -> None:
@@ -44,11 +46,13 @@ class Signals:
             waiter.set()
         self._on_change(self._account_id)
 
-    def stored(self) -> None:
-        """A task was stored, here or at another replica."""
+    def stored(self, *, batch: bool = False) -> None:
+        """A task was stored, here or at another replica; ``batch``: it may belong to one that nobody looked at yet."""
         self.busy = True
+        self.batches_open = self.batches_open or batch
         self.sender.set()
-        self.batches.set()
+        if self.batches_open:
+            self.batches.set()
 
     def rest_s(self, often_s: float) -> float:
         """How long to wait for a wake-up, which may be lost: about ``often_s`` while anything is open, longer else."""

@@ -54,4 +54,4 @@ class Watch:
             if account_id not in busy:
                 signals.busy = False
             elif not signals.busy:  # the wake-up was lost
-                signals.stored()
+                signals.stored(batch=True)

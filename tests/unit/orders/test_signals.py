@@ -43,6 +43,16 @@ async def test_a_change_wakes_sender_batches_and_whoever_waits() -> None:
     assert (signals.busy, changes) == (True, ["primary"])
 
 
+def test_without_an_open_batch_a_change_is_nothing_to_their_runner() -> None:
+    """Until one is stored, here or at another replica."""
+    signals = signals_of([])
+    signals.batches_open = False
+    signals.changed()
+    assert (signals.sender.is_set(), signals.batches.is_set()) == (True, False)
+    signals.stored(batch=True)
+    assert signals.batches.is_set()
+
+
 async def test_a_signal_is_taken_once() -> None:
     """The second wait lasts its time."""
     event = asyncio.Event()
