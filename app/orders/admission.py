@@ -9,9 +9,9 @@ a read of the live positions proves that it can only make one smaller; otherwise
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -35,11 +35,10 @@ from app.orders.limits import (
     count_breaches,
 )
 from app.orders.model import Operation, TaskStatus
-from app.orders.preflight import net_positions, reducible_quantity
+from app.orders.reductions import Positions, lock_reducible, read_positions
 from app.orders.rules import OrderRules
 from app.orders.store import accept, risk
 from app.orders.store.accept import IdempotencyKey, NewBatch, NewTask
-from app.orders.store.tasks import database_now
 
 POSITIONS_TIMEOUT_S = 2.0
 SHOWN_AFTER = timedelta(seconds=60)
@@ -77,14 +76,6 @@ class Intent:
     def modified(self) -> str | None:
         task = self.tasks[0]
         return task.target_order_id if task.operation is Operation.MODIFY else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Positions:
-    """Net quantities by exchange, symbol and product, and when their read began, by the database's clock."""
-
-    net: Mapping[tuple[str, str, str], int]
-    since: datetime
 
 
 class AskAgain(Exception):
@@ -136,9 +127,8 @@ class Admission:
         if intent.key is not None:
             await accept.insert_key(tx, intent.key)
         await risk.add_account(tx, intent.account_id)
-        await risk.ask_lock(tx, intent.account_id)
         await self._judge(intent, await self._ask(tx, intent))
-        await _insert(tx, await self._marked(tx, intent, positions))
+        await _insert(tx, intent if positions is None else await self._marked(tx, intent, positions))
 
     async def add_account(self, account_id: str) -> None:
         """Make the row that ``AskAgain("account")`` missed. Raises Unavailable."""
@@ -148,10 +138,8 @@ class Admission:
     async def read_positions(self, account_id: str) -> Positions | None:
         """None when the broker does not tell in time: then nothing is proven."""
         try:
-            async with self._database.connection() as connection:
-                since = await database_now(connection)
             async with asyncio.timeout(POSITIONS_TIMEOUT_S):
-                return Positions(net=net_positions(await self._portfolio(account_id).positions()), since=since)
+                return await read_positions(self._database, self._portfolio(account_id))
         except (BrokerError, RateLimited, Unavailable, TimeoutError) as error:
             logger.warning("positions could not be read, so no order counts as a reduction: {!r}", error)
             return None
@@ -223,27 +211,19 @@ class Admission:
         last = self._last_price(request.exchange, request.tradingsymbol)
         return Candidate(request=request, units=units, last=last)
 
-    async def _marked(self, tx: Tx, intent: Intent, positions: Positions | None) -> Intent:
+    async def _marked(self, tx: Tx, intent: Intent, positions: Positions) -> Intent:
         """With ``reduces`` on what can only make a position smaller, counting every other order of that side."""
-        if positions is None:
-            return intent
         requests = {task.task_id: OrderRequest.from_json(task.request) for task in intent.placements}
-        keys = sorted({_key(request) for request in requests.values()}, key=str)
-        taken = dict(
-            await risk.promised(tx, intent.account_id, keys=keys, trade_date=self._today(), since=positions.since)
+        reducible = await lock_reducible(
+            tx, intent.account_id, requests.values(), positions, trade_date=self._today(), waiting="reductions"
         )
         marked = []
         for task in intent.tasks:
             request = requests.get(task.task_id)
-            if request is None:
-                marked.append(task)
-                continue
-            key = _key(request)
-            held = positions.net.get((str(request.exchange), request.tradingsymbol, str(request.product)), 0)
-            wanted = taken[key] + request.quantity
-            proven = reducible_quantity(request.transaction_type, wanted=wanted, held=held) == wanted
-            taken[key] = wanted if proven else taken[key]
-            marked.append(replace(task, reduces=proven))
+            proven = request is not None and reducible.free_for(request) == request.quantity
+            if request is not None and proven:
+                reducible.take(request, request.quantity)
+            marked.append(replace(task, reduces=True) if proven else task)
         return replace(intent, tasks=marked)
 
     def _tasks_since(self, window: timedelta) -> UUID:
@@ -264,12 +244,6 @@ class _Asked:
     modifications: risk.Cursor | None = None
     open_orders: risk.Cursor | None = None
     identical: risk.Cursor | None = None
-
-
-def _key(request: OrderRequest) -> risk.Key:
-    return risk.Key(
-        instrument=request.instrument, product=str(request.product), transaction_type=str(request.transaction_type)
-    )
 
 
 def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:

@@ -7,6 +7,7 @@ transaction, and the sender and the reconciler do the rest; after a crash the ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -19,8 +20,8 @@ from app.errors import BrokerError, RateLimited, ServiceError
 from app.kit.clock import IST, Clock
 from app.kit.ids import IdSource
 from app.orders.legs import load_legs
-from app.orders.model import Batch, BatchStatus, Operation, Task, TaskError, TaskStatus
-from app.orders.preflight import net_positions, reducible_quantity
+from app.orders.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
+from app.orders.reductions import Reducible, lock_reducible, read_positions
 from app.orders.rules import OrderRules
 from app.orders.saga import Action, CancelOrder, Decision, Leg, SquareOff, Withdraw, decide
 from app.orders.settlement import Settlement, withdrawn
@@ -31,6 +32,11 @@ from app.orders.tags import Tagger
 
 _LONGEST_REST_S = 1.0
 """Between two looks at the open batches of an account."""
+
+_NOTHING_TO_REDUCE = TaskError(
+    code="NOTHING_TO_REDUCE",
+    message="the position that the fill made is no longer held, or other orders are closing it already",
+)
 
 
 class BatchRunner:
@@ -140,39 +146,30 @@ class BatchRunner:
 
     async def _square_off(self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff]) -> None:
         """Take fills back by opposite orders that can only reduce what is really held. Raises BrokerError."""
-        positions = await self._portfolio.positions()
-        net = net_positions(positions)
+        positions = await read_positions(self._database, self._portfolio)
         by_leg = {leg.task.leg: leg.task for leg in legs}
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
             fresh = (await load_legs(tx, [batch]))[batch.batch_id]
             open_legs = {leg.task.leg for leg in fresh if leg.square_off is None}
-            new = []
-            for action in actions:
-                if action.leg not in open_legs:
-                    continue
-                task = by_leg[action.leg]
-                order = task.order
-                held = net.get((str(order.exchange), order.tradingsymbol, str(order.product)), 0)
-                new.append(self._square_off_task(batch, task, wanted=action.quantity, held=held))
-            await accept.insert_tasks(tx, new)
+            wanted = {
+                action.leg: _opposite(by_leg[action.leg].order, action.quantity)
+                for action in actions
+                if action.leg in open_legs
+            }
+            reducible = await lock_reducible(
+                tx, self._account_id, wanted.values(), positions, trade_date=self._today(), waiting="all"
+            )
+            tasks = [self._square_off_task(batch, leg, request, reducible) for leg, request in wanted.items()]
+            await accept.insert_tasks(tx, tasks)
         self._signals.changed()
 
-    def _square_off_task(self, batch: Batch, task: Task, *, wanted: int, held: int) -> NewTask:
-        order = task.order
-        back = order.transaction_type.opposite
-        reducible = reducible_quantity(back, wanted=wanted, held=held)
-        request = OrderRequest(
-            exchange=order.exchange,
-            tradingsymbol=order.tradingsymbol,
-            transaction_type=back,
-            quantity=reducible or wanted,
-            product=order.product,
-            order_type=OrderType.MARKET,
-            variety=Variety.REGULAR,
-            market_protection=Decimal(-1),
-        )
-        nothing = TaskError(code="NOTHING_TO_REDUCE", message="the position that the fill made is no longer held")
+    def _square_off_task(self, batch: Batch, leg: int, request: OrderRequest, reducible: Reducible) -> NewTask:
+        """One that would open a position is stored as failed, so that the batch says what stays."""
+        quantity = reducible.free_for(request)
+        reducible.take(request, quantity)
+        if quantity:
+            request = replace(request, quantity=quantity)
         return NewTask(
             task_id=self._ids.uuid(),
             account_id=self._account_id,
@@ -182,13 +179,27 @@ class BatchRunner:
             request=request.to_json(),
             fresh_s=self._rules.freshness_limit_s,
             batch_id=batch.batch_id,
-            leg=task.leg,
+            leg=leg,
             purpose="square_off",
             tag_base=self._tagger.fresh(),
             reduces=True,
-            status=TaskStatus.PENDING if reducible else TaskStatus.FAILED,
-            error=None if reducible else nothing.to_json(),
+            status=TaskStatus.PENDING if quantity else TaskStatus.FAILED,
+            error=None if quantity else _NOTHING_TO_REDUCE.to_json(),
         )
 
     def _today(self) -> date:
         return self._clock.now().astimezone(IST).date()
+
+
+def _opposite(order: OrderRequest, quantity: int) -> OrderRequest:
+    """The order that takes back so much of a fill, at the market's price."""
+    return OrderRequest(
+        exchange=order.exchange,
+        tradingsymbol=order.tradingsymbol,
+        transaction_type=order.transaction_type.opposite,
+        quantity=quantity,
+        product=order.product,
+        order_type=OrderType.MARKET,
+        variety=Variety.REGULAR,
+        market_protection=Decimal(-1),
+    )

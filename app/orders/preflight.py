@@ -7,8 +7,8 @@ a promise: when it cannot be read in time the batch is accepted all the same, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from loguru import logger
 
@@ -16,6 +16,7 @@ from app.broker.orders import Exchange, OrderRequest, TransactionType
 from app.broker.port import Broker
 from app.errors import BrokerError, RateLimited
 from app.orders.model import TaskError
+from app.orders.reductions import Net, Reducible, net_positions
 
 READ_TIMEOUT_S = 2.0
 Sequencing = Literal["as_given", "margin_first"]
@@ -57,31 +58,14 @@ async def waves_of(broker: Broker, requests: Sequence[OrderRequest], *, sequenci
     return margin_waves(requests, net_positions(positions))
 
 
-def net_positions(positions: Mapping[str, Any]) -> dict[tuple[str, str, str], int]:
-    """Signed quantity by exchange, symbol and product."""
-    return {
-        (str(row["exchange"]), str(row["tradingsymbol"]), str(row["product"])): int(row["quantity"])
-        for row in positions["net"]
-    }
-
-
-def margin_waves(requests: Sequence[OrderRequest], held: Mapping[tuple[str, str, str], int]) -> list[int]:
+def margin_waves(requests: Sequence[OrderRequest], held: Net) -> list[int]:
     """First what makes a position smaller (it releases margin), then what is bought (it may hedge), then the sales."""
-    left = dict(held)
-    return [_wave(request, left) for request in requests]
+    reducible = Reducible(held)
+    return [_wave(request, reducible) for request in requests]
 
 
-def _wave(request: OrderRequest, left: dict[tuple[str, str, str], int]) -> int:
-    key = (str(request.exchange), request.tradingsymbol, str(request.product))
-    quantity = reducible_quantity(request.transaction_type, wanted=request.quantity, held=left.get(key, 0))
-    if quantity == request.quantity:
-        signed = quantity if request.transaction_type is TransactionType.BUY else -quantity
-        left[key] = left.get(key, 0) + signed
+def _wave(request: OrderRequest, reducible: Reducible) -> int:
+    if reducible.free_for(request) == request.quantity:
+        reducible.take(request, request.quantity)
         return 0
     return 1 if request.transaction_type is TransactionType.BUY else 2
-
-
-def reducible_quantity(side: TransactionType, *, wanted: int, held: int) -> int:
-    """How much of ``wanted`` only makes the position ``held`` smaller; the rest would turn it around."""
-    opposite = -held if side is TransactionType.BUY else held
-    return max(0, min(wanted, opposite))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 from psycopg import AsyncCursor
@@ -20,6 +21,8 @@ from app.orders.store.controls import MANY_DOUBTS
 from app.orders.store.tasks import OPEN
 
 Cursor = AsyncCursor[TupleRow]
+Waiting = Literal["reductions", "all"]
+"""Which unsent orders count: while only reductions may go, the others wait and take nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +97,25 @@ async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor
 
 
 async def promised(
-    tx: Tx, account_id: str, *, keys: Sequence[Key], trade_date: date, since: datetime
+    tx: Tx, account_id: str, *, keys: Sequence[Key], trade_date: date, since: datetime, waiting: Waiting
 ) -> Mapping[Key, int]:
     """How much of each position other orders of that side may still take, ours and foreign ones, at worst.
 
     ``since``: when the read of the positions began; what filled after it counts as if it had not.
     """
-    return {key: await _promised(tx, account_id, key, trade_date=trade_date, since=since) for key in keys}
+    return {
+        key: await _promised(tx, account_id, key, trade_date=trade_date, since=since, waiting=waiting) for key in keys
+    }
 
 
-async def _promised(tx: Tx, account_id: str, key: Key, *, trade_date: date, since: datetime) -> int:
+async def _promised(tx: Tx, account_id: str, key: Key, *, trade_date: date, since: datetime, waiting: Waiting) -> int:
     cursor = await tx.execute(
         """SELECT
              (SELECT coalesce(sum((t.request ->> 'quantity')::bigint), 0) FROM order_task t
               WHERE t.account_id = %(account_id)s AND t.operation = 'place' AND t.instrument = %(instrument)s
                 AND t.request ->> 'product' = %(product)s AND t.request ->> 'transaction_type' = %(side)s
                 AND (t.status IN ('running', 'in_doubt')
-                  OR (t.status IN ('pending', 'held', 'retrying') AND t.reduces)
+                  OR (t.status IN ('pending', 'held', 'retrying') AND (t.reduces OR %(all)s))
                   OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s
                       AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))))
            + (SELECT coalesce(sum((b.document ->> 'quantity')::bigint
@@ -127,6 +132,7 @@ async def _promised(tx: Tx, account_id: str, key: Key, *, trade_date: date, sinc
             "side": key.transaction_type,
             "day": trade_date,
             "since": since,
+            "all": waiting == "all",
         },
     )
     row = await cursor.fetchone()

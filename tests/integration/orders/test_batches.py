@@ -55,6 +55,27 @@ async def test_square_off_takes_the_fills_back_when_asked(desk: Desk) -> None:
     assert [row["filled_quantity"] for row in sold] == [10]
 
 
+async def test_square_off_sells_nothing_that_another_order_is_selling(desk: Desk) -> None:
+    """The caller's own exit is open: a second one could turn the position around, so the fill stays as a residual."""
+    exit_order = await desk.place(transaction_type=TransactionType.SELL, price=Decimal(1600))
+    batch = await desk.batch([order(price=Decimal(1510)), order(**UNAFFORDABLE)], on_filled="square_off")
+    assert batch["status"] == "rolled_back_with_fills"
+    assert [(row["tradingsymbol"], row["quantity"]) for row in batch["residual"]] == [("INFY", 10)]
+    sold = [row for row in await desk.ledger() if row["request"]["transaction_type"] == "SELL"]
+    assert [row["order_id"] for row in sold] == [exit_order["order_id"]]
+
+
+async def test_two_legs_are_not_squared_off_by_the_same_position(desk: Desk) -> None:
+    """Twenty were bought, twelve of them are being sold by somebody else: eight go back, twelve are the residual."""
+    await desk.place(transaction_type=TransactionType.SELL, price=Decimal(1600), quantity=12)
+    legs = [order(price=Decimal(1510)), order(price=Decimal(1510)), order(**UNAFFORDABLE)]
+    batch = await desk.batch(legs, on_filled="square_off")
+    assert batch["status"] == "rolled_back_with_fills"
+    sold = [row["filled_quantity"] for row in await desk.ledger() if row["request"]["transaction_type"] == "SELL"]
+    assert sum(sold) == 8
+    assert [(row["tradingsymbol"], row["quantity"]) for row in batch["residual"]] == [("INFY", 12)]
+
+
 async def test_without_rollback_each_leg_stands_for_itself(desk: Desk) -> None:
     """A refused leg does not touch the others; the batch is partially completed."""
     batch = await desk.batch([order(), order(**UNAFFORDABLE), order(price=Decimal(1401))], rollback=False)

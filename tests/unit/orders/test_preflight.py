@@ -1,14 +1,11 @@
-"""Which legs of a batch go first, and what only makes a position smaller."""
+"""Which legs of a batch go first."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from app.broker.orders import Exchange, Product, TransactionType
-from app.orders.preflight import by_segment, margin_waves, reducible_quantity
+from app.orders.preflight import by_segment, margin_waves
 from tests.desk import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
@@ -42,13 +39,3 @@ def test_commodities_have_a_pot_of_their_own() -> None:
     gold = order(exchange=Exchange.MCX, tradingsymbol="GOLD26AUGFUT", product=Product.NRML, price=Decimal(90000))
     groups = by_segment([order(), gold, order()])
     assert {name: len(group) for name, group in groups.items()} == {"equity": 2, "commodity": 1}
-
-
-@given(side=st.sampled_from([BUY, SELL]), wanted=st.integers(1, 100), held=st.integers(-100, 100))
-def test_a_reduction_never_turns_a_position_around(side: TransactionType, wanted: int, held: int) -> None:
-    """Whatever is held and wanted, what is left has the same sign or is nothing."""
-    quantity = reducible_quantity(side, wanted=wanted, held=held)
-    left = held + (quantity if side is BUY else -quantity)
-    assert 0 <= quantity <= wanted
-    assert left == 0 or (left > 0) == (held > 0)
-    assert abs(left) <= abs(held)
