@@ -4,7 +4,7 @@
 FROM python:3.12-slim AS build
 COPY requirements.txt /requirements.txt
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r /requirements.txt
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r /requirements.txt
 
 FROM python:3.12-slim
 # Logs are the only thing that the service writes to a disk of its own; the root file system may be read-only.

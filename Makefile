@@ -40,6 +40,7 @@ sim: $(STAMP) ## the broker simulator alone (SIM_PORT)
 install: $(STAMP) ## the virtual environment alone
 
 # Made again when the requirements change. One that was interrupted, or whose Python is gone, is thrown away first.
+# The list is complete (--no-deps): a pip that resolves again takes releases newer than ours for packages with extras.
 $(STAMP): requirements-dev.txt
 	@if [ -z "$(PYTHON)" ]; then \
 	    echo "Python 3.11 or newer is needed; none of these is: $(CANDIDATES)" >&2; exit 1; fi
@@ -50,7 +51,7 @@ $(STAMP): requirements-dev.txt
 	    rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV); fi
 	@echo "installing into $(VENV) (about a minute the first time) ..."
 	@touch $(HALF_MADE)
-	@$(PY) -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --no-input --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@rm -f $(HALF_MADE) && touch $@
 
 # uv resolves for every platform and Python at once; it is a tool of this one recipe, so it is not among the requirements.

@@ -67,11 +67,17 @@ def test_the_image_has_the_service_and_nothing_else() -> None:
 def test_the_image_is_pinned_and_not_root() -> None:
     """Hashes for every requirement, no compiler, a numeric user that Kubernetes can prove is not root."""
     dockerfile = read("Dockerfile")
-    assert "--require-hashes --only-binary :all:" in dockerfile
+    assert "--no-deps --require-hashes --only-binary :all:" in dockerfile
     requirements = re.split(r"^(?=[a-z0-9])", read("requirements.txt"), flags=re.MULTILINE)
     assert [one for one in requirements if "==" in one and "--hash=sha256:" not in one] == []
     assert _instructions("USER") == ["10001:10001"]
     assert "/health/live" in dockerfile[dockerfile.index("HEALTHCHECK") :]
+
+
+def test_the_requirements_are_complete() -> None:
+    """They are installed as listed, without resolving again, so the list must name all that its packages need."""
+    checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def _imported(*directories: str) -> Iterator[str]:
