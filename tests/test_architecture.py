@@ -26,6 +26,7 @@ BUILT_AT_IMPORT: dict[str, str] = {}
 """``file::name`` of instances that are made at import, with the reason."""
 
 PURE = (
+    "app/orders/days.py",
     "app/orders/lifecycle.py",
     "app/orders/saga.py",
     "app/orders/reconcile.py",

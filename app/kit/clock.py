@@ -7,7 +7,7 @@ which must not move when the wall clock does. Pure code takes ``now`` as a value
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -32,9 +32,14 @@ class SystemClock:
         return time.monotonic()
 
 
-def trade_date_of(moment: datetime) -> str:
-    """The IST calendar day of a moment as ``YYYY-MM-DD``: the broker's order book lives for one such day."""
-    return moment.astimezone(IST).date().isoformat()
+def trade_date_of(moment: datetime) -> date:
+    """The IST calendar day of a moment: what the broker counts and keeps by."""
+    return moment.astimezone(IST).date()
+
+
+def today(clock: Clock) -> date:
+    """The trade date of now."""
+    return trade_date_of(clock.now())
 
 
 def ist_iso(moment: datetime) -> str:

@@ -12,11 +12,12 @@ import heapq
 import itertools
 import math
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 from app.broker.port import RequestKind
 from app.errors import RateLimited
-from app.kit.clock import Clock, trade_date_of
+from app.kit.clock import Clock, today
 from app.kite.pace import Limits, OrderPace, ReadPace
 
 _PRIORITY = {RequestKind.CANCEL: 0, RequestKind.MODIFY: 1}
@@ -28,9 +29,9 @@ _TINY_S = 1e-6
 
 
 class Pace(Protocol):
-    def ready_at(self, kind: RequestKind, *, now: float, day: str) -> float: ...
+    def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float: ...
 
-    def take(self, kind: RequestKind, *, now: float, day: str) -> None: ...
+    def take(self, kind: RequestKind, *, now: float, day: date) -> None: ...
 
 
 @dataclass(order=True, slots=True)
@@ -56,7 +57,7 @@ class _Lane:
         return len(self._waiting)
 
     def ready_at(self, kind: RequestKind) -> float:
-        return self._pace.ready_at(kind, now=self._clock.monotonic(), day=trade_date_of(self._clock.now()))
+        return self._pace.ready_at(kind, now=self._clock.monotonic(), day=today(self._clock))
 
     def join(self, kind: RequestKind) -> asyncio.Future[None]:
         """Queue up; the future is done when the request may go, perhaps at once."""
@@ -81,7 +82,7 @@ class _Lane:
             if head.granted.done():
                 heapq.heappop(self._waiting)
                 continue
-            now, day = self._clock.monotonic(), trade_date_of(self._clock.now())
+            now, day = self._clock.monotonic(), today(self._clock)
             at = self._pace.ready_at(head.kind, now=now, day=day)
             if at > now:
                 # an exhausted day may be over before the waiter gives up: look again each second
@@ -151,11 +152,11 @@ class Governor:
         return self._lanes[kind].waiting
 
     def places_left_today(self) -> int:
-        return self._orders.places_left(trade_date_of(self._clock.now()))
+        return self._orders.places_left(today(self._clock))
 
     def restore_places_today(self, used: int) -> None:
         """Tell a fresh process how many placements the account has sent today."""
-        self._orders.restore(day=trade_date_of(self._clock.now()), used=used)
+        self._orders.restore(day=today(self._clock), used=used)
 
 
 def _too_busy(kind: RequestKind, *, wait_s: float) -> RateLimited:

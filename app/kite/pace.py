@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import date
 
 from app.broker.port import RequestKind
 
@@ -75,13 +76,13 @@ class DayCount:
     """Placements of one trading day."""
 
     limit: int
-    day: str = ""
+    day: date | None = None
     used: int = 0
 
-    def left(self, day: str) -> int:
+    def left(self, day: date) -> int:
         return self.limit - (self.used if day == self.day else 0)
 
-    def take(self, day: str) -> None:
+    def take(self, day: date) -> None:
         self.used = self.used + 1 if day == self.day else 1
         self.day = day
 
@@ -95,14 +96,14 @@ class OrderPace:
         self._day = DayCount(limits.places_per_day)
         self._open_limit = max(1, int(limits.orders_per_minute * (1 - limits.kept_for_cancels)))
 
-    def ready_at(self, kind: RequestKind, *, now: float, day: str) -> float:
+    def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float:
         """The earliest moment for a request of ``kind`` if nobody else asks; ``inf`` when the day's budget is gone."""
         if kind is RequestKind.PLACE and self._day.left(day) <= 0:
             return math.inf
         limit = self._minute.limit if kind is RequestKind.CANCEL else self._open_limit
         return max(self._spacing.ready_at(now), self._minute.ready_at(now, limit=limit))
 
-    def take(self, kind: RequestKind, *, now: float, day: str) -> None:
+    def take(self, kind: RequestKind, *, now: float, day: date) -> None:
         """Count a request that goes now; only after ``ready_at`` said so."""
         self._spacing.take(now)
         self._minute.take(now)
@@ -113,10 +114,10 @@ class OrderPace:
         """The broker says that its own count is full: whoever else used it up, nothing fits before ``until``."""
         self._spacing.hold(until)
 
-    def places_left(self, day: str) -> int:
+    def places_left(self, day: date) -> int:
         return self._day.left(day)
 
-    def restore(self, *, day: str, used: int) -> None:
+    def restore(self, *, day: date, used: int) -> None:
         """Set the day's count after a restart, from what the database knows was sent."""
         self._day = DayCount(self._day.limit, day, used)
 
@@ -127,8 +128,8 @@ class ReadPace:
     def __init__(self, emission_s: float, *, burst: int = 1) -> None:
         self._spacing = Spacing(emission_s, burst)
 
-    def ready_at(self, kind: RequestKind, *, now: float, day: str) -> float:  # noqa: ARG002 - one shape with OrderPace
+    def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float:  # noqa: ARG002 - one shape with OrderPace
         return self._spacing.ready_at(now)
 
-    def take(self, kind: RequestKind, *, now: float, day: str) -> None:  # noqa: ARG002
+    def take(self, kind: RequestKind, *, now: float, day: date) -> None:  # noqa: ARG002
         self._spacing.take(now)

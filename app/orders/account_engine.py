@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from app.broker.port import Broker, CredentialSource, Governor
 from app.db.leases import Lease, LeaseTimes, Ownership
 from app.db.postgres import Database
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, trade_date_of
 from app.kit.ids import IdSource
 from app.orders.batch_runner import BatchRunner
 from app.orders.breakers import Breakers
@@ -91,7 +91,7 @@ class AccountEngine:
         """Until the lease is lost or this task is cancelled."""
         async with self._parts.database.connection() as connection:
             began_at = await database_now(connection)
-            sent = await sent_today(connection, self.broker.account_id, trade_date=began_at.astimezone(IST).date())
+            sent = await sent_today(connection, self.broker.account_id, trade_date=trade_date_of(began_at))
         self._governor.restore_places_today(sent.places)
         await asyncio.sleep(pause_before_sending(sent, now=began_at))
         first_ever = self._lease.term == 1  # nobody can have sent anything before

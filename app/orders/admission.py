@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from app.broker.orders import Exchange, OrderRequest
 from app.broker.port import PortfolioGateway
 from app.db.postgres import Database, Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, today
 from app.kit.ids import uuid7
 from app.orders.limits import (
     MAX_MODIFICATIONS,
@@ -159,7 +159,7 @@ class Admission:
         )
         if limits.max_open_orders is not None:
             asked.open_orders = await risk.ask_open_orders(
-                tx, account_id, trade_date=self._today(), recent=self._tasks_since(SHOWN_AFTER)
+                tx, account_id, trade_date=today(self._clock), recent=self._tasks_since(SHOWN_AFTER)
             )
         if limits.max_identical is not None:
             window = timedelta(seconds=limits.identical_window_s)
@@ -215,7 +215,12 @@ class Admission:
         """With ``reduces`` on what can only make a position smaller, counting every other order of that side."""
         requests = {task.task_id: OrderRequest.from_json(task.request) for task in intent.placements}
         reducible = await lock_reducible(
-            tx, intent.account_id, requests.values(), positions, trade_date=self._today(), waiting="reductions"
+            tx,
+            intent.account_id,
+            requests.values(),
+            positions,
+            trade_date=today(self._clock),
+            waiting="reductions",
         )
         marked = []
         for task in intent.tasks:
@@ -230,9 +235,6 @@ class Admission:
         """Below the ids of every task that was made within the window, by whichever replica's clock."""
         earliest = self._clock.now() - window - _CLOCKS_APART
         return uuid7(epoch_ms=int(earliest.timestamp() * 1000), random_bits=0)
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(IST).date()
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Alarm(StrEnum):
-    """The subject is a task id, an order id for orphans, or the day for what concerns the whole account."""
+    """The subject is a task id, an order id for orphans, or the day for what concerns more than one order."""
 
     DOUBT_UNRESOLVED = "doubt_unresolved"  # an outcome is unknown for longer than the broker usually needs to tell
     DEAD_LETTER = "dead_letter"  # the rules cannot prove what became of it
@@ -17,4 +17,5 @@ class Alarm(StrEnum):
     ORPHAN = "orphan"  # the book has an order under our tag that no task knows
     LOOK_ALIKE = "look_alike"  # an order without a tag that could be the missing one
     MISMATCH = "mismatch"  # the book has something else under a task's tag
+    END_UNSEEN = "end_unseen"  # orders were live when last seen, and the book that could have shown their end is gone
     ADDRESS_REFUSED = "address_refused"  # the broker takes no orders from this machine's address; the account is halted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from loguru import logger
@@ -17,7 +17,7 @@ from app.broker.orders import OrderRequest, OrderType, Variety
 from app.broker.port import PortfolioGateway
 from app.db.postgres import Database, Tx
 from app.errors import BrokerError, RateLimited, ServiceError
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.orders.legs import load_legs
 from app.orders.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
@@ -134,7 +134,7 @@ class BatchRunner:
             task_id=self._ids.uuid(),
             account_id=self._account_id,
             operation=Operation.CANCEL,
-            trade_date=self._today(),
+            trade_date=today(self._clock),
             instrument=instrument,
             request={"order_id": action.order_id, "variety": action.variety},
             fresh_s=self._rules.freshness_cancel_s,
@@ -158,7 +158,12 @@ class BatchRunner:
                 if action.leg in open_legs
             }
             reducible = await lock_reducible(
-                tx, self._account_id, wanted.values(), positions, trade_date=self._today(), waiting="all"
+                tx,
+                self._account_id,
+                wanted.values(),
+                positions,
+                trade_date=today(self._clock),
+                waiting="all",
             )
             tasks = [self._square_off_task(batch, leg, request, reducible) for leg, request in wanted.items()]
             await accept.insert_tasks(tx, tasks)
@@ -174,7 +179,7 @@ class BatchRunner:
             task_id=self._ids.uuid(),
             account_id=self._account_id,
             operation=Operation.PLACE,
-            trade_date=self._today(),
+            trade_date=today(self._clock),
             instrument=request.instrument,
             request=request.to_json(),
             fresh_s=self._rules.freshness_limit_s,
@@ -186,9 +191,6 @@ class BatchRunner:
             status=TaskStatus.PENDING if quantity else TaskStatus.FAILED,
             error=None if quantity else _NOTHING_TO_REDUCE.to_json(),
         )
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(IST).date()
 
 
 def _opposite(order: OrderRequest, quantity: int) -> OrderRequest:

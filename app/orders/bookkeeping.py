@@ -6,6 +6,7 @@ see. Everything is idempotent: the same book applied twice changes nothing the s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,22 +16,27 @@ from uuid import UUID
 from app.broker.orders import BrokerOrder
 from app.broker.outcomes import Sent
 from app.db.postgres import Tx
+from app.kit.clock import trade_date_of
 from app.kit.ids import IdSource
 from app.orders import reconcile
 from app.orders.alarms import Alarm
+from app.orders.days import LOOK_BACK, day_of_order, is_same_order
 from app.orders.legs import load_legs
 from app.orders.lifecycle import Event
 from app.orders.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
 from app.orders.reconcile import Finding
 from app.orders.rules import OrderRules
 from app.orders.saga import is_provisional
-from app.orders.settlement import Settlement, day_over, known_order, not_found
+from app.orders.settlement import Settlement, day_over, known_order, never_shown, not_found
 from app.orders.store import accept, batches, book, tasks
 from app.orders.store.accept import NewTask
 from app.orders.verdicts import Verdict
 
 if TYPE_CHECKING:
     from app.orders.reconciler import ReadStats
+
+MAX_NAMED = 50
+"""Order ids in one alarm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +46,11 @@ class Reading:
     rows: Sequence[BrokerOrder]
     clean_for: Callable[[Task], bool]
     now: datetime
-    trade_date: date
     owners: dict[str, Task]
+
+    @property
+    def today(self) -> date:
+        return trade_date_of(self.now)
 
 
 class Bookkeeping:
@@ -73,12 +82,9 @@ class Bookkeeping:
         open_tasks: Sequence[Task],
         clean_for: Callable[[Task], bool],
         now: datetime,
-        trade_date: date,
     ) -> bool:
         """Settle what the book proves; returns whether anything was altered."""
-        reading = Reading(
-            rows=rows, clean_for=clean_for, now=now, trade_date=trade_date, owners=await self._owners(tx, changed)
-        )
+        reading = Reading(rows=rows, clean_for=clean_for, now=now, owners=await self._owners(tx, changed))
         altered = False
         for task in open_tasks:
             if task.operation is Operation.PLACE:
@@ -107,22 +113,27 @@ class Bookkeeping:
         if not changed:
             return False
         ids = [row.order_id for row in changed]
-        known = await book.by_ids(tx, self._account_id, ids, trade_date=reading.trade_date)
+        known = await book.by_ids(tx, self._account_id, ids, since=reading.today - LOOK_BACK)
         moved = False
         for row in changed:
             before = known.get(row.order_id)
+            if before is not None and not is_same_order(before, row):
+                before = None
+            day = day_of_order(row, known=before, now=reading.now)
             after = await self._settlement.show(
                 tx,
                 row,
                 account_id=self._account_id,
-                trade_date=reading.trade_date,
-                task=await self._task_of(tx, row, before, reading),
+                trade_date=day,
+                task=await self._task_of(tx, row, before, reading, day=day),
                 known=before,
             )
             moved |= after is not before
         return moved
 
-    async def _task_of(self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: Reading) -> Task | None:
+    async def _task_of(
+        self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: Reading, *, day: date
+    ) -> Task | None:
         """The task as it is now: settling a doubt a moment ago may have changed it.
 
         By our tag, or by the id that the broker itself confirmed to us: books have shown rows without their tags.
@@ -134,7 +145,7 @@ class Bookkeeping:
         if owner_id is not None:
             return await tasks.load(tx, owner_id)
         confirmed = await tasks.by_order_id(tx, row.order_id, account_id=self._account_id)
-        return confirmed if confirmed is not None and confirmed.trade_date == reading.trade_date else None
+        return confirmed if confirmed is not None and confirmed.trade_date == day else None
 
     async def _judge_place(self, tx: Tx, task: Task, reading: Reading) -> bool:
         finding = reconcile.judge_place(
@@ -163,7 +174,7 @@ class Bookkeeping:
         return True
 
     def _known(self, row: BrokerOrder, task_id: UUID, reading: Reading) -> KnownOrder:
-        return known_order(row, account_id=self._account_id, trade_date=reading.trade_date, task_id=task_id)
+        return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
 
     async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
         """It was given up and is there after all: say so, take it back, and correct what its batch has claimed."""
@@ -188,7 +199,7 @@ class Bookkeeping:
             task_id=self._ids.uuid(),
             account_id=self._account_id,
             operation=Operation.CANCEL,
-            trade_date=reading.trade_date,
+            trade_date=reading.today,
             instrument=task.instrument,
             request={"order_id": row.order_id, "variety": row.variety},
             fresh_s=self._rules.freshness_cancel_s,
@@ -216,12 +227,30 @@ class Bookkeeping:
         if candidates:
             await self._alarm(tx, Alarm.LOOK_ALIKE, task.task_id, {"order_ids": candidates})
 
-    async def close_days(self, tx: Tx, doubts: Sequence[Task]) -> None:
+    async def close_doubts(self, tx: Tx, doubts: Sequence[Task]) -> None:
         """Doubts of days whose book is gone: only a person can tell now, from the contract note or the positions."""
         for task in doubts:
             if await self._settlement.settle(tx, task.task_id, day_over(task), fence=task.fence) is not None:
                 data: dict[str, object] = {"trade_date": task.trade_date.isoformat(), "instrument": task.instrument}
                 await self._alarm(tx, Alarm.DEAD_LETTER, task.task_id, data)
+
+    async def close_days(self, tx: Tx, *, until: date) -> bool:
+        """Orders of days whose book is gone, and which today's does not show: their end was never seen.
+
+        True if there were any. They are marked, announced and alarmed, a line a day.
+        """
+        since = until - LOOK_BACK
+        for task in await tasks.never_shown(tx, self._account_id, until=until, since=since):
+            await book.upsert(tx, never_shown(task))
+        left = await book.left_live(tx, self._account_id, until=until, since=since)
+        owners = await tasks.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
+        for order in left:
+            await self._settlement.show_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
+        for day, orders in itertools.groupby(left, key=lambda order: order.trade_date):
+            ids = [order.order_id for order in orders]
+            data: dict[str, object] = {"orders": len(ids), "order_ids": ids[:MAX_NAMED]}
+            await self._alarm(tx, Alarm.END_UNSEEN, day.isoformat(), data)
+        return bool(left)
 
     async def report_old_doubts(self, tx: Tx) -> None:
         """Once for each doubt that the book has not resolved for long: a person should look."""

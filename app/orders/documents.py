@@ -65,6 +65,7 @@ def order_document(order: KnownOrder, task: Task | None) -> dict[str, Any]:
     document = dict(order.document)
     document["task_id"] = None if task is None else str(task.task_id)
     document["batch_id"] = None if task is None or task.batch_id is None else str(task.batch_id)
+    document["stale"] = bool(order.document.get("stale"))
     if task is not None:
         document["tag"] = task.user_tag
         document.pop("tags", None)

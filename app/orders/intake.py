@@ -11,7 +11,7 @@ from uuid import UUID
 from app.broker.market import Instrument
 from app.broker.orders import OrderChanges, OrderRequest
 from app.errors import BadInput, Problem
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.kit.json import encode_json
 from app.orders import checks
@@ -90,7 +90,7 @@ class Intake:
             task_id=self._ids.uuid(),
             account_id=account_id,
             operation=Operation.PLACE,
-            trade_date=self._clock.now().astimezone(IST).date(),
+            trade_date=today(self._clock),
             instrument=line.request.instrument,
             request=line.request.to_json(),
             fresh_s=self._rules.freshness_s(line.request),
@@ -108,7 +108,7 @@ class Intake:
             task_id=self._ids.uuid(),
             account_id=str(order["account_id"]),
             operation=operation,
-            trade_date=self._clock.now().astimezone(IST).date(),
+            trade_date=today(self._clock),
             instrument=f"{order['exchange']}:{order['tradingsymbol']}",
             request=request,
             fresh_s=self._rules.freshness_cancel_s if hurried else self._rules.freshness_limit_s,

@@ -50,4 +50,5 @@ def _leg_order(order: KnownOrder) -> LegOrder:
         state=order.state,
         filled_quantity=order.filled_quantity,
         average_price=order.average_price,
+        stale=bool(order.document.get("stale")),
     )

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
 from loguru import logger
 
 from app.db.postgres import Database, Tx
-from app.kit.clock import IST, Clock, ist_iso
+from app.kit.clock import Clock, ist_iso, today
 from app.kit.ids import IdSource
 from app.orders.model import Operation
 from app.orders.queries import Page
@@ -81,7 +80,9 @@ class Operations:
             halt = await write_halt(
                 tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), asked=asked
             )
-            accounts = [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=self._today())
+            accounts = (
+                [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=today(self._clock))
+            )
         logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
         cancelled: dict[str, tuple[str, ...]] = {}
         unanswered: dict[str, int] = {}
@@ -105,7 +106,9 @@ class Operations:
             lifted = await controls.lift_halt(tx, scope=scope)
             if lifted:
                 await self._audit(tx, "resume", scope, by=by, before=_shown(before), after={"reason": reason})
-            accounts = [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=self._today())
+            accounts = (
+                [account_id] if account_id else await operations.accounts_of_day(tx, trade_date=today(self._clock))
+            )
         for one in accounts:
             self._wake(one)
         return lifted
@@ -126,7 +129,7 @@ class Operations:
         """A cancel task for each live order that nobody is cancelling yet; returns their order ids."""
         async with self._database.transaction() as tx:
             await self._events.lock(tx, account_id)
-            targets = await operations.live_without_cancel(tx, account_id, trade_date=self._today())
+            targets = await operations.live_without_cancel(tx, account_id, trade_date=today(self._clock))
             await accept.insert_tasks(tx, [self._cancel_task(account_id, target) for target in targets])
             found = tuple(target.order_id for target in targets)
             if found:
@@ -141,7 +144,7 @@ class Operations:
             task_id=self._ids.uuid(),
             account_id=account_id,
             operation=Operation.CANCEL,
-            trade_date=self._today(),
+            trade_date=today(self._clock),
             instrument=target.instrument,
             request=request,
             fresh_s=self._rules.freshness_cancel_s,
@@ -169,9 +172,6 @@ class Operations:
             before=before,
             after=after,
         )
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(IST).date()
 
 
 async def write_halt(

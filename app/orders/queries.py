@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 from uuid import UUID
 
 from app.db.postgres import Database, Tx
 from app.errors import NotFound
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, today
 from app.orders.documents import batch_document, order_document, task_document, unplaced_document
 from app.orders.legs import load_legs
 from app.orders.model import Task, TaskStatus
@@ -90,11 +89,12 @@ class OrderQueries:
 
     async def snapshot(self, tx: Tx, account_id: str) -> list[Mapping[str, Any]]:
         """All orders of the day as one consistent list, inside the caller's transaction."""
-        today = self._today()
-        known = await book.day(tx, account_id, trade_date=today)
-        placed = await tasks.day(tx, account_id, trade_date=today)
-        by_id = {task.task_id: task for task in placed}
+        day = today(self._clock)
+        known = await book.day(tx, account_id, trade_date=day)
+        placed = await tasks.day(tx, account_id, trade_date=day)
         shown = {order.task_id for order in known if order.task_id is not None}
+        by_id = {task.task_id: task for task in placed}
+        by_id |= await tasks.by_ids(tx, sorted(shown - by_id.keys()))  # placed yesterday, and live today
         documents: list[Mapping[str, Any]] = [
             order_document(order, None if order.task_id is None else by_id.get(order.task_id)) for order in known
         ]
@@ -118,15 +118,12 @@ class OrderQueries:
     async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
         """The fills of the trading day."""
         async with self._database.connection() as connection:
-            return await book.fills(connection, account_id, trade_date=self._today())
+            return await book.fills(connection, account_id, trade_date=today(self._clock))
 
     async def doubts(self) -> Doubts:
         async with self._database.connection() as connection:
             count, oldest_s = await tasks.doubts(connection)
         return Doubts(count=count, oldest_s=oldest_s)
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(IST).date()
 
 
 def _cursor(document: Mapping[str, Any]) -> str:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app.broker.orders import BrokerOrder, OrderRequest, OrderType, Variety
-from app.kit.clock import IST
 from app.kit.json import encode_json
 from app.orders.lifecycle import Event
 from app.orders.model import KnownOrder, Operation, OrderState, Task
@@ -26,9 +25,6 @@ LOOKS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds between one look for a doubt and the next, from the moment it was sent; the last one repeats."""
 
 CLEAN_READS_NEEDED = 5
-
-BOOK_GONE_AT = time(6, 0)
-"""IST, on the day after: sessions end at about six and the next day begins with an empty book."""
 
 _BOOKED_AS = {
     OrderType.MARKET: {"MARKET", "LIMIT"},  # market protection turns it into a limit order at the band's edge
@@ -221,12 +217,6 @@ def _same(seen: object, wanted: object) -> bool:
     if isinstance(seen, Decimal | int) and not isinstance(seen, bool):
         return Decimal(str(wanted)) == seen
     return seen == wanted
-
-
-def last_gone_day(now: datetime) -> date:
-    """The newest trading day whose book the broker has put away: it is kept until the tokens end the next morning."""
-    moment = now.astimezone(IST)
-    return moment.date() - timedelta(days=1 if moment.time() >= BOOK_GONE_AT else 2)
 
 
 def next_look(task: Task, *, now: datetime) -> datetime:

@@ -19,13 +19,14 @@ from app.broker.orders import BrokerOrder
 from app.broker.port import OrderGateway
 from app.db.postgres import Database
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, today, trade_date_of
 from app.kit.ids import IdSource
 from app.orders.alarms import Alarm
 from app.orders.bookkeeping import Bookkeeping
+from app.orders.days import LOOK_BACK, book_began, book_day, day_of_trade, last_gone_day
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
-from app.orders.reconcile import last_gone_day, shows_all_known
+from app.orders.reconcile import shows_all_known
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, doubtful, expired
 from app.orders.signals import Signals, wait_for
@@ -94,6 +95,7 @@ class Reconciler:
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
         self._seen: dict[str, BrokerOrder] = {}
         self._seen_day: date | None = None
+        self._closed_until: date | None = None
 
     async def run(self) -> None:
         self._signals.look()
@@ -187,21 +189,23 @@ class Reconciler:
                 await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             for task in stale:
                 await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
-            await self._bookkeeping.close_days(tx, gone)
+            await self._bookkeeping.close_doubts(tx, gone)
         self._signals.changed()
         return bool(lapsed)
 
     async def _take(self, rows: Sequence[BrokerOrder], *, started_at: datetime) -> None:
         """Everything that one book proves, in one transaction."""
-        today = self._today()
-        changed = self._changed(rows, today)
+        changed = self._changed(rows, book_day(started_at))
+        since, oldest = book_began(started_at), book_day(started_at) - LOOK_BACK
         async with self._database.connection() as connection:
-            known = await book_store.known_ids(connection, self._account_id, trade_date=today, before=started_at)
-            idle = not changed and not await tasks.unresolved(connection, self._account_id, trade_date=today)
+            known = await book_store.known_ids(connection, self._account_id, since=since, before=started_at)
+            idle = not changed and not await tasks.unresolved(connection, self._account_id, since=oldest)
         complete = shows_all_known(rows, known)
-        if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at, today=today):
+        if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at):
             self._signals.changed()
         self._seen.update({row.order_id: row for row in changed})
+        if complete:
+            await self._close_days(until=last_gone_day(started_at))
         if complete and not self._tenure.book_was_read:
             self._tenure.book_was_read = True
             self._signals.sender.set()
@@ -213,13 +217,15 @@ class Reconciler:
         *,
         complete: bool,
         started_at: datetime,
-        today: date,
     ) -> bool:
+        began_at = book_began(started_at)
+
         def clean_for(task: Task) -> bool:
-            """Whether this read can prove that the task's order is absent: it shows all we know of the order's day,
+            """Whether this read can prove that the task's order is absent: it shows all we know of the order's book,
             and began later."""
-            of_this_book = task.trade_date == today and started_at > task.updated_at
-            return complete and task.status is TaskStatus.IN_DOUBT and of_this_book
+            of_this_book = task.last_sent_at is not None and task.last_sent_at >= began_at
+            in_doubt = task.status is TaskStatus.IN_DOUBT and of_this_book
+            return complete and in_doubt and started_at > task.updated_at
 
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
@@ -227,35 +233,46 @@ class Reconciler:
                 tx,
                 rows,
                 changed=changed,
-                open_tasks=await tasks.unresolved(tx, self._account_id, trade_date=today),
+                open_tasks=await tasks.unresolved(tx, self._account_id, since=book_day(started_at) - LOOK_BACK),
                 clean_for=clean_for,
                 now=started_at,
-                trade_date=today,
             )
 
-    def _changed(self, rows: Sequence[BrokerOrder], today: date) -> list[BrokerOrder]:
-        """Rows that differ from the last read; a new day or process starts from nothing."""
-        if self._seen_day != today:
+    async def _close_days(self, *, until: date) -> None:
+        """Once a day, after a read that shows all there is: what this book could have shown is not coming any more."""
+        if self._closed_until == until:
+            return
+        async with self._database.transaction() as tx:
+            await self._settlement.lock(tx, self._account_id)
+            found = await self._bookkeeping.close_days(tx, until=until)
+        self._closed_until = until
+        if found:
+            self._signals.changed()
+
+    def _changed(self, rows: Sequence[BrokerOrder], day: date) -> list[BrokerOrder]:
+        """Rows that differ from the last read; a new book or process starts from nothing."""
+        if self._seen_day != day:
             self._seen.clear()
-            self._seen_day = today
+            self._seen_day = day
         return [row for row in rows if (seen := self._seen.get(row.order_id)) is not row and seen != row]
 
     async def _take_fills(self, rows: Sequence[BrokerOrder]) -> None:
         """Fetch the trade book when the order book shows more filled than the stored fills add up to."""
-        today = self._today()
         if not any(row.filled_quantity for row in rows):
             return
+        now = self._clock.now()
         async with self._database.connection() as connection:
-            stored = await book_store.filled_by_order(connection, self._account_id, trade_date=today)
+            stored = await book_store.filled_by_order(connection, self._account_id, after=last_gone_day(now))
         if all(stored.get(row.order_id, 0) >= row.filled_quantity for row in rows):
             return
         trades = await self._gateway.trades()
         async with self._database.transaction() as tx:
-            await book_store.insert_fills(tx, self._account_id, trades, trade_date=today)
+            dated = [(day_of_trade(trade, today=trade_date_of(now)), trade) for trade in trades]
+            await book_store.insert_fills(tx, self._account_id, dated)
 
     async def _seconds_to_next_read(self) -> float:
         async with self._database.connection() as connection:
-            outlook = await book_store.outlook(connection, self._account_id, trade_date=self._today())
+            outlook = await book_store.outlook(connection, self._account_id, trade_date=today(self._clock))
         audit = {
             "settling": min(self._rules.audit_s, _SETTLING_LOOK_S),
             "live": self._rules.audit_s,
@@ -264,6 +281,3 @@ class Reconciler:
         if outlook.next_moment is None:
             return audit
         return min(audit, max(0.0, (outlook.next_moment - self._clock.now()).total_seconds()))
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(IST).date()

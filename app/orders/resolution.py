@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from app.broker.outcomes import Sent
 from app.db.postgres import Database, Tx
 from app.errors import BadInput, Conflict, NotFound, Problem
-from app.kit.clock import IST, Clock
+from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.orders.documents import task_document
 from app.orders.lifecycle import Event
@@ -99,7 +99,7 @@ class Resolutions:
     async def open_questions(self) -> list[OpenQuestion]:
         """Doubts, dead letters and what was given up today, oldest first, at most ``MAX_LISTED``."""
         async with self._database.connection() as connection:
-            found = await resolutions.unexplained(connection, trade_date=self._today(), limit=MAX_LISTED)
+            found = await resolutions.unexplained(connection, trade_date=today(self._clock), limit=MAX_LISTED)
             return [OpenQuestion(task=task, shown=await resolutions.rows_under_tag(connection, task)) for task in found]
 
     async def alarms(self, *, limit: int) -> list[AlarmRow]:
@@ -135,8 +135,8 @@ class Resolutions:
             problem = Problem(loc=("body", "order_id"), msg="is required: which order of the book is it?")
             raise BadInput([problem], code="ORDER_ID_MISSING")
         order = await book.find(tx, word.order_id, account_id=task.account_id)
-        if order is None or order.trade_date != task.trade_date:
-            message = f"the order book of {task.trade_date.isoformat()} has not shown order {word.order_id}"
+        if order is None or order.trade_date < task.trade_date:
+            message = f"the order book has not, since {task.trade_date.isoformat()}, shown order {word.order_id}"
             raise Conflict(message, code="ORDER_NOT_IN_BOOK")
         if order.task_id not in {None, task.task_id}:
             raise Conflict(f"order {word.order_id} belongs to task {order.task_id}", code="ORDER_OF_ANOTHER_TASK")
@@ -178,7 +178,7 @@ class Resolutions:
             task_id=self._ids.uuid(),
             account_id=task.account_id,
             operation=Operation.PLACE,
-            trade_date=self._today(),
+            trade_date=today(self._clock),
             instrument=task.instrument,
             request=dict(task.request),
             fresh_s=self._rules.freshness_s(task.order),
@@ -193,9 +193,6 @@ class Resolutions:
         if settled is None:
             raise Conflict(f"the task is {task.status}: there is nothing to resolve", code="TASK_NOT_RESOLVABLE")
         return settled
-
-    def _today(self) -> date:
-        return self._clock.now().astimezone(IST).date()
 
 
 async def _load(tx: Tx, task_id: UUID) -> Task:

@@ -38,6 +38,7 @@ class LegOrder:
     state: OrderState
     filled_quantity: int
     average_price: Decimal
+    stale: bool = False  # its end was never seen, and no book will show it any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,11 @@ class Leg:
     @property
     def filled_quantity(self) -> int:
         return sum(order.filled_quantity for order in self.orders)
+
+    @property
+    def is_lost(self) -> bool:
+        """Only a person can tell what became of it."""
+        return self.task.status is TaskStatus.DEAD_LETTER or any(order.stale for order in self.orders)
 
     @property
     def average_price(self) -> Decimal:
@@ -112,7 +118,7 @@ def standing(leg: Leg) -> Standing:
     status = leg.task.status
     if status is TaskStatus.IN_DOUBT:
         return Standing.DOUBTFUL
-    if status is TaskStatus.DEAD_LETTER:
+    if leg.is_lost:
         return Standing.LOST
     if status is not TaskStatus.COMPLETED:
         return Standing.FAILED if status in FINISHED else Standing.WAITING
@@ -176,10 +182,10 @@ def _carry_on(batch: Batch, legs: Sequence[Leg], standings: Sequence[Standing], 
 
 def _compensate(batch: Batch, legs: Sequence[Leg], *, now: datetime, error: str | None) -> Decision:
     actions = [action for leg in legs for action in _undo(leg, now=now)]
-    if actions or not all(at_rest(leg) or leg.task.status is TaskStatus.DEAD_LETTER for leg in legs):
+    if actions or not all(at_rest(leg) or leg.is_lost for leg in legs):
         again_at = now + CANCEL_AGAIN_AFTER
         return Decision(status=BatchStatus.COMPENSATING, actions=tuple(actions), error=error, again_at=again_at)
-    if any(leg.task.status is TaskStatus.DEAD_LETTER for leg in legs):
+    if any(leg.is_lost for leg in legs):
         return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
     if not any(leg.filled_quantity for leg in legs):
         return Decision(status=BatchStatus.ROLLED_BACK, error=error)
@@ -191,7 +197,7 @@ def _undo(leg: Leg, *, now: datetime) -> list[Action]:
     task = leg.task
     if task.status in UNSENT:
         return [Withdraw(task_id=task.task_id)]
-    live = [order for order in leg.orders if not order.state.is_terminal]
+    live = [order for order in leg.orders if not order.state.is_terminal and not order.stale]
     if not leg.orders and task.status is TaskStatus.COMPLETED and task.order_id is not None:
         live = [_unseen(task)]  # accepted, and the book has not shown it yet: it can be cancelled all the same
     if leg.last_cancel_at is not None and now - leg.last_cancel_at < CANCEL_AGAIN_AFTER:
@@ -220,9 +226,11 @@ def _deal_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) ->
             for leg in legs
             if leg.filled_quantity and leg.square_off is None
         )
-        waiting = any(leg.square_off is not None and not at_rest(leg.square_off) for leg in legs)
-        if todo or waiting:
+        placed = [leg.square_off for leg in legs if leg.square_off is not None]
+        if todo or not all(at_rest(leg) or leg.is_lost for leg in placed):
             return Decision(status=BatchStatus.COMPENSATING, actions=todo, error=error)
+        if any(leg.is_lost for leg in placed):
+            return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a square-off's fate could not be proven")
     return Decision(status=BatchStatus.ROLLED_BACK_WITH_FILLS, error=error)
 
 
@@ -258,6 +266,8 @@ def _average(parts: Sequence[tuple[int, Decimal]], *, long: bool) -> Decimal:
 
 
 def _why(leg: Leg) -> str:
+    if any(order.stale for order in leg.orders):
+        return "was live when it was last seen, and the book of its day is gone"
     if leg.task.last_error is not None:
         return f"failed: {leg.task.last_error['message']}"
     ended = [order for order in leg.orders if order.state in {OrderState.REJECTED, OrderState.CANCELLED}]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from app.orders.model import (
     BatchStatus,
     KnownOrder,
     Operation,
+    OrderState,
     Task,
     TaskError,
     TaskStatus,
@@ -45,6 +47,9 @@ from app.orders.store import batches, book, tasks
 from app.orders.verdicts import Verdict
 
 NewEvent = tuple[str, Mapping[str, Any]]
+
+UNKNOWN_STATUS = "UNKNOWN"
+"""In the place of Kite's status for an order that its book has never shown."""
 
 
 class EventWriter(Protocol):
@@ -125,8 +130,10 @@ class Settlement:
     ) -> KnownOrder:
         """Take over a row of the book unless it would move the order backwards; announce it when it says something new.
 
-        Returns the order as it is known now.
+        ``trade_date``: the day to keep it under from now on. Returns the order as it is known now.
         """
+        if known is not None and known.trade_date != trade_date:
+            known = await book.move(tx, known, trade_date=trade_date)
         fresh = known_order(order, account_id=account_id, trade_date=trade_date, task_id=task.task_id if task else None)
         if known is not None and (known.content_hash == fresh.content_hash or not moves_forward(known, order)):
             if known.task_id is None and task is not None:
@@ -138,6 +145,13 @@ class Settlement:
         await book.upsert(tx, fresh)
         await self._events.append(tx, account_id, [(order_event_type(fresh.state), order_document(fresh, task))])
         return fresh
+
+    async def show_stale(self, tx: Tx, known: KnownOrder, task: Task | None) -> None:
+        """The book that could have shown its end is gone: say that what is known of it is old."""
+        stale = {**known.document, "stale": True}
+        order = replace(known, document=stale, content_hash=content_hash(stale))
+        await book.upsert(tx, order)
+        await self._events.append(tx, order.account_id, [("order_updated", order_document(order, task))])
 
     async def settle_batch(
         self, tx: Tx, batch: Batch, status: BatchStatus, legs: Sequence[Leg], *, error: str | None
@@ -164,6 +178,23 @@ def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_i
         state=state_of(order),
         filled_quantity=order.filled_quantity,
         average_price=order.average_price,
+        content_hash=content_hash(document),
+        document=document,
+    )
+
+
+def never_shown(task: Task) -> KnownOrder:
+    """An order that the broker has confirmed and its book has never shown, as far as it is known: what we asked for."""
+    document = {**unplaced_document(task), "variety": task.variety, "status": UNKNOWN_STATUS}
+    return KnownOrder(
+        account_id=task.account_id,
+        trade_date=task.trade_date,
+        order_id=str(task.order_id),
+        task_id=task.task_id,
+        status=UNKNOWN_STATUS,
+        state=OrderState.PENDING,
+        filled_quantity=0,
+        average_price=Decimal(0),
         content_hash=content_hash(document),
         document=document,
     )

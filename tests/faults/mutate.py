@@ -56,6 +56,20 @@ MUTATIONS = (
         FAULTS + "test_guards.py::test_a_read_that_began_before_the_doubt_proves_nothing",
     ),
     Mutation(
+        "clean read: of the order's own book",
+        "app/orders/reconciler.py",
+        "task.last_sent_at is not None and task.last_sent_at >= began_at",
+        "task.last_sent_at is not None",
+        FAULTS + "test_guards.py::test_a_doubt_from_before_this_book_is_never_proven_absent",
+    ),
+    Mutation(
+        "yesterday's orders stay yesterday's",
+        "app/orders/days.py",
+        "return max(days)",
+        "return trade_date_of(now)",
+        "tests/unit/orders/test_days.py",
+    ),
+    Mutation(
         "clean reads: how many",
         "app/orders/reconcile.py",
         "proven = task.clean_reads + 1 >= CLEAN_READS_NEEDED",
@@ -93,7 +107,7 @@ MUTATIONS = (
     Mutation(
         "a confirmed id is enough",
         "app/orders/bookkeeping.py",
-        "return confirmed if confirmed is not None and confirmed.trade_date == reading.trade_date else None",
+        "return confirmed if confirmed is not None and confirmed.trade_date == day else None",
         "return None",
         FAULTS + "test_book_rows.py::test_row_20_an_order_shown_without_its_tag_still_belongs_to_its_task",
     ),

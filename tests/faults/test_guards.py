@@ -15,6 +15,7 @@ from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.acceptance import Caller
 from app.orders.model import Operation, Task, TaskStatus
+from app.orders.reconcile import CLEAN_READS_NEEDED
 from app.orders.sender import Sender
 from app.orders.store.accept import NewTask, insert_tasks
 from app.orders.store.controls import set_halt
@@ -233,6 +234,23 @@ async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(desk: Desk, ro
     await sender._send(first, claim_began_at=time.monotonic())
     assert (await now(desk, first)).status is TaskStatus.FAILED
     assert (await sender._claim(Operation.PLACE) is not None) is goes_on
+
+
+async def test_a_doubt_from_before_this_book_is_never_proven_absent(desk: Desk) -> None:
+    """Yesterday's order is not in today's book, whatever became of it: many clean reads later it is still a doubt."""
+    await desk.fault("drop_before_read")
+    doubt = await desk.place(wait_s=0.3)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE order_task SET last_sent_at = last_sent_at - interval '1 day'")
+    stats = desk.engine.stats()[ACCOUNT]
+    enough = stats.reads + 2 * CLEAN_READS_NEEDED
+
+    async def read_often() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        return stats.reads >= enough
+
+    await until(read_often, within_s=20.0)
+    assert (await desk.service.queries.task(UUID(doubt["task_id"]))).status is TaskStatus.IN_DOUBT
 
 
 async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from app.broker.orders import Trade
 from app.db.postgres import Tx
+from app.kit.clock import trade_date_of
 from app.kit.json import decode_json, encode_json
 from app.orders.model import NOT_FOUND_AT_BROKER, KnownOrder, OrderState
 
@@ -32,11 +33,13 @@ async def _orders(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> l
         return await cursor.fetchall()
 
 
-async def by_ids(tx: Tx, account_id: str, order_ids: Sequence[str], *, trade_date: date) -> dict[str, KnownOrder]:
+async def by_ids(tx: Tx, account_id: str, order_ids: Sequence[str], *, since: date) -> dict[str, KnownOrder]:
+    """The newest order of each id that is not of a day before ``since``."""
     found = await _orders(
         tx,
-        f"SELECT {_COLUMNS} FROM broker_order WHERE account_id = %s AND trade_date = %s AND order_id = ANY(%s)",
-        (account_id, trade_date, list(order_ids)),
+        f"""SELECT DISTINCT ON (order_id) {_COLUMNS} FROM broker_order
+            WHERE order_id = ANY(%s) AND account_id = %s AND trade_date >= %s ORDER BY order_id, trade_date DESC""",
+        (list(order_ids), account_id, since),
     )
     return {order.order_id: order for order in found}
 
@@ -71,16 +74,18 @@ async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
     )
 
 
-async def known_ids(tx: Tx, account_id: str, *, trade_date: date, before: datetime) -> set[str]:
-    """Every order of the day that the broker had shown or confirmed by then: what a clean read must contain."""
+async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetime) -> set[str]:
+    """Every order placed since then that the broker had shown or confirmed before: what a clean read must contain."""
     cursor = await tx.execute(
         """SELECT order_id FROM broker_order
-           WHERE account_id = %(account_id)s AND trade_date = %(day)s AND first_seen_at < %(before)s
+           WHERE account_id = %(account_id)s AND trade_date >= %(day)s AND first_seen_at < %(before)s
+             AND coalesce((document ->> 'order_timestamp')::timestamptz, first_seen_at) >= %(since)s
            UNION
            SELECT order_id FROM order_task
-           WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place' AND status = 'completed'
-             AND order_id IS NOT NULL AND children = '[]'::jsonb AND finished_at < %(before)s""",
-        {"account_id": account_id, "day": trade_date, "before": before},
+           WHERE account_id = %(account_id)s AND trade_date >= %(day)s AND operation = 'place' AND status = 'completed'
+             AND order_id IS NOT NULL AND children = '[]'::jsonb AND finished_at < %(before)s
+             AND last_sent_at >= %(since)s""",
+        {"account_id": account_id, "day": trade_date_of(since), "since": since, "before": before},
     )
     return {row[0] for row in await cursor.fetchall()}
 
@@ -109,8 +114,7 @@ async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
              OR EXISTS (SELECT 1 FROM order_task t
                         WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
                           AND status = 'completed' AND children = '[]'::jsonb
-                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id
-                                            AND b.trade_date = t.trade_date AND b.order_id = t.order_id)),
+                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id)),
              EXISTS (SELECT 1 FROM broker_order
                      WHERE account_id = %(account_id)s AND trade_date = %(day)s
                        AND state NOT IN ('completed', 'cancelled', 'rejected'))
@@ -153,17 +157,38 @@ async def upsert(tx: Tx, order: KnownOrder) -> None:
     )
 
 
+async def move(tx: Tx, order: KnownOrder, *, trade_date: date) -> KnownOrder:
+    """Keep an order under a later day from now on: it lives on, and that day's book shows it."""
+    await tx.execute(
+        "UPDATE broker_order SET trade_date = %s WHERE account_id = %s AND trade_date = %s AND order_id = %s",
+        (trade_date, order.account_id, order.trade_date, order.order_id),
+    )
+    return replace(order, trade_date=trade_date)
+
+
+async def left_live(tx: Tx, account_id: str, *, until: date, since: date) -> list[KnownOrder]:
+    """Orders of these days whose end was never seen and that nobody was told of."""
+    return await _orders(
+        tx,
+        f"""SELECT {_COLUMNS} FROM broker_order
+            WHERE account_id = %s AND trade_date BETWEEN %s AND %s
+              AND state NOT IN ('completed', 'cancelled', 'rejected') AND NOT document ? 'stale'
+            ORDER BY trade_date, order_id""",
+        (account_id, since, until),
+    )
+
+
 async def adopt(tx: Tx, account_id: str, order_id: str, *, trade_date: date, task_id: UUID) -> None:
     """This order is that task's: a row that was shown before its task was known, or without its tag, is claimed."""
     await tx.execute(
         """UPDATE broker_order SET task_id = %s
-           WHERE account_id = %s AND trade_date = %s AND order_id = %s AND task_id IS NULL""",
+           WHERE account_id = %s AND trade_date >= %s AND order_id = %s AND task_id IS NULL""",
         (task_id, account_id, trade_date, order_id),
     )
 
 
-async def insert_fills(tx: Tx, account_id: str, trades: Sequence[Trade], *, trade_date: date) -> int:
-    """Store fills that are new by their trade id; returns how many were."""
+async def insert_fills(tx: Tx, account_id: str, trades: Sequence[tuple[date, Trade]]) -> int:
+    """Store fills, each with its day, that are new by their trade id; returns how many were."""
     if not trades:
         return 0
     async with tx.cursor() as cursor:
@@ -180,7 +205,7 @@ async def insert_fills(tx: Tx, account_id: str, trades: Sequence[Trade], *, trad
                     trade.average_price,
                     Jsonb({**_trade_document(trade), "account_id": account_id}),
                 )
-                for trade in trades
+                for trade_date, trade in trades
             ],
         )
         return cursor.rowcount
@@ -190,11 +215,11 @@ def _trade_document(trade: Trade) -> dict[str, Any]:
     return {name: value for name, value in decode_json(encode_json(trade)).items() if name != "raw"}
 
 
-async def filled_by_order(tx: Tx, account_id: str, *, trade_date: date) -> dict[str, int]:
-    """Sum of the stored fills by order: what is compared with the book's ``filled_quantity``."""
+async def filled_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, int]:
+    """Sum of the stored fills by order, of the days after this one: what is compared with the book's figures."""
     cursor = await tx.execute(
-        "SELECT order_id, sum(quantity)::int FROM fill WHERE account_id = %s AND trade_date = %s GROUP BY order_id",
-        (account_id, trade_date),
+        "SELECT order_id, sum(quantity)::int FROM fill WHERE account_id = %s AND trade_date > %s GROUP BY order_id",
+        (account_id, after),
     )
     return {row[0]: row[1] for row in await cursor.fetchall()}
 

@@ -95,8 +95,8 @@ WITH live AS (
              UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
   WHERE t.account_id = %(account_id)s AND t.trade_date = %(day)s AND t.operation = 'place' AND t.status = 'completed'
     AND ids.order_id IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.trade_date = t.trade_date
-                      AND b.order_id = ids.order_id)
+    AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.order_id
+                      AND b.trade_date >= t.trade_date - 1)
 )
 SELECT order_id, instrument, variety, parent_order_id FROM live
 WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id

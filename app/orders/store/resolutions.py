@@ -53,7 +53,7 @@ async def rows_under_tag(tx: Tx, task: Task) -> list[TagRow]:
     async with tx.cursor(row_factory=class_row(TagRow)) as cursor:
         await cursor.execute(
             """SELECT order_id, status, filled_quantity FROM broker_order
-               WHERE account_id = %(account_id)s AND trade_date = %(day)s
+               WHERE account_id = %(account_id)s AND trade_date >= %(day)s
                  AND (task_id = %(task_id)s OR left(tag, -1) = %(base)s) ORDER BY order_id""",
             {
                 "account_id": task.account_id,

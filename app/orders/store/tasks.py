@@ -189,6 +189,20 @@ async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: f
     )
 
 
+async def never_shown(tx: Tx, account_id: str, *, until: date, since: date) -> list[Task]:
+    """Placements of these days that the broker has confirmed and the book has never shown."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE account_id = %s AND trade_date BETWEEN %s AND %s AND operation = 'place' AND status = 'completed'
+              AND order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id)
+              AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id
+                                AND b.order_id = t.order_id AND b.trade_date >= t.trade_date - 1)
+            ORDER BY task_id""",
+        (account_id, since, until),
+    )
+
+
 async def with_status(tx: Tx, account_id: str, *, statuses: Sequence[TaskStatus]) -> list[Task]:
     """Tasks in any of these statuses, oldest first."""
     return await fetch_tasks(
@@ -198,8 +212,8 @@ async def with_status(tx: Tx, account_id: str, *, statuses: Sequence[TaskStatus]
     )
 
 
-async def unresolved(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
-    """Everything that a read of the book may decide: open tasks, and provisional ends of this day.
+async def unresolved(tx: Tx, account_id: str, *, since: date) -> list[Task]:
+    """Everything that a read of the book may decide: open tasks, and provisional ends since this day.
 
     Unsent ones too: a database that was restored may have forgotten that they were sent.
     """
@@ -209,10 +223,10 @@ async def unresolved(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]
             WHERE account_id = %s AND status IN {OPEN}
             UNION ALL
             SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %s AND trade_date = %s AND status = 'failed' AND operation = 'place'
+            WHERE account_id = %s AND trade_date >= %s AND status = 'failed' AND operation = 'place'
               AND last_error ->> 'code' = %s
             ORDER BY task_id""",
-        (account_id, account_id, trade_date, NOT_FOUND_AT_BROKER),
+        (account_id, account_id, since, NOT_FOUND_AT_BROKER),
     )
 
 

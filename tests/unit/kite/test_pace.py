@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +13,7 @@ from app.broker.port import RequestKind
 from app.kite.pace import Limits, MinuteWindow, OrderPace, ReadPace
 
 CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
-DAY = "2026-07-06"
+DAY = date(2026, 7, 6)
 kinds = st.sampled_from([CANCEL, MODIFY, PLACE])
 gaps = st.floats(0, 0.4, allow_nan=False) | st.just(0.0)
 
@@ -83,7 +84,7 @@ def test_a_new_day_starts_with_the_whole_budget() -> None:
     """The count belongs to one IST day."""
     pace = OrderPace(Limits(places_per_day=1))
     grant_all(pace, [(0.0, PLACE)])
-    assert pace.ready_at(PLACE, now=100.0, day="2026-07-07") == 100.0
+    assert pace.ready_at(PLACE, now=100.0, day=date(2026, 7, 7)) == 100.0
 
 
 def test_a_restart_does_not_forget_what_was_sent() -> None:

@@ -99,9 +99,13 @@ def leg(number: int, status: TaskStatus, *orders: LegOrder, **changes: Any) -> L
     return Leg(task=placed, orders=orders, **changes)
 
 
-def leg_order(state: OrderState, *, filled: int = 0, order_id: str = "7", price: str = "1500") -> LegOrder:
+def leg_order(
+    state: OrderState, *, filled: int = 0, order_id: str = "7", price: str = "1500", stale: bool = False
+) -> LegOrder:
     average = Decimal(price) if filled else Decimal(0)
-    return LegOrder(order_id=order_id, variety="regular", state=state, filled_quantity=filled, average_price=average)
+    return LegOrder(
+        order_id=order_id, variety="regular", state=state, filled_quantity=filled, average_price=average, stale=stale
+    )
 
 
 def batch(**changes: Any) -> Batch:

@@ -57,6 +57,7 @@ def decided(legs: list[Leg], **changes: object) -> Decision:
         (S.COMPLETED, [], Standing.WAITING),  # accepted, and not yet shown by the book
         (S.COMPLETED, [leg_order(OrderState.PENDING)], Standing.WAITING),  # 200 only means queued
         (S.COMPLETED, [leg_order(OPEN)], Standing.CONFIRMED),
+        (S.COMPLETED, [leg_order(OPEN, stale=True)], Standing.LOST),
         (S.COMPLETED, [leg_order(OrderState.TRIGGER_PENDING)], Standing.CONFIRMED),
         (S.COMPLETED, [leg_order(PARTLY, filled=3)], Standing.CONFIRMED),
         (S.COMPLETED, [leg_order(FILLED, filled=10)], Standing.CONFIRMED),
@@ -146,6 +147,21 @@ def test_a_leg_that_only_a_person_can_judge_needs_attention() -> None:
     assert decided(legs, rollback_on_failure=False).status is BatchStatus.NEEDS_ATTENTION
 
 
+def test_a_leg_whose_end_nobody_will_see_is_not_cancelled_for_ever() -> None:
+    """The book of its day is gone: nothing can be asked for it, and a person must look."""
+    legs = [leg(0, S.COMPLETED, leg_order(OPEN, stale=True)), leg(1, S.FAILED)]
+    decision = decided(legs)
+    assert (decision.status, decision.actions) == (BatchStatus.NEEDS_ATTENTION, ())
+
+
+@pytest.mark.parametrize("back", [leg(1, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(PARTLY, filled=1, stale=True))])
+def test_a_square_off_that_only_a_person_can_judge_needs_attention(back: Leg) -> None:
+    """It is neither waited for without end nor counted as done."""
+    filled = leg(1, S.COMPLETED, leg_order(CANCELLED, filled=4), square_off=back)
+    decision = decided([leg(0, S.FAILED), filled], status=BatchStatus.COMPENSATING, on_filled="square_off")
+    assert decision.status is BatchStatus.NEEDS_ATTENTION
+
+
 def test_the_deadline_ends_the_placing_of_legs_and_not_the_saga() -> None:
     """With rollback what stands is taken back; without it unsent legs are withdrawn and the rest is waited for."""
     late = NOW - seconds(1)
@@ -192,7 +208,10 @@ def test_a_squared_off_fill_leaves_no_residual() -> None:
 
 
 ORDERS = st.builds(
-    lambda state, filled: leg_order(state, filled=filled), st.sampled_from(list(OrderState)), st.integers(0, 10)
+    lambda state, filled, stale: leg_order(state, filled=filled, stale=stale and not state.is_terminal),
+    st.sampled_from(list(OrderState)),
+    st.integers(0, 10),
+    st.booleans(),
 )
 LEGS = st.lists(
     st.builds(lambda status, orders: (status, orders), st.sampled_from(list(S)), st.lists(ORDERS, max_size=2)),
