@@ -49,6 +49,7 @@ from app.orders.service import OrderService
 from app.orders.settlement import Settlement
 from app.orders.store.accept import deployment_code
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.withdrawal import Withdrawals
 from app.wiring import AccountLog, Accounts, FeedFanout, Overrides, event_recorder, is_streamed_here, make_order_service
 
 
@@ -59,6 +60,7 @@ class House:
     orders: OrderService
     operations: Operations
     resolutions: Resolutions
+    withdrawals: Withdrawals
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub
     subscriptions: SubscriptionService
@@ -186,7 +188,7 @@ class House:
             rules=self.rules,
             clock=self.clock,
             ids=self.ids,
-            wake=self.engine.on_notice,
+            wake=self.engine.changed,
         )
         self.resolutions = Resolutions(
             database=self.ground.database,
@@ -195,7 +197,15 @@ class House:
             clock=self.clock,
             ids=self.ids,
             tagger=tagger,
-            wake=self.engine.on_notice,
+            wake=self.engine.changed,
+        )
+        self.withdrawals = Withdrawals(
+            database=self.ground.database,
+            settlement=Settlement(self.log, counts=self.engine.counts),
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            wake=self.engine.changed,
         )
         self.doubts = DoubtSampler(self.queries.doubts)
 
@@ -280,6 +290,7 @@ class House:
             order_engine=self.engine,
             operations=self.operations,
             resolutions=self.resolutions,
+            withdrawals=self.withdrawals,
             events=EventLog(self.ground.database),
             order_stream=self.order_stream,
             tick_stream=self.tick_stream,

@@ -190,6 +190,7 @@ class TaskOut(BaseModel):
     last_error: dict[str, Any] | None
     sent: Literal["no", "unknown", "yes"]
     supersedes: str | None
+    cancel_on_sight: bool
     created_at: str
     updated_at: str
 

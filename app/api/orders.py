@@ -40,6 +40,10 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     201: {"model": TaskOut, "description": "the result is known"},
     202: {"model": TaskOut, "description": "not known yet; `Location` says where it will be"},
 }
+_TAKEN_BACK: dict[int | str, dict[str, Any]] = {
+    200: {"model": TaskOut, "description": "nothing of it is live"},
+    202: {"model": TaskOut, "description": "what it has placed, or turns out to have placed, is cancelled"},
+}
 
 
 def build_router() -> APIRouter:
@@ -116,6 +120,18 @@ def _add_tasks(router: APIRouter) -> None:
         task = await services.orders.queries.task(task_id)
         require_account(services, principal=principal, account_id=task.account_id)
         return ExactJSON(task_document(task))
+
+    @router.delete(
+        "/orders/tasks/{task_id}",
+        status_code=202,
+        responses=_TAKEN_BACK | problem_responses(400, 403, 404, 409, 503),
+    )
+    async def withdraw_placement(services: ServicesDep, principal: PrincipalDep, task_id: UUID) -> Response:
+        """Take a placement back. Unsent, it is cancelled; in doubt, its order is cancelled as soon as it shows."""
+        task = await services.orders.queries.task(task_id)
+        require_account(services, principal=principal, account_id=task.account_id)
+        done = await services.withdrawals.withdraw(task_id)
+        return ExactJSON(done.document, status_code=200 if done.over else 202)
 
     @router.post(
         "/orders/tasks/{task_id}/resolve", response_model=TaskOut, responses=problem_responses(400, 403, 404, 409, 503)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from app.orders.operations import Operations
     from app.orders.resolution import Resolutions
     from app.orders.service import OrderService
+    from app.orders.withdrawal import Withdrawals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class Services:
     order_engine: OrderEngine
     operations: Operations
     resolutions: Resolutions
+    withdrawals: Withdrawals
     events: EventLog
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub

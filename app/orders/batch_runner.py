@@ -19,6 +19,7 @@ from app.db.postgres import Database, Tx
 from app.errors import BrokerError, RateLimited, ServiceError
 from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
+from app.orders.cancels import Canceller
 from app.orders.legs import load_legs
 from app.orders.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
 from app.orders.reductions import Reducible, lock_reducible, read_positions
@@ -28,6 +29,7 @@ from app.orders.settlement import Settlement, withdrawn
 from app.orders.signals import Signals, wait_for
 from app.orders.store import accept, batches
 from app.orders.store.accept import NewTask
+from app.orders.store.operations import CancelTarget
 from app.orders.tags import Tagger
 
 _LONGEST_REST_S = 1.0
@@ -64,6 +66,7 @@ class BatchRunner:
         self._clock = clock
         self._ids = ids
         self._tagger = tagger
+        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
 
     async def run(self) -> None:
         while True:
@@ -130,18 +133,14 @@ class BatchRunner:
             await accept.insert_tasks(tx, cancels)
 
     def _cancel_task(self, batch: Batch, action: CancelOrder, *, instrument: str) -> NewTask:
-        return NewTask(
-            task_id=self._ids.uuid(),
-            account_id=self._account_id,
-            operation=Operation.CANCEL,
-            trade_date=today(self._clock),
+        target = CancelTarget(
+            order_id=action.order_id,
             instrument=instrument,
-            request={"order_id": action.order_id, "variety": action.variety},
-            fresh_s=self._rules.freshness_cancel_s,
-            batch_id=batch.batch_id,
-            leg=action.leg,
-            purpose="rollback",
-            target_order_id=action.order_id,
+            variety=action.variety,
+            parent_order_id=action.parent_order_id,
+        )
+        return self._canceller.task(
+            target, trade_date=today(self._clock), purpose="rollback", batch_id=batch.batch_id, leg=action.leg
         )
 
     async def _square_off(self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff]) -> None:

@@ -20,6 +20,7 @@ from app.kit.clock import trade_date_of
 from app.kit.ids import IdSource
 from app.orders import reconcile
 from app.orders.alarms import Alarm
+from app.orders.cancels import Canceller
 from app.orders.days import LOOK_BACK, day_of_order, is_same_order
 from app.orders.legs import load_legs
 from app.orders.lifecycle import Event
@@ -28,8 +29,8 @@ from app.orders.reconcile import Finding
 from app.orders.rules import OrderRules
 from app.orders.saga import is_provisional
 from app.orders.settlement import Settlement, day_over, known_order, never_shown, not_found
-from app.orders.store import accept, batches, book, tasks
-from app.orders.store.accept import NewTask
+from app.orders.store import accept, batches, book, due, tasks
+from app.orders.store.operations import CancelTarget
 from app.orders.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Bookkeeping:
         self._rules = rules
         self._ids = ids
         self._deployment = deployment
+        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
         self._stats = stats
 
     async def take(
@@ -185,7 +187,17 @@ class Bookkeeping:
         self._stats.late_orders += 1
         await self._alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
         live = [row for row in finding.rows if not row.is_terminal]
-        await accept.insert_tasks(tx, [self._late_cancel(task, row, reading) for row in live])
+        targets = [
+            CancelTarget(
+                order_id=row.order_id,
+                instrument=task.instrument,
+                variety=row.variety,
+                parent_order_id=row.parent_order_id,
+            )
+            for row in live
+        ]
+        cancels = [self._canceller.task(target, trade_date=reading.today, purpose="late") for target in targets]
+        await accept.insert_tasks(tx, cancels)
         if task.batch_id is not None:
             batch = await batches.load(tx, task.batch_id)
             if batch is not None and not batch.status.is_open:
@@ -193,19 +205,6 @@ class Bookkeeping:
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
                 await self._settlement.settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason)
         return True
-
-    def _late_cancel(self, task: Task, row: BrokerOrder, reading: Reading) -> NewTask:
-        return NewTask(
-            task_id=self._ids.uuid(),
-            account_id=self._account_id,
-            operation=Operation.CANCEL,
-            trade_date=reading.today,
-            instrument=task.instrument,
-            request={"order_id": row.order_id, "variety": row.variety},
-            fresh_s=self._rules.freshness_cancel_s,
-            purpose="late",
-            target_order_id=row.order_id,
-        )
 
     async def _judge_command(self, tx: Tx, task: Task, reading: Reading) -> bool:
         order = await book.find(tx, str(task.target_order_id), account_id=self._account_id)
@@ -240,7 +239,7 @@ class Bookkeeping:
         True if there were any. They are marked, announced and alarmed, a line a day.
         """
         since = until - LOOK_BACK
-        for task in await tasks.never_shown(tx, self._account_id, until=until, since=since):
+        for task in await due.never_shown(tx, self._account_id, until=until, since=since):
             await book.upsert(tx, never_shown(task))
         left = await book.left_live(tx, self._account_id, until=until, since=since)
         owners = await tasks.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
@@ -255,7 +254,7 @@ class Bookkeeping:
     async def report_old_doubts(self, tx: Tx) -> None:
         """Once for each doubt that the book has not resolved for long: a person should look."""
         kind, older_s = str(Alarm.DOUBT_UNRESOLVED), self._rules.alarm_doubt_age_s
-        for task in await tasks.doubts_without_alarm(tx, self._account_id, kind=kind, older_s=older_s):
+        for task in await due.doubts_without_alarm(tx, self._account_id, kind=kind, older_s=older_s):
             data: dict[str, object] = {"tag": task.tag_base and task.tag, "instrument": task.instrument}
             await self._alarm(tx, Alarm.DOUBT_UNRESOLVED, task.task_id, data)
 

@@ -81,6 +81,15 @@ class OrderEngine:
         if not engine.is_owner:
             self._on_accept(account_id)
 
+    def changed(self, account_id: str) -> None:
+        """An operator or a client has settled or added tasks: wake whoever waits, here and at the owner."""
+        engine = self._accounts.get(account_id)
+        if engine is None:
+            return
+        engine.signals.changed()
+        if not engine.is_owner:
+            self._on_accept(account_id)
+
     def signals(self, account_id: str) -> Signals:
         """Raises NotFound for an account that this service does not serve."""
         return self._engine(account_id).signals

@@ -50,5 +50,6 @@ def _leg_order(order: KnownOrder) -> LegOrder:
         state=order.state,
         filled_quantity=order.filled_quantity,
         average_price=order.average_price,
+        parent_order_id=order.document.get("parent_order_id"),
         stale=bool(order.document.get("stale")),
     )

@@ -81,7 +81,7 @@ class BatchStatus(StrEnum):
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
-Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue"]
+Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue", "withdrawal"]
 OnFilled = Literal["report", "square_off"]
 
 
@@ -136,6 +136,7 @@ class Task:
     updated_at: datetime
     finished_at: datetime | None = None
     supersedes: UUID | None = None  # the task that an operator gave up for this one
+    cancel_on_sight: bool = False  # what it has made, or turns out to have made, is cancelled
 
     @property
     def order(self) -> OrderRequest:

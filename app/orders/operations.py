@@ -17,14 +17,14 @@ from loguru import logger
 from app.db.postgres import Database, Tx
 from app.kit.clock import Clock, ist_iso, today
 from app.kit.ids import IdSource
-from app.orders.model import Operation
+from app.orders.cancels import Canceller
+from app.orders.days import book_day
 from app.orders.queries import Page
 from app.orders.rules import OrderRules
 from app.orders.settlement import EventWriter
-from app.orders.store import accept, controls, operations
-from app.orders.store.accept import NewTask
+from app.orders.store import controls, operations
 from app.orders.store.controls import ALL_ACCOUNTS, Halt, Mode
-from app.orders.store.operations import AuditEntry, CancelTarget
+from app.orders.store.operations import AuditEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,8 @@ class Actor:
 class Halted:
     """What a halt did. ``cancelled``: order ids by account for which a cancel task was made just now.
 
-    ``unanswered``: placements by account whose outcome was open at that moment; they may still become live orders.
+    ``unanswered``: placements by account whose outcome was open at that moment; they may still become live orders,
+    which are cancelled on sight if open orders were to be cancelled.
     """
 
     halt: Halt
@@ -126,31 +127,19 @@ class Operations:
         return Page(data=[_audit_document(entry) for entry in found[:limit]], next_cursor=cursor)
 
     async def _cancel_live(self, account_id: str, *, by: Actor) -> tuple[str, ...]:
-        """A cancel task for each live order that nobody is cancelling yet; returns their order ids."""
+        """A cancel task for each live order that nobody is cancelling yet; returns their order ids.
+
+        What may become a live order without anybody having decided that again is cancelled on sight.
+        """
         async with self._database.transaction() as tx:
             await self._events.lock(tx, account_id)
-            targets = await operations.live_without_cancel(tx, account_id, trade_date=today(self._clock))
-            await accept.insert_tasks(tx, [self._cancel_task(account_id, target) for target in targets])
-            found = tuple(target.order_id for target in targets)
+            await operations.mark_unwanted(tx, unanswered_of=account_id)
+            canceller = Canceller(account_id, rules=self._rules, new_id=self._ids.uuid)
+            day, since = today(self._clock), book_day(self._clock.now())
+            found = tuple(await canceller.cancel_live(tx, "all", purpose="halt", today=day, since=since))
             if found:
                 await self._audit(tx, "cancel_open", account_id, by=by, before=None, after={"order_ids": list(found)})
         return found
-
-    def _cancel_task(self, account_id: str, target: CancelTarget) -> NewTask:
-        request = {"order_id": target.order_id, "variety": target.variety}
-        if target.parent_order_id:
-            request["parent_order_id"] = target.parent_order_id
-        return NewTask(
-            task_id=self._ids.uuid(),
-            account_id=account_id,
-            operation=Operation.CANCEL,
-            trade_date=today(self._clock),
-            instrument=target.instrument,
-            request=request,
-            fresh_s=self._rules.freshness_cancel_s,
-            purpose="halt",
-            target_order_id=target.order_id,
-        )
 
     async def _audit(
         self,

@@ -40,10 +40,7 @@ class OrderQueries:
     async def task(self, task_id: UUID) -> Task:
         """Raises NotFound."""
         async with self._database.connection() as connection:
-            task = await tasks.load(connection, task_id)
-        if task is None:
-            raise NotFound("task", str(task_id))
-        return task
+            return await tasks.need(connection, task_id)
 
     async def tasks(
         self, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int

@@ -23,6 +23,7 @@ from app.kit.clock import Clock, today, trade_date_of
 from app.kit.ids import IdSource
 from app.orders.alarms import Alarm
 from app.orders.bookkeeping import Bookkeeping
+from app.orders.cancels import Canceller
 from app.orders.days import LOOK_BACK, book_began, book_day, day_of_trade, last_gone_day
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
@@ -31,8 +32,8 @@ from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, doubtful, expired
 from app.orders.signals import Signals, wait_for
 from app.orders.store import book as book_store
-from app.orders.store import tasks
-from app.orders.store.tasks import Glance
+from app.orders.store import due, tasks
+from app.orders.store.due import Glance
 from app.orders.tenure import Tenure
 
 _READ_TROUBLE_PAUSE_S = 2.0
@@ -92,6 +93,7 @@ class Reconciler:
         self._bookkeeping = Bookkeeping(
             account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=self.stats
         )
+        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
         self._seen: dict[str, BrokerOrder] = {}
         self._seen_day: date | None = None
@@ -151,6 +153,8 @@ class Reconciler:
             raise BrokerUnavailable(f"no order book within {self._rules.book_read_s:g} s") from error
         self.stats.reads += 1
         await self._take(rows, started_at=glance.now)
+        if glance.unwanted:
+            await self._cancel_unwanted(glance.now)
         await self._take_fills(rows)
 
     async def _made_doubts(self) -> bool:
@@ -163,7 +167,7 @@ class Reconciler:
     async def _glance(self) -> Glance:
         """The database's clock stamps the sends, so it stamps the reads too."""
         async with self._database.connection() as connection:
-            return await tasks.glance(
+            return await due.glance(
                 connection,
                 self._account_id,
                 gone_day=last_gone_day(self._clock.now()),
@@ -178,9 +182,9 @@ class Reconciler:
         """
         async with self._database.transaction() as tx:
             await self._bookkeeping.report_old_doubts(tx)
-            lapsed = await tasks.lapsed(tx, self._account_id)
-            stale = await tasks.stale(tx, self._account_id)
-            gone = await tasks.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
+            lapsed = await due.lapsed(tx, self._account_id)
+            stale = await due.stale(tx, self._account_id)
+            gone = await due.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
             if not lapsed and not stale and not gone:
                 return False
             await self._settlement.lock(tx, self._account_id)
@@ -247,6 +251,17 @@ class Reconciler:
             found = await self._bookkeeping.close_days(tx, until=until)
         self._closed_until = until
         if found:
+            self._signals.changed()
+
+    async def _cancel_unwanted(self, now: datetime) -> None:
+        """What a placement that was taken back has made after all."""
+        async with self._database.transaction() as tx:
+            await self._settlement.lock(tx, self._account_id)
+            found = await self._canceller.cancel_live(
+                tx, "unwanted", purpose="withdrawal", today=trade_date_of(now), since=book_day(now)
+            )
+        if found:
+            logger.warning("orders of {} that were taken back are cancelled: {}", self._account_id, ", ".join(found))
             self._signals.changed()
 
     def _changed(self, rows: Sequence[BrokerOrder], day: date) -> list[BrokerOrder]:

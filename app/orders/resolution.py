@@ -15,7 +15,7 @@ from uuid import UUID
 
 from app.broker.outcomes import Sent
 from app.db.postgres import Database, Tx
-from app.errors import BadInput, Conflict, NotFound, Problem
+from app.errors import BadInput, Conflict, Problem
 from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.orders.documents import task_document
@@ -78,10 +78,10 @@ class Resolutions:
     async def resolve(self, task_id: UUID, word: Word, *, by: Actor) -> Mapping[str, Any]:
         """Settle it, or make the task that replaces it; returns the document of what is now in force."""
         async with self._database.connection() as connection:
-            account_id = (await _load(connection, task_id)).account_id
+            account_id = (await tasks.need(connection, task_id)).account_id
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, account_id)
-            task = await _load(tx, task_id)
+            task = await tasks.need(tx, task_id)
             result = await self._act(tx, task, word)
             await operations.write_audit(
                 tx,
@@ -171,7 +171,7 @@ class Resolutions:
             await self._not_placed(tx, task, word)
         fresh = self._again(task)
         await accept.insert_tasks(tx, [fresh])
-        return await _load(tx, fresh.task_id)
+        return await tasks.need(tx, fresh.task_id)
 
     def _again(self, task: Task) -> NewTask:
         return NewTask(
@@ -193,10 +193,3 @@ class Resolutions:
         if settled is None:
             raise Conflict(f"the task is {task.status}: there is nothing to resolve", code="TASK_NOT_RESOLVABLE")
         return settled
-
-
-async def _load(tx: Tx, task_id: UUID) -> Task:
-    task = await tasks.load(tx, task_id)
-    if task is None:
-        raise NotFound("task", str(task_id))
-    return task

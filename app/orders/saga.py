@@ -38,6 +38,7 @@ class LegOrder:
     state: OrderState
     filled_quantity: int
     average_price: Decimal
+    parent_order_id: str | None = None
     stale: bool = False  # its end was never seen, and no book will show it any more
 
 
@@ -79,6 +80,7 @@ class CancelOrder:
     leg: int
     order_id: str
     variety: str
+    parent_order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +205,9 @@ def _undo(leg: Leg, *, now: datetime) -> list[Action]:
     if leg.last_cancel_at is not None and now - leg.last_cancel_at < CANCEL_AGAIN_AFTER:
         return []
     return [
-        CancelOrder(leg=task.leg or 0, order_id=order.order_id, variety=order.variety)
+        CancelOrder(
+            leg=task.leg or 0, order_id=order.order_id, variety=order.variety, parent_order_id=order.parent_order_id
+        )
         for order in live
         if order.order_id not in leg.open_cancels
     ]

@@ -70,6 +70,13 @@ MUTATIONS = (
         "tests/unit/orders/test_days.py",
     ),
     Mutation(
+        "what was taken back is cancelled on sight",
+        "app/orders/reconciler.py",
+        "if glance.unwanted:",
+        "if False:",
+        ORDERS + "test_withdrawal.py::test_what_is_in_doubt_is_cancelled_when_it_shows",
+    ),
+    Mutation(
         "clean reads: how many",
         "app/orders/reconcile.py",
         "proven = task.clean_reads + 1 >= CLEAN_READS_NEEDED",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -82,34 +82,70 @@ async def accounts_of_day(tx: Tx, *, trade_date: date) -> list[str]:
     return [row[0] for row in await cursor.fetchall()]
 
 
+SHOWS_WITHIN_S = 1
+"""After a cancel was answered the book may show the order alive for this long; after that it is cancelled again."""
+
 _LIVE_WITHOUT_CANCEL = f"""
 WITH live AS (
-  SELECT order_id, (document ->> 'exchange') || ':' || (document ->> 'tradingsymbol') AS instrument,
+  SELECT task_id, order_id, (document ->> 'exchange') || ':' || (document ->> 'tradingsymbol') AS instrument,
     document ->> 'variety' AS variety, document ->> 'parent_order_id' AS parent_order_id
   FROM broker_order
-  WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state NOT IN ('completed', 'cancelled', 'rejected')
+  WHERE account_id = %(account_id)s AND trade_date >= %(since)s AND state NOT IN ('completed', 'cancelled', 'rejected')
+    AND NOT document ? 'stale'
   UNION ALL                                    -- accepted, and the book has not shown it yet
-  SELECT ids.order_id, t.instrument, t.request ->> 'variety', NULL
+  SELECT t.task_id, ids.order_id, t.instrument, t.request ->> 'variety', NULL
   FROM order_task t,
     LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
              UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
-  WHERE t.account_id = %(account_id)s AND t.trade_date = %(day)s AND t.operation = 'place' AND t.status = 'completed'
+  WHERE t.account_id = %(account_id)s AND t.trade_date >= %(since)s AND t.operation = 'place' AND t.status = 'completed'
     AND ids.order_id IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.order_id
                       AND b.trade_date >= t.trade_date - 1)
 )
 SELECT order_id, instrument, variety, parent_order_id FROM live
 WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id
-                    AND c.operation = 'cancel' AND c.status IN {OPEN})
+                    AND c.operation = 'cancel'
+                    AND (c.status IN {OPEN} OR c.finished_at > clock_timestamp() - interval '{SHOWS_WITHIN_S} s'))
+  AND (%(all)s OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = live.task_id AND p.cancel_on_sight))
 ORDER BY order_id
 """
 
 
-async def live_without_cancel(tx: Tx, account_id: str, *, trade_date: date) -> list[CancelTarget]:
-    """The account's live orders of the day, from wherever they came, that no open cancel task is for."""
+Whose = Literal["all", "unwanted"]
+
+
+async def live_without_cancel(tx: Tx, account_id: str, *, whose: Whose, since: date) -> list[CancelTarget]:
+    """The account's live orders since that day that nobody is cancelling.
+
+    ``all``: from wherever they came; ``unwanted``: those whose placement was marked ``cancel_on_sight``.
+    """
     async with tx.cursor(row_factory=class_row(CancelTarget)) as cursor:
-        await cursor.execute(_LIVE_WITHOUT_CANCEL, {"account_id": account_id, "day": trade_date})
+        await cursor.execute(_LIVE_WITHOUT_CANCEL, {"account_id": account_id, "since": since, "all": whose == "all"})
         return await cursor.fetchall()
+
+
+async def mark_unwanted(tx: Tx, *, task_id: UUID | None = None, unanswered_of: str | None = None) -> None:
+    """Cancel on sight what this placement makes, or what every unanswered placement of this account makes."""
+    await tx.execute(
+        """UPDATE order_task SET cancel_on_sight = true, updated_at = clock_timestamp()
+           WHERE operation = 'place' AND NOT cancel_on_sight
+             AND (task_id = %(task_id)s OR (account_id = %(account_id)s AND status IN ('running', 'in_doubt')))""",
+        {"task_id": task_id, "account_id": unanswered_of},
+    )
+
+
+async def is_live(tx: Tx, task_id: UUID) -> bool:
+    """Whether an order of this placement lives at the broker, as far as the book has told."""
+    cursor = await tx.execute(
+        """SELECT EXISTS (
+              SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
+              WHERE t.task_id = %s AND t.status = 'completed'
+                AND (b.order_id IS NULL
+                  OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))""",
+        (task_id,),
+    )
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 async def count_unanswered(tx: Tx, account_id: str) -> int:

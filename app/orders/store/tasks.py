@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -13,13 +12,14 @@ from psycopg.types.json import Jsonb
 
 from app.broker.outcomes import SendOutcome, Sent
 from app.db.postgres import Tx
+from app.errors import NotFound
 from app.orders.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskStatus
 from app.orders.verdicts import Verdict
 
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
   purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
   last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
-  finished_at, supersedes"""
+  finished_at, supersedes, cancel_on_sight"""
 
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
@@ -55,6 +55,14 @@ async def busy_accounts(tx: Tx, account_ids: Sequence[str]) -> set[str]:
 async def load(tx: Tx, task_id: UUID) -> Task | None:
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
     return found[0] if found else None
+
+
+async def need(tx: Tx, task_id: UUID) -> Task:
+    """Raises NotFound."""
+    task = await load(tx, task_id)
+    if task is None:
+        raise NotFound("task", str(task_id))
+    return task
 
 
 async def lock(tx: Tx, task_id: UUID) -> Task | None:
@@ -116,90 +124,6 @@ async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: dateti
     await tx.execute(
         "UPDATE order_task SET clean_reads = clean_reads + %s, next_check_at = %s WHERE task_id = %s",
         (int(clean), next_check_at, task_id),
-    )
-
-
-_LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
-_STALE = "status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()"
-_OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
-_UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
-  AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
-                    AND a.subject = t.task_id::text)"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
-    """The time by which sends are stamped, and whether time alone has decided anything (see the four that follow)."""
-
-    now: datetime
-    overdue: bool
-
-
-async def glance(tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float) -> Glance:
-    """In one round trip what is asked before each read of the book."""
-    cursor = await tx.execute(
-        f"""SELECT clock_timestamp(), EXISTS (
-              SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
-                AND ({_LAPSED} OR {_STALE} OR {_OF_GONE_DAY} OR {_UNREPORTED}))""",
-        {"account_id": account_id, "gone_day": gone_day, "kind": kind, "older_s": older_s},
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        raise LookupError("the database told no time")
-    return Glance(now=row[0], overdue=row[1])
-
-
-async def lapsed(tx: Tx, account_id: str) -> list[Task]:
-    """Running tasks whose sender said nothing within its claim: it died, or was paused for too long."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %(account_id)s AND {_LAPSED} ORDER BY task_id""",
-        {"account_id": account_id},
-    )
-
-
-async def stale(tx: Tx, account_id: str) -> list[Task]:
-    """Unsent tasks whose freshness is over."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %(account_id)s AND {_STALE} ORDER BY task_id""",
-        {"account_id": account_id},
-    )
-
-
-async def doubts_until(tx: Tx, account_id: str, *, gone_day: date) -> list[Task]:
-    """Tasks in doubt of this trading day and those before."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %(account_id)s AND {_OF_GONE_DAY} ORDER BY task_id""",
-        {"account_id": account_id, "gone_day": gone_day},
-    )
-
-
-async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: float) -> list[Task]:
-    """Tasks that are in doubt for longer than this, and that no such alarm was raised for yet."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task t
-            WHERE account_id = %(account_id)s AND {_UNREPORTED} ORDER BY task_id""",
-        {"account_id": account_id, "older_s": older_s, "kind": kind},
-    )
-
-
-async def never_shown(tx: Tx, account_id: str, *, until: date, since: date) -> list[Task]:
-    """Placements of these days that the broker has confirmed and the book has never shown."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task t
-            WHERE account_id = %s AND trade_date BETWEEN %s AND %s AND operation = 'place' AND status = 'completed'
-              AND order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id)
-              AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id
-                                AND b.order_id = t.order_id AND b.trade_date >= t.trade_date - 1)
-            ORDER BY task_id""",
-        (account_id, since, until),
     )
 
 

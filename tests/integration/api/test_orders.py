@@ -139,6 +139,26 @@ async def test_modify_and_cancel_are_tasks_too(service: RunningService) -> None:
     assert [row["status"] for row in history][-1] == "CANCELLED"
 
 
+async def test_a_placement_is_taken_back_by_its_task(service: RunningService) -> None:
+    """202 while its order lives, 200 once nothing of it does; asking again adds nothing; only placements are."""
+    placed = (await service.client.post("/orders", json={**LIMIT, "order_type": "LIMIT", "price": 1400})).json()
+    path = f"/orders/tasks/{placed['task_id']}"
+    first = await service.client.delete(path)
+    assert (first.status_code, first.json()["cancel_on_sight"]) == (202, True)
+
+    async def over() -> bool:
+        return (await service.client.delete(path)).status_code == 200
+
+    await until(over)
+    assert (await service.client.get(f"/orders/{placed['order_id']}")).json()["state"] == "cancelled"
+    tasks = (await service.client.get("/orders/tasks")).json()["data"]
+    (cancel,) = [task for task in tasks if task["operation"] == "cancel"]
+    odd = await service.client.delete(f"/orders/tasks/{cancel['task_id']}")
+    assert (odd.status_code, odd.json()["code"], odd.json()["sent"]) == (409, "NOT_A_PLACEMENT", "no")
+    assert (await service.client.delete(f"/orders/tasks/{uuid4()}")).status_code == 404
+    assert (await service.anonymous.delete(path)).status_code == 401
+
+
 async def test_a_batch_is_listed_and_its_orders_name_it(service: RunningService) -> None:
     """GET by id, in the list, and from each order."""
     answer = await service.client.post("/advanced/batch-orders", json={"orders": [LIMIT, {**LIMIT, "quantity": 2}]})

@@ -9,6 +9,7 @@ from app.orders.operations import Actor, Operations
 from app.orders.resolution import Resolutions
 from app.orders.settlement import Settlement
 from app.orders.tags import Tagger
+from app.orders.withdrawal import Withdrawals
 from tests.desk import Desk, TestEvents
 
 OPERATOR = Actor(principal="operator", request_id="req-1")
@@ -22,7 +23,7 @@ def operations_of(desk: Desk) -> Operations:
         rules=desk.rules,
         clock=clock,
         ids=IdSource(clock),
-        wake=desk.engine.on_notice,
+        wake=desk.engine.changed,
     )
 
 
@@ -36,5 +37,17 @@ def resolutions_of(desk: Desk) -> Resolutions:
         clock=clock,
         ids=ids,
         tagger=Tagger(ids, deployment="0T"),
-        wake=desk.engine.on_notice,
+        wake=desk.engine.changed,
+    )
+
+
+def withdrawals_of(desk: Desk) -> Withdrawals:
+    clock = SystemClock()
+    return Withdrawals(
+        database=desk.database,
+        settlement=Settlement(TestEvents(), counts=OrderCounts()),
+        rules=desk.rules,
+        clock=clock,
+        ids=IdSource(clock),
+        wake=desk.engine.changed,
     )

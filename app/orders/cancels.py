@@ -1,0 +1,60 @@
+"""Cancels that the service asks for by itself: of a rollback, a halt, a late order, a placement that was withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from app.db.postgres import Tx
+from app.orders.model import Operation, Purpose
+from app.orders.rules import OrderRules
+from app.orders.store import accept, operations
+from app.orders.store.accept import NewTask
+from app.orders.store.operations import CancelTarget, Whose
+
+
+class Canceller:
+    """Makes cancel tasks of one account. ``new_id`` gives a task id."""
+
+    def __init__(self, account_id: str, *, rules: OrderRules, new_id: Callable[[], UUID]) -> None:
+        self._account_id = account_id
+        self._rules = rules
+        self._new_id = new_id
+
+    def task(
+        self,
+        target: CancelTarget,
+        *,
+        trade_date: date,
+        purpose: Purpose,
+        batch_id: UUID | None = None,
+        leg: int | None = None,
+    ) -> NewTask:
+        """A cancel under the order's own variety."""
+        request: dict[str, Any] = {"order_id": target.order_id, "variety": target.variety}
+        if target.parent_order_id:
+            request["parent_order_id"] = target.parent_order_id
+        return NewTask(
+            task_id=self._new_id(),
+            account_id=self._account_id,
+            operation=Operation.CANCEL,
+            trade_date=trade_date,
+            instrument=target.instrument,
+            request=request,
+            fresh_s=self._rules.freshness_cancel_s,
+            batch_id=batch_id,
+            leg=leg,
+            purpose=purpose,
+            target_order_id=target.order_id,
+        )
+
+    async def cancel_live(self, tx: Tx, whose: Whose, *, purpose: Purpose, today: date, since: date) -> Sequence[str]:
+        """A cancel for each live order since that day that nobody is cancelling yet; returns their order ids.
+
+        The caller holds the account's lock.
+        """
+        targets = await operations.live_without_cancel(tx, self._account_id, whose=whose, since=since)
+        await accept.insert_tasks(tx, [self.task(target, trade_date=today, purpose=purpose) for target in targets])
+        return [target.order_id for target in targets]
