@@ -35,6 +35,7 @@ HALT_GRACE = timedelta(seconds=8)
 
 MOST_PER_SECOND, MOST_PER_MINUTE = 10, 400
 _STATES = {"COMPLETE": "completed", "CANCELLED": "cancelled", "CANCELLED AMO": "cancelled", "REJECTED": "rejected"}
+_NEVER_SENT = frozenset({"cancelled", "expired"})
 _OPEN_BATCHES = frozenset({"running", "compensating"})
 
 
@@ -109,6 +110,7 @@ def all_ended(history: History) -> Iterator[str]:
     for batch in history.batches:
         if batch.status in _OPEN_BATCHES:
             yield f"batch {batch.batch_id} is still {batch.status}"
+    yield from _live_after_all(history, by_task)
     yield from _lost_answers(history)
 
 
@@ -119,6 +121,16 @@ def _untrue_end(task: Task, orders: list[LedgerOrder]) -> Iterator[str]:
         yield f"task {task.task_id} is {task.status} ({task.error_code}), but the exchange has {_ids(orders)}"
     if task.sent == "no" and orders:
         yield f"task {task.task_id} says that it was not sent, but the exchange has {_ids(orders)}"
+
+
+def _live_after_all(history: History, by_task: dict[str, list[LedgerOrder]]) -> Iterator[str]:
+    """Placements that were taken back: a wish that was told to be in force, and what it must have come to."""
+    for task in history.tasks:
+        if task.task_id in history.taken_back and not task.unwanted and task.status not in _NEVER_SENT:
+            yield f"task {task.task_id} was taken back, is {task.status}, and nothing says so"
+        live = [order for order in by_task.get(task.task_id, []) if order.state not in _STATES]
+        if task.unwanted and live:
+            yield f"task {task.task_id} was taken back, and the exchange still has {_ids(live)}"
 
 
 def _lost_answers(history: History) -> Iterator[str]:

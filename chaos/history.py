@@ -41,6 +41,8 @@ class Task:
     error_code: str | None = None
     batch_id: str | None = None
     most_orders: int = 1
+    unwanted: bool = False
+    """Its caller took it back, or a halt did: at the end nothing of it may be live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,9 @@ class History:
     batches: Sequence[Batch] = ()
     keys: Sequence[Key] = ()
     told: Sequence[Told] = ()
+    taken_back: frozenset[str] = frozenset()
+    """Placements (task ids) whose withdrawal a client was told."""
+
     seen: Sequence[Seen] = ()
     halts: Sequence[Halt] = ()
     peaks: Sequence[Peaks] = ()

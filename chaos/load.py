@@ -28,6 +28,7 @@ ODD_ANSWERS = frozenset({500, 504})
 """What a caller must never get: it says nothing about the order, and client libraries repeat it by themselves."""
 
 MOST_ODD = 20
+TASKS = "/orders/tasks/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,13 @@ class Load:
         self.told: list[Told] = []
         self.counts: Counter[str] = Counter()
         self.odd: list[str] = []
+        self.taken_back: set[str] = set()
         self._replicas = replicas
         self._random = random.Random(seed)
         self._pause_s = pause_s
         self._number = 0
         self._open: deque[str] = deque(maxlen=REMEMBERED)
+        self._placed: deque[str] = deque(maxlen=REMEMBERED)
         self._past: deque[Request] = deque(maxlen=REMEMBERED)
 
     async def run(self, clients: int) -> None:
@@ -100,17 +103,25 @@ class Load:
             await asyncio.sleep(self._random.uniform(0.1, 1.0))
 
     def _remember(self, request: Request, answer: httpx.Response) -> None:
+        if request.path.startswith(TASKS):
+            self.taken_back.add(request.path.removeprefix(TASKS))
+            return
         resource = answer.headers["Location"].rpartition("/")[2]
         self.told.append(Told(idem_key=request.key, resource_id=resource))
         document = answer.json()
         for one in document.get("orders", [document]):
             if one.get("order_id") and request.method == "POST":
                 self._open.append(one["order_id"])
+            if one.get("task_id") and request.method == "POST":
+                self._placed.append(one["task_id"])
 
     def _choose(self) -> Request:
         dice = self._random.random()
         if dice < 0.10 and self._past:
             return self._random.choice(self._past)
+        if dice < 0.15 and self._placed:  # mostly one of the last, whose fate is still open
+            newest = list(self._placed)[-5:]
+            return Request(method="DELETE", path=TASKS + self._random.choice(newest), key=self._key())
         if dice < 0.25 and self._open:
             return Request(method="DELETE", path=f"/orders/{self._random.choice(self._open)}", key=self._key())
         if dice < 0.35 and self._open:

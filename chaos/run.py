@@ -132,7 +132,14 @@ async def _settle(
         except (psycopg.Error, httpx.HTTPError) as error:
             raise RuntimeError(f"the end of the run cannot be read: {error}") from error
         seen = [one for reader in readers for one in reader.seen()]
-        history = replace(rows, told=load.told, seen=seen, halts=weather.halts, odd_answers=load.odd)
+        history = replace(
+            rows,
+            told=load.told,
+            taken_back=frozenset(load.taken_back),
+            seen=seen,
+            halts=weather.halts,
+            odd_answers=load.odd,
+        )
         took = time.monotonic() - began
         if not check(history):
             return history, took

@@ -38,6 +38,7 @@ from simulator.settings import RateLimits, SimulatorSettings
 from tests.desk import SHORT_RULES, Desk, open_desk, order
 from tests.faults.judge import judged
 from tests.faults.test_crash_rows import after_the_lease
+from tests.integration.orders.operators import withdrawals_of
 from tests.servers import temporary_database
 
 RULES = replace(SHORT_RULES, in_doubt_window_s=1.0, claim_lease_s=1.0, block_on_doubt_s=0.5, audit_s=0.2,
@@ -142,6 +143,15 @@ class OrderMachine(RuleBasedStateMachine):
             changes = OrderChanges(quantity=quantity)
             modify = self._running().service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=0.2)
             self._do(self._command(modify))
+
+    @rule(number=st.integers(0, 9))
+    def take_back(self, number: int) -> None:
+        with psycopg.connect(self._url) as connection:
+            rows = connection.execute(
+                "SELECT task_id FROM order_task WHERE operation = 'place' ORDER BY task_id DESC"
+            ).fetchall()
+        if rows:
+            self._do(self._command(withdrawals_of(self._running()).withdraw(rows[number % len(rows)][0])))
 
     async def _command(self, call: Coroutine[Any, Any, object]) -> None:
         try:

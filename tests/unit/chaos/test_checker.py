@@ -127,6 +127,11 @@ FAIL: dict[str, tuple[str, History]] = {
     ),
     "said to be placed, but not there": ("C3", replace(GOOD, tasks=(replace(TASK, order_id="o9"),))),
     "said not to be sent, but there": ("C3", replace(GOOD, tasks=(replace(TASK, sent="no"),))),
+    "taken back and alive": (
+        "C3",
+        replace(GOOD, tasks=(replace(TASK, unwanted=True),), ledger=(replace(ORDER, state="OPEN", filled_quantity=0),)),
+    ),
+    "a withdrawal that was told and forgotten": ("C3", replace(GOOD, taken_back=frozenset({"t1"}))),
     "accepted and forgotten": ("C3", replace(GOOD, told=(Told(idem_key="k", resource_id="t9"),))),
     "an answer that says nothing": ("C3", replace(GOOD, odd_answers=("POST /orders at replica-1: Internal error",))),
     "one key, two resources": (
