@@ -8,8 +8,9 @@ never repeated here: a task that may go again is claimed again, with a new fence
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from uuid import UUID
 
 from loguru import logger
 
@@ -41,6 +42,7 @@ _KINDS = {
 _SETTLE_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _TROUBLE_PAUSE_S = 0.5
 _SLOT_WAIT_S = 5.0
+_SENDS_REMEMBERED = 10_000
 
 
 class Sender:
@@ -79,6 +81,7 @@ class Sender:
         self._clock = clock
         self._ids = ids
         self._in_flight: Counter[Operation] = Counter()
+        self._sent: OrderedDict[UUID, int] = OrderedDict()  # by task the last fence under which bytes may have left
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -162,17 +165,34 @@ class Sender:
         try:
             if self._clock.monotonic() - claim_began_at > self._rules.longest_pause_s or not self._tenure.lease.held:
                 outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
+            elif self._was_sent(task):
+                outcome = InDoubt(reason="the database has forgotten that this was sent")
             else:
-                outcome = await self._call(task)
-                self._breakers.record(task.operation, outcome)
-                if isinstance(outcome, Throttled):
-                    self._governor.cool_down(THROTTLE_COOL_DOWN_S)
+                outcome = await self._call_once(task)
             await self._store(task, outcome)
         finally:
             self._in_flight[task.operation] -= 1
             if not self._in_flight.total():
                 self._idle.set()
             self._signals.sender.set()
+
+    def _was_sent(self, task: Task) -> bool:
+        """A fence only rises, unless a standby was promoted that lacked our last commits, faster than our term ended:
+        then the book of a new term is not asked, and only we know. Repeating a cancel does no harm."""
+        return task.operation is not Operation.CANCEL and self._sent.get(task.task_id, 0) >= task.fence
+
+    async def _call_once(self, task: Task) -> SendOutcome:
+        """Send it, and remember that unless it is proven that nothing left."""
+        self._sent[task.task_id] = task.fence
+        if len(self._sent) > _SENDS_REMEMBERED:
+            self._sent.popitem(last=False)
+        outcome = await self._call(task)
+        if isinstance(outcome, NotSent):
+            self._sent.pop(task.task_id, None)
+        self._breakers.record(task.operation, outcome)
+        if isinstance(outcome, Throttled):
+            self._governor.cool_down(THROTTLE_COOL_DOWN_S)
+        return outcome
 
     async def _call(self, task: Task) -> SendOutcome:
         try:
