@@ -101,7 +101,7 @@ class AccountEngine:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._sender.run(), name=f"sender-{self.broker.account_id}")
             loops.create_task(self._build_reconciler(tenure).run(), name=f"reconciler-{self.broker.account_id}")
-            loops.create_task(self._build_batches().run(), name=f"batches-{self.broker.account_id}")
+            loops.create_task(self._build_batches(tenure).run(), name=f"batches-{self.broker.account_id}")
 
     def _build_sender(self, tenure: Tenure) -> Sender:
         parts, account_id = self._parts, self.broker.account_id
@@ -153,10 +153,11 @@ class AccountEngine:
             stats=self.stats,
         )
 
-    def _build_batches(self) -> BatchRunner:
+    def _build_batches(self, tenure: Tenure) -> BatchRunner:
         parts = self._parts
         return BatchRunner(
             self.broker.account_id,
+            tenure=tenure,
             database=parts.database,
             portfolio=self.broker.portfolio,
             settlement=parts.settlement,

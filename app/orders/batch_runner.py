@@ -31,6 +31,7 @@ from app.orders.store import accept, batches
 from app.orders.store.accept import NewTask
 from app.orders.store.operations import CancelTarget
 from app.orders.tags import Tagger
+from app.orders.tenure import Tenure
 
 _LONGEST_REST_S = 1.0
 """Between two looks at the open batches of an account."""
@@ -48,6 +49,7 @@ class BatchRunner:
         self,
         account_id: str,
         *,
+        tenure: Tenure,
         database: Database,
         portfolio: PortfolioGateway,
         settlement: Settlement,
@@ -58,6 +60,7 @@ class BatchRunner:
         tagger: Tagger,
     ) -> None:
         self._account_id = account_id
+        self._tenure = tenure
         self._database = database
         self._portfolio = portfolio
         self._settlement = settlement
@@ -109,6 +112,7 @@ class BatchRunner:
             if not batch.status.is_open:
                 return Decision(status=batch.status), legs
             decision = decide(batch, legs, now=self._clock.now(), doubt_patience=self._rules.doubt_patience)
+            decision = self._believed(decision, legs)
             await self._carry_out(tx, batch, legs, decision.actions)
             if decision.status is not batch.status:
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
@@ -118,6 +122,12 @@ class BatchRunner:
         if decision.actions or decision.status is not stale.status:
             self._signals.changed()
         return decision, legs
+
+    def _believed(self, decision: Decision, legs: Sequence[Leg]) -> Decision:
+        """Legs from before this term are not called unsent before the book was read; the next round asks again."""
+        unbelieved = {leg.task.task_id for leg in legs if not self._tenure.knows(leg.task)}
+        actions = (one for one in decision.actions if not (isinstance(one, Withdraw) and one.task_id in unbelieved))
+        return replace(decision, actions=tuple(actions))
 
     async def _carry_out(self, tx: Tx, batch: Batch, legs: Sequence[Leg], actions: Sequence[Action]) -> None:
         for action in actions:

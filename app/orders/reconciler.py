@@ -173,17 +173,20 @@ class Reconciler:
                 gone_day=last_gone_day(self._clock.now()),
                 kind=str(Alarm.DOUBT_UNRESOLVED),
                 older_s=self._rules.alarm_doubt_age_s,
+                known_since=self._tenure.known_since,
             )
 
     async def _tidy(self) -> bool:
         """What time alone decides; True if it made new doubts. Raises Unavailable.
 
         Claims whose sender fell silent become doubts, unsent tasks past their time expire, doubts of past days end.
+        A placement from before this term expires only when the book was read: a database that was restored may have
+        forgotten that it was sent, and who reads "expired, not sent" may send it again.
         """
         async with self._database.transaction() as tx:
             await self._bookkeeping.report_old_doubts(tx)
             lapsed = await due.lapsed(tx, self._account_id)
-            stale = await due.stale(tx, self._account_id)
+            stale = await due.stale(tx, self._account_id, known_since=self._tenure.known_since)
             gone = await due.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
             if not lapsed and not stale and not gone:
                 return False

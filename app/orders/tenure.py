@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.db.leases import Lease
-from app.orders.model import Operation
+from app.orders.model import Operation, Task
 from app.orders.rules import OrderRules
 from app.orders.store.claims import ClaimTerms, SentToday
 
@@ -20,11 +20,20 @@ class Tenure:
     began_at: datetime
     book_was_read: bool = False
 
+    @property
+    def known_since(self) -> datetime | None:
+        """Rows that were made before may have been sent without a trace; None: the book has told of all."""
+        return None if self.book_was_read else self.began_at
+
+    def knows(self, task: Task) -> bool:
+        """Whether the row's word that nothing was sent can be believed."""
+        return self.book_was_read or task.created_at > self.began_at
+
     def claim_terms(self, operations: Sequence[Operation], *, rules: OrderRules) -> ClaimTerms:
         return ClaimTerms(
             lease=self.lease,
             block_s=rules.block_on_doubt_s,
-            known_since=None if self.book_was_read else self.began_at,
+            known_since=self.known_since,
             operations=operations,
             halt_doubts=rules.halt_doubts,
             halt_doubt_age_s=rules.halt_doubt_age_s,

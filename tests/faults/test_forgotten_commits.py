@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.desk import ACCOUNT, Desk
+from simulator.server import RunningSimulator
+from tests.desk import ACCOUNT, Desk, open_desk
 from tests.faults.test_order_faults import end_of
 
 FORGET = """UPDATE order_task SET status = 'pending', attempts = 0, fence = 0, sent = 'no', order_id = NULL,
@@ -28,3 +29,30 @@ async def test_what_this_process_sent_is_not_sent_again_within_its_term(desk: De
     ended = await end_of(desk, task)
     assert (ended["status"], ended["order_id"]) == ("completed", task["order_id"])
     assert len(await desk.ledger()) == 1
+
+
+async def test_what_was_sent_before_a_restore_does_not_expire_unsent(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """Its freshness is over when the new owner comes; only the book may say what became of it."""
+    async with open_desk(database_url, simulator.url) as desk:
+        task = await desk.place()
+        await desk.crash()
+        await forget(desk, fresh_s=0)
+    async with open_desk(database_url, simulator.url) as desk:
+        ended = await end_of(desk, task)
+        assert (ended["status"], ended["sent"], ended["order_id"]) == ("completed", "yes", task["order_id"])
+        assert len(await desk.ledger()) == 1
+
+
+async def test_what_was_not_sent_expires_once_the_book_was_read(database_url: str, simulator: RunningSimulator) -> None:
+    """Nothing was forgotten: the first read of the term shows nothing, and it ends as expired."""
+    async with open_desk(database_url, simulator.url) as desk:
+        await desk.crash()
+        task = await desk.place(wait_s=0.0)
+        async with desk.database.connection() as connection:
+            await connection.execute("UPDATE order_task SET send_by = now()")
+    async with open_desk(database_url, simulator.url) as desk:
+        ended = await end_of(desk, task)
+        assert (ended["status"], ended["sent"]) == ("expired", "no")
+        assert await desk.ledger() == []

@@ -10,7 +10,8 @@ from app.orders.model import Task
 from app.orders.store.tasks import COLUMNS, OPEN, fetch_tasks
 
 _LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
-_STALE = "status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()"
+_STALE = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
+  AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))"""
 _OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
 _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
   AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
@@ -29,7 +30,9 @@ class Glance:
     unwanted: bool
 
 
-async def glance(tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float) -> Glance:
+async def glance(
+    tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float, known_since: datetime | None
+) -> Glance:
     """In one round trip what is asked before each read of the book."""
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
@@ -37,7 +40,13 @@ async def glance(tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s:
                 AND ({_LAPSED} OR {_STALE} OR {_OF_GONE_DAY} OR {_UNREPORTED})),
               EXISTS (SELECT 1 FROM order_task WHERE account_id = %(account_id)s AND cancel_on_sight
                         AND trade_date > %(gone_day)s)""",
-        {"account_id": account_id, "gone_day": gone_day, "kind": kind, "older_s": older_s},
+        {
+            "account_id": account_id,
+            "gone_day": gone_day,
+            "kind": kind,
+            "older_s": older_s,
+            "known_since": known_since,
+        },
     )
     row = await cursor.fetchone()
     if row is None:
@@ -55,13 +64,13 @@ async def lapsed(tx: Tx, account_id: str) -> list[Task]:
     )
 
 
-async def stale(tx: Tx, account_id: str) -> list[Task]:
-    """Unsent tasks whose freshness is over."""
+async def stale(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
+    """Unsent tasks whose freshness is over; ``known_since``: the word of older placements is not believed yet."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE account_id = %(account_id)s AND {_STALE} ORDER BY task_id""",
-        {"account_id": account_id},
+        {"account_id": account_id, "known_since": known_since},
     )
 
 
