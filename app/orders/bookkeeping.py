@@ -208,7 +208,9 @@ class Bookkeeping:
 
     async def _judge_command(self, tx: Tx, task: Task, reading: Reading) -> bool:
         order = await book.find(tx, str(task.target_order_id), account_id=self._account_id)
-        finding = reconcile.judge_command(task, order, now=reading.now, window_s=self._rules.in_doubt_window_s)
+        finding = reconcile.judge_command(
+            task, order, clean=reading.clean_for(task), now=reading.now, window_s=self._rules.in_doubt_window_s
+        )
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
                 next_look = reconcile.next_look(task, now=reading.now)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from app.broker.orders import BrokerOrder, OrderRequest, OrderType, Variety
 from app.kit.json import encode_json
 from app.orders.lifecycle import Event
-from app.orders.model import KnownOrder, Operation, OrderState, Task
+from app.orders.model import KnownOrder, Operation, OrderState, Task, TaskStatus
 from app.orders.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
 
 TAG_LENGTH = 20
@@ -176,18 +176,24 @@ def _may_slice(wanted: OrderRequest) -> bool:
     return wanted.autoslice or wanted.variety in {Variety.ICEBERG, Variety.CO}
 
 
-def judge_command(task: Task, order: KnownOrder | None, *, now: datetime, window_s: float) -> Finding:
-    """What an order's row proves about a cancel or modify task that is not finished."""
+def judge_command(task: Task, order: KnownOrder | None, *, clean: bool, now: datetime, window_s: float) -> Finding:
+    """What an order's row proves about a cancel or modify task that is not finished.
+
+    ``clean``: the read shows the row as it is now. A modification that is being sent waits for its answer: it may be
+    what has just filled the order.
+    """
     if order is None:
         return Finding(event=None)
     if task.operation is Operation.CANCEL:
         return _judge_cancel(task, order, now=now)
+    if task.status is TaskStatus.RUNNING:
+        return Finding(event=None)
     if _shows_changes(task, order):
         return Finding(event=Event.FOUND)
     if order.state.is_terminal:
         return Finding(event=Event.REFUSED, reason=_ended(order))
     waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=window_s)
-    return Finding(event=Event.ABSENT if waited and task.status == "in_doubt" else None)
+    return Finding(event=Event.ABSENT if waited and clean and task.status is TaskStatus.IN_DOUBT else None)
 
 
 def _judge_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:

@@ -146,7 +146,7 @@ def test_a_cancel_is_done_when_the_order_is_gone_and_failed_when_it_filled() -> 
     cancel = command(Operation.CANCEL)
 
     def judge(order_: KnownOrder | None) -> reconcile.Finding:
-        return judge_command(cancel, order_, now=NOW, window_s=WINDOW_S)
+        return judge_command(cancel, order_, clean=True, now=NOW, window_s=WINDOW_S)
 
     assert judge(known(state=OrderState.CANCELLED)).event is Event.FOUND
     filled = judge(known(state=OrderState.COMPLETED, filled_quantity=10))
@@ -161,13 +161,24 @@ def test_a_modify_is_done_when_the_row_shows_it_and_never_repeated() -> None:
     """In doubt it waits for the row; a finished order refuses it; after the window it is not confirmed."""
     modify = command(Operation.MODIFY)
     shown = known(document={"price": Decimal(1401), "quantity": 10})
-    assert judge_command(modify, shown, now=NOW, window_s=WINDOW_S).event is Event.FOUND
-    assert judge_command(modify, known(), now=NOW, window_s=WINDOW_S).event is None
-    assert judge_command(modify, known(), now=NOW + seconds(200), window_s=WINDOW_S).event is Event.ABSENT
+    assert judge_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
+    assert judge_command(modify, known(), clean=True, now=NOW, window_s=WINDOW_S).event is None
+    assert judge_command(modify, known(), clean=True, now=NOW + seconds(200), window_s=WINDOW_S).event is Event.ABSENT
     ended = known(state=OrderState.CANCELLED)
-    assert judge_command(modify, ended, now=NOW, window_s=WINDOW_S).event is Event.REFUSED
+    assert judge_command(modify, ended, clean=True, now=NOW, window_s=WINDOW_S).event is Event.REFUSED
+    stale = judge_command(modify, known(), clean=False, now=NOW + seconds(200), window_s=WINDOW_S)
+    assert stale.event is None
     fresh = replace(modify, status=TaskStatus.PENDING)
-    assert judge_command(fresh, shown, now=NOW, window_s=WINDOW_S).event is None
+    assert judge_command(fresh, shown, clean=True, now=NOW, window_s=WINDOW_S).event is None
+
+
+def test_a_modify_that_is_being_sent_waits_for_its_answer() -> None:
+    """An order that ended meanwhile may have ended by this very modification."""
+    running = command(Operation.MODIFY, status=TaskStatus.RUNNING)
+    filled = known(state=OrderState.COMPLETED, filled_quantity=10, document={"price": Decimal(1401), "quantity": 10})
+    assert judge_command(running, filled, clean=True, now=NOW, window_s=WINDOW_S).event is None
+    doubtful = replace(running, status=TaskStatus.IN_DOUBT)
+    assert judge_command(doubtful, filled, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
 
 
 def test_looks_become_rarer_but_never_stop() -> None:

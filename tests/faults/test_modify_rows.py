@@ -1,0 +1,53 @@
+"""Modifications whose answer is late or lost: the order's row tells, when it is shown as it is now."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from uuid import UUID
+
+from app.broker.orders import OrderChanges
+from app.orders.acceptance import Answer, Caller
+from app.orders.model import TaskStatus
+from tests.desk import ACCOUNT, Desk
+from tests.faults.test_crash_rows import resting
+from tests.waiting import until
+
+CALLER = Caller(principal="t")
+
+
+async def reprice(desk: Desk, order_id: str, price: int, *, wait_s: float) -> Answer:
+    changes = OrderChanges(price=Decimal(price))
+    return await desk.service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=wait_s)
+
+
+async def test_a_modification_that_fills_the_order_is_not_called_failed(desk: Desk) -> None:
+    """The book shows the filled order before the answer comes: it was modified, and that is why it filled."""
+    order_id = await resting(desk)
+    await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 1000})
+    asked = asyncio.create_task(reprice(desk, order_id, 1510, wait_s=4.0))
+    for _ in range(8):
+        await asyncio.sleep(0.1)
+        desk.engine.on_order_hint(ACCOUNT)
+    assert (await asked).document["status"] == "completed"
+    shown = await desk.service.queries.order(order_id)
+    assert (shown["state"], shown["price"]) == ("completed", 1510)
+
+
+async def test_a_book_without_the_order_does_not_end_a_modification(desk: Desk) -> None:
+    """No read for longer than the window, then one that lacks the row: what we last saw of it proves nothing now."""
+    order_id = await resting(desk)
+    await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
+    await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 300})
+    answer = await reprice(desk, order_id, 1405, wait_s=0.0)
+    await asyncio.sleep(desk.rules.in_doubt_window_s + 1.0)
+    await desk.sim.delete("/_sim/faults")
+    await desk.fault("shrink_book", method="GET", path="/orders", times=1)
+
+    async def ended() -> bool:
+        task = await desk.service.queries.task(UUID(answer.document["task_id"]))
+        return task.status is not TaskStatus.IN_DOUBT
+
+    await until(ended)
+    task = await desk.service.queries.task(UUID(answer.document["task_id"]))
+    assert task.status is TaskStatus.COMPLETED
