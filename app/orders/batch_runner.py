@@ -6,9 +6,9 @@ transaction, and the sender and the reconciler do the rest; after a crash the ne
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 
 from loguru import logger
@@ -22,7 +22,7 @@ from app.kit.ids import IdSource
 from app.orders.cancels import Canceller
 from app.orders.legs import load_legs
 from app.orders.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
-from app.orders.reductions import Reducible, lock_reducible, read_positions
+from app.orders.reductions import Positions, Reducible, lock_reducible, read_positions
 from app.orders.rules import OrderRules
 from app.orders.saga import Action, CancelOrder, Decision, Leg, SquareOff, Withdraw, decide
 from app.orders.settlement import Settlement, withdrawn
@@ -33,6 +33,7 @@ from app.orders.store.operations import CancelTarget
 from app.orders.tags import Tagger
 from app.orders.tenure import Tenure
 
+POSITIONS_TIMEOUT_S = 5.0
 _LONGEST_REST_S = 1.0
 """Between two looks at the open batches of an account."""
 
@@ -76,8 +77,6 @@ class BatchRunner:
             rest_s = _LONGEST_REST_S
             try:
                 rest_s = await self.advance()
-            except (BrokerError, RateLimited) as error:
-                logger.warning("batches of {} wait for the broker: {}", self._account_id, error)
             except ServiceError as error:
                 logger.warning("batches of {} pause: {}", self._account_id, error)
             await wait_for(self._signals.batches, self._signals.rest_s(rest_s))
@@ -85,8 +84,10 @@ class BatchRunner:
     async def advance(self) -> float:
         """Take every open batch as far as it can go now; returns the seconds until the next look."""
         found = await self._find_open()
-        moments = [await self._advance_one(batch) for batch in found]
-        due = [(moment - self._clock.now()).total_seconds() for moment in moments if moment is not None]
+        decided = [(batch, *await self._decide_and_store(batch)) for batch in found]
+        await self._square_off_all(decided)
+        moments = [decision.again_at for _, decision, _ in decided if decision.again_at is not None]
+        due = [(moment - self._clock.now()).total_seconds() for moment in moments]
         return min([_LONGEST_REST_S, *(max(0.01, seconds) for seconds in due)])
 
     async def _find_open(self) -> Sequence[Batch]:
@@ -97,12 +98,20 @@ class BatchRunner:
         self._signals.batches_open = self._signals.batches_open or bool(found)
         return found
 
-    async def _advance_one(self, batch: Batch) -> datetime | None:
-        decision, legs = await self._decide_and_store(batch)
-        square_offs = [action for action in decision.actions if isinstance(action, SquareOff)]
-        if square_offs:
-            await self._square_off(batch, legs, square_offs)
-        return decision.again_at
+    async def _square_off_all(self, decided: Sequence[tuple[Batch, Decision, list[Leg]]]) -> None:
+        """One read of the positions serves all. Without it they are asked for again in the next round: nobody else
+        has waited for them, because whatever the other batches need was done before."""
+        todo = [(batch, legs, _square_offs(decision)) for batch, decision, legs in decided if _square_offs(decision)]
+        if not todo:
+            return
+        try:
+            async with asyncio.timeout(POSITIONS_TIMEOUT_S):
+                positions = await read_positions(self._database, self._portfolio)
+        except (BrokerError, RateLimited, TimeoutError) as error:
+            logger.warning("square-offs of {} wait for the positions: {!r}", self._account_id, error)
+            return
+        for batch, legs, actions in todo:
+            await self._square_off(batch, legs, actions, positions)
 
     async def _decide_and_store(self, stale: Batch) -> tuple[Decision, list[Leg]]:
         async with self._database.transaction() as tx:
@@ -119,7 +128,7 @@ class BatchRunner:
                 await self._settlement.settle_batch(tx, batch, decision.status, legs, error=decision.error)
                 if decision.status is not BatchStatus.COMPLETED:
                     logger.info("batch {} is {}: {}", batch.batch_id, decision.status, decision.error or "")
-        if decision.actions or decision.status is not stale.status:
+        if len(decision.actions) > len(_square_offs(decision)) or decision.status is not stale.status:
             self._signals.changed()
         return decision, legs
 
@@ -153,9 +162,10 @@ class BatchRunner:
             target, trade_date=today(self._clock), purpose="rollback", batch_id=batch.batch_id, leg=action.leg
         )
 
-    async def _square_off(self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff]) -> None:
-        """Take fills back by opposite orders that can only reduce what is really held. Raises BrokerError."""
-        positions = await read_positions(self._database, self._portfolio)
+    async def _square_off(
+        self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff], positions: Positions
+    ) -> None:
+        """Take fills back by opposite orders that can only reduce what is really held."""
         by_leg = {leg.task.leg: leg.task for leg in legs}
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
@@ -200,6 +210,10 @@ class BatchRunner:
             status=TaskStatus.PENDING if quantity else TaskStatus.FAILED,
             error=None if quantity else _NOTHING_TO_REDUCE.to_json(),
         )
+
+
+def _square_offs(decision: Decision) -> list[SquareOff]:
+    return [action for action in decision.actions if isinstance(action, SquareOff)]
 
 
 def _opposite(order: OrderRequest, quantity: int) -> OrderRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -90,3 +91,20 @@ async def place(service: RunningService, price: int) -> dict[str, Any]:
     found: dict[str, Any] = answer.json()
     assert found["status"] == "completed", found
     return found
+
+
+async def test_a_square_off_that_waits_for_the_positions_holds_up_no_other_batch(desk: Desk) -> None:
+    """The positions cannot be read: the fill stays for now, and another batch is taken back all the same."""
+    await desk.fault("status", method="GET", path="/portfolio/positions", times=-1, params={"code": 502})
+    refused = order(quantity=1_000_000)
+    waiting = await desk.batch([order(price=Decimal(1510)), refused], on_filled="square_off", wait_s=1.0)
+    assert waiting["status"] == "compensating"
+    other = await desk.batch([order(), refused], wait_s=4.0)
+    assert other["status"] == "rolled_back"
+    await desk.sim.delete("/_sim/faults")
+    document, final = await desk.service.queries.batch_now(UUID(waiting["batch_id"]))
+    async with asyncio.timeout(5):
+        while not final:
+            await asyncio.sleep(0.05)
+            document, final = await desk.service.queries.batch_now(UUID(waiting["batch_id"]))
+    assert (document["status"], document["residual"]) == ("rolled_back_with_fills", [])
