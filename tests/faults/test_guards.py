@@ -290,3 +290,12 @@ async def test_a_new_owner_waits_out_the_second_of_one_that_died(
 async def eight_sent(desk: Desk) -> bool:
     stats = (await desk.sim.get("/_sim/stats")).json()
     return any(peak["total"] >= 8 for peak in stats["orders"]["arrived"].values())
+
+
+async def test_no_leg_goes_once_its_batch_is_taken_back(desk: Desk) -> None:
+    """Also where no leg has failed (a deadline, a doubt), and a leg comes back unsent after the withdrawal."""
+    sender = await quiet_sender(desk)
+    await desk.batch([order(), order(tradingsymbol="SBIN")], wait_s=0.0)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE batch SET status = 'compensating'")
+    assert await sender._claim(Operation.PLACE) is None

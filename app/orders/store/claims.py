@@ -43,7 +43,7 @@ _READY = f"""
       AND (t.purpose <> 'client' OR NOT EXISTS ( -- what rolls back as a whole sends nothing after its first failure
         SELECT 1 FROM order_task f JOIN batch b USING (batch_id)
         WHERE f.batch_id = t.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
-          AND f.status IN {MISSED}))
+          AND (f.status IN {MISSED} OR b.status <> 'running')))
     ELSE
       NOT EXISTS (                               -- one command at a time per order
         SELECT 1 FROM order_task s
