@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.broker.outcomes import Accepted
+from app.broker.outcomes import Accepted, InDoubt, NotSent, SendOutcome, Sent
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.acceptance import Caller
@@ -299,3 +299,25 @@ async def test_no_leg_goes_once_its_batch_is_taken_back(desk: Desk) -> None:
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE batch SET status = 'compensating'")
     assert await sender._claim(Operation.PLACE) is None
+
+
+async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first had no answer, the ones after it found no connection: `sent` stays unknown."""
+    order_id = await resting(desk)
+    answers: list[SendOutcome] = [InDoubt(reason="no answer")]
+
+    async def cancel(order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
+        return answers.pop() if answers else NotSent(reason="no connection")
+
+    monkeypatch.setattr(desk.account.broker.orders, "cancel", cancel)
+    answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
+    task_id = UUID(answer.document["task_id"])
+
+    async def tried_again() -> bool:
+        task = await desk.service.queries.task(task_id)
+        return task.attempts > 1 and task.status is TaskStatus.RETRYING and task.last_error is not None
+
+    await until(tried_again, within_s=8.0)
+    assert (await desk.service.queries.task(task_id)).sent is Sent.UNKNOWN

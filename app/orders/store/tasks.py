@@ -89,6 +89,13 @@ async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
     )
 
 
+_CERTAINTY = """CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
+  SELECT 1 FROM order_attempt a WHERE a.task_id = order_task.task_id
+    AND coalesce(a.outcome, '') NOT IN ('NotSent', 'SessionRejected')) THEN 'unknown' ELSE %s END"""
+"""A cancel may be sent again while nobody knows what became of the one before: that the last did not leave does not
+prove that none did. A placement is only repeated when the one before is proven to have come to nothing."""
+
+
 async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict) -> Task:
     """Store a transition that the lifecycle allowed; the caller holds the row."""
     children = [
@@ -98,13 +105,14 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
     ]  # fmt: skip
     found = await fetch_tasks(
         tx,
-        f"""UPDATE order_task SET status = %s, sent = %s, order_id = coalesce(%s, order_id),
+        f"""UPDATE order_task SET status = %s, sent = {_CERTAINTY}, order_id = coalesce(%s, order_id),
               children = CASE WHEN %s THEN %s ELSE children END, last_error = %s,
               not_before = coalesce(%s, not_before), next_check_at = %s, claimed_by = NULL, claimed_until = NULL,
               updated_at = clock_timestamp(), finished_at = CASE WHEN %s THEN clock_timestamp() END
             WHERE task_id = %s RETURNING {COLUMNS}""",
         (
             status,
+            verdict.sent,
             verdict.sent,
             verdict.order_id,
             bool(children),
