@@ -84,13 +84,21 @@ def content_hash(document: Mapping[str, object]) -> bytes:
 
 def moves_forward(known: KnownOrder, seen: BrokerOrder) -> bool:
     """Whether a row may replace what we have: ends are final, fills never fall, reads may arrive out of order."""
-    if known.state.is_terminal:
+    if known.state.is_terminal or seen.filled_quantity < known.filled_quantity:
         return False
-    if seen.filled_quantity < known.filled_quantity:
+    if not seen.is_terminal and seen.filled_quantity == known.filled_quantity and _is_older(seen, known):
         return False
     if known.state is OrderState.PARTIALLY_FILLED:
         return _STATE_RANK[state_of(seen)] >= _STATE_RANK[known.state]
     return known.state is OrderState.PENDING or state_of(seen) is not OrderState.PENDING
+
+
+def _is_older(seen: BrokerOrder, known: KnownOrder) -> bool:
+    """By the exchange's own stamp, where both have one: a stale book shows the order before its last change."""
+    stamp = known.document.get("exchange_update_timestamp")
+    if stamp is None or seen.exchange_update_timestamp is None:
+        return False
+    return seen.exchange_update_timestamp < datetime.fromisoformat(str(stamp))
 
 
 def shows_all_known(book: Iterable[BrokerOrder], known_ids: Iterable[str]) -> bool:

@@ -51,3 +51,20 @@ async def test_a_book_without_the_order_does_not_end_a_modification(desk: Desk) 
     await until(ended)
     task = await desk.service.queries.task(UUID(answer.document["task_id"]))
     assert task.status is TaskStatus.COMPLETED
+
+
+async def test_a_stale_book_does_not_take_a_modification_back(desk: Desk) -> None:
+    """The row of before the change is older by the exchange's stamp: no event says the old price again."""
+    order_id = await resting(desk)
+    await asyncio.sleep(1.5)
+    await reprice(desk, order_id, 1405, wait_s=4.0)
+
+    async def shown() -> bool:
+        return bool((await desk.service.queries.order(order_id))["price"] == 1405)
+
+    await until(shown)
+    before = len(await desk.events())
+    await desk.fault("stale_book", method="GET", path="/orders", times=1, params={"ms": 1500})
+    desk.engine.on_order_hint(ACCOUNT)
+    await asyncio.sleep(1.0)
+    assert (await desk.events())[before:] == []
