@@ -29,6 +29,7 @@ PURE = (
     "app/orders/days.py",
     "app/orders/lifecycle.py",
     "app/orders/saga.py",
+    "app/orders/standing.py",
     "app/orders/reconcile.py",
     "app/orders/checks.py",
     "app/orders/limits.py",

@@ -24,9 +24,10 @@ from app.orders.legs import load_legs
 from app.orders.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
 from app.orders.reductions import Positions, Reducible, lock_reducible, read_positions
 from app.orders.rules import OrderRules
-from app.orders.saga import Action, CancelOrder, Decision, Leg, SquareOff, Withdraw, decide
+from app.orders.saga import Action, CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.settlement import Settlement, withdrawn
 from app.orders.signals import Signals, wait_for
+from app.orders.standing import Leg
 from app.orders.store import accept, batches
 from app.orders.store.accept import NewTask
 from app.orders.store.operations import CancelTarget

@@ -21,13 +21,12 @@ from app.kit.ids import IdSource
 from app.orders import reconcile
 from app.orders.alarms import Alarm
 from app.orders.cancels import Canceller
-from app.orders.days import LOOK_BACK, day_of_order, is_same_order
+from app.orders.days import LOOK_BACK, ONE_DAY, day_of_order, is_same_order
 from app.orders.legs import load_legs
 from app.orders.lifecycle import Event
 from app.orders.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
 from app.orders.reconcile import Finding
 from app.orders.rules import OrderRules
-from app.orders.saga import is_provisional
 from app.orders.settlement import Settlement, day_over, known_order, never_shown, not_found
 from app.orders.store import accept, batches, book, due, tasks
 from app.orders.store.operations import CancelTarget
@@ -157,7 +156,7 @@ class Bookkeeping:
             now=reading.now,
             window_s=self._rules.in_doubt_window_s,
         )
-        if is_provisional(task):
+        if task.is_provisional:
             return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
@@ -242,7 +241,10 @@ class Bookkeeping:
         """
         since = until - LOOK_BACK
         for task in await due.never_shown(tx, self._account_id, until=until, since=since):
-            await book.upsert(tx, never_shown(task))
+            shown = await book.by_ids(tx, self._account_id, task.confirmed_ids, since=task.trade_date - ONE_DAY)
+            for order_id in task.confirmed_ids:
+                if order_id not in shown:
+                    await book.upsert(tx, never_shown(task, order_id))
         left = await book.left_live(tx, self._account_id, until=until, since=since)
         owners = await tasks.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
         for order in left:

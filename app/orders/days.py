@@ -16,6 +16,7 @@ from app.orders.model import KnownOrder
 BOOK_TURNS_AT = timedelta(hours=6)
 """After midnight IST: sessions end at about six, and by then the book of the day before is gone."""
 
+ONE_DAY = timedelta(days=1)
 LOOK_BACK = timedelta(days=7)
 """How old an order may be that a book still shows: one that was placed before a long weekend waits for its end."""
 
@@ -27,7 +28,7 @@ def book_day(now: datetime) -> date:
 
 def last_gone_day(now: datetime) -> date:
     """The newest trading day whose book the broker has put away for certain."""
-    return book_day(now) - timedelta(days=1)
+    return book_day(now) - ONE_DAY
 
 
 def book_began(now: datetime) -> datetime:

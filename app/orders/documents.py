@@ -16,7 +16,7 @@ from app.broker.outcomes import Sent
 from app.kit.clock import ist_iso
 from app.orders.model import Batch, BatchStatus, KnownOrder, Operation, OrderState, Task, TaskStatus
 from app.orders.reconcile import state_of
-from app.orders.saga import Leg, Residual, Standing, residuals, standing
+from app.orders.standing import Leg, Residual, Standing, residuals, standing
 
 _EXTRA_FIELDS = (
     "placed_by", "validity_ttl", "disclosed_quantity", "market_protection", "modified", "guid", "auction_number",

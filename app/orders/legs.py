@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.db.postgres import Tx
 from app.orders.model import FINISHED, Batch, KnownOrder, Operation, Task
-from app.orders.saga import Leg, LegOrder
+from app.orders.standing import Leg, LegOrder
 from app.orders.store import batches, book
 
 

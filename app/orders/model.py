@@ -157,6 +157,17 @@ class Task:
         return None if self.last_error is None else str(self.last_error["code"])
 
     @property
+    def confirmed_ids(self) -> list[str]:
+        """The orders that the broker has confirmed for a placement, slice by slice."""
+        ids = [child.get("order_id") for child in self.children] or [self.order_id]
+        return [str(order_id) for order_id in ids if order_id is not None]
+
+    @property
+    def is_provisional(self) -> bool:
+        """Given up because the book never showed it: it may still appear until the day is over."""
+        return self.status is TaskStatus.FAILED and self.error_code == NOT_FOUND_AT_BROKER
+
+    @property
     def tag(self) -> str:
         """The tag on the wire of the present attempt: 19 characters of ours and the attempt's digit."""
         return f"{self.tag_base}{self.attempts}"

@@ -23,7 +23,6 @@ from app.orders.lifecycle import Event
 from app.orders.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Task, TaskError, TaskStatus
 from app.orders.operations import Actor
 from app.orders.rules import OrderRules
-from app.orders.saga import is_provisional
 from app.orders.settlement import Settlement
 from app.orders.store import accept, book, operations, resolutions, tasks
 from app.orders.store.accept import NewTask
@@ -163,7 +162,7 @@ class Resolutions:
             raise Conflict("only placements are queued again; ask for a new modify or cancel", code="NOT_A_PLACEMENT")
         if task.status is TaskStatus.IN_DOUBT:
             raise Conflict("still in doubt: it may have been placed; resolve that first", code="STILL_IN_DOUBT")
-        if task.status is not TaskStatus.DEAD_LETTER and not is_provisional(task):
+        if task.status is not TaskStatus.DEAD_LETTER and not task.is_provisional:
             raise Conflict(f"the task is {task.status}: it is not queued again", code="TASK_NOT_RESOLVABLE")
         if await resolutions.successor(tx, task.task_id) is not None:
             raise Conflict("it was queued again already", code="ALREADY_REQUEUED")

@@ -11,63 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
-from app.broker.orders import TransactionType
-from app.orders.model import FINISHED, NOT_FOUND_AT_BROKER, UNSENT, Batch, BatchStatus, OrderState, Task, TaskStatus
-
-
-class Standing(StrEnum):
-    """Where one leg stands."""
-
-    WAITING = "waiting"  # not sent, or accepted and not yet past the broker's checks
-    CONFIRMED = "confirmed"  # the broker shows it live or filled
-    DOUBTFUL = "doubtful"  # it may or may not exist
-    FAILED = "failed"  # it will not happen; nothing of it is live
-    LOST = "lost"  # only a person can tell
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegOrder:
-    """One order at the broker that belongs to a leg (several, when the broker sliced it)."""
-
-    order_id: str
-    variety: str
-    state: OrderState
-    filled_quantity: int
-    average_price: Decimal
-    parent_order_id: str | None = None
-    stale: bool = False  # its end was never seen, and no book will show it any more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
-    """A leg's task, its orders at the broker, and the cancels that rollback has already asked for."""
-
-    task: Task
-    orders: tuple[LegOrder, ...] = ()
-    open_cancels: frozenset[str] = frozenset()  # order ids with an unfinished cancel task
-    last_cancel_at: datetime | None = None
-    square_off: Leg | None = None  # the order that takes this leg's fills back, once there is one
-
-    @property
-    def filled_quantity(self) -> int:
-        return sum(order.filled_quantity for order in self.orders)
-
-    @property
-    def is_lost(self) -> bool:
-        """Only a person can tell what became of it."""
-        return self.task.status is TaskStatus.DEAD_LETTER or any(order.stale for order in self.orders)
-
-    @property
-    def average_price(self) -> Decimal:
-        filled = self.filled_quantity
-        if not filled:
-            return Decimal(0)
-        value = sum((order.average_price * order.filled_quantity for order in self.orders), Decimal(0))
-        return (value / filled).quantize(Decimal("0.0001")).normalize() + 0
+from app.orders.model import UNSENT, Batch, BatchStatus, OrderState, Task, TaskStatus
+from app.orders.standing import Leg, LegOrder, Standing, at_rest, standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,42 +50,7 @@ class Decision:
     again_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Residual:
-    """What rollback could not undo: a position that the filled legs left. Quantity is signed, sold is negative."""
-
-    exchange: str
-    tradingsymbol: str
-    product: str
-    quantity: int
-    average_price: Decimal
-
-
 CANCEL_AGAIN_AFTER = timedelta(seconds=1)
-
-
-def standing(leg: Leg) -> Standing:
-    status = leg.task.status
-    if status is TaskStatus.IN_DOUBT:
-        return Standing.DOUBTFUL
-    if leg.is_lost:
-        return Standing.LOST
-    if status is not TaskStatus.COMPLETED:
-        return Standing.FAILED if status in FINISHED else Standing.WAITING
-    if not leg.orders or any(order.state is OrderState.PENDING for order in leg.orders):
-        return Standing.WAITING
-    if any(order.state is OrderState.REJECTED for order in leg.orders):
-        return Standing.FAILED
-    if any(order.state is OrderState.CANCELLED for order in leg.orders) and not leg.filled_quantity:
-        return Standing.FAILED
-    return Standing.CONFIRMED
-
-
-def at_rest(leg: Leg) -> bool:
-    """Nothing of this leg is live or may become live."""
-    if leg.task.status is TaskStatus.COMPLETED:
-        return bool(leg.orders) and all(order.state.is_terminal for order in leg.orders)
-    return leg.task.status in FINISHED and leg.task.status is not TaskStatus.DEAD_LETTER
 
 
 def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_patience: timedelta) -> Decision:
@@ -200,8 +113,8 @@ def _undo(leg: Leg, *, now: datetime) -> list[Action]:
     if task.status in UNSENT:
         return [Withdraw(task_id=task.task_id)]
     live = [order for order in leg.orders if not order.state.is_terminal and not order.stale]
-    if not leg.orders and task.status is TaskStatus.COMPLETED and task.order_id is not None:
-        live = [_unseen(task)]  # accepted, and the book has not shown it yet: it can be cancelled all the same
+    if task.status is TaskStatus.COMPLETED:  # what the book has not shown yet can be cancelled all the same
+        live += [_unseen(task, order_id) for order_id in leg.unseen]
     if leg.last_cancel_at is not None and now - leg.last_cancel_at < CANCEL_AGAIN_AFTER:
         return []
     return [
@@ -213,9 +126,9 @@ def _undo(leg: Leg, *, now: datetime) -> list[Action]:
     ]
 
 
-def _unseen(task: Task) -> LegOrder:
+def _unseen(task: Task, order_id: str) -> LegOrder:
     return LegOrder(
-        order_id=task.order_id or "",
+        order_id=order_id,
         variety=task.variety,
         state=OrderState.PENDING,
         filled_quantity=0,
@@ -224,49 +137,19 @@ def _unseen(task: Task) -> LegOrder:
 
 
 def _deal_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
+    backs = [leg.square_off for leg in legs if leg.square_off is not None]
     if batch.on_filled == "square_off":
         todo = tuple(
             SquareOff(leg=leg.task.leg or 0, quantity=leg.filled_quantity)
             for leg in legs
             if leg.filled_quantity and leg.square_off is None
         )
-        placed = [leg.square_off for leg in legs if leg.square_off is not None]
-        if todo or not all(at_rest(leg) or leg.is_lost for leg in placed):
+        waiting = not all(at_rest(back) or back.is_lost for back in backs)
+        if todo or waiting:
             return Decision(status=BatchStatus.COMPENSATING, actions=todo, error=error)
-        if any(leg.is_lost for leg in placed):
-            return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a square-off's fate could not be proven")
+    if any(back.is_lost for back in backs):
+        return Decision(status=BatchStatus.NEEDS_ATTENTION, error="the fate of a square-off could not be proven")
     return Decision(status=BatchStatus.ROLLED_BACK_WITH_FILLS, error=error)
-
-
-def residuals(legs: Sequence[Leg]) -> list[Residual]:
-    """The exact position that the batch left, by exchange, symbol and product; what nets to nothing is left out."""
-    sums: dict[tuple[str, str, str], list[tuple[int, Decimal]]] = {}
-    for leg in [*legs, *(leg.square_off for leg in legs if leg.square_off is not None)]:
-        if not leg.filled_quantity:
-            continue
-        order = leg.task.order
-        signed = leg.filled_quantity if order.transaction_type is TransactionType.BUY else -leg.filled_quantity
-        key = (str(order.exchange), order.tradingsymbol, str(order.product))
-        sums.setdefault(key, []).append((signed, leg.average_price))
-    found = []
-    for (exchange, symbol, product), parts in sums.items():
-        quantity = sum(signed for signed, _ in parts)
-        if quantity:
-            price = _average(parts, long=quantity > 0)
-            found.append(
-                Residual(
-                    exchange=exchange, tradingsymbol=symbol, product=product, quantity=quantity, average_price=price
-                )
-            )
-    return found
-
-
-def _average(parts: Sequence[tuple[int, Decimal]], *, long: bool) -> Decimal:
-    """Average price of the side that is left open."""
-    side = [(abs(signed), price) for signed, price in parts if (signed > 0) is long]
-    total = sum(quantity for quantity, _ in side)
-    value = sum((quantity * price for quantity, price in side), Decimal(0))
-    return (value / total).quantize(Decimal("0.0001")).normalize() + 0
 
 
 def _why(leg: Leg) -> str:
@@ -274,6 +157,8 @@ def _why(leg: Leg) -> str:
         return "was live when it was last seen, and the book of its day is gone"
     if leg.task.last_error is not None:
         return f"failed: {leg.task.last_error['message']}"
+    if leg.refused_slices:
+        return f"was taken in part only: {leg.refused_slices[0]}"
     ended = [order for order in leg.orders if order.state in {OrderState.REJECTED, OrderState.CANCELLED}]
     if ended:
         return f"was {ended[0].state} by the exchange"
@@ -287,8 +172,3 @@ def _doubt_since(leg: Leg) -> datetime:
 def _next_moment(batch: Batch, legs: Sequence[Leg], *, doubt_patience: timedelta) -> datetime:
     doubts = [_doubt_since(leg) + doubt_patience for leg in legs if leg.task.status is TaskStatus.IN_DOUBT]
     return min([batch.deadline_at, *doubts])
-
-
-def is_provisional(task: Task) -> bool:
-    """Given up because the book never showed it: it may still appear until the day is over."""
-    return task.status is TaskStatus.FAILED and task.error_code == NOT_FOUND_AT_BROKER

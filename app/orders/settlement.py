@@ -42,7 +42,7 @@ from app.orders.model import (
     TaskStatus,
 )
 from app.orders.reconcile import content_hash, moves_forward, state_of
-from app.orders.saga import Leg, is_provisional
+from app.orders.standing import Leg
 from app.orders.store import batches, book, tasks
 from app.orders.verdicts import Verdict
 
@@ -94,7 +94,7 @@ class Settlement:
         task = await tasks.lock(tx, task_id)
         if task is None or (fence is not None and task.fence != fence):
             return None
-        if verdict.event is Event.LATE and not is_provisional(task):
+        if verdict.event is Event.LATE and not task.is_provisional:
             return None
         status = next_status(task.status, verdict.event)
         if status is None:
@@ -183,13 +183,13 @@ def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_i
     )
 
 
-def never_shown(task: Task) -> KnownOrder:
+def never_shown(task: Task, order_id: str) -> KnownOrder:
     """An order that the broker has confirmed and its book has never shown, as far as it is known: what we asked for."""
-    document = {**unplaced_document(task), "variety": task.variety, "status": UNKNOWN_STATUS}
+    document = {**unplaced_document(task), "order_id": order_id, "status": UNKNOWN_STATUS}
     return KnownOrder(
         account_id=task.account_id,
         trade_date=task.trade_date,
-        order_id=str(task.order_id),
+        order_id=order_id,
         task_id=task.task_id,
         status=UNKNOWN_STATUS,
         state=OrderState.PENDING,

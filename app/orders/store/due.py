@@ -95,14 +95,17 @@ async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: f
 
 
 async def never_shown(tx: Tx, account_id: str, *, until: date, since: date) -> list[Task]:
-    """Placements of these days that the broker has confirmed and the book has never shown."""
+    """Placements of these days of which the book has not shown all that the broker has confirmed."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
             WHERE account_id = %s AND trade_date BETWEEN %s AND %s AND operation = 'place' AND status = 'completed'
-              AND order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id)
-              AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id
-                                AND b.order_id = t.order_id AND b.trade_date >= t.trade_date - 1)
+              AND EXISTS (
+                SELECT 1 FROM (SELECT t.order_id WHERE t.children = '[]'::jsonb
+                               UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (id)
+                WHERE ids.id IS NOT NULL
+                  AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.id
+                                    AND b.trade_date >= t.trade_date - 1))
             ORDER BY task_id""",
         (account_id, since, until),
     )

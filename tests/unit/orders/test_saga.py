@@ -9,21 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.orders import TransactionType
+from app.broker.orders import TransactionType, Variety
 from app.orders.model import BatchStatus, OrderState, TaskStatus
-from app.orders.saga import (
-    CancelOrder,
-    Decision,
-    Leg,
-    Residual,
-    SquareOff,
-    Standing,
-    Withdraw,
-    at_rest,
-    decide,
-    residuals,
-    standing,
-)
+from app.orders.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
+from app.orders.standing import Leg, Residual, Standing, at_rest, residuals, standing
 from tests.desk import order
 from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
 
@@ -183,6 +172,37 @@ def test_square_off_waits_until_all_is_at_rest_and_happens_once() -> None:
     assert decided([leg(0, S.FAILED), working], **options).status is BatchStatus.COMPENSATING
     done = replace(filled, square_off=leg(1, S.COMPLETED, leg_order(FILLED, filled=4)))
     assert decided([leg(0, S.FAILED), done], **options).status is BatchStatus.ROLLED_BACK_WITH_FILLS
+
+
+def test_slices_that_the_book_has_not_shown_are_part_of_their_leg() -> None:
+    """Three were confirmed, one is shown: it is not confirmed, not at rest, and the other two are cancelled too."""
+    children = ({"order_id": "7"}, {"order_id": "8"}, {"order_id": "9"})
+    sliced = leg(1, S.COMPLETED, leg_order(OPEN), order_id="7", children=children)
+    assert standing(sliced) is Standing.WAITING
+    ended = replace(sliced, orders=(leg_order(CANCELLED),))
+    decision = decided([leg(0, S.FAILED), ended], status=BatchStatus.COMPENSATING)
+    assert decision.status is BatchStatus.COMPENSATING
+    assert decision.actions == tuple(CancelOrder(leg=1, order_id=one, variety="regular") for one in ("8", "9"))
+
+
+def test_a_leg_that_was_taken_in_part_only_has_failed() -> None:
+    """One slice was refused: what was asked for does not stand, and the rest is taken back."""
+    children = ({"order_id": "7"}, {"error": {"error_type": "MarginException", "message": "Insufficient funds"}})
+    decision = decided([leg(0, S.COMPLETED, leg_order(OPEN), order_id="7", children=children)])
+    assert decision.status is BatchStatus.COMPENSATING
+    assert decision.error == "leg 0 was taken in part only: Insufficient funds"
+    all_refused = leg(0, S.COMPLETED, order_id="1", children=children[1:])
+    assert decided([all_refused], status=BatchStatus.COMPENSATING).status is BatchStatus.ROLLED_BACK
+
+
+def test_the_next_slice_of_an_iceberg_is_waited_for() -> None:
+    """The first five filled, the book does not show the next five yet: nothing is at rest."""
+    iceberg = order(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5)
+    first = leg(1, S.COMPLETED, leg_order(FILLED, filled=5), request=iceberg)
+    assert decided([leg(0, S.FAILED), first], status=BatchStatus.COMPENSATING).status is BatchStatus.COMPENSATING
+    both = replace(first, orders=(*first.orders, leg_order(CANCELLED, order_id="8")))
+    decision = decided([leg(0, S.FAILED), both], status=BatchStatus.COMPENSATING)
+    assert decision.status is BatchStatus.ROLLED_BACK_WITH_FILLS
 
 
 def test_residuals_net_by_instrument_and_product_and_are_exact() -> None:
