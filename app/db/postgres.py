@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
@@ -31,6 +32,9 @@ RESTED_S = 1.0
 _SESSION_BOUNDS = (
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
 )
+_SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
+"""Ends of a connection that psycopg counts among programming errors: this process was paused inside a transaction, or
+the server has become a standby. Nothing was stored; the next connection may work."""
 
 
 class Database:
@@ -55,7 +59,11 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 end_if_cancelled(beyond=asked)  # the pool's queue loses one that comes together with the connection
-                yield connection
+                try:
+                    yield connection
+                except ReadOnlySqlTransaction:
+                    await connection.close()  # the next one may be made to the server that took over
+                    raise
         except PoolTimeout as error:
             end_if_cancelled(beyond=asked)
             self.connection_errors += 1
@@ -63,7 +71,7 @@ class Database:
         except TooManyRequests as error:
             self.connection_errors += 1
             raise Unavailable("too many wait for a database connection", code="DATABASE_UNAVAILABLE") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError, *_SESSION_OVER) as error:
             end_if_cancelled(beyond=asked)
             self.connection_errors += 1
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error

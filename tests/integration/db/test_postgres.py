@@ -7,7 +7,8 @@ import asyncio
 import psycopg
 import pytest
 
-from app.db.postgres import open_database
+from app.db.postgres import Database, open_database
+from app.errors import Unavailable
 
 
 async def test_a_connection_that_the_server_ended_a_moment_ago_is_not_handed_out(database_url: str) -> None:
@@ -57,5 +58,45 @@ async def test_a_task_stopped_as_its_turn_for_a_connection_comes_ends(database_u
         assert task.cancelled()
         assert worked == worked_before
         await database.ping()  # and the connection went back
+    finally:
+        await database.close()
+
+
+async def write_with_a_pause(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("SET LOCAL idle_in_transaction_session_timeout = 50")
+        await asyncio.sleep(0.3)
+        await tx.execute("SELECT 1")
+
+
+async def write_to_a_standby(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("SET TRANSACTION READ ONLY")
+        await tx.execute("DELETE FROM lease")
+
+
+async def test_a_pause_inside_a_transaction_reads_as_a_lost_connection(database_url: str) -> None:
+    """The server ends a session that is idle in a transaction for too long: no loop may die of it."""
+    database = await open_database(database_url, name="paused", min_size=1, max_size=1)
+    try:
+        with pytest.raises(Unavailable):
+            await write_with_a_pause(database)
+        await database.ping()
+    finally:
+        await database.close()
+
+
+async def test_a_server_that_has_become_a_standby_reads_as_a_lost_connection(database_url: str) -> None:
+    """It refuses to write; the connection is given up, so that the next one can find the new primary."""
+    database = await open_database(database_url, name="standby", min_size=1, max_size=1)
+    try:
+        async with database.connection() as connection:
+            cursor = await connection.execute("SELECT pg_backend_pid()")
+            before = await cursor.fetchone()
+        with pytest.raises(Unavailable):
+            await write_to_a_standby(database)
+        async with database.connection() as connection:
+            cursor = await connection.execute("SELECT pg_backend_pid()")
+            assert await cursor.fetchone() != before
     finally:
         await database.close()
