@@ -19,7 +19,8 @@ from app.orders.breakers import Breakers
 from app.orders.counts import OrderCounts
 from app.orders.gate import SessionGate
 from app.orders.holding import Holding
-from app.orders.reconciler import ReadStats, Reconciler
+from app.orders.reconciler import Reconciler
+from app.orders.reports import ReadStats
 from app.orders.rules import OrderRules
 from app.orders.sender import Sender
 from app.orders.settlement import Settlement

@@ -6,11 +6,9 @@ see. Everything is idempotent: the same book applied twice changes nothing the s
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from app.broker.orders import BrokerOrder
@@ -21,22 +19,19 @@ from app.kit.ids import IdSource
 from app.orders import reconcile
 from app.orders.alarms import Alarm
 from app.orders.cancels import Canceller
-from app.orders.days import LOOK_BACK, ONE_DAY, day_of_order, is_same_order
+from app.orders.days import LOOK_BACK, day_of_order, is_same_order
 from app.orders.legs import load_legs
 from app.orders.lifecycle import Event
 from app.orders.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
 from app.orders.reconcile import Finding
+from app.orders.reports import ReadStats, Reports
 from app.orders.rules import OrderRules
-from app.orders.settlement import Settlement, day_over, known_order, never_shown, not_found
-from app.orders.store import accept, batches, book, due, tasks
+from app.orders.settlement import Settlement, known_order, not_found
+from app.orders.store import accept, batches, book, tasks
 from app.orders.store.operations import CancelTarget
 from app.orders.verdicts import Verdict
 
-if TYPE_CHECKING:
-    from app.orders.reconciler import ReadStats
-
-MAX_NAMED = 50
-"""Order ids in one alarm."""
+_ENDED_UNDONE = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +56,15 @@ class Bookkeeping:
         account_id: str,
         *,
         settlement: Settlement,
+        reports: Reports,
         rules: OrderRules,
         ids: IdSource,
-        deployment: str,
         stats: ReadStats,
     ) -> None:
         self._account_id = account_id
         self._settlement = settlement
+        self._reports = reports
         self._rules = rules
-        self._ids = ids
-        self._deployment = deployment
         self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
         self._stats = stats
 
@@ -90,11 +84,14 @@ class Bookkeeping:
         for task in open_tasks:
             if task.operation is Operation.PLACE:
                 altered |= await self._judge_place(tx, task, reading)
+        for task in reading.owners.values():
+            altered |= await self._judge_ended(tx, task, reading)
         known = await self._show(tx, changed, reading)
         for task in open_tasks:
             if task.operation is not Operation.PLACE:
                 altered |= await self._judge_command(tx, task, reading)
-        await self._report_orphans(tx, changed, reading)
+        await self._reports.report_orphans(tx, changed, reading.owners)
+        await self._reports.report_doubles(tx, changed, reading.owners)
         return altered or known
 
     async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
@@ -157,22 +154,39 @@ class Bookkeeping:
             window_s=self._rules.in_doubt_window_s,
         )
         if task.is_provisional:
-            return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
+            return await self._settle_given_up(tx, task, finding, reading)
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
                 next_look = reconcile.next_look(task, now=reading.now)
                 await tasks.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_look)
             return False
         if finding.event is Event.ABSENT:
-            await self._report_look_alikes(tx, task, reading)
+            await self._reports.report_look_alikes(tx, task, reading.rows)
         verdict = _place_verdict(finding)
         shown = self._known(finding.rows[0], task.task_id, reading) if finding.rows else None
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
         if finding.event is Event.MISMATCH:
-            self._stats.mismatches += 1
-            await self._alarm(tx, Alarm.MISMATCH, task.task_id, {"reason": finding.reason})
+            await self._reports.mismatch(tx, task.task_id, {"reason": finding.reason})
         return True
+
+    async def _judge_ended(self, tx: Tx, task: Task, reading: Reading) -> bool:
+        """A row of a task that is at its end, whatever we said of it: the book is stronger than our word.
+
+        It may have been called refused or never sent by an answer that was wrong, or by a database that had forgotten.
+        """
+        if task.status not in _ENDED_UNDONE or task.is_provisional:
+            return False
+        rows = [row for row in reading.rows if row.status != "REJECTED" or row.filled_quantity]
+        finding = reconcile.judge_place(
+            task, rows, clean=False, now=reading.now, window_s=self._rules.in_doubt_window_s
+        )
+        return await self._settle_given_up(tx, task, finding, reading)
+
+    async def _settle_given_up(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
+        if finding.event is Event.MISMATCH:
+            await self._reports.mismatch(tx, task.task_id, {"reason": finding.reason})
+        return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
 
     def _known(self, row: BrokerOrder, task_id: UUID, reading: Reading) -> KnownOrder:
         return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
@@ -184,7 +198,7 @@ class Bookkeeping:
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
         self._stats.late_orders += 1
-        await self._alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
+        await self._reports.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
         live = [row for row in finding.rows if not row.is_terminal]
         targets = [
             CancelTarget(
@@ -197,6 +211,7 @@ class Bookkeeping:
         ]
         cancels = [self._canceller.task(target, trade_date=reading.today, purpose="late") for target in targets]
         await accept.insert_tasks(tx, cancels)
+        await self._show(tx, finding.rows, reading)  # before its batch says what is left
         if task.batch_id is not None:
             batch = await batches.load(tx, task.batch_id)
             if batch is not None and not batch.status.is_open:
@@ -216,56 +231,6 @@ class Bookkeeping:
                 await tasks.note_look(tx, task.task_id, clean=False, next_check_at=next_look)
             return False
         return await self._settlement.settle(tx, task.task_id, _command_verdict(finding, task)) is not None
-
-    async def _report_orphans(self, tx: Tx, changed: Sequence[BrokerOrder], reading: Reading) -> None:
-        for row in reconcile.orphans(changed, deployment=self._deployment, known_tag_bases=reading.owners):
-            if await self._alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": row.tag}):
-                self._stats.orphans += 1
-
-    async def _report_look_alikes(self, tx: Tx, task: Task, reading: Reading) -> None:
-        candidates = [row.order_id for row in reconcile.look_alikes(task, reading.rows)]
-        if candidates:
-            await self._alarm(tx, Alarm.LOOK_ALIKE, task.task_id, {"order_ids": candidates})
-
-    async def close_doubts(self, tx: Tx, doubts: Sequence[Task]) -> None:
-        """Doubts of days whose book is gone: only a person can tell now, from the contract note or the positions."""
-        for task in doubts:
-            if await self._settlement.settle(tx, task.task_id, day_over(task), fence=task.fence) is not None:
-                data: dict[str, object] = {"trade_date": task.trade_date.isoformat(), "instrument": task.instrument}
-                await self._alarm(tx, Alarm.DEAD_LETTER, task.task_id, data)
-
-    async def close_days(self, tx: Tx, *, until: date) -> bool:
-        """Orders of days whose book is gone, and which today's does not show: their end was never seen.
-
-        True if there were any. They are marked, announced and alarmed, a line a day.
-        """
-        since = until - LOOK_BACK
-        for task in await due.never_shown(tx, self._account_id, until=until, since=since):
-            shown = await book.by_ids(tx, self._account_id, task.confirmed_ids, since=task.trade_date - ONE_DAY)
-            for order_id in task.confirmed_ids:
-                if order_id not in shown:
-                    await book.upsert(tx, never_shown(task, order_id))
-        left = await book.left_live(tx, self._account_id, until=until, since=since)
-        owners = await tasks.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
-        for order in left:
-            await self._settlement.show_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
-        for day, orders in itertools.groupby(left, key=lambda order: order.trade_date):
-            ids = [order.order_id for order in orders]
-            data: dict[str, object] = {"orders": len(ids), "order_ids": ids[:MAX_NAMED]}
-            await self._alarm(tx, Alarm.END_UNSEEN, day.isoformat(), data)
-        return bool(left)
-
-    async def report_old_doubts(self, tx: Tx) -> None:
-        """Once for each doubt that the book has not resolved for long: a person should look."""
-        kind, older_s = str(Alarm.DOUBT_UNRESOLVED), self._rules.alarm_doubt_age_s
-        for task in await due.doubts_without_alarm(tx, self._account_id, kind=kind, older_s=older_s):
-            data: dict[str, object] = {"tag": task.tag_base and task.tag, "instrument": task.instrument}
-            await self._alarm(tx, Alarm.DOUBT_UNRESOLVED, task.task_id, data)
-
-    async def _alarm(self, tx: Tx, alarm: Alarm, subject: UUID | str, data: dict[str, object]) -> bool:
-        return await self._settlement.raise_alarm(
-            tx, alarm, account_id=self._account_id, alarm_id=self._ids.uuid(), subject=subject, data=data
-        )
 
 
 def _place_verdict(finding: Finding) -> Verdict:

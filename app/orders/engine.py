@@ -15,7 +15,7 @@ from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.account_engine import AccountEngine, EngineParts
 from app.orders.counts import OrderCounts
-from app.orders.reconciler import ReadStats
+from app.orders.reports import ReadStats
 from app.orders.rules import OrderRules
 from app.orders.settlement import EventWriter, Settlement
 from app.orders.signals import Signals

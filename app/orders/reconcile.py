@@ -148,9 +148,9 @@ def mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float =
         reason = _row_mismatch(wanted, row)
         if reason:
             return f"order {row.order_id}: {reason}"
-    if not _may_slice(wanted) and len(rows) > 1:
+    if not may_slice(wanted) and len(rows) > 1:
         return f"{len(rows)} orders carry the tag of one attempt: {', '.join(row.order_id for row in rows)}"
-    if not _may_slice(wanted) and rows[0].quantity != wanted.quantity and not rows[0].raw.get("modified"):
+    if not may_slice(wanted) and rows[0].quantity != wanted.quantity and not rows[0].raw.get("modified"):
         return f"order {rows[0].order_id}: quantity is {rows[0].quantity}, asked for {wanted.quantity}"
     return _too_early(task, rows, clock_offset_s=clock_offset_s)
 
@@ -180,7 +180,8 @@ def _too_early(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float
     return ""
 
 
-def _may_slice(wanted: OrderRequest) -> bool:
+def may_slice(wanted: OrderRequest) -> bool:
+    """Whether the broker may make several orders of it, under one tag."""
     return wanted.autoslice or wanted.variety in {Variety.ICEBERG, Variety.CO}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from loguru import logger
@@ -28,6 +27,7 @@ from app.orders.days import LOOK_BACK, book_began, book_day, day_of_trade, last_
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
 from app.orders.reconcile import shows_all_known
+from app.orders.reports import ReadStats, Reports
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, doubtful, expired
 from app.orders.signals import Signals, wait_for
@@ -48,17 +48,6 @@ _GATHER_S = 0.03
 
 _READS_IN_A_ROW = 10
 """So many at the shortest distance; when they took less than half a second each, the next ones come once a second."""
-
-
-@dataclass(slots=True)
-class ReadStats:
-    """Counters for metrics; they only rise."""
-
-    reads: int = 0
-    failed_reads: int = 0
-    late_orders: int = 0
-    mismatches: int = 0
-    orphans: int = 0
 
 
 class Reconciler:
@@ -90,8 +79,11 @@ class Reconciler:
         self._clock = clock
         self._gate = gate
         self.stats = stats
+        self._reports = Reports(
+            account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=stats
+        )
         self._bookkeeping = Bookkeeping(
-            account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=self.stats
+            account_id, settlement=settlement, reports=self._reports, rules=rules, ids=ids, stats=stats
         )
         self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
@@ -184,7 +176,7 @@ class Reconciler:
         forgotten that it was sent, and who reads "expired, not sent" may send it again.
         """
         async with self._database.transaction() as tx:
-            await self._bookkeeping.report_old_doubts(tx)
+            await self._reports.report_old_doubts(tx)
             lapsed = await due.lapsed(tx, self._account_id)
             stale = await due.stale(tx, self._account_id, known_since=self._tenure.known_since)
             gone = await due.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
@@ -196,7 +188,7 @@ class Reconciler:
                 await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             for task in stale:
                 await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
-            await self._bookkeeping.close_doubts(tx, gone)
+            await self._reports.close_doubts(tx, gone)
         self._signals.changed()
         return bool(lapsed)
 
@@ -251,7 +243,7 @@ class Reconciler:
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            found = await self._bookkeeping.close_days(tx, until=until)
+            found = await self._reports.close_days(tx, until=until)
         self._closed_until = until
         if found:
             self._signals.changed()

@@ -94,8 +94,6 @@ class Settlement:
         task = await tasks.lock(tx, task_id)
         if task is None or (fence is not None and task.fence != fence):
             return None
-        if verdict.event is Event.LATE and not task.is_provisional:
-            return None
         status = next_status(task.status, verdict.event)
         if status is None:
             return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
 from tests.faults.test_order_faults import end_of
+from tests.waiting import until
 
 FORGET = """UPDATE order_task SET status = 'pending', attempts = 0, fence = 0, sent = 'no', order_id = NULL,
   last_sent_at = NULL, finished_at = NULL, send_by = now() + make_interval(secs => %s)"""
@@ -56,3 +58,55 @@ async def test_what_was_not_sent_expires_once_the_book_was_read(database_url: st
         ended = await end_of(desk, task)
         assert (ended["status"], ended["sent"]) == ("expired", "no")
         assert await desk.ledger() == []
+
+
+async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(desk: Desk) -> None:
+    """Forgotten within the term, and its freshness over: it expires, the book shows it, it is cancelled and alarmed."""
+    await desk.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
+    task = await desk.place()
+    await forget(desk, fresh_s=0)
+
+    async def has_status(status: str) -> bool:
+        return (await desk.service.queries.task(UUID(task["task_id"]))).status == status
+
+    await until(lambda: has_status("expired"))
+    await desk.sim.delete("/_sim/faults")
+    desk.engine.on_order_hint(ACCOUNT)
+    await until(lambda: has_status("completed"))
+
+    async def is_cancelled() -> bool:
+        return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+
+    await until(is_cancelled)
+    assert desk.engine.counts.alarms["late_order"] == 1
+
+
+async def test_a_refusal_that_was_none_is_seen(desk: Desk) -> None:
+    """400 in words that prove a refusal, and the order stands in the book all the same."""
+    answer = {"code": 400, "error_type": "InputException", "message": "Invalid price", "process": True}
+    await desk.fault("status", params=answer)
+    task = await desk.place()
+    assert task["status"] == "failed"
+
+    async def is_cancelled() -> bool:
+        return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+
+    await until(is_cancelled)
+    now = await desk.service.queries.task(UUID(task["task_id"]))
+    assert (now.status, desk.engine.counts.alarms["late_order"]) == ("completed", 1)
+
+
+async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(desk: Desk) -> None:
+    """Turned away for its rate and booked all the same, later than the proof: the second try is the task's order."""
+    answer = {"code": 429, "error_type": "NetworkException", "message": "Too many requests", "process": True}
+    await desk.fault("status", params=answer)
+    await desk.fault("late_visible", params={"ms": 3000})
+    task = await desk.place(wait_s=8.0)
+    assert (task["status"], task["attempts"]) == ("completed", 2)
+    await until(lambda: is_alarmed(desk, "mismatch"))
+    assert len(await desk.ledger()) == 2
+
+
+async def is_alarmed(desk: Desk, kind: str) -> bool:
+    desk.engine.on_order_hint(ACCOUNT)
+    return bool(desk.engine.counts.alarms[kind])

@@ -302,7 +302,7 @@ async def test_no_leg_goes_once_its_batch_is_taken_back(desk: Desk) -> None:
 
 
 async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, patch: pytest.MonkeyPatch
 ) -> None:
     """The first had no answer, the ones after it found no connection: `sent` stays unknown."""
     order_id = await resting(desk)
@@ -311,7 +311,7 @@ async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(
     async def cancel(order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
         return answers.pop() if answers else NotSent(reason="no connection")
 
-    monkeypatch.setattr(desk.account.broker.orders, "cancel", cancel)
+    patch.setattr(desk.account.broker.orders, "cancel", cancel)
     answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
     task_id = UUID(answer.document["task_id"])
 

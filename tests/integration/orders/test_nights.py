@@ -19,7 +19,7 @@ from app.orders.bookkeeping import Bookkeeping
 from app.orders.counts import OrderCounts
 from app.orders.legs import load_legs
 from app.orders.model import BatchStatus, Operation, TaskStatus
-from app.orders.reconciler import ReadStats
+from app.orders.reports import ReadStats, Reports
 from app.orders.saga import decide
 from app.orders.settlement import Settlement
 from app.orders.store import accept, batches, tasks
@@ -38,13 +38,27 @@ class Ledger:
     database: Database
     events: TestEvents = field(default_factory=TestEvents)
 
-    def bookkeeping(self) -> Bookkeeping:
-        return Bookkeeping(
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement(self.events, counts=OrderCounts())
+
+    def reports(self) -> Reports:
+        return Reports(
             ACCOUNT,
-            settlement=Settlement(self.events, counts=OrderCounts()),
+            settlement=self.settlement,
             rules=SHORT_RULES,
             ids=IdSource(SystemClock()),
             deployment=TAG_BASE[:2],
+            stats=ReadStats(),
+        )
+
+    def bookkeeping(self) -> Bookkeeping:
+        return Bookkeeping(
+            ACCOUNT,
+            settlement=self.settlement,
+            reports=self.reports(),
+            rules=SHORT_RULES,
+            ids=IdSource(SystemClock()),
             stats=ReadStats(),
         )
 
@@ -77,7 +91,7 @@ class Ledger:
     async def close_days(self, *, until: date) -> bool:
         async with self.database.transaction() as tx:
             await self.events.lock(tx, ACCOUNT)
-            return await self.bookkeeping().close_days(tx, until=until)
+            return await self.reports().close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:
         async with self.database.connection() as connection:
