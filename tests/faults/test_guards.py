@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.broker.outcomes import Accepted, InDoubt, NotSent, SendOutcome, Sent
+from app.broker.outcomes import Accepted, InDoubt, NotSent, Sent
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.acceptance import Caller
@@ -301,23 +301,18 @@ async def test_no_leg_goes_once_its_batch_is_taken_back(desk: Desk) -> None:
     assert await sender._claim(Operation.PLACE) is None
 
 
-async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(
-    desk: Desk, patch: pytest.MonkeyPatch
-) -> None:
-    """The first had no answer, the ones after it found no connection: `sent` stays unknown."""
+async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(desk: Desk) -> None:
+    """The first had no answer, the one after it found no connection: `sent` stays unknown."""
     order_id = await resting(desk)
-    answers: list[SendOutcome] = [InDoubt(reason="no answer")]
-
-    async def cancel(order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
-        return answers.pop() if answers else NotSent(reason="no connection")
-
-    patch.setattr(desk.account.broker.orders, "cancel", cancel)
-    answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
-    task_id = UUID(answer.document["task_id"])
-
-    async def tried_again() -> bool:
-        task = await desk.service.queries.task(task_id)
-        return task.attempts > 1 and task.status is TaskStatus.RETRYING and task.last_error is not None
-
-    await until(tried_again, within_s=8.0)
-    assert (await desk.service.queries.task(task_id)).sent is Sent.UNKNOWN
+    sender = await quiet_sender(desk)
+    await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
+    first = await sender._claim(Operation.CANCEL)
+    assert first is not None
+    await sender._store(first, InDoubt(reason="no answer"))
+    async with desk.database.connection() as connection:  # the book shows that the order still stands
+        await connection.execute("UPDATE order_task SET status = 'retrying' WHERE task_id = %s", (first.task_id,))
+    second = await sender._claim(Operation.CANCEL)
+    assert second is not None
+    await sender._store(second, NotSent(reason="no connection"))
+    after = await now(desk, first)
+    assert (after.status, after.attempts, after.sent) == (TaskStatus.RETRYING, 2, Sent.UNKNOWN)
