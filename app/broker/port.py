@@ -44,13 +44,17 @@ class LoginResult:
 
 
 class RequestKind(StrEnum):
-    """The broker's rate classes; the three order kinds share one budget, in this order of precedence."""
+    """The broker's rate classes; the three order kinds share one budget, in this order of precedence.
+
+    So do ``BOOK`` and ``OTHER``: what tells the truth about orders never queues behind what clients want to see.
+    """
 
     CANCEL = "cancel"
     MODIFY = "modify"
     PLACE = "place"
     QUOTE = "quote"
     HISTORICAL = "historical"
+    BOOK = "book"
     OTHER = "other"
 
 

@@ -20,7 +20,7 @@ from app.errors import RateLimited
 from app.kit.clock import Clock, today
 from app.kite.pace import Limits, OrderPace, ReadPace
 
-_PRIORITY = {RequestKind.CANCEL: 0, RequestKind.MODIFY: 1}
+_PRIORITY = {RequestKind.CANCEL: 0, RequestKind.MODIFY: 1, RequestKind.BOOK: 0}
 _LAST = 2
 MAX_WAITING = 1_000
 """Requests that may wait in one lane; the next one is turned away at once."""
@@ -111,13 +111,15 @@ class Governor:
         self._max_wait_s = max_wait_s
         self._orders = OrderPace(limits)
         orders = _Lane(self._orders, clock=clock)
+        others = _Lane(ReadPace(limits.other_emission_s, burst=limits.other_burst), clock=clock)
         self._lanes = {
             RequestKind.CANCEL: orders,
             RequestKind.MODIFY: orders,
             RequestKind.PLACE: orders,
             RequestKind.QUOTE: _Lane(ReadPace(limits.quote_emission_s), clock=clock),
             RequestKind.HISTORICAL: _Lane(ReadPace(limits.historical_emission_s), clock=clock),
-            RequestKind.OTHER: _Lane(ReadPace(limits.other_emission_s, burst=limits.other_burst), clock=clock),
+            RequestKind.BOOK: others,
+            RequestKind.OTHER: others,
         }
 
     async def acquire(self, kind: RequestKind, *, deadline: float | None = None) -> None:
@@ -131,7 +133,7 @@ class Governor:
         earliest = lane.ready_at(kind)
         if earliest > until:
             raise _too_busy(kind, wait_s=earliest - now)
-        if lane.waiting >= self._max_waiting:
+        if lane.waiting >= self._max_waiting and kind is not RequestKind.BOOK:  # one reader, whom all wait for
             raise _too_busy(kind, wait_s=self._max_wait_s)
         granted = lane.join(kind)
         try:

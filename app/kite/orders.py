@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
-from app.broker.port import WireRequest
+from app.broker.port import RequestKind, WireRequest
 from app.kite.http import Endpoint, KiteHttp, Query
 from app.kite.reads import PacedReads
 from app.kite.wire.market import parse_available_margin, parse_basket_total
@@ -62,7 +62,7 @@ class KiteOrders:
         return await self._send(Operation.CANCEL, "DELETE", path, query=query)
 
     async def order_book(self) -> list[BrokerOrder]:
-        data = await self._reads.get(Endpoint.ORDERS, "/orders")
+        data = await self._reads.get(Endpoint.ORDERS, "/orders", kind=RequestKind.BOOK)
         book = parse_orders(data, known=self._last_book)
         self._last_book = {order.order_id: order for order in book}
         return book
@@ -71,7 +71,7 @@ class KiteOrders:
         return parse_orders(await self._reads.get(Endpoint.ORDER_HISTORY, f"/orders/{_segment(order_id)}"))
 
     async def trades(self) -> list[Trade]:
-        return parse_trades(await self._reads.get(Endpoint.TRADES, "/trades"))
+        return parse_trades(await self._reads.get(Endpoint.TRADES, "/trades", kind=RequestKind.BOOK))
 
     async def basket_margin(self, requests: Sequence[OrderRequest]) -> Decimal:
         data = await self._reads.post(

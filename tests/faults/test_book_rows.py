@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from uuid import UUID
 
+from app.errors import BrokerError
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
 from simulator.server import RunningSimulator
@@ -49,3 +51,24 @@ async def test_row_20_an_order_shown_without_its_tag_still_belongs_to_its_task(
     assert batch["status"] == "rolled_back"
     history = await judged(database_url, simulator)
     assert all(known.task_id is not None for known in history.orders)
+
+
+async def test_clients_that_read_the_portfolio_do_not_blind_the_reconciler(desk: Desk) -> None:
+    """More reads than the broker's rate lets through wait in line; the order book goes first."""
+    await desk.place()
+
+    async def read_on() -> None:
+        while True:
+            with contextlib.suppress(BrokerError):
+                await desk.account.broker.portfolio.positions()
+
+    readers = [asyncio.create_task(read_on()) for _ in range(60)]
+    try:
+        await asyncio.sleep(0.5)
+        await desk.fault("drop_after_accept")
+        task = await desk.place(wait_s=0.2)
+        assert (await end_of(desk, task))["status"] == "completed"
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
