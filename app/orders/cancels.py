@@ -14,6 +14,9 @@ from app.orders.store import accept, operations
 from app.orders.store.accept import NewTask
 from app.orders.store.operations import CancelTarget, Whose
 
+_STANDING = frozenset({"late", "halt", "withdrawal"})
+"""Purposes behind which nobody looks again whether it helped; a rollback does, and a client can."""
+
 
 class Canceller:
     """Makes cancel tasks of one account. ``new_id`` gives a task id."""
@@ -43,7 +46,7 @@ class Canceller:
             trade_date=trade_date,
             instrument=target.instrument,
             request=request,
-            fresh_s=self._rules.freshness_cancel_s,
+            fresh_s=self._rules.freshness_standing_cancel_s if purpose in _STANDING else self._rules.freshness_cancel_s,
             batch_id=batch_id,
             leg=leg,
             purpose=purpose,

@@ -18,6 +18,7 @@ class OrderRules:
     freshness_market_s: float = 3.0
     freshness_limit_s: float = 30.0
     freshness_cancel_s: float = 60.0
+    freshness_standing_cancel_s: float = 8 * 3600.0  # nobody asks again: it is repeated until its order is at its end
     send_timeout_s: float = 8.0
     claim_lease_s: float = 10.0
     longest_pause_s: float = 1.0
