@@ -13,6 +13,7 @@ from simulator.server import RunningSimulator
 from tests.desk import Desk, order
 from tests.faults.judge import judged
 from tests.faults.test_order_faults import end_of
+from tests.waiting import until
 
 NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
 
@@ -72,3 +73,17 @@ async def test_clients_that_read_the_portfolio_do_not_blind_the_reconciler(desk:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def test_a_broken_character_in_the_brokers_words_ends_no_loop(desk: Desk) -> None:
+    """A NUL cannot be stored; the order's row and the refusal are, without it."""
+    await desk.fault("reject", params={"message": "RMS:\x00 Blocked"})
+    task = await desk.place()
+
+    async def is_rejected() -> bool:
+        return bool((await desk.service.queries.order(task["order_id"]))["state"] == "rejected")
+
+    await until(is_rejected)
+    await desk.fault("status", params={"code": 400, "error_type": "InputException", "message": "Bad\x00 price"})
+    refused = await desk.place()
+    assert (refused["status"], refused["last_error"]["message"]) == ("failed", "Bad price")

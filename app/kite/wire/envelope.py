@@ -39,6 +39,8 @@ def parse_envelope(body: bytes) -> Envelope | None:
         parsed = _decoder.decode(body)
     except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError
         return None
+    if b"\\u0000" in body:
+        parsed = _without_nul(parsed)
     if not isinstance(parsed, dict):
         return None
     error_type = _text(parsed.get("error_type"))
@@ -49,6 +51,15 @@ def parse_envelope(body: bytes) -> Envelope | None:
         error_type=error_type,
         message=_text(parsed.get("message")),
     )
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL stores no NUL: one in a broker's sentence would end whoever writes the sentence down, each time."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(one) for name, one in value.items()}
+    return [_without_nul(one) for one in value] if isinstance(value, list) else value
 
 
 def _text(value: object) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import ChildOrder
 from app.errors import BrokerUnavailable
-from app.kite.wire.values import decimal_of, int_of, moment_of, optional_text_of, text_of
+from app.kite.wire.values import decimal_of, int_of, moment_of, optional_text_of, quantity_of, text_of
 
 T = TypeVar("T")
 
@@ -187,8 +187,8 @@ def _parse_order(row: Mapping[str, Any]) -> BrokerOrder:
         product=optional_text_of(row.get("product")) or "",
         order_type=optional_text_of(row.get("order_type")) or "",
         variety=optional_text_of(row.get("variety")) or "",
-        quantity=int_of(row, "quantity"),
-        filled_quantity=int_of(row, "filled_quantity"),
+        quantity=quantity_of(row, "quantity"),
+        filled_quantity=quantity_of(row, "filled_quantity"),
         pending_quantity=int_of(row, "pending_quantity"),
         cancelled_quantity=int_of(row, "cancelled_quantity"),
         price=decimal_of(row, "price"),
@@ -224,7 +224,7 @@ def _parse_trade(row: Mapping[str, Any]) -> Trade:
         transaction_type=text_of(row, "transaction_type"),
         product=optional_text_of(row.get("product")) or "",
         # the documentation's table calls it ``filled``, its sample and the wire ``quantity``
-        quantity=int_of(row, "quantity" if "quantity" in row else "filled"),
+        quantity=quantity_of(row, "quantity" if "quantity" in row else "filled"),
         average_price=decimal_of(row, "average_price"),
         instrument_token=int_of(row, "instrument_token"),
         exchange_order_id=optional_text_of(row.get("exchange_order_id")),

@@ -12,6 +12,9 @@ from typing import Any
 
 from app.kit.clock import IST
 
+MAX_QUANTITY = 2**31 - 1
+"""What the columns of the tables hold."""
+
 _NO_TIME = ("0001-01-01", "1970-01-01 00:00:00")
 
 
@@ -38,6 +41,14 @@ def int_of(row: Mapping[str, Any], name: str) -> int:
     if value != value.to_integral_value():
         raise ValueError(f"{name} is {row.get(name)!r:.60}, wanted a whole number")
     return int(value)
+
+
+def quantity_of(row: Mapping[str, Any], name: str) -> int:
+    """A whole number that can be stored."""
+    value = int_of(row, name)
+    if abs(value) > MAX_QUANTITY:
+        raise ValueError(f"{name} is {row.get(name)!r:.60}, wanted a quantity")
+    return value
 
 
 def decimal_of(row: Mapping[str, Any], name: str) -> Decimal:

@@ -299,3 +299,10 @@ class TestOfficialFixtures:
     def test_answers(self, name: str) -> None:
         """The official place, modify and cancel answers have an order id."""
         assert parse_placed(json.loads(official_fixture(name))["data"]) is not None
+
+
+def test_a_quantity_that_no_table_can_hold_makes_the_book_unreadable() -> None:
+    """As any other number that cannot be meant: nothing is taken from such a book."""
+    row = {"order_id": "1", "status": "OPEN", "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY"}
+    with pytest.raises(BrokerUnavailable, match="filled_quantity"):
+        parse_orders([{**row, "quantity": 1, "filled_quantity": 2**31}])
