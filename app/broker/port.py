@@ -224,9 +224,14 @@ class Feed(Protocol):
         ...
 
 
+def clocks_agree() -> float | None:
+    """Nothing is known of the broker's clock."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """Everything one account can ask of its broker."""
+    """Everything one account can ask of its broker. ``clock_offset_s``: its clock minus ours, None if not known."""
 
     account_id: str
     orders: OrderGateway
@@ -234,3 +239,4 @@ class Broker:
     market: MarketGateway
     session: SessionGateway
     decode: TickDecoder
+    clock_offset_s: Callable[[], float | None] = clocks_agree

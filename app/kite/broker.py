@@ -72,6 +72,7 @@ async def open_broker(
         market=KiteMarket(reads),
         session=KiteSession(client, login_base_url=login_url),
         decode=decode_packet,
+        clock_offset_s=lambda: client.clock_offset_s,
     )
     try:
         yield KiteAccount(

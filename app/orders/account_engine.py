@@ -144,6 +144,7 @@ class AccountEngine:
             tenure=tenure,
             database=parts.database,
             gateway=self.broker.orders,
+            broker_offset_s=self.broker.clock_offset_s,
             settlement=parts.settlement,
             signals=self.signals,
             rules=parts.rules,

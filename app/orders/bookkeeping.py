@@ -42,6 +42,7 @@ class Reading:
     clean_for: Callable[[Task], bool]
     now: datetime
     owners: dict[str, Task]
+    clock_offset_s: float  # the broker's clock minus the one that stamps the sends, where it is behind
 
     @property
     def today(self) -> date:
@@ -77,9 +78,16 @@ class Bookkeeping:
         open_tasks: Sequence[Task],
         clean_for: Callable[[Task], bool],
         now: datetime,
+        clock_offset_s: float = 0.0,
     ) -> bool:
         """Settle what the book proves; returns whether anything was altered."""
-        reading = Reading(rows=rows, clean_for=clean_for, now=now, owners=await self._owners(tx, changed))
+        reading = Reading(
+            rows=rows,
+            clean_for=clean_for,
+            now=now,
+            owners=await self._owners(tx, changed),
+            clock_offset_s=clock_offset_s,
+        )
         altered = False
         for task in open_tasks:
             if task.operation is Operation.PLACE:
@@ -103,7 +111,7 @@ class Bookkeeping:
     def _owner(self, row: BrokerOrder, reading: Reading) -> Task | None:
         for tag in reconcile.tags_of(row):
             task = reading.owners.get(tag[: reconcile.TAG_LENGTH - 1])
-            if task is not None and not reconcile.mismatch(task, [row]):
+            if task is not None and not reconcile.mismatch(task, [row], clock_offset_s=reading.clock_offset_s):
                 return task
         return None
 
@@ -152,6 +160,7 @@ class Bookkeeping:
             clean=reading.clean_for(task),
             now=reading.now,
             window_s=self._rules.in_doubt_window_s,
+            clock_offset_s=reading.clock_offset_s,
         )
         if task.is_provisional:
             return await self._settle_given_up(tx, task, finding, reading)
@@ -161,7 +170,7 @@ class Bookkeeping:
                 await tasks.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_look)
             return False
         if finding.event is Event.ABSENT:
-            await self._reports.report_look_alikes(tx, task, reading.rows)
+            await self._reports.report_look_alikes(tx, task, reading.rows, clock_offset_s=reading.clock_offset_s)
         verdict = _place_verdict(finding)
         shown = self._known(finding.rows[0], task.task_id, reading) if finding.rows else None
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
@@ -179,7 +188,12 @@ class Bookkeeping:
             return False
         rows = [row for row in reading.rows if row.status != "REJECTED" or row.filled_quantity]
         finding = reconcile.judge_place(
-            task, rows, clean=False, now=reading.now, window_s=self._rules.in_doubt_window_s
+            task,
+            rows,
+            clean=False,
+            now=reading.now,
+            window_s=self._rules.in_doubt_window_s,
+            clock_offset_s=reading.clock_offset_s,
         )
         return await self._settle_given_up(tx, task, finding, reading)
 

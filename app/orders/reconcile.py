@@ -245,14 +245,14 @@ def next_look(task: Task, *, now: datetime) -> datetime:
     return now + timedelta(seconds=LOOKS_S[-1])
 
 
-def look_alikes(task: Task, book: Sequence[BrokerOrder]) -> list[BrokerOrder]:
+def look_alikes(task: Task, book: Sequence[BrokerOrder], *, clock_offset_s: float = 0.0) -> list[BrokerOrder]:
     """Rows without any tag that could be the missing order: for a person to judge, never adopted."""
     wanted = task.order
     return [
         row
         for row in book
         if not tags_of(row) and not _row_mismatch(wanted, row) and row.quantity == wanted.quantity
-        and (row.order_timestamp is None or not _too_early(task, [row], clock_offset_s=0.0))
+        and (row.order_timestamp is None or not _too_early(task, [row], clock_offset_s=clock_offset_s))
     ]  # fmt: skip
 
 

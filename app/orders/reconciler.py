@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
 from loguru import logger
@@ -23,7 +23,8 @@ from app.kit.ids import IdSource
 from app.orders.alarms import Alarm
 from app.orders.bookkeeping import Bookkeeping
 from app.orders.cancels import Canceller
-from app.orders.days import LOOK_BACK, book_began, book_day, day_of_trade, last_gone_day
+from app.orders.days import LOOK_BACK, book_began, book_day, last_gone_day
+from app.orders.fills import take_fills
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
 from app.orders.reconcile import shows_all_known
@@ -60,6 +61,7 @@ class Reconciler:
         tenure: Tenure,
         database: Database,
         gateway: OrderGateway,
+        broker_offset_s: Callable[[], float | None],
         settlement: Settlement,
         signals: Signals,
         rules: OrderRules,
@@ -73,6 +75,8 @@ class Reconciler:
         self._tenure = tenure
         self._database = database
         self._gateway = gateway
+        self._broker_offset_s = broker_offset_s
+        self._database_ahead_s = 0.0
         self._settlement = settlement
         self._signals = signals
         self._rules = rules
@@ -147,7 +151,9 @@ class Reconciler:
         await self._take(rows, started_at=glance.now)
         if glance.unwanted:
             await self._cancel_unwanted(glance.now)
-        await self._take_fills(rows)
+        await take_fills(
+            rows, account_id=self._account_id, database=self._database, gateway=self._gateway, now=glance.now
+        )
 
     async def _made_doubts(self) -> bool:
         try:
@@ -159,7 +165,7 @@ class Reconciler:
     async def _glance(self) -> Glance:
         """The database's clock stamps the sends, so it stamps the reads too."""
         async with self._database.connection() as connection:
-            return await due.glance(
+            glance = await due.glance(
                 connection,
                 self._account_id,
                 gone_day=last_gone_day(self._clock.now()),
@@ -167,6 +173,13 @@ class Reconciler:
                 older_s=self._rules.alarm_doubt_age_s,
                 known_since=self._tenure.known_since,
             )
+        self._database_ahead_s = (glance.now - self._clock.now()).total_seconds()
+        return glance
+
+    @property
+    def _tolerance_s(self) -> float:
+        """How far the broker's clock is behind the database's, which stamps the sends; never negative."""
+        return max(0.0, self._database_ahead_s - (self._broker_offset_s() or 0.0))
 
     async def _tidy(self) -> bool:
         """What time alone decides; True if it made new doubts. Raises Unavailable.
@@ -235,6 +248,7 @@ class Reconciler:
                 open_tasks=await tasks.unresolved(tx, self._account_id, since=book_day(started_at) - LOOK_BACK),
                 clean_for=clean_for,
                 now=started_at,
+                clock_offset_s=-self._tolerance_s,
             )
 
     async def _close_days(self, *, until: date) -> None:
@@ -265,20 +279,6 @@ class Reconciler:
             self._seen.clear()
             self._seen_day = day
         return [row for row in rows if (seen := self._seen.get(row.order_id)) is not row and seen != row]
-
-    async def _take_fills(self, rows: Sequence[BrokerOrder]) -> None:
-        """Fetch the trade book when the order book shows more filled than the stored fills add up to."""
-        if not any(row.filled_quantity for row in rows):
-            return
-        now = self._clock.now()
-        async with self._database.connection() as connection:
-            stored = await book_store.filled_by_order(connection, self._account_id, after=last_gone_day(now))
-        if all(stored.get(row.order_id, 0) >= row.filled_quantity for row in rows):
-            return
-        trades = await self._gateway.trades()
-        async with self._database.transaction() as tx:
-            dated = [(day_of_trade(trade, today=trade_date_of(now)), trade) for trade in trades]
-            await book_store.insert_fills(tx, self._account_id, dated)
 
     async def _seconds_to_next_read(self) -> float:
         async with self._database.connection() as connection:

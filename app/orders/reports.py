@@ -73,8 +73,11 @@ class Reports:
             if await self.alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": row.tag}):
                 self._stats.orphans += 1
 
-    async def report_look_alikes(self, tx: Tx, task: Task, rows: Sequence[BrokerOrder]) -> None:
-        candidates = [row.order_id for row in reconcile.look_alikes(task, rows)]
+    async def report_look_alikes(
+        self, tx: Tx, task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float
+    ) -> None:
+        found = reconcile.look_alikes(task, rows, clock_offset_s=clock_offset_s)
+        candidates = [row.order_id for row in found]
         if candidates:
             await self.alarm(tx, Alarm.LOOK_ALIKE, task.task_id, {"order_ids": candidates})
 
