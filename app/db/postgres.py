@@ -77,9 +77,11 @@ class Database:
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
 
     async def ping(self) -> None:
-        """A round trip. Raises Unavailable."""
+        """A round trip. Raises Unavailable, also when the server takes no writes: then no order can be stored."""
         async with self.connection() as connection:
-            await connection.execute("SELECT 1")
+            cursor = await connection.execute("SELECT current_setting('transaction_read_only')")
+            if await cursor.fetchone() == ("on",):
+                raise ReadOnlySqlTransaction("the server takes no writes")
 
     async def close(self) -> None:
         await self._pool.close(timeout=2.0)

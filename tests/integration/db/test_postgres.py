@@ -100,3 +100,16 @@ async def test_a_server_that_has_become_a_standby_reads_as_a_lost_connection(dat
             assert await cursor.fetchone() != before
     finally:
         await database.close()
+
+
+async def test_a_server_that_takes_no_writes_does_not_answer_a_ping(database_url: str) -> None:
+    """Health must not say that all is well where no order can be stored."""
+    database = await open_database(database_url, name="ping", min_size=1, max_size=1)
+    try:
+        async with database.connection() as connection:
+            await connection.execute("SET default_transaction_read_only = on")
+        with pytest.raises(Unavailable):
+            await database.ping()
+        await database.ping()  # on a new connection
+    finally:
+        await database.close()
