@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
@@ -122,7 +123,21 @@ def with_order_defaults(line: OrderLine) -> OrderLine:
 
 
 def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], **options: Any) -> bytes:
-    """SHA-256 over everything that makes the request what it is, in one canonical form."""
-    orders = [{**dict(sorted(line.request.to_json().items())), "tag": line.user_tag} for line in lines]
-    canonical = {"account_id": account_id, "operation": operation, "options": options, "orders": orders}
-    return hashlib.sha256(encode_json(canonical)).digest()
+    """SHA-256 over everything that makes the request what it is, in one canonical form.
+
+    Defaults are filled in here, so that it can be taken of a request that has not been checked.
+    """
+    filled = [with_order_defaults(line) for line in lines]
+    orders = [{**canonical(line.request), "tag": line.user_tag} for line in filled]
+    whole = {"account_id": account_id, "operation": operation, "options": options, "orders": orders}
+    return hashlib.sha256(encode_json(whole)).digest()
+
+
+def canonical(asked: OrderRequest | OrderChanges) -> dict[str, Any]:
+    """What is set, in one order and one spelling: a price is the same as 1400, 1400.0 and "1400.00"."""
+    values = sorted((field.name, getattr(asked, field.name)) for field in fields(asked))
+    return {name: _digits(value) for name, value in values if value is not None}
+
+
+def _digits(value: Any) -> Any:
+    return format(value.normalize(), "f") if isinstance(value, Decimal) else value

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from app.broker.orders import OrderChanges
 from app.broker.port import WireRequest
-from app.errors import Problem
+from app.errors import BadInput, Problem
 from app.kit.ids import IdSource
 from app.orders.acceptance import Acceptance, Answer, Caller
 from app.orders.documents import broker_document
 from app.orders.engine import OrderEngine
-from app.orders.intake import Intake, OrderLine, fingerprint_of, with_order_defaults
+from app.orders.intake import Intake, OrderLine, canonical, fingerprint_of, with_order_defaults
 from app.orders.model import OnFilled, Operation, TaskStatus
 from app.orders.preflight import Sequencing, margin_shortfall, waves_of
 from app.orders.queries import OrderQueries
@@ -60,9 +60,12 @@ class OrderService:
 
     async def place(self, line: OrderLine, *, account_id: str, caller: Caller, wait_s: float) -> Answer:
         """Accept one order and wait up to ``wait_s`` for the broker's answer."""
-        line = self.checked([line], account_id=account_id, loc=())[0]
-        task = self._intake.place_task(line, account_id=account_id)
         fingerprint = fingerprint_of("place", account_id, [line])
+        try:
+            line = self.checked([line], account_id=account_id, loc=())[0]
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
+        task = self._intake.place_task(line, account_id=account_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
@@ -72,8 +75,11 @@ class OrderService:
 
         With rollback the broker is asked first whether there is margin for all of it; if not, no leg is sent.
         """
-        lines = self.checked(lines, account_id=account_id, loc=("orders",))
         fingerprint = fingerprint_of("batch", account_id, lines, **asdict(options))
+        try:
+            lines = self.checked(lines, account_id=account_id, loc=("orders",))
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
         earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
         if earlier is not None:
             return earlier
@@ -104,9 +110,15 @@ class OrderService:
     ) -> Answer:
         """Accept a modification of an order that the book has shown."""
         order = await self._known(order_id, account_id)
-        self._intake.check_changes(changes, order)
+        owner = str(order["account_id"])
+        fingerprint = fingerprint_of(Operation.MODIFY, owner, [], order_id=order_id, changes=canonical(changes))
+        try:
+            self._intake.check_changes(changes, order)
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
         request = {"order_id": order_id, "variety": order["variety"], "changes": changes.to_json()}
-        return await self._command(Operation.MODIFY, order, request, caller=caller, wait_s=wait_s)
+        task = self._intake.command_task(Operation.MODIFY, order, request)
+        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def cancel(self, order_id: str, *, account_id: str | None, caller: Caller, wait_s: float) -> Answer:
         """Accept the cancellation of an order that the book has shown, under the order's own variety."""
@@ -114,7 +126,9 @@ class OrderService:
         request = {"order_id": order_id, "variety": order["variety"]}
         if order.get("parent_order_id"):
             request["parent_order_id"] = order["parent_order_id"]
-        return await self._command(Operation.CANCEL, order, request, caller=caller, wait_s=wait_s)
+        task = self._intake.command_task(Operation.CANCEL, order, request)
+        fingerprint = fingerprint_of(Operation.CANCEL, str(order["account_id"]), [], order_id=order_id)
+        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     def checked(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[OrderLine]:
         """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
@@ -135,13 +149,17 @@ class OrderService:
         rows = await self._engine.broker(account_id).orders.order_history(order_id)
         return [broker_document(row, account_id=account_id) for row in rows]
 
-    async def _command(
-        self, operation: Operation, order: Mapping[str, Any], request: dict[str, Any], *, caller: Caller, wait_s: float
+    async def _accepted_before(
+        self, error: BadInput, fingerprint: bytes, *, account_id: str, caller: Caller, wait_s: float
     ) -> Answer:
-        account_id = str(order["account_id"])
-        task = self._intake.command_task(operation, order, request)
-        fingerprint = fingerprint_of(operation, account_id, [], request=request)
-        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+        """What the key stands for, though the request would be refused today (its instrument has expired since).
+
+        Raises ``error`` for a new key: "not sent" must not be said of what was sent long ago.
+        """
+        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        if earlier is None:
+            raise error
+        return earlier
 
     async def _known(self, order_id: str, account_id: str | None) -> Mapping[str, Any]:
         order = await self.queries.order(order_id, account_id=account_id)

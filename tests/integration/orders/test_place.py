@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 
 from app.broker.orders import OrderChanges, OrderType
-from app.errors import BadInput, Conflict, NotFound
+from app.errors import BadInput, Conflict, NotFound, Problem
+from app.orders import checks
 from app.orders.acceptance import Caller
-from tests.desk import ACCOUNT, Desk
+from tests.desk import ACCOUNT, Desk, order
 from tests.waiting import until
 
 ME = Caller(principal="t")
@@ -90,6 +91,42 @@ async def test_the_same_key_with_another_price_is_refused(desk: Desk) -> None:
         await desk.place(key="k" * 16, price=Decimal(1401))
     assert caught.value.code == "IDEMPOTENCY_KEY_REUSED"
     assert len(await desk.ledger()) == 1
+
+
+async def test_the_same_price_in_other_digits_is_the_same_request(desk: Desk) -> None:
+    """1400, 1400.0 and "1400.00" are one price: whoever repeats a request need not keep its spelling."""
+    first = await desk.place(key="k" * 16, price=Decimal(1400))
+    for spelling in ("1400.0", "1400.00", "1.4E+3"):
+        answer = await desk.answer(key="k" * 16, price=Decimal(spelling))
+        assert (answer.document["task_id"], answer.replayed) == (first["task_id"], True)
+    for spelling in ("1402", "1402.0"):
+        changes = OrderChanges(price=Decimal(spelling))
+        caller = Caller(principal="t", idem_key="m" * 16)
+        await desk.service.modify(str(first["order_id"]), changes, account_id=None, caller=caller, wait_s=5.0)
+    assert len(await desk.ledger()) == 1
+
+
+async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option expires, a tick size changes: "not sent" must not be said of an order that was sent."""
+    placed = await desk.place(key="p" * 16)
+    changes, caller = OrderChanges(price=Decimal(1402)), Caller(principal="t", idem_key="m" * 16)
+    order_id = str(placed["order_id"])
+    changed = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=5.0)
+    batch = await desk.batch([order(), order(tradingsymbol="SBIN", price=Decimal(700))], key="b" * 16)
+    refused = [Problem(loc=("price",), msg="is not what it was")]
+    monkeypatch.setattr(checks, "check_order", lambda *_, **__: refused)
+    monkeypatch.setattr(checks, "check_changes", lambda *_, **__: refused)
+
+    assert (await desk.place(key="p" * 16))["task_id"] == placed["task_id"]
+    again = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=5.0)
+    assert (again.resource_id, again.replayed) == (changed.resource_id, True)
+    repeated = await desk.batch([order(), order(tradingsymbol="SBIN", price=Decimal(700))], key="b" * 16)
+    assert repeated["batch_id"] == batch["batch_id"]
+    with pytest.raises(BadInput):
+        await desk.place(key="n" * 16)
+    assert len(await desk.ledger()) == 3
 
 
 async def test_equal_orders_under_different_keys_are_two_orders(desk: Desk) -> None:
