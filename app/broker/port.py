@@ -75,6 +75,10 @@ class Governor(Protocol):
         """Tell a fresh process how many placements the account has already sent today."""
         ...
 
+    def restore_minute(self, ages_s: Sequence[float]) -> None:
+        """Tell a new owner how long ago each of the last minute's order requests left, whoever sent it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
@@ -159,6 +160,11 @@ class Governor:
     def restore_places_today(self, used: int) -> None:
         """Tell a fresh process how many placements the account has sent today."""
         self._orders.restore(day=today(self._clock), used=used)
+
+    def restore_minute(self, ages_s: Sequence[float]) -> None:
+        """Tell a new owner how long ago each of the last minute's order requests left."""
+        now = self._clock.monotonic()
+        self._orders.restore_minute(now - age_s for age_s in ages_s)
 
 
 def _too_busy(kind: RequestKind, *, wait_s: float) -> RateLimited:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
 from app.broker.port import RequestKind
+
+MINUTE_S = 63.0
+"""The broker's minute, and the longest way to it: a second of pause after the grant, two to connect. What was granted
+late in one minute and arrives in the next must not make a 401st there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,7 @@ class Spacing:
 
 @dataclass(slots=True)
 class MinuteWindow:
-    """At most ``limit`` grants in any rolling minute; holds one number per grant, so at most ``limit`` of them."""
+    """At most ``limit`` grants in any ``MINUTE_S``; holds one number per grant, so at most ``limit`` of them."""
 
     limit: int
     granted: deque[float] = field(default_factory=deque)
@@ -60,14 +65,14 @@ class MinuteWindow:
         """When the next grant fits under ``limit`` (which may be below the window's own)."""
         self._forget(now)
         surplus = len(self.granted) - limit
-        return now if surplus < 0 else self.granted[surplus] + 60.0
+        return now if surplus < 0 else self.granted[surplus] + MINUTE_S
 
     def take(self, now: float) -> None:
         self._forget(now)
         self.granted.append(now)
 
     def _forget(self, now: float) -> None:
-        while self.granted and self.granted[0] <= now - 60.0:
+        while self.granted and self.granted[0] <= now - MINUTE_S:
             self.granted.popleft()
 
 
@@ -120,6 +125,10 @@ class OrderPace:
     def restore(self, *, day: date, used: int) -> None:
         """Set the day's count after a restart, from what the database knows was sent."""
         self._day = DayCount(self._day.limit, day, used)
+
+    def restore_minute(self, sent_at: Iterable[float]) -> None:
+        """Set the minute's count likewise: when, on this clock, the requests of any owner left."""
+        self._minute.granted = deque(sorted(sent_at))
 
 
 class ReadPace:

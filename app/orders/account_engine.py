@@ -94,6 +94,7 @@ class AccountEngine:
             began_at = await database_now(connection)
             sent = await sent_today(connection, self.broker.account_id, trade_date=trade_date_of(began_at))
         self._governor.restore_places_today(sent.places)
+        self._governor.restore_minute(sent.ages_s)
         await asyncio.sleep(pause_before_sending(sent, now=began_at))
         first_ever = self._lease.term == 1  # nobody can have sent anything before
         tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)

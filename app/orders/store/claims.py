@@ -115,22 +115,31 @@ class SentToday:
     """What an account has put on the wire this trading day, of any owner; times are None where there are none.
 
     ``unanswered_at``: when the newest request began whose end nobody has written down; ``answered_at``: when the
-    newest answer was written, so nothing that was answered left later than that.
+    newest answer was written, so nothing that was answered left later than that. ``ages_s``: how long ago each request
+    of the last minutes began, for the broker's count of a minute does not begin anew with a new owner.
     """
 
     places: int = 0
     unanswered_at: datetime | None = None
     answered_at: datetime | None = None
+    ages_s: Sequence[float] = ()
+
+
+_RECENT = "2 minutes"
 
 
 async def sent_today(tx: Tx, account_id: str, *, trade_date: date) -> SentToday:
     """Every placement counts against the broker's day, refused ones too; one that never left does not."""
     cursor = await tx.execute(
-        """SELECT count(*) FILTER (WHERE t.operation = 'place'),
-             max(a.started_at) FILTER (WHERE a.finished_at IS NULL), max(a.finished_at)
+        f"""SELECT count(*) FILTER (WHERE t.operation = 'place'),
+             max(a.started_at) FILTER (WHERE a.finished_at IS NULL), max(a.finished_at),
+             coalesce(array_agg(extract(epoch FROM clock_timestamp() - a.started_at)::float8)
+                        FILTER (WHERE a.started_at > clock_timestamp() - interval '{_RECENT}'), '{{}}')
            FROM order_attempt a JOIN order_task t USING (task_id)
            WHERE t.account_id = %s AND t.trade_date = %s AND a.outcome IS DISTINCT FROM 'NotSent'""",
         (account_id, trade_date),
     )
     row = await cursor.fetchone()
-    return SentToday() if row is None else SentToday(places=row[0], unanswered_at=row[1], answered_at=row[2])
+    if row is None:
+        return SentToday()
+    return SentToday(places=row[0], unanswered_at=row[1], answered_at=row[2], ages_s=row[3])

@@ -132,6 +132,15 @@ async def test_the_days_count_survives_a_restart() -> None:
         await one.acquire(PLACE)
 
 
+async def test_the_minutes_count_survives_a_change_of_owners() -> None:
+    """What the one before sent within the minute leaves room for cancels only."""
+    one = governor(Limits(order_emission_s=0.001, orders_per_minute=5))
+    one.restore_minute([1.0, 20.0, 40.0, 50.0])
+    with pytest.raises(RateLimited):
+        await one.acquire(PLACE)
+    await one.acquire(CANCEL)
+
+
 async def test_reads_do_not_wait_for_orders() -> None:
     """Each class has its own budget."""
     one = governor(Limits(order_emission_s=10))

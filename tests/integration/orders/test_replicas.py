@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from app.kit.clock import IST
+from app.orders.acceptance import Caller
 from app.orders.model import FINISHED, TaskStatus
+from app.orders.store.claims import sent_today
+from app.orders.store.tasks import database_now
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
 from tests.waiting import until
@@ -81,6 +85,22 @@ async def test_an_owner_that_leaves_in_order_is_replaced_at_once(
         task = await other.place(wait_s=3.0)
         assert task["status"] == "completed"
         assert other.engine.is_owner(ACCOUNT)
+
+
+async def test_a_new_owner_learns_what_was_sent_within_the_minute(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """Of every kind: the broker counts 400 a minute for the account, not for each process."""
+    async with open_desk(database_url, simulator.url) as desk:
+        task = await desk.place()
+        await desk.service.cancel(str(task["order_id"]), account_id=None, caller=Caller(principal="t"), wait_s=5.0)
+        async with desk.database.connection() as connection:
+            sent = await sent_today(
+                connection, ACCOUNT, trade_date=(await database_now(connection)).astimezone(IST).date()
+            )
+    assert sent.places == 1
+    assert len(sent.ages_s) == 2
+    assert all(0 <= age_s < 20 for age_s in sent.ages_s)
 
 
 async def test_a_claim_needs_the_present_term(database_url: str, simulator: RunningSimulator) -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.broker.port import RequestKind
-from app.kite.pace import Limits, MinuteWindow, OrderPace, ReadPace
+from app.kite.pace import MINUTE_S, Limits, MinuteWindow, OrderPace, ReadPace
 
 CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
 DAY = date(2026, 7, 6)
@@ -66,8 +66,8 @@ def test_cancels_keep_a_fifth_of_the_minute() -> None:
     pace = OrderPace(Limits(orders_per_minute=10))
     times = grant_all(pace, [(0.0, PLACE)] * 8)
     now = times[-1] + 1
-    assert pace.ready_at(PLACE, now=now, day=DAY) == times[0] + 60
-    assert pace.ready_at(MODIFY, now=now, day=DAY) == times[0] + 60
+    assert pace.ready_at(PLACE, now=now, day=DAY) == times[0] + MINUTE_S
+    assert pace.ready_at(MODIFY, now=now, day=DAY) == times[0] + MINUTE_S
     assert pace.ready_at(CANCEL, now=now, day=DAY) == now
 
 
@@ -92,6 +92,25 @@ def test_a_restart_does_not_forget_what_was_sent() -> None:
     pace = OrderPace(Limits(places_per_day=5_000))
     pace.restore(day=DAY, used=5_000)
     assert math.isinf(pace.ready_at(PLACE, now=0.0, day=DAY))
+
+
+def test_a_slow_way_to_the_broker_does_not_make_a_401st_in_a_minute() -> None:
+    """What is granted last in one minute may be three seconds under way, the next minute's first none."""
+    pace = OrderPace(Limits())
+    sent = grant_all(pace, [(0.0, CANCEL)] * 900)
+    for slow in range(0, 900, 100):
+        arrived = [time + (3.0 if index == slow else 0.0) for index, time in enumerate(sent)]
+        assert most_in_window(arrived, seconds=59.999_999) <= 400
+
+
+def test_a_new_owner_goes_on_with_the_minute_of_the_one_before() -> None:
+    """The broker counts an account's requests, whichever process sends them."""
+    before, after = OrderPace(Limits()), OrderPace(Limits())
+    sent = grant_all(before, [(0.0, PLACE)] * 320)
+    now = sent[-1] + 1.0
+    after.restore_minute(sent)
+    assert after.ready_at(PLACE, now=now, day=DAY) == before.ready_at(PLACE, now=now, day=DAY) > now
+    assert after.ready_at(CANCEL, now=now, day=DAY) == now
 
 
 def test_window_holds_no_more_than_its_limit() -> None:
