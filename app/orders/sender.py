@@ -41,8 +41,11 @@ _KINDS = {
 }
 _SETTLE_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _TROUBLE_PAUSE_S = 0.5
-_SLOT_WAIT_S = 5.0
 _SENDS_REMEMBERED = 10_000
+_TELL_EVERY_S = 5.0
+_SLOT_WAIT_S = 0.25
+"""More than the distance of two orders. A longer wait is no reason to keep a cancel, which has room of its own, behind
+an order that has none: the next round asks again what should go first."""
 
 
 class Sender:
@@ -85,6 +88,8 @@ class Sender:
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._waiting: tuple[Operation, float] | None = None
+        self._tell_again_at = 0.0
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as sends:
@@ -93,7 +98,7 @@ class Sender:
                     await self._send_what_is_ready(sends)
                     await self._holding.look()
                     await wait_for(self._signals.sender, self._rest_s)
-                except ServiceError as error:  # the database is away, or no slot in time: nothing was claimed
+                except ServiceError as error:  # the database is away: nothing was claimed
                     logger.warning("sender of {} pauses: {}", self._account_id, error)
                     await asyncio.sleep(_TROUBLE_PAUSE_S)
 
@@ -114,11 +119,18 @@ class Sender:
         return True
 
     async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
+        waiting, self._waiting = self._waiting, None
         while not self._draining.is_set() and self._gate.is_open() and self._tenure.lease.held:
             operation = await self._peek()
             if operation is None:
                 return
-            await self._wait_for_slot(operation)
+            kind, since = waiting or (operation, self._clock.monotonic())
+            since = since if kind is operation else self._clock.monotonic()
+            if not await self._has_slot(operation):
+                self._waiting = (operation, since)
+                return
+            self._counts.broker_wait.observe(self._clock.monotonic() - since)
+            waiting = None
             if self._draining.is_set():
                 return
             claim_began_at = self._clock.monotonic()
@@ -144,15 +156,21 @@ class Sender:
     def _terms(self, operations: Sequence[Operation]) -> ClaimTerms:
         return self._tenure.claim_terms(operations, rules=self._rules)
 
-    async def _wait_for_slot(self, operation: Operation) -> None:
+    async def _has_slot(self, operation: Operation) -> bool:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
-        asked_at = self._clock.monotonic()
         try:
-            await self._governor.acquire(_KINDS[operation], deadline=asked_at + _SLOT_WAIT_S)
+            await self._governor.acquire(_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
         except RateLimited as error:
-            raise Unavailable(error.message, code="BROKER_RATE_LIMIT", retry_after_s=error.retry_after_s) from error
-        finally:
-            self._counts.broker_wait.observe(self._clock.monotonic() - asked_at)
+            self._tell(error)
+            return False
+        return True
+
+    def _tell(self, error: RateLimited) -> None:
+        """Once in a while, not at every look."""
+        now = self._clock.monotonic()
+        if now >= self._tell_again_at:
+            logger.warning("sender of {} waits: {}", self._account_id, error)
+            self._tell_again_at = now + _TELL_EVERY_S
 
     async def _claim(self, operation: Operation) -> Task | None:
         allowed = [kind for kind in self._may_go() if kind.priority <= operation.priority]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
 from app.broker.orders import OrderChanges, OrderType
 from app.errors import BadInput, Conflict, NotFound, Problem
+from app.kite.pace import MINUTE_S
 from app.orders import checks
 from app.orders.acceptance import Caller
+from app.orders.model import TaskStatus
 from tests.desk import ACCOUNT, Desk, order
 from tests.waiting import until
 
@@ -155,6 +158,23 @@ async def test_a_cancel_ends_the_order(desk: Desk) -> None:
     answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=5.0)
     assert answer.document["status"] == "completed"
     await until(lambda: shown(desk, task["order_id"], "cancelled"))
+
+
+async def test_a_cancel_does_not_wait_for_the_room_of_an_order(desk: Desk) -> None:
+    """The minute's share of orders is used up for three seconds more: a cancel that comes meanwhile goes at once."""
+    task = await desk.place()
+    used_up = [MINUTE_S - 3.0] * 320
+    desk.account.governor.restore_minute(used_up)
+    waiting = await desk.place(wait_s=0.0)
+    await asyncio.sleep(0.5)
+    answer = await desk.service.cancel(str(task["order_id"]), account_id=None, caller=ME, wait_s=1.5)
+    assert answer.document["status"] == "completed"
+    assert (await desk.service.queries.task(UUID(str(waiting["task_id"])))).status is TaskStatus.PENDING
+
+    async def sent() -> bool:
+        return (await desk.service.queries.task(UUID(str(waiting["task_id"])))).status is TaskStatus.COMPLETED
+
+    await until(sent)
 
 
 async def test_a_cancel_of_a_filled_order_fails_and_says_what_filled(desk: Desk) -> None:
