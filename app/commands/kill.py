@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from psycopg import ProgrammingError
+
+from app.accounts.roster import load_accounts
 from app.config import Settings
-from app.db.postgres import open_database
+from app.db.postgres import Database, open_database
+from app.errors import NotFound, StartError
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.operations import Actor, CancelOpen, Operations
@@ -21,17 +26,32 @@ def nobody_to_wake(account_id: str) -> None:
 
 
 def operator() -> Actor:
-    """Whoever is logged in on this machine."""
-    return Actor(principal=f"cli:{getpass.getuser()}")
+    """Whoever is logged in on this machine; a container may run under a number that has no name."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid-{os.getuid()}"
+    return Actor(principal=f"cli:{name}")
+
+
+@asynccontextmanager
+async def operators_database(settings: Settings) -> AsyncIterator[Database]:
+    """Raises StartError when the database cannot be reached, or is not one of this service."""
+    database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
+    try:
+        yield database
+    except ProgrammingError as error:  # a table or a column is not there
+        raise StartError("DATABASE_URL: the schema is not at this version: python -m app migrate") from error
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
 async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
-    """Raises StartError when the database cannot be reached."""
+    """Raises StartError."""
     clock = SystemClock()
     ids = IdSource(clock)
-    database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
-    try:
+    async with operators_database(settings) as database:
         yield Operations(
             database=database,
             events=AccountLog(ids),
@@ -40,14 +60,14 @@ async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
             ids=ids,
             wake=nobody_to_wake,
         )
-    finally:
-        await database.close()
 
 
 async def halt(
     settings: Settings, *, account_id: str | None, mode: Mode, open_orders: CancelOpen, reason: str
 ) -> list[str]:
-    """Halt, and say in lines what was done."""
+    """Halt, and say in lines what was done. Raises NotFound: a misspelt account must not be said to be halted."""
+    if account_id is not None and account_id not in load_accounts(settings):
+        raise NotFound("account", account_id)
     async with open_operations(settings) as operations:
         done = await operations.halt(account_id, mode=mode, open_orders=open_orders, reason=reason, by=operator())
     lines = [f"{mode} is in force for {account_id or 'all accounts'}"]

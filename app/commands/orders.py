@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
-from app.commands.kill import nobody_to_wake, operator
+from app.commands.kill import nobody_to_wake, operator, operators_database
 from app.config import Settings
-from app.db.postgres import open_database
 from app.kit.clock import SystemClock, ist_iso
 from app.kit.ids import IdSource
 from app.orders.counts import OrderCounts
@@ -26,11 +25,10 @@ _HEADINGS = ("task", "account", "status", "age", "tag", "instrument", "what", "t
 
 @asynccontextmanager
 async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
-    """Raises StartError when the database cannot be reached."""
+    """Raises StartError."""
     clock = SystemClock()
     ids = IdSource(clock)
-    database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
-    try:
+    async with operators_database(settings) as database:
         async with database.transaction() as tx:
             deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         yield Resolutions(
@@ -42,8 +40,6 @@ async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
             tagger=Tagger(ids, deployment=deployment),
             wake=nobody_to_wake,
         )
-    finally:
-        await database.close()
 
 
 async def doubts(settings: Settings) -> list[str]:

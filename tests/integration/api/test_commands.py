@@ -6,12 +6,12 @@ import msgspec
 import psycopg
 import pytest
 
-from app.commands import login, tail
+from app.commands import kill, login, orders, tail
 from app.commands.doctor import examine
 from app.commands.serve import bind, exit_code
 from app.config import Settings
 from app.db.redis import make_redis
-from app.errors import ServiceError, StartError
+from app.errors import NotFound, ServiceError, StartError
 from tests.integration.conftest import RunningService
 
 
@@ -103,6 +103,38 @@ async def test_doctor_finds_an_event_that_was_changed(settings: Settings, databa
         await connection.execute("INSERT INTO event VALUES ('primary', 2, 'order_placed', '{}', now(), sha256('x'))")
     (log,) = [finding for finding in await examine(settings) if finding.subject == "event log"]
     assert (log.verdict, log.detail) == ("fail", "event 2 of primary is not what was written")
+
+
+async def test_a_misspelt_account_is_not_said_to_be_halted(settings: Settings) -> None:
+    """Whoever stops an account in a hurry must not be told that it is done when nothing stopped."""
+    with pytest.raises(NotFound, match="primry"):
+        await kill.halt(settings, account_id="primry", mode="halt", open_orders="leave", reason="x")
+    assert await kill.resume(settings, account_id="primry", reason="x") == ["there was no halt of primry"]
+
+
+async def test_the_kill_switch_works_for_a_user_without_a_name(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may run under any number; the trail has that then."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    await kill.halt(settings, account_id=None, mode="halt", open_orders="leave", reason="x")
+    async with kill.open_operations(settings) as operations:
+        assert (await operations.halts())[0].set_by.startswith("cli:uid-")
+
+
+async def test_operators_are_told_in_one_line_that_the_schema_is_not_there(
+    settings: Settings, empty_database_url: str
+) -> None:
+    """A wrong DATABASE_URL in a hurry is no traceback."""
+    empty = settings.model_copy(update={"database_url": type(settings.redis_url)(empty_database_url)})
+    with pytest.raises(StartError, match="python -m app migrate"):
+        await kill.halt(empty, account_id=None, mode="halt", open_orders="leave", reason="x")
+    with pytest.raises(StartError, match="python -m app migrate"):
+        await orders.doubts(empty)
 
 
 async def test_a_failed_task_ends_the_process_with_one_and_a_signal_with_zero() -> None:
