@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from app.accounts.model import AccountState, TokenOrigin
 from app.api.deps import Page, PrincipalDep, ServicesDep, require_account
@@ -14,7 +14,16 @@ from app.api.services import Services
 from app.kit.clock import ist_iso
 
 AccountIdPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["primary"])]
-Token = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+
+
+def _sendable(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("must be printable ASCII without spaces: it travels in a header")
+    return token
+
+
+Token = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator(_sendable)]
 
 
 class AccountOut(BaseModel):

@@ -32,7 +32,8 @@ ORDER_ANSWER_LIMIT = MIB
 JSON_LIMIT = 16 * MIB  # a day's order book of the busiest account is a tenth of it
 DUMP_LIMIT = 64 * MIB  # the whole instruments dump is about 10 MiB of CSV
 TOO_LARGE = "BodyTooLarge"
-SHOWN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError)
+SHOWN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError, UnicodeError)
+"""The last one: an access token that no header can carry."""
 
 Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 Observer = Callable[[str, str, float], None]
@@ -119,9 +120,9 @@ class KiteHttp:
     ) -> Observation:
         """One order request, at most once. Raises nothing but CancelledError: what happened is the value."""
         seen = _SendTrace()
-        request = self._build(self._orders, method, path, form=form, query=query, headers=self._authorization())
-        request.extensions["trace"] = seen
         try:
+            request = self._build(self._orders, method, path, form=form, query=query, headers=self._authorization())
+            request.extensions["trace"] = seen
             async with asyncio.timeout(self._settings.order_total_s):
                 response = await self._orders.send(request, stream=True)
                 try:
@@ -149,10 +150,10 @@ class KiteHttp:
         """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
         headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
-        request = self._build(
-            self._reads, method, path, query=query, form=form, json=json, headers=headers, prefixed=prefixed
-        )
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
+            request = self._build(
+                self._reads, method, path, query=query, form=form, json=json, headers=headers, prefixed=prefixed
+            )
             response = await self._reads.send(request, stream=True)
             try:
                 body = await _read_bounded(response, limit=JSON_LIMIT)
@@ -165,8 +166,8 @@ class KiteHttp:
 
     async def download(self, endpoint: Endpoint, path: str) -> bytes:
         """A text answer (the instruments dump), as bytes. Raises BrokerError."""
-        request = self._build(self._reads, "GET", path, headers=self._authorization(), prefixed=False)
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.dump_total_s):
+            request = self._build(self._reads, "GET", path, headers=self._authorization(), prefixed=False)
             response = await self._reads.send(request, stream=True)
             try:
                 body = await _read_bounded(response, limit=DUMP_LIMIT)
@@ -234,7 +235,7 @@ class KiteHttp:
         """The broker's ``Date`` has whole seconds, cut off: its clock reads half a second later on average."""
         try:
             broker = parsedate_to_datetime(response.headers.get("date", ""))
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         aware = broker if broker.tzinfo else broker.replace(tzinfo=UTC)
         self.clock_offset_s = aware.timestamp() + 0.5 - self._clock.now().timestamp()

@@ -81,6 +81,15 @@ async def test_a_login_is_exchanged_at_the_broker(service: RunningService, simul
     assert (await service.client.get("/portfolio/holdings")).status_code == 200
 
 
+@pytest.mark.parametrize("token", ["t\u00f6ken", "to\r\nken", "to ken", "token\x00"])
+async def test_a_token_that_no_header_can_carry_is_refused(service: RunningService, token: str) -> None:
+    """And the session that was there stays."""
+    answer = await service.client.post("/accounts/primary/session", json={"access_token": token})
+    assert answer.status_code == 400
+    assert token not in answer.text
+    assert (await service.client.get("/portfolio/margins", params={"account_id": "primary"})).status_code == 200
+
+
 async def _request_token(simulator: RunningSimulator) -> str:
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"{simulator.url}/connect/login", params={"api_key": "simkey", "v": "3"})

@@ -13,6 +13,7 @@ import pytest
 from app.broker.orders import Exchange, OrderChanges, OrderRequest, OrderType, Product, TransactionType
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.broker.port import Credentials
+from app.errors import BrokerUnavailable
 from app.kit.clock import SystemClock
 from app.kite.broker import open_broker
 from app.kite.feed import FeedSettings
@@ -161,6 +162,23 @@ async def test_without_a_token_nothing_is_sent() -> None:
     async with scripted_broker(success({})) as broker, orders_at(broker.url, who=credentials(None)) as orders:
         assert isinstance(await orders.place(ORDER, tag="TAG1"), SessionRejected)
     assert broker.connections == 0
+
+
+async def test_a_token_that_no_header_can_carry_is_an_outcome() -> None:
+    """An exception here would end the sender, and with it whatever else it has on the way."""
+    async with scripted_broker(success({})) as broker, orders_at(broker.url, who=credentials("t\u00f6ken")) as orders:
+        assert isinstance(await orders.place(ORDER, tag="TAG1"), NotSent)
+        with pytest.raises(BrokerUnavailable):
+            await orders.order_book()
+    assert broker.connections == 0
+
+
+async def test_a_date_beyond_all_calendars_does_not_hide_the_answer() -> None:
+    """The header is read for our clock's sake alone."""
+    accepted = {"status": "success", "data": {"order_id": "1"}}
+    script = answer(200, accepted, headers="Date: Mon, 01 Jan 99999999999 00:00:00 GMT\r\n")
+    async with scripted_broker(script) as broker, orders_at(broker.url) as orders:
+        assert await orders.place(ORDER, tag="TAG1") == Accepted(order_id="1")
 
 
 async def test_place_is_a_form_with_kites_headers() -> None:
