@@ -28,6 +28,13 @@ def with_defaults(request: OrderRequest) -> OrderRequest:
     return request
 
 
+def with_change_defaults(changes: OrderChanges) -> OrderChanges:
+    """An order that becomes MARKET or SL-M must bring its protection again."""
+    if changes.order_type in {OrderType.MARKET, OrderType.SL_M} and changes.market_protection is None:
+        return replace(changes, market_protection=Decimal(-1))
+    return changes
+
+
 def check_order(request: OrderRequest, *, instrument: Instrument | None, user_tag: str | None = None) -> list[Problem]:
     """All problems of one order; ``instrument`` is None where the registry is not loaded. ``loc`` is the field."""
     found = [*_prices(request), *_quantities(request), *_combinations(request)]
@@ -53,6 +60,7 @@ def check_changes(changes: OrderChanges, *, instrument: Instrument | None) -> li
             found.extend(_tick(name, value, instrument))
     if instrument is not None and changes.quantity is not None:
         found.extend(_lot(changes.quantity, instrument))
+    found.extend(_protection(changes.market_protection))
     return found
 
 
@@ -72,7 +80,10 @@ def _prices(request: OrderRequest) -> Iterator[Problem]:
         yield _problem("trigger_price", f"has no meaning for {request.order_type} orders")
     if request.trigger_price is not None and request.trigger_price <= 0:
         yield _problem("trigger_price", "must be greater than 0")
-    protection = request.market_protection
+    yield from _protection(request.market_protection)
+
+
+def _protection(protection: Decimal | None) -> Iterator[Problem]:
     if protection is not None and protection != -1 and not 0 < protection <= 100:
         yield _problem("market_protection", "must be -1 (automatic) or a percentage above 0 and up to 100")
 

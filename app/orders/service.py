@@ -13,6 +13,7 @@ from app.broker.orders import OrderChanges
 from app.broker.port import WireRequest
 from app.errors import BadInput, Problem
 from app.kit.ids import IdSource
+from app.orders import checks
 from app.orders.acceptance import Acceptance, Answer, Caller
 from app.orders.documents import broker_document
 from app.orders.engine import OrderEngine
@@ -116,7 +117,8 @@ class OrderService:
             self._intake.check_changes(changes, order)
         except BadInput as error:
             return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
-        request = {"order_id": order_id, "variety": order["variety"], "changes": changes.to_json()}
+        wanted = checks.with_change_defaults(changes)
+        request = {"order_id": order_id, "variety": order["variety"], "changes": wanted.to_json()}
         task = self._intake.command_task(Operation.MODIFY, order, request)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 

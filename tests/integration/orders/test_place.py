@@ -200,6 +200,21 @@ async def test_a_market_order_gets_the_protection_that_the_broker_demands(desk: 
     await until(lambda: shown(desk, task["order_id"], "completed"))
 
 
+async def test_an_order_that_becomes_a_market_order_gets_that_protection_too(desk: Desk) -> None:
+    """The broker refuses the modification without it; a nonsensical one is refused here."""
+    task = await desk.place()
+    await until(lambda: shown(desk, task["order_id"], "open"))
+    order_id = str(task["order_id"])
+    with pytest.raises(BadInput, match="market_protection"):
+        await desk.service.modify(
+            order_id, OrderChanges(market_protection=Decimal(0)), account_id=None, caller=ME, wait_s=0
+        )
+    changes = OrderChanges(order_type=OrderType.MARKET)
+    answer = await desk.service.modify(order_id, changes, account_id=None, caller=ME, wait_s=5.0)
+    assert answer.document["status"] == "completed"
+    await until(lambda: shown(desk, task["order_id"], "completed"))
+
+
 async def test_unknown_orders_and_accounts_are_not_found(desk: Desk) -> None:
     """Neither is a server error, and nothing is stored."""
     with pytest.raises(NotFound):
