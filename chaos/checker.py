@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +24,7 @@ from chaos.history import (
     ENDED_STATES,
     PROVEN_WITHOUT_EFFECT,
     UNFINISHED,
+    Event,
     History,
     LedgerOrder,
     Task,
@@ -37,6 +38,16 @@ MOST_PER_SECOND, MOST_PER_MINUTE = 10, 400
 _STATES = {"COMPLETE": "completed", "CANCELLED": "cancelled", "CANCELLED AMO": "cancelled", "REJECTED": "rejected"}
 _NEVER_SENT = frozenset({"cancelled", "expired"})
 _OPEN_BATCHES = frozenset({"running", "compensating"})
+_NEXT_STATES = {
+    "pending": frozenset({"pending", "trigger_pending", "open", "partially_filled"}),
+    "trigger_pending": frozenset({"trigger_pending", "open", "partially_filled"}),
+    "open": frozenset({"trigger_pending", "open", "partially_filled"}),
+    "partially_filled": frozenset({"partially_filled"}),
+}
+"""Where an order may be seen next beside its end; a read of the book may skip states, never go back through them."""
+
+_WORDS = {"order_in_doubt": 0, "order_failed": 1, "order_placed": 2}
+"""What is said of one task, in the only order in which it may be said; a doubt may be said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,19 @@ def all_ended(history: History) -> Iterator[str]:
         if batch.status in _OPEN_BATCHES:
             yield f"batch {batch.batch_id} is still {batch.status}"
     yield from _live_after_all(history, by_task)
+    yield from _untrue_rollbacks(history, by_task)
     yield from _lost_answers(history)
+
+
+def _untrue_rollbacks(history: History, by_task: dict[str, list[LedgerOrder]]) -> Iterator[str]:
+    """``rolled_back`` says that nothing of the batch filled or lives."""
+    undone = {batch.batch_id for batch in history.batches if batch.status == "rolled_back"}
+    tasks = {task.task_id: task for task in history.tasks}
+    for task_id, orders in by_task.items():
+        for order in orders:
+            if tasks[task_id].batch_id in undone and (order.filled_quantity or order.state not in _STATES):
+                what = f"{order.state} with {order.filled_quantity} filled"
+                yield f"batch {tasks[task_id].batch_id} is rolled_back, but its order {order.order_id} is {what}"
 
 
 def _untrue_end(task: Task, orders: list[LedgerOrder]) -> Iterator[str]:
@@ -143,6 +166,9 @@ def _lost_answers(history: History) -> Iterator[str]:
             yield f"a client was told {told.resource_id} under key {told.idem_key}, which is not stored"
         elif keys.get(told.idem_key) != told.resource_id:
             yield f"key {told.idem_key} stands for {keys.get(told.idem_key)}, a client was told {told.resource_id}"
+    for idem_key in history.denied:
+        if idem_key in keys:
+            yield f"a client was only ever told that nothing was sent under key {idem_key}: it is {keys[idem_key]}"
 
 
 def no_order_without_intent(history: History) -> Iterator[str]:
@@ -172,15 +198,25 @@ def same_as_the_exchange(history: History) -> Iterator[str]:
         ended = _STATES.get(order.state)
         if ended != (mine.state if mine.state in ENDED_STATES else None):
             yield f"order {order.order_id} is {order.state} at the exchange and {mine.state} here"
+    there = {order.order_id for order in history.ledger}
+    for order_id in known:
+        if order_id not in there:
+            yield f"order {order_id} is known here and not at the exchange"
 
 
 def events_in_order(history: History) -> Iterator[str]:
     """C6."""
+    events = sorted(history.events, key=lambda one: (one.account_id, one.seq))
+    yield from _numbers_and_hashes(events)
+    yield from _order_paths(events)
+    yield from _task_words(events)
+    yield from _untold(history, events)
+
+
+def _numbers_and_hashes(events: Sequence[Event]) -> Iterator[str]:
     expected: Counter[str] = Counter()
-    ends: dict[str, tuple[str, int]] = {}
-    filled: Counter[str] = Counter()
     hashes: dict[str, bytes] = {}
-    for event in sorted(history.events, key=lambda one: (one.account_id, one.seq)):
+    for event in events:
         expected[event.account_id] += 1
         if event.seq != expected[event.account_id]:
             yield f"event {expected[event.account_id]} of {event.account_id} is missing, {event.seq} follows"
@@ -189,6 +225,13 @@ def events_in_order(history: History) -> Iterator[str]:
         if event.hash is not None and event.hash != due:
             yield f"event {event.seq} of {event.account_id} is not what was written after the one before it"
         hashes[event.account_id] = event.hash or b""
+
+
+def _order_paths(events: Sequence[Event]) -> Iterator[str]:
+    """Ends are final, fills never fall, and no state is taken back."""
+    before: dict[str, str] = {}
+    filled: Counter[str] = Counter()
+    for event in events:
         if event.order_id is None or event.state is None:
             continue
         if event.filled_quantity < filled[event.order_id]:
@@ -197,11 +240,37 @@ def events_in_order(history: History) -> Iterator[str]:
                 f" filled of order {event.order_id} back"
             )
         filled[event.order_id] = max(filled[event.order_id], event.filled_quantity)
-        end = ends.get(event.order_id)
-        if end is not None and end[0] != event.state:
-            yield f"event {event.seq} of {event.account_id}: order {event.order_id} was {end[0]}, now {event.state}"
-        if event.state in ENDED_STATES:
-            ends[event.order_id] = (event.state, event.seq)
+        last = before.get(event.order_id, "pending")
+        allowed = {last} if last in ENDED_STATES else _NEXT_STATES.get(last, frozenset()) | ENDED_STATES
+        if event.state not in allowed:
+            yield f"event {event.seq} of {event.account_id}: order {event.order_id} was {last}, now {event.state}"
+        before[event.order_id] = event.state
+
+
+def _task_words(events: Sequence[Event]) -> Iterator[str]:
+    """Also of tasks that never had an order."""
+    said: dict[str, int] = {}
+    for event in events:
+        word = _WORDS.get(event.type)
+        if word is None or event.task_id is None:
+            continue
+        last = said.get(event.task_id, 0)
+        if word < last or (word == last and word > 0):
+            yield f"event {event.seq} of {event.account_id}: {event.type} of task {event.task_id} after its end"
+        said[event.task_id] = word
+
+
+def _untold(history: History, events: Sequence[Event]) -> Iterator[str]:
+    """What is stored and was never said: whoever lives on events has lost it."""
+    last = {event.order_id: event for event in events if event.order_id is not None}
+    for order in history.orders:
+        told = last.get(order.order_id)
+        if told is None or (told.state, told.filled_quantity) != (order.state, order.filled_quantity):
+            said = "nothing" if told is None else f"{told.state} with {told.filled_quantity} filled"
+            yield (
+                f"the last event of order {order.order_id} says {said},"
+                f" it is {order.state} with {order.filled_quantity} filled"
+            )
 
 
 def nothing_missed(history: History) -> Iterator[str]:
@@ -223,6 +292,10 @@ def nothing_missed(history: History) -> Iterator[str]:
 
 def limits_held(history: History) -> Iterator[str]:
     """C8."""
+    for account_id in sorted(
+        {order.account_id for order in history.ledger} - {one.account_id for one in history.peaks}
+    ):
+        yield f"nobody counted the orders of {account_id} that reached the broker"
     for peaks in history.peaks:
         if peaks.per_second > MOST_PER_SECOND:
             yield f"{peaks.per_second} orders of {peaks.account_id} reached the broker within one second"

@@ -75,14 +75,17 @@ class Fill:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A row of ``event``. ``order_id``, ``state``, ``filled_quantity``: of its data, where it speaks of an order.
+    ``task_id`` where it speaks of a task.
 
     ``hash`` covers ``content`` and the hash of the event before; None where a test leaves both out.
     """
 
     account_id: str
     seq: int
+    type: str = ""
     content: str = ""
     hash: bytes | None = None
+    task_id: str | None = None
     order_id: str | None = None
     state: str | None = None
     filled_quantity: int = 0
@@ -168,3 +171,6 @@ class History:
     leaks: Sequence[str] = ()
     odd_answers: Sequence[str] = ()
     """Answers at the order doors that tell their caller nothing."""
+
+    denied: Sequence[str] = ()
+    """Keys under which every single answer said that nothing was sent."""

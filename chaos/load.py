@@ -24,9 +24,6 @@ SYMBOLS = {"INFY": 1500, "SBIN": 800, "TCS": 3500, "RELIANCE": 1300, "ITC": 450,
 TIMEOUT_S = 8.0
 MOST_TRIES = 6
 REMEMBERED = 400
-ODD_ANSWERS = frozenset({500, 504})
-"""What a caller must never get: it says nothing about the order, and client libraries repeat it by themselves."""
-
 MOST_ODD = 20
 TASKS = "/orders/tasks/"
 
@@ -49,6 +46,8 @@ class Load:
         self.counts: Counter[str] = Counter()
         self.odd: list[str] = []
         self.taken_back: set[str] = set()
+        self._asked: Counter[str] = Counter()
+        self._denied: Counter[str] = Counter()
         self._replicas = replicas
         self._random = random.Random(seed)
         self._pause_s = pause_s
@@ -56,6 +55,11 @@ class Load:
         self._open: deque[str] = deque(maxlen=REMEMBERED)
         self._placed: deque[str] = deque(maxlen=REMEMBERED)
         self._past: deque[Request] = deque(maxlen=REMEMBERED)
+
+    @property
+    def denied(self) -> list[str]:
+        """Keys under which every answer came, and said that nothing was sent."""
+        return [key for key, count in self._denied.items() if count == self._asked[key]]
 
     async def run(self, clients: int) -> None:
         limits = httpx.Limits(max_connections=clients * 6)
@@ -82,6 +86,7 @@ class Load:
         for _ in range(MOST_TRIES):
             replica = self._random.choice(self._replicas)
             wait = self._random.choice([0, 0, 1, 4])
+            self._asked[request.key] += 1
             try:
                 answer = await http.request(
                     request.method,
@@ -94,7 +99,9 @@ class Load:
                 self.counts[f"no answer: {type(error).__name__}"] += 1
             else:
                 self.counts[f"answer {answer.status_code}"] += 1
-                if answer.status_code in ODD_ANSWERS and len(self.odd) < MOST_ODD:
+                unsent = answer.is_error and says_unsent(answer)
+                self._denied[request.key] += unsent
+                if answer.status_code >= 500 and not unsent and len(self.odd) < MOST_ODD:
                     self.odd.append(f"{request.method} {request.path} at {replica.name}: {answer.text[:200]}")
                 if answer.is_success:
                     self._remember(request, answer)
@@ -165,3 +172,13 @@ class Load:
     def _key(self) -> str:
         self._number += 1
         return f"chaos-{self._number:012d}"
+
+
+def says_unsent(answer: httpx.Response) -> bool:
+    """Whether an error proves that nothing was sent. A 5xx that does not is what no caller must get: client libraries
+    repeat it by themselves."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("sent") == "no"

@@ -112,6 +112,7 @@ def _event(row: dict[str, Any]) -> Event:
         order_id=data["order_id"] if speaks_of_order else None,
         state=data["state"] if speaks_of_order else None,
         filled_quantity=int(data.get("filled_quantity") or 0),
+        task_id=data.get("task_id"),
         **row,
     )
 
@@ -123,7 +124,7 @@ _QUERIES = {
     "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
     "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",
     "fills": "SELECT order_id, trade_id, quantity FROM fill",
-    "events": r"""SELECT account_id, seq, data, coalesce(hash, '') AS hash,
+    "events": r"""SELECT account_id, seq, type, data, coalesce(hash, '') AS hash,
                     concat_ws(E'\n', account_id, seq, type, extract(epoch FROM occurred_at), data::text) AS content
                   FROM event ORDER BY account_id, seq""",
     "batches": "SELECT batch_id::text, status, total_orders::int FROM batch",

@@ -139,6 +139,7 @@ async def _settle(
             seen=seen,
             halts=weather.halts,
             odd_answers=load.odd,
+            denied=load.denied,
         )
         took = time.monotonic() - began
         if not check(history):

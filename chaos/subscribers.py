@@ -59,6 +59,8 @@ class Subscriber:
         self._epoch: str | None = None
 
     def seen(self) -> list[Seen]:
+        if not self._stretches:  # it never got in: then it has missed everything
+            return [Seen(subscriber=self._name, account_id=self._account_id, start=0, events=(), complete=True)]
         last = len(self._stretches) - 1
         return [
             Seen(

@@ -57,6 +57,7 @@ GOOD = History(
 TWIN = replace(ORDER, order_id="o2")
 TWIN_KNOWN = replace(KNOWN, order_id="o2")
 TWIN_FILL = Fill(order_id="o2", trade_id="f3", quantity=10)
+TWIN_EVENT = Event(account_id="a", seq=4, order_id="o2", state="completed", filled_quantity=10)
 
 PASS: dict[str, History] = {
     "a whole day": GOOD,
@@ -67,6 +68,8 @@ PASS: dict[str, History] = {
         tasks=(replace(TASK, most_orders=2),),
         orders=(KNOWN, TWIN_KNOWN),
         fills=(*FILLS, TWIN_FILL),
+        events=(*EVENTS, TWIN_EVENT),
+        seen=(),
     ),
     "a second attempt after proof": replace(
         GOOD,
@@ -83,6 +86,8 @@ PASS: dict[str, History] = {
         ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)),
         orders=(KNOWN, TWIN_KNOWN),
         fills=(*FILLS, TWIN_FILL),
+        events=(*EVENTS, TWIN_EVENT),
+        seen=(),
         orphans=frozenset({"o2"}),
     ),
     "an order that still stands": replace(
@@ -93,6 +98,27 @@ PASS: dict[str, History] = {
         events=EVENTS[:1],
         seen=(),
     ),
+    "a doubt that was given up, and came late": replace(
+        GOOD,
+        events=(
+            *EVENTS,
+            Event(account_id="a", seq=4, type="order_in_doubt", task_id="t1"),
+            Event(account_id="a", seq=5, type="order_failed", task_id="t1"),
+            Event(account_id="a", seq=6, type="order_placed", task_id="t1"),
+        ),
+        seen=(),
+    ),
+    "a batch that was taken back": replace(
+        GOOD,
+        ledger=(replace(ORDER, state="CANCELLED", filled_quantity=0),),
+        tasks=(replace(TASK, batch_id="b1"),),
+        orders=(replace(KNOWN, state="cancelled", filled_quantity=0),),
+        fills=(),
+        events=(EVENTS[0], Event(account_id="a", seq=2, order_id="o1", state="cancelled")),
+        seen=(),
+        batches=(Batch(batch_id="b1", status="rolled_back"),),
+    ),
+    "denied and not there": replace(GOOD, denied=("another",)),
     "a subscriber that left early": replace(GOOD, seen=(replace(SEEN, events=((2, "x"),), complete=False),)),
     "a repeated cancel": replace(
         GOOD,
@@ -138,6 +164,54 @@ FAIL: dict[str, tuple[str, History]] = {
         "C3",
         replace(GOOD, tasks=(TASK, replace(TASK, task_id="t2")), told=(Told(idem_key="k", resource_id="t2"),)),
     ),
+    "rolled back, with a fill": (
+        "C3",
+        replace(
+            GOOD, tasks=(replace(TASK, batch_id="b1"),), batches=(Batch(batch_id="b1", status="rolled_back"),)
+        ),
+    ),
+    "denied, but there": ("C3", replace(GOOD, denied=("k",))),
+    "an order that only we know": ("C5", replace(GOOD, orders=(KNOWN, replace(KNOWN, order_id="o9")))),
+    "a state taken back": (
+        "C6",
+        replace(GOOD, events=(EVENTS[0], replace(EVENTS[1], state="pending"), EVENTS[2])),
+    ),
+    "a part filled and open again": (
+        "C6",
+        replace(
+            GOOD,
+            events=(
+                *EVENTS[:2],
+                replace(EVENTS[2], state="open", filled_quantity=4),
+                replace(EVENTS[2], seq=4),
+            ),
+        ),
+    ),
+    "placed, then in doubt": (
+        "C6",
+        replace(
+            GOOD,
+            events=(
+                *EVENTS,
+                Event(account_id="a", seq=4, type="order_placed", task_id="t1"),
+                Event(account_id="a", seq=5, type="order_in_doubt", task_id="t1"),
+            ),
+        ),
+    ),
+    "failed twice, without any order": (
+        "C6",
+        replace(
+            GOOD,
+            events=(
+                *EVENTS,
+                Event(account_id="a", seq=4, type="order_failed", task_id="t9"),
+                Event(account_id="a", seq=5, type="order_failed", task_id="t9"),
+            ),
+        ),
+    ),
+    "no events at all": ("C6", replace(GOOD, events=(), seen=())),
+    "an end that nobody was told": ("C6", replace(GOOD, events=EVENTS[:2], seen=())),
+    "nobody counted": ("C8", replace(GOOD, peaks=())),
     "an order that nobody asked for": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)))),
     "an order without any tag": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="")))),
     "a fill that is not stored": ("C5", replace(GOOD, fills=FILLS[:1])),
