@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
 from app.broker.port import Credentials
 from app.db.leases import LeaseTimes
@@ -175,8 +176,9 @@ def service_on(
     ids: IdSource,
     tagger: Tagger,
     admission: Admission,
+    find_instrument: Callable[[str, str], Instrument | None] = lambda exchange, symbol: None,
 ) -> OrderService:
-    """The door to the engine, where no instrument is known."""
+    """The door to the engine, where no instrument is known unless ``find_instrument`` says so."""
     clock = SystemClock()
     queries = OrderQueries(database=database, clock=clock)
     return OrderService(
@@ -188,7 +190,7 @@ def service_on(
             clock=clock,
             ids=ids,
             tagger=tagger,
-            find_instrument=lambda exchange, symbol: None,
+            find_instrument=find_instrument,
             registry_loaded=lambda: False,
         ),
         rules=rules,

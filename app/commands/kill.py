@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from psycopg import ProgrammingError
@@ -25,10 +25,10 @@ def nobody_to_wake(account_id: str) -> None:
     """Senders look at the database by themselves."""
 
 
-def operator() -> Actor:
+def operator(*, login_name: Callable[[], str] = getpass.getuser) -> Actor:
     """Whoever is logged in on this machine; a container may run under a number that has no name."""
     try:
-        name = getpass.getuser()
+        name = login_name()
     except (KeyError, OSError):
         name = f"uid-{os.getuid()}"
     return Actor(principal=f"cli:{name}")

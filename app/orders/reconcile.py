@@ -185,6 +185,11 @@ def may_slice(wanted: OrderRequest) -> bool:
     return wanted.autoslice or wanted.variety in {Variety.ICEBERG, Variety.CO}
 
 
+def behind_s(database_ahead_s: float, broker_offset_s: float | None) -> float:
+    """Seconds that the broker's clock is behind the database's; both are known against ours. Never negative."""
+    return max(0.0, database_ahead_s - (broker_offset_s or 0.0))
+
+
 def judge_command(task: Task, order: KnownOrder | None, *, clean: bool, now: datetime, window_s: float) -> Finding:
     """What an order's row proves about a cancel or modify task that is not finished.
 

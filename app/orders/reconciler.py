@@ -20,6 +20,7 @@ from app.db.postgres import Database
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import Clock, today, trade_date_of
 from app.kit.ids import IdSource
+from app.orders import reconcile
 from app.orders.alarms import Alarm
 from app.orders.bookkeeping import Bookkeeping
 from app.orders.cancels import Canceller
@@ -27,7 +28,6 @@ from app.orders.days import LOOK_BACK, book_began, book_day, last_gone_day
 from app.orders.fills import take_fills
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
-from app.orders.reconcile import shows_all_known
 from app.orders.reports import ReadStats, Reports
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, doubtful, expired
@@ -178,8 +178,8 @@ class Reconciler:
 
     @property
     def _tolerance_s(self) -> float:
-        """How far the broker's clock is behind the database's, which stamps the sends; never negative."""
-        return max(0.0, self._database_ahead_s - (self._broker_offset_s() or 0.0))
+        """How far the broker's clock is behind the database's, which stamps the sends."""
+        return reconcile.behind_s(self._database_ahead_s, self._broker_offset_s())
 
     async def _tidy(self) -> bool:
         """What time alone decides; True if it made new doubts. Raises Unavailable.
@@ -212,7 +212,7 @@ class Reconciler:
         async with self._database.connection() as connection:
             known = await book_store.known_ids(connection, self._account_id, since=since, before=started_at)
             idle = not changed and not await tasks.unresolved(connection, self._account_id, since=oldest)
-        complete = shows_all_known(rows, known)
+        complete = reconcile.shows_all_known(rows, known)
         if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at):
             self._signals.changed()
         self._seen.update({row.order_id: row for row in changed})

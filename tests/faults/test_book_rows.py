@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from uuid import UUID
 
-import pytest
-
 from app.errors import BrokerError
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
@@ -89,18 +87,3 @@ async def test_a_broken_character_in_the_brokers_words_ends_no_loop(desk: Desk) 
     await desk.fault("status", params={"code": 400, "error_type": "InputException", "message": "Bad\x00 price"})
     refused = await desk.place()
     assert (refused["status"], refused["last_error"]["message"]) == ("failed", "Bad price")
-
-
-async def test_a_clock_that_runs_ahead_of_the_brokers_makes_no_dead_letters(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sends are stamped seven seconds after the broker's own time: an order of ours is still ours."""
-    monkeypatch.setattr(desk.account.http, "_learn_time", lambda response: None)
-    desk.account.http.clock_offset_s = -7.0
-    await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
-    await desk.fault("drop_after_accept")
-    task = await desk.place(wait_s=0.2)
-    async with desk.database.connection() as connection:
-        await connection.execute("UPDATE order_task SET last_sent_at = last_sent_at + interval '7 s'")
-    await desk.sim.delete("/_sim/faults")
-    assert (await end_of(desk, task))["status"] == "completed"

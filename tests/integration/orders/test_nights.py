@@ -1,10 +1,10 @@
-"""Reads of the book around midnight, over real tables: an order stays one order, and an end that nobody saw is said."""
+"""Reads of the book over real tables: around midnight an order stays one order, and an end that nobody saw is said."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -80,12 +80,18 @@ class Ledger:
                 (status,),
             )
 
-    async def read(self, *rows: BrokerOrder, now: datetime) -> bool:
+    async def read(self, *rows: BrokerOrder, now: datetime, clock_offset_s: float = 0.0) -> bool:
         async with self.database.transaction() as tx:
             await self.events.lock(tx, ACCOUNT)
             open_tasks = await tasks.unresolved(tx, ACCOUNT, since=MONDAY)
             return await self.bookkeeping().take(
-                tx, rows, changed=rows, open_tasks=open_tasks, clean_for=lambda task: False, now=now
+                tx,
+                rows,
+                changed=rows,
+                open_tasks=open_tasks,
+                clean_for=lambda task: False,
+                now=now,
+                clock_offset_s=clock_offset_s,
             )
 
     async def close_days(self, *, until: date) -> bool:
@@ -191,3 +197,16 @@ async def test_a_placement_given_up_yesterday_that_shows_today_is_taken_back(led
     await ledger.read(row(status="OPEN", order_timestamp=at("7 09:00")), now=at("7 09:01"))
     found = await ledger.rows("SELECT operation, status, purpose FROM order_task ORDER BY created_at, operation DESC")
     assert found == [("place", TaskStatus.COMPLETED, "client"), ("cancel", TaskStatus.PENDING, "late")]
+
+
+@pytest.mark.parametrize(("offset_s", "status"), [(0.0, "dead_letter"), (-7.0, "completed")])
+async def test_a_clock_that_runs_ahead_of_the_brokers_makes_no_dead_letters(
+    ledger: Ledger, offset_s: float, status: str
+) -> None:
+    """The send is stamped seven seconds after the broker's own time: known by its clock's offset, it is still ours."""
+    await ledger.place(trade_date=MONDAY, status="in_doubt")
+    sent_at = at("6 15:00")
+    async with ledger.database.transaction() as tx:
+        await tx.execute("UPDATE order_task SET order_id = NULL, last_sent_at = %s", (sent_at,))
+    await ledger.read(row(order_timestamp=sent_at - timedelta(seconds=7)), now=at("6 15:01"), clock_offset_s=offset_s)
+    assert await ledger.rows("SELECT status FROM order_task") == [(status,)]

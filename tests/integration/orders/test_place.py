@@ -9,12 +9,15 @@ from uuid import UUID
 import pytest
 
 from app.broker.orders import OrderChanges, OrderType
-from app.errors import BadInput, Conflict, NotFound, Problem
+from app.errors import BadInput, Conflict, NotFound
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
 from app.kite.pace import MINUTE_S
-from app.orders import checks
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
-from tests.desk import ACCOUNT, Desk, order
+from app.orders.tags import Tagger
+from tests.desk import ACCOUNT, Desk, admission_on, order, service_on
+from tests.unit.orders.test_checks import instrument
 from tests.waiting import until
 
 ME = Caller(principal="t")
@@ -109,19 +112,22 @@ async def test_the_same_price_in_other_digits_is_the_same_request(desk: Desk) ->
     assert len(await desk.ledger()) == 1
 
 
-async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(desk: Desk) -> None:
     """An option expires, a tick size changes: "not sent" must not be said of an order that was sent."""
     placed = await desk.place(key="p" * 16)
     changes, caller = OrderChanges(price=Decimal(1402)), Caller(principal="t", idem_key="m" * 16)
     order_id = str(placed["order_id"])
     changed = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=5.0)
     batch = await desk.batch([order(), order(tradingsymbol="SBIN", price=Decimal(700))], key="b" * 16)
-    refused = [Problem(loc=("price",), msg="is not what it was")]
-    monkeypatch.setattr(checks, "check_order", lambda *_, **__: refused)
-    monkeypatch.setattr(checks, "check_changes", lambda *_, **__: refused)
-
+    desk.service = service_on(
+        desk.database,
+        engine=desk.engine,
+        rules=desk.rules,
+        ids=IdSource(SystemClock()),
+        tagger=Tagger(IdSource(SystemClock()), deployment="0T"),
+        admission=admission_on(desk.database, engine=desk.engine),
+        find_instrument=lambda exchange, symbol: instrument(tick_size=Decimal(9)),  # none of the prices is one of its
+    )
     assert (await desk.place(key="p" * 16))["task_id"] == placed["task_id"]
     again = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=5.0)
     assert (again.resource_id, again.replayed) == (changed.resource_id, True)
