@@ -9,14 +9,15 @@ An advisory lock would not do: a stopped process keeps it for as long as its con
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from loguru import logger
 
-from app.db.postgres import Database
-from app.errors import ServiceError
+from app.db.postgres import POOL_WAIT_S, Database, Tx
+from app.errors import ServiceError, Unavailable
 from app.kit.cancellation import end_if_cancelled
 from app.kit.clock import Clock
 from app.kit.process import is_gone
@@ -69,7 +70,7 @@ class Lease:
 
     async def try_take(self) -> bool:
         """Take the lease if nobody holds it, or if its holder is proven dead; a new term begins."""
-        async with self._database.connection() as connection:
+        async with self._answering() as connection:
             asked_at = self._clock.monotonic()  # not before: a connection may have been waited for, the row was not
             cursor = await connection.execute("SELECT owner, term FROM lease WHERE name = %s", (self.name,))
             holder = await cursor.fetchone()
@@ -97,7 +98,7 @@ class Lease:
 
     async def renew(self) -> None:
         """Raises LeaseLost when the term is over."""
-        async with self._database.connection() as connection:
+        async with self._answering() as connection:
             asked_at = self._clock.monotonic()
             cursor = await connection.execute(
                 """UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => %s)
@@ -112,11 +113,21 @@ class Lease:
     async def release(self) -> None:
         """Let the next owner begin at once; nothing happens when the term is over already."""
         self._trusted_until = 0.0
-        async with self._database.connection() as connection:
+        async with self._answering() as connection:
             await connection.execute(
                 "UPDATE lease SET expires_at = clock_timestamp() WHERE name = %s AND owner = %s AND term = %s",
                 (self.name, self.owner, self.term),
             )
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[Tx]:
+        """A connection for as long as the lease would be trusted: one whose line swallows everything must not keep
+        its holder from ever noticing that the lease is over. Raises Unavailable then."""
+        try:
+            async with asyncio.timeout(POOL_WAIT_S + self.times.trust_s), self._database.connection() as connection:
+                yield connection
+        except TimeoutError as error:
+            raise Unavailable("the database does not answer", code="DATABASE_UNAVAILABLE") from error
 
 
 WhenUnsure = Literal["stop", "go_on"]

@@ -143,6 +143,10 @@ def connection_options(name: str) -> dict[str, Any]:
         "autocommit": True,
         "application_name": name,
         "connect_timeout": 3,
+        "keepalives_idle": 10,  # a line that died without a word is noticed in seconds, not in a quarter of an hour
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
         "options": _SESSION_BOUNDS,
         "prepare_threshold": 2,
     }

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from app.db.postgres import Database, open_database
 from app.errors import Unavailable
 from app.kit.clock import SystemClock
 from app.kit.process import process_name
+from chaos.proxy import Toxic, open_proxy
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
 
@@ -244,3 +246,34 @@ async def test_work_that_fails_while_it_is_stopped_does_not_begin_anew(database:
     done, _ = await asyncio.wait([running], timeout=2)
     assert done
     assert running.cancelled()
+
+
+async def test_a_line_that_swallows_ends_the_term_and_not_the_ownership(database_url: str) -> None:
+    """No answer and no error on the holder's connections: it stops, and begins again when the line is a new one."""
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
+
+    port = urlsplit(database_url).port
+    assert port is not None
+    async with open_proxy(port) as line:
+        url = database_url.replace(f":{port}/", f":{line.port}/")
+        database = await open_database(url, name="swallowed", min_size=1, max_size=2)
+        owner = asyncio.create_task(Ownership(lease(database, "holder"), work).run())
+
+        async def has_begun(times: int) -> bool:
+            return begun == times
+
+        try:
+            await until(partial(has_begun, 1))
+            line.toxics = (Toxic(kind="timeout"),)
+            await asyncio.sleep(1.0)
+            line.toxics = ()
+            await until(partial(has_begun, 2), within_s=25.0)
+        finally:
+            owner.cancel()
+            await asyncio.gather(owner, return_exceptions=True)
+            await database.close()
