@@ -12,12 +12,15 @@ from app.api.acceptance import cursor_uuid
 from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, RequestIdDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
+from app.api.order_bodies import STORABLE
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import NotAuthorised
 from app.orders.operations import Actor, halt_document
 
-Reason = Annotated[str, Field(min_length=1, max_length=500, description="for whoever reads the trail")]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for whoever reads the trail")
+]
 AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 

@@ -21,6 +21,9 @@ from app.broker.orders import (
 from app.orders.intake import OrderLine
 
 MAX_ORDERS = 20
+STORABLE = r"^[^\x00]*$"
+"""PostgreSQL keeps every character but this one."""
+
 Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
 Positive = Annotated[Decimal, Field(gt=0, max_digits=16, decimal_places=6)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -43,7 +46,7 @@ class OrderIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ORDER_EXAMPLE})
 
     exchange: Exchange
-    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)]
+    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64, pattern=STORABLE)]
     transaction_type: TransactionType
     quantity: Quantity
     product: Product
@@ -153,7 +156,7 @@ class ResolveIn(BaseModel):
 
     resolution: Literal["placed", "not_placed", "requeue"]
     order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-    note: Annotated[str, Field(min_length=1, max_length=500, description="how you know")]
+    note: Annotated[str, Field(min_length=1, max_length=500, pattern=STORABLE, description="how you know")]
 
     @model_validator(mode="after")
     def _order_goes_with_placed(self) -> Self:

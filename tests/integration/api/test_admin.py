@@ -129,3 +129,10 @@ async def test_the_engine_counts_for_prometheus(service: RunningService) -> None
     assert float(samples['ticker_leader{role="feed"}']) == 1
     assert float(samples['ticker_order_breaker_open{account="primary",operation="place"}']) == 0
     assert "ticker_orders_in_doubt_oldest_seconds" in samples
+
+
+async def test_a_character_that_cannot_be_stored_is_the_callers_mistake(service: RunningService) -> None:
+    """Not a failure of the service, of which nobody knows whether the halt is in force."""
+    body = {"scope": "global", "reason": "a\x00b"}
+    answer = await service.client.post("/admin/kill", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (400, ["body", "reason"])
