@@ -26,8 +26,8 @@ STORABLE = r"^[^\x00]*$"
 
 Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
 Positive = Annotated[Decimal, Field(gt=0, max_digits=16, decimal_places=6)]
-Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
-Quantity = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 ORDER_EXAMPLE: dict[str, Any] = {
@@ -75,7 +75,7 @@ class OrderIn(BaseModel):
 
 _SPEAKS_FOR: Mapping[str, frozenset[str]] = {
     "exchange": frozenset({"tradingsymbol", "product", "validity", "quantity", "disclosed_quantity"}),
-    "quantity": frozenset({"disclosed_quantity"}),
+    "quantity": frozenset({"disclosed_quantity", "iceberg_legs", "iceberg_quantity"}),
     "order_type": frozenset({"price", "trigger_price", "market_protection"}),
     "variety": frozenset({"trigger_price", "iceberg_legs", "iceberg_quantity", "auction_number", "autoslice"}),
     "validity": frozenset({"validity_ttl"}),

@@ -61,6 +61,8 @@ class Endpoint(StrEnum):
     LOGOUT = "logout"
 
 
+_OF_THE_BOOK = frozenset({Endpoint.ORDERS, Endpoint.TRADES})
+
 READ_OUTCOMES: Mapping[type[BrokerError], str] = {
     BrokerRefused: "refused",
     SessionExpired: "session_expired",
@@ -86,7 +88,11 @@ class HttpSettings:
 
 
 class KiteHttp:
-    """The two clients, the headers, and what they learn about the broker's clock."""
+    """The clients, the headers, and what they learn about the broker's clock.
+
+    Orders, the order book and everything else have connections of their own: reads of clients that hang must not keep
+    the book from being read.
+    """
 
     def __init__(
         self, settings: HttpSettings, *, credentials: CredentialSource, clock: Clock, observer: Observer
@@ -95,13 +101,16 @@ class KiteHttp:
         self._credentials = credentials
         self._clock = clock
         self.observe = observer
-        # one TLS context for both clients: loading the authorities costs 20 ms and a megabyte each time
+        # one TLS context for all clients: loading the authorities costs 20 ms and a megabyte each time
         tls = httpx.create_ssl_context(trust_env=False)
         self._orders = _client(
             settings, tls=tls, connections=20, connect_s=settings.order_connect_s, read_s=settings.order_total_s
         )
         self._reads = _client(
             settings, tls=tls, connections=10, connect_s=settings.read_connect_s, read_s=settings.read_total_s
+        )
+        self._book = _client(
+            settings, tls=tls, connections=4, connect_s=settings.read_connect_s, read_s=settings.read_total_s
         )
         self.clock_offset_s: float | None = None
         # httpx writes every URL at INFO, and the URL of a log-out carries the access token
@@ -110,6 +119,7 @@ class KiteHttp:
     async def close(self) -> None:
         await self._orders.aclose()
         await self._reads.aclose()
+        await self._book.aclose()
 
     def credentials(self) -> Credentials:
         """What the account presents right now; asked at every request."""
@@ -149,12 +159,13 @@ class KiteHttp:
     ) -> Any:
         """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
+        client = self._book if endpoint in _OF_THE_BOOK else self._reads
         headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
             request = self._build(
-                self._reads, method, path, query=query, form=form, json=json, headers=headers, prefixed=prefixed
+                client, method, path, query=query, form=form, json=json, headers=headers, prefixed=prefixed
             )
-            response = await self._reads.send(request, stream=True)
+            response = await client.send(request, stream=True)
             try:
                 body = await _read_bounded(response, limit=JSON_LIMIT)
             finally:

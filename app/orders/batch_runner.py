@@ -24,7 +24,7 @@ from app.orders.legs import load_legs
 from app.orders.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
 from app.orders.reductions import Positions, Reducible, lock_reducible, read_positions
 from app.orders.rules import OrderRules
-from app.orders.saga import Action, CancelOrder, Decision, SquareOff, Withdraw, decide
+from app.orders.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.settlement import Settlement, withdrawn
 from app.orders.signals import Signals, wait_for
 from app.orders.standing import Leg
@@ -123,7 +123,7 @@ class BatchRunner:
                 return Decision(status=batch.status), legs
             decision = decide(batch, legs, now=self._clock.now(), doubt_patience=self._rules.doubt_patience)
             decision = self._believed(decision, legs)
-            await self._carry_out(tx, batch, legs, decision.actions)
+            await self._carry_out(tx, batch, legs, decision)
             if decision.status is not batch.status:
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
                 await self._settlement.settle_batch(tx, batch, decision.status, legs, error=decision.error)
@@ -139,14 +139,15 @@ class BatchRunner:
         actions = (one for one in decision.actions if not (isinstance(one, Withdraw) and one.task_id in unbelieved))
         return replace(decision, actions=tuple(actions))
 
-    async def _carry_out(self, tx: Tx, batch: Batch, legs: Sequence[Leg], actions: Sequence[Action]) -> None:
-        for action in actions:
+    async def _carry_out(self, tx: Tx, batch: Batch, legs: Sequence[Leg], decision: Decision) -> None:
+        reason = f"its batch goes no further: {decision.error or _said_before(batch)}"
+        for action in decision.actions:
             if isinstance(action, Withdraw):
-                await self._settlement.settle(tx, action.task_id, withdrawn("another leg of the batch failed"))
+                await self._settlement.settle(tx, action.task_id, withdrawn(reason))
         instruments = {leg.task.leg: leg.task.instrument for leg in legs}
         cancels = [
             self._cancel_task(batch, action, instrument=instruments[action.leg])
-            for action in actions
+            for action in decision.actions
             if isinstance(action, CancelOrder)
         ]
         if cancels:
@@ -211,6 +212,10 @@ class BatchRunner:
             status=TaskStatus.PENDING if quantity else TaskStatus.FAILED,
             error=None if quantity else _NOTHING_TO_REDUCE.to_json(),
         )
+
+
+def _said_before(batch: Batch) -> str:
+    return "its deadline is over" if batch.error is None else str(batch.error["message"])
 
 
 def _square_offs(decision: Decision) -> list[SquareOff]:

@@ -99,8 +99,12 @@ def _quantities(request: OrderRequest) -> Iterator[Problem]:
     if request.variety is Variety.ICEBERG:
         if request.iceberg_legs is None or not MIN_ICEBERG_LEGS <= request.iceberg_legs <= MAX_ICEBERG_LEGS:
             yield _problem("iceberg_legs", "must be 2 to 50 for iceberg orders")
+        elif request.iceberg_legs > request.quantity:
+            yield _problem("iceberg_legs", "must not be more than quantity")
         if request.iceberg_quantity is None or request.iceberg_quantity <= 0:
             yield _problem("iceberg_quantity", "is required for iceberg orders")
+        elif request.iceberg_legs and request.iceberg_quantity * request.iceberg_legs < request.quantity:
+            yield _problem("iceberg_quantity", "times iceberg_legs must reach quantity")
     elif request.iceberg_legs is not None or request.iceberg_quantity is not None:
         yield _problem("variety", "iceberg_legs and iceberg_quantity need variety iceberg")
 
@@ -118,6 +122,8 @@ def _combinations(request: OrderRequest) -> Iterator[Problem]:
         yield _problem("product", f"NRML is for derivatives; use CNC or MIS on {request.exchange}")
     if (request.auction_number is not None) != (request.variety is Variety.AUCTION):
         yield _problem("auction_number", "goes with variety auction, and only with it")
+    if request.variety is Variety.ICEBERG and request.validity is Validity.IOC:
+        yield _problem("validity", "iceberg orders take no IOC")
     if request.autoslice and request.variety is not Variety.REGULAR:
         yield _problem("autoslice", "needs variety regular")
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from loguru import logger
 
 from app.db.postgres import Database, Tx
+from app.errors import Unavailable
 from app.kit.clock import Clock, ist_iso, today
 from app.kit.ids import IdSource
 from app.orders.cancels import Canceller
@@ -52,7 +53,8 @@ CancelOpen = Literal["leave", "cancel"]
 
 
 class Operations:
-    """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done."""
+    """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done,
+    where nothing else is said."""
 
     def __init__(
         self,
@@ -74,7 +76,10 @@ class Operations:
     async def halt(
         self, account_id: str | None, *, mode: Mode, open_orders: CancelOpen, reason: str, by: Actor
     ) -> Halted:
-        """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one."""
+        """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one.
+
+        Raises Unavailable with code ``HALT_INCOMPLETE`` when the database was lost in between: the halt is in force.
+        """
         scope = account_id or ALL_ACCOUNTS
         async with self._database.transaction() as tx:
             asked = {"open_orders": open_orders}
@@ -87,12 +92,17 @@ class Operations:
         logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
         cancelled: dict[str, tuple[str, ...]] = {}
         unanswered: dict[str, int] = {}
-        for one in accounts:
-            if open_orders == "cancel":
-                cancelled[one] = await self._cancel_live(one, by=by)
-            async with self._database.connection() as connection:
-                unanswered[one] = await operations.count_unanswered(connection, one)
-            self._wake(one)
+        try:
+            for one in accounts:
+                if open_orders == "cancel":
+                    cancelled[one] = await self._cancel_live(one, by=by)
+                async with self._database.connection() as connection:
+                    unanswered[one] = await operations.count_unanswered(connection, one)
+                self._wake(one)
+        except Unavailable as error:
+            done = ", ".join(sorted(cancelled)) or "none"
+            message = f"the halt is in force; open orders are being cancelled of these accounts: {done}; ask again"
+            raise Unavailable(message, code="HALT_INCOMPLETE") from error
         return Halted(
             halt=halt,
             cancelled={one: ids for one, ids in cancelled.items() if ids},

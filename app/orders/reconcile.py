@@ -230,10 +230,14 @@ def _shows_changes(task: Task, order: KnownOrder) -> bool:
     if task.status != "in_doubt":
         return False
     wanted = task.changes.to_json()
-    return all(_same(order.document.get(name), value) for name, value in wanted.items() if name != "market_protection")
+    return all(_same(name, order.document.get(name), value) for name, value in wanted.items())
 
 
-def _same(seen: object, wanted: object) -> bool:
+def _same(name: str, seen: object, wanted: object) -> bool:
+    if name == "market_protection":  # the book does not repeat it
+        return True
+    if name == "order_type":
+        return seen in _BOOKED_AS[OrderType(str(wanted))]
     if isinstance(seen, Decimal | int) and not isinstance(seen, bool):
         return Decimal(str(wanted)) == seen
     return seen == wanted

@@ -51,6 +51,7 @@ class Decision:
 
 
 CANCEL_AGAIN_AFTER = timedelta(seconds=1)
+_DECIDED = frozenset({Standing.CONFIRMED, Standing.FAILED, Standing.LOST})
 
 
 def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_patience: timedelta) -> Decision:
@@ -84,9 +85,9 @@ def _reason_to_roll_back(
 
 def _carry_on(batch: Batch, legs: Sequence[Leg], standings: Sequence[Standing], *, now: datetime) -> Decision:
     """Without rollback every leg stands for itself; the batch ends when each has its answer."""
-    if Standing.LOST in standings:
-        return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
-    if all(place in {Standing.CONFIRMED, Standing.FAILED} for place in standings):
+    if all(place in _DECIDED for place in standings):
+        if Standing.LOST in standings:
+            return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
         failed = standings.count(Standing.FAILED)
         return Decision(status=BatchStatus.PARTIALLY_COMPLETED, error=f"{failed} of {len(legs)} legs failed")
     late = now >= batch.deadline_at

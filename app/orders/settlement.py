@@ -96,6 +96,8 @@ class Settlement:
             return None
         status = next_status(task.status, verdict.event)
         if status is None:
+            if verdict.event is Event.ACCEPTED and task.status is TaskStatus.COMPLETED and not task.children:
+                await tasks.write_children(tx, task.task_id, verdict.children)  # found before its answer had come
             return None
         settled = await tasks.write_status(tx, task, status, verdict)
         self._counts.settled(settled)

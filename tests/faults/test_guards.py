@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.broker.outcomes import Accepted, InDoubt, NotSent, Sent
+from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Sent
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.acceptance import Caller
@@ -234,6 +234,28 @@ async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(desk: Desk, ro
     await sender._send(first, claim_began_at=time.monotonic())
     assert (await now(desk, first)).status is TaskStatus.FAILED
     assert (await sender._claim(Operation.PLACE) is not None) is goes_on
+
+
+async def test_a_tenth_attempt_has_no_tag_and_is_not_made(desk: Desk) -> None:
+    """An attempt's number is one digit of its tag: a session that keeps dying ends the order unsent instead."""
+    sender = await quiet_sender(desk)
+    await desk.place(wait_s=0.0)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE order_task SET attempts = 9")
+    assert await sender._claim(Operation.PLACE) is None
+
+
+async def test_slices_are_not_lost_when_the_book_is_faster_than_the_answer(desk: Desk) -> None:
+    """What the answer says of each slice, refused ones too, is stored although the task is completed already."""
+    sender = await quiet_sender(desk)
+    task = await claimed(desk, sender)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE order_task SET status = 'completed', order_id = '1'")
+    slices = (ChildOrder(order_id="1"), ChildOrder(error_type="MarginException", message="No funds"))
+    await sender._store(task, Accepted(order_id="1", children=slices))
+    after = await now(desk, task)
+    refused = {"error": {"error_type": "MarginException", "message": "No funds"}}
+    assert (after.status, list(after.children)) == (TaskStatus.COMPLETED, [{"order_id": "1"}, refused])
 
 
 async def test_a_doubt_from_before_this_book_is_never_proven_absent(desk: Desk) -> None:

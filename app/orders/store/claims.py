@@ -13,10 +13,14 @@ from app.orders.model import Operation, Task
 from app.orders.store.controls import MANY_DOUBTS
 from app.orders.store.tasks import COLUMNS, MISSED, OPEN, fetch_tasks
 
+MOST_ATTEMPTS = 9
+"""Of one placement: its number is one digit of the tag. More than that are only reached by sessions that keep dying."""
+
 _READY = f"""
   SELECT t.task_id, t.operation FROM order_task t
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.operation = ANY(%(operations)s)
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
+    AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})
     AND {HELD_BY_TERM}
     AND (t.operation = 'cancel' OR NOT EXISTS (  -- what an operator has halted stays where it is
         SELECT 1 FROM kill_switch k

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
-from app.broker.outcomes import SendOutcome, Sent
+from app.broker.outcomes import ChildOrder, SendOutcome, Sent
 from app.db.postgres import Tx
 from app.errors import NotFound
 from app.orders.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskStatus
@@ -98,11 +98,7 @@ prove that none did. A placement is only repeated when the one before is proven 
 
 async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict) -> Task:
     """Store a transition that the lifecycle allowed; the caller holds the row."""
-    children = [
-        {"order_id": child.order_id} if child.order_id else {"error": {"error_type": child.error_type,
-                                                                     "message": child.message}}
-        for child in verdict.children
-    ]  # fmt: skip
+    children = _shown(verdict.children)
     found = await fetch_tasks(
         tx,
         f"""UPDATE order_task SET status = %s, sent = {_CERTAINTY}, order_id = coalesce(%s, order_id),
@@ -125,6 +121,20 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
         ),
     )
     return found[0]
+
+
+async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder]) -> None:
+    """The slices of an order that the book had shown before its answer came."""
+    await tx.execute("UPDATE order_task SET children = %s WHERE task_id = %s", (Jsonb(_shown(children)), task_id))
+
+
+def _shown(children: Sequence[ChildOrder]) -> list[dict[str, Any]]:
+    return [
+        {"order_id": child.order_id}
+        if child.order_id
+        else {"error": {"error_type": child.error_type, "message": child.message}}
+        for child in children
+    ]
 
 
 async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:

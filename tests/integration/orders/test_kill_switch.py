@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,8 +13,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from app.db.postgres import Database, Tx
+from app.errors import Unavailable
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
+from app.orders.operations import Operations
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.integration.orders.operators import OPERATOR, operations_of
@@ -145,3 +149,34 @@ async def test_every_deed_is_in_a_trail_that_cannot_be_rewritten(desk: Desk) -> 
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
             async with desk.database.transaction() as tx:
                 await tx.execute(statement)
+
+
+class LostAfterOne(Database):
+    """A database that takes one transaction and is away then."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database._pool)
+        self._taken = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        if self._taken:
+            raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE")
+        self._taken = True
+        async with super().transaction() as tx:
+            yield tx
+
+
+async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(desk: Desk) -> None:
+    """An operator must know that nothing new is sent, and that what is open was not cancelled."""
+    await desk.place()
+    operations = replace_database(operations_of(desk), LostAfterOne(desk.database))
+    with pytest.raises(Unavailable, match="in force") as caught:
+        await operations.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
+    assert caught.value.code == "HALT_INCOMPLETE"
+    assert [halt.scope for halt in await operations_of(desk).halts()] == [ACCOUNT]
+
+
+def replace_database(operations: Operations, database: Database) -> Operations:
+    operations._database = database
+    return operations

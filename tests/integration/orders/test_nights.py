@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from app.broker.orders import BrokerOrder
+from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
@@ -22,7 +22,7 @@ from app.orders.model import BatchStatus, Operation, TaskStatus
 from app.orders.reports import ReadStats, Reports
 from app.orders.saga import decide
 from app.orders.settlement import Settlement
-from app.orders.store import accept, batches, tasks
+from app.orders.store import accept, batches, book, tasks
 from app.orders.store.accept import NewBatch, NewTask
 from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order
 from tests.unit.orders.builders import TAG_BASE, row
@@ -210,3 +210,18 @@ async def test_a_clock_that_runs_ahead_of_the_brokers_makes_no_dead_letters(
         await tx.execute("UPDATE order_task SET order_id = NULL, last_sent_at = %s", (sent_at,))
     await ledger.read(row(order_timestamp=sent_at - timedelta(seconds=7)), now=at("6 15:01"), clock_offset_s=offset_s)
     assert await ledger.rows("SELECT status FROM order_task") == [(status,)]
+
+
+async def test_both_sides_of_a_trade_with_oneself_are_fills(ledger: Ledger) -> None:
+    """One trade number, two orders of the account: each has its fill, and reading them again adds nothing."""
+    sides = [
+        Trade(
+            trade_id="T1", order_id=order_id, exchange="NSE", tradingsymbol="INFY", transaction_type=side,
+            product="MIS", quantity=10, average_price=Decimal(1400), fill_timestamp=at("6 15:00"),
+        )
+        for order_id, side in (("7", "BUY"), ("8", "SELL"))
+    ]  # fmt: skip
+    for _ in range(2):
+        async with ledger.database.transaction() as tx:
+            await book.insert_fills(tx, ACCOUNT, [(MONDAY, trade) for trade in sides])
+    assert await ledger.rows("SELECT order_id, quantity FROM fill ORDER BY order_id") == [("7", 10), ("8", 10)]

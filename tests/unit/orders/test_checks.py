@@ -66,6 +66,15 @@ def test_a_proper_order_has_no_problem() -> None:
         ({"variety": Variety.ICEBERG, "iceberg_quantity": 5}, "iceberg_legs"),
         ({"variety": Variety.ICEBERG, "iceberg_legs": 51, "iceberg_quantity": 5}, "iceberg_legs"),
         ({"variety": Variety.ICEBERG, "iceberg_legs": 2}, "iceberg_quantity"),
+        (
+            {"variety": Variety.ICEBERG, "iceberg_legs": 11, "iceberg_quantity": 5},
+            "iceberg_legs",
+        ),  # of a quantity of 10
+        ({"variety": Variety.ICEBERG, "iceberg_legs": 3, "iceberg_quantity": 3}, "iceberg_quantity"),
+        (
+            {"variety": Variety.ICEBERG, "iceberg_legs": 2, "iceberg_quantity": 5, "validity": Validity.IOC},
+            "validity",
+        ),
         ({"iceberg_legs": 2}, "variety"),
         ({"variety": Variety.AUCTION}, "auction_number"),
         ({"auction_number": "1"}, "auction_number"),

@@ -172,6 +172,17 @@ def test_a_modify_is_done_when_the_row_shows_it_and_never_repeated() -> None:
     assert judge_command(fresh, shown, clean=True, now=NOW, window_s=WINDOW_S).event is None
 
 
+def test_a_modify_to_the_market_is_done_though_the_book_shows_a_limit() -> None:
+    """Market protection makes a limit order of it, and the book does not repeat the protection."""
+    modify = command(Operation.MODIFY)
+    request = {**modify.request, "changes": {"order_type": "MARKET", "market_protection": "-1"}}
+    modify = replace(modify, request=request)
+    shown = known(document={"order_type": "LIMIT", "price": Decimal(1410)})
+    assert judge_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
+    other = known(document={"order_type": "SL", "price": Decimal(1410)})
+    assert judge_command(modify, other, clean=True, now=NOW, window_s=WINDOW_S).event is None
+
+
 def test_a_modify_that_is_being_sent_waits_for_its_answer() -> None:
     """An order that ended meanwhile may have ended by this very modification."""
     running = command(Operation.MODIFY, status=TaskStatus.RUNNING)

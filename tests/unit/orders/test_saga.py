@@ -136,6 +136,14 @@ def test_a_leg_that_only_a_person_can_judge_needs_attention() -> None:
     assert decided(legs, rollback_on_failure=False).status is BatchStatus.NEEDS_ATTENTION
 
 
+def test_without_rollback_a_lost_leg_is_told_when_the_others_have_their_answers() -> None:
+    """A batch is not at its end while one of its legs may still be sent."""
+    lost = leg(0, S.DEAD_LETTER)
+    assert decided([lost, leg(1, S.PENDING)], rollback_on_failure=False).status is BatchStatus.RUNNING
+    ended = [lost, leg(1, S.COMPLETED, leg_order(OPEN))]
+    assert decided(ended, rollback_on_failure=False).status is BatchStatus.NEEDS_ATTENTION
+
+
 def test_a_leg_whose_end_nobody_will_see_is_not_cancelled_for_ever() -> None:
     """The book of its day is gone: nothing can be asked for it, and a person must look."""
     legs = [leg(0, S.COMPLETED, leg_order(OPEN, stale=True)), leg(1, S.FAILED)]
