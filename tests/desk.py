@@ -52,7 +52,8 @@ SHORT_RULES = OrderRules(
 )
 """The product's rules with shorter times, so that a test sees their end."""
 
-SHORT_LEASES = LeaseTimes(ttl_s=2.0, trust_s=1.4, renew_every_s=0.3, try_every_s=0.1)
+SHORT_LEASES = LeaseTimes(ttl_s=4.0, trust_s=3.0, renew_every_s=0.3, try_every_s=0.1)
+"""Short, and longer than the pauses of a busy machine."""
 
 NO_LIMITS = RiskLimits()
 
@@ -84,18 +85,18 @@ class Desk:
     rules: OrderRules
     _keys: int = field(default=0)
 
-    async def place(self, *, wait_s: float = 5.0, key: str | None = None, **changes: Any) -> Mapping[str, Any]:
+    async def place(self, *, wait_s: float = 20.0, key: str | None = None, **changes: Any) -> Mapping[str, Any]:
         """Place one order; returns the task document."""
         return (await self.answer(wait_s=wait_s, key=key, **changes)).document
 
-    async def answer(self, *, wait_s: float = 5.0, key: str | None = None, **changes: Any) -> Answer:
+    async def answer(self, *, wait_s: float = 20.0, key: str | None = None, **changes: Any) -> Answer:
         line = OrderLine(request=order(**changes))
         return await self.service.place(
             line, account_id=ACCOUNT, caller=Caller(principal="t", idem_key=key), wait_s=wait_s
         )
 
     async def batch(
-        self, orders: Sequence[OrderRequest], *, wait_s: float = 8.0, rollback: bool = True, **options: Any
+        self, orders: Sequence[OrderRequest], *, wait_s: float = 20.0, rollback: bool = True, **options: Any
     ) -> dict[str, Any]:
         """Place a batch without asking for its margin first, so that a leg can fail; returns its document."""
         key = options.pop("key", None)
@@ -207,6 +208,7 @@ async def open_desk(
     token: str = "simtoken",
     owner: str = "",
     limits: RiskLimits = NO_LIMITS,
+    leases: LeaseTimes = SHORT_LEASES,
 ) -> AsyncIterator[Desk]:
     """A running order engine for one account against the simulator at ``simulator_url``."""
     clock = SystemClock()
@@ -237,7 +239,7 @@ async def open_desk(
             owner=owner or f"desk-{ids.code(6)}",
             on_change=ignore,
             on_accept=ignore,
-            lease_times=SHORT_LEASES,
+            lease_times=leases,
         )
         engine.add(account.broker, governor=account.governor, credentials=lambda: credentials)
         supervisor = Supervisor()
@@ -249,7 +251,7 @@ async def open_desk(
             tagger=tagger,
             admission=admission_on(database, engine=engine, rules=rules, limits=limits),
         )
-        sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, trust_env=False))
+        sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False))
         engine.start(supervisor)
         try:
             yield Desk(

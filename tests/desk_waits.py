@@ -1,0 +1,102 @@
+"""Waiting for what a test of the order engine names: a task's status, a fault that has struck, orders at the exchange.
+
+Each wait has a bound that only a broken engine reaches; none of them says how fast something must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from app.orders.documents import task_document
+from app.orders.model import FINISHED, Task, TaskStatus
+from tests.desk import ACCOUNT, Desk
+from tests.waiting import until
+
+
+async def now(desk: Desk, task: Mapping[str, Any]) -> Task:
+    """The task as it is stored at this moment."""
+    return await desk.service.queries.task(UUID(task["task_id"]))
+
+
+async def reaches(desk: Desk, task: Mapping[str, Any], *statuses: TaskStatus) -> Mapping[str, Any]:
+    """The task document once its status is one of these."""
+
+    async def is_there() -> bool:
+        return (await now(desk, task)).status in statuses
+
+    await until(is_there)
+    return task_document(await now(desk, task))
+
+
+async def end_of(desk: Desk, task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The task document once the task is at its end."""
+    return await reaches(desk, task, *FINISHED)
+
+
+async def end_by_hints(desk: Desk, task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same, with pushes that make the book be read meanwhile, not only at a doubt's own ever longer distances."""
+
+    async def ended() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        return (await now(desk, task)).status in FINISHED
+
+    await until(ended)
+    return task_document(await now(desk, task))
+
+
+async def read_again(desk: Desk, times: int) -> None:
+    """Until pushes have made the book be read so many times more."""
+    before = desk.engine.stats()[ACCOUNT].reads
+
+    async def so_often() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        return desk.engine.stats()[ACCOUNT].reads >= before + times
+
+    await until(so_often)
+
+
+async def owns(desk: Desk) -> None:
+    """Until this desk is the account's owner."""
+
+    async def is_owner() -> bool:
+        return desk.engine.is_owner(ACCOUNT)
+
+    await until(is_owner)
+
+
+async def struck(desk: Desk, kind: str, times: int = 1) -> None:
+    """Until faults of this kind have met so many requests."""
+
+    async def so_often() -> bool:
+        faults = (await desk.sim.get("/_sim/faults")).json()
+        return bool(sum(fault["struck"] for fault in faults if fault["kind"] == kind) >= times)
+
+    await until(so_often)
+
+
+async def at_the_exchange(desk: Desk, count: int) -> None:
+    """Until the exchange has accepted so many orders."""
+
+    async def so_many() -> bool:
+        return len(await desk.ledger()) >= count
+
+    await until(so_many)
+
+
+async def after_the_lease(database_url: str) -> None:
+    """The dead owner's lease and claims are over: what waiting would do."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
+        await connection.execute("UPDATE order_task SET claimed_until = clock_timestamp() WHERE status = 'running'")
+
+
+async def no_longer_fresh(desk: Desk, task: Mapping[str, Any]) -> None:
+    """The task's time to be sent is over: what waiting would do."""
+    async with desk.database.connection() as connection:
+        await connection.execute(
+            "UPDATE order_task SET send_by = clock_timestamp() WHERE task_id = %s", (UUID(task["task_id"]),)
+        )
