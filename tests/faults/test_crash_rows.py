@@ -17,11 +17,12 @@ import pytest
 
 from app.broker.orders import OrderChanges
 from app.orders.acceptance import Caller, NotAccepted
+from app.orders.model import TaskStatus
 from chaos.proxy import Direction, FaultProxy, Toxic, open_proxy
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
+from tests.desk_waits import after_the_lease, at_the_exchange, end_of, owns, reaches, struck
 from tests.faults.judge import judged
-from tests.faults.test_order_faults import end_of
 from tests.waiting import until
 
 RULES = replace(
@@ -53,35 +54,42 @@ async def accepted_unsent(desk: Desk, line: FaultProxy, database_url: str) -> No
 async def claimed_and_nothing_arrived(desk: Desk, line: FaultProxy, database_url: str) -> None:
     await resting(desk)  # while something is live the book is read often
     line.toxics = (Toxic(kind="timeout", directions=UP),)
-    await desk.place(wait_s=0.2)
+    await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.RUNNING, TaskStatus.IN_DOUBT)
 
 
 async def sent_and_not_read(desk: Desk, line: FaultProxy, database_url: str) -> None:
     await resting(desk)  # while something is live the book is read often
     await desk.fault("hang", params={"ms": 4000, "process": False})
-    await desk.place(wait_s=0.2)
+    await desk.place(wait_s=0.0)
+    await struck(desk, "hang")
 
 
 async def placed_and_not_answered(desk: Desk, line: FaultProxy, database_url: str) -> None:
     await desk.fault("hang", params={"ms": 4000})
-    await desk.place(wait_s=0.2)
+    await desk.place(wait_s=0.0)
+    await at_the_exchange(desk, 1)
 
 
 async def answer_lost_on_the_line(desk: Desk, line: FaultProxy, database_url: str) -> None:
     line.toxics = (Toxic(kind="timeout", directions=DOWN),)
-    await desk.place(wait_s=0.2)
+    await desk.place(wait_s=0.0)
+    await at_the_exchange(desk, 1)
 
 
 async def answer_half_read(desk: Desk, line: FaultProxy, database_url: str) -> None:
     line.toxics = (Toxic(kind="slicer", directions=DOWN, size=8, delay_ms=40),)
-    await desk.place(wait_s=0.2)
+    await desk.place(wait_s=0.0)
+    await at_the_exchange(desk, 1)
+    await asyncio.sleep(0.1)  # of the second that the slices take
 
 
 async def answer_read_and_not_stored(desk: Desk, line: FaultProxy, database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url) as other:
-        await desk.place(wait_s=1.0, tradingsymbol="SBIN", price=Decimal(700))  # the account's log exists
+        await desk.place(tradingsymbol="SBIN", price=Decimal(700))  # the account's log exists
         await other.execute("SELECT 1 FROM account_seq FOR UPDATE")
-        await desk.place(wait_s=0.4)
+        await desk.place(wait_s=0.0)
+        await at_the_exchange(desk, 2)
+        await asyncio.sleep(0.1)  # for the answer's way
         await desk.crash()
 
 
@@ -97,30 +105,35 @@ async def stored_and_not_told(desk: Desk, line: FaultProxy, database_url: str) -
 async def in_the_middle_of_a_read(desk: Desk, line: FaultProxy, database_url: str) -> None:
     await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 1000})
     await desk.fault("drop_after_accept")
-    await desk.place(wait_s=0.5)
+    await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
+    await struck(desk, "delay")
 
 
 async def cancel_sent_and_not_answered(desk: Desk, line: FaultProxy, database_url: str) -> None:
     order_id = await resting(desk)
     await desk.fault("hang", method="DELETE", path="/orders/*", params={"ms": 4000})
-    await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.3)
+    await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
+    await struck(desk, "hang")
 
 
 async def modify_sent_and_not_answered(desk: Desk, line: FaultProxy, database_url: str) -> None:
     order_id = await resting(desk)
     await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 4000})
     changes = OrderChanges(quantity=12)
-    await desk.service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=0.3)
+    await desk.service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=0.0)
+    await struck(desk, "hang")
 
 
 async def between_the_legs(desk: Desk, line: FaultProxy, database_url: str) -> None:
-    await desk.batch([order(price=Decimal(1400 + leg)) for leg in range(6)], wait_s=0.35)
+    await desk.batch([order(price=Decimal(1400 + leg)) for leg in range(6)], wait_s=0.0)
+    await at_the_exchange(desk, 2)
 
 
 async def between_the_cancels(desk: Desk, line: FaultProxy, database_url: str) -> None:
     await desk.fault("reject", after=4, params={"message": "RMS:Blocked"})
     await desk.fault("delay", method="DELETE", path="/orders/*", times=-1, params={"ms": 300})
-    await desk.batch([order(price=Decimal(1400 + leg)) for leg in range(5)], wait_s=1.2)
+    await desk.batch([order(price=Decimal(1400 + leg)) for leg in range(5)], wait_s=0.0)
+    await struck(desk, "delay", 2)
 
 
 Point = Callable[[Desk, FaultProxy, str], Awaitable[None]]
@@ -146,14 +159,8 @@ async def test_row_14_a_crash_at_any_point_doubles_and_loses_nothing(
         line.toxics = ()
         await after_the_lease(database_url)
         async with open_desk(database_url, f"http://127.0.0.1:{line.port}", rules=RULES):
-            history = await judged(database_url, simulator, within_s=15)
+            history = await judged(database_url, simulator, within_s=30)
         assert len(history.tasks) >= 1
-
-
-async def after_the_lease(database_url: str) -> None:
-    """The dead owner's lease is over: what waiting would do."""
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
 
 
 async def test_row_15_a_lease_lost_during_a_send_leaves_the_row_to_the_book(
@@ -167,18 +174,14 @@ async def test_row_15_a_lease_lost_during_a_send_leaves_the_row_to_the_book(
         await until(lambda: one_owns(a, b))
         old, new = (a, b) if a.engine.is_owner(ACCOUNT) else (b, a)
         await old.fault("delay", params={"ms": 900})
-        task = await old.place(wait_s=0.2)
-        assert task["status"] == "running"
+        task = await old.place(wait_s=0.0)
+        await struck(old, "delay")
         await old.engine._accounts[ACCOUNT]._ownership.leave()  # the send goes on, the lease does not
-        await until(lambda: owns(new))
+        await owns(new)
         ended = await end_of(new, task)
         assert (ended["status"], ended["attempts"]) == ("completed", 1)
-        assert (await new.place(wait_s=3.0))["status"] == "completed"
+        assert (await new.place())["status"] == "completed"
         assert len((await judged(database_url, simulator)).ledger) == 2
-
-
-async def owns(desk: Desk) -> bool:
-    return desk.engine.is_owner(ACCOUNT)
 
 
 async def one_owns(*desks: Desk) -> bool:
@@ -193,16 +196,18 @@ async def test_row_16_the_database_away_under_load(database_url: str, simulator:
         async with open_desk(through, simulator.url, rules=RULES) as desk:
             answers: list[str] = []
             load = [asyncio.create_task(try_to_place(desk, number, answers)) for number in range(30)]
-            await asyncio.sleep(0.5)
+            await until(lambda: were_told(answers, "stored", 5))
             database.close_door()
             database.cut()
-            await asyncio.sleep(2.5)
+            await until(lambda: were_told(answers, "no", 5))
             await database.open_door()
             await asyncio.gather(*load)
-            history = await judged(database_url, simulator, within_s=20)
-        assert "no" in answers
-        assert answers.count("stored") > 0
+            history = await judged(database_url, simulator, within_s=30)
         assert len(history.tasks) >= answers.count("stored")
+
+
+async def were_told(answers: list[str], what: str, times: int) -> bool:
+    return answers.count(what) >= times
 
 
 async def try_to_place(desk: Desk, number: int, answers: list[str]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -21,8 +22,9 @@ from app.orders.store.accept import NewTask, insert_tasks
 from app.orders.store.controls import set_halt
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
+from tests.desk_waits import after_the_lease, now, owns, reaches, read_again, struck
 from tests.faults.judge import judged
-from tests.faults.test_crash_rows import after_the_lease, one_owns, resting
+from tests.faults.test_crash_rows import resting
 from tests.waiting import until
 
 CALLER = Caller(principal="t")
@@ -33,14 +35,24 @@ BUSY = {
 }
 
 
+@pytest.fixture
+async def patient(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
+    """A desk where a doubt pauses its instrument for longer than any test takes."""
+    rules = replace(SHORT_RULES, block_on_doubt_s=120.0)
+    async with open_desk(database_url, simulator.url, rules=rules) as opened:
+        await opened.set_price("NSE:INFY", 1500)
+        yield opened
+
+
 async def quiet_sender(desk: Desk) -> Sender:
     """The sender of an engine whose loops have stopped while its lease holds for long: the test takes its steps."""
-    await until(lambda: one_owns(desk))
+    await owns(desk)
     await until(lambda: has_sender(desk))
-    await desk.crash()
     sender = desk.engine._accounts[ACCOUNT]._sender
     assert sender is not None
-    sender._tenure.lease.times = LeaseTimes.lasting(60)
+    sender._tenure.lease.times = LeaseTimes.lasting(120)
+    await sender._tenure.lease.renew()
+    await desk.crash()
     await sender._tenure.lease.renew()
     return sender
 
@@ -56,8 +68,14 @@ async def claimed(desk: Desk, sender: Sender) -> Task:
     return task
 
 
-async def now(desk: Desk, task: Task) -> Task:
+async def stored(desk: Desk, task: Task) -> Task:
     return await desk.service.queries.task(task.task_id)
+
+
+async def next_claims(sender: Sender, count: int) -> list[str | None]:
+    """The ids of the tasks that may be sent next, one after the other."""
+    tasks = [await sender._claim(Operation.PLACE) for _ in range(count)]
+    return [None if task is None else str(task.task_id) for task in tasks]
 
 
 async def test_a_pause_between_claim_and_send_sends_nothing(desk: Desk) -> None:
@@ -65,7 +83,7 @@ async def test_a_pause_between_claim_and_send_sends_nothing(desk: Desk) -> None:
     sender = await quiet_sender(desk)
     task = await claimed(desk, sender)
     await sender._send(task, claim_began_at=time.monotonic() - 1.5)
-    assert ((await now(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
+    assert ((await stored(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
 
 
 async def test_a_lease_that_is_over_by_our_clock_sends_nothing(desk: Desk) -> None:
@@ -74,7 +92,7 @@ async def test_a_lease_that_is_over_by_our_clock_sends_nothing(desk: Desk) -> No
     task = await claimed(desk, sender)
     desk.engine._accounts[ACCOUNT]._lease._trusted_until = 0.0
     await sender._send(task, claim_began_at=time.monotonic())
-    assert ((await now(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
+    assert ((await stored(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
 
 
 async def test_an_answer_under_an_old_fence_changes_nothing(desk: Desk) -> None:
@@ -84,7 +102,7 @@ async def test_an_answer_under_an_old_fence_changes_nothing(desk: Desk) -> None:
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET fence = fence + 1")
     await sender._store(task, Accepted(order_id="1"))
-    after = await now(desk, task)
+    after = await stored(desk, task)
     assert (after.status, after.order_id) == (TaskStatus.RUNNING, None)
     async with desk.database.connection() as connection:
         cursor = await connection.execute("SELECT outcome, order_id FROM order_attempt")
@@ -124,33 +142,38 @@ async def test_a_new_term_sends_no_older_row_before_it_has_read_the_book(
         await after_the_lease(database_url)
         await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
     async with open_desk(database_url, simulator.url) as desk:
-        await until(lambda: one_owns(desk))
-        await asyncio.sleep(1.0)
-        assert (await desk.service.queries.task(UUID(task["task_id"]))).attempts == 0
+        await until(lambda: has_sender(desk))
+        await struck(desk, "status")
+        await asyncio.sleep(0.5)
+        assert (await now(desk, task)).attempts == 0
         await desk.sim.delete("/_sim/faults")
         assert len((await judged(database_url, simulator)).ledger) == 1
 
 
 async def test_a_read_that_began_before_the_doubt_proves_nothing(desk: Desk) -> None:
     """Its answer comes after the doubt began, but it shows the book of before."""
-    await until(lambda: one_owns(desk))
-    await asyncio.sleep(0.3)
-    await desk.fault("delay", method="GET", path="/orders", params={"ms": 1200})
+    await read_again(desk, 1)
+    await desk.fault("delay", method="GET", path="/orders", params={"ms": 1500})
     desk.engine.on_order_hint(ACCOUNT)
-    await asyncio.sleep(0.3)
-    await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 5000})
+    await struck(desk, "delay")
+    reads = desk.engine.stats()[ACCOUNT].reads
+    await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 60_000})
     await desk.fault("drop_before_read")
-    task = await desk.place(wait_s=0.2)
-    assert task["status"] == "in_doubt"
-    await asyncio.sleep(1.2)
-    assert (await desk.service.queries.task(UUID(task["task_id"]))).clean_reads == 0
+    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
+    await until(lambda: has_read(desk, reads + 1))
+    await asyncio.sleep(0.3)  # what was read is taken over
+    assert (await now(desk, task)).clean_reads == 0
+
+
+async def has_read(desk: Desk, times: int) -> bool:
+    return desk.engine.stats()[ACCOUNT].reads >= times
 
 
 async def test_a_cancel_of_a_busy_order_is_asked_again(desk: Desk) -> None:
     """'Being processed' is said of busy and of finished orders alike: while the order stands the cancel is repeated."""
     order_id = await resting(desk)
     await desk.fault("status", method="DELETE", path="/orders/*", times=2, params=BUSY)
-    answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=6.0)
+    answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=20.0)
     assert (answer.document["status"], answer.document["attempts"]) == ("completed", 3)
     assert [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
 
@@ -164,47 +187,48 @@ async def test_a_cancel_that_expires_after_a_doubt_does_not_say_that_it_was_not_
         await desk.set_price("NSE:INFY", 1500)
         order_id = await resting(desk)
         await desk.fault("drop_before_read", method="DELETE", path="/orders/*", times=-1)
-        answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=6.0)
+        answer = await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=20.0)
         assert (answer.document["status"], answer.document["sent"]) == ("expired", "unknown")
 
 
 async def test_one_order_of_an_instrument_at_a_time(desk: Desk) -> None:
     """The second waits for the first one's answer; another instrument does not."""
-    await desk.fault("delay", times=1, params={"ms": 700})
-    first, second = [await desk.place(wait_s=0.0) for _ in range(2)]
-    assert (await desk.place(wait_s=0.6, tradingsymbol="SBIN"))["attempts"] == 1
-    tasks = [await desk.service.queries.task(UUID(task["task_id"])) for task in (first, second)]
-    assert [task.attempts for task in tasks] == [1, 0]
-
-
-async def test_a_doubt_pauses_its_instrument_and_no_other(desk: Desk) -> None:
-    """Nobody knows whether the first one stands: the next one of its instrument waits a while."""
-    await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
-    await desk.fault("drop_before_read")
-    assert (await desk.place(wait_s=0.2))["status"] == "in_doubt"
-    waiting = await desk.place(wait_s=0.0)
-    assert (await desk.place(wait_s=0.6, tradingsymbol="SBIN"))["attempts"] == 1
-    assert (await desk.service.queries.task(UUID(waiting["task_id"]))).attempts == 0
-
-
-async def test_an_exit_overtakes_entries_and_is_not_paused_by_a_doubt(desk: Desk) -> None:
-    """What is proven to make a position smaller goes first, also on an instrument where an entry is in doubt."""
     sender = await quiet_sender(desk)
+    first = await claimed(desk, sender)
+    second = await desk.place(wait_s=0.0)
+    elsewhere = await desk.place(wait_s=0.0, tradingsymbol="SBIN")
+    assert await next_claims(sender, 2) == [elsewhere["task_id"], None]
+    await sender._send(first, claim_began_at=time.monotonic())
+    assert await next_claims(sender, 2) == [second["task_id"], None]
+
+
+async def in_doubt(desk: Desk, sender: Sender) -> None:
+    """An order of INFY whose fate nobody knows."""
     doubtful = await claimed(desk, sender)
     await desk.fault("drop_before_read")
     await sender._send(doubtful, claim_began_at=time.monotonic())
-    assert (await now(desk, doubtful)).status is TaskStatus.IN_DOUBT
-    await desk.place(wait_s=0.0)
-    elsewhere = await desk.place(wait_s=0.0, tradingsymbol="SBIN")
+    assert (await stored(desk, doubtful)).status is TaskStatus.IN_DOUBT
+
+
+async def test_a_doubt_pauses_its_instrument_and_no_other(patient: Desk) -> None:
+    """Nobody knows whether the first one stands: the next one of its instrument waits a while."""
+    sender = await quiet_sender(patient)
+    await in_doubt(patient, sender)
+    await patient.place(wait_s=0.0)
+    elsewhere = await patient.place(wait_s=0.0, tradingsymbol="SBIN")
+    assert await next_claims(sender, 2) == [elsewhere["task_id"], None]
+
+
+async def test_an_exit_overtakes_entries_and_is_not_paused_by_a_doubt(patient: Desk) -> None:
+    """What is proven to make a position smaller goes first, also on an instrument where an entry is in doubt."""
+    sender = await quiet_sender(patient)
+    await in_doubt(patient, sender)
+    await patient.place(wait_s=0.0)
+    elsewhere = await patient.place(wait_s=0.0, tradingsymbol="SBIN")
     way_out = exit_task()
-    async with desk.database.transaction() as tx:
+    async with patient.database.transaction() as tx:
         await insert_tasks(tx, [way_out])
-    order_of_claims = [await sender._claim(Operation.PLACE) for _ in range(3)]
-    assert [task and str(task.task_id) for task in order_of_claims] == [
-        str(way_out.task_id),
-        elsewhere["task_id"],
-        None,
-    ]
+    assert await next_claims(sender, 3) == [str(way_out.task_id), elsewhere["task_id"], None]
 
 
 def exit_task() -> NewTask:
@@ -232,7 +256,7 @@ async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(desk: Desk, ro
     first = await sender._claim(Operation.PLACE)
     assert first is not None
     await sender._send(first, claim_began_at=time.monotonic())
-    assert (await now(desk, first)).status is TaskStatus.FAILED
+    assert (await stored(desk, first)).status is TaskStatus.FAILED
     assert (await sender._claim(Operation.PLACE) is not None) is goes_on
 
 

@@ -36,8 +36,8 @@ from chaos.reading import read_history
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
 from tests.desk import SHORT_RULES, Desk, open_desk, order
+from tests.desk_waits import after_the_lease
 from tests.faults.judge import judged
-from tests.faults.test_crash_rows import after_the_lease
 from tests.integration.orders.operators import withdrawals_of
 from tests.servers import temporary_database
 
