@@ -4,42 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from uuid import UUID
+from dataclasses import replace
 
 from app.errors import BrokerError
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.desk import Desk, order
+from tests.desk import SHORT_RULES, Desk, open_desk, order
+from tests.desk_waits import end_of, now, reaches, struck
 from tests.faults.judge import judged
-from tests.faults.test_order_faults import end_of
+from tests.faults.test_crash_rows import resting
 from tests.waiting import until
 
 NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
 
 
 async def test_row_19_a_book_that_cannot_be_read_resolves_nothing(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator
 ) -> None:
     """Three doubts while every read fails: past the window they stay doubts, a cancel passes; clean reads end them."""
     symbols = ["INFY", "SBIN", "ITC"]
-    for symbol in symbols:
-        await desk.set_price(f"NSE:{symbol}", 1500)
-    standing = await desk.place()
-    await asyncio.sleep(0.5)
-    await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502, **NETWORK_ERROR})
-    await desk.fault("drop_after_accept", times=3)
-    tasks = [await desk.place(wait_s=0.1, tradingsymbol=symbol) for symbol in symbols]
-    caller = Caller(principal="t")
-    await desk.service.cancel(standing["order_id"], account_id=None, caller=caller, wait_s=0.0)
-    await asyncio.sleep(desk.rules.in_doubt_window_s + 1.0)
-    statuses = [(await desk.service.queries.task(UUID(task["task_id"]))).status for task in tasks]
-    assert statuses == [TaskStatus.IN_DOUBT] * 3
-    assert (await desk.ledger())[0]["state"] == "CANCELLED"
-    await desk.sim.delete("/_sim/faults")
-    for task in tasks:
-        assert (await end_of(desk, task))["status"] == "completed"
-    assert len((await judged(database_url, simulator)).ledger) == 4
+    rules = replace(SHORT_RULES, in_doubt_window_s=1.0)
+    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+        for symbol in symbols:
+            await desk.set_price(f"NSE:{symbol}", 1500)
+        standing = await resting(desk)
+        await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502, **NETWORK_ERROR})
+        await desk.fault("drop_after_accept", times=3)
+        tasks = [await desk.place(wait_s=0.0, tradingsymbol=symbol) for symbol in symbols]
+        cancel = await desk.service.cancel(standing, account_id=None, caller=Caller(principal="t"), wait_s=0.0)
+        for task in tasks:
+            await reaches(desk, task, TaskStatus.IN_DOUBT)
+        await struck(desk, "status", 2)
+        await asyncio.sleep(rules.in_doubt_window_s)
+        assert [(await now(desk, task)).status for task in tasks] == [TaskStatus.IN_DOUBT] * 3
+        assert (await reaches(desk, cancel.document, TaskStatus.COMPLETED))["sent"] == "yes"
+        assert (await desk.ledger())[0]["state"] == "CANCELLED"
+        await desk.sim.delete("/_sim/faults")
+        for task in tasks:
+            assert (await end_of(desk, task))["status"] == "completed"
+        assert len((await judged(database_url, simulator)).ledger) == 4
 
 
 async def test_row_20_an_order_shown_without_its_tag_still_belongs_to_its_task(
@@ -48,7 +52,7 @@ async def test_row_20_an_order_shown_without_its_tag_still_belongs_to_its_task(
     """The broker confirmed the order's id, then shows it without the tag: the id is enough, and rollback finds it."""
     await desk.fault("tag_null", method="GET", path="/orders", times=-1)
     await desk.fault("reject", after=1, params={"message": "RMS:Blocked"})
-    batch = await desk.batch([order(), order()], wait_s=6.0)
+    batch = await desk.batch([order(), order()], wait_s=20.0)
     assert batch["status"] == "rolled_back"
     history = await judged(database_url, simulator)
     assert all(known.task_id is not None for known in history.orders)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from app.orders.model import TaskStatus
 from app.orders.store.controls import find_halt, lift_halt
 from tests.desk import ACCOUNT, Desk
-from tests.faults.test_order_faults import end_of
+from tests.desk_waits import end_of, reaches
 
 MESSAGE = "IP (203.0.113.7) is not allowed to place orders for this app. Update allowed IPs on the Kite console."
 
@@ -18,8 +19,8 @@ async def test_row_26_a_refused_address_halts_the_account_and_is_asked_once(desk
     refused = await desk.place()
     assert (refused["status"], refused["attempts"]) == ("failed", 1)
     assert refused["last_error"]["broker"]["message"] == MESSAGE
-    waiting = await desk.place(wait_s=0.5)
-    assert (waiting["status"], waiting["sent"], waiting["last_error"]["code"]) == ("held", "no", "HALTED")
+    waiting = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.HELD)
+    assert (waiting["sent"], waiting["last_error"]["code"]) == ("no", "HALTED")
     assert await desk.ledger() == []
     async with desk.database.transaction() as tx:
         halt = await find_halt(tx, scope=ACCOUNT)

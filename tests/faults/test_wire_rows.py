@@ -14,11 +14,12 @@ from functools import partial
 import pytest
 
 from app.orders.breaker import BreakerLimits
+from app.orders.model import TaskStatus
 from chaos.proxy import FaultProxy, open_proxy
 from simulator.server import RunningSimulator
 from tests.desk import SHORT_RULES, Desk, open_desk
+from tests.desk_waits import end_of, now, reaches
 from tests.faults.judge import judged
-from tests.faults.test_order_faults import end_of
 from tests.waiting import until
 
 ROW_8_ORDERS = int(os.environ.get("ROW_8_ORDERS", "40"))
@@ -57,15 +58,15 @@ async def test_row_1_a_port_that_opens_again_gets_the_order_once(
         assert len((await judged(database_url, simulator)).ledger) == 1
 
 
-async def test_row_3_a_lost_answer_is_found_within_a_second_and_a_half(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+async def test_row_3_a_lost_answer_is_found_by_the_read_that_it_causes(
+    database_url: str, simulator: RunningSimulator
 ) -> None:
-    """Accepted, the response dropped: in doubt, then acknowledged by its tag; one order."""
-    await desk.fault("drop_after_accept")
-    started = asyncio.get_running_loop().time()
-    assert (await desk.place())["status"] == "completed"
-    assert asyncio.get_running_loop().time() - started <= 1.5
-    assert len((await judged(database_url, simulator)).ledger) == 1
+    """Accepted, the response dropped: in doubt, then acknowledged by its tag, long before the window or an audit."""
+    rules = replace(SHORT_RULES, in_doubt_window_s=120.0, audit_s=120.0, block_on_doubt_s=120.0)
+    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+        await desk.fault("drop_after_accept")
+        assert (await desk.place(wait_s=20.0))["status"] == "completed"
+        assert len((await judged(database_url, simulator)).ledger) == 1
 
 
 async def test_row_7_a_refusal_is_final_and_asked_once(desk: Desk) -> None:
@@ -94,7 +95,7 @@ async def test_row_8_server_errors_with_and_without_placement(database_url: str,
             await desk.place(wait_s=0.0, price=Decimal(1400 + number % 50))
             await until(partial(sent, desk, number + 1), every_s=0.01)
             await asyncio.sleep(ROW_8_PAUSE_S)
-        history = await judged(database_url, simulator, within_s=25)
+        history = await judged(database_url, simulator, within_s=40)
         assert len(history.tasks) == ROW_8_ORDERS
         assert len(history.ledger) == sum(placed)
 
@@ -131,14 +132,16 @@ async def test_row_9_a_burst_of_429_loses_nothing(database_url: str, simulator: 
     assert len(history.ledger) == len(symbols)
 
 
-async def test_row_10_a_hanging_order_leaves_the_sender_free(desk: Desk) -> None:
+async def test_row_10_a_hanging_order_leaves_the_sender_free(database_url: str, simulator: RunningSimulator) -> None:
     """One POST hangs: its caller is told in time, and orders of other instruments pass meanwhile."""
-    await desk.fault("late_visible", params={"ms": 3000})
-    await desk.fault("hang", params={"ms": 60_000})
-    hanging = await desk.place(wait_s=0.1)
-    assert hanging["status"] == "running"
-    assert (await desk.place(tradingsymbol="SBIN", price=Decimal(700), wait_s=0.8))["status"] == "completed"
-    assert (await end_of(desk, hanging))["status"] == "completed"
+    rules = replace(SHORT_RULES, send_timeout_s=20.0, claim_lease_s=25.0)
+    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+        await desk.fault("late_visible", params={"ms": 4000})  # the book tells of it while it hangs
+        await desk.fault("hang", params={"ms": 60_000})
+        hanging = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.RUNNING)
+        assert (await desk.place(tradingsymbol="SBIN", price=Decimal(700)))["status"] == "completed"
+        assert (await now(desk, hanging)).status is TaskStatus.RUNNING
+        assert (await end_of(desk, hanging))["status"] == "completed"
 
 
 async def test_row_13_equal_orders_under_different_keys_are_two(desk: Desk) -> None:
@@ -156,7 +159,7 @@ async def test_row_25_three_replicas_share_one_limit(database_url: str, simulato
         for number in range(36):
             await desks[number % 3].place(wait_s=0.0, tradingsymbol=["INFY", "SBIN"][number % 2],
                                           price=Decimal(100 + number))  # fmt: skip
-        history = await judged(database_url, simulator, within_s=20)
+        history = await judged(database_url, simulator, within_s=40)
         ledger = await desks[0].ledger()
     assert len(ledger) == 36
     assert max(peaks.per_second for peaks in history.peaks) <= 10
