@@ -6,23 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from app.orders.acceptance import Caller
 from app.orders.breaker import BreakerLimits
-from app.orders.model import Task, TaskStatus
+from app.orders.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
+from tests.desk_waits import end_of, no_longer_fresh, reaches
 from tests.integration.orders.operators import resolutions_of
 from tests.waiting import until
 
 ME = Caller(principal="t")
 NO_BREAKER = BreakerLimits(doubts=1000, least_samples=1000)
-PATIENT = replace(SHORT_RULES, in_doubt_window_s=60.0, freshness_limit_s=5.0)
-
-
-async def now(desk: Desk, task: Mapping[str, Any]) -> Task:
-    return await desk.service.queries.task(UUID(task["task_id"]))
+PATIENT = replace(SHORT_RULES, in_doubt_window_s=60.0, freshness_limit_s=30.0)
 
 
 async def book_is_away(desk: Desk) -> None:
@@ -30,34 +26,36 @@ async def book_is_away(desk: Desk) -> None:
 
 
 async def doubts(desk: Desk, count: int) -> list[Mapping[str, Any]]:
-    """So many placements on instruments of their own whose answers are lost."""
+    """So many placements on instruments of their own whose answers are lost; the book may have found them since."""
     await desk.fault("drop_after_accept", times=count)
     symbols = ["INFY", "SBIN", "TCS", "RELIANCE"][:count]
-    return [await desk.place(wait_s=0.6, tradingsymbol=symbol, price=Decimal(100), quantity=1) for symbol in symbols]
+    tasks = [await desk.place(wait_s=0.0, tradingsymbol=symbol, price=Decimal(100), quantity=1) for symbol in symbols]
+    return [await reaches(desk, task, TaskStatus.IN_DOUBT, TaskStatus.COMPLETED) for task in tasks]
+
+
+async def one_more(desk: Desk) -> Mapping[str, Any]:
+    """An order of yet another instrument, not waited for."""
+    return await desk.place(wait_s=0.0, tradingsymbol="HDFCBANK", price=Decimal(100), quantity=1)
 
 
 async def test_three_doubts_halt_what_is_new_until_the_book_can_be_read(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """HALTED_NEW while the book is away; cancels pass; the first clean reads resolve all and let the order go."""
-    rules = replace(PATIENT, breaker=NO_BREAKER, freshness_limit_s=15.0)
+    rules = replace(PATIENT, breaker=NO_BREAKER)
     async with open_desk(database_url, simulator.url, rules=rules) as desk:
         await desk.set_price("NSE:INFY", 1500)
         resting = await desk.place()
         await book_is_away(desk)
         lost = await doubts(desk, 3)
         assert {one["status"] for one in lost} == {"in_doubt"}
-        task = await desk.place(wait_s=1.0, tradingsymbol="HDFCBANK", price=Decimal(100), quantity=1)
-        assert (task["status"], task["sent"], task["last_error"]["code"]) == ("held", "no", "HALTED_NEW")
-        answer = await desk.service.cancel(resting["order_id"], account_id=None, caller=ME, wait_s=5.0)
+        task = await reaches(desk, await one_more(desk), TaskStatus.HELD)
+        assert (task["sent"], task["last_error"]["code"]) == ("no", "HALTED_NEW")
+        answer = await desk.service.cancel(resting["order_id"], account_id=None, caller=ME, wait_s=20.0)
         assert answer.document["status"] == "completed"
         await desk.sim.delete("/_sim/faults")
-
-        async def all_resolved() -> bool:
-            ends = [await now(desk, one) for one in (*lost, task)]
-            return all(one.status is TaskStatus.COMPLETED for one in ends)
-
-        await until(all_resolved, within_s=10.0)
+        for one in (*lost, task):
+            await reaches(desk, one, TaskStatus.COMPLETED)
         assert len(await desk.ledger()) == 5
 
 
@@ -65,15 +63,18 @@ async def test_an_open_breaker_holds_orders_and_lets_cancels_pass(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """BREAKER_OPEN, expired truthfully when it lasts; never probed with an order."""
-    rules = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=30.0), freshness_limit_s=2.0)
+    rules = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=120.0))
     async with open_desk(database_url, simulator.url, rules=rules) as desk:
         await desk.set_price("NSE:INFY", 1500)
         resting = await desk.place()
         await doubts(desk, 3)
         sent = len(await desk.ledger())
-        task = await desk.place(wait_s=4.0, tradingsymbol="HDFCBANK", price=Decimal(100), quantity=1)
+        task = await reaches(desk, await one_more(desk), TaskStatus.HELD)
+        assert (task["sent"], task["last_error"]["code"]) == ("no", "BREAKER_OPEN")
+        await no_longer_fresh(desk, task)
+        task = await end_of(desk, task)
         assert (task["status"], task["sent"], task["last_error"]["code"]) == ("expired", "no", "BREAKER_OPEN")
-        answer = await desk.service.cancel(resting["order_id"], account_id=None, caller=ME, wait_s=5.0)
+        answer = await desk.service.cancel(resting["order_id"], account_id=None, caller=ME, wait_s=20.0)
         assert answer.document["status"] == "completed"
         assert len(await desk.ledger()) == sent
 
@@ -83,8 +84,7 @@ async def test_a_breaker_closes_when_the_order_book_can_be_read(database_url: st
     rules = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=1.0))
     async with open_desk(database_url, simulator.url, rules=rules) as desk:
         await doubts(desk, 3)
-        task = await desk.place(wait_s=5.0, tradingsymbol="HDFCBANK", price=Decimal(100), quantity=1)
-        assert task["status"] == "completed"
+        assert (await end_of(desk, await one_more(desk)))["status"] == "completed"
 
 
 async def test_refusals_never_open_a_breaker(desk: Desk) -> None:
