@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -18,10 +19,19 @@ from app.orders.queries import OrderQueries
 from app.orders.store.accept import NewTask
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, admission_on, open_desk, order
+from tests.desk_waits import after_the_lease
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
 
 Cut = Literal["before", "after"]
+
+
+@dataclass(slots=True)
+class Line:
+    """One connection: whether it is cut, and that an answer of the server came after that."""
+
+    is_cut: bool = False
+    swallowed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class CommitCutter(TcpProxy):
@@ -39,31 +49,33 @@ class CommitCutter(TcpProxy):
             return
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
         self._writers |= {writer, back}
-        cut_off = asyncio.Event()
+        line = Line()
         self._pumps |= {
-            asyncio.create_task(self._requests(reader, back, writer, cut_off)),
-            asyncio.create_task(self._answers(there, writer, cut_off)),
+            asyncio.create_task(self._requests(reader, back, writer, line)),
+            asyncio.create_task(self._answers(there, writer, line)),
         }
 
     async def _requests(
-        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, front: asyncio.StreamWriter, off: asyncio.Event
+        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, front: asyncio.StreamWriter, line: Line
     ) -> None:
         while data := await reader.read(65536):
             cut = self.cuts.pop(0) if b"COMMIT" in data and self.cuts else None
-            if cut is not None:
-                off.set()
+            line.is_cut = cut is not None
             if cut != "before":
                 back.write(data)
+            if cut == "after":
+                await line.swallowed.wait()  # the server's commit went through, nobody hears of it
             if cut is not None:
-                await asyncio.sleep(0.05)  # the server's commit goes through, nobody hears of it
                 for writer in {front} if self.comes_back == "at_once" else self._writers:
                     writer.transport.abort()
                 break
         back.transport.abort()
 
-    async def _answers(self, reader: asyncio.StreamReader, front: asyncio.StreamWriter, off: asyncio.Event) -> None:
+    async def _answers(self, reader: asyncio.StreamReader, front: asyncio.StreamWriter, line: Line) -> None:
         while data := await reader.read(65536):
-            if not off.is_set():
+            if line.is_cut:
+                line.swallowed.set()
+            else:
                 front.write(data)
         front.transport.abort()
 
@@ -94,7 +106,7 @@ async def test_a_commit_that_is_cut_off_stores_the_order_once(desk: Desk, databa
         proxy.cuts = [cut]
         async with accepting_through(proxy, desk) as acceptance:
             answer = await acceptance.accept(
-                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t", idem_key="k" * 16), wait_s=5
+                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t", idem_key="k" * 16), wait_s=20
             )
         assert proxy.cuts == []
     assert answer.document["status"] == "completed"
@@ -109,7 +121,7 @@ async def test_a_database_lost_for_good_during_the_commit_is_told_as_unknown(des
         async with accepting_through(proxy, desk) as acceptance:
             task = a_task(desk)
             with pytest.raises(AcceptanceUnknown) as caught:
-                await acceptance.accept([task], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=5)
+                await acceptance.accept([task], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=20)
     assert (caught.value.sent, caught.value.retryable) == ("unknown", "after_check")
     await until(lambda: _ledger_has(desk, 1))
 
@@ -120,7 +132,7 @@ async def test_a_database_that_is_away_accepts_nothing_and_says_so(desk: Desk, d
         await proxy.cut()
         with pytest.raises(NotAccepted) as caught:
             await acceptance.accept(
-                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=5
+                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=20
             )
     assert (caught.value.sent, caught.value.retryable) == ("no", "yes")
     assert await desk.ledger() == []
@@ -133,7 +145,7 @@ async def test_a_database_lost_while_the_caller_waits_is_no_failure(
     await desk.crash()  # nobody sends it while the caller waits
     async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, desk) as acceptance:
         waiting = asyncio.create_task(
-            acceptance.accept([a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=2.0)
+            acceptance.accept([a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=3.0)
         )
         await until(lambda: _tasks(desk, 1))
         await proxy.cut()
@@ -141,6 +153,7 @@ async def test_a_database_lost_while_the_caller_waits_is_no_failure(
     assert not answer.final
     assert (answer.document["status"], answer.document["sent"]) == ("in_doubt", "unknown")
     assert answer.document["task_id"] == str(answer.resource_id)
+    await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url, owner="next") as after:
         await until(lambda: _completed(after, answer.resource_id))
 
