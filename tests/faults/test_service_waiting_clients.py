@@ -9,8 +9,10 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from tests.e2e.stage import Broker, Service, limit_order, running_service, wait_for
+from tests.e2e.stage import SHORT_TIMES, Broker, Service, limit_order, running_service, wait_for
 from tests.faults.outage_stage import Server, next_tick
+
+CANNOT_BE_READ = "is stored and cannot be read"
 
 
 class Waiting(threading.Thread):
@@ -35,15 +37,20 @@ def test_the_database_lost_while_waiting_is_no_503(
 ) -> None:
     """The order is accepted and at the exchange: 202 with what is known, never `503 sent: no, retryable: yes`."""
     since = len(broker.ledger())
+    looked_in_vain = standing.log.read_text().count(CANNOT_BE_READ)
     broker.fault("delay", params={"ms": 1_500})
     client = Waiting(standing)
     client.start()
     wait_for("the send", broker.all_struck)
     with postgres_of_its_own.away():
         wait_for("the order at the exchange", lambda: len(broker.ledger(since)) == 1)
-        time.sleep(3)
+        wait_for(
+            "a look for its state that fails",
+            lambda: standing.log.read_text().count(CANNOT_BE_READ) > looked_in_vain,
+            within_s=30,
+        )
     client.join(timeout=30)
-    standing.wait_for_health("ok", within_s=20)
+    standing.wait_for_health("ok", within_s=30)
     assert client.answer is not None
     assert client.answer.status_code in {201, 202}, client.answer.text
     assert client.answer.headers["location"]
@@ -61,7 +68,7 @@ def test_a_replay_without_the_database_does_not_claim_that_nothing_was_sent(
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
         assert again.json()["task_id"] == first.json()["task_id"]
         assert (again.json()["status"], again.json()["sent"]) == ("in_doubt", "unknown")
-    standing.wait_for_health("ok", within_s=20)
+    standing.wait_for_health("ok", within_s=30)
 
 
 @pytest.fixture
@@ -110,10 +117,10 @@ def test_metrics_of_orders_are_there(standing: Service) -> None:
 
 
 def test_ticks_outlive_the_database(standing: Service, redis_of_its_own: Server, postgres_of_its_own: Server) -> None:
-    """Market data needs no order database: fifteen seconds into its outage ticks still arrive."""
+    """Market data needs no order database: ticks still arrive when no lease of before can be trusted any more."""
     wait_for("ticks", lambda: next_tick(redis_of_its_own.url))
     with postgres_of_its_own.away():
-        time.sleep(15)
+        time.sleep(2.5 * float(SHORT_TIMES["ACCOUNT_LEASE_S"]))
         tick = next_tick(redis_of_its_own.url)
     standing.wait_for_health("ok", within_s=30)
     assert tick is not None
@@ -142,7 +149,8 @@ def with_product_times(
         database_url=database_url,
         redis_url=redis_server,
         redis_prefix="product-times:",
-        account_lease_s="10",
+        account_lease_s="30",
+        order_freshness_market_s="15",  # less than the lease
     ) as service:
         yield service
 
@@ -156,5 +164,5 @@ def test_a_market_order_right_after_a_crash_goes(with_product_times: Service, br
     health = service.health()
     market = limit_order(order_type="MARKET")
     del market["price"]
-    answer = service.client.post("/orders", params={"wait": 15}, json=market)
+    answer = service.client.post("/orders", params={"wait": 20}, json=market)
     assert answer.json()["status"] == "completed", (health, answer.text)
