@@ -7,7 +7,7 @@ from uuid import UUID
 
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
-from tests.faults.test_order_faults import end_of
+from tests.desk_waits import end_of
 from tests.waiting import until
 
 FORGET = """UPDATE order_task SET status = 'pending', attempts = 0, fence = 0, sent = 'no', order_id = NULL,

@@ -277,7 +277,7 @@ async def test_slices_are_not_lost_when_the_book_is_faster_than_the_answer(desk:
         await connection.execute("UPDATE order_task SET status = 'completed', order_id = '1'")
     slices = (ChildOrder(order_id="1"), ChildOrder(error_type="MarginException", message="No funds"))
     await sender._store(task, Accepted(order_id="1", children=slices))
-    after = await now(desk, task)
+    after = await desk.service.queries.task(task.task_id)
     refused = {"error": {"error_type": "MarginException", "message": "No funds"}}
     assert (after.status, list(after.children)) == (TaskStatus.COMPLETED, [{"order_id": "1"}, refused])
 
@@ -285,18 +285,12 @@ async def test_slices_are_not_lost_when_the_book_is_faster_than_the_answer(desk:
 async def test_a_doubt_from_before_this_book_is_never_proven_absent(desk: Desk) -> None:
     """Yesterday's order is not in today's book, whatever became of it: many clean reads later it is still a doubt."""
     await desk.fault("drop_before_read")
-    doubt = await desk.place(wait_s=0.3)
+    doubt = await desk.place(wait_s=0.0)
+    await reaches(desk, doubt, TaskStatus.IN_DOUBT)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET last_sent_at = last_sent_at - interval '1 day'")
-    stats = desk.engine.stats()[ACCOUNT]
-    enough = stats.reads + 2 * CLEAN_READS_NEEDED
-
-    async def read_often() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
-        return stats.reads >= enough
-
-    await until(read_often, within_s=20.0)
-    assert (await desk.service.queries.task(UUID(doubt["task_id"]))).status is TaskStatus.IN_DOUBT
+    await read_again(desk, 2 * CLEAN_READS_NEEDED)
+    assert (await now(desk, doubt)).status is TaskStatus.IN_DOUBT
 
 
 async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:
@@ -360,5 +354,5 @@ async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(desk: Desk)
     second = await sender._claim(Operation.CANCEL)
     assert second is not None
     await sender._store(second, NotSent(reason="no connection"))
-    after = await now(desk, first)
+    after = await desk.service.queries.task(first.task_id)
     assert (after.status, after.attempts, after.sent) == (TaskStatus.RETRYING, 2, Sent.UNKNOWN)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,6 +16,7 @@ from app.orders.limits import MAX_MODIFICATIONS, RiskLimits
 from app.orders.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk, order
+from tests.desk_waits import reaches
 from tests.integration.orders.operators import OPERATOR, operations_of
 from tests.waiting import until
 
@@ -27,10 +26,6 @@ SELL = TransactionType.SELL
 
 async def stored(desk: Desk) -> int:
     return len((await desk.service.queries.tasks(None, status=None, before=None, limit=100)).data)
-
-
-async def status_of(desk: Desk, task: Mapping[str, Any]) -> TaskStatus:
-    return (await desk.service.queries.task(UUID(task["task_id"]))).status
 
 
 async def test_an_order_above_a_limit_is_not_stored(database_url: str, simulator: RunningSimulator) -> None:
@@ -55,7 +50,7 @@ async def test_identical_orders_are_counted_over_all_replicas(database_url: str,
         open_desk(database_url, simulator.url, limits=limits, owner="a") as one,
         open_desk(database_url, simulator.url, limits=limits, owner="b") as two,
     ):
-        tries = [(one, two)[number % 2].place(wait_s=3.0) for number in range(30)]
+        tries = [(one, two)[number % 2].place() for number in range(30)]
         results = await asyncio.gather(*tries, return_exceptions=True)
         refused = [result for result in results if isinstance(result, LimitReached)]
         assert len(refused) == 27
@@ -102,7 +97,7 @@ async def test_open_orders_are_limited_over_all_replicas(database_url: str, simu
         accepted = [result for result in results if not isinstance(result, BaseException)]
         assert len(accepted) == 5
         assert {result.code for result in results if isinstance(result, LimitReached)} == {"OPEN_ORDER_LIMIT"}
-        await one.service.cancel(accepted[0]["order_id"], account_id=None, caller=ME, wait_s=5.0)
+        await one.service.cancel(accepted[0]["order_id"], account_id=None, caller=ME, wait_s=20.0)
 
         async def ended() -> bool:
             return bool((await one.service.queries.order(accepted[0]["order_id"]))["state"] == "cancelled")
@@ -125,13 +120,13 @@ async def test_the_twenty_fifth_modification_is_refused_by_us(desk: Desk) -> Non
         )
     changes = [OrderChanges(price=Decimal(1402 + number)) for number in range(2)]
     tries = [
-        desk.service.modify(task["order_id"], change, account_id=None, caller=ME, wait_s=5.0) for change in changes
+        desk.service.modify(task["order_id"], change, account_id=None, caller=ME, wait_s=20.0) for change in changes
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)
     refused = [result for result in results if isinstance(result, LimitReached)]
     assert [error.code for error in refused] == ["MODIFY_LIMIT"]
     assert "cancel it and place a new one" in refused[0].message
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=5.0)
+    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
 
 
@@ -144,13 +139,14 @@ async def test_under_reduce_only_a_proven_reduction_passes_and_nothing_else(desk
 
     await until(filled)
     await operations_of(desk).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
-    more = await desk.place(wait_s=1.0, transaction_type=SELL, quantity=11, price=Decimal(1490))
-    buy = await desk.place(wait_s=1.0)
+    more = await desk.place(wait_s=0.0, transaction_type=SELL, quantity=11, price=Decimal(1490))
+    buy = await desk.place(wait_s=0.0)
     sales = await asyncio.gather(
-        *(desk.place(wait_s=2.0, transaction_type=SELL, price=Decimal(1600 + number)) for number in range(2))
+        *(desk.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1600 + number)) for number in range(2))
     )
-    assert sorted(task["status"] for task in sales) == ["completed", "held"]
-    assert [await status_of(desk, task) for task in (more, buy)] == [TaskStatus.HELD, TaskStatus.HELD]
+    ends = [await reaches(desk, task, TaskStatus.COMPLETED, TaskStatus.HELD) for task in (*sales, more, buy)]
+    assert sorted(task["status"] for task in ends[:2]) == ["completed", "held"]
+    assert [task["status"] for task in ends[2:]] == ["held", "held"]
     assert len(await desk.ledger()) == 2
 
 
@@ -158,5 +154,5 @@ async def test_without_positions_nothing_counts_as_a_reduction(desk: Desk) -> No
     """Positions that cannot be read prove nothing; the order is kept, and held."""
     await operations_of(desk).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
     await desk.fault("status", method="GET", path="/portfolio/positions", params={"code": 503}, times=-1)
-    task = await desk.place(wait_s=1.0, transaction_type=SELL, price=Decimal(1490))
-    assert (task["status"], task["last_error"]["code"]) == ("held", "HALTED")
+    task = await desk.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1490))
+    assert (await reaches(desk, task, TaskStatus.HELD))["last_error"]["code"] == "HALTED"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from app.broker.orders import TransactionType
 from simulator.server import RunningSimulator
 from tests.desk import Desk, open_desk, order
+from tests.desk_waits import after_the_lease, at_the_exchange
 from tests.waiting import until
 
 UNAFFORDABLE = {"quantity": 1_000_000}
@@ -107,13 +109,17 @@ async def test_the_wait_ends_and_the_batch_goes_on(desk: Desk) -> None:
     """A caller that waits for nothing gets the present state; the batch completes all the same."""
     batch = await desk.batch([order(), order()], wait_s=0.0)
     assert batch["status"] == "running"
-    async with asyncio.timeout(8):
-        while True:
-            document, final = await desk.service.queries.batch_now(UUID(batch["batch_id"]))
-            if final:
-                break
-            await asyncio.sleep(0.05)
-    assert document["status"] == "completed"
+    assert (await batch_end(desk, batch))["status"] == "completed"
+
+
+async def batch_end(desk: Desk, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The batch's document once it is at its end."""
+
+    async def ended() -> bool:
+        return (await desk.service.queries.batch_now(UUID(batch["batch_id"])))[1]
+
+    await until(ended)
+    return (await desk.service.queries.batch_now(UUID(batch["batch_id"])))[0]
 
 
 async def test_a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing(
@@ -123,17 +129,16 @@ async def test_a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     async with open_desk(database_url, simulator.url) as desk:
         await desk.set_price("NSE:INFY", 1500)
         await desk.fault("delay", times=-1, params={"ms": 300})
-        batch = await desk.batch([order() for _ in range(6)], wait_s=0.7)
-        assert batch["status"] == "running"
+        batch = await desk.batch([order() for _ in range(6)], wait_s=0.0)
+        await at_the_exchange(desk, 2)
         await desk.crash()
         desk.supervisor.failures.clear()
+        document, _ = await desk.service.queries.batch_now(UUID(batch["batch_id"]))
+        assert document["status"] == "running"
+    await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url) as desk:
         await desk.sim.delete("/_sim/faults")
-        async with asyncio.timeout(20):
-            final = False
-            while not final:
-                await asyncio.sleep(0.1)
-                document, final = await desk.service.queries.batch_now(UUID(batch["batch_id"]))
+        document = await batch_end(desk, batch)
         tags = [row["tag"] for row in await desk.ledger()]
         assert len(tags) == len(set(tags)) <= 6
         assert document["status"] in {"completed", "rolled_back"}

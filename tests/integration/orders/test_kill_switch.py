@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -18,28 +16,22 @@ from app.errors import Unavailable
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
 from app.orders.operations import Operations
-from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
+from tests.desk import ACCOUNT, SHORT_RULES, Desk
+from tests.desk_waits import at_the_exchange, end_of, no_longer_fresh, now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of
 from tests.waiting import until
 
 ME = Caller(principal="t")
 
 
-async def has_status(desk: Desk, task: Mapping[str, Any], status: TaskStatus) -> bool:
-    return (await desk.service.queries.task(UUID(task["task_id"]))).status is status
-
-
-async def reaches(desk: Desk, task: Mapping[str, Any], status: TaskStatus, *, within_s: float = 5.0) -> None:
-    await until(lambda: has_status(desk, task, status), within_s=within_s)
-
-
 async def test_no_order_follows_a_halt_but_the_one_in_flight(desk: Desk) -> None:
     """A queue of forty, halted in its middle: nothing reaches the exchange later than a send after the commit."""
-    for number in range(40):
-        await desk.place(wait_s=0, price=Decimal(1400 + number))
+    await desk.fault("delay", times=-1, params={"ms": 200})  # one after the other: forty take eight seconds
+    tasks = [await desk.place(wait_s=0, price=Decimal(1400 + number)) for number in range(40)]
+    await at_the_exchange(desk, 2)
     done = await operations_of(desk).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    await asyncio.sleep(1.0)
+    for task in tasks:
+        await reaches(desk, task, TaskStatus.COMPLETED, TaskStatus.HELD)
     ledger = await desk.ledger()
     assert 0 < len(ledger) < 40
     last_send_ends_ms = (done.halt.set_at.timestamp() + SHORT_RULES.send_timeout_s) * 1000
@@ -54,30 +46,31 @@ async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(desk: Desk) ->
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="looks odd", by=OPERATOR)
     task = await desk.place(wait_s=0)
     await reaches(desk, task, TaskStatus.HELD)
-    held = await desk.service.queries.task(UUID(task["task_id"]))
+    held = await now(desk, task)
     assert held.last_error == {"code": "HALTED", "message": "halt is in force: looks odd"}
     assert await operations.resume(ACCOUNT, reason="fine again", by=OPERATOR)
     await reaches(desk, task, TaskStatus.COMPLETED)
     assert len(await desk.ledger()) == 1
 
 
-async def test_what_is_halted_for_too_long_expires_unsent(database_url: str, simulator: RunningSimulator) -> None:
+async def test_what_is_halted_for_too_long_expires_unsent(desk: Desk) -> None:
     """A halt never turns into a burst of stale orders: what lost its freshness is expired with the halt's code."""
-    async with open_desk(database_url, simulator.url, rules=replace(SHORT_RULES, freshness_limit_s=1.0)) as desk:
-        operations = operations_of(desk)
-        await operations.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-        task = await desk.place(wait_s=4.0)
-        assert (task["status"], task["sent"], task["last_error"]["code"]) == ("expired", "no", "HALTED")
-        await operations.resume(None, reason="test", by=OPERATOR)
-        await asyncio.sleep(0.5)
-        assert await desk.ledger() == []
+    operations = operations_of(desk)
+    await operations.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.HELD)
+    await no_longer_fresh(desk, task)
+    task = await end_of(desk, task)
+    assert (task["status"], task["sent"], task["last_error"]["code"]) == ("expired", "no", "HALTED")
+    await operations.resume(None, reason="test", by=OPERATOR)
+    assert (await desk.place())["status"] == "completed"
+    assert len(await desk.ledger()) == 1
 
 
 async def test_cancels_pass_every_halt(desk: Desk) -> None:
     """The way out is never shut."""
     task = await desk.place()
     await operations_of(desk).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=5.0)
+    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
 
 

@@ -148,7 +148,7 @@ async def test_an_order_is_modified_once_its_book_row_shows_it(desk: Desk) -> No
     """A modification is a task of its own; the order's row has the new price."""
     task = await desk.place()
     answer = await desk.service.modify(
-        task["order_id"], OrderChanges(price=Decimal(1402)), account_id=None, caller=ME, wait_s=5.0
+        task["order_id"], OrderChanges(price=Decimal(1402)), account_id=None, caller=ME, wait_s=20.0
     )
     assert answer.document["status"] == "completed"
 
@@ -161,7 +161,7 @@ async def test_an_order_is_modified_once_its_book_row_shows_it(desk: Desk) -> No
 async def test_a_cancel_ends_the_order(desk: Desk) -> None:
     """The cancel is a task, the order's state is the broker's word."""
     task = await desk.place()
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=5.0)
+    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
     await until(lambda: shown(desk, task["order_id"], "cancelled"))
 
@@ -186,7 +186,7 @@ async def test_a_cancel_does_not_wait_for_the_room_of_an_order(desk: Desk) -> No
 async def test_a_cancel_of_a_filled_order_fails_and_says_what_filled(desk: Desk) -> None:
     """Kite answers 'being processed'; the order's row tells that there is nothing left to cancel."""
     task = await desk.place(price=Decimal(1510))
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=6.0)
+    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "failed"
     assert answer.document["last_error"]["code"] == "ORDER_ALREADY_FINAL"
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
-from uuid import UUID
 
+from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.acceptance import Caller
-from app.orders.model import FINISHED, TaskStatus
 from app.orders.store.claims import sent_today
 from app.orders.store.tasks import database_now
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
+from tests.desk_waits import after_the_lease, at_the_exchange, end_of
 from tests.waiting import until
 
 
@@ -25,10 +23,6 @@ async def owner_among(*desks: Desk) -> Desk:
     return next(desk for desk in desks if desk.engine.is_owner(ACCOUNT))
 
 
-async def finished(desk: Desk, task: Mapping[str, Any]) -> bool:
-    return (await desk.service.queries.task(UUID(task["task_id"]))).status in FINISHED
-
-
 async def test_one_key_over_three_replicas_is_one_order(database_url: str, simulator: RunningSimulator) -> None:
     """Fifty concurrent requests under one key, spread over three replicas: fifty equal answers, one order."""
     async with (
@@ -37,7 +31,7 @@ async def test_one_key_over_three_replicas_is_one_order(database_url: str, simul
         open_desk(database_url, simulator.url) as c,
     ):
         desks = [a, b, c]
-        answers = await asyncio.gather(*(desks[n % 3].answer(key="k" * 16, wait_s=10) for n in range(50)))
+        answers = await asyncio.gather(*(desks[n % 3].answer(key="k" * 16, wait_s=20) for n in range(50)))
         assert len({answer.resource_id for answer in answers}) == 1
         assert {answer.document["status"] for answer in answers} == {"completed"}
         assert len(await a.ledger()) == 1
@@ -59,30 +53,28 @@ async def test_a_dead_owner_is_replaced_and_nothing_is_doubled(database_url: str
         other = b if owner is a else a
         await owner.fault("delay", times=-1, params={"ms": 300})
         tasks = [await other.place(wait_s=0.0) for _ in range(6)]
-        await asyncio.sleep(0.4)
+        await at_the_exchange(owner, 1)
         await owner.crash()
         await owner.sim.delete("/_sim/faults")
-        for task in tasks:
-            await until(lambda task=task: finished(other, task), within_s=20)  # type: ignore[misc]
+        ends = [(await end_of(other, task))["status"] for task in tasks]
         tags = [row["tag"][:19] for row in await other.ledger()]
         assert len(tags) == len(set(tags))
-        completed = [
-            task
-            for task in tasks
-            if (await other.service.queries.task(UUID(task["task_id"]))).status is TaskStatus.COMPLETED
-        ]
-        assert len(completed) == len(tags)
+        assert ends.count("completed") == len(tags)
 
 
 async def test_an_owner_that_leaves_in_order_is_replaced_at_once(
     database_url: str, simulator: RunningSimulator
 ) -> None:
-    """Drain hands the lease over: the other replica sends within a second or two, well before the lease's end."""
-    async with open_desk(database_url, simulator.url) as a, open_desk(database_url, simulator.url) as b:
+    """Drain hands the lease over: the other replica sends long before the lease's end."""
+    leases = LeaseTimes(ttl_s=120.0, trust_s=100.0, renew_every_s=0.3, try_every_s=0.1)
+    async with (
+        open_desk(database_url, simulator.url, leases=leases) as a,
+        open_desk(database_url, simulator.url, leases=leases) as b,
+    ):
         owner = await owner_among(a, b)
         other = b if owner is a else a
-        assert await owner.engine.drain(timeout_s=2.0)
-        task = await other.place(wait_s=3.0)
+        assert await owner.engine.drain(timeout_s=10.0)
+        task = await other.place()
         assert task["status"] == "completed"
         assert other.engine.is_owner(ACCOUNT)
 
@@ -108,7 +100,9 @@ async def test_a_claim_needs_the_present_term(database_url: str, simulator: Runn
     async with open_desk(database_url, simulator.url) as desk:
         await owner_among(desk)
         async with desk.database.connection() as connection:
-            await connection.execute("UPDATE lease SET owner = 'thief', term = term + 1")
+            await connection.execute(
+                "UPDATE lease SET owner = 'thief', term = term + 1, expires_at = now() + interval '1 min'"
+            )
         task = await desk.place(wait_s=0.5)
         assert (task["status"], task["attempts"]) == ("pending", 0)
         assert await desk.ledger() == []
@@ -126,8 +120,8 @@ async def test_orders_of_a_forgotten_past_wait_for_the_book(database_url: str, s
                 """UPDATE order_task SET status = 'pending', attempts = 0, sent = 'no', order_id = NULL,
                      finished_at = NULL, send_by = now() + interval '20 s'"""
             )
+    await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url) as desk:
-        await until(lambda: finished(desk, task))
-        now = await desk.service.queries.task(UUID(task["task_id"]))
-        assert (now.status, now.order_id) == (TaskStatus.COMPLETED, task["order_id"])
+        ended = await end_of(desk, task)
+        assert (ended["status"], ended["order_id"]) == ("completed", task["order_id"])
         assert len(await desk.ledger()) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,8 +16,19 @@ from app.orders.resolution import Resolution, Word
 from app.orders.store import resolutions as store
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
+from tests.desk_waits import now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of, resolutions_of
 from tests.waiting import until
+
+LONG_DOUBTS = replace(SHORT_RULES, in_doubt_window_s=120.0)
+
+
+@pytest.fixture
+async def desk(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
+    """A desk whose doubts last as long as a test."""
+    async with open_desk(database_url, simulator.url, rules=LONG_DOUBTS) as opened:
+        await opened.set_price("NSE:INFY", 1500)
+        yield opened
 
 
 def word(resolution: Resolution, order_id: str | None = None) -> Word:
@@ -31,9 +42,7 @@ async def resolve(desk: Desk, task: Mapping[str, Any], what: Word) -> Mapping[st
 async def in_doubt(desk: Desk, **changes: Any) -> Mapping[str, Any]:
     """A task whose request was dropped before the broker read it."""
     await desk.fault("drop_before_read")
-    task = await desk.place(wait_s=0.4, **changes)
-    assert task["status"] == "in_doubt"
-    return task
+    return await reaches(desk, await desk.place(wait_s=0.0, **changes), TaskStatus.IN_DOUBT)
 
 
 async def dead_letter(desk: Desk) -> Mapping[str, Any]:
@@ -43,12 +52,7 @@ async def dead_letter(desk: Desk) -> Mapping[str, Any]:
         await connection.execute(
             "UPDATE order_task SET trade_date = trade_date - 3 WHERE task_id = %s", (UUID(task["task_id"]),)
         )
-
-    async def is_dead() -> bool:
-        return (await desk.service.queries.task(UUID(task["task_id"]))).status is TaskStatus.DEAD_LETTER
-
-    await until(is_dead)
-    return task
+    return await reaches(desk, task, TaskStatus.DEAD_LETTER)
 
 
 async def refused(desk: Desk, task: Mapping[str, Any], what: Word) -> str:
@@ -154,24 +158,21 @@ async def test_a_completed_task_has_nothing_to_resolve(desk: Desk) -> None:
         await resolutions_of(desk).resolve(UUID(int=5), word("not_placed"), by=OPERATOR)
 
 
-async def test_the_book_is_stronger_than_the_word(database_url: str, simulator: RunningSimulator) -> None:
+async def test_the_book_is_stronger_than_the_word(desk: Desk) -> None:
     """While the book shows the task's tag nobody can call it not placed; a given-up one that surfaces is cancelled."""
-    async with open_desk(database_url, simulator.url, rules=replace(SHORT_RULES, in_doubt_window_s=30.0)) as desk:
-        await desk.set_price("NSE:INFY", 1500)
-        await desk.fault("late_visible", params={"ms": 2500})
-        await desk.fault("drop_after_accept")
-        task = await desk.place(wait_s=0.4)
-        assert task["status"] == "in_doubt"
-        ended = await resolve(desk, task, word("not_placed"))
-        assert ended["status"] == "failed"
+    await desk.fault("late_visible", params={"ms": 3500})
+    await desk.fault("drop_after_accept")
+    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
+    ended = await resolve(desk, task, word("not_placed"))
+    assert ended["status"] == "failed"
 
-        async def cancelled() -> bool:
-            desk.engine.on_order_hint(ACCOUNT)
-            return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+    async def cancelled() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
 
-        await until(cancelled, within_s=10.0)
-        found = await desk.service.queries.task(UUID(task["task_id"]))
-        assert found.status is TaskStatus.COMPLETED
-        async with desk.database.connection() as connection:
-            assert len(await store.rows_under_tag(connection, found)) == 1
-        assert [one.kind for one in await resolutions_of(desk).alarms(limit=5)] == ["late_order"]
+    await until(cancelled)
+    found = await now(desk, task)
+    assert found.status is TaskStatus.COMPLETED
+    async with desk.database.connection() as connection:
+        assert len(await store.rows_under_tag(connection, found)) == 1
+    assert [one.kind for one in await resolutions_of(desk).alarms(limit=5)] == ["late_order"]

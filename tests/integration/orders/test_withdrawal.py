@@ -15,9 +15,9 @@ from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, order
+from tests.desk_waits import reaches
 from tests.faults.judge import judged
 from tests.integration.orders.operators import OPERATOR, operations_of, withdrawals_of
-from tests.integration.orders.test_kill_switch import reaches
 from tests.waiting import until
 
 
