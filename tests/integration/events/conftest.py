@@ -33,7 +33,8 @@ from app.kit.ids import IdSource
 
 KEY = "a-key-that-may-read-everything"
 ACCOUNTS = frozenset({"primary", "second"})
-WAIT_S = 8.0
+WAIT_S = 20.0
+"""Longer than any pause of a busy machine, shorter than the polls that a test turns off."""
 
 
 @dataclass(kw_only=True)

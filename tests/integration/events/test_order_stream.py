@@ -8,7 +8,7 @@ import random
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.integration.events.conftest import Replica, StartReplica, append, talking, wait_closed
+from tests.integration.events.conftest import WAIT_S, Replica, StartReplica, append, talking, wait_closed
 
 
 async def test_a_new_client_gets_the_orders_of_the_day_and_then_each_event(replica: Replica) -> None:
@@ -163,7 +163,7 @@ async def test_a_reader_that_never_reads_again_is_let_go(start_replica: StartRep
         await slow.send('{"type": "auth", "api_key": "a-key-that-may-read-everything"}')
         await append(replica.database, 500, size=20_000)
         replica.orders.wake("primary")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while replica.orders.stats().dropped["slow_consumer"] == 0 or replica.orders.stats().connections:
                 await append(replica.database, 100, size=20_000)
                 replica.orders.wake("primary")
@@ -188,7 +188,7 @@ async def test_a_log_that_is_replaced_starts_its_sockets_afresh(start_replica: S
 async def test_shutdown_closes_every_socket_with_restart(replica: Replica) -> None:
     """1012 for all, within the bound; newcomers are refused the same way."""
     async with talking(replica.orders_url()) as one, talking(replica.orders_url("second")) as two:
-        assert await replica.orders.close(timeout=2.0) == 0
+        assert await replica.orders.close(timeout=WAIT_S) == 0
         assert await wait_closed(one.socket) == (1012, "restart")
         assert await wait_closed(two.socket) == (1012, "restart")
     async with connect(replica.orders_url()) as late:

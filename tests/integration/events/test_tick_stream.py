@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
-from tests.integration.events.conftest import KEY, Client, Replica, StartReplica, talking, wait_closed
+from tests.integration.events.conftest import KEY, WAIT_S, Client, Replica, StartReplica, talking, wait_closed
 
 INFY = 408065
 RELIANCE = 738561
@@ -131,7 +131,7 @@ async def test_the_newest_tick_wins_when_the_reader_is_slow(replica: Replica) ->
                 await asyncio.sleep(0)
         last: dict[int, float] = {}
         received = 0
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(WAIT_S):
             while last != {INFY: float(written), RELIANCE: float(written)}:
                 message = json.loads(await slow.recv())
                 last[message["instrument_token"]] = message["last_price"]
@@ -147,7 +147,7 @@ async def test_ticks_of_a_feed_in_another_process_come_through_redis(
     async with Redis.from_url(redis_url) as redis, talking(replica.ticks_url()) as client:
         await ask(client, "subscribe", [INFY])
         await client.receive()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while not await redis.publish(f"{redis_prefix}ticks:{INFY}", tick(1.0)):
                 await asyncio.sleep(0.02)
         assert (await client.receive())["last_price"] == 1.0
@@ -155,7 +155,7 @@ async def test_ticks_of_a_feed_in_another_process_come_through_redis(
         await redis.publish(f"{redis_prefix}ticks:{INFY}", tick(2.0))
         replica.ticks.on_tick(INFY, tick(3.0))
         assert (await client.receive())["last_price"] == 3.0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while await redis.publish(f"{redis_prefix}ticks:{INFY}", tick(4.0)):
                 await asyncio.sleep(0.05)
 
@@ -166,7 +166,7 @@ async def test_heartbeats_and_restart(start_replica: StartReplica) -> None:
     async with talking(replica.ticks_url()) as client:
         assert await client.receive() == {"type": "heartbeat"}
         assert replica.ticks.stats().connections == {"ticks": 1}
-        assert await replica.ticks.close(timeout=2.0) == 0
+        assert await replica.ticks.close(timeout=WAIT_S) == 0
         assert await wait_closed(client.socket) == (1012, "restart")
     async with connect(replica.ticks_url()) as late:
         await late.send(json.dumps({"type": "auth", "api_key": KEY}))
