@@ -32,13 +32,13 @@ async def test_the_backlog_is_bounded(redis_url: str, redis_prefix: str) -> None
     redis = Redis.from_url(redis_url)
     pubsub = redis.pubsub()
     await pubsub.subscribe(f"{redis_prefix}events")
-    await pubsub.get_message(timeout=2)
+    await pubsub.get_message(timeout=20)
     announcer = Announcer(redis, prefix=redis_prefix, clock=SetClock(NOON))
     for number in range(BACKLOG + 5):
         announcer.announce("subscription_changed", account_id="primary", data={"number": number})
     await announcer.wait(timeout=0.1)
     await announcer.flush()
-    first = await pubsub.get_message(ignore_subscribe_messages=True, timeout=2)
+    first = await pubsub.get_message(ignore_subscribe_messages=True, timeout=20)
     await pubsub.aclose()  # type: ignore[no-untyped-call]
     await redis.aclose()
     assert first is not None

@@ -15,7 +15,7 @@ from tests.integration.conftest import RunningService
 
 async def poll(client: httpx.AsyncClient, path: str, *, wanted: str, count: int = 1) -> list[dict[str, Any]]:
     """The list at ``path`` as soon as it has ``count`` entries of status ``wanted``."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while True:
             entries: list[dict[str, Any]] = (await client.get(path)).json()["data"]
             if sum(entry["status"] == wanted for entry in entries) >= count:
@@ -36,11 +36,11 @@ async def test_a_subscription_ticks_into_redis(service: RunningService) -> None:
     token = await token_of(service, "INFY")
     pubsub = redis.pubsub()
     await pubsub.subscribe(f"{prefix}ticks:{token}")
-    await pubsub.get_message(timeout=2)
+    await pubsub.get_message(timeout=20)
     created = await service.client.post(
         "/subscriptions", json={"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"}
     )
-    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
+    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=20)
     (status,) = await poll(service.client, "/subscriptions/status", wanted="ticking")
     quote = (await service.client.get("/quotes", params={"i": "NSE:INFY"})).json()
     stored = await redis.hget(f"{prefix}last", str(token))

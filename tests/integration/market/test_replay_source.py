@@ -46,7 +46,7 @@ async def test_ticks_of_a_recording_have_source_replay(tmp_path: Path) -> None:
         feed.subscribe({INFY: Mode.FULL})
         running = asyncio.create_task(feed.run())
         try:
-            await asyncio.wait_for(come.wait(), 5)
+            await asyncio.wait_for(come.wait(), 20)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -257,11 +257,11 @@ async def test_a_change_is_recorded_in_its_transaction_and_announced(rig: Rig, r
     """``subscription_changed`` in the account's log and on the events channel; once, and not for repeating."""
     pubsub = redis.pubsub()
     await pubsub.subscribe(f"{redis_prefix}events")
-    await pubsub.get_message(timeout=2)
+    await pubsub.get_message(timeout=20)
     loop = asyncio.create_task(rig.service.run())
     await rig.service.subscribe("api", [wish(A)])
     await rig.service.subscribe("api", [wish(A)])
-    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=2)
+    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=20)
     loop.cancel()
     await pubsub.aclose()  # type: ignore[no-untyped-call]
     data = {"owner": "api", "subscribed": ["NSE:A"], "unsubscribed": []}
