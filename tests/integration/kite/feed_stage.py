@@ -7,7 +7,6 @@ import http
 import json
 import ssl
 import struct
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,9 @@ from app.kit.backoff import Backoff
 from app.kit.clock import SystemClock
 from app.kite.feed import FeedSettings, KiteFeed
 from tests.integration.kite.scripted import credentials
+
+STOP_S = 8.0
+"""Less than a WebSocket library waits for the other side's goodbye."""
 
 PACKET = struct.pack(">II", 408065, 157315)
 FRAME = struct.pack(">HH", 1, 8) + PACKET
@@ -61,7 +63,7 @@ class Listener:
         self.disconnected.append(reason)
         self._changed.set()
 
-    async def until(self, condition: Callable[[], bool], *, timeout: float = 3.0) -> None:
+    async def until(self, condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
         async with asyncio.timeout(timeout):
             while not condition():
                 self._changed.clear()
@@ -141,7 +143,7 @@ async def running_feed(
     **settings: Any,
 ) -> AsyncIterator[tuple[KiteFeed, Listener]]:
     listener = listener or Listener()
-    quick = {"watchdog_s": 0.3, "backoff": Backoff(first_s=0.02, cap_s=0.1), "connect_timeout_s": 0.5, **settings}
+    quick = {"watchdog_s": 20.0, "backoff": Backoff(first_s=0.02, cap_s=0.1), "connect_timeout_s": 20.0, **settings}
     feed = KiteFeed(
         FeedSettings(ws_url=url, **quick), account_id="A1", credentials=source, listener=listener, clock=SystemClock()
     )
@@ -151,9 +153,8 @@ async def running_feed(
         yield feed, listener
     finally:
         task.cancel()
-        started = time.monotonic()
-        await asyncio.gather(task, return_exceptions=True)
-        assert time.monotonic() - started < 1.0, "a cancelled feed closes its socket within a second"
+        done, _ = await asyncio.wait([task], timeout=STOP_S)
+        assert done, "a cancelled feed closes its socket, whatever the other side does"
         assert task.cancelled(), task
 
 

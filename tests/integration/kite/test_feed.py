@@ -20,7 +20,7 @@ from tests.integration.kite.feed_stage import (
     sending,
     ticker,
 )
-from tests.integration.kite.scripted import free_port
+from tests.integration.kite.scripted import closed_port
 
 
 class TestFrames:
@@ -35,8 +35,8 @@ class TestFrames:
 
     async def test_heartbeats_are_life_and_nothing_else(self) -> None:
         """They keep the socket, and are neither packets nor malformed."""
-        async with ticker() as server, running_feed(server.url, watchdog_s=0.1) as (feed, listener):
-            await asyncio.sleep(0.3)
+        async with ticker() as server, running_feed(server.url, watchdog_s=1.0) as (feed, listener):
+            await asyncio.sleep(1.5)
             assert (len(server.connections), listener.packets, feed.state.malformed) == (1, [], 0)
             assert feed.state.frames > 3
             assert feed.state.last_tick_at == 0.0
@@ -49,8 +49,8 @@ class TestFrames:
                 await (await connection.ping())
                 await asyncio.sleep(0.02)
 
-        async with ticker(ping) as server, running_feed(server.url, watchdog_s=0.1) as (feed, _):
-            await asyncio.sleep(0.3)
+        async with ticker(ping) as server, running_feed(server.url, watchdog_s=1.0) as (feed, _):
+            await asyncio.sleep(1.5)
             assert (len(server.connections), feed.state.connected) == (1, True)
 
     async def test_malformed_frames_are_counted_and_dropped(self) -> None:
@@ -140,19 +140,21 @@ class TestSubscriptions:
 
     async def test_what_is_wanted_before_the_connect_is_kept(self) -> None:
         """Subscriptions are a wish, connected or not."""
-        async with running_feed(f"ws://127.0.0.1:{free_port()}") as (feed, _):
-            feed.subscribe({5: Mode.FULL, 6: Mode.LTP})
-            feed.unsubscribe([6])
-            assert feed.subscriptions() == {5: Mode.FULL}
+        with closed_port() as port:
+            async with running_feed(f"ws://127.0.0.1:{port}") as (feed, _):
+                feed.subscribe({5: Mode.FULL, 6: Mode.LTP})
+                feed.unsubscribe([6])
+                assert feed.subscriptions() == {5: Mode.FULL}
 
     async def test_more_than_a_socket_takes_is_refused_whole(self) -> None:
         """The broker would answer an error for the surplus only; here nothing of the call is applied."""
-        async with running_feed(f"ws://127.0.0.1:{free_port()}", max_tokens=3) as (feed, _):
-            feed.subscribe(dict.fromkeys(range(3), Mode.LTP))
-            feed.subscribe({0: Mode.FULL})
-            with pytest.raises(BadInput, match="4 instruments on one socket, the broker allows 3"):
-                feed.subscribe({7: Mode.LTP})
-            assert set(feed.subscriptions()) == {0, 1, 2}
+        with closed_port() as port:
+            async with running_feed(f"ws://127.0.0.1:{port}", max_tokens=3) as (feed, _):
+                feed.subscribe(dict.fromkeys(range(3), Mode.LTP))
+                feed.subscribe({0: Mode.FULL})
+                with pytest.raises(BadInput, match="4 instruments on one socket, the broker allows 3"):
+                    feed.subscribe({7: Mode.LTP})
+                assert set(feed.subscriptions()) == {0, 1, 2}
 
     @pytest.mark.parametrize("url", ["http://ws.kite.trade", "ws.kite.trade", "wss://"])
     def test_a_bad_address_is_refused_at_once(self, url: str) -> None:

@@ -59,23 +59,22 @@ async def test_after_a_429_no_order_request_goes_for_a_while() -> None:
     started = time.monotonic()
     waiting = asyncio.create_task(one.acquire(CANCEL))
     await asyncio.sleep(0)
-    one.cool_down(0.3)
+    one.cool_down(1.5)
     await one.acquire(RequestKind.OTHER)
-    assert time.monotonic() - started < 0.2
+    assert not waiting.done()
     await one.acquire(PLACE)
     await waiting
-    assert time.monotonic() - started >= 0.3
+    assert time.monotonic() - started >= 1.5
 
 
 async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
     """Nobody waits for what will not come; the error says how long it would take."""
-    one = governor(Limits(order_emission_s=10))
+    one = governor(Limits(order_emission_s=120), max_wait_s=60.0)
     await one.acquire(PLACE)
-    started = time.monotonic()
     with pytest.raises(RateLimited) as caught:
-        await one.acquire(PLACE, deadline=started + 1.0)
-    assert time.monotonic() - started < 0.2
-    assert caught.value.retry_after_s == pytest.approx(10, abs=0.5)
+        async with asyncio.timeout(20):
+            await one.acquire(PLACE, deadline=time.monotonic() + 60)
+    assert caught.value.retry_after_s == pytest.approx(120, abs=20)
 
 
 async def test_a_deadline_that_passes_while_others_go_first_ends_the_wait() -> None:
@@ -143,8 +142,8 @@ async def test_the_minutes_count_survives_a_change_of_owners() -> None:
 
 async def test_reads_do_not_wait_for_orders() -> None:
     """Each class has its own budget."""
-    one = governor(Limits(order_emission_s=10))
+    one = governor(Limits(order_emission_s=120))
     await one.acquire(PLACE)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(20):
         for kind in (RequestKind.QUOTE, RequestKind.HISTORICAL, RequestKind.OTHER):
             await one.acquire(kind)

@@ -23,9 +23,9 @@ from tests.integration.kite.scripted import (
     Script,
     answer,
     close,
+    closed_port,
     credentials,
     failure,
-    free_port,
     hang,
     raw,
     reset,
@@ -59,9 +59,9 @@ class Seen:
 
 @asynccontextmanager
 async def orders_at(
-    url: str, *, seen: Seen | None = None, who: Credentials | None = None, total_s: float = 0.3, prefix: str = ""
+    url: str, *, seen: Seen | None = None, who: Credentials | None = None, total_s: float = 20.0, prefix: str = ""
 ) -> AsyncIterator[KiteOrders]:
-    http = HttpSettings(base_url=url, order_connect_s=0.2, order_total_s=total_s, route_prefix=prefix)
+    http = HttpSettings(base_url=url, order_connect_s=total_s, order_total_s=total_s, route_prefix=prefix)
     async with open_broker(
         "A1",
         http=http,
@@ -101,7 +101,8 @@ AFTER_READING: list[tuple[str, Script, type[SendOutcome]]] = [
 @pytest.mark.parametrize(("script", "expected"), [row[1:] for row in AFTER_READING], ids=[r[0] for r in AFTER_READING])
 async def test_a_request_that_was_read_is_seen_once(script: Script, expected: type[SendOutcome]) -> None:
     """Whatever the broker answers, it is asked exactly once, and the outcome is the row's."""
-    async with scripted_broker(script) as broker, orders_at(broker.url) as orders:
+    total_s = 0.5 if script is hang else 20.0
+    async with scripted_broker(script) as broker, orders_at(broker.url, total_s=total_s) as orders:
         outcome = await orders.place(ORDER, tag="TAG1")
     assert type(outcome) is expected
     assert len(broker.requests) == 1
@@ -117,13 +118,14 @@ async def test_reset_before_reading_is_in_doubt() -> None:
 
 async def test_refused_connection_is_not_sent() -> None:
     """Nobody listens, so no byte left."""
-    async with orders_at(f"http://127.0.0.1:{free_port()}") as orders:
-        assert await orders.place(ORDER, tag="TAG1") == NotSent(reason="ConnectError")
+    with closed_port() as port:
+        async with orders_at(f"http://127.0.0.1:{port}") as orders:
+            assert await orders.place(ORDER, tag="TAG1") == NotSent(reason="ConnectError")
 
 
 async def test_a_name_that_does_not_resolve_is_not_sent() -> None:
     """DNS comes before the first byte."""
-    async with orders_at("http://no-such-host.invalid", total_s=5) as orders:
+    async with orders_at("http://no-such-host.invalid", total_s=20) as orders:
         assert isinstance(await orders.place(ORDER, tag="TAG1"), NotSent)
 
 
@@ -148,7 +150,7 @@ async def test_a_connection_that_died_while_idle_is_in_doubt_at_worst() -> None:
 async def test_cancelling_the_caller_propagates() -> None:
     """The caller that was cancelled in the middle of a send must treat it as in doubt, so it has to know."""
     seen = Seen()
-    async with scripted_broker(hang) as broker, orders_at(broker.url, seen=seen, total_s=5) as orders:
+    async with scripted_broker(hang) as broker, orders_at(broker.url, seen=seen) as orders:
         task = asyncio.ensure_future(orders.place(ORDER, tag="TAG1"))
         await broker.asked.wait()
         task.cancel()
