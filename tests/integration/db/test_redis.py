@@ -26,7 +26,7 @@ async def test_a_task_stopped_as_a_command_goes_out_ends(redis_url: str, turns: 
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait([task], timeout=1)
+        await asyncio.wait([task], timeout=20)
         assert task.cancelled()
         for number in range(3):
             assert await redis.echo(str(number)) == str(number).encode()

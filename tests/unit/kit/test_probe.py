@@ -1,7 +1,6 @@
 """A bound that holds."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -15,7 +14,7 @@ async def test_an_answer_in_time_is_passed_on() -> None:
     async def question() -> int:
         return next(answers)
 
-    probe = Probe(question, timeout_s=1)
+    probe = Probe(question, timeout_s=20)
     assert [await probe.ask(), await probe.ask()] == [1, 2]
 
 
@@ -30,11 +29,10 @@ async def test_what_does_not_let_itself_be_cancelled_is_not_waited_for() -> None
             await released.wait()
 
     probe = Probe(stubborn, timeout_s=0.02)
-    started = time.monotonic()
     for _ in range(2):
         with pytest.raises(TimeoutError):
             await probe.ask()
-    assert time.monotonic() - started < 0.5
+    assert not released.is_set()  # it was not waited for: nobody else lets it end
     released.set()
     await asyncio.sleep(0)
 
@@ -49,7 +47,7 @@ async def test_those_who_ask_together_share_one_question() -> None:
         await asyncio.sleep(0.01)
         return asked
 
-    probe = Probe(question, timeout_s=1)
+    probe = Probe(question, timeout_s=20)
     assert await asyncio.gather(*(probe.ask() for _ in range(20))) == [1] * 20
 
 
@@ -59,7 +57,7 @@ async def test_an_error_reaches_those_who_asked() -> None:
     async def broken() -> None:
         raise ConnectionError("gone")
 
-    probe = Probe(broken, timeout_s=1)
+    probe = Probe(broken, timeout_s=20)
     for _ in range(2):
         with pytest.raises(ConnectionError):
             await probe.ask()

@@ -44,7 +44,7 @@ async def test_a_loop_that_ends_by_itself_is_a_failure(
     """Also one that counts as cancelled although nobody cancelled it: the account it served would have no sender."""
     supervisor = Supervisor()
     supervisor.start("loop", loop())
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await supervisor.failed.wait()
     (failure,) = supervisor.failures
     assert failure.name == "loop"
