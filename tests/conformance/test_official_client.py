@@ -25,8 +25,8 @@ ORDER = {
     "order_type": "LIMIT",
     "price": 1500,
 }
-SETTLED_S = 0.05
-"""What the exchange does after it has answered is done then."""
+PATIENCE_S = 20.0
+SETTLED = {"OPEN", "AMO REQ RECEIVED", "TRIGGER PENDING"}
 
 
 @pytest.fixture
@@ -171,11 +171,19 @@ def test_every_variety_is_placed_changed_and_cancelled(
 ) -> None:
     """As the client spells it; the book has the variety and the end."""
     order_id = kite.place_order(**{**ORDER, "price": 1490, "variety": variety, **changes})
-    time.sleep(SETTLED_S)
+    wait_until_settled(kite, order_id)
     assert kite.modify_order(variety, order_id, **modification) == order_id
     assert kite.cancel_order(variety, order_id) == order_id
     order = next(row for row in kite.orders() if row["order_id"] == order_id)
     assert (order["variety"], order["status"]) == (variety, "CANCELLED")
+
+
+def wait_until_settled(kite: Any, order_id: str) -> None:
+    """What the exchange does after it has answered is done."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not SETTLED & {row["status"] for row in kite.orders() if row["order_id"] == order_id}:
+        assert time.monotonic() < deadline, kite.orders()
+        time.sleep(0.01)
 
 
 def test_an_auction_order_is_placed_and_cancelled(kite: Any) -> None:
@@ -184,7 +192,7 @@ def test_an_auction_order_is_placed_and_cancelled(kite: Any) -> None:
     named = {name: auction[name] for name in ("exchange", "tradingsymbol", "auction_number")}
     sale = {"transaction_type": "SELL", "product": "CNC", "variety": "auction", "price": auction["last_price"]}
     order_id = kite.place_order(**{**ORDER, **named, **sale})
-    time.sleep(SETTLED_S)
+    wait_until_settled(kite, order_id)
     assert kite.cancel_order("auction", order_id) == order_id
 
 

@@ -83,8 +83,8 @@ async def desk(simulator: RunningSimulator) -> AsyncIterator[Desk]:
         httpx.AsyncClient(base_url=simulator.url, trust_env=False) as control,
         open_broker(
             "SIM001",
-            http=HttpSettings(base_url=simulator.url, order_total_s=0.6),
-            feed=FeedSettings(ws_url=simulator.ws_url, watchdog_s=1.0),
+            http=HttpSettings(base_url=simulator.url, order_total_s=1.5),
+            feed=FeedSettings(ws_url=simulator.ws_url, watchdog_s=20.0),
             credentials=credentials,
             clock=SystemClock(),
         ) as account,
@@ -114,7 +114,7 @@ def accepted(outcome: SendOutcome) -> str:
     return outcome.order_id
 
 
-async def eventually(condition: Callable[[], Any], *, timeout: float = 3.0) -> None:
+async def eventually(condition: Callable[[], Any], *, timeout: float = 20.0) -> None:
     """Look until it is so: the other side is a server of its own, there is nothing to await."""
     for _ in range(int(timeout / 0.01)):
         if condition():
@@ -166,7 +166,7 @@ class TestOrders:
             ("drop_before_read", {}, InDoubt, 0),
             ("drop_after_accept", {}, InDoubt, 1),
             ("reset", {}, InDoubt, None),
-            ("hang", {"ms": 1000}, InDoubt, 1),
+            ("hang", {"ms": 60_000}, InDoubt, 1),
             ("half_headers", {}, InDoubt, 1),
             ("half_body", {}, InDoubt, 1),
             ("html_200", {}, InDoubt, 0),

@@ -16,7 +16,7 @@ from simulator.settings import RateLimits, SimulatorSettings
 
 INFY, RELIANCE, SBIN, NIFTY = 408065, 738561, 779521, 256265
 HEARTBEAT = b"\x00"
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 QUIET = SimulatorSettings(port=0, ticks_per_second=0, rate_limits=RateLimits(enforced="off"))
 """Nothing moves by itself: every frame of a test is one that the test caused (or a heartbeat)."""
@@ -68,6 +68,14 @@ class Ticker:
         while isinstance(frame := await self.frame(), str) or len(frame) == 1:
             pass
         return read_frame(frame)
+
+    async def telling_frames(self, count: int) -> Sequence[str | bytes]:
+        """The next so many frames that are no heartbeat."""
+        frames: list[str | bytes] = []
+        while len(frames) < count:
+            if (frame := await self.frame()) != HEARTBEAT:
+                frames.append(frame)
+        return frames
 
     async def frames_within(self, seconds: float) -> Sequence[str | bytes]:
         """What comes in that time."""

@@ -33,7 +33,7 @@ def raw_request(method: str, path: str, body: bytes = b"", *, authorization: str
     return head.encode() + body
 
 
-async def exchange_bytes(port: int, request: bytes, *, wait: float = 2.0) -> Seen:
+async def exchange_bytes(port: int, request: bytes, *, wait: float = 20.0) -> Seen:
     """Sends `request` and reads until the other side ends it, a whole answer is there, or `wait` is over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     data = b""

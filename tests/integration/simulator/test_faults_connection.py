@@ -9,6 +9,7 @@ import pytest
 from simulator.server import RunningSimulator
 from tests.integration.simulator.order_forms import ledger
 from tests.integration.simulator.raw_http import Seen, exchange_bytes, order_request, raw_request
+from tests.waiting import until
 
 ORDERS = {"method": "POST", "path": "/orders/*"}
 
@@ -22,7 +23,7 @@ async def set_fault(client: httpx.AsyncClient, kind: str, **spec: object) -> str
 async def send_order(
     simulator: RunningSimulator,
     *,
-    wait: float = 2.0,
+    wait: float = 20.0,
     authorization: str = "token simkey:simtoken",
     **changes: object,
 ) -> Seen:
@@ -45,7 +46,8 @@ async def test_an_answer_that_never_comes(
 ) -> None:
     """Not one byte; only the ledger knows whether there is an order. The next request is served."""
     await set_fault(client, kind, params=params)
-    assert await send_order(simulator, wait=0.5) == Seen(b"", end)  # type: ignore[arg-type]
+    wait = 1.0 if end == "silent" else 20.0
+    assert await send_order(simulator, wait=wait) == Seen(b"", end)  # type: ignore[arg-type]
     assert len(await ledger(client)) == placed
     assert (await send_order(simulator)).end == "answered"
     assert len(await ledger(client)) == placed + 1
@@ -97,13 +99,17 @@ async def test_a_page_of_html_may_come_instead_of_json(simulator: RunningSimulat
 
 async def test_a_timed_out_order_appears_later(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
     """400 with Kite's sentence at once, the order afterwards."""
-    await set_fault(client, "timeout_400_then_placed", params={"after_ms": 150})
+    await set_fault(client, "timeout_400_then_placed", params={"after_ms": 1_500})
     seen = await send_order(simulator)
     assert seen.data.startswith(b"HTTP/1.1 400 ")
     assert b"Order request timed out. Please check the order book" in seen.data
     assert await ledger(client) == []
-    await asyncio.sleep(0.4)
+    await until(lambda: is_placed(client))
     assert len(await ledger(client)) == 1
+
+
+async def is_placed(client: httpx.AsyncClient) -> bool:
+    return bool(await ledger(client))
 
 
 async def test_a_delay_is_waited_before_the_order_is_placed(
@@ -124,9 +130,8 @@ async def test_a_client_that_gives_up_leaves_no_hanging_request(
     """A hang ends with its connection, so that a simulator stops at once."""
     await set_fault(client, "hang")
     await send_order(simulator, wait=0.2)
-    started = time.monotonic()
-    assert (await client.get("/_sim/stats")).status_code == 200
-    assert time.monotonic() - started < 1
+    async with asyncio.timeout(20):  # the hang itself lasts a minute
+        assert (await client.get("/_sim/stats")).status_code == 200
 
 
 async def test_a_fault_strikes_after_some_matches_and_only_so_often(

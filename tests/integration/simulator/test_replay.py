@@ -15,7 +15,18 @@ from simulator.replay import HEADER, BadRecordingError, RecordedFrame, encode_en
 from simulator.server import RunningSimulator
 from simulator.settings import ReplaySettings
 from simulator.stream.packets import container
-from tests.integration.simulator.market_kit import INFY, LIVELY, NIFTY, QUIET, SBIN, read_frame, rest, simulator, ticker
+from tests.integration.simulator.market_kit import (
+    INFY,
+    LIVELY,
+    NIFTY,
+    QUIET,
+    SBIN,
+    read_frame,
+    rest,
+    simulator,
+    ticker,
+    until,
+)
 
 FOREIGN = 12345 << 8 | 2
 """A token that the simulator does not list."""
@@ -47,6 +58,11 @@ def replaying(path: Path, *, speed: float = 10.0) -> ReplaySettings:
     return ReplaySettings(path, speed=speed)
 
 
+async def has_ended(running: RunningSimulator) -> None:
+    """Until everything that was recorded has been played."""
+    await until(lambda: running.simulator.player is not None and running.simulator.player.report()["state"] == "ended")
+
+
 def source_of(running: RunningSimulator) -> str:
     return f"{running.ws_url}/?api_key=simkey&access_token=simtoken"
 
@@ -58,12 +74,12 @@ async def test_recorded_frames_are_sent_at_the_chosen_speed_and_marked(recording
         assert await client.text() == {"type": "message", "data": "replay"}
         started = time.monotonic()
         await client.send("subscribe", [INFY, FOREIGN])
-        frames = [item for item in await client.frames_within(0.5) if len(item) > 1]
-        assert frames == [
+        assert await client.telling_frames(2) == [
             frame(quote(INFY, last_price=160_000), quote(FOREIGN, last_price=700)),
             frame(quote(INFY, last_price=170_000)),
         ]
         assert time.monotonic() - started >= 0.2
+        await has_ended(running)
         report = running.simulator.player
         assert report is not None
         assert report.report() | {"file": ""} == {
@@ -76,7 +92,7 @@ async def test_quotes_follow_the_recording_and_every_answer_says_so(recording: P
     settings = replace(QUIET, replay=replaying(recording, speed=1_000))
     async with simulator(settings) as running, ticker(running) as client, rest(running) as session:
         await client.send("subscribe", [INFY])
-        await client.frames_within(0.2)
+        await has_ended(running)
         answer = await session.get("/quote", params={"i": "NSE:INFY"})
         value = answer.json()["data"]["NSE:INFY"]
         assert (value["last_price"], value["depth"]["sell"][0]["price"]) == (1700, 1700)
@@ -129,7 +145,8 @@ async def test_a_ticker_is_recorded_and_replays_as_it_was(tmp_path: Path) -> Non
     settings = replace(QUIET, replay=replaying(path, speed=5))
     async with simulator(settings) as running, ticker(running) as client:
         await client.send("mode", ["full", [INFY, NIFTY]])
-        frames = [item for item in await client.frames_within(0.4) if len(item) > 1]
+        await has_ended(running)
+        frames = [item for item in await client.frames_within(0.5) if len(item) > 1]
     assert frames[-written:] == [each.frame for each in recorded]
 
 

@@ -1,6 +1,5 @@
 """What a fault does to a ticker socket, as the client sees it."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from simulator.stream.packets import MALFORMED_FRAMES
-from tests.integration.simulator.market_kit import INFY, QUIET, simulator, ticker
+from tests.integration.simulator.market_kit import INFY, QUIET, simulator, ticker, until
 
 BRISK = replace(QUIET, heartbeat_s=0.05)
 
@@ -18,6 +17,7 @@ async def test_ws_close_ends_one_socket_with_the_code(code: int, seen: int) -> N
     """1006 is never on the wire: the connection just ends. A second socket of the user stays."""
     async with simulator(BRISK) as running, ticker(running) as first, ticker(running) as second:
         running.simulator.faults.add({"kind": "ws_close", "params": {"code": code}})
+        await until(lambda: len(running.simulator.sockets.stats()) == 1)
         codes = []
         for client in (first, second):
             try:
@@ -32,8 +32,8 @@ async def test_ws_silent_leaves_the_socket_open_without_a_byte() -> None:
     """No ticks, no order texts, no heartbeats, and the client's messages are swallowed; a new socket is served."""
     async with simulator(BRISK) as running, ticker(running) as client:
         running.simulator.faults.add({"kind": "ws_silent"})
-        await asyncio.sleep(0.15)
-        await client.frames_within(0.05)
+        await until(lambda: all(fault.struck for fault in running.simulator.faults.active()))
+        await client.frames_within(0.2)
         await client.send("subscribe", [INFY])
         running.simulator.sockets.push_order("SIM001", {"order_id": "1"})
         assert await client.frames_within(0.3) == []
@@ -61,7 +61,6 @@ async def test_ws_garbage_sends_malformed_frames_and_goes_on() -> None:
         await client.send("subscribe", [INFY])
         await client.ticks()
         running.simulator.faults.add({"kind": "ws_garbage"})
-        frames = [frame for frame in await client.frames_within(0.3) if len(frame) > 1]
-        assert frames == list(MALFORMED_FRAMES)
+        assert await client.telling_frames(len(MALFORMED_FRAMES)) == list(MALFORMED_FRAMES)
         running.simulator.market.set_price(INFY, liquidity=3)
         assert await client.ticks() == {INFY: 44}

@@ -14,6 +14,7 @@ from tests.integration.simulator.market_kit import (
     INFY,
     LIVELY,
     NIFTY,
+    PATIENCE_S,
     QUIET,
     RELIANCE,
     SBIN,
@@ -95,7 +96,7 @@ async def test_live_market_ticks_everything_that_is_subscribed() -> None:
         await client.send("subscribe", sorted(wanted))
         assert set(await client.ticks()) == wanted
         seen: set[int] = set()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             while seen != wanted:
                 seen |= set(await client.ticks())
 
@@ -191,7 +192,7 @@ async def test_day_roll_keeps_sockets_ticking() -> None:
         await client.ticks()
         running.simulator.market.reset(running.simulator.clock.now())
         seen: set[int] = set()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             while seen != {INFY, NIFTY}:
                 ticks = await client.ticks()
                 assert set(ticks.values()) <= {184, 32}
@@ -208,7 +209,7 @@ async def test_protocol_violation_ends_that_socket_quietly(
         await client.ticks()
         await client.socket.send(violation, text=True)
         with pytest.raises(ConnectionClosed) as closed:
-            await client.frames_within(3)
+            await client.frames_within(PATIENCE_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == (1009 if isinstance(violation, str) else 1007)
         await until(lambda: running.simulator.sockets.stats() == [])
