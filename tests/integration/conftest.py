@@ -22,6 +22,7 @@ from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import SimulatorSettings
 
 API_KEY = "integration-test-key"
+REQUEST_S = 40.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,10 @@ class RunningService:
     settings: Settings
 
 
+def http_client(url: str, headers: dict[str, str]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=REQUEST_S, trust_env=False)
+
+
 @asynccontextmanager
 async def running_service(settings: Settings, *, overrides: Overrides | None = None) -> AsyncIterator[RunningService]:
     """What ``python -m app serve`` runs, on a free port."""
@@ -45,8 +50,10 @@ async def running_service(settings: Settings, *, overrides: Overrides | None = N
         async with (
             open_services(settings, overrides=overrides) as services,
             serving(services, listener),
-            httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}, trust_env=False) as client,
-            httpx.AsyncClient(base_url=url, trust_env=False) as anonymous,
+            httpx.AsyncClient(
+                base_url=url, headers={"X-API-Key": API_KEY}, timeout=REQUEST_S, trust_env=False
+            ) as client,
+            httpx.AsyncClient(base_url=url, timeout=REQUEST_S, trust_env=False) as anonymous,
         ):
             yield RunningService(
                 url=url,
