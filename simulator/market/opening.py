@@ -6,6 +6,7 @@ A session that is already under way, or over, is shown as if the simulator had r
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -45,11 +46,17 @@ class Listing:
         return np.maximum(np.rint(prices * scale / tick).astype(np.int64), 1) * tick
 
 
+@lru_cache(maxsize=8)  # values that never change; a test run opens the same day in hundreds of simulators
+def instruments_of(day: date, seed: int) -> tuple[Instrument, ...]:
+    spots = all_spots()
+    anchored_at = datetime.combine(previous_session_day(day), time(15, 30), IST).timestamp()
+    return build_universe(day, anchor=lambda name: spot_price(spots[name], seed=seed, at=anchored_at))
+
+
 def open_listing(day: date, *, seed: int) -> Listing:
     """The listing of `day` with a state in which no session has started."""
     spots = all_spots()
-    anchored_at = datetime.combine(previous_session_day(day), time(15, 30), IST).timestamp()
-    instruments = build_universe(day, anchor=lambda name: spot_price(spots[name], seed=seed, at=anchored_at))
+    instruments = instruments_of(day, seed)
     quiet = {equity.tradingsymbol for equity in synthetic_equities()[-UNTRADED_EQUITIES:]}
     return Listing(
         day=day,
