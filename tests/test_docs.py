@@ -17,6 +17,7 @@ from app.config import Settings
 from app.main import create_app
 from tests import documents
 from tests.documents import NAMES, ROOT, code_blocks, inline_code, read
+from tests.faults.mutate import MUTATIONS
 
 WEBSOCKETS = {"/advanced/ws/orders/{account_id}", "/ws/ticks"}
 """OpenAPI does not describe them; ``test_the_websockets_are_there`` finds them in the application."""
@@ -190,3 +191,13 @@ def test_the_changelog_begins_with_what_is_unreleased() -> None:
     headings = re.findall(r"^## \[(.+?)\]", read("CHANGELOG.md"), re.MULTILINE)
     assert headings[0] == "Unreleased"
     assert __version__ in read("CHANGELOG.md")
+
+
+def test_the_table_of_guards_is_the_list_of_what_mutate_takes_away() -> None:
+    """Each guard is where the list says, once, and its test exists; the table has the same rows in the same order."""
+    rows = re.findall(r"^\| (.+?) \| `(app/.+?)` \| `(.+?)` \|$", read("tests/faults/README.md"), re.MULTILINE)
+    assert rows == [(one.name, one.path, one.test.removeprefix("tests/")) for one in MUTATIONS]
+    for one in MUTATIONS:
+        assert read(one.path).count(one.old) == 1, one.name
+        path, _, name = one.test.partition("::")
+        assert not name or f"def {name}(" in read(path), one.name

@@ -103,15 +103,11 @@ class KiteHttp:
         self.observe = observer
         # one TLS context for all clients: loading the authorities costs 20 ms and a megabyte each time
         tls = httpx.create_ssl_context(trust_env=False)
-        self._orders = _client(
-            settings, tls=tls, connections=20, connect_s=settings.order_connect_s, read_s=settings.order_total_s
-        )
-        self._reads = _client(
-            settings, tls=tls, connections=10, connect_s=settings.read_connect_s, read_s=settings.read_total_s
-        )
-        self._book = _client(
-            settings, tls=tls, connections=4, connect_s=settings.read_connect_s, read_s=settings.read_total_s
-        )
+        orders = _timeout(settings.order_total_s, connect_s=settings.order_connect_s)
+        reads = _timeout(settings.read_total_s, connect_s=settings.read_connect_s)
+        self._orders = _client(settings, tls=tls, connections=20, timeout=orders)
+        self._reads = _client(settings, tls=tls, connections=10, timeout=reads)
+        self._book = _client(settings, tls=tls, connections=4, timeout=reads)
         self.clock_offset_s: float | None = None
         # httpx writes every URL at INFO, and the URL of a log-out carries the access token
         logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -263,8 +259,12 @@ class _SendTrace:
             self.started = True
 
 
+def _timeout(total_s: float, *, connect_s: float) -> httpx.Timeout:
+    return httpx.Timeout(total_s, connect=connect_s, pool=connect_s)
+
+
 def _client(
-    settings: HttpSettings, *, tls: ssl.SSLContext, connections: int, connect_s: float, read_s: float
+    settings: HttpSettings, *, tls: ssl.SSLContext, connections: int, timeout: httpx.Timeout
 ) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0)
     transport = httpx.AsyncHTTPTransport(
@@ -281,7 +281,7 @@ def _client(
         transport=transport,
         trust_env=False,
         follow_redirects=False,
-        timeout=httpx.Timeout(read_s, connect=connect_s, pool=connect_s),
+        timeout=timeout,
         headers={"X-Kite-Version": "3", "User-Agent": settings.user_agent},
     )
 

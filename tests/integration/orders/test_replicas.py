@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
+from app.kite.governor import Governor
 from app.orders.acceptance import Caller
 from app.orders.store.claims import sent_today
 from app.orders.store.tasks import database_now
@@ -93,6 +95,19 @@ async def test_a_new_owner_learns_what_was_sent_within_the_minute(
     assert sent.places == 1
     assert len(sent.ages_s) == 2
     assert all(0 <= age_s < 20 for age_s in sent.ages_s)
+
+
+async def test_a_new_owner_counts_the_minute_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:
+    """Its own limit begins with what the account has used, not with an empty minute."""
+    async with open_desk(database_url, simulator.url) as first:
+        for number in range(3):
+            await first.place(price=Decimal(1400 + number))
+        await first.engine.drain(timeout_s=10.0)
+        async with open_desk(database_url, simulator.url) as second:
+            await second.place()
+            governor = second.account.governor
+            assert isinstance(governor, Governor)
+            assert len(governor._orders._minute.granted) == 4
 
 
 async def test_a_claim_needs_the_present_term(database_url: str, simulator: RunningSimulator) -> None:
