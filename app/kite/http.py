@@ -1,4 +1,4 @@
-"""Two httpx clients towards Kite: one that sends orders at most once, one that reads.
+"""The httpx clients towards Kite: one that sends orders at most once, and those that read.
 
 What the order client guarantees to its neighbours: HTTP/1.1, no retry, no redirect, no proxy from the environment, a
 total bound per request, and the knowledge whether a byte of the request can have left (httpcore's trace extension
@@ -16,14 +16,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Any, TypeAlias
 
 import httpx
 
 from app.broker.port import Credentials, CredentialSource
-from app.errors import BrokerError, BrokerRefused, BrokerThrottled, BrokerUnavailable, SessionExpired
+from app.errors import BrokerError, BrokerUnavailable
 from app.kit.clock import Clock
+from app.kite.endpoints import OF_THE_BOOK, READ_OUTCOMES, Endpoint
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
 from app.kite.wire.outcome import Observation, Response, TransportFailure
 
@@ -38,38 +38,6 @@ SHOWN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, T
 Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 Observer = Callable[[str, str, float], None]
 """Called after each request with endpoint, outcome and seconds; both texts come from closed lists."""
-
-
-class Endpoint(StrEnum):
-    """The closed list behind the ``endpoint`` label of ``ticker_broker_requests_total``."""
-
-    PLACE = "place"
-    MODIFY = "modify"
-    CANCEL = "cancel"
-    ORDERS = "orders"
-    ORDER_HISTORY = "order_history"
-    TRADES = "trades"
-    BASKET_MARGIN = "basket_margin"
-    PROFILE = "profile"
-    HOLDINGS = "holdings"
-    POSITIONS = "positions"
-    MARGINS = "margins"
-    INSTRUMENTS = "instruments"
-    QUOTE = "quote"
-    HISTORICAL = "historical"
-    LOGIN = "login"
-    LOGOUT = "logout"
-
-
-_OF_THE_BOOK = frozenset({Endpoint.ORDERS, Endpoint.TRADES})
-
-READ_OUTCOMES: Mapping[type[BrokerError], str] = {
-    BrokerRefused: "refused",
-    SessionExpired: "session_expired",
-    BrokerThrottled: "throttled",
-    BrokerUnavailable: "unavailable",
-}
-"""The ``outcome`` label of a read that failed; beside these ``ok`` and ``cancelled``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +123,7 @@ class KiteHttp:
     ) -> Any:
         """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
-        client = self._book if endpoint in _OF_THE_BOOK else self._reads
+        client = self._book if endpoint in OF_THE_BOOK else self._reads
         headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
             request = self._build(

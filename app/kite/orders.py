@@ -13,7 +13,8 @@ from urllib.parse import quote
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.broker.port import RequestKind, WireRequest
-from app.kite.http import Endpoint, KiteHttp, Query
+from app.kite.endpoints import Endpoint
+from app.kite.http import KiteHttp, Query
 from app.kite.reads import PacedReads
 from app.kite.wire.market import parse_available_margin, parse_basket_total
 from app.kite.wire.orders import cancel_query, margin_body, modify_form, parse_orders, parse_trades, place_form

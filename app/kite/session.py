@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.broker.port import LoginResult
 from app.errors import SessionExpired
-from app.kite.http import Endpoint, KiteHttp
+from app.kite.endpoints import Endpoint
+from app.kite.http import KiteHttp
 from app.kite.wire.session import login_checksum, login_url, parse_session
 
 LOGIN_URL = "https://kite.zerodha.com/connect/login"

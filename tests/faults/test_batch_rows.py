@@ -37,7 +37,7 @@ async def test_row_22_a_batch_of_twenty_whose_seventh_leg_is_refused(
     await desk.fault("partial_fill", after=2, params={"quantity": 4})
     await desk.fault("status", after=6, params={"code": 400, "error_type": "MarginException", "message": "No funds"})
     prices = [1500, 1500, 1500, *[1400] * 17]
-    batch = await desk.batch([order(price=Decimal(price)) for price in prices], wait_s=12.0)
+    batch = await desk.batch([order(price=Decimal(price)) for price in prices])
     assert batch["status"] == "rolled_back_with_fills"
     assert [(row["quantity"], row["tradingsymbol"]) for row in batch["residual"]] == [(24, "INFY")]
     legs = batch["orders"]
@@ -78,8 +78,12 @@ async def test_row_23_a_crash_in_compensation(
 
 async def compensating_after(desk: Desk, batch: dict[str, Any], cancelled: int) -> bool:
     """Whether the batch is being taken back and so many of its orders are cancelled at the exchange."""
+    return await is_compensating(desk, batch) and states_of(await desk.ledger())["CANCELLED"] == cancelled
+
+
+async def is_compensating(desk: Desk, batch: dict[str, Any]) -> bool:
     document, _ = await desk.service.queries.batch_now(UUID(batch["batch_id"]))
-    return document["status"] == "compensating" and states_of(await desk.ledger())["CANCELLED"] == cancelled
+    return bool(document["status"] == "compensating")
 
 
 def states_of(ledger: list[dict[str, Any]]) -> Counter[str]:
@@ -124,14 +128,17 @@ async def test_a_square_off_that_waits_for_the_positions_holds_up_no_other_batch
     """The positions cannot be read: the fill stays for now, and another batch is taken back all the same."""
     await desk.fault("status", method="GET", path="/portfolio/positions", times=-1, params={"code": 502})
     refused = order(quantity=1_000_000)
-    waiting = await desk.batch([order(price=Decimal(1510)), refused], on_filled="square_off", wait_s=1.0)
-    assert waiting["status"] == "compensating"
-    other = await desk.batch([order(), refused], wait_s=4.0)
+    waiting = await desk.batch([order(price=Decimal(1510)), refused], on_filled="square_off", wait_s=0.0)
+    await until(lambda: is_compensating(desk, waiting))
+    await struck(desk, "status")
+    other = await desk.batch([order(), refused])
     assert other["status"] == "rolled_back"
+    assert await is_compensating(desk, waiting)
     await desk.sim.delete("/_sim/faults")
-    document, final = await desk.service.queries.batch_now(UUID(waiting["batch_id"]))
-    async with asyncio.timeout(5):
-        while not final:
-            await asyncio.sleep(0.05)
-            document, final = await desk.service.queries.batch_now(UUID(waiting["batch_id"]))
+
+    async def is_over() -> bool:
+        return (await desk.service.queries.batch_now(UUID(waiting["batch_id"])))[1]
+
+    await until(is_over)
+    document, _ = await desk.service.queries.batch_now(UUID(waiting["batch_id"]))
     assert (document["status"], document["residual"]) == ("rolled_back_with_fills", [])

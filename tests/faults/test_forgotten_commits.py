@@ -7,7 +7,7 @@ from uuid import UUID
 
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
-from tests.desk_waits import end_of
+from tests.desk_waits import after_the_lease, end_of
 from tests.waiting import until
 
 FORGET = """UPDATE order_task SET status = 'pending', attempts = 0, fence = 0, sent = 'no', order_id = NULL,
@@ -41,6 +41,7 @@ async def test_what_was_sent_before_a_restore_does_not_expire_unsent(
         task = await desk.place()
         await desk.crash()
         await forget(desk, fresh_s=0)
+    await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url) as desk:
         ended = await end_of(desk, task)
         assert (ended["status"], ended["sent"], ended["order_id"]) == ("completed", "yes", task["order_id"])
@@ -54,6 +55,7 @@ async def test_what_was_not_sent_expires_once_the_book_was_read(database_url: st
         task = await desk.place(wait_s=0.0)
         async with desk.database.connection() as connection:
             await connection.execute("UPDATE order_task SET send_by = now()")
+    await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url) as desk:
         ended = await end_of(desk, task)
         assert (ended["status"], ended["sent"]) == ("expired", "no")
@@ -101,7 +103,7 @@ async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(desk: Desk) 
     answer = {"code": 429, "error_type": "NetworkException", "message": "Too many requests", "process": True}
     await desk.fault("status", params=answer)
     await desk.fault("late_visible", params={"ms": 3000})
-    task = await desk.place(wait_s=8.0)
+    task = await desk.place()
     assert (task["status"], task["attempts"]) == ("completed", 2)
     await until(lambda: is_alarmed(desk, "mismatch"))
     assert len(await desk.ledger()) == 2

@@ -285,8 +285,7 @@ async def test_slices_are_not_lost_when_the_book_is_faster_than_the_answer(desk:
 async def test_a_doubt_from_before_this_book_is_never_proven_absent(desk: Desk) -> None:
     """Yesterday's order is not in today's book, whatever became of it: many clean reads later it is still a doubt."""
     await desk.fault("drop_before_read")
-    doubt = await desk.place(wait_s=0.0)
-    await reaches(desk, doubt, TaskStatus.IN_DOUBT)
+    doubt = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET last_sent_at = last_sent_at - interval '1 day'")
     await read_again(desk, 2 * CLEAN_READS_NEEDED)
@@ -354,5 +353,5 @@ async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(desk: Desk)
     second = await sender._claim(Operation.CANCEL)
     assert second is not None
     await sender._store(second, NotSent(reason="no connection"))
-    after = await desk.service.queries.task(first.task_id)
+    after = await stored(desk, first)
     assert (after.status, after.attempts, after.sent) == (TaskStatus.RETRYING, 2, Sent.UNKNOWN)

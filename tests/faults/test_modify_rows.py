@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from uuid import UUID
 
 from app.broker.orders import OrderChanges
 from app.orders.acceptance import Answer, Caller
 from app.orders.model import TaskStatus
 from tests.desk import ACCOUNT, Desk
+from tests.desk_waits import end_of, reaches, read_again, struck
 from tests.faults.test_crash_rows import resting
 from tests.waiting import until
 
@@ -25,10 +25,9 @@ async def test_a_modification_that_fills_the_order_is_not_called_failed(desk: De
     """The book shows the filled order before the answer comes: it was modified, and that is why it filled."""
     order_id = await resting(desk)
     await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 1000})
-    asked = asyncio.create_task(reprice(desk, order_id, 1510, wait_s=4.0))
-    for _ in range(8):
-        await asyncio.sleep(0.1)
-        desk.engine.on_order_hint(ACCOUNT)
+    asked = asyncio.create_task(reprice(desk, order_id, 1510, wait_s=20.0))
+    await struck(desk, "hang")
+    await read_again(desk, 3)
     assert (await asked).document["status"] == "completed"
     shown = await desk.service.queries.order(order_id)
     assert (shown["state"], shown["price"]) == ("completed", 1510)
@@ -40,24 +39,18 @@ async def test_a_book_without_the_order_does_not_end_a_modification(desk: Desk) 
     await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
     await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 300})
     answer = await reprice(desk, order_id, 1405, wait_s=0.0)
+    await reaches(desk, answer.document, TaskStatus.IN_DOUBT)
     await asyncio.sleep(desk.rules.in_doubt_window_s + 1.0)
     await desk.sim.delete("/_sim/faults")
     await desk.fault("shrink_book", method="GET", path="/orders", times=1)
-
-    async def ended() -> bool:
-        task = await desk.service.queries.task(UUID(answer.document["task_id"]))
-        return task.status is not TaskStatus.IN_DOUBT
-
-    await until(ended)
-    task = await desk.service.queries.task(UUID(answer.document["task_id"]))
-    assert task.status is TaskStatus.COMPLETED
+    assert (await end_of(desk, answer.document))["status"] == "completed"
 
 
 async def test_a_stale_book_does_not_take_a_modification_back(desk: Desk) -> None:
     """The row of before the change is older by the exchange's stamp: no event says the old price again."""
     order_id = await resting(desk)
     await asyncio.sleep(1.5)
-    await reprice(desk, order_id, 1405, wait_s=4.0)
+    await reprice(desk, order_id, 1405, wait_s=20.0)
 
     async def shown() -> bool:
         return bool((await desk.service.queries.order(order_id))["price"] == 1405)

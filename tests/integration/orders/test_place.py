@@ -108,7 +108,7 @@ async def test_the_same_price_in_other_digits_is_the_same_request(desk: Desk) ->
     for spelling in ("1402", "1402.0"):
         changes = OrderChanges(price=Decimal(spelling))
         caller = Caller(principal="t", idem_key="m" * 16)
-        await desk.service.modify(str(first["order_id"]), changes, account_id=None, caller=caller, wait_s=5.0)
+        await desk.service.modify(str(first["order_id"]), changes, account_id=None, caller=caller, wait_s=20.0)
     assert len(await desk.ledger()) == 1
 
 
@@ -117,7 +117,7 @@ async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(de
     placed = await desk.place(key="p" * 16)
     changes, caller = OrderChanges(price=Decimal(1402)), Caller(principal="t", idem_key="m" * 16)
     order_id = str(placed["order_id"])
-    changed = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=5.0)
+    changed = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=20.0)
     batch = await desk.batch([order(), order(tradingsymbol="SBIN", price=Decimal(700))], key="b" * 16)
     desk.service = service_on(
         desk.database,
@@ -129,7 +129,7 @@ async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(de
         find_instrument=lambda exchange, symbol: instrument(tick_size=Decimal(9)),  # none of the prices is one of its
     )
     assert (await desk.place(key="p" * 16))["task_id"] == placed["task_id"]
-    again = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=5.0)
+    again = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=20.0)
     assert (again.resource_id, again.replayed) == (changed.resource_id, True)
     repeated = await desk.batch([order(), order(tradingsymbol="SBIN", price=Decimal(700))], key="b" * 16)
     assert repeated["batch_id"] == batch["batch_id"]
@@ -167,13 +167,13 @@ async def test_a_cancel_ends_the_order(desk: Desk) -> None:
 
 
 async def test_a_cancel_does_not_wait_for_the_room_of_an_order(desk: Desk) -> None:
-    """The minute's share of orders is used up for three seconds more: a cancel that comes meanwhile goes at once."""
+    """The minute's share of orders is used up for five seconds more: a cancel that comes meanwhile goes at once."""
     task = await desk.place()
-    used_up = [MINUTE_S - 3.0] * 320
+    used_up = [MINUTE_S - 5.0] * 320
     desk.account.governor.restore_minute(used_up)
     waiting = await desk.place(wait_s=0.0)
     await asyncio.sleep(0.5)
-    answer = await desk.service.cancel(str(task["order_id"]), account_id=None, caller=ME, wait_s=1.5)
+    answer = await desk.service.cancel(str(task["order_id"]), account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
     assert (await desk.service.queries.task(UUID(str(waiting["task_id"])))).status is TaskStatus.PENDING
 
@@ -216,7 +216,7 @@ async def test_an_order_that_becomes_a_market_order_gets_that_protection_too(des
             order_id, OrderChanges(market_protection=Decimal(0)), account_id=None, caller=ME, wait_s=0
         )
     changes = OrderChanges(order_type=OrderType.MARKET)
-    answer = await desk.service.modify(order_id, changes, account_id=None, caller=ME, wait_s=5.0)
+    answer = await desk.service.modify(order_id, changes, account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
     await until(lambda: shown(desk, task["order_id"], "completed"))
 

@@ -60,13 +60,13 @@ async def test_what_is_in_doubt_is_cancelled_when_it_shows(
     database_url: str, simulator: RunningSimulator, desk: Desk
 ) -> None:
     """Nobody knows its id yet; once the book has shown it, one cancel goes out by itself."""
-    await desk.fault("late_visible", params={"ms": 1500})
+    await desk.fault("late_visible", params={"ms": 3000})
     await desk.fault("drop_after_accept")
     task = await desk.place(wait_s=0.0)
     await reaches(desk, task, TaskStatus.IN_DOUBT)
     done = await withdrawals_of(desk).withdraw(id_of(task))
     assert (done.over, done.document["status"], done.document["cancel_on_sight"]) == (False, "in_doubt", True)
-    await until(lambda: all_cancelled(desk), within_s=15.0)
+    await until(lambda: all_cancelled(desk))
     assert len((await judged(database_url, simulator)).ledger) == 1
     assert await cancels(desk) == 1
 
@@ -79,7 +79,7 @@ async def test_what_is_being_sent_is_cancelled_when_it_is_answered(
     task = await desk.place(wait_s=0.0)
     await reaches(desk, task, TaskStatus.RUNNING)
     assert not (await withdrawals_of(desk).withdraw(id_of(task))).over
-    await until(lambda: all_cancelled(desk), within_s=15.0)
+    await until(lambda: all_cancelled(desk))
     await judged(database_url, simulator)
 
 
@@ -136,13 +136,13 @@ async def test_a_halt_that_cancels_also_cancels_what_shows_later(
     database_url: str, simulator: RunningSimulator, desk: Desk
 ) -> None:
     """The order that was in doubt when everything was to be cancelled does not stay behind alive."""
-    await desk.fault("late_visible", params={"ms": 1500})
+    await desk.fault("late_visible", params={"ms": 3000})
     await desk.fault("drop_after_accept")
     task = await desk.place(wait_s=0.0)
     await reaches(desk, task, TaskStatus.IN_DOUBT)
     done = await operations_of(desk).halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
     assert done.unanswered == {ACCOUNT: 1}
-    await until(lambda: all_cancelled(desk), within_s=15.0)
+    await until(lambda: all_cancelled(desk))
     await judged(database_url, simulator)
 
 
@@ -156,7 +156,7 @@ async def test_only_placements_are_taken_back(desk: Desk) -> None:
 
     await until(is_shown)
     changed = await desk.service.modify(
-        task["order_id"], OrderChanges(price=Decimal(1399)), account_id=None, caller=Caller(principal="t"), wait_s=5.0
+        task["order_id"], OrderChanges(price=Decimal(1399)), account_id=None, caller=Caller(principal="t"), wait_s=20.0
     )
     with pytest.raises(Conflict) as caught:
         await withdrawals_of(desk).withdraw(id_of(changed.document))

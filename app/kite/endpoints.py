@@ -1,0 +1,41 @@
+"""What is asked of Kite, by name: the closed lists behind the labels of ``ticker_broker_requests_total``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from app.errors import BrokerError, BrokerRefused, BrokerThrottled, BrokerUnavailable, SessionExpired
+
+
+class Endpoint(StrEnum):
+    """The ``endpoint`` label."""
+
+    PLACE = "place"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+    ORDERS = "orders"
+    ORDER_HISTORY = "order_history"
+    TRADES = "trades"
+    BASKET_MARGIN = "basket_margin"
+    PROFILE = "profile"
+    HOLDINGS = "holdings"
+    POSITIONS = "positions"
+    MARGINS = "margins"
+    INSTRUMENTS = "instruments"
+    QUOTE = "quote"
+    HISTORICAL = "historical"
+    LOGIN = "login"
+    LOGOUT = "logout"
+
+
+OF_THE_BOOK = frozenset({Endpoint.ORDERS, Endpoint.TRADES})
+"""What tells the truth about orders."""
+
+READ_OUTCOMES: Mapping[type[BrokerError], str] = {
+    BrokerRefused: "refused",
+    SessionExpired: "session_expired",
+    BrokerThrottled: "throttled",
+    BrokerUnavailable: "unavailable",
+}
+"""The ``outcome`` label of a read that failed; beside these ``ok`` and ``cancelled``."""
