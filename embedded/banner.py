@@ -30,9 +30,8 @@ class Facts:
 
 def render_banner(facts: Facts) -> str:
     """The whole text. A command that needs a price nobody knows is left out."""
-    watch = f"{facts.python} -m embedded.watch"
-    if not facts.data_dir_is_default:
-        watch = f"DATA_DIR={facts.data_dir} {watch}"
+    python = facts.python if facts.data_dir_is_default else f"DATA_DIR={facts.data_dir} {facts.python}"
+    watch = f"{python} -m embedded.watch"
     name = next(iter(facts.seeded.tokens), None)
     channel = f"ticker:ticks:{facts.seeded.tokens[name]}" if name else "ticker:ticks:{instrument_token}"
     of = f" ({name})" if name else ""
@@ -47,6 +46,7 @@ def render_banner(facts: Facts) -> str:
         f"  Redis      {facts.redis_url}",
         f"  Channel    SUBSCRIBE {channel}{of}",
         f"  Data       {facts.data_dir}   logs: {facts.data_dir}/logs",
+        f"  Operators  {python} -m embedded.app orders doubts   (--help: all commands)",
         "",
         "Paste into another terminal, in this directory:",
         "",

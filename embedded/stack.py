@@ -125,7 +125,15 @@ def running_product(
             redis_url=redis_url,
             children=children,
         )
-        env = build_service_environment(os.environ, product, port=settings.port)
+        env = build_service_environment(
+            os.environ,
+            database_url=product.database_url,
+            redis_url=product.redis_url,
+            simulator_url=product.simulator_url,
+            api_key=product.api_key,
+            port=settings.port,
+            logs=product.data.logs,
+        )
         say("bringing the schema up to date ...")
         run_to_end(_python_program("migrations", programs.migrate, data=data, env=env), timeout=MIGRATE_TIMEOUT_S)
         say("starting the broker simulator ...")
@@ -175,18 +183,27 @@ def watch(product: Product) -> None:
         time.sleep(WATCH_S)
 
 
-def build_service_environment(environ: Mapping[str, str], product: Product, *, port: int) -> dict[str, str]:
+def build_service_environment(
+    environ: Mapping[str, str],
+    *,
+    database_url: str,
+    redis_url: str,
+    simulator_url: str,
+    api_key: str,
+    port: int,
+    logs: Path,
+) -> dict[str, str]:
     """Ours, with the product's own values: development, and the simulator's account instead of any real one."""
     values = {
         "ENVIRONMENT": "development",
-        "DATABASE_URL": product.database_url,
-        "REDIS_URL": product.redis_url,
-        "API_KEY": product.api_key,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "API_KEY": api_key,
         "PORT": str(port),
-        "LOG_DIR": str(product.data.logs),
-        "KITE_REST_URL": product.simulator_url,
-        "KITE_WS_URL": product.simulator_url.replace("http:", "ws:"),
-        "KITE_LOGIN_URL": f"{product.simulator_url}/connect/login",
+        "LOG_DIR": str(logs),
+        "KITE_REST_URL": simulator_url,
+        "KITE_WS_URL": simulator_url.replace("http:", "ws:"),
+        "KITE_LOGIN_URL": f"{simulator_url}/connect/login",
         "KITE_API_KEY": "simkey",
         "KITE_API_SECRET": "simsecret",
         "KITE_ACCESS_TOKEN": "simtoken",

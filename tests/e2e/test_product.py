@@ -122,6 +122,16 @@ def batch(product: Launched) -> dict[str, Any]:
     return {"status": int(status), "body": json.loads(body), "opening": opening, "events": events}
 
 
+def test_the_printed_operators_command_knows_what_is_running(product: Launched) -> None:
+    """The service's own commands with the addresses that were made; without anything running, one line."""
+    line = next(line for line in product.banner.splitlines() if "embedded.app" in line)
+    command = line.split("Operators", 1)[1].split("(--help")[0]
+    assert product.paste(command).communicate(timeout=40)[0].splitlines()[0] == "nothing is in doubt"
+    elsewhere = product.paste(f"DATA_DIR=/nonexistent {command.split('DATA_DIR=')[-1].split(' ', 1)[-1]} 2>&1")
+    assert elsewhere.communicate(timeout=40)[0].startswith("nothing is running: ")
+    assert elsewhere.returncode == 1
+
+
 def test_the_printed_health_command_says_ok(product: Launched) -> None:
     """Within twenty seconds of the start everything that the product stands on is proven."""
     health = json.loads(product.paste(product.printed_command(1)).communicate(timeout=20)[0])

@@ -2,21 +2,11 @@
 
 from pathlib import Path
 
-from embedded.data_dir import DataDir
-from embedded.stack import Children, Product, build_service_environment
+from embedded.stack import build_service_environment
 
 
 def test_nothing_of_a_real_account_reaches_the_service() -> None:
     """`make run` trades with the simulator alone, whatever the shell has set."""
-    product = Product(
-        data=DataDir(Path("/data")),
-        url="http://127.0.0.1:8080",
-        api_key="key",
-        simulator_url="http://127.0.0.1:9100",
-        database_url="postgresql://d",
-        redis_url="redis://r",
-        children=Children(),
-    )
     environ = {
         "PATH": "/bin",
         "KITE_API_SECRET": "real",
@@ -25,7 +15,15 @@ def test_nothing_of_a_real_account_reaches_the_service() -> None:
         "TOKEN_DIR": "/real",
         "ENVIRONMENT": "production",
     }
-    assert build_service_environment(environ, product, port=8080) == {
+    assert build_service_environment(
+        environ,
+        database_url="postgresql://d",
+        redis_url="redis://r",
+        simulator_url="http://127.0.0.1:9100",
+        api_key="key",
+        port=8080,
+        logs=Path("/data/logs"),
+    ) == {
         "PATH": "/bin",
         "ENVIRONMENT": "development",
         "DATABASE_URL": "postgresql://d",

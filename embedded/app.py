@@ -1,0 +1,36 @@
+"""`python -m embedded.app ARGUMENTS`: the service's own commands (`python -m app`) on the product that is running here.
+
+`orders doubts`, `doctor`, `kill` and the others need the addresses and the key that `make run` has made; they are in
+DATA_DIR/run.json.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from embedded.settings import DEFAULT_DATA_DIR
+from embedded.stack import build_service_environment
+
+
+def main(arguments: list[str]) -> None:
+    """Becomes `python -m app`. Raises SystemExit with one line when nothing runs."""
+    run_file = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR) / "run.json"
+    try:
+        run = json.loads(run_file.read_text())
+    except FileNotFoundError:
+        sys.exit(f"nothing is running: there is no {run_file}; 'make run' starts it")
+    env = build_service_environment(
+        os.environ,
+        database_url=run["database_url"],
+        redis_url=run["redis_url"],
+        simulator_url=run["simulator_url"],
+        api_key=run["api_key"],
+        port=int(run["url"].rpartition(":")[2]),
+        logs=run_file.resolve().parent / "logs",
+    )
+    os.execve(sys.executable, [sys.executable, "-m", "app", *arguments], env)  # noqa: S606 - our own program
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
