@@ -225,11 +225,12 @@ async def test_work_that_meets_a_lost_database_begins_anew(database: Database) -
 async def test_a_lease_that_a_connection_was_waited_for_is_trusted_from_its_own_time(database_url: str) -> None:
     """Else an owner would begin with a lease that is over by its own clock, and send nothing for a while."""
     pool = await open_database(database_url, name="narrow", min_size=1, max_size=1)
+    times = LeaseTimes(ttl_s=1.5, trust_s=1.0, renew_every_s=0.1, try_every_s=0.05)
     try:
-        owned = lease(pool, "replica", times=LONGER)
+        owned = lease(pool, "replica", times=times)
         async with pool.connection() as taken:
             asking = asyncio.create_task(owned.try_take())
-            await taken.execute("SELECT pg_sleep(%s)", (LONGER.trust_s + 0.1,))
+            await taken.execute("SELECT pg_sleep(%s)", (times.trust_s + 0.1,))
         assert await asking
         assert owned.held
     finally:
