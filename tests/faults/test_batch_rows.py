@@ -56,6 +56,7 @@ async def test_row_23_a_crash_in_compensation(
     """The process dies when so many cancels are done and the next is unanswered: all are in the end, said once."""
     async with open_desk(database_url, simulator.url, rules=UNHURRIED) as desk:
         await desk.set_price("NSE:INFY", 1500)
+        await desk.fault("delay", times=-1, params={"ms": 200})  # legs and cancels stay far from ten a second
         await desk.fault("reject", after=STANDING, params={"message": "RMS:Blocked"})
         unheard = {"after": cancelled, "times": -1, "params": {"process": False}}
         await desk.fault("hang", method="DELETE", path="/orders/*", **unheard)
