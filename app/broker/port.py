@@ -65,6 +65,10 @@ class Governor(Protocol):
         """Return when the request may go; ``deadline`` in seconds of ``Clock.monotonic``. Raises RateLimited."""
         ...
 
+    async def depart(self) -> None:
+        """Right before an order request is written: requests that paused after their turn do not bunch up."""
+        ...
+
     def cool_down(self, seconds: float) -> None:
         """The broker turned an order request away for its rate (429): let no order request go for so long."""
         ...

@@ -146,6 +146,13 @@ class Governor:
             if not granted.done() or granted.cancelled():
                 lane.leave(granted)
 
+    async def depart(self) -> None:
+        """Right before an order request is written, after its turn came: see ``Departures``."""
+        departures = self._orders.departures
+        at = departures.ready_at(self._clock.monotonic())
+        departures.take(at)
+        await asyncio.sleep(max(0.0, at - self._clock.monotonic()))
+
     def cool_down(self, seconds: float) -> None:
         """The broker turned an order request away for its rate: no order request goes for so long."""
         self._orders.cool_down(self._clock.monotonic() + seconds)

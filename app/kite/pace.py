@@ -54,6 +54,10 @@ class Spacing:
         self.free_at = max(self.free_at, until)
 
 
+SECOND_S = 1.0
+DEPARTURES_PER_SECOND = 9
+
+
 @dataclass(slots=True)
 class MinuteWindow:
     """At most ``limit`` grants in any ``MINUTE_S``; holds one number per grant, so at most ``limit`` of them."""
@@ -92,6 +96,23 @@ class DayCount:
         self.day = day
 
 
+@dataclass(slots=True)
+class Departures:
+    """When the last requests really left: a pause between a grant and its request must not bunch it with the next.
+
+    Any ten of them are a second apart, so no rolling second sees more, with a tenth of a second for the way.
+    """
+
+    left_at: deque[float] = field(default_factory=lambda: deque(maxlen=DEPARTURES_PER_SECOND))
+
+    def ready_at(self, now: float) -> float:
+        full = len(self.left_at) == DEPARTURES_PER_SECOND
+        return max(now, self.left_at[0] + SECOND_S) if full else now
+
+    def take(self, at: float) -> None:
+        self.left_at.append(at)
+
+
 class OrderPace:
     """All order requests of one account: spacing, minute and day together."""
 
@@ -99,6 +120,7 @@ class OrderPace:
         self._spacing = Spacing(limits.order_emission_s)
         self._minute = MinuteWindow(limits.orders_per_minute)
         self._day = DayCount(limits.places_per_day)
+        self.departures = Departures()
         self._open_limit = max(1, int(limits.orders_per_minute * (1 - limits.kept_for_cancels)))
 
     def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float:

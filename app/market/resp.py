@@ -153,8 +153,11 @@ class RespConnection(asyncio.Protocol):
             self.closed.set_result(str(exc) if exc else "Redis closed the connection")
 
     def send(self, data: bytes) -> None:
-        """Queued in the transport when the socket is full: the caller bounds it by what it lets be outstanding."""
-        if self._transport is not None:
+        """Queued in the transport when the socket is full: the caller bounds it by what it lets be outstanding.
+
+        On a connection that is lost it does nothing: whoever waits for ``closed`` has not woken yet.
+        """
+        if self._transport is not None and not self.closed.done() and not self._transport.is_closing():
             self._transport.write(data)
 
     def drop(self, reason: str) -> None:

@@ -181,6 +181,7 @@ class Sender:
 
     async def _send(self, task: Task, *, claim_began_at: float) -> None:
         try:
+            await self._governor.depart()
             if self._clock.monotonic() - claim_began_at > self._rules.longest_pause_s or not self._tenure.lease.held:
                 outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
             elif self._was_sent(task):

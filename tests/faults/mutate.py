@@ -308,6 +308,13 @@ MUTATIONS = (
         ORDERS + "test_place.py::test_a_cancel_does_not_wait_for_the_room_of_an_order",
     ),
     Mutation(
+        "requests that paused do not bunch up",
+        "app/kite/pace.py",
+        "return max(now, self.left_at[0] + SECOND_S) if full else now",
+        "return now",
+        "tests/unit/kite/test_pace.py",
+    ),
+    Mutation(
         "one digit of attempts",
         "app/orders/store/claims.py",
         "    AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})\n",

@@ -150,3 +150,26 @@ def test_three_reads_do_not_wait_for_one_another() -> None:
     """The fourth does."""
     pace = ReadPace(0.150, burst=3)
     assert grant_all(pace, [(0.0, RequestKind.OTHER)] * 5) == pytest.approx([0.0, 0.0, 0.0, 0.150, 0.300])
+
+
+@given(late=st.lists(st.floats(0, 1.5, allow_nan=False), min_size=12, max_size=60))
+@example(late=[0.5, 0.4, 0.3, 0.2, 0.1, *[0.0] * 20])
+def test_requests_that_pause_after_their_turn_do_not_bunch_up(late: list[float]) -> None:
+    """However long each takes from its grant to its departure, no rolling second sees more than ten depart."""
+    pace = OrderPace(Limits())
+    ready = sorted(at + pause for at, pause in zip(grant_all(pace, [(0.0, PLACE)] * len(late)), late, strict=True))
+    left = []
+    for moment in ready:
+        at = pace.departures.ready_at(moment)
+        pace.departures.take(at)
+        left.append(at)
+    assert all(at >= moment for at, moment in zip(left, ready, strict=True))
+    assert all(tenth - first >= 1.0 - 1e-9 for first, tenth in zip(left, left[9:], strict=False))
+
+
+def test_departures_in_time_wait_for_nothing() -> None:
+    """The grants alone are far enough apart: the second look costs the undisturbed order no time."""
+    pace = OrderPace(Limits())
+    for at in grant_all(pace, [(0.0, PLACE)] * 40):
+        assert pace.departures.ready_at(at) == at
+        pace.departures.take(at)

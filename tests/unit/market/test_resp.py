@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import ssl
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SettingsError
-from app.market.resp import ReplyCounter, TickCommands, pack, parse_target
+from app.market.resp import ReplyCounter, RespConnection, TickCommands, pack, parse_target
 
 
 def test_commands_are_arrays_of_bulk_strings() -> None:
@@ -75,3 +76,25 @@ def test_other_addresses_are_refused_by_name(url: str) -> None:
     """The setting is named."""
     with pytest.raises(SettingsError, match="REDIS_URL"):
         parse_target(url)
+
+
+def test_a_send_on_a_connection_that_was_lost_a_moment_ago_is_no_failure() -> None:
+    """uvloop raises where asyncio is silent: a tick that comes before the loss is noticed must not end the pipeline."""
+
+    async def lose_and_send() -> None:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(
+                lambda: RespConnection(on_replies=lambda count, errors: None), "127.0.0.1", port
+            )
+            await connection.closed
+            connection.send(b"PING\r\n")
+            connection.drop("it is over")
+            connection.send(b"PING\r\n")
+
+    pytest.importorskip("uvloop").run(lose_and_send())
