@@ -35,7 +35,7 @@ SHORT_TIMES = {
     "ORDER_SEND_TIMEOUT_S": "2",
     "ORDER_CLAIM_LEASE_S": "3",
     "ACCOUNT_LEASE_S": "3",
-    "ORDER_BLOCK_ON_DOUBT_S": "10",
+    "ORDER_BLOCK_ON_DOUBT_S": "30",
     "ORDER_POLL_S": "0.1",
     "ORDER_AUDIT_S": "1",
     "FEED_SILENCE_S": "2",

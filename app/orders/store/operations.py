@@ -84,6 +84,9 @@ async def accounts_of_day(tx: Tx, *, trade_date: date) -> list[str]:
 
 SHOWS_WITHIN_S = 1
 """After a cancel was answered the book may show the order alive for this long; after that it is cancelled again."""
+REFUSED_FOR_S = 30
+"""After a cancel that the service asks for by itself was refused, it is asked again this much later; an operator's
+word goes at once."""
 
 _LIVE_WITHOUT_CANCEL = f"""
 WITH live AS (
@@ -105,7 +108,9 @@ WITH live AS (
 SELECT order_id, instrument, variety, parent_order_id FROM live
 WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id
                     AND c.operation = 'cancel'
-                    AND (c.status IN {OPEN} OR c.finished_at > clock_timestamp() - interval '{SHOWS_WITHIN_S} s'))
+                    AND (c.status IN {OPEN} OR c.finished_at > clock_timestamp() - interval '{SHOWS_WITHIN_S} s'
+                      OR (NOT %(all)s AND c.status <> 'completed'
+                        AND c.finished_at > clock_timestamp() - interval '{REFUSED_FOR_S} s')))
   AND (%(all)s OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = live.task_id AND p.cancel_on_sight))
 ORDER BY order_id
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
@@ -159,16 +161,21 @@ async def test_a_slow_reader_is_closed_and_resumes_while_another_misses_nothing(
 async def test_a_reader_that_never_reads_again_is_let_go(start_replica: StartReplica) -> None:
     """It does not hold its place: within the write timeouts it is counted out."""
     replica = await start_replica(queue_length=1000, write_timeout_s=0.3)
-    async with connect(replica.orders_url(), compression=None, max_queue=1, max_size=None) as slow:
-        await slow.send('{"type": "auth", "api_key": "a-key-that-may-read-everything"}')
-        await append(replica.database, 500, size=20_000)
-        replica.orders.wake("primary")
-        async with asyncio.timeout(WAIT_S):
-            while replica.orders.stats().dropped["slow_consumer"] == 0 or replica.orders.stats().connections:
-                await append(replica.database, 100, size=20_000)
-                replica.orders.wake("primary")
-                await asyncio.sleep(0.05)
-        slow.transport.abort()
+    address = urlsplit(replica.orders_url())
+    with socket.socket() as narrow:  # so that the kernel does not take megabytes in the reader's place
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect((address.hostname, address.port))
+        narrow.setblocking(False)
+        async with connect(replica.orders_url(), sock=narrow, compression=None, max_queue=1, max_size=None) as slow:
+            await slow.send('{"type": "auth", "api_key": "a-key-that-may-read-everything"}')
+            async with asyncio.timeout(WAIT_S):
+                while not replica.orders.stats().dropped["slow_consumer"]:
+                    await append(replica.database, 50, size=20_000)
+                    replica.orders.wake("primary")
+                    await asyncio.sleep(0.05)
+                while replica.orders.stats().connections:
+                    await asyncio.sleep(0.05)
+            slow.transport.abort()
 
 
 async def test_a_log_that_is_replaced_starts_its_sockets_afresh(start_replica: StartReplica) -> None:
