@@ -7,6 +7,8 @@ down_revision = "0006"
 
 INDEXES = """
 CREATE INDEX order_task_by_day ON order_task (account_id, trade_date);
+CREATE INDEX order_task_given_up ON order_task (account_id, trade_date)
+  WHERE status = 'failed' AND operation = 'place' AND last_error ->> 'code' = 'NOT_FOUND_AT_BROKER';
 CREATE INDEX broker_order_by_id ON broker_order (order_id, account_id, trade_date);
 """
 

@@ -15,7 +15,8 @@ from app.broker.orders import Trade
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.kit.json import decode_json, encode_json
-from app.orders.model import NOT_FOUND_AT_BROKER, KnownOrder, OrderState
+from app.orders.model import KnownOrder, OrderState
+from app.orders.store.tasks import GIVEN_UP
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
   document"""
@@ -75,11 +76,12 @@ async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
 
 
 async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetime) -> set[str]:
-    """Every order placed since then that the broker had shown or confirmed before: what a clean read must contain."""
+    """Every order first shown or sent since then that the broker had shown or confirmed before: what a clean read must
+    contain."""
     cursor = await tx.execute(
         """SELECT order_id FROM broker_order
-           WHERE account_id = %(account_id)s AND trade_date >= %(day)s AND first_seen_at < %(before)s
-             AND coalesce((document ->> 'order_timestamp')::timestamptz, first_seen_at) >= %(since)s
+           WHERE account_id = %(account_id)s AND trade_date >= %(day)s
+             AND first_seen_at >= %(since)s AND first_seen_at < %(before)s
            UNION
            SELECT order_id FROM order_task
            WHERE account_id = %(account_id)s AND trade_date >= %(day)s AND operation = 'place' AND status = 'completed'
@@ -89,6 +91,9 @@ async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetim
     )
     return {row[0] for row in await cursor.fetchall()}
 
+
+SETTLES_WITHIN_S = 600
+"""An accepted order that the book has not shown for longer is waited for with the patience of the others."""
 
 Liveness = Literal["settling", "live", "idle"]
 
@@ -108,22 +113,22 @@ class Outlook:
 async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
     """What decides when the book is read again."""
     cursor = await tx.execute(
-        """SELECT
+        f"""SELECT
              EXISTS (SELECT 1 FROM broker_order
                      WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state = 'pending')
              OR EXISTS (SELECT 1 FROM order_task t
                         WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
                           AND status = 'completed' AND children = '[]'::jsonb
+                          AND finished_at > clock_timestamp() - make_interval(secs => {SETTLES_WITHIN_S})
                           AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id)),
              EXISTS (SELECT 1 FROM broker_order
                      WHERE account_id = %(account_id)s AND trade_date = %(day)s
                        AND state NOT IN ('completed', 'cancelled', 'rejected'))
              OR EXISTS (SELECT 1 FROM order_task
-                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND status = 'failed'
-                          AND last_error ->> 'code' = %(not_found)s),
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND {GIVEN_UP}),
              (SELECT min(CASE WHEN status = 'running' THEN claimed_until ELSE next_check_at END) FROM order_task
               WHERE account_id = %(account_id)s AND status IN ('running', 'in_doubt'))""",
-        {"account_id": account_id, "day": trade_date, "not_found": NOT_FOUND_AT_BROKER},
+        {"account_id": account_id, "day": trade_date},
     )
     row = await cursor.fetchone()
     if row is None:

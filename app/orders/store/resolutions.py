@@ -11,8 +11,8 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from app.db.postgres import Tx
-from app.orders.model import NOT_FOUND_AT_BROKER, Task
-from app.orders.store.tasks import COLUMNS, fetch_tasks
+from app.orders.model import Task
+from app.orders.store.tasks import COLUMNS, GIVEN_UP, fetch_tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
             WHERE (status IN ('in_doubt', 'dead_letter')
-                OR (status = 'failed' AND operation = 'place' AND trade_date = %s AND last_error ->> 'code' = %s))
+                OR ({GIVEN_UP} AND trade_date = %s))
               AND NOT EXISTS (SELECT 1 FROM order_task n WHERE n.supersedes = t.task_id)
             ORDER BY task_id LIMIT %s""",
-        (trade_date, NOT_FOUND_AT_BROKER, limit),
+        (trade_date, limit),
     )
 
 
