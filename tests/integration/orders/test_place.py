@@ -167,9 +167,9 @@ async def test_a_cancel_ends_the_order(desk: Desk) -> None:
 
 
 async def test_a_cancel_does_not_wait_for_the_room_of_an_order(desk: Desk) -> None:
-    """The minute's share of orders is used up for five seconds more: a cancel that comes meanwhile goes at once."""
+    """The minute's share of orders is used up for four seconds more: a cancel that comes meanwhile goes at once."""
     task = await desk.place()
-    used_up = [MINUTE_S - 5.0] * 320
+    used_up = [MINUTE_S - 4.0] * 320
     desk.account.governor.restore_minute(used_up)
     waiting = await desk.place(wait_s=0.0)
     await asyncio.sleep(0.5)
