@@ -304,7 +304,7 @@ MUTATIONS = (
         "a cancel waits for no order's room",
         "app/orders/sender.py",
         "_SLOT_WAIT_S = 0.25",
-        "_SLOT_WAIT_S = 5.0",
+        "_SLOT_WAIT_S = 10.0",
         ORDERS + "test_place.py::test_a_cancel_does_not_wait_for_the_room_of_an_order",
     ),
     Mutation(
