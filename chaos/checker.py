@@ -14,17 +14,16 @@ C10 no secret in a log
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from chaos.event_checks import events_in_order, nothing_missed
 from chaos.history import (
     ENDED_STATES,
     PROVEN_WITHOUT_EFFECT,
     UNFINISHED,
-    Event,
     History,
     LedgerOrder,
     Task,
@@ -38,16 +37,6 @@ MOST_PER_SECOND, MOST_PER_MINUTE = 10, 400
 _STATES = {"COMPLETE": "completed", "CANCELLED": "cancelled", "CANCELLED AMO": "cancelled", "REJECTED": "rejected"}
 _NEVER_SENT = frozenset({"cancelled", "expired"})
 _OPEN_BATCHES = frozenset({"running", "compensating"})
-_NEXT_STATES = {
-    "pending": frozenset({"pending", "trigger_pending", "open", "partially_filled"}),
-    "trigger_pending": frozenset({"trigger_pending", "open", "partially_filled"}),
-    "open": frozenset({"trigger_pending", "open", "partially_filled"}),
-    "partially_filled": frozenset({"partially_filled"}),
-}
-"""Where an order may be seen next beside its end; a read of the book may skip states, never go back through them."""
-
-_WORDS = {"order_in_doubt": 0, "order_failed": 1, "order_placed": 2}
-"""What is said of one task, in the only order in which it may be said; a doubt may be said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,92 +191,6 @@ def same_as_the_exchange(history: History) -> Iterator[str]:
     for order_id in known:
         if order_id not in there:
             yield f"order {order_id} is known here and not at the exchange"
-
-
-def events_in_order(history: History) -> Iterator[str]:
-    """C6."""
-    events = sorted(history.events, key=lambda one: (one.account_id, one.seq))
-    yield from _numbers_and_hashes(events)
-    yield from _order_paths(events)
-    yield from _task_words(events)
-    yield from _untold(history, events)
-
-
-def _numbers_and_hashes(events: Sequence[Event]) -> Iterator[str]:
-    expected: Counter[str] = Counter()
-    hashes: dict[str, bytes] = {}
-    for event in events:
-        expected[event.account_id] += 1
-        if event.seq != expected[event.account_id]:
-            yield f"event {expected[event.account_id]} of {event.account_id} is missing, {event.seq} follows"
-            expected[event.account_id] = event.seq
-        due = hashlib.sha256(hashes.get(event.account_id, b"") + event.content.encode()).digest()
-        if event.hash is not None and event.hash != due:
-            yield f"event {event.seq} of {event.account_id} is not what was written after the one before it"
-        hashes[event.account_id] = event.hash or b""
-
-
-def _order_paths(events: Sequence[Event]) -> Iterator[str]:
-    """Ends are final, fills never fall, and no state is taken back."""
-    before: dict[str, str] = {}
-    filled: Counter[str] = Counter()
-    for event in events:
-        if event.order_id is None or event.state is None:
-            continue
-        if event.filled_quantity < filled[event.order_id]:
-            yield (
-                f"event {event.seq} of {event.account_id} takes {filled[event.order_id] - event.filled_quantity}"
-                f" filled of order {event.order_id} back"
-            )
-        filled[event.order_id] = max(filled[event.order_id], event.filled_quantity)
-        last = before.get(event.order_id, "pending")
-        allowed = {last} if last in ENDED_STATES else _NEXT_STATES.get(last, frozenset()) | ENDED_STATES
-        if event.state not in allowed:
-            yield f"event {event.seq} of {event.account_id}: order {event.order_id} was {last}, now {event.state}"
-        before[event.order_id] = event.state
-
-
-def _task_words(events: Sequence[Event]) -> Iterator[str]:
-    """Also of tasks that never had an order."""
-    said: dict[str, int] = {}
-    for event in events:
-        word = _WORDS.get(event.type)
-        if word is None or event.task_id is None:
-            continue
-        last = said.get(event.task_id, 0)
-        if word < last or (word == last and word > 0):
-            yield f"event {event.seq} of {event.account_id}: {event.type} of task {event.task_id} after its end"
-        said[event.task_id] = word
-
-
-def _untold(history: History, events: Sequence[Event]) -> Iterator[str]:
-    """What is stored and was never said: whoever lives on events has lost it."""
-    last = {event.order_id: event for event in events if event.order_id is not None}
-    for order in history.orders:
-        told = last.get(order.order_id)
-        if told is None or (told.state, told.filled_quantity) != (order.state, order.filled_quantity):
-            said = "nothing" if told is None else f"{told.state} with {told.filled_quantity} filled"
-            yield (
-                f"the last event of order {order.order_id} says {said},"
-                f" it is {order.state} with {order.filled_quantity} filled"
-            )
-
-
-def nothing_missed(history: History) -> Iterator[str]:
-    """C7."""
-    texts: dict[tuple[str, int], str] = {}
-    last = {event.account_id: 0 for event in history.events}
-    for event in history.events:
-        last[event.account_id] = max(last[event.account_id], event.seq)
-    for seen in history.seen:
-        numbers = {seq for seq, _ in seen.events}
-        end = last.get(seen.account_id, 0) if seen.complete else max(numbers, default=seen.start)
-        missed = [seq for seq in range(seen.start + 1, end + 1) if seq not in numbers]
-        if missed:
-            yield f"{seen.subscriber} never saw {len(missed)} events of {seen.account_id}, the first is {missed[0]}"
-        for seq, text in seen.events:
-            if texts.setdefault((seen.account_id, seq), text) != text:
-                yield f"{seen.subscriber} saw another event {seq} of {seen.account_id} than was seen before"
 
 
 def limits_held(history: History) -> Iterator[str]:

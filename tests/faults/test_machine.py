@@ -30,7 +30,8 @@ from hypothesis.stateful import (
 from app.broker.orders import OrderChanges
 from app.errors import ServiceError
 from app.orders.acceptance import Caller
-from chaos.checker import events_in_order, no_order_without_intent, one_order_per_intent, one_order_per_tag
+from chaos.checker import no_order_without_intent, one_order_per_intent, one_order_per_tag
+from chaos.event_checks import events_in_order
 from chaos.history import ENDED_STATES, UNFINISHED
 from chaos.reading import read_history
 from simulator.server import RunningSimulator, running_simulator
