@@ -42,13 +42,6 @@ async def test_a_bad_first_message_is_closed_with_the_reason(replica: Replica) -
     assert replica.orders.stats().dropped["unauthorized"] == 1
 
 
-async def test_an_account_that_the_caller_may_not_read_is_refused(replica: Replica) -> None:
-    """Unknown and forbidden look the same."""
-    async with connect(replica.orders_url("nobody")) as socket:
-        await socket.send(GOOD)
-        assert await wait_closed(socket) == (1008, "forbidden_account")
-
-
 async def test_silence_after_connecting_is_closed(start_replica: StartReplica) -> None:
     """The first message has a time limit."""
     replica = await start_replica(auth_timeout_s=0.05)

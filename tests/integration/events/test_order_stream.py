@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
-from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
@@ -48,33 +46,6 @@ async def test_an_account_without_any_event_has_a_log_that_can_be_resumed(replic
     async with talking(replica.orders_url(), epoch=greeting["epoch"], seq=greeting["seq"]) as client:
         assert client.greeting["resumed"]
         assert await client.sequence(2) == [1, 2]
-
-
-async def test_resume_replays_exactly_what_was_missed(replica: Replica) -> None:
-    """3,000 events behind: all of them, in order, and then the live ones."""
-    await replica.append(3010)
-    async with talking(replica.orders_url(), epoch="first", seq=10) as client:
-        assert client.greeting["resumed"]
-        assert client.greeting["seq"] == 3010
-        await replica.append(5)
-        assert await client.sequence(3005) == list(range(11, 3016))
-
-
-@pytest.mark.parametrize(
-    ("epoch", "seq"),
-    [("another", 3), ("first", 11), ("first", 4)],
-    ids=["another log", "ahead of the log", "too far behind"],
-)
-async def test_a_resume_that_cannot_be_exact_gives_a_snapshot(
-    start_replica: StartReplica, epoch: str, seq: int
-) -> None:
-    """Never a partial recovery."""
-    replica = await start_replica(replay=5)
-    await replica.append(10)
-    async with talking(replica.orders_url(), epoch=epoch, seq=seq) as client:
-        assert not client.greeting["resumed"]
-        assert client.snapshot is not None
-        assert client.snapshot["seq"] == 10
 
 
 async def test_a_resume_into_deleted_history_gives_a_snapshot(replica: Replica) -> None:
@@ -156,26 +127,6 @@ async def test_a_slow_reader_is_closed_and_resumes_while_another_misses_nothing(
             assert await wait_closed(slow) == (1013, "slow_consumer")
         assert replica.orders.stats().dropped["slow_consumer"] == 1
         assert replica.orders.stats().connections == {"primary": 1}
-
-
-async def test_a_reader_that_never_reads_again_is_let_go(start_replica: StartReplica) -> None:
-    """It does not hold its place: within the write timeouts it is counted out."""
-    replica = await start_replica(queue_length=1000, write_timeout_s=0.3)
-    address = urlsplit(replica.orders_url())
-    with socket.socket() as narrow:  # so that the kernel does not take megabytes in the reader's place
-        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        narrow.connect((address.hostname, address.port))
-        narrow.setblocking(False)
-        async with connect(replica.orders_url(), sock=narrow, compression=None, max_queue=1, max_size=None) as slow:
-            await slow.send('{"type": "auth", "api_key": "a-key-that-may-read-everything"}')
-            async with asyncio.timeout(WAIT_S):
-                while not replica.orders.stats().dropped["slow_consumer"]:
-                    await append(replica.database, 50, size=20_000)
-                    replica.orders.wake("primary")
-                    await asyncio.sleep(0.05)
-                while replica.orders.stats().connections:
-                    await asyncio.sleep(0.05)
-            slow.transport.abort()
 
 
 async def test_a_log_that_is_replaced_starts_its_sockets_afresh(start_replica: StartReplica) -> None:

@@ -16,28 +16,12 @@ from app.errors import Unavailable
 from app.orders.acceptance import Caller
 from app.orders.model import TaskStatus
 from app.orders.operations import Operations
-from tests.desk import ACCOUNT, SHORT_RULES, Desk
-from tests.desk_waits import at_the_exchange, end_of, no_longer_fresh, now, reaches
+from tests.desk import ACCOUNT, Desk
+from tests.desk_waits import end_of, no_longer_fresh, now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of
 from tests.waiting import until
 
 ME = Caller(principal="t")
-
-
-async def test_no_order_follows_a_halt_but_the_one_in_flight(desk: Desk) -> None:
-    """A queue of forty, halted in its middle: nothing reaches the exchange later than a send after the commit."""
-    await desk.fault("delay", times=-1, params={"ms": 200})  # one after the other: forty take eight seconds
-    tasks = [await desk.place(wait_s=0, price=Decimal(1400 + number)) for number in range(40)]
-    await at_the_exchange(desk, 2)
-    done = await operations_of(desk).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    for task in tasks:
-        await reaches(desk, task, TaskStatus.COMPLETED, TaskStatus.HELD)
-    ledger = await desk.ledger()
-    assert 0 < len(ledger) < 40
-    last_send_ends_ms = (done.halt.set_at.timestamp() + SHORT_RULES.send_timeout_s) * 1000
-    assert all(row["accepted_at_ms"] <= last_send_ends_ms for row in ledger)
-    await asyncio.sleep(1.0)
-    assert await desk.ledger() == ledger
 
 
 async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from app.broker.orders import OrderChanges, OrderType
-from app.errors import BadInput, Conflict, NotFound
+from app.errors import BadInput, NotFound
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.kite.pace import MINUTE_S
@@ -88,15 +88,6 @@ async def test_the_same_key_and_request_is_the_same_task(desk: Desk) -> None:
     answers = await asyncio.gather(*(desk.answer(key="k" * 16) for _ in range(50)))
     assert len({answer.resource_id for answer in answers}) == 1
     assert sum(not answer.replayed for answer in answers) == 1
-    assert len(await desk.ledger()) == 1
-
-
-async def test_the_same_key_with_another_price_is_refused(desk: Desk) -> None:
-    """A reused key is a mistake of the caller's; nothing is sent for it."""
-    await desk.place(key="k" * 16)
-    with pytest.raises(Conflict) as caught:
-        await desk.place(key="k" * 16, price=Decimal(1401))
-    assert caught.value.code == "IDEMPOTENCY_KEY_REUSED"
     assert len(await desk.ledger()) == 1
 
 

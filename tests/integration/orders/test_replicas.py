@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 
 from app.db.leases import LeaseTimes
@@ -23,20 +22,6 @@ async def owner_among(*desks: Desk) -> Desk:
 
     await until(found)
     return next(desk for desk in desks if desk.engine.is_owner(ACCOUNT))
-
-
-async def test_one_key_over_three_replicas_is_one_order(database_url: str, simulator: RunningSimulator) -> None:
-    """Fifty concurrent requests under one key, spread over three replicas: fifty equal answers, one order."""
-    async with (
-        open_desk(database_url, simulator.url) as a,
-        open_desk(database_url, simulator.url) as b,
-        open_desk(database_url, simulator.url) as c,
-    ):
-        desks = [a, b, c]
-        answers = await asyncio.gather(*(desks[n % 3].answer(key="k" * 16, wait_s=20) for n in range(50)))
-        assert len({answer.resource_id for answer in answers}) == 1
-        assert {answer.document["status"] for answer in answers} == {"completed"}
-        assert len(await a.ledger()) == 1
 
 
 async def test_a_replica_that_does_not_send_still_answers(database_url: str, simulator: RunningSimulator) -> None:
