@@ -315,6 +315,13 @@ MUTATIONS = (
         "tests/unit/kite/test_pace.py",
     ),
     Mutation(
+        "what was taken back does not go once more",
+        "app/orders/store/claims.py",
+        "    AND NOT t.cancel_on_sight ",
+        "    AND true ",
+        FAULTS + "test_guards.py::test_what_was_taken_back_on_its_way_does_not_go_once_more",
+    ),
+    Mutation(
         "one digit of attempts",
         "app/orders/store/claims.py",
         "    AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})\n",

@@ -260,6 +260,15 @@ async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(desk: Desk, ro
     assert (await sender._claim(Operation.PLACE) is not None) is goes_on
 
 
+async def test_what_was_taken_back_on_its_way_does_not_go_once_more(desk: Desk) -> None:
+    """No byte had left and it may be tried again, but nobody wants it any more."""
+    sender = await quiet_sender(desk)
+    await desk.place(wait_s=0.0)
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE order_task SET status = 'retrying', cancel_on_sight = true")
+    assert await sender._claim(Operation.PLACE) is None
+
+
 async def test_a_tenth_attempt_has_no_tag_and_is_not_made(desk: Desk) -> None:
     """An attempt's number is one digit of its tag: a session that keeps dying ends the order unsent instead."""
     sender = await quiet_sender(desk)

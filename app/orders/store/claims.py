@@ -21,6 +21,7 @@ _READY = f"""
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.operation = ANY(%(operations)s)
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
     AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})
+    AND NOT t.cancel_on_sight                    -- taken back while it was on its way: it does not go once more
     AND {HELD_BY_TERM}
     AND (t.operation = 'cancel' OR NOT EXISTS (  -- what an operator has halted stays where it is
         SELECT 1 FROM kill_switch k

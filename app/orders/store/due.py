@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from app.db.postgres import Tx
 from app.orders.model import Task
-from app.orders.store.tasks import COLUMNS, OPEN, fetch_tasks
+from app.orders.store.tasks import COLUMNS, MADE_LIVE, OPEN, fetch_tasks
 
 _LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
 _STALE = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
@@ -22,7 +22,7 @@ _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make
 class Glance:
     """The time by which sends are stamped, and whether time alone has decided anything (see the four that follow).
 
-    ``unwanted``: there are placements whose orders are to be cancelled on sight.
+    ``unwanted``: there are placements whose orders are to be cancelled on sight, and may be or become live.
     """
 
     now: datetime
@@ -38,8 +38,9 @@ async def glance(
         f"""SELECT clock_timestamp(), EXISTS (
               SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
                 AND ({_LAPSED} OR {_STALE} OR {_OF_GONE_DAY} OR {_UNREPORTED})),
-              EXISTS (SELECT 1 FROM order_task WHERE account_id = %(account_id)s AND cancel_on_sight
-                        AND trade_date > %(gone_day)s)""",
+              EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
+                      WHERE t.account_id = %(account_id)s AND t.cancel_on_sight AND t.trade_date > %(gone_day)s
+                        AND (t.status IN ('running', 'in_doubt') OR {MADE_LIVE}))""",
         {
             "account_id": account_id,
             "gone_day": gone_day,

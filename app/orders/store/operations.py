@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
-from app.orders.store.tasks import OPEN
+from app.orders.store.tasks import MADE_LIVE, OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +142,9 @@ async def mark_unwanted(tx: Tx, *, task_id: UUID | None = None, unanswered_of: s
 async def is_live(tx: Tx, task_id: UUID) -> bool:
     """Whether an order of this placement lives at the broker, as far as the book has told."""
     cursor = await tx.execute(
-        """SELECT EXISTS (
+        f"""SELECT EXISTS (
               SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
-              WHERE t.task_id = %s AND t.status = 'completed'
-                AND (b.order_id IS NULL
-                  OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))""",
+              WHERE t.task_id = %s AND {MADE_LIVE})""",
         (task_id,),
     )
     row = await cursor.fetchone()

@@ -24,6 +24,9 @@ COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, req
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
 """At its end, and not done."""
+MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
+  OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
+"""Of a placement ``t`` left-joined with its orders ``b``: one lives at the broker, as far as the book has told."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
 """Provisionally: as the index ``order_task_given_up`` has it."""
 
