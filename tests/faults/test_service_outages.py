@@ -3,12 +3,24 @@
 import time
 
 import httpx
+from websockets.sync.client import ClientConnection
 
 from tests.e2e.stage import Broker, Service, authenticate, limit_order, receive, wait_for
 from tests.faults.outage_stage import Server, next_tick
 
 HANGS_S = 15.0
 """What takes so long waits for what does not come."""
+
+
+def receive_placed(stream: ClientConnection, order_id: str, *, after: int) -> int:
+    """Read on, without a gap, to the event of this order's placement; the other orders of the day may come before it."""
+    seq = after
+    while True:
+        message = receive(stream)
+        seq += 1
+        assert message["seq"] == seq
+        if (message["event"], message["data"]["order_id"]) == ("order_placed", order_id):
+            return seq
 
 
 def test_without_redis_orders_go_on_and_it_comes_back_by_itself(
@@ -19,7 +31,8 @@ def test_without_redis_orders_go_on_and_it_comes_back_by_itself(
     wait_for("ticks", lambda: next_tick(redis_of_its_own.url))
     with standing.stream() as stream:
         authenticate(stream)
-        assert receive(stream)["type"] == "snapshot"
+        snapshot = receive(stream)
+        assert snapshot["type"] == "snapshot"
         with redis_of_its_own.away():
             health = standing.wait_for_health("degraded")
             assert (health["http"], health["dependencies"]["redis"]) == (200, "down")
@@ -27,18 +40,13 @@ def test_without_redis_orders_go_on_and_it_comes_back_by_itself(
             conflated = standing.metric("ticker_ticks_conflated_total")
             answer = standing.client.post("/orders", json=limit_order())
             assert (answer.status_code, answer.json()["status"]) == (201, "completed")
-            event = receive(stream)
-            assert (event["event"], event["data"]["order_id"]) == ("order_placed", answer.json()["order_id"])
+            seq = receive_placed(stream, answer.json()["order_id"], after=snapshot["seq"])
             wait_for("conflation", lambda: standing.metric("ticker_ticks_conflated_total") > conflated)
             assert standing.client.get("/quotes", params={"i": "NSE:TCS"}).json()["data"]["NSE:TCS"]["stale"] is False
         standing.wait_for_health("ok", within_s=30)
         assert wait_for("ticks again", lambda: next_tick(redis_of_its_own.url), within_s=30)
         second = standing.client.post("/orders", json=limit_order())
-        seen = event
-        while (seen["event"], seen["data"]["order_id"]) != ("order_placed", second.json()["order_id"]):
-            message = receive(stream)
-            assert message["seq"] == seen["seq"] + 1
-            seen = message
+        receive_placed(stream, second.json()["order_id"], after=seq)
     assert len(broker.ledger(since)) == 2
 
 
