@@ -31,6 +31,7 @@ from app.kite.http import HttpSettings
 from app.ops.sources import (
     BrokerCalls,
 )
+from app.orders.store.rehearsal import rehearse
 from app.wiring import Accounts, Overrides
 
 DOORS_POOL = 10
@@ -91,6 +92,8 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
             min_size=ENGINE_POOL,
             max_size=ENGINE_POOL,
             max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(ground.accounts.ids()),
+            plans="once",
+            rehearse=rehearse,
         )
         stack.push_async_callback(engine_database.close)
         house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)

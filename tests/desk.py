@@ -36,6 +36,7 @@ from app.orders.rules import OrderRules
 from app.orders.service import BatchOptions, OrderService
 from app.orders.settlement import NewEvent
 from app.orders.store import accept
+from app.orders.store.rehearsal import rehearse
 from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
 
 SHORT_RULES = OrderRules(
@@ -215,7 +216,7 @@ async def open_desk(
     ids = IdSource(clock)
     credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
     async with AsyncExitStack() as stack:
-        database = await open_database(database_url, name="desk")
+        database = await open_database(database_url, name="desk", plans="once", rehearse=rehearse)
         stack.push_async_callback(database.close)
         account = await stack.enter_async_context(
             open_broker(

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from loguru import logger
@@ -133,7 +133,7 @@ class Acceptance:
             return replayed
         self._remember(key)
         self._engine.accepted(account_id, batch=batch is not None)
-        return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s)
+        return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s, look="after_a_change")
 
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
         """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
@@ -144,7 +144,9 @@ class Acceptance:
             return None
         if earlier.fingerprint != fingerprint:
             raise Conflict("this Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED")
-        answer = await self._wait_for_end(earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s)
+        answer = await self._wait_for_end(
+            earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s, look="at_once"
+        )
         return replace(answer, replayed=True)
 
     async def _find_key(self, principal: str, idem_key: str) -> IdempotencyKey | None:
@@ -220,10 +222,23 @@ class Acceptance:
         except Unavailable as error:
             raise AcceptanceUnknown from error
 
-    async def _wait_for_end(self, kind: Kind, resource_id: UUID, *, account_id: str, wait_s: float) -> Answer:
-        """The resource once it is at its end, or as it is when the wait is over; never an error."""
+    async def _wait_for_end(
+        self,
+        kind: Kind,
+        resource_id: UUID,
+        *,
+        account_id: str,
+        wait_s: float,
+        look: Literal["at_once", "after_a_change"],
+    ) -> Answer:
+        """The resource once it is at its end, or as it is when the wait is over; never an error.
+
+        What was stored a moment ago is first looked at when something has become of it: sending it comes first.
+        """
         ends = self._clock.monotonic() + wait_s
         with self._engine.signals(account_id).waiter() as waiter:
+            if look == "after_a_change" and not self._stopping:
+                await waiter.wait(min(wait_s, _LOOK_AGAIN_S))
             while True:
                 document, final = await self._present_state(kind, resource_id, account_id=account_id)
                 left = ends - self._clock.monotonic()

@@ -26,7 +26,6 @@ from app.orders.verdicts import Verdict
 
 _LOOK_EVERY_S = 0.2
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
-_CONCERNED = (*_WAITING, TaskStatus.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +85,7 @@ class Holding:
         self._looked_at = now
         self._breakers.tend()
         async with self._database.connection() as connection:
-            waiting = await tasks.with_status(connection, self._account_id, statuses=_CONCERNED)
+            waiting = await tasks.unsent(connection, self._account_id)
         if waiting:
             await self._update(waiting, await self._obstacles() if self._gate.is_open() else [NO_SESSION])
 
@@ -109,7 +108,7 @@ class Holding:
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            for task in await tasks.with_status(tx, self._account_id, statuses=_CONCERNED):
+            for task in await tasks.unsent(tx, self._account_id):
                 verdict = _turn(task, obstacles)
                 if verdict is not None:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)

@@ -140,6 +140,7 @@ class Sender:
             self._in_flight[task.operation] += 1
             self._idle.clear()
             sends.create_task(self._send(task, claim_began_at=claim_began_at), name=f"send-{task.task_id}")
+            await asyncio.sleep(0)  # it goes before the next one is looked for
 
     def _may_go(self) -> list[Operation]:
         """Cancels have room of their own, and no breaker: four orders that hang must not keep a cancel waiting."""

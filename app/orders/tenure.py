@@ -31,7 +31,8 @@ class Tenure:
 
     def claim_terms(self, operations: Sequence[Operation], *, rules: OrderRules) -> ClaimTerms:
         return ClaimTerms(
-            lease=self.lease,
+            guard=self.lease.guard,
+            owner=self.lease.owner,
             block_s=rules.block_on_doubt_s,
             known_since=self.known_since,
             operations=operations,

@@ -13,7 +13,7 @@ HANGS_S = 15.0
 
 
 def receive_placed(stream: ClientConnection, order_id: str, *, after: int) -> int:
-    """Read on, without a gap, to the event of this order's placement; the other orders of the day may come before it."""
+    """Read on, without a gap, to this order's placement; the other orders of the day may come before it."""
     seq = after
     while True:
         message = receive(stream)

@@ -120,7 +120,8 @@ async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
                         WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
                           AND status = 'completed' AND children = '[]'::jsonb
                           AND finished_at > clock_timestamp() - make_interval(secs => {SETTLES_WITHIN_S})
-                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id)),
+                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id
+                                          OFFSET 0)),  -- by the index for the few, not a join with all of them
              EXISTS (SELECT 1 FROM broker_order
                      WHERE account_id = %(account_id)s AND trade_date = %(day)s
                        AND state NOT IN ('completed', 'cancelled', 'rejected'))

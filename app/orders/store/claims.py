@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from app.db.leases import HELD_BY_TERM, Lease
+from app.db.leases import HELD_BY_TERM
 from app.db.postgres import Tx
 from app.orders.model import Operation, Task
 from app.orders.store.controls import MANY_DOUBTS
@@ -78,11 +78,13 @@ SELECT {COLUMNS} FROM claimed
 class ClaimTerms:
     """Under what a sender may claim: its lease, its patience with doubts, and what it knows of older rows.
 
+    ``guard``: the parameters of ``HELD_BY_TERM``; ``owner``: who claims.
     ``known_since``: rows created before it must wait until the book was read once in this term, because a database
     that was restored or failed over may have forgotten that they were sent. ``None``: the book was read.
     """
 
-    lease: Lease
+    guard: Mapping[str, Any]
+    owner: str
     block_s: float
     known_since: datetime | None
     operations: Sequence[Operation]
@@ -97,7 +99,7 @@ class ClaimTerms:
             "halt_doubts": self.halt_doubts,
             "halt_doubt_age_s": self.halt_doubt_age_s,
             "known_since": self.known_since or datetime.min.replace(tzinfo=UTC),
-            **self.lease.guard,
+            **self.guard,
         }
 
 
@@ -110,7 +112,7 @@ async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> Operation | None:
 
 async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: float) -> Task | None:
     """Take the next task that may go now: status running, fence raised, attempt recorded, all in one statement."""
-    params = {**terms.params(account_id), "owner": terms.lease.owner, "claim_s": claim_s}
+    params = {**terms.params(account_id), "owner": terms.owner, "claim_s": claim_s}
     found = await fetch_tasks(tx, _CLAIM, params)
     return found[0] if found else None
 

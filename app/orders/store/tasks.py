@@ -150,12 +150,13 @@ async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: dateti
     )
 
 
-async def with_status(tx: Tx, account_id: str, *, statuses: Sequence[TaskStatus]) -> list[Task]:
-    """Tasks in any of these statuses, oldest first."""
+async def unsent(tx: Tx, account_id: str) -> list[Task]:
+    """Tasks that wait to be sent, or are held, oldest first."""
     return await fetch_tasks(
         tx,
-        f"SELECT {COLUMNS} FROM order_task WHERE account_id = %s AND status = ANY(%s) ORDER BY task_id",
-        (account_id, [str(status) for status in statuses]),
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') ORDER BY task_id""",
+        (account_id,),
     )
 
 

@@ -1,0 +1,83 @@
+"""What the database does for one order: every table that grows is asked through an index, on connections that are
+ready before the first order comes."""
+
+from __future__ import annotations
+
+from app.broker.orders import OrderChanges
+from app.orders.acceptance import Caller
+from tests.desk import ACCOUNT, Desk
+from tests.waiting import until
+
+ROWS = 5000
+_OLD_TASKS = """
+INSERT INTO order_task (task_id, account_id, operation, status, trade_date, instrument, request, tag_base, priority,
+                        send_by, order_id, sent, finished_at)
+SELECT gen_random_uuid(), account_id, 'place', 'completed', trade_date, 'NSE:INFY', '{}',
+       account_id || n, 2, now(), account_id || n, 'yes', now()
+FROM (VALUES (%s, current_date - 30), ('other', current_date)) AS who (account_id, trade_date),
+     generate_series(1, %s) AS n
+"""
+_THEIR_ORDERS = """
+INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price,
+                          content_hash, document, first_seen_at)
+SELECT account_id, trade_date, order_id, task_id, 'COMPLETE', 'completed', 1, 1, '', '{}', trade_date FROM order_task
+"""
+_READ_AS_A_WHOLE = """
+SELECT pg_stat_force_next_flush(), relname, seq_scan FROM pg_stat_user_tables
+WHERE relname IN ('order_task', 'broker_order') ORDER BY relname
+"""
+
+
+async def scans(desk: Desk) -> dict[str, int]:
+    async with desk.database.connection() as connection:
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
+        cursor = await connection.execute(_READ_AS_A_WHOLE)
+        return {row[1]: row[2] for row in await cursor.fetchall()}
+
+
+async def settled_scans(desk: Desk) -> dict[str, int]:
+    """Connections report what they did about once a second: the count when it has stopped moving."""
+    last: dict[str, int] = {}
+
+    async def quiet() -> bool:
+        nonlocal last
+        before, last = last, await scans(desk)
+        return before == last
+
+    await until(quiet, every_s=1.5, within_s=20)
+    return last
+
+
+async def test_an_order_s_life_reads_no_table_as_a_whole(desk: Desk) -> None:
+    """Placed, shown, modified and cancelled beside thousands of older orders: not one scan of the two great tables."""
+    async with desk.database.connection() as connection:
+        await connection.execute(_OLD_TASKS, (ACCOUNT, ROWS))
+        await connection.execute(_THEIR_ORDERS)
+        await connection.execute("ANALYZE order_task, broker_order")
+    before = await settled_scans(desk)
+    task = await desk.place()
+    order_id = str(task["order_id"])
+    caller = Caller(principal="t")
+
+    async def shown() -> bool:
+        return bool((await desk.service.queries.order(order_id, account_id=ACCOUNT))["state"] == "open")
+
+    await until(shown)
+    changed = await desk.service.modify(
+        order_id, OrderChanges(quantity=11), account_id=ACCOUNT, caller=caller, wait_s=20
+    )
+    assert changed.document["status"] == "completed"
+    cancelled = await desk.service.cancel(order_id, account_id=ACCOUNT, caller=caller, wait_s=20)
+    assert cancelled.document["status"] == "completed"
+    assert await settled_scans(desk) == before
+
+
+async def test_a_new_connection_has_planned_what_an_order_needs(desk: Desk) -> None:
+    """The claim is ready before the first order, as the plan that the first order then uses."""
+    await desk.place()
+    async with desk.database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT generic_plans > 0, custom_plans FROM pg_prepared_statements WHERE statement LIKE %s",
+            ("%claimed AS%",),
+        )
+        assert await cursor.fetchall() == [(True, 0)]
