@@ -62,10 +62,11 @@ async def open_accounts(settings: Settings, *, clock: Clock | None = None) -> As
         )
         await accounts.start()
         calls = BrokerCalls()
+        http = HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s)
         for account_id in accounts.ids():
             opening = open_broker(
                 account_id,
-                http=HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s),
+                http=http,
                 feed=_feed_settings(settings),
                 credentials=accounts.credentials(account_id),
                 clock=clock,

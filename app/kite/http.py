@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
@@ -40,11 +40,20 @@ Observer = Callable[[str, str, float], None]
 """Called after each request with endpoint, outcome and seconds; both texts come from closed lists."""
 
 
+def tls_context() -> ssl.SSLContext:
+    """The authorities of certifi, whatever the surroundings say."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """Where the broker is and how long we wait. ``route_prefix`` is ``/oms`` on Kite's sandbox, else empty."""
+    """Where the broker is and how long we wait. ``route_prefix`` is ``/oms`` on Kite's sandbox, else empty.
+
+    ``tls``: one context for every client of every account: loading the authorities takes 20 ms and a megabyte.
+    """
 
     base_url: str
+    tls: ssl.SSLContext = field(default_factory=tls_context, repr=False)
     route_prefix: str = ""
     user_agent: str = "ticker-service/0.1.0"
     order_connect_s: float = 2.0
@@ -69,13 +78,11 @@ class KiteHttp:
         self._credentials = credentials
         self._clock = clock
         self.observe = observer
-        # one TLS context for all clients: loading the authorities costs 20 ms and a megabyte each time
-        tls = httpx.create_ssl_context(trust_env=False)
         orders = _timeout(settings.order_total_s, connect_s=settings.order_connect_s)
         reads = _timeout(settings.read_total_s, connect_s=settings.read_connect_s)
-        self._orders = _client(settings, tls=tls, connections=20, timeout=orders)
-        self._reads = _client(settings, tls=tls, connections=10, timeout=reads)
-        self._book = _client(settings, tls=tls, connections=4, timeout=reads)
+        self._orders = _client(settings, connections=20, timeout=orders)
+        self._reads = _client(settings, connections=10, timeout=reads)
+        self._book = _client(settings, connections=4, timeout=reads)
         self.clock_offset_s: float | None = None
         # httpx writes every URL at INFO, and the URL of a log-out carries the access token
         logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -231,12 +238,10 @@ def _timeout(total_s: float, *, connect_s: float) -> httpx.Timeout:
     return httpx.Timeout(total_s, connect=connect_s, pool=connect_s)
 
 
-def _client(
-    settings: HttpSettings, *, tls: ssl.SSLContext, connections: int, timeout: httpx.Timeout
-) -> httpx.AsyncClient:
+def _client(settings: HttpSettings, *, connections: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0)
     transport = httpx.AsyncHTTPTransport(
-        verify=tls,
+        verify=settings.tls,
         http1=True,
         http2=False,
         retries=0,
