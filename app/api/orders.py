@@ -24,6 +24,7 @@ from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
 from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn, TaskOut
 from app.api.order_route import OrderRoute
+from app.api.preconditions import IfMatch, etag_of, versions_of
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import BadInput, Problem
@@ -71,7 +72,9 @@ def _add_commands(router: APIRouter) -> None:
         return say(await services.orders.place(body.line(), account_id=body.account_id, caller=caller, wait_s=wait))
 
     @router.put(
-        "/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503)
+        "/orders/{order_id}",
+        status_code=201,
+        responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 412, 422, 503),
     )
     async def modify_order(
         services: ServicesDep,
@@ -81,12 +84,19 @@ def _add_commands(router: APIRouter) -> None:
         body: ChangesIn,
         account_id: AccountFilter = None,
         wait: WaitForOrder = 10.0,
+        if_match: IfMatch = None,
     ) -> Response:
         """Modify an order of today. Accepted by the broker is not applied yet: the order's own row tells."""
+        only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
-        return say(await services.orders.modify(order_id, body.changes(), account_id=owner, caller=caller, wait_s=wait))
+        answer = await services.orders.modify(
+            order_id, body.changes(), account_id=owner, caller=caller, wait_s=wait, only_if=only_if
+        )
+        return say(answer)
 
-    @router.delete("/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(403, 404, 422, 503))
+    @router.delete(
+        "/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 412, 422, 503)
+    )
     async def cancel_order(
         services: ServicesDep,
         principal: PrincipalDep,
@@ -94,10 +104,14 @@ def _add_commands(router: APIRouter) -> None:
         order_id: OrderId,
         account_id: AccountFilter = None,
         wait: WaitForOrder = 10.0,
+        if_match: IfMatch = None,
     ) -> Response:
         """Cancel an order of today under its own variety."""
+        only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
-        return say(await services.orders.cancel(order_id, account_id=owner, caller=caller, wait_s=wait))
+        return say(
+            await services.orders.cancel(order_id, account_id=owner, caller=caller, wait_s=wait, only_if=only_if)
+        )
 
 
 def _add_tasks(router: APIRouter) -> None:
@@ -167,7 +181,7 @@ def _add_views(router: APIRouter) -> None:
     ) -> Response:
         order = await services.orders.queries.order(order_id, account_id=account_id)
         require_account(services, principal=principal, account_id=str(order["account_id"]))
-        return ExactJSON(order)
+        return ExactJSON(order, headers=etag_of(order["version"]))
 
     @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 502))
     async def get_order_history(

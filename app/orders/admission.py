@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from loguru import logger
@@ -24,6 +24,7 @@ from app.db.postgres import Database, Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
 from app.kit.clock import Clock, today
 from app.kit.ids import uuid7
+from app.orders.documents import version_of
 from app.orders.limits import (
     MAX_MODIFICATIONS,
     Breach,
@@ -54,6 +55,16 @@ class LimitReached(Conflict):
     retryable = "after_check"
 
 
+class VersionStale(Conflict):
+    """The order is not as the caller has seen it any more; nothing was stored."""
+
+    sent = "no"
+    retryable = "after_check"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="VERSION_STALE")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """What is to be stored; all tasks belong to one account."""
@@ -71,6 +82,12 @@ class Intent:
         """The orders that a client wants sent; a leg that failed beforehand is not one."""
         wanted = (task for task in self.tasks if task.operation is Operation.PLACE)
         return [task for task in wanted if task.status is TaskStatus.PENDING]
+
+    @property
+    def conditional(self) -> NewTask | None:
+        """The command that is meant for a certain version of its order."""
+        task = self.tasks[0]
+        return None if task.only_if is None else task
 
     @property
     def modified(self) -> str | None:
@@ -152,6 +169,8 @@ class Admission:
             asked.lock = await risk.ask_lock(tx, account_id)
         if intent.modified:
             asked.modifications = await risk.ask_modifications(tx, account_id, order_id=intent.modified)
+        if intent.conditional:
+            asked.state = await risk.ask_state(tx, account_id, order_id=str(intent.conditional.target_order_id))
         if not placing:
             return asked
         asked.restricted = await risk.ask_restricted(
@@ -181,6 +200,8 @@ class Admission:
             if rows[0][0] >= MAX_MODIFICATIONS:
                 message = f"the order was modified {rows[0][0]} times; cancel it and place a new one"
                 raise LimitReached(message, code="MODIFY_LIMIT")
+        if intent.conditional and asked.state is not None:
+            _check_version(intent.conditional, await asked.state.fetchall())
         self._judge_alone(intent)
         identical = [] if asked.identical is None else await asked.identical.fetchall()
         open_orders = [] if asked.open_orders is None else await asked.open_orders.fetchall()
@@ -244,8 +265,18 @@ class _Asked:
     lock: risk.Cursor | None = None
     restricted: risk.Cursor | None = None
     modifications: risk.Cursor | None = None
+    state: risk.Cursor | None = None
     open_orders: risk.Cursor | None = None
     identical: risk.Cursor | None = None
+
+
+def _check_version(task: NewTask, found: Sequence[Sequence[Any]]) -> None:
+    """Raises VersionStale: the order has moved on, or a modification that the caller has not seen is about to do it."""
+    present = version_of(found[0][0]) if found else None
+    if present is None or present not in (task.only_if or ()):
+        raise VersionStale(f"the order is at version {present} now; look at it again")
+    if found[0][1]:
+        raise VersionStale("another modification of the order is on its way; look at it again when that has ended")
 
 
 def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:

@@ -66,10 +66,16 @@ def order_document(order: KnownOrder, task: Task | None) -> dict[str, Any]:
     document["task_id"] = None if task is None else str(task.task_id)
     document["batch_id"] = None if task is None or task.batch_id is None else str(task.batch_id)
     document["stale"] = bool(order.document.get("stale"))
+    document["version"] = version_of(order.content_hash)
     if task is not None:
         document["tag"] = task.user_tag
         document.pop("tags", None)
     return document
+
+
+def version_of(content_hash: bytes) -> str:
+    """What names the present state of an order: another one as soon as the book shows anything else of it."""
+    return content_hash[:16].hex()
 
 
 def unplaced_document(task: Task) -> dict[str, Any]:
@@ -85,6 +91,7 @@ def unplaced_document(task: Task) -> dict[str, Any]:
         "tag": task.user_tag,
         "task_id": str(task.task_id),
         "batch_id": None if task.batch_id is None else str(task.batch_id),
+        "version": None,
         "task_status": str(task.status),
         "sent": str(task.sent),
         "error": task.last_error,

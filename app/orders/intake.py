@@ -102,7 +102,14 @@ class Intake:
             tag_base=self._tagger.fresh(),
         )
 
-    def command_task(self, operation: Operation, order: Mapping[str, Any], request: dict[str, Any]) -> NewTask:
+    def command_task(
+        self,
+        operation: Operation,
+        order: Mapping[str, Any],
+        request: dict[str, Any],
+        *,
+        only_if: frozenset[str] | None = None,
+    ) -> NewTask:
         """A modify or cancel task for an order that the book has shown."""
         hurried = operation is Operation.CANCEL
         return NewTask(
@@ -114,6 +121,7 @@ class Intake:
             request=request,
             fresh_s=self._rules.freshness_cancel_s if hurried else self._rules.freshness_limit_s,
             target_order_id=str(order["order_id"]),
+            only_if=only_if,
         )
 
 

@@ -107,9 +107,16 @@ class OrderService:
         return await self._acceptance.accept(legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def modify(
-        self, order_id: str, changes: OrderChanges, *, account_id: str | None, caller: Caller, wait_s: float
+        self,
+        order_id: str,
+        changes: OrderChanges,
+        *,
+        account_id: str | None,
+        caller: Caller,
+        wait_s: float,
+        only_if: frozenset[str] | None = None,
     ) -> Answer:
-        """Accept a modification of an order that the book has shown."""
+        """Accept a modification of an order that the book has shown; ``only_if`` it is at one of these versions."""
         order = await self._known(order_id, account_id)
         owner = str(order["account_id"])
         fingerprint = fingerprint_of(Operation.MODIFY, owner, [], order_id=order_id, changes=canonical(changes))
@@ -119,16 +126,24 @@ class OrderService:
             return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
         wanted = checks.with_change_defaults(changes)
         request = {"order_id": order_id, "variety": order["variety"], "changes": wanted.to_json()}
-        task = self._intake.command_task(Operation.MODIFY, order, request)
+        task = self._intake.command_task(Operation.MODIFY, order, request, only_if=only_if)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
-    async def cancel(self, order_id: str, *, account_id: str | None, caller: Caller, wait_s: float) -> Answer:
+    async def cancel(
+        self,
+        order_id: str,
+        *,
+        account_id: str | None,
+        caller: Caller,
+        wait_s: float,
+        only_if: frozenset[str] | None = None,
+    ) -> Answer:
         """Accept the cancellation of an order that the book has shown, under the order's own variety."""
         order = await self._known(order_id, account_id)
         request = {"order_id": order_id, "variety": order["variety"]}
         if order.get("parent_order_id"):
             request["parent_order_id"] = order["parent_order_id"]
-        task = self._intake.command_task(Operation.CANCEL, order, request)
+        task = self._intake.command_task(Operation.CANCEL, order, request, only_if=only_if)
         fingerprint = fingerprint_of(Operation.CANCEL, str(order["account_id"]), [], order_id=order_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 

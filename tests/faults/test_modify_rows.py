@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import pytest
+
 from app.broker.orders import OrderChanges
 from app.orders.acceptance import Answer, Caller
+from app.orders.admission import VersionStale
 from app.orders.model import TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, reaches, read_again, struck
@@ -16,9 +19,11 @@ from tests.waiting import until
 CALLER = Caller(principal="t")
 
 
-async def reprice(desk: Desk, order_id: str, price: int, *, wait_s: float) -> Answer:
+async def reprice(
+    desk: Desk, order_id: str, price: int, *, wait_s: float, only_if: frozenset[str] | None = None
+) -> Answer:
     changes = OrderChanges(price=Decimal(price))
-    return await desk.service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=wait_s)
+    return await desk.service.modify(order_id, changes, account_id=None, caller=CALLER, wait_s=wait_s, only_if=only_if)
 
 
 async def test_a_modification_that_fills_the_order_is_not_called_failed(desk: Desk) -> None:
@@ -31,6 +36,29 @@ async def test_a_modification_that_fills_the_order_is_not_called_failed(desk: De
     assert (await asked).document["status"] == "completed"
     shown = await desk.service.queries.order(order_id)
     assert (shown["state"], shown["price"]) == ("completed", 1510)
+
+
+async def test_a_version_is_stale_while_another_modification_is_on_its_way(desk: Desk) -> None:
+    """Who has seen the order has not seen that change; after it has ended, its own version counts."""
+    order_id = await resting(desk)
+
+    async def version() -> str:
+        return str((await desk.service.queries.order(order_id))["version"])
+
+    seen = await version()
+    await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 1500})
+    hanging = asyncio.create_task(reprice(desk, order_id, 1405, wait_s=20.0))
+    await struck(desk, "hang")
+    with pytest.raises(VersionStale, match="on its way"):
+        await reprice(desk, order_id, 1410, wait_s=0.0, only_if=frozenset({seen}))
+    assert (await hanging).document["status"] == "completed"
+
+    async def changed() -> bool:
+        return await version() != seen
+
+    await until(changed)
+    after = await reprice(desk, order_id, 1410, wait_s=20.0, only_if=frozenset({await version()}))
+    assert after.document["status"] == "completed"
 
 
 async def test_a_book_without_the_order_does_not_end_a_modification(desk: Desk) -> None:

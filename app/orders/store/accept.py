@@ -18,7 +18,10 @@ Kind = Literal["task", "batch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task as it is first written. ``fresh_s`` counts from the commit: after that it is never sent."""
+    """A task as it is first written. ``fresh_s`` counts from the commit: after that it is never sent.
+
+    ``only_if``: versions of the order that it is about, one of which must be the present one when it is stored.
+    """
 
     task_id: UUID
     account_id: str
@@ -38,6 +41,7 @@ class NewTask:
     supersedes: UUID | None = None
     status: TaskStatus = TaskStatus.PENDING
     error: dict[str, Any] | None = None
+    only_if: frozenset[str] | None = None
 
     @property
     def priority(self) -> int:

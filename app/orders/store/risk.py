@@ -96,6 +96,18 @@ async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor
     )
 
 
+async def ask_state(tx: Tx, account_id: str, *, order_id: str) -> Cursor:
+    """One row, or none for an order that the book has not shown: its content hash as last shown, and whether a
+    modification of it is on its way."""
+    return await tx.execute(
+        f"""SELECT b.content_hash, EXISTS (
+              SELECT 1 FROM order_task t WHERE t.account_id = b.account_id AND t.target_order_id = b.order_id
+                AND t.operation = 'modify' AND t.status IN {OPEN})
+            FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1""",
+        (account_id, order_id),
+    )
+
+
 async def promised(
     tx: Tx, account_id: str, *, keys: Sequence[Key], trade_date: date, since: datetime, waiting: Waiting
 ) -> Mapping[Key, int]:
