@@ -1,7 +1,7 @@
 """The judge: from the rows that a run has left to the list of what must never happen. Pure.
 
 C1  at most one order of the exchange per attempt's tag (or the slices of one request)
-C2  at most one order per intent, over all its attempts
+C2  at most one order per intent, over all its attempts, and none beside the one whose place it takes
 C3  whatever was accepted is at an end, and the end is the truth
 C4  no order of the exchange without an intent (or an alarm that says so)
 C5  states and fills here are those of the exchange
@@ -83,7 +83,8 @@ def one_order_per_tag(history: History) -> Iterator[str]:
 
 
 def one_order_per_intent(history: History) -> Iterator[str]:
-    """C2: also that a second attempt left only after proof that the first had no effect."""
+    """C2: also that a second attempt left only after proof that the first had no effect, and a replacement only
+    after the order whose place it takes."""
     tasks = {task.task_id: task for task in history.tasks}
     for task_id, orders in _by_task(history).items():
         if len(orders) > tasks[task_id].most_orders:
@@ -97,6 +98,24 @@ def one_order_per_intent(history: History) -> Iterator[str]:
         for attempt in sorted(made, key=lambda one: one.attempt)[:-1]:
             if attempt.outcome not in PROVEN_WITHOUT_EFFECT:
                 yield f"task {task_id} was sent again after attempt {attempt.attempt} ended as {attempt.outcome}"
+
+    yield from _beside_the_replaced(history)
+
+
+def _beside_the_replaced(history: History) -> Iterator[str]:
+    ledger = {order.order_id: order for order in history.ledger}
+    tasks = {task.task_id: task for task in history.tasks}
+    for task_id, orders in _by_task(history).items():
+        task = tasks[task_id]
+        old = ledger.get(task.replaces or "")
+        if old is None:
+            continue
+        for new in orders:
+            if old.ended_at is None or old.ended_at > new.accepted_at:
+                yield f"order {new.order_id} came beside {old.order_id}, whose place it should have taken"
+            elif old.filled_quantity != task.replaces_filled:
+                filled = f"{old.filled_quantity} filled, not {task.replaces_filled}"
+                yield f"order {new.order_id} took the place of {old.order_id}, which had {filled}"
 
 
 def all_ended(history: History) -> Iterator[str]:

@@ -23,6 +23,7 @@ class LedgerOrder:
     account_id: str
     tag: str
     accepted_at: datetime
+    ended_at: datetime | None = None
     state: str = "COMPLETE"
     filled_quantity: int = 0
 
@@ -43,6 +44,10 @@ class Task:
     most_orders: int = 1
     unwanted: bool = False
     """Its caller took it back, or a halt did: at the end nothing of it may be live."""
+
+    replaces: str | None = None
+    replaces_filled: int | None = None
+    """The order whose place it was to take, and what that one had filled when its caller saw it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,8 @@ class Load:
         while True:
             await asyncio.sleep(self._random.expovariate(1 / self._pause_s))
             request = self._choose()
+            if self._open and self._random.random() < 0.05:
+                request = await self._replacement(http, self._random.choice(self._open)) or request
             self.counts[f"{request.method} {request.path.split('/')[1]}"] += 1
             if self._random.random() < 0.12:  # the same request at several replicas at once
                 await asyncio.gather(*(self._ask(http, request) for _ in range(5)))
@@ -139,6 +141,26 @@ class Load:
         if dice < 0.45:
             return self._batch(account)
         return Request(method="POST", path="/orders", key=self._key(), body=self._order() | {"account_id": account})
+
+    async def _replacement(self, http: httpx.AsyncClient, order_id: str) -> Request | None:
+        """Another order in the place of one as it is now; None where nobody tells how it is, or it is at its end."""
+        replica = self._random.choice(self._replicas)
+        try:
+            answer = await http.get(f"{replica.url}/orders/{order_id}")
+        except httpx.HTTPError:
+            return None
+        order = answer.json() if answer.is_success else {}
+        if order.get("state") not in {"open", "partially_filled"}:
+            return None
+        self.counts["replacement"] += 1
+        fields = ("account_id", "exchange", "tradingsymbol", "transaction_type", "quantity", "product")
+        body = {name: order[name] for name in fields}
+        body |= {
+            "order_type": "LIMIT",
+            "price": int(SYMBOLS[order["tradingsymbol"]] * self._random.uniform(0.94, 1.01)),
+        }
+        body["replaces"] = {"order_id": order_id, "version": order["version"]}
+        return Request(method="POST", path="/orders", key=self._key(), body=body)
 
     def _batch(self, account: str) -> Request:
         body = {

@@ -94,6 +94,7 @@ def _ledger_order(row: dict[str, Any]) -> LedgerOrder:
         account_id=_USERS[row["user_id"]],
         tag=row["request"].get("tag", ""),
         accepted_at=datetime.fromtimestamp(row["accepted_at_ms"] / 1000, UTC),
+        ended_at=None if row["ended_at_ms"] is None else datetime.fromtimestamp(row["ended_at_ms"] / 1000, UTC),
         state=row["state"],
         filled_quantity=row["filled_quantity"],
     )
@@ -120,7 +121,7 @@ def _event(row: dict[str, Any]) -> Event:
 _QUERIES = {
     "tasks": """SELECT task_id::text, account_id, operation, status, sent, tag_base, order_id,
                   last_error ->> 'code' AS error_code, batch_id::text, request,
-                  cancel_on_sight AS unwanted FROM order_task""",
+                  cancel_on_sight AS unwanted, replaces, replaces_filled FROM order_task""",
     "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
     "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",
     "fills": "SELECT order_id, trade_id, quantity FROM fill",

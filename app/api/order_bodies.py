@@ -18,7 +18,7 @@ from app.broker.orders import (
     Validity,
     Variety,
 )
-from app.orders.intake import OrderLine
+from app.orders.intake import OrderLine, Replaces
 
 MAX_ORDERS = 20
 STORABLE = r"^[^\x00]*$"
@@ -38,6 +38,9 @@ ORDER_EXAMPLE: dict[str, Any] = {
     "product": "MIS",
     "order_type": "MARKET",
 }
+
+
+REPLACES_EXAMPLE: dict[str, Any] = {"order_id": "2079537787300000001", "version": "4f0c1d2b9a8e7f60513c2b1a09f8e7d6"}
 
 
 class OrderIn(BaseModel):
@@ -100,10 +103,26 @@ def readable_order(data: object) -> tuple[OrderIn | None, frozenset[str]]:
         return None, unjudged
 
 
+class ReplacesIn(BaseModel):
+    """The live order whose place the new one takes, as the caller has seen it."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": dict(REPLACES_EXAMPLE)})
+
+    order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    version: Annotated[str, Field(min_length=1, max_length=64, description="its `version`; 412 when it has changed")]
+
+    def replaces(self) -> Replaces:
+        return Replaces(order_id=self.order_id, version=self.version)
+
+
 class SingleOrderIn(OrderIn):
     """One order and the account that it is for."""
 
     account_id: AccountId = "primary"
+    replaces: ReplacesIn | None = Field(
+        default=None,
+        description="that order is cancelled first; this one goes only when it is gone, and filled nothing meanwhile",
+    )
 
 
 class BatchIn(BaseModel):
@@ -194,6 +213,7 @@ class TaskOut(BaseModel):
     sent: Literal["no", "unknown", "yes"]
     supersedes: str | None
     cancel_on_sight: bool
+    replaces: str | None
     created_at: str
     updated_at: str
 

@@ -49,14 +49,15 @@ _TAKEN_BACK: dict[int | str, dict[str, Any]] = {
 
 def build_router() -> APIRouter:
     router = APIRouter(tags=["orders"], route_class=OrderRoute)
+    _add_place(router)
     _add_commands(router)
     _add_tasks(router)
     _add_views(router)
     return router
 
 
-def _add_commands(router: APIRouter) -> None:
-    @router.post("/orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503))
+def _add_place(router: APIRouter) -> None:
+    @router.post("/orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 412, 422, 503))
     async def place_order(
         services: ServicesDep,
         principal: PrincipalDep,
@@ -67,10 +68,21 @@ def _add_commands(router: APIRouter) -> None:
     ) -> Response:
         """Place one order. The task is durable before anything is sent; `sent` never claims more than is proven."""
         require_account(services, principal=principal, account_id=body.account_id)
+        replaces = None if body.replaces is None else body.replaces.replaces()
+        if dry_run and replaces is not None:
+            return say_dry_run(
+                await services.orders.preview_replacement(body.line(), replaces, account_id=body.account_id)
+            )
         if dry_run:
             return say_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
-        return say(await services.orders.place(body.line(), account_id=body.account_id, caller=caller, wait_s=wait))
+        return say(
+            await services.orders.place(
+                body.line(), account_id=body.account_id, caller=caller, wait_s=wait, replaces=replaces
+            )
+        )
 
+
+def _add_commands(router: APIRouter) -> None:
     @router.put(
         "/orders/{order_id}",
         status_code=201,

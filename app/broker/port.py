@@ -98,6 +98,9 @@ class OrderGateway(Protocol):
 
     def preview(self, request: OrderRequest, *, tag: str) -> WireRequest:
         """What ``place`` would send; nothing is sent."""
+
+    def preview_cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> WireRequest:
+        """What ``cancel`` would send; nothing is sent. Its parameters go into the query."""
         ...
 
     async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome: ...

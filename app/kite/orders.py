@@ -49,18 +49,22 @@ class KiteOrders:
         path = f"/orders/{_segment(request.variety)}"
         return WireRequest(method="POST", path=path, form=dict(place_form(request, tag=tag)))
 
+    def preview_cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> WireRequest:
+        query = cancel_query(parent_order_id=parent_order_id)
+        return WireRequest(method="DELETE", path=_of_order(order_id, variety=variety), form=query)
+
     async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome:
         wire = self.preview(request, tag=tag)
         return await self._send(Operation.PLACE, wire.method, wire.path, form=wire.form)
 
     async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
-        path = f"/orders/{_segment(variety)}/{_segment(order_id)}"
-        return await self._send(Operation.MODIFY, "PUT", path, form=modify_form(changes))
+        return await self._send(
+            Operation.MODIFY, "PUT", _of_order(order_id, variety=variety), form=modify_form(changes)
+        )
 
     async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
-        path = f"/orders/{_segment(variety)}/{_segment(order_id)}"
-        query = cancel_query(parent_order_id=parent_order_id)
-        return await self._send(Operation.CANCEL, "DELETE", path, query=query)
+        wire = self.preview_cancel(order_id, variety=variety, parent_order_id=parent_order_id)
+        return await self._send(Operation.CANCEL, wire.method, wire.path, query=wire.form)
 
     async def order_book(self) -> list[BrokerOrder]:
         data = await self._reads.get(Endpoint.ORDERS, "/orders", kind=RequestKind.BOOK)
@@ -99,6 +103,10 @@ class KiteOrders:
         finally:
             self._http.observe(_ENDPOINTS[operation], label, time.perf_counter() - started)
         return outcome
+
+
+def _of_order(order_id: str, *, variety: str) -> str:
+    return f"/orders/{_segment(variety)}/{_segment(order_id)}"
 
 
 def _segment(text: str) -> str:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from loguru import logger
@@ -24,7 +24,6 @@ from app.db.postgres import Database, Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
 from app.kit.clock import Clock, today
 from app.kit.ids import uuid7
-from app.orders.documents import version_of
 from app.orders.limits import (
     MAX_MODIFICATIONS,
     Breach,
@@ -36,6 +35,7 @@ from app.orders.limits import (
     count_breaches,
 )
 from app.orders.model import Operation, TaskStatus
+from app.orders.preconditions import check_not_stopped, check_order
 from app.orders.reductions import Positions, lock_reducible, read_positions
 from app.orders.rules import OrderRules
 from app.orders.store import accept, risk
@@ -53,16 +53,6 @@ class LimitReached(Conflict):
 
     sent = "no"
     retryable = "after_check"
-
-
-class VersionStale(Conflict):
-    """The order is not as the caller has seen it any more; nothing was stored."""
-
-    sent = "no"
-    retryable = "after_check"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="VERSION_STALE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +75,7 @@ class Intent:
 
     @property
     def conditional(self) -> NewTask | None:
-        """The command that is meant for a certain version of its order."""
+        """What is meant for a certain version of an order."""
         task = self.tasks[0]
         return None if task.only_if is None else task
 
@@ -169,13 +159,13 @@ class Admission:
             asked.lock = await risk.ask_lock(tx, account_id)
         if intent.modified:
             asked.modifications = await risk.ask_modifications(tx, account_id, order_id=intent.modified)
-        if intent.conditional:
-            asked.state = await risk.ask_state(tx, account_id, order_id=str(intent.conditional.target_order_id))
+        if intent.conditional is not None:
+            asked.state = await risk.ask_state(tx, account_id, order_id=str(intent.conditional.about))
+            if intent.conditional.replaces is not None:
+                asked.stopped = await risk.ask_stopped(tx, account_id, **self._doubt_limits)
         if not placing:
             return asked
-        asked.restricted = await risk.ask_restricted(
-            tx, account_id, halt_doubts=self._rules.halt_doubts, halt_doubt_age_s=self._rules.halt_doubt_age_s
-        )
+        asked.restricted = await risk.ask_restricted(tx, account_id, **self._doubt_limits)
         if limits.max_open_orders is not None:
             asked.open_orders = await risk.ask_open_orders(
                 tx, account_id, trade_date=today(self._clock), recent=self._tasks_since(SHOWN_AFTER)
@@ -198,10 +188,12 @@ class Admission:
         if asked.modifications is not None:
             rows = await asked.modifications.fetchall()
             if rows[0][0] >= MAX_MODIFICATIONS:
-                message = f"the order was modified {rows[0][0]} times; cancel it and place a new one"
+                message = f"the order was modified {rows[0][0]} times; cancel it and place a new one (`replaces`)"
                 raise LimitReached(message, code="MODIFY_LIMIT")
-        if intent.conditional and asked.state is not None:
-            _check_version(intent.conditional, await asked.state.fetchall())
+        if intent.conditional is not None and asked.state is not None:
+            check_order(intent.conditional, risk.present_of(await asked.state.fetchall()))
+        if asked.stopped is not None:
+            check_not_stopped(stopped=(await asked.stopped.fetchall())[0][0])
         self._judge_alone(intent)
         identical = [] if asked.identical is None else await asked.identical.fetchall()
         open_orders = [] if asked.open_orders is None else await asked.open_orders.fetchall()
@@ -252,6 +244,10 @@ class Admission:
             marked.append(replace(task, reduces=True) if proven else task)
         return replace(intent, tasks=marked)
 
+    @property
+    def _doubt_limits(self) -> risk.DoubtLimits:
+        return {"halt_doubts": self._rules.halt_doubts, "halt_doubt_age_s": self._rules.halt_doubt_age_s}
+
     def _tasks_since(self, window: timedelta) -> UUID:
         """Below the ids of every task that was made within the window, by whichever replica's clock."""
         earliest = self._clock.now() - window - _CLOCKS_APART
@@ -266,17 +262,9 @@ class _Asked:
     restricted: risk.Cursor | None = None
     modifications: risk.Cursor | None = None
     state: risk.Cursor | None = None
+    stopped: risk.Cursor | None = None
     open_orders: risk.Cursor | None = None
     identical: risk.Cursor | None = None
-
-
-def _check_version(task: NewTask, found: Sequence[Sequence[Any]]) -> None:
-    """Raises VersionStale: the order has moved on, or a modification that the caller has not seen is about to do it."""
-    present = version_of(found[0][0]) if found else None
-    if present is None or present not in (task.only_if or ()):
-        raise VersionStale(f"the order is at version {present} now; look at it again")
-    if found[0][1]:
-        raise VersionStale("another modification of the order is on its way; look at it again when that has ended")
 
 
 def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.kit.json import encode_json
 from app.orders import checks
-from app.orders.model import Operation
+from app.orders.model import Operation, Purpose
 from app.orders.rules import OrderRules
 from app.orders.store.accept import NewTask
 from app.orders.tags import Tagger
@@ -28,6 +28,14 @@ class OrderLine:
 
     request: OrderRequest
     user_tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaces:
+    """The live order whose place a new one takes, at the version that its caller has seen."""
+
+    order_id: str
+    version: str
 
 
 class Intake:
@@ -71,6 +79,24 @@ class Intake:
             problems.append(Problem(loc=("tradingsymbol",), msg=message))
         return problems
 
+    def check_replacement(self, line: OrderLine, order: Mapping[str, Any]) -> None:
+        """The new order is the same side of the same instrument, else it would take no place. Raises BadInput."""
+        request = line.request
+        if (request.instrument, str(request.transaction_type)) != (_instrument_of(order), order["transaction_type"]):
+            message = (
+                f"the order is {order['transaction_type']} {_instrument_of(order)}: only another such one replaces it"
+            )
+            raise BadInput([Problem(loc=("body", "replaces"), msg=message)])
+
+    def cancel_task(
+        self, order: Mapping[str, Any], *, only_if: frozenset[str] | None = None, purpose: Purpose = "client"
+    ) -> NewTask:
+        """A cancel under the order's own variety."""
+        request = {"order_id": order["order_id"], "variety": order["variety"]}
+        if order.get("parent_order_id"):
+            request["parent_order_id"] = order["parent_order_id"]
+        return replace(self.command_task(Operation.CANCEL, order, request, only_if=only_if), purpose=purpose)
+
     def check_changes(self, changes: OrderChanges, order: Mapping[str, Any]) -> None:
         """``order`` is the document of the order to modify. Raises BadInput."""
         instrument = self._find_instrument(str(order["exchange"]), str(order["tradingsymbol"]))
@@ -86,6 +112,7 @@ class Intake:
         batch_id: UUID | None = None,
         leg: int | None = None,
         wave: int = 0,
+        replaces: Replaces | None = None,
     ) -> NewTask:
         return NewTask(
             task_id=self._ids.uuid(),
@@ -100,6 +127,8 @@ class Intake:
             wave=wave,
             user_tag=line.user_tag,
             tag_base=self._tagger.fresh(),
+            replaces=None if replaces is None else replaces.order_id,
+            only_if=None if replaces is None else frozenset({replaces.version}),
         )
 
     def command_task(
@@ -117,12 +146,16 @@ class Intake:
             account_id=str(order["account_id"]),
             operation=operation,
             trade_date=today(self._clock),
-            instrument=f"{order['exchange']}:{order['tradingsymbol']}",
+            instrument=_instrument_of(order),
             request=request,
             fresh_s=self._rules.freshness_cancel_s if hurried else self._rules.freshness_limit_s,
             target_order_id=str(order["order_id"]),
             only_if=only_if,
         )
+
+
+def _instrument_of(order: Mapping[str, Any]) -> str:
+    return f"{order['exchange']}:{order['tradingsymbol']}"
 
 
 def with_order_defaults(line: OrderLine) -> OrderLine:

@@ -81,7 +81,7 @@ class BatchStatus(StrEnum):
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
-Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue", "withdrawal"]
+Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue", "withdrawal", "replace"]
 OnFilled = Literal["report", "square_off"]
 
 
@@ -137,6 +137,8 @@ class Task:
     finished_at: datetime | None = None
     supersedes: UUID | None = None  # the task that an operator gave up for this one
     cancel_on_sight: bool = False  # what it has made, or turns out to have made, is cancelled
+    replaces: str | None = None  # the order that has to end before this one may go
+    replaces_filled: int | None = None  # what that order had filled when it was to be replaced
 
     @property
     def order(self) -> OrderRequest:

@@ -30,7 +30,7 @@ from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
 from app.orders.reports import ReadStats, Reports
 from app.orders.rules import OrderRules
-from app.orders.settlement import Settlement, doubtful, expired
+from app.orders.settlement import Settlement, doubtful, expired, overtaken
 from app.orders.signals import Signals, wait_for
 from app.orders.store import book as book_store
 from app.orders.store import due, tasks
@@ -192,8 +192,9 @@ class Reconciler:
             await self._reports.report_old_doubts(tx)
             lapsed = await due.lapsed(tx, self._account_id)
             stale = await due.stale(tx, self._account_id, known_since=self._tenure.known_since)
+            filled_first = await due.overtaken(tx, self._account_id, known_since=self._tenure.known_since)
             gone = await due.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
-            if not lapsed and not stale and not gone:
+            if not lapsed and not stale and not filled_first and not gone:
                 return False
             await self._settlement.lock(tx, self._account_id)
             for task in lapsed:
@@ -201,6 +202,8 @@ class Reconciler:
                 await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             for task in stale:
                 await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
+            for task in filled_first:
+                await self._settlement.settle(tx, task.task_id, overtaken(task), fence=task.fence)
             await self._reports.close_doubts(tx, gone)
         self._signals.changed()
         return bool(lapsed)

@@ -17,8 +17,9 @@ from app.orders import checks
 from app.orders.acceptance import Acceptance, Answer, Caller
 from app.orders.documents import broker_document
 from app.orders.engine import OrderEngine
-from app.orders.intake import Intake, OrderLine, canonical, fingerprint_of, with_order_defaults
+from app.orders.intake import Intake, OrderLine, Replaces, canonical, fingerprint_of, with_order_defaults
 from app.orders.model import OnFilled, Operation, TaskStatus
+from app.orders.preconditions import at_another_version
 from app.orders.preflight import Sequencing, margin_shortfall, waves_of
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
@@ -59,8 +60,18 @@ class OrderService:
         """The process is about to end: callers that wait are answered with the present state."""
         self._acceptance.stop_waiting()
 
-    async def place(self, line: OrderLine, *, account_id: str, caller: Caller, wait_s: float) -> Answer:
+    async def place(
+        self,
+        line: OrderLine,
+        *,
+        account_id: str,
+        caller: Caller,
+        wait_s: float,
+        replaces: Replaces | None = None,
+    ) -> Answer:
         """Accept one order and wait up to ``wait_s`` for the broker's answer."""
+        if replaces is not None:
+            return await self._replace(line, replaces, account_id=account_id, caller=caller, wait_s=wait_s)
         fingerprint = fingerprint_of("place", account_id, [line])
         try:
             line = self.checked([line], account_id=account_id, loc=())[0]
@@ -68,6 +79,27 @@ class OrderService:
             return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
         task = self._intake.place_task(line, account_id=account_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+
+    async def _replace(
+        self, line: OrderLine, replaces: Replaces, *, account_id: str, caller: Caller, wait_s: float
+    ) -> Answer:
+        """Accept an order that takes the place of a live one, with the cancel of that one.
+
+        It goes only when the book shows the other cancelled with no fill beyond those at the named version; if it
+        filled further, the new order is withdrawn unsent. Raises as ``place``, NotFound, and NotAsSeen.
+        """
+        order = await self._known(replaces.order_id, account_id)
+        fingerprint = fingerprint_of("place", account_id, [line], replaces=asdict(replaces))
+        try:
+            line = self.checked([line], account_id=account_id, loc=())[0]
+            self._intake.check_replacement(line, order)
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
+        tasks = [
+            self._intake.place_task(line, account_id=account_id, replaces=replaces),
+            self._intake.cancel_task(order, purpose="replace"),
+        ]
+        return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
         self, lines: Sequence[OrderLine], *, account_id: str, options: BatchOptions, caller: Caller, wait_s: float
@@ -140,10 +172,7 @@ class OrderService:
     ) -> Answer:
         """Accept the cancellation of an order that the book has shown, under the order's own variety."""
         order = await self._known(order_id, account_id)
-        request = {"order_id": order_id, "variety": order["variety"]}
-        if order.get("parent_order_id"):
-            request["parent_order_id"] = order["parent_order_id"]
-        task = self._intake.command_task(Operation.CANCEL, order, request, only_if=only_if)
+        task = self._intake.cancel_task(order, only_if=only_if)
         fingerprint = fingerprint_of(Operation.CANCEL, str(order["account_id"]), [], order_id=order_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
@@ -160,6 +189,18 @@ class OrderService:
         """The exact requests that the broker would get; nothing is stored or sent. Raises as ``checked``."""
         lines = self.checked(lines, account_id=account_id, loc=loc)
         return [self._engine.preview(account_id, line.request) for line in lines]
+
+    async def preview_replacement(self, line: OrderLine, replaces: Replaces, *, account_id: str) -> list[WireRequest]:
+        """The cancel and the order that would follow it. Raises as ``checked``, NotFound, and NotAsSeen."""
+        order = await self._known(replaces.order_id, account_id)
+        checked = self.checked([line], account_id=account_id, loc=())[0]
+        self._intake.check_replacement(checked, order)
+        if order["version"] != replaces.version:
+            raise at_another_version(order["version"])
+        cancel = self._engine.broker(account_id).orders.preview_cancel(
+            replaces.order_id, variety=order["variety"], parent_order_id=order.get("parent_order_id")
+        )
+        return [cancel, self._engine.preview(account_id, checked.request)]
 
     async def history(self, order_id: str, *, account_id: str) -> list[Mapping[str, Any]]:
         """The states that the broker recorded for an order, oldest first. Raises BrokerError."""

@@ -239,6 +239,12 @@ def withdrawn(reason: str) -> Verdict:
     return Verdict(event=Event.WITHDRAW, sent=Sent.NO, error=TaskError(code="WITHDRAWN", message=reason))
 
 
+def overtaken(task: Task) -> Verdict:
+    """The order whose place it should have taken ended in another way than by that cancel, or filled first."""
+    message = f"order {task.replaces} filled before it could be cancelled, so nothing takes its place"
+    return Verdict(event=Event.WITHDRAW, sent=task.sent, error=TaskError(code="REPLACED_ORDER_FILLED", message=message))
+
+
 def _command_document(task: Task) -> dict[str, Any]:
     return {
         "account_id": task.account_id,

@@ -72,6 +72,7 @@ def ledger_row(entry: LedgerEntry) -> dict[str, object]:
         "request": dict(entry.request),
         "accepted_at": format_time(order.accepted_at),
         "accepted_at_ms": int(order.accepted_at.timestamp() * 1000),
+        "ended_at_ms": None if order.ended_at is None else int(order.ended_at.timestamp() * 1000),
         "state": order.status,
         "filled_quantity": order.filled_quantity,
         "average_price": order.average_price,

@@ -177,6 +177,11 @@ class Order:
         return self.status in TERMINAL
 
     @property
+    def ended_at(self) -> datetime | None:
+        """When it was filled, cancelled or rejected; None while it lives."""
+        return next((row.at for row in self.history if row.status in TERMINAL), None)
+
+    @property
     def unfilled_quantity(self) -> int:
         return self.request.quantity - self.filled_quantity
 

@@ -42,6 +42,27 @@ MUTATIONS = (
         FAULTS + "test_guards.py::test_an_answer_under_an_old_fence_changes_nothing",
     ),
     Mutation(
+        "a replacement waits for its order's end",
+        "app/orders/store/claims.py",
+        "AND (t.replaces IS NULL OR {IS_REPLACED})",
+        "",
+        FAULTS + "test_replacements.py::test_nothing_goes_while_the_old_one_may_live",
+    ),
+    Mutation(
+        "a replacement stays behind a fill",
+        "app/orders/store/tasks.py",
+        "AND b.filled_quantity = t.replaces_filled\n",
+        "\n",
+        FAULTS + "test_replacements.py::test_a_further_fill_before_the_cancel_is_not_replaced",
+    ),
+    Mutation(
+        "a version that has changed",
+        "app/orders/preconditions.py",
+        "version is None or version not in (task.only_if or ())",
+        "version is None",
+        FAULTS + "test_replacements.py::test_what_cannot_be_replaced_is_refused_with_nothing_done",
+    ),
+    Mutation(
         "clean read: shows all that is known",
         "app/orders/reconcile.py",
         "return {order.order_id for order in book}.issuperset(known_ids)",

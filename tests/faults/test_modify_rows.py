@@ -9,8 +9,8 @@ import pytest
 
 from app.broker.orders import OrderChanges
 from app.orders.acceptance import Answer, Caller
-from app.orders.admission import VersionStale
 from app.orders.model import TaskStatus
+from app.orders.preconditions import NotAsSeen
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, reaches, read_again, struck
 from tests.faults.test_crash_rows import resting
@@ -49,7 +49,7 @@ async def test_a_version_is_stale_while_another_modification_is_on_its_way(desk:
     await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 1500})
     hanging = asyncio.create_task(reprice(desk, order_id, 1405, wait_s=20.0))
     await struck(desk, "hang")
-    with pytest.raises(VersionStale, match="on its way"):
+    with pytest.raises(NotAsSeen, match="on its way"):
         await reprice(desk, order_id, 1410, wait_s=0.0, only_if=frozenset({seen}))
     assert (await hanging).document["status"] == "completed"
 

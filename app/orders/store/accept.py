@@ -20,7 +20,8 @@ Kind = Literal["task", "batch"]
 class NewTask:
     """A task as it is first written. ``fresh_s`` counts from the commit: after that it is never sent.
 
-    ``only_if``: versions of the order that it is about, one of which must be the present one when it is stored.
+    ``replaces``: the order that has to end, without filling any further, before this one may go.
+    ``only_if``: versions of the order that it is ``about``, one of which must be the present one when it is stored.
     """
 
     task_id: UUID
@@ -42,6 +43,12 @@ class NewTask:
     status: TaskStatus = TaskStatus.PENDING
     error: dict[str, Any] | None = None
     only_if: frozenset[str] | None = None
+    replaces: str | None = None
+
+    @property
+    def about(self) -> str | None:
+        """The order that it changes, cancels or takes the place of."""
+        return self.target_order_id or self.replaces
 
     @property
     def priority(self) -> int:
@@ -116,9 +123,13 @@ async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
         await cursor.executemany(
             """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, wave, purpose, trade_date,
                  instrument, request, user_tag, tag_base, target_order_id, priority, reduces, supersedes, send_by,
-                 last_error, finished_at)
+                 last_error, finished_at, replaces, replaces_filled)
                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-                 now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END)""",
+                 now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END, %s,
+                 (SELECT b.filled_quantity FROM broker_order b    -- none at another version: it never goes
+                  WHERE b.account_id = %s AND b.order_id = %s
+                    AND encode(substring(b.content_hash FROM 1 FOR 16), 'hex') = ANY(%s)
+                  ORDER BY b.trade_date DESC LIMIT 1))""",
             [_values(task) for task in tasks],
         )
 
@@ -145,6 +156,10 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.fresh_s,
         None if task.error is None else Jsonb(task.error),
         task.status is not TaskStatus.PENDING,
+        task.replaces,
+        task.account_id,
+        task.replaces,
+        sorted(task.only_if or ()),
     )
 
 

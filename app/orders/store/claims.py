@@ -11,7 +11,7 @@ from app.db.leases import HELD_BY_TERM
 from app.db.postgres import Tx
 from app.orders.model import Operation, Task
 from app.orders.store.controls import MANY_DOUBTS
-from app.orders.store.tasks import COLUMNS, MISSED, OPEN, fetch_tasks
+from app.orders.store.tasks import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
 
 MOST_ATTEMPTS = 9
 """Of one placement: its number is one digit of the tag. More than that are only reached by sessions that keep dying."""
@@ -28,6 +28,7 @@ _READY = f"""
         WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
     AND (t.operation <> 'place' OR t.reduces OR NOT {MANY_DOUBTS})
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
+    AND (t.replaces IS NULL OR {IS_REPLACED})    -- never beside the order whose place it takes
     AND CASE WHEN t.operation = 'place' THEN
       NOT EXISTS (                               -- first in, first out per instrument; an exit waits for exits only
         SELECT 1 FROM order_task s

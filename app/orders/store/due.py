@@ -7,11 +7,13 @@ from datetime import date, datetime
 
 from app.db.postgres import Tx
 from app.orders.model import Task
-from app.orders.store.tasks import COLUMNS, MADE_LIVE, OPEN, fetch_tasks
+from app.orders.store.tasks import COLUMNS, IS_OVERTAKEN, MADE_LIVE, OPEN, fetch_tasks
 
 _LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
 _STALE = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
   AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))"""
+_OVERTAKEN = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OVERTAKEN}
+  AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')"""
 _OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
 _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
   AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
@@ -20,7 +22,7 @@ _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """The time by which sends are stamped, and whether time alone has decided anything (see the four that follow).
+    """The time by which sends are stamped, and whether time alone has decided anything (see the five that follow).
 
     ``unwanted``: there are placements whose orders are to be cancelled on sight, and may be or become live.
     """
@@ -37,7 +39,7 @@ async def glance(
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
               SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
-                AND ({_LAPSED} OR {_STALE} OR {_OF_GONE_DAY} OR {_UNREPORTED})),
+                AND ({_LAPSED} OR {_STALE} OR {_OVERTAKEN} OR {_OF_GONE_DAY} OR {_UNREPORTED})),
               EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
                       WHERE t.account_id = %(account_id)s AND t.cancel_on_sight AND t.trade_date > %(gone_day)s
                         AND (t.status IN ('running', 'in_doubt') OR {MADE_LIVE}))""",
@@ -71,6 +73,16 @@ async def stale(tx: Tx, account_id: str, *, known_since: datetime | None) -> lis
         tx,
         f"""SELECT {COLUMNS} FROM order_task
             WHERE account_id = %(account_id)s AND {_STALE} ORDER BY task_id""",
+        {"account_id": account_id, "known_since": known_since},
+    )
+
+
+async def overtaken(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
+    """Unsent replacements of orders that filled before they could be cancelled; ``known_since`` as above."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE account_id = %(account_id)s AND {_OVERTAKEN} ORDER BY task_id""",
         {"account_id": account_id, "known_since": known_since},
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypedDict
 from uuid import UUID
 
 from psycopg import AsyncCursor
@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 
 from app.db.postgres import Tx
 from app.orders.limits import Fingerprint
+from app.orders.model import OrderState
 from app.orders.store.controls import MANY_DOUBTS
 from app.orders.store.tasks import OPEN
 
@@ -34,6 +35,22 @@ class Key:
     transaction_type: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """An order as it is now; ``changing``: a modification of it is on its way."""
+
+    content_hash: bytes
+    state: OrderState
+    changing: bool
+
+
+class DoubtLimits(TypedDict):
+    """From how many doubts on, and from which age of one, nothing may be added."""
+
+    halt_doubts: int
+    halt_doubt_age_s: float
+
+
 async def ask_lock(tx: Tx, account_id: str) -> Cursor:
     """Gives a row when the account's row exists; it is ours until the transaction ends then."""
     return await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
@@ -48,6 +65,14 @@ async def ask_restricted(tx: Tx, account_id: str, *, halt_doubts: int, halt_doub
     return await tx.execute(
         f"""SELECT coalesce((SELECT min(mode) = 'reduce_only' FROM kill_switch WHERE scope IN ('*', %(account_id)s)),
                             {MANY_DOUBTS})""",
+        {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
+    )
+
+
+async def ask_stopped(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
+    """One row: whether new orders are stopped or restricted, by an operator or by too many doubts."""
+    return await tx.execute(
+        f"SELECT EXISTS (SELECT 1 FROM kill_switch WHERE scope IN ('*', %(account_id)s)) OR {MANY_DOUBTS}",
         {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
     )
 
@@ -97,15 +122,23 @@ async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor
 
 
 async def ask_state(tx: Tx, account_id: str, *, order_id: str) -> Cursor:
-    """One row, or none for an order that the book has not shown: its content hash as last shown, and whether a
-    modification of it is on its way."""
+    """One row, or none for an order that the book has not shown: its content hash and state as last shown, and whether
+    a modification of it is on its way."""
     return await tx.execute(
-        f"""SELECT b.content_hash, EXISTS (
+        f"""SELECT b.content_hash, b.state, EXISTS (
               SELECT 1 FROM order_task t WHERE t.account_id = b.account_id AND t.target_order_id = b.order_id
                 AND t.operation = 'modify' AND t.status IN {OPEN})
             FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1""",
         (account_id, order_id),
     )
+
+
+def present_of(rows: Sequence[TupleRow]) -> Present | None:
+    """The answer to ``ask_state``; None for an order that the book has not shown."""
+    if not rows:
+        return None
+    content_hash, state, changing = rows[0]
+    return Present(content_hash=bytes(content_hash), state=OrderState(state), changing=changing)
 
 
 async def promised(

@@ -19,7 +19,7 @@ from app.orders.verdicts import Verdict
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
   purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
   last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
-  finished_at, supersedes, cancel_on_sight"""
+  finished_at, supersedes, cancel_on_sight, replaces, replaces_filled"""
 
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
@@ -27,6 +27,14 @@ MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
 MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
   OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
 """Of a placement ``t`` left-joined with its orders ``b``: one lives at the broker, as far as the book has told."""
+_REPLACED_ORDER = """FROM broker_order b
+  WHERE b.account_id = t.account_id AND b.order_id = t.replaces ORDER BY b.trade_date DESC LIMIT 1"""
+IS_REPLACED = f"""(SELECT b.state IN ('cancelled', 'rejected') AND b.filled_quantity = t.replaces_filled
+  {_REPLACED_ORDER})"""
+"""Of a task ``t``: the order whose place it takes is gone, and filled nothing that its caller had not seen."""
+IS_OVERTAKEN = f"""(SELECT b.state = 'completed' OR (b.state IN ('cancelled', 'rejected')
+  AND b.filled_quantity IS DISTINCT FROM t.replaces_filled) {_REPLACED_ORDER})"""
+"""Of a task ``t``: the order whose place it should have taken ended in another way, so it never goes."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
 """Provisionally: as the index ``order_task_given_up`` has it."""
 

@@ -79,3 +79,45 @@ async def test_a_header_that_nobody_can_read_is_refused(service: RunningService)
         f"/orders/{order['order_id']}", json={"quantity": 6}, headers={"If-Match": '"a" "b"'}
     )
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (400, ["header", "If-Match"])
+
+
+async def test_an_order_takes_the_place_of_another(service: RunningService) -> None:
+    """`replaces` names the order and its version; the dry run shows both requests, the answer is the new order's."""
+    order = await resting(service)
+    names = ("exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type")
+    body = {name: order[name] for name in names} | {"price": order["price"] + 1}
+    body["replaces"] = {"order_id": order["order_id"], "version": order["version"]}
+    dry = (await service.client.post("/orders", params={"dry_run": True}, json=body)).json()["requests"]
+    path = f"/orders/regular/{order['order_id']}"
+    assert [(one["method"], one["path"]) for one in dry] == [("DELETE", path), ("POST", "/orders/regular")]
+    assert (await shown(service, order["order_id"]))["state"] == "open"
+    answer = await service.client.post("/orders", json=body)
+    task = answer.json()
+    assert (answer.status_code, task["status"], task["replaces"]) == (201, "completed", order["order_id"])
+    assert (await service.client.get(f"/orders/{order['order_id']}")).json()["state"] == "cancelled"
+    again = await service.client.post("/orders", json=body)
+    assert (again.status_code, again.json()["code"], again.json()["sent"]) == (409, "ORDER_ALREADY_FINAL", "no")
+
+
+async def test_what_is_wrong_with_a_replacement_is_named(service: RunningService) -> None:
+    """Fields of `replaces`, fields of the order beside it, the wrong side, a stale version in a dry run too."""
+    order = await resting(service)
+    names = ("exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type", "price")
+    good = {name: order[name] for name in names}
+    named = {"order_id": order["order_id"], "version": order["version"]}
+    bad = await service.client.post("/orders", json={**good, "quantity": 0, "replaces": {"order_id": "a b", "x": 1}})
+    assert {tuple(one["loc"]) for one in bad.json()["errors"]} == {
+        ("body", "quantity"),
+        ("body", "replaces", "order_id"),
+        ("body", "replaces", "version"),
+        ("body", "replaces", "x"),
+    }
+    sell = {**good, "transaction_type": "SELL", "replaces": named}
+    refused = await service.client.post("/orders", json=sell)
+    assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (400, ["body", "replaces"])
+    stale = {**good, "replaces": {**named, "version": "00"}}
+    for params in ({"dry_run": True}, {}):
+        answer = await service.client.post("/orders", params=params, json=stale)
+        assert (answer.status_code, answer.json()["code"]) == (412, "VERSION_STALE")
+    batch = await service.client.post("/advanced/batch-orders", json={"orders": [{**good, "replaces": named}]})
+    assert (batch.status_code, batch.json()["errors"][0]["loc"]) == (400, ["body", "orders", 0, "replaces"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,30 @@ TWIN_KNOWN = replace(KNOWN, order_id="o2")
 TWIN_FILL = Fill(order_id="o2", trade_id="f3", quantity=10)
 TWIN_EVENT = Event(account_id="a", seq=4, order_id="o2", state="completed", filled_quantity=10)
 
+REPLACED = replace(
+    GOOD,
+    ledger=(
+        replace(ORDER, ended_at=NOW, state="CANCELLED", filled_quantity=4),
+        LedgerOrder(order_id="o2", account_id="a", tag="QA" + "8" * 17 + "1", accepted_at=NOW, filled_quantity=10),
+    ),
+    tasks=(
+        TASK,
+        Task(task_id="t2", account_id="a", tag_base="QA" + "8" * 17, order_id="o2", replaces="o1", replaces_filled=4),
+    ),
+    orders=(replace(KNOWN, state="cancelled", filled_quantity=4), replace(TWIN_KNOWN, task_id="t2")),
+    fills=(FILLS[0], TWIN_FILL),
+    events=(*EVENTS[:2], replace(EVENTS[2], state="cancelled", filled_quantity=4), TWIN_EVENT),
+    seen=(),
+)
+
+
+def replaced_by(**changes: Any) -> History:
+    """The same with the old order changed at the exchange."""
+    return replace(REPLACED, ledger=(replace(REPLACED.ledger[0], **changes), REPLACED.ledger[1]))
+
+
 PASS: dict[str, History] = {
+    "an order in the place of another": REPLACED,
     "a whole day": GOOD,
     "events with their hashes": replace(GOOD, events=(*CHAINED, EVENTS[2])),
     "slices of one request": replace(
@@ -141,6 +165,9 @@ FAIL: dict[str, tuple[str, History]] = {
             attempts=(Attempt(task_id="t1", attempt=1, outcome="InDoubt"), Attempt(task_id="t1", attempt=2)),
         ),
     ),
+    "an order beside the one whose place it takes": ("C2", replaced_by(ended_at=NOW + timedelta(seconds=1))),
+    "an order in the place of one that lives": ("C2", replaced_by(ended_at=None, state="OPEN")),
+    "an order in the place of one that filled further": ("C2", replaced_by(filled_quantity=6)),
     "sent again although nobody knows how the first ended": (
         "C2",
         replace(GOOD, attempts=(Attempt(task_id="t1", attempt=1), Attempt(task_id="t1", attempt=2))),

@@ -1,0 +1,47 @@
+"""What must be true of an order for a command that is meant for it as its caller has seen it. Pure.
+
+``If-Match`` names the versions that a caller would accept, and a replacement names the one that it was decided on.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from app.errors import Conflict
+from app.orders.documents import version_of
+from app.orders.store.accept import NewTask
+from app.orders.store.risk import Present
+
+
+class NotAsSeen(Conflict):
+    """Nothing was stored. Codes: ``VERSION_STALE``, ``ORDER_ALREADY_FINAL``, ``HALTED``."""
+
+    sent = "no"
+
+    def __init__(self, message: str, *, code: str, retryable: Literal["no", "after_check"] = "after_check") -> None:
+        super().__init__(message, code=code)
+        self.retryable = retryable
+
+
+def check_order(task: NewTask, order: Present | None) -> None:
+    """Raises NotAsSeen: it is at its end, has moved on, or a modification unseen by the caller is about to move it."""
+    if task.replaces is not None and order is not None and order.state.is_terminal:
+        message = f"the order is {order.state} already; there is nothing to replace"
+        raise NotAsSeen(message, code="ORDER_ALREADY_FINAL", retryable="no")
+    version = None if order is None else version_of(order.content_hash)
+    if version is None or version not in (task.only_if or ()):
+        raise at_another_version(version)
+    if order is not None and order.changing:
+        message = "another modification of the order is on its way; look at it again when that has ended"
+        raise NotAsSeen(message, code="VERSION_STALE")
+
+
+def at_another_version(version: str | None) -> NotAsSeen:
+    return NotAsSeen(f"the order is at version {version} now; look at it again", code="VERSION_STALE")
+
+
+def check_not_stopped(*, stopped: bool) -> None:
+    """Raises NotAsSeen: the cancel would pass, and nothing would take the order's place."""
+    if stopped:
+        message = "new orders are stopped, so the order would be cancelled and nothing would take its place"
+        raise NotAsSeen(message, code="HALTED")
