@@ -39,6 +39,7 @@ from simulator.settings import RateLimits, SimulatorSettings
 from tests.desk import SHORT_RULES, Desk, open_desk, order
 from tests.desk_waits import after_the_lease
 from tests.faults.judge import judged
+from tests.faults.test_replacements import put_in_place_of, shown
 from tests.integration.orders.operators import withdrawals_of
 from tests.servers import temporary_database
 
@@ -153,6 +154,16 @@ class OrderMachine(RuleBasedStateMachine):
             ).fetchall()
         if rows:
             self._do(self._command(withdrawals_of(self._running()).withdraw(rows[number % len(rows)][0])))
+
+    @rule(number=st.integers(0, 9), price=PRICES)
+    def replace(self, number: int, price: Decimal) -> None:
+        order_id = self._known(number)
+        if order_id is not None:
+            self._do(self._command(self._replace(order_id, price)))
+
+    async def _replace(self, order_id: str, price: Decimal) -> None:
+        symbol = (await shown(self._running(), order_id))["tradingsymbol"]
+        await put_in_place_of(self._running(), order_id, wait_s=0.2, price=price, tradingsymbol=symbol)
 
     async def _command(self, call: Coroutine[Any, Any, object]) -> None:
         try:

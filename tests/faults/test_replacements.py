@@ -30,7 +30,7 @@ async def shown(desk: Desk, order_id: str) -> Mapping[str, Any]:
     return await desk.service.queries.order(order_id)
 
 
-async def replace(
+async def put_in_place_of(
     desk: Desk,
     order_id: str,
     *,
@@ -62,7 +62,7 @@ async def tasks_of(desk: Desk) -> Sequence[Mapping[str, Any]]:
 async def test_the_new_order_goes_when_the_old_one_is_gone(desk: Desk) -> None:
     """One is live at any time: the old one is cancelled, and the new one was sent after that."""
     old = await resting(desk)
-    task = (await replace(desk, old, price=Decimal(1405), quantity=12)).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), quantity=12)).document
     assert (task["status"], task["replaces"]) == ("completed", old)
     first, second = await desk.ledger()
     assert (first["order_id"], first["state"], first["filled_quantity"]) == (old, "CANCELLED", 0)
@@ -78,7 +78,7 @@ async def test_nothing_goes_while_the_old_one_may_live(desk: Desk) -> None:
     """The cancel hangs: the new order waits, and goes when the cancel is through."""
     old = await resting(desk)
     await desk.fault("delay", **CANCELS, params={"ms": 1500})
-    task = (await replace(desk, old, price=Decimal(1405), wait_s=0.0)).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
     await struck(desk, "delay")
     await read_again(desk, 3)
     assert (await now(desk, task)).status is TaskStatus.PENDING
@@ -91,7 +91,7 @@ async def test_a_cancel_that_never_gets_through_costs_the_new_order_not_the_old_
     """It expires unsent, and says so; the old order lives on, as its row shows."""
     old = await resting(desk)
     await desk.fault("drop_before_read", **CANCELS, times=-1)
-    task = (await replace(desk, old, price=Decimal(1405), wait_s=0.0)).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
     await struck(desk, "drop_before_read")
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET send_by = clock_timestamp() WHERE replaces IS NOT NULL")
@@ -104,7 +104,7 @@ async def test_an_old_order_that_fills_instead_is_not_replaced(desk: Desk) -> No
     """The exchange filled it before the cancel: nothing takes its place, and the answer says why."""
     old = await resting(desk)
     await desk.fault("cancel_fill_race", **CANCELS)
-    task = (await replace(desk, old, price=Decimal(1405))).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405))).document
     assert (task["status"], task["sent"]) == ("cancelled", "no")
     assert task["last_error"]["code"] == "REPLACED_ORDER_FILLED"
     assert [row["order_id"] for row in await desk.ledger()] == [old]
@@ -114,7 +114,7 @@ async def test_a_further_fill_before_the_cancel_is_not_replaced(desk: Desk) -> N
     """Four of ten filled that the caller had not seen: an order for ten would be four too many."""
     old = await resting(desk)
     await desk.fault("delay", **CANCELS, params={"ms": 800})
-    task = (await replace(desk, old, price=Decimal(1405), wait_s=0.0)).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
     await struck(desk, "delay")
     await fill(desk, old, 4)
     ended = await end_of(desk, task)
@@ -133,7 +133,7 @@ async def test_what_had_filled_before_is_no_hindrance(desk: Desk) -> None:
         return bool((await shown(desk, old))["filled_quantity"] == 4)
 
     await until(seen)
-    task = (await replace(desk, old, price=Decimal(1405), quantity=6)).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), quantity=6)).document
     assert task["status"] == "completed"
     assert [(row["state"], row["filled_quantity"]) for row in await desk.ledger()] == [("CANCELLED", 4), ("OPEN", 0)]
 
@@ -146,7 +146,7 @@ async def test_a_crash_between_the_two_is_taken_up_by_the_next_owner(
         await desk.set_price("NSE:INFY", 1500)
         old = await resting(desk)
         await desk.fault("delay", **CANCELS, params={"ms": 5000})
-        task = (await replace(desk, old, price=Decimal(1405), wait_s=0.0)).document
+        task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
         await struck(desk, "delay")
         await desk.crash()
     await after_the_lease(database_url)
@@ -160,7 +160,7 @@ async def test_a_replacement_that_is_taken_back_leaves_the_cancel(desk: Desk) ->
     """Its caller gave the old order up; nothing takes its place any more."""
     old = await resting(desk)
     await desk.fault("delay", **CANCELS, params={"ms": 1000})
-    task = (await replace(desk, old, price=Decimal(1405), wait_s=0.0)).document
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
     await struck(desk, "delay")
     assert (await withdrawals_of(desk).withdraw((await now(desk, task)).task_id)).over
     (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
@@ -173,19 +173,19 @@ async def test_what_cannot_be_replaced_is_refused_with_nothing_done(desk: Desk) 
     """Another version, an order at its end, another side, an unknown order, a halt: the old order stays as it is."""
     old = await resting(desk)
     with pytest.raises(NotAsSeen) as stale:
-        await replace(desk, old, version="0" * 32)
+        await put_in_place_of(desk, old, version="0" * 32)
     assert (stale.value.code, stale.value.sent) == ("VERSION_STALE", "no")
     with pytest.raises(BadInput, match="only another such one replaces it"):
-        await replace(desk, old, transaction_type="SELL")
+        await put_in_place_of(desk, old, transaction_type="SELL")
     with pytest.raises(BadInput, match="NSE:INFY"):
-        await replace(desk, old, tradingsymbol="SBIN")
+        await put_in_place_of(desk, old, tradingsymbol="SBIN")
     with pytest.raises(NotFound):
-        await replace(desk, "1", version="0" * 32)
+        await put_in_place_of(desk, "1", version="0" * 32)
     operations = operations_of(desk)
     by = Actor(principal="t")
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="test", by=by)
     with pytest.raises(NotAsSeen, match="nothing would take its place") as halted:
-        await replace(desk, old)
+        await put_in_place_of(desk, old)
     assert halted.value.code == "HALTED"
     await operations.resume(ACCOUNT, reason="test", by=by)
     assert [one["operation"] for one in await tasks_of(desk)] == ["place"]
@@ -197,7 +197,7 @@ async def test_what_cannot_be_replaced_is_refused_with_nothing_done(desk: Desk) 
 
     await until(gone)
     with pytest.raises(NotAsSeen) as final:
-        await replace(desk, old)
+        await put_in_place_of(desk, old)
     assert (final.value.code, final.value.retryable) == ("ORDER_ALREADY_FINAL", "no")
 
 
@@ -205,7 +205,9 @@ async def test_fifty_equal_replacements_are_one(desk: Desk) -> None:
     """One key, one cancel, one order."""
     old = await resting(desk)
     version = str((await shown(desk, old))["version"])
-    asked = [replace(desk, old, version=version, key="replace-0123456789", price=Decimal(1405)) for _ in range(50)]
+    asked = [
+        put_in_place_of(desk, old, version=version, key="replace-0123456789", price=Decimal(1405)) for _ in range(50)
+    ]
     answers = await asyncio.gather(*asked)
     assert len({answer.resource_id for answer in answers}) == 1
     assert sorted(one["operation"] for one in await tasks_of(desk)) == ["cancel", "place", "place"]
