@@ -75,8 +75,9 @@ class Load:
         while True:
             await asyncio.sleep(self._random.expovariate(1 / self._pause_s))
             request = self._choose()
-            if self._open and self._random.random() < 0.05:
-                request = await self._replacement(http, self._random.choice(self._open)) or request
+            if self._open and self._random.random() < 0.12:
+                newest = list(self._open)[-10:]
+                request = await self._replacement(http, self._random.choice(newest)) or request
             self.counts[f"{request.method} {request.path.split('/')[1]}"] += 1
             if self._random.random() < 0.12:  # the same request at several replicas at once
                 await asyncio.gather(*(self._ask(http, request) for _ in range(5)))

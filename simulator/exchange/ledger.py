@@ -75,5 +75,6 @@ def ledger_row(entry: LedgerEntry) -> dict[str, object]:
         "ended_at_ms": None if order.ended_at is None else int(order.ended_at.timestamp() * 1000),
         "state": order.status,
         "filled_quantity": order.filled_quantity,
+        "unfilled_quantity": order.unfilled_quantity,
         "average_price": order.average_price,
     }

@@ -1,0 +1,22 @@
+"""What a run of chaos does when its last fault is over."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from app.broker.orders import OrderType
+from chaos.run import fill_market_orders
+from tests.desk import Desk
+
+
+async def test_what_a_fault_let_fill_in_part_is_filled_and_limits_rest_on(desk: Desk) -> None:
+    """Three of ten of a MARKET order filled: the exchange goes on with it, and only with it."""
+    for _ in range(2):
+        await desk.fault("partial_fill", params={"quantity": 3})
+        await desk.place(order_type=OrderType.MARKET, price=None)
+    await desk.place(price=Decimal(1400))
+    assert await asyncio.to_thread(fill_market_orders, str(desk.sim.base_url)) == 2
+    rows = [(row["state"], row["filled_quantity"], row["unfilled_quantity"]) for row in await desk.ledger()]
+    assert rows == [("COMPLETE", 10, 0), ("COMPLETE", 10, 0), ("OPEN", 0, 10)]
+    assert await asyncio.to_thread(fill_market_orders, str(desk.sim.base_url)) == 0
