@@ -11,7 +11,7 @@ from simulator.exchange.quirks import STUCK_STATES
 
 Stage = Literal["connection", "order", "book", "update", "upgrade", "socket"]
 """Where it acts: on the TCP connection of a request, on the order that a request makes or changes, on an answer of the
-order book, on a push, on a WebSocket upgrade, on an open WebSocket."""
+order book or the trade book, on a push, on a WebSocket upgrade, on an open WebSocket."""
 
 ParamValue = str | int | float | bool
 
@@ -67,6 +67,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "tag_null": Kind("book", {}),
     "stale_book": Kind("book", {"ms": Param(5_000)}),
     "shrink_book": Kind("book", {"drop": Param(1, minimum=1)}),
+    "shrink_trades": Kind("book", {"drop": Param(1, minimum=1)}),
     "drop_update": Kind("update", {"status": Param(""), "channel": Param("both", choices=UPDATE_CHANNELS)}),
     "duplicate_update": Kind("update", {"status": Param(""), "copies": Param(1, minimum=1, maximum=100)}),
     "reorder_update": Kind("update", {"status": Param(""), "ms": Param(1_000)}),

@@ -1,12 +1,13 @@
-"""From the faults that strike a request to what the exchange and the order book do differently."""
+"""From the faults that strike a request to what the exchange, the order book and the trade book do differently."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from simulator.exchange.book import book_rows, book_rows_at
+from simulator.exchange.book import book_rows, book_rows_at, trades_of
 from simulator.exchange.orders import Order
 from simulator.exchange.quirks import NORMAL, Quirks
+from simulator.exchange.rows import trade_row
 from simulator.faults.registry import Fault
 
 Row = dict[str, object]
@@ -45,6 +46,15 @@ def faulty_book(orders: Sequence[Order], faults: Iterable[Fault], *, now: dateti
             rows = rows[: max(0, len(rows) - fault.number("drop"))]
         elif fault.kind == "tag_null":
             rows = [untagged(row) for row in rows]
+    return rows
+
+
+def faulty_trades(orders: Iterable[Order], faults: Iterable[Fault]) -> list[Row]:
+    """The rows of `GET /trades`: all, or without the newest, as the faults say."""
+    rows = [trade_row(trade, order=order) for order, trade in trades_of(orders)]
+    for fault in faults:
+        if fault.kind == "shrink_trades":
+            rows = rows[: max(0, len(rows) - fault.number("drop"))]
     return rows
 
 

@@ -1,20 +1,18 @@
 """Orders and trades over the exchange."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.exchange.book import trades_of
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.legs import Slice
-from simulator.exchange.orders import Order
 from simulator.exchange.params import MAX_LEGS, Params
-from simulator.exchange.rows import order_row, trade_row
+from simulator.exchange.rows import order_row
 from simulator.faults.middleware import faults_of
-from simulator.faults.quirks import faulty_book, order_quirks, untagged
+from simulator.faults.quirks import faulty_book, faulty_trades, order_quirks, untagged
 from simulator.limits import Traffic
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, success
@@ -97,10 +95,11 @@ class OrderRoutes:
         return success(rows)
 
     async def trades(self, request: Request, user_id: str) -> Response:
-        return success(trade_rows([self._exchange.order(user_id, request.path_params["order_id"])]))
+        order = self._exchange.order(user_id, request.path_params["order_id"])
+        return success(faulty_trades([order], faults_of(request)))
 
-    async def trade_book(self, _request: Request, user_id: str) -> Response:
-        return success(trade_rows(self._exchange.book.of_user(user_id)))
+    async def trade_book(self, request: Request, user_id: str) -> Response:
+        return success(faulty_trades(self._exchange.book.of_user(user_id), faults_of(request)))
 
 
 def further_orders(variety: str, params: Params) -> int:
@@ -118,7 +117,3 @@ def child_row(child: Slice) -> dict[str, object]:
         return {"order_id": child.order_id}
     details = {"code": error.status, "error_type": error.error_type, "message": error.message, "data": None}
     return {"error": details}
-
-
-def trade_rows(orders: Sequence[Order]) -> list[dict[str, object]]:
-    return [trade_row(trade, order=order) for order, trade in trades_of(orders)]

@@ -136,6 +136,13 @@ async def shrink_book(wire: Wire) -> None:
     assert (first in book, second in book) == (True, False)
 
 
+async def shrink_trades(wire: Wire) -> None:
+    first, second = await wire.place(), await wire.place()
+    await wire.fault("shrink_trades", method="GET", path="/trades")
+    trades = (await wire.ask("GET", "/trades")).decode()
+    assert (first in trades, second in trades) == (True, False)
+
+
 async def drop_update(wire: Wire) -> None:
     assert await pushed(wire, "drop_update", status="CANCELLED") == ["COMPLETE"]
 
@@ -190,8 +197,8 @@ async def ws_garbage(wire: Wire) -> None:
 SCENARIOS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     scenario.__name__: scenario
     for scenario in (
-        late_visible, stuck, reject, partial_fill, cancel_fill_race, tag_null, stale_book, shrink_book, drop_update,
-        duplicate_update, reorder_update, ws_refuse, ws_close, ws_silent, ws_garbage,
+        late_visible, stuck, reject, partial_fill, cancel_fill_race, tag_null, stale_book, shrink_book,
+        shrink_trades, drop_update, duplicate_update, reorder_update, ws_refuse, ws_close, ws_silent, ws_garbage,
     )
 }  # fmt: skip
 

@@ -95,6 +95,15 @@ async def test_a_shrunken_book_lacks_its_newest_rows(client: httpx.AsyncClient) 
     assert [row["order_id"] for row in await book(client)] == ids[:1]
 
 
+async def test_a_shrunken_trade_book_lacks_its_newest_fills(client: httpx.AsyncClient) -> None:
+    """As many as asked for, once; the order book says what was filled all the time."""
+    ids = [await place(client) for _ in range(3)]
+    await set_fault(client, "shrink_trades", method="GET", path="/trades", params={"drop": 2})
+    shown = [[row["order_id"] for row in (await client.get("/trades")).json()["data"]] for _ in range(2)]
+    assert shown == [ids[:1], ids]
+    assert [row["status"] for row in await book(client)] == ["COMPLETE"] * 3
+
+
 async def test_a_stuck_order_waits_in_its_state(client: httpx.AsyncClient) -> None:
     """Then it goes on by itself."""
     params = {"status": "PUT ORDER REQ RECEIVED", "ms": 2_000}
