@@ -27,6 +27,7 @@ BUILT_AT_IMPORT: dict[str, str] = {}
 
 PURE = (
     "app/orders/days.py",
+    "app/orders/inferred.py",
     "app/orders/lifecycle.py",
     "app/orders/saga.py",
     "app/orders/standing.py",

@@ -1,0 +1,185 @@
+"""When fills are inferred, how many and at which price, and how they give way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.orders.inferred import PRICE_STEP, FilledOrder, InferredFill, as_trade, inferred_fill, is_overdue
+from app.orders.model import OrderState
+from tests.unit.orders.test_days import MONDAY, TUESDAY, at
+
+GRACE_S = 60.0
+AFTER_GRACE = at("6 15:01")
+DOCUMENT = {
+    "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "product": "MIS", "instrument_token": 408065,
+    "exchange_order_id": "11",
+}  # fmt: skip
+
+
+def filled(**changes: Any) -> FilledOrder:
+    """Order 7: ten filled at 1500 on Monday, complete since three in the afternoon, and no fill told."""
+    fields: dict[str, Any] = {
+        "account_id": "primary",
+        "trade_date": MONDAY,
+        "order_id": "7",
+        "state": OrderState.COMPLETED,
+        "filled_quantity": 10,
+        "average_price": Decimal(1500),
+        "shown_at": at("6 15:00"),
+        "document": DOCUMENT,
+    }
+    return FilledOrder(**{**fields, **changes})
+
+
+def told(quantity: int, price: str) -> dict[str, Any]:
+    return {"told_quantity": quantity, "told_value": quantity * Decimal(price)}
+
+
+def standing(quantity: int, price: str) -> InferredFill:
+    return InferredFill(quantity=quantity, average_price=Decimal(price))
+
+
+def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = True) -> InferredFill | None:
+    return inferred_fill(order, read_at=read_at, grace_s=GRACE_S, clean=clean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fill"),
+    [
+        ({}, standing(10, "1500")),
+        ({"state": OrderState.CANCELLED, "filled_quantity": 4}, standing(4, "1500")),
+        ({"state": OrderState.REJECTED, "filled_quantity": 4}, standing(4, "1500")),
+        (told(4, "1500"), standing(6, "1500")),
+        (told(4, "1497"), standing(6, "1502")),  # the average of all ten is the order's
+        (told(3, "1499.95"), standing(7, "1500.0214")),  # 1500.02142857...
+        ({"average_price": Decimal("1499.9333333333334")}, standing(10, "1499.9333333333334")),  # nothing to work out
+        (told(9, "1700"), standing(1, "0")),  # told fills are worth more than the whole: no price is below zero
+        ({"average_price": Decimal(0)}, standing(10, "0")),
+        # nothing is missing
+        (told(10, "1500"), None),
+        (told(12, "1500"), None),  # the order book is behind the trade book
+        ({"state": OrderState.CANCELLED, "filled_quantity": 0}, None),
+        # more may still come
+        ({"state": OrderState.PARTIALLY_FILLED, "filled_quantity": 4}, None),
+        # what stands shrinks, goes, and never comes from elsewhere than the order's own figures
+        ({**told(4, "1500"), "inferred": standing(10, "1500")}, standing(6, "1500")),
+        ({**told(10, "1500"), "inferred": standing(10, "1500")}, None),
+        ({"inferred": standing(10, "1500")}, standing(10, "1500")),
+    ],
+)
+def test_what_stands_for_the_fills_that_are_untold(changes: dict[str, Any], fill: InferredFill | None) -> None:
+    """The missing quantity, at the price that makes the average the order's own."""
+    assert infer(filled(**changes)) == fill
+
+
+@pytest.mark.parametrize(
+    ("changes", "read_at", "overdue"),
+    [
+        ({}, "6 15:01", True),
+        ({}, "6 15:00", False),  # within the grace
+        ({}, "6 23:59", True),
+        # Monday's trade book may be emptied at any moment of the night, and is gone by six
+        ({}, "7 00:00", False),
+        ({}, "7 05:59", False),
+        ({}, "7 09:15", False),
+        # an end that is first seen in the night, of the day before or of the new one
+        ({"shown_at": at("7 00:30")}, "7 00:40", False),
+        ({"trade_date": TUESDAY, "shown_at": at("7 00:30")}, "7 00:40", True),
+        ({"trade_date": TUESDAY, "shown_at": at("7 00:30")}, "7 06:10", False),  # the book has turned since
+        ({"trade_date": TUESDAY, "shown_at": at("7 06:05")}, "7 06:10", True),
+        (told(10, "1500"), "6 15:01", False),
+    ],
+)
+def test_when_the_trade_book_should_have_told_all(changes: dict[str, Any], read_at: str, overdue: bool) -> None:
+    """After the grace, while the trade book is sure to be the one that has the order's trades."""
+    order = filled(**changes)
+    assert is_overdue(order, read_at=at(read_at), grace_s=GRACE_S) is overdue
+    assert (infer(order, read_at=at(read_at)) is not None) is overdue
+
+
+def test_a_read_that_lacks_what_was_told_before_proves_nothing() -> None:
+    """Nothing is inferred from it; what stands already stays, for what is still untold."""
+    assert infer(filled(), clean=False) is None
+    stands = filled(**told(4, "1500"), inferred=standing(10, "1500"))
+    assert infer(stands, clean=False, read_at=at("7 09:15")) == standing(6, "1500")
+
+
+def test_an_inferred_fill_has_an_id_of_its_own_for_ever() -> None:
+    """The same for the same order, another for its namesake of another day or account; no exchange's number."""
+    ids = [
+        order.inferred_id
+        for order in (filled(), filled(trade_date=TUESDAY), filled(account_id="second"), filled(order_id="8"))
+    ]
+    assert len(set(ids)) == 4
+    assert filled(**told(4, "1500")).inferred_id == ids[0]
+    assert all(not one.isalnum() for one in ids)
+
+
+def test_an_inferred_fill_is_a_trade_without_times() -> None:
+    """In the fields of a real one."""
+    trade = as_trade(filled(), standing(10, "1500"))
+    assert (trade.order_id, trade.quantity, trade.average_price) == ("7", 10, Decimal(1500))
+    assert (trade.tradingsymbol, trade.transaction_type, trade.product) == ("INFY", "BUY", "MIS")
+    assert (trade.fill_timestamp, trade.exchange_timestamp) == (None, None)
+
+
+fills = st.lists(st.tuples(st.integers(1, 100_000), st.integers(1, 10_000_000)), min_size=1, max_size=8)
+"""Quantities, and prices in steps of a hundredth."""
+
+
+@given(made=fills, data=st.data())
+def test_the_sums_of_all_fills_are_the_orders(made: list[tuple[int, int]], data: st.DataObject) -> None:
+    """Whatever trades the book tells, in whatever order: quantity exact, average within rounding, never below zero."""
+    quantity = sum(count for count, _ in made)
+    value = sum(count * Decimal(paise) / 100 for count, paise in made)
+    order = filled(filled_quantity=quantity, average_price=Decimal(str(float(value / quantity))))
+    read_at, clean = AFTER_GRACE, True
+    for count, paise in data.draw(st.permutations(made)):
+        fill = infer(order, read_at=read_at, clean=clean)
+        assert fill is not None
+        assert order.told_quantity + fill.quantity == quantity
+        average = (order.told_value + fill.quantity * fill.average_price) / quantity
+        assert abs(average - order.average_price) <= PRICE_STEP / 2 + Decimal("1e-9")
+        assert fill.average_price >= 0
+        order = replace(order, inferred=fill)
+        assert infer(order) == fill
+        order = replace(
+            order,
+            told_quantity=order.told_quantity + count,
+            told_value=order.told_value + count * Decimal(paise) / 100,
+        )
+        read_at, clean = read_at + timedelta(hours=data.draw(st.integers(0, 20))), data.draw(st.booleans())
+    assert infer(order, read_at=read_at, clean=clean) is None
+
+
+@given(
+    quantity=st.integers(0, 10**9),
+    average=st.decimals(0, 10**12, places=8),
+    told_quantity=st.integers(0, 10**9),
+    told_value=st.decimals(0, 10**18, places=4),
+    stands=st.none() | st.builds(standing, st.integers(1, 100), st.just("1500")),
+    state=st.sampled_from(OrderState),
+    clean=st.booleans(),
+)
+def test_an_inferred_fill_never_exceeds_what_was_filled(
+    quantity: int, average: Decimal, told_quantity: int, told_value: Decimal, stands: InferredFill | None,
+    state: OrderState, clean: bool,
+) -> None:  # fmt: skip
+    """Whatever the broker says: all fills together are at most what it filled, unless it told more itself."""
+    order = filled(
+        filled_quantity=quantity, average_price=average, told_quantity=told_quantity, told_value=told_value,
+        inferred=stands, state=state,
+    )  # fmt: skip
+    fill = infer(order, clean=clean)
+    if fill is not None:
+        assert fill.quantity > 0
+        assert told_quantity + fill.quantity == quantity
+        assert fill.average_price >= 0
+        assert infer(replace(order, inferred=fill), clean=clean) == fill
