@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     order_halt_doubts: Annotated[int, Field(ge=1, le=1000)] = 3
     order_halt_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     order_alarm_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    order_fill_grace_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
 
     # what one account may ask for; 0 is off, nothing is the default of the real broker (off at a simulator)
     risk_max_order_value: Amount | None = None

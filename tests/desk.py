@@ -50,6 +50,7 @@ SHORT_RULES = OrderRules(
     least_read_gap_s=0.05,
     constant_read_gap_s=0.05,
     batch_deadline_s=20.0,
+    fill_grace_s=1.0,
 )
 """The product's rules with shorter times, so that a test sees their end."""
 

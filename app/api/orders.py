@@ -207,7 +207,7 @@ def _add_views(router: APIRouter) -> None:
     async def list_trades(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
     ) -> Response:
-        """The fills of the trading day."""
+        """The fills of the trading day; `inferred: true` stands for what the broker's trade book did not tell."""
         require_account(services, principal=principal, account_id=account_id)
         return ExactJSON({"data": await services.orders.queries.trades(account_id), "next_cursor": None})
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Alarm(StrEnum):
-    """The subject is a task id, an order id for orphans, or the day for what concerns more than one order."""
+    """The subject is a task id, an order id for orphans, a trade id, or the day for what concerns several orders."""
 
     DOUBT_UNRESOLVED = "doubt_unresolved"  # an outcome is unknown for longer than the broker usually needs to tell
     DEAD_LETTER = "dead_letter"  # the rules cannot prove what became of it
@@ -18,4 +18,6 @@ class Alarm(StrEnum):
     LOOK_ALIKE = "look_alike"  # an order without a tag that could be the missing one
     MISMATCH = "mismatch"  # the book has something else under a task's tag
     END_UNSEEN = "end_unseen"  # orders were live when last seen, and the book that could have shown their end is gone
+    INFERRED_FILL = "inferred_fill"  # the trade book does not tell all fills of an order; what is missing was inferred
+    FILLS_UNTOLD = "fills_untold"  # orders have filled, and the trade book that could have told their fills is gone
     ADDRESS_REFUSED = "address_refused"  # the broker takes no orders from this machine's address; the account is halted

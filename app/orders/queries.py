@@ -13,7 +13,7 @@ from app.kit.clock import Clock, today
 from app.orders.documents import batch_document, order_document, task_document, unplaced_document
 from app.orders.legs import load_legs
 from app.orders.model import Task, TaskStatus
-from app.orders.store import batches, book, tasks
+from app.orders.store import batches, book, fills, tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class OrderQueries:
     async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
         """The fills of the trading day."""
         async with self._database.connection() as connection:
-            return await book.fills(connection, account_id, trade_date=today(self._clock))
+            return await fills.day(connection, account_id, trade_date=today(self._clock))
 
     async def doubts(self) -> Doubts:
         async with self._database.connection() as connection:

@@ -25,7 +25,7 @@ from app.orders.alarms import Alarm
 from app.orders.bookkeeping import Bookkeeping
 from app.orders.cancels import Canceller
 from app.orders.days import LOOK_BACK, book_began, book_day, last_gone_day
-from app.orders.fills import take_fills
+from app.orders.fills import FillKeeper
 from app.orders.gate import SessionGate
 from app.orders.model import Task, TaskStatus
 from app.orders.reports import ReadStats, Reports
@@ -90,6 +90,9 @@ class Reconciler:
             account_id, settlement=settlement, reports=self._reports, rules=rules, ids=ids, stats=stats
         )
         self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
+        self._fills = FillKeeper(
+            account_id, database=database, gateway=gateway, settlement=settlement, reports=self._reports, rules=rules
+        )
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
         self._seen: dict[str, BrokerOrder] = {}
         self._seen_day: date | None = None
@@ -103,7 +106,7 @@ class Reconciler:
                 wait_s = await self._seconds_to_next_read()
             except (BrokerError, RateLimited) as error:
                 self.stats.failed_reads += 1
-                logger.warning("order book of {} could not be read: {}", self._account_id, error)
+                logger.warning("the order or trade book of {} could not be read: {}", self._account_id, error)
                 await asyncio.sleep(_READ_TROUBLE_PAUSE_S)
                 wait_s = 0.0
             except ServiceError as error:  # the database is away: nothing can be settled, everything is kept
@@ -151,9 +154,7 @@ class Reconciler:
         await self._take(rows, started_at=glance.now)
         if glance.unwanted:
             await self._cancel_unwanted(glance.now)
-        await take_fills(
-            rows, account_id=self._account_id, database=self._database, gateway=self._gateway, now=glance.now
-        )
+        await self._fills.take(rows, now=glance.now)
 
     async def _made_doubts(self) -> bool:
         try:
@@ -291,6 +292,8 @@ class Reconciler:
             "live": self._rules.audit_s,
             "idle": max(self._rules.audit_s, _IDLE_AUDIT_S),
         }[outlook.liveness]
+        if self._fills.incomplete:
+            audit = min(audit, self._rules.audit_s)
         if outlook.next_moment is None:
             return audit
         return min(audit, max(0.0, (outlook.next_moment - self._clock.now()).total_seconds()))

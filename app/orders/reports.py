@@ -17,7 +17,7 @@ from app.orders.days import LOOK_BACK, ONE_DAY
 from app.orders.model import Task
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, day_over, never_shown
-from app.orders.store import book, due, tasks
+from app.orders.store import book, due, fills, tasks
 
 MAX_NAMED = 50
 """Order ids in one alarm."""
@@ -91,7 +91,8 @@ class Reports:
     async def close_days(self, tx: Tx, *, until: date) -> bool:
         """Orders of days whose book is gone, and which today's does not show: their end was never seen.
 
-        True if there were any. They are marked, announced and alarmed, a line a day.
+        True if there were any. They are marked, announced and alarmed, a line a day; so is what they filled by trades
+        that nobody was told of.
         """
         since = until - LOOK_BACK
         for task in await due.never_shown(tx, self._account_id, until=until, since=since):
@@ -107,7 +108,20 @@ class Reports:
             ids = [order.order_id for order in orders]
             data: dict[str, object] = {"orders": len(ids), "order_ids": ids[:MAX_NAMED]}
             await self.alarm(tx, Alarm.END_UNSEEN, day.isoformat(), data)
+        await self._report_untold_fills(tx, since=since, until=until)
         return bool(left)
+
+    async def _report_untold_fills(self, tx: Tx, *, since: date, until: date) -> None:
+        """Nothing is inferred now: a trade book that is gone has not said what was in it."""
+        uneven = await fills.uneven(tx, self._account_id, since=since, until=until)
+        untold = [order for order in uneven if order.unexplained_quantity]
+        for day, group in itertools.groupby(untold, key=lambda order: order.trade_date):
+            missing = {order.order_id: order.unexplained_quantity for order in group}
+            data: dict[str, object] = {
+                "orders": len(missing),
+                "missing": dict(itertools.islice(missing.items(), MAX_NAMED)),
+            }
+            await self.alarm(tx, Alarm.FILLS_UNTOLD, day.isoformat(), data)
 
     async def report_old_doubts(self, tx: Tx) -> None:
         """Once for each doubt that the book has not resolved for long: a person should look."""

@@ -34,6 +34,7 @@ class OrderRules:
     halt_doubts: int = 3
     halt_doubt_age_s: float = 30.0
     alarm_doubt_age_s: float = 60.0
+    fill_grace_s: float = 60.0
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
     @classmethod
@@ -52,6 +53,7 @@ class OrderRules:
             halt_doubts=settings.order_halt_doubts,
             halt_doubt_age_s=settings.order_halt_doubt_age_s,
             alarm_doubt_age_s=settings.order_alarm_doubt_age_s,
+            fill_grace_s=settings.order_fill_grace_s,
         )
 
     @property

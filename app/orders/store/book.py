@@ -1,4 +1,4 @@
-"""SQL of what the broker showed: orders of the book, fills, alarms."""
+"""SQL of what the broker's order book showed, and of the alarms about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from uuid import UUID
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
-from app.broker.orders import Trade
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
-from app.kit.json import decode_json, encode_json
 from app.orders.model import KnownOrder, OrderState
 from app.orders.store.tasks import GIVEN_UP
 
@@ -191,51 +189,6 @@ async def adopt(tx: Tx, account_id: str, order_id: str, *, trade_date: date, tas
            WHERE account_id = %s AND trade_date >= %s AND order_id = %s AND task_id IS NULL""",
         (task_id, account_id, trade_date, order_id),
     )
-
-
-async def insert_fills(tx: Tx, account_id: str, trades: Sequence[tuple[date, Trade]]) -> int:
-    """Store fills, each with its day, that are new by their trade id; returns how many were."""
-    if not trades:
-        return 0
-    async with tx.cursor() as cursor:
-        await cursor.executemany(
-            """INSERT INTO fill (account_id, trade_date, trade_id, order_id, quantity, average_price, document)
-               VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
-            [
-                (
-                    account_id,
-                    trade_date,
-                    trade.trade_id,
-                    trade.order_id,
-                    trade.quantity,
-                    trade.average_price,
-                    Jsonb({**_trade_document(trade), "account_id": account_id}),
-                )
-                for trade_date, trade in trades
-            ],
-        )
-        return cursor.rowcount
-
-
-def _trade_document(trade: Trade) -> dict[str, Any]:
-    return {name: value for name, value in decode_json(encode_json(trade)).items() if name != "raw"}
-
-
-async def filled_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, int]:
-    """Sum of the stored fills by order, of the days after this one: what is compared with the book's figures."""
-    cursor = await tx.execute(
-        "SELECT order_id, sum(quantity)::int FROM fill WHERE account_id = %s AND trade_date > %s GROUP BY order_id",
-        (account_id, after),
-    )
-    return {row[0]: row[1] for row in await cursor.fetchall()}
-
-
-async def fills(tx: Tx, account_id: str, *, trade_date: date) -> list[Mapping[str, Any]]:
-    cursor = await tx.execute(
-        "SELECT document FROM fill WHERE account_id = %s AND trade_date = %s ORDER BY first_seen_at, trade_id",
-        (account_id, trade_date),
-    )
-    return [row[0] for row in await cursor.fetchall()]
 
 
 async def raise_alarm(

@@ -22,7 +22,7 @@ from app.orders.model import BatchStatus, Operation, TaskStatus
 from app.orders.reports import ReadStats, Reports
 from app.orders.saga import decide
 from app.orders.settlement import Settlement
-from app.orders.store import accept, batches, book, tasks
+from app.orders.store import accept, batches, fills, tasks
 from app.orders.store.accept import NewBatch, NewTask
 from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order
 from tests.unit.orders.builders import TAG_BASE, row
@@ -223,5 +223,5 @@ async def test_both_sides_of_a_trade_with_oneself_are_fills(ledger: Ledger) -> N
     ]  # fmt: skip
     for _ in range(2):
         async with ledger.database.transaction() as tx:
-            await book.insert_fills(tx, ACCOUNT, [(MONDAY, trade) for trade in sides])
+            await fills.insert(tx, ACCOUNT, [(MONDAY, trade) for trade in sides])
     assert await ledger.rows("SELECT order_id, quantity FROM fill ORDER BY order_id") == [("7", 10), ("8", 10)]

@@ -1,0 +1,193 @@
+"""What trade books prove over the night and at a day's end, and what two owners make of two of them; on real tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.broker.orders import Trade
+from app.db.postgres import Database
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
+from app.orders.counts import OrderCounts
+from app.orders.fills import FillKeeper
+from app.orders.reports import ReadStats, Reports
+from app.orders.rules import OrderRules
+from app.orders.settlement import Settlement, known_order
+from app.orders.store import book
+from tests.desk import Desk, TestEvents
+from tests.unit.orders.builders import TAG_BASE, row
+from tests.unit.orders.test_days import MONDAY, TUESDAY, at
+
+RULES = OrderRules()
+NIGHT = "night"
+"""An account that the desk's own reconciler leaves alone."""
+
+
+def trade(trade_id: str, quantity: int, when: str, *, order_id: str = "7") -> Trade:
+    """A fill at 1500, of July and IST."""
+    return Trade(
+        trade_id=trade_id, order_id=order_id, exchange="NSE", tradingsymbol="INFY", transaction_type="BUY",
+        product="MIS", quantity=quantity, average_price=Decimal(1500), fill_timestamp=at(when),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Account:
+    """The tables of one account, to which trade books are applied."""
+
+    desk: Desk
+
+    @property
+    def database(self) -> Database:
+        return self.desk.database
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement(TestEvents(), counts=OrderCounts())
+
+    @property
+    def reports(self) -> Reports:
+        return Reports(
+            NIGHT,
+            settlement=self.settlement,
+            rules=RULES,
+            ids=IdSource(SystemClock()),
+            deployment=TAG_BASE[:2],
+            stats=ReadStats(),
+        )
+
+    def owner(self) -> FillKeeper:
+        return FillKeeper(
+            NIGHT,
+            database=self.database,
+            gateway=self.desk.account.broker.orders,
+            settlement=self.settlement,
+            reports=self.reports,
+            rules=RULES,
+        )
+
+    async def ended(self, when: str, *, day: date, placed: str | None = None, quantity: int = 10) -> None:
+        """Order 7 is complete at 1500 since then."""
+        seen = row(
+            status="COMPLETE", filled_quantity=quantity, average_price=Decimal(1500), order_timestamp=at(placed or when)
+        )
+        async with self.database.transaction() as tx:
+            await book.upsert(tx, known_order(seen, account_id=NIGHT, trade_date=day, task_id=None))
+            await tx.execute(
+                """UPDATE broker_order SET first_seen_at = %(at)s, updated_at = %(at)s
+                   WHERE account_id = %(account_id)s AND trade_date = %(day)s""",
+                {"at": at(when), "account_id": NIGHT, "day": day},
+            )
+
+    async def read(
+        self, *trades: Trade, when: str, untold: Sequence[str] = ("7",), by: FillKeeper | None = None
+    ) -> None:
+        """A trade book of these trades, asked for at that time."""
+        [[began]] = await self.rows("SELECT clock_timestamp()")
+        await (by or self.owner()).apply(trades, untold=untold, read_at=at(when))
+        async with self.database.connection() as connection:  # told then, not on the machine's day
+            await connection.execute("UPDATE fill SET first_seen_at = %s WHERE first_seen_at >= %s", (at(when), began))
+
+    async def close_days(self, *, until: date) -> None:
+        async with self.database.transaction() as tx:
+            await self.settlement.lock(tx, NIGHT)
+            await self.reports.close_days(tx, until=until)
+
+    async def rows(self, sql: str) -> list[Any]:
+        async with self.database.connection() as connection:
+            return await (await connection.execute(sql)).fetchall()
+
+    async def fills(self) -> list[Any]:
+        return await self.rows(
+            "SELECT trade_date, quantity, document -> 'inferred' FROM fill ORDER BY trade_date, trade_id"
+        )
+
+    async def alarms(self) -> list[Any]:
+        return await self.rows("SELECT kind, subject FROM order_alarm ORDER BY raised_at")
+
+
+@pytest.fixture
+def account(desk: Desk) -> Account:
+    return Account(desk)
+
+
+async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_says_what_is_untold(account: Account) -> None:
+    """Four of ten were told on Monday, and no read succeeded until the night: an alarm of the day, nothing inferred."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(trade("T1", 4, "6 15:00"), when="6 15:00")
+    for when in ("7 00:30", "7 05:59", "7 06:01", "7 09:30"):
+        await account.read(when=when)
+    assert await account.fills() == [(MONDAY, 4, False)]
+    for _ in range(2):
+        await account.close_days(until=MONDAY)
+    assert await account.alarms() == [("fills_untold", MONDAY.isoformat())]
+    assert await account.rows("SELECT data FROM order_alarm") == [({"orders": 1, "missing": {"7": 6}},)]
+
+
+async def test_a_day_whose_fills_add_up_ends_without_a_word(account: Account) -> None:
+    """Told by the trade book, whatever an emptied one shows afterwards; or inferred, which was an alarm already."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(trade("T1", 10, "6 15:00"), when="6 15:00")
+    await account.ended("7 15:00", day=TUESDAY)
+    await account.read(when="7 00:30", untold=())
+    await account.read(when="7 15:05")
+    assert await account.fills() == [(MONDAY, 10, False), (TUESDAY, 10, True)]
+    await account.close_days(until=TUESDAY)
+    assert [kind for kind, _ in await account.alarms()] == ["inferred_fill"]
+
+
+async def test_yesterdays_trades_may_still_come_in_the_night(account: Account) -> None:
+    """The trade book of Monday is shown until the morning: its trades take the place of what was inferred."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(when="6 15:05")
+    assert await account.fills() == [(MONDAY, 10, True)]
+    await account.read(when="7 00:30")  # emptied for a moment: what stands stays
+    assert await account.fills() == [(MONDAY, 10, True)]
+    await account.read(trade("T1", 10, "6 15:00"), when="7 00:31")
+    assert await account.fills() == [(MONDAY, 10, False)]
+
+
+async def test_an_order_that_lived_over_the_night_has_fills_under_both_days(account: Account) -> None:
+    """Four on Monday, six on Tuesday are all of its ten: nothing is inferred on Tuesday, and nothing is untold."""
+    await account.read(trade("T1", 4, "6 23:50"), when="6 23:50")
+    await account.ended("7 09:15", day=TUESDAY, placed="6 23:00")
+    await account.read(trade("T1", 6, "7 09:15"), when="7 09:20")
+    await account.read(trade("T1", 6, "7 09:15"), when="7 10:00")
+    assert await account.fills() == [(MONDAY, 4, False), (TUESDAY, 6, False)]
+    await account.close_days(until=TUESDAY)
+    assert await account.alarms() == []
+
+
+async def test_the_fills_of_yesterdays_namesake_are_not_todays(account: Account) -> None:
+    """The broker's ids are unique within a day only: Monday's order 7 does not fill that of Tuesday."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(trade("T1", 10, "6 15:00"), when="6 15:00")
+    await account.ended("7 10:00", day=TUESDAY)
+    await account.read(when="7 10:05")
+    assert await account.fills() == [(MONDAY, 10, False), (TUESDAY, 10, True)]
+
+
+async def test_fills_give_way_to_whoever_stores_the_real_ones(account: Account) -> None:
+    """Also when the order book that was read before did not show the order."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(when="6 15:05")
+    await account.read(trade("T1", 4, "6 15:00"), when="6 15:06", untold=())
+    assert sorted(await account.fills()) == [(MONDAY, 4, False), (MONDAY, 6, True)]
+    await account.read(trade("T1", 4, "6 15:00"), trade("T2", 6, "6 15:00"), when="6 15:07", untold=())
+    assert await account.fills() == [(MONDAY, 4, False), (MONDAY, 6, False)]
+
+
+async def test_an_owner_that_was_paused_infers_nothing_over_the_fills_of_the_next(account: Account) -> None:
+    """It had read the trade book before they were in it, and applies it after they were stored."""
+    paused = account.owner()
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(trade("T1", 10, "6 15:00"), when="6 15:06")
+    await account.read(when="6 15:05", by=paused)
+    assert await account.fills() == [(MONDAY, 10, False)]
+    assert not paused.incomplete
