@@ -124,7 +124,7 @@ _QUERIES = {
                   cancel_on_sight AS unwanted, replaces, replaces_filled FROM order_task""",
     "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
     "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",
-    "fills": "SELECT order_id, trade_id, quantity FROM fill",
+    "fills": """SELECT order_id, trade_id, quantity FROM fill WHERE NOT document @> '{"inferred": true}'""",  # C5
     "events": r"""SELECT account_id, seq, type, data, coalesce(hash, '') AS hash,
                     concat_ws(E'\n', account_id, seq, type, extract(epoch FROM occurred_at), data::text) AS content
                   FROM event ORDER BY account_id, seq""",
