@@ -356,6 +356,41 @@ MUTATIONS = (
         "pass",
         ORDERS + "test_replicas.py::test_a_new_owner_counts_the_minute_of_the_last_one",
     ),
+    Mutation(
+        "fills are inferred after a grace",
+        "app/orders/inferred.py",
+        "        and read_at - order.shown_at >= timedelta(seconds=grace_s)\n",
+        "",
+        ORDERS + "test_fills.py::test_nothing_is_inferred_within_the_grace_or_before_the_end",
+    ),
+    Mutation(
+        "fills are inferred at an order's end",
+        "app/orders/inferred.py",
+        "        and order.state.is_terminal\n",
+        "",
+        ORDERS + "test_fills.py::test_nothing_is_inferred_within_the_grace_or_before_the_end",
+    ),
+    Mutation(
+        "nothing is inferred from a cut trade book",
+        "app/orders/fills.py",
+        "clean = shown.keys() >= {key for key, by_this_book in told.items() if by_this_book}",
+        "clean = True",
+        ORDERS + "test_fills.py::test_a_trade_book_without_what_it_told_before_proves_nothing",
+    ),
+    Mutation(
+        "nothing is inferred from an emptied trade book",
+        "app/orders/inferred.py",
+        "        and order.trade_date == trade_date_of(read_at)\n",
+        "",
+        "tests/unit/orders/test_inferred.py",
+    ),
+    Mutation(
+        "inferred fills give way",
+        "app/orders/fills.py",
+        "if fill != order.inferred:",
+        "if fill is not None and order.inferred is None:",
+        ORDERS + "test_fills.py::test_fills_that_the_trade_book_does_not_tell_are_inferred_until_they_come",
+    ),
 )
 
 
