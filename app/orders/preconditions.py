@@ -37,7 +37,8 @@ def check_order(task: NewTask, order: Present | None) -> None:
 
 
 def at_another_version(version: str | None) -> NotAsSeen:
-    return NotAsSeen(f"the order is at version {version} now; look at it again", code="VERSION_STALE")
+    present = "has no version yet: the book has not shown it" if version is None else f"is at version {version} now"
+    return NotAsSeen(f"the order {present}; look at it again", code="VERSION_STALE")
 
 
 def check_not_stopped(*, stopped: bool) -> None:

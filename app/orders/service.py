@@ -88,13 +88,13 @@ class OrderService:
         It goes only when the book shows the other cancelled with no fill beyond those at the named version; if it
         filled further, the new order is withdrawn unsent. Raises as ``place``, NotFound, and NotAsSeen.
         """
-        order = await self._known(replaces.order_id, account_id)
         fingerprint = fingerprint_of("place", account_id, [line], replaces=asdict(replaces))
-        try:
-            line = self.checked([line], account_id=account_id, loc=())[0]
-            self._intake.check_replacement(line, order)
-        except BadInput as error:
-            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
+        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        if earlier is not None:
+            return earlier
+        order = await self._known(replaces.order_id, account_id)
+        line = self.checked([line], account_id=account_id, loc=())[0]
+        self._intake.check_replacement(line, order)
         tasks = [
             self._intake.place_task(line, account_id=account_id, replaces=replaces),
             self._intake.cancel_task(order, purpose="replace"),
