@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,27 @@ async def fill(desk: Desk, order_id: str, quantity: int) -> None:
     (await desk.sim.post(f"/_sim/orders/{order_id}", json={"fill": quantity})).raise_for_status()
 
 
+@asynccontextmanager
+async def replacing(desk: Desk, old: str) -> AsyncIterator[Mapping[str, Any]]:
+    """A replacement that waits inside the block, because no cancel gets through there; behind it they do.
+
+    It stays fresh however slow the machine is.
+    """
+    await desk.fault("drop_before_read", **CANCELS, times=-1)
+    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
+    await stay_fresh(desk, for_s=120)
+    await struck(desk, "drop_before_read")
+    yield task
+    (await desk.sim.delete("/_sim/faults")).raise_for_status()
+
+
+async def stay_fresh(desk: Desk, *, for_s: int) -> None:
+    async with desk.database.connection() as connection:
+        await connection.execute(
+            "UPDATE order_task SET send_by = clock_timestamp() + make_interval(secs => %s)", (for_s,)
+        )
+
+
 async def tasks_of(desk: Desk) -> Sequence[Mapping[str, Any]]:
     page = await desk.service.queries.tasks(ACCOUNT, status=None, before=None, limit=100)
     return page.data
@@ -75,14 +97,12 @@ async def test_the_new_order_goes_when_the_old_one_is_gone(desk: Desk) -> None:
 
 
 async def test_nothing_goes_while_the_old_one_may_live(desk: Desk) -> None:
-    """The cancel hangs: the new order waits, and goes when the cancel is through."""
+    """No cancel gets through: the new order waits, and goes when one does."""
     old = await resting(desk)
-    await desk.fault("delay", **CANCELS, params={"ms": 1500})
-    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
-    await struck(desk, "delay")
-    await read_again(desk, 3)
-    assert (await now(desk, task)).status is TaskStatus.PENDING
-    assert len(await desk.ledger()) == 1
+    async with replacing(desk, old) as task:
+        await read_again(desk, 3)
+        assert (await now(desk, task)).status is TaskStatus.PENDING
+        assert len(await desk.ledger()) == 1
     assert (await end_of(desk, task))["status"] == "completed"
     assert [row["state"] for row in await desk.ledger()] == ["CANCELLED", "OPEN"]
 
@@ -90,13 +110,12 @@ async def test_nothing_goes_while_the_old_one_may_live(desk: Desk) -> None:
 async def test_a_cancel_that_never_gets_through_costs_the_new_order_not_the_old_one(desk: Desk) -> None:
     """It expires unsent, and says so; the old order lives on, as its row shows."""
     old = await resting(desk)
-    await desk.fault("drop_before_read", **CANCELS, times=-1)
-    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
-    await struck(desk, "drop_before_read")
-    async with desk.database.connection() as connection:
-        await connection.execute("UPDATE order_task SET send_by = clock_timestamp() WHERE replaces IS NOT NULL")
-    ended = await end_of(desk, task)
-    assert (ended["status"], ended["sent"]) == ("expired", "no")
+    async with replacing(desk, old) as task:
+        await stay_fresh(desk, for_s=0)
+        ended = await end_of(desk, task)
+        assert (ended["status"], ended["sent"]) == ("expired", "no")
+        (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
+        await end_of(desk, cancel)
     assert [row["order_id"] for row in await desk.ledger()] == [old]
 
 
@@ -113,10 +132,8 @@ async def test_an_old_order_that_fills_instead_is_not_replaced(desk: Desk) -> No
 async def test_a_further_fill_before_the_cancel_is_not_replaced(desk: Desk) -> None:
     """Four of ten filled that the caller had not seen: an order for ten would be four too many."""
     old = await resting(desk)
-    await desk.fault("delay", **CANCELS, params={"ms": 800})
-    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
-    await struck(desk, "delay")
-    await fill(desk, old, 4)
+    async with replacing(desk, old) as task:
+        await fill(desk, old, 4)
     ended = await end_of(desk, task)
     assert (ended["status"], ended["last_error"]["code"]) == ("cancelled", "REPLACED_ORDER_FILLED")
     (row,) = await desk.ledger()
@@ -145,10 +162,8 @@ async def test_a_crash_between_the_two_is_taken_up_by_the_next_owner(
     async with open_desk(database_url, simulator.url, owner="first") as desk:
         await desk.set_price("NSE:INFY", 1500)
         old = await resting(desk)
-        await desk.fault("delay", **CANCELS, params={"ms": 5000})
-        task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
-        await struck(desk, "delay")
-        await desk.crash()
+        async with replacing(desk, old) as task:
+            await desk.crash()
     await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url, owner="second") as desk:
         assert (await end_of(desk, task))["status"] == "completed"
@@ -159,10 +174,8 @@ async def test_a_crash_between_the_two_is_taken_up_by_the_next_owner(
 async def test_a_replacement_that_is_taken_back_leaves_the_cancel(desk: Desk) -> None:
     """Its caller gave the old order up; nothing takes its place any more."""
     old = await resting(desk)
-    await desk.fault("delay", **CANCELS, params={"ms": 1000})
-    task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
-    await struck(desk, "delay")
-    assert (await withdrawals_of(desk).withdraw((await now(desk, task)).task_id)).over
+    async with replacing(desk, old) as task:
+        assert (await withdrawals_of(desk).withdraw((await now(desk, task)).task_id)).over
     (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
     assert (await end_of(desk, cancel))["status"] == "completed"
     await read_again(desk, 2)
