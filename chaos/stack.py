@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -170,8 +171,13 @@ class Stack:
 
 
 @asynccontextmanager
-async def open_stack(directory: Path, *, replicas: int, seed: int) -> AsyncIterator[tuple[Stack, FaultProxy]]:
-    """Everything started and answering, and the proxy in front of Redis; at the end all of it is stopped by pid."""
+async def open_stack(
+    directory: Path, *, replicas: int, seed: int, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[tuple[Stack, FaultProxy]]:
+    """Everything started and answering, and the proxy in front of Redis; at the end all of it is stopped by pid.
+
+    ``settings`` of the replicas go before ``SHORT_TIMES``.
+    """
     stack = await asyncio.to_thread(Stack, directory, seed=seed)
     async with AsyncExitStack() as closing:
         closing.callback(stack.stop)
@@ -186,6 +192,7 @@ async def open_stack(directory: Path, *, replicas: int, seed: int) -> AsyncItera
             port = find_free_port()
             url = _with_port(stack.postgres.url, database.port)
             env = _environment(stack, url, f"{HOST}:{broker.port}", redis, port) | {"ACCOUNTS_FILE": str(accounts)}
+            env |= settings
             program = _python(f"replica-{number}", ["-m", "app", "serve"], env=env, directory=directory)
             stack.replicas.append(Replica(program.name, port, program, broker, database))
         for replica in stack.replicas:

@@ -23,6 +23,9 @@ EVERY_S = 0.1
 MAY_BE_CUT_OFF = 3
 """Requests that a stop on a slow machine cut off before the broker read them: in doubt, then proven absent."""
 
+PATIENT = {"ORDER_FRESHNESS_LIMIT_S": "120"}
+"""What a slow machine cannot send as fast as it is asked for waits; none of it becomes stale."""
+
 NO_LEASE_RAN_OUT_S = 7.0
 """An owner that stops in order hands its lease of ten seconds over: no order waits for the end of one."""
 
@@ -72,7 +75,10 @@ class Orders:
 @pytest.mark.chaos
 async def test_row_28_replicas_are_replaced_under_load(tmp_path: Path) -> None:
     """No event is lost, no order is doubled or forgotten, and orders go on while the owner changes."""
-    async with open_stack(tmp_path, replicas=3, seed=28) as (stack, _), asyncio.TaskGroup() as tasks:
+    async with (
+        open_stack(tmp_path, replicas=3, seed=28, settings=PATIENT) as (stack, _),
+        asyncio.TaskGroup() as tasks,
+    ):
         readers = [
             Subscriber(f"reader-{n}", list(ACCOUNTS)[n % 2], stack.replicas, seed=n, leaves_after_s=None)
             for n in range(SOCKETS)
@@ -86,7 +92,7 @@ async def test_row_28_replicas_are_replaced_under_load(tmp_path: Path) -> None:
                 lambda: [one for reader in readers for one in reader.seen()],
                 stack.postgres.url,
                 stack.simulator_url,
-                within_s=30,
+                within_s=90,
             )
         finally:
             for task in reading:
