@@ -105,7 +105,12 @@ def one_order_per_intent(history: History) -> Iterator[str]:
 def _beside_the_replaced(history: History) -> Iterator[str]:
     ledger = {order.order_id: order for order in history.ledger}
     tasks = {task.task_id: task for task in history.tasks}
-    for task_id, orders in _by_task(history).items():
+    by_task = _by_task(history)
+    sent = Counter(tasks[task_id].replaces for task_id in by_task)
+    for replaced, count in sent.items():
+        if replaced is not None and count > 1:
+            yield f"{count} orders took the place of order {replaced}"
+    for task_id, orders in by_task.items():
         task = tasks[task_id]
         old = ledger.get(task.replaces or "")
         if old is None:

@@ -109,7 +109,7 @@ class ReplacesIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": dict(REPLACES_EXAMPLE)})
 
     order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    version: Annotated[str, Field(min_length=1, max_length=64, description="its `version`; 412 when it has changed")]
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$", description="its `version`; 412 when it has changed")]
 
     def replaces(self) -> Replaces:
         return Replaces(order_id=self.order_id, version=self.version)

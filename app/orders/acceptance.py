@@ -36,6 +36,9 @@ _LOOK_AGAIN_S = 0.5
 KEYS_REMEMBERED = 10_000
 """The newest idempotency keys of this process: they can be answered while the database cannot be asked."""
 
+Look = Literal["at_once", "after_a_change"]
+"""When to look at what was stored, while waiting for its end."""
+
 _COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
 """When the connection broke during the commit: the same rows are offered again, their ids make that harmless."""
 
@@ -125,7 +128,7 @@ class Acceptance:
                 resource_id=resource_id,
             )
         try:
-            await self._store(Intent(tasks=new, batch=batch, key=key))
+            look = await self._store(Intent(tasks=new, batch=batch, key=key))
         except (UniqueViolation, NotAccepted):
             replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
             if replayed is None:
@@ -133,7 +136,11 @@ class Acceptance:
             return replayed
         self._remember(key)
         self._engine.accepted(account_id, batch=batch is not None)
-        return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s, look="after_a_change")
+        return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s, look=look)
+
+    async def check_order_of(self, task: NewTask) -> None:
+        """What ``accept`` would say of the order that the task is about. Raises NotAsSeen, Unavailable."""
+        await self._admission.check_order_of(task)
 
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
         """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
@@ -167,29 +174,28 @@ class Acceptance:
         if len(self._recent) > KEYS_REMEMBERED:
             self._recent.popitem(last=False)
 
-    async def _store(self, intent: Intent) -> None:
-        """Store exactly once, also when the connection breaks during the commit.
+    async def _store(self, intent: Intent) -> Look:
+        """Store exactly once, also when the connection breaks during the commit; then it may have ended meanwhile.
 
         Raises UniqueViolation when the key was used before, BadInput, LimitReached, NotAccepted, AcceptanceUnknown.
         """
         commit_was_cut_off = False
-        for delay in (*_COMMIT_AGAIN_S, None):
+        for delay in (0.0, *_COMMIT_AGAIN_S):
+            await asyncio.sleep(delay)
             try:
                 await self._store_allowed(intent)
             except CommitCutOff:
                 commit_was_cut_off = True
             except UniqueViolation:
                 if commit_was_cut_off and await self._is_stored(intent.tasks[0].task_id):
-                    return
+                    return "at_once"
                 raise
             except Unavailable as error:
                 if not commit_was_cut_off:
                     raise NotAccepted(f"the order could not be stored: {error}") from error
             else:
-                return
-            if delay is None:
-                raise AcceptanceUnknown
-            await asyncio.sleep(delay)
+                return "after_a_change"
+        raise AcceptanceUnknown
 
     async def _store_allowed(self, intent: Intent) -> None:
         """Store it, fetching what admission wants to know in between. Raises Unavailable, CommitCutOff, and those."""
@@ -229,7 +235,7 @@ class Acceptance:
         *,
         account_id: str,
         wait_s: float,
-        look: Literal["at_once", "after_a_change"],
+        look: Look,
     ) -> Answer:
         """The resource once it is at its end, or as it is when the wait is over; never an error.
 

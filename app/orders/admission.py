@@ -155,14 +155,12 @@ class Admission:
         """The questions whose answers decide; in a pipeline they are read when it has ended."""
         account_id, asked = intent.account_id, _Asked()
         limits, placing = self._limits(account_id), bool(intent.placements)
-        if (placing and limits.counts_orders) or intent.modified:
+        if (placing and limits.counts_orders) or intent.modified or intent.conditional is not None:
             asked.lock = await risk.ask_lock(tx, account_id)
         if intent.modified:
             asked.modifications = await risk.ask_modifications(tx, account_id, order_id=intent.modified)
         if intent.conditional is not None:
-            asked.state = await risk.ask_state(tx, account_id, order_id=str(intent.conditional.about))
-            if intent.conditional.replaces is not None:
-                asked.stopped = await risk.ask_stopped(tx, account_id, **self._doubt_limits)
+            await self._ask_about_order(tx, intent.conditional, asked)
         if not placing:
             return asked
         asked.restricted = await risk.ask_restricted(tx, account_id, **self._doubt_limits)
@@ -181,6 +179,21 @@ class Admission:
             )
         return asked
 
+    async def _ask_about_order(self, tx: Tx, task: NewTask, asked: _Asked) -> None:
+        replacing = task.replaces is not None
+        asked.state = await risk.ask_state(
+            tx, task.account_id, order_id=str(task.about), keep="as_it_is" if replacing else "free"
+        )
+        if replacing:
+            asked.stopped = await risk.ask_stopped(tx, task.account_id, **self._doubt_limits)
+
+    async def check_order_of(self, task: NewTask) -> None:
+        """What ``admit`` would say of the order that the task is about; nothing is stored. Raises NotAsSeen."""
+        asked = _Asked()
+        async with self._database.transaction() as tx:
+            await self._ask_about_order(tx, task, asked)
+            await _judge_order(task, asked)
+
     async def _judge(self, intent: Intent, asked: _Asked) -> None:
         """Raises BadInput, LimitReached, AskAgain."""
         if asked.lock is not None and not await asked.lock.fetchall():
@@ -190,10 +203,8 @@ class Admission:
             if rows[0][0] >= MAX_MODIFICATIONS:
                 message = f"the order was modified {rows[0][0]} times; cancel it and place a new one (`replaces`)"
                 raise LimitReached(message, code="MODIFY_LIMIT")
-        if intent.conditional is not None and asked.state is not None:
-            check_order(intent.conditional, risk.present_of(await asked.state.fetchall()))
-        if asked.stopped is not None:
-            check_not_stopped(stopped=(await asked.stopped.fetchall())[0][0])
+        if intent.conditional is not None:
+            await _judge_order(intent.conditional, asked)
         self._judge_alone(intent)
         identical = [] if asked.identical is None else await asked.identical.fetchall()
         open_orders = [] if asked.open_orders is None else await asked.open_orders.fetchall()
@@ -265,6 +276,14 @@ class _Asked:
     stopped: risk.Cursor | None = None
     open_orders: risk.Cursor | None = None
     identical: risk.Cursor | None = None
+
+
+async def _judge_order(task: NewTask, asked: _Asked) -> None:
+    """Raises NotAsSeen."""
+    if asked.state is not None:
+        check_order(task, risk.present_of(await asked.state.fetchall()))
+    if asked.stopped is not None:
+        check_not_stopped(stopped=(await asked.stopped.fetchall())[0][0])
 
 
 def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:

@@ -37,7 +37,10 @@ class Obstacle:
     reductions: Literal["stop", "pass"] = "stop"
 
     def stops(self, task: Task) -> bool:
-        return task.operation in self.stopped and not (self.reductions == "pass" and task.reduces)
+        kind = (
+            Operation.PLACE if task.purpose == "replace" else task.operation
+        )  # it goes with the order that follows it
+        return kind in self.stopped and not (self.reductions == "pass" and task.reduces)
 
 
 NO_SESSION = Obstacle(

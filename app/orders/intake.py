@@ -97,6 +97,21 @@ class Intake:
             request["parent_order_id"] = order["parent_order_id"]
         return replace(self.command_task(Operation.CANCEL, order, request, only_if=only_if), purpose=purpose)
 
+    def replacement_tasks(
+        self, line: OrderLine, replaces: Replaces, order: Mapping[str, Any], *, account_id: str
+    ) -> tuple[NewTask, NewTask]:
+        """The new order, and the cancel of the one whose place it takes.
+
+        The cancel goes within the new order's own freshness, for an old order must not be cancelled when nothing will
+        follow it; one that leaves in its last moment has the time of an answer to let the new order go.
+        """
+        place = self.place_task(line, account_id=account_id, replaces=replaces)
+        cancel = self.cancel_task(order, purpose="replace")
+        return (
+            replace(place, fresh_s=place.fresh_s + self._rules.send_timeout_s),
+            replace(cancel, fresh_s=min(cancel.fresh_s, place.fresh_s)),
+        )
+
     def check_changes(self, changes: OrderChanges, order: Mapping[str, Any]) -> None:
         """``order`` is the document of the order to modify. Raises BadInput."""
         instrument = self._find_instrument(str(order["exchange"]), str(order["tradingsymbol"]))

@@ -14,7 +14,7 @@ from app.orders.store.risk import Present
 
 
 class NotAsSeen(Conflict):
-    """Nothing was stored. Codes: ``VERSION_STALE``, ``ORDER_ALREADY_FINAL``, ``HALTED``."""
+    """Nothing was stored. Codes: ``VERSION_STALE``, ``ORDER_ALREADY_FINAL``, ``ORDER_NOT_REPLACEABLE``, ``HALTED``."""
 
     sent = "no"
 
@@ -24,15 +24,20 @@ class NotAsSeen(Conflict):
 
 
 def check_order(task: NewTask, order: Present | None) -> None:
-    """Raises NotAsSeen: it is at its end, has moved on, or a modification unseen by the caller is about to move it."""
+    """Raises NotAsSeen: it is at its end, has moved on, or a change unseen by the caller is about to move it."""
     if task.replaces is not None and order is not None and order.state.is_terminal:
         message = f"the order is {order.state} already; there is nothing to replace"
         raise NotAsSeen(message, code="ORDER_ALREADY_FINAL", retryable="no")
+    if task.replaces is not None and order is not None and not order.alone:
+        message = (
+            "the order is one of several that belong together, or its end was never seen: cancel and place by hand"
+        )
+        raise NotAsSeen(message, code="ORDER_NOT_REPLACEABLE", retryable="no")
     version = None if order is None else version_of(order.content_hash)
     if version is None or version not in (task.only_if or ()):
         raise at_another_version(version)
     if order is not None and order.changing:
-        message = "another modification of the order is on its way; look at it again when that has ended"
+        message = "another change of the order is on its way; look at it again when the book has shown it"
         raise NotAsSeen(message, code="VERSION_STALE")
 
 

@@ -155,7 +155,8 @@ class Sender:
             return await claims.peek(connection, self._account_id, self._terms(self._may_go()))
 
     def _terms(self, operations: Sequence[Operation]) -> ClaimTerms:
-        return self._tenure.claim_terms(operations, rules=self._rules)
+        places_pass = Operation.PLACE in self._may_go()
+        return self._tenure.claim_terms(operations, places_pass=places_pass, rules=self._rules)
 
     async def _has_slot(self, operation: Operation) -> bool:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""

@@ -19,7 +19,6 @@ from app.orders.documents import broker_document
 from app.orders.engine import OrderEngine
 from app.orders.intake import Intake, OrderLine, Replaces, canonical, fingerprint_of, with_order_defaults
 from app.orders.model import OnFilled, Operation, TaskStatus
-from app.orders.preconditions import at_another_version
 from app.orders.preflight import Sequencing, margin_shortfall, waves_of
 from app.orders.queries import OrderQueries
 from app.orders.rules import OrderRules
@@ -95,10 +94,7 @@ class OrderService:
         order = await self._known(replaces.order_id, account_id)
         line = self.checked([line], account_id=account_id, loc=())[0]
         self._intake.check_replacement(line, order)
-        tasks = [
-            self._intake.place_task(line, account_id=account_id, replaces=replaces),
-            self._intake.cancel_task(order, purpose="replace"),
-        ]
+        tasks = self._intake.replacement_tasks(line, replaces, order, account_id=account_id)
         return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
@@ -195,8 +191,8 @@ class OrderService:
         order = await self._known(replaces.order_id, account_id)
         checked = self.checked([line], account_id=account_id, loc=())[0]
         self._intake.check_replacement(checked, order)
-        if order["version"] != replaces.version:
-            raise at_another_version(order["version"])
+        place, _ = self._intake.replacement_tasks(checked, replaces, order, account_id=account_id)
+        await self._acceptance.check_order_of(place)
         cancel = self._engine.broker(account_id).orders.preview_cancel(
             replaces.order_id, variety=order["variety"], parent_order_id=order.get("parent_order_id")
         )

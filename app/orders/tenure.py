@@ -29,13 +29,14 @@ class Tenure:
         """Whether the row's word that nothing was sent can be believed."""
         return self.book_was_read or task.created_at > self.began_at
 
-    def claim_terms(self, operations: Sequence[Operation], *, rules: OrderRules) -> ClaimTerms:
+    def claim_terms(self, operations: Sequence[Operation], *, places_pass: bool, rules: OrderRules) -> ClaimTerms:
         return ClaimTerms(
             guard=self.lease.guard,
             owner=self.lease.owner,
             block_s=rules.block_on_doubt_s,
             known_since=self.known_since,
             operations=operations,
+            places_pass=places_pass,
             halt_doubts=rules.halt_doubts,
             halt_doubt_age_s=rules.halt_doubt_age_s,
         )

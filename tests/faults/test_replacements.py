@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -56,14 +56,17 @@ async def fill(desk: Desk, order_id: str, quantity: int) -> None:
 
 
 @asynccontextmanager
-async def replacing(desk: Desk, old: str) -> AsyncIterator[Mapping[str, Any]]:
+async def replacing(
+    desk: Desk, old: str, *, fresh: Literal["for_long", "as_stored"] = "for_long"
+) -> AsyncIterator[Mapping[str, Any]]:
     """A replacement that waits inside the block, because no cancel gets through there; behind it they do.
 
-    It stays fresh however slow the machine is.
+    It stays fresh however slow the machine is, unless it is to be ``as_stored``.
     """
     await desk.fault("drop_before_read", **CANCELS, times=-1)
     task = (await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)).document
-    await stay_fresh(desk, for_s=120)
+    if fresh == "for_long":
+        await stay_fresh(desk, for_s=120)
     await struck(desk, "drop_before_read")
     yield task
     (await desk.sim.delete("/_sim/faults")).raise_for_status()
@@ -74,6 +77,12 @@ async def stay_fresh(desk: Desk, *, for_s: int) -> None:
         await connection.execute(
             "UPDATE order_task SET send_by = clock_timestamp() + make_interval(secs => %s)", (for_s,)
         )
+
+
+async def cancel_of(desk: Desk) -> Mapping[str, Any]:
+    """The one cancel that there is."""
+    (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
+    return cancel
 
 
 async def tasks_of(desk: Desk) -> Sequence[Mapping[str, Any]]:
@@ -89,8 +98,7 @@ async def test_the_new_order_goes_when_the_old_one_is_gone(desk: Desk) -> None:
     first, second = await desk.ledger()
     assert (first["order_id"], first["state"], first["filled_quantity"]) == (old, "CANCELLED", 0)
     assert second["order_id"] == task["order_id"]
-    (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
-    ended, sent = (await now(desk, cancel)).finished_at, (await now(desk, task)).last_sent_at
+    ended, sent = (await now(desk, await cancel_of(desk))).finished_at, (await now(desk, task)).last_sent_at
     assert ended is not None
     assert sent is not None
     assert ended < sent
@@ -114,9 +122,17 @@ async def test_a_cancel_that_never_gets_through_costs_the_new_order_not_the_old_
         await stay_fresh(desk, for_s=0)
         ended = await end_of(desk, task)
         assert (ended["status"], ended["sent"]) == ("expired", "no")
-        (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
-        await end_of(desk, cancel)
-    assert [row["order_id"] for row in await desk.ledger()] == [old]
+        await end_of(desk, await cancel_of(desk))
+    await read_again(desk, 3)
+    assert [(row["order_id"], row["state"]) for row in await desk.ledger()] == [(old, "OPEN")]
+
+
+async def test_the_cancel_is_over_before_the_order_that_follows_it(desk: Desk) -> None:
+    """By the time of an answer: a cancel that leaves in its last moment still lets the new order go."""
+    old = await resting(desk)
+    async with replacing(desk, old, fresh="as_stored") as task:
+        place, cancel = await now(desk, task), await now(desk, await cancel_of(desk))
+    assert (place.send_by - cancel.send_by).total_seconds() == desk.rules.send_timeout_s
 
 
 async def test_an_old_order_that_fills_instead_is_not_replaced(desk: Desk) -> None:
@@ -176,8 +192,7 @@ async def test_a_replacement_that_is_taken_back_leaves_the_cancel(desk: Desk) ->
     old = await resting(desk)
     async with replacing(desk, old) as task:
         assert (await withdrawals_of(desk).withdraw((await now(desk, task)).task_id)).over
-    (cancel,) = [one for one in await tasks_of(desk) if one["operation"] == "cancel"]
-    assert (await end_of(desk, cancel))["status"] == "completed"
+    assert (await end_of(desk, await cancel_of(desk)))["status"] == "completed"
     await read_again(desk, 2)
     assert [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
 

@@ -126,9 +126,7 @@ async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
                  last_error, finished_at, replaces, replaces_filled)
                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
                  now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END, %s,
-                 (SELECT b.filled_quantity FROM broker_order b    -- none at another version: it never goes
-                  WHERE b.account_id = %s AND b.order_id = %s
-                    AND encode(substring(b.content_hash FROM 1 FOR 16), 'hex') = ANY(%s)
+                 (SELECT b.filled_quantity FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s
                   ORDER BY b.trade_date DESC LIMIT 1))""",
             [_values(task) for task in tasks],
         )
@@ -159,7 +157,6 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.replaces,
         task.account_id,
         task.replaces,
-        sorted(task.only_if or ()),
     )
 
 

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.model import KnownOrder, OrderState
-from app.orders.store.tasks import GIVEN_UP
+from app.orders.store.tasks import DAYS_AHEAD, GIVEN_UP
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
   document"""
@@ -77,14 +77,14 @@ async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetim
     """Every order first shown or sent since then that the broker had shown or confirmed before: what a clean read must
     contain."""
     cursor = await tx.execute(
-        """SELECT order_id FROM broker_order
-           WHERE account_id = %(account_id)s AND trade_date >= %(day)s
+        f"""SELECT order_id FROM broker_order
+           WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
              AND first_seen_at >= %(since)s AND first_seen_at < %(before)s
            UNION
            SELECT order_id FROM order_task
-           WHERE account_id = %(account_id)s AND trade_date >= %(day)s AND operation = 'place' AND status = 'completed'
-             AND order_id IS NOT NULL AND children = '[]'::jsonb AND finished_at < %(before)s
-             AND last_sent_at >= %(since)s""",
+           WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
+             AND operation = 'place' AND status = 'completed' AND order_id IS NOT NULL AND children = '[]'::jsonb
+             AND finished_at < %(before)s AND last_sent_at >= %(since)s""",
         {"account_id": account_id, "day": trade_date_of(since), "since": since, "before": before},
     )
     return {row[0] for row in await cursor.fetchall()}

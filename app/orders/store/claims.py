@@ -16,6 +16,15 @@ from app.orders.store.tasks import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tas
 MOST_ATTEMPTS = 9
 """Of one placement: its number is one digit of the tag. More than that are only reached by sessions that keep dying."""
 
+_IS_FREE_CANCEL = "(t.operation = 'cancel' AND t.purpose <> 'replace')"
+"""The cancel of an order that is to be replaced goes only when the order that follows it may go."""
+
+_A_DOUBT_PAUSES = """EXISTS (  -- a doubt on the instrument, or in the same batch, pauses new orders
+        SELECT 1 FROM order_task d
+        WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
+          AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
+          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))"""
+
 _READY = f"""
   SELECT t.task_id, t.operation FROM order_task t
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.operation = ANY(%(operations)s)
@@ -23,10 +32,11 @@ _READY = f"""
     AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})
     AND NOT t.cancel_on_sight                    -- taken back while it was on its way: it does not go once more
     AND {HELD_BY_TERM}
-    AND (t.operation = 'cancel' OR NOT EXISTS (  -- what an operator has halted stays where it is
+    AND ({_IS_FREE_CANCEL} OR NOT EXISTS (  -- what an operator has halted stays where it is
         SELECT 1 FROM kill_switch k
         WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
-    AND (t.operation <> 'place' OR t.reduces OR NOT {MANY_DOUBTS})
+    AND ((t.operation <> 'place' AND t.purpose <> 'replace') OR t.reduces OR NOT {MANY_DOUBTS})
+    AND (t.purpose <> 'replace' OR (%(places_pass)s AND NOT {_A_DOUBT_PAUSES}))
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
     AND (t.replaces IS NULL OR {IS_REPLACED})    -- never beside the order whose place it takes
     AND CASE WHEN t.operation = 'place' THEN
@@ -35,14 +45,10 @@ _READY = f"""
         WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
           AND s.task_id <> t.task_id
           AND (s.status = 'running'
-            OR (s.status IN ('pending', 'retrying') AND s.reduces >= t.reduces
+            OR (s.status IN ('pending', 'retrying') AND s.reduces >= t.reduces AND s.replaces IS NULL
                 AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
                   < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
-      AND (t.reduces OR NOT EXISTS (             -- a doubt on the instrument, or in the same batch, pauses new orders
-        SELECT 1 FROM order_task d
-        WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
-          AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
-          AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s)))
+      AND (t.reduces OR NOT {_A_DOUBT_PAUSES})
       AND NOT EXISTS (                           -- a batch's next wave waits for the answers to the one before
         SELECT 1 FROM order_task w
         WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
@@ -79,7 +85,8 @@ SELECT {COLUMNS} FROM claimed
 class ClaimTerms:
     """Under what a sender may claim: its lease, its patience with doubts, and what it knows of older rows.
 
-    ``guard``: the parameters of ``HELD_BY_TERM``; ``owner``: who claims.
+    ``guard``: the parameters of ``HELD_BY_TERM``; ``owner``: who claims. ``places_pass``: no breaker stops new orders,
+    and there is room for one, whatever ``operations`` this claim is for.
     ``known_since``: rows created before it must wait until the book was read once in this term, because a database
     that was restored or failed over may have forgotten that they were sent. ``None``: the book was read.
     """
@@ -89,6 +96,7 @@ class ClaimTerms:
     block_s: float
     known_since: datetime | None
     operations: Sequence[Operation]
+    places_pass: bool
     halt_doubts: int
     halt_doubt_age_s: float
 
@@ -96,6 +104,7 @@ class ClaimTerms:
         return {
             "account_id": account_id,
             "operations": [str(operation) for operation in self.operations],
+            "places_pass": self.places_pass,
             "block_s": self.block_s,
             "halt_doubts": self.halt_doubts,
             "halt_doubt_age_s": self.halt_doubt_age_s,

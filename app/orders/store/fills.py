@@ -20,6 +20,7 @@ from app.kit.clock import trade_date_of
 from app.kit.json import decode_json, encode_json
 from app.orders.inferred import FilledOrder, InferredFill
 from app.orders.model import OrderState
+from app.orders.store.tasks import DAYS_AHEAD
 
 _IS_INFERRED = """document @> '{"inferred": true}'"""
 
@@ -84,8 +85,9 @@ async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Su
     """Of the days after this one: what is compared with the book's figures."""
     cursor = await tx.execute(
         f"""SELECT order_id, sum(quantity)::int, coalesce(sum(quantity) FILTER (WHERE {_IS_INFERRED}), 0)::int
-            FROM fill WHERE account_id = %s AND trade_date > %s GROUP BY order_id""",
-        (account_id, after),
+            FROM fill WHERE account_id = %(account_id)s
+              AND trade_date BETWEEN %(after)s::date + 1 AND %(after)s::date + {DAYS_AHEAD} GROUP BY order_id""",
+        {"account_id": account_id, "after": after},
     )
     return {row[0]: Sums(all=row[1], inferred=row[2]) for row in await cursor.fetchall()}
 
@@ -144,7 +146,8 @@ async def told(tx: Tx, account_id: str, *, after: date, began_at: datetime) -> d
     """
     cursor = await tx.execute(
         f"""SELECT trade_id, order_id, trade_date >= %(day)s AND first_seen_at >= %(began_at)s FROM fill
-            WHERE account_id = %(account_id)s AND trade_date > %(after)s AND NOT {_IS_INFERRED}""",
+            WHERE account_id = %(account_id)s AND NOT {_IS_INFERRED}
+              AND trade_date BETWEEN %(after)s::date + 1 AND %(after)s::date + {DAYS_AHEAD}""",
         {"account_id": account_id, "after": after, "day": trade_date_of(began_at), "began_at": began_at},
     )
     return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}

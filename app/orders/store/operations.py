@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
-from app.orders.store.tasks import MADE_LIVE, OPEN
+from app.orders.store.tasks import DAYS_AHEAD, MADE_LIVE, OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +100,14 @@ WITH live AS (
   FROM order_task t,
     LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
              UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
-  WHERE t.account_id = %(account_id)s AND t.trade_date >= %(since)s AND t.operation = 'place' AND t.status = 'completed'
-    AND ids.order_id IS NOT NULL
+  WHERE t.account_id = %(account_id)s AND t.trade_date BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}
+    AND t.operation = 'place' AND t.status = 'completed' AND ids.order_id IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.order_id
                       AND b.trade_date >= t.trade_date - 1)
 )
 SELECT order_id, instrument, variety, parent_order_id FROM live
 WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id
-                    AND c.operation = 'cancel'
+                    AND c.operation = 'cancel' AND c.purpose <> 'replace'
                     AND (c.status IN {OPEN} OR c.finished_at > clock_timestamp() - interval '{SHOWS_WITHIN_S} s'
                       OR (NOT %(all)s AND c.status <> 'completed'
                         AND c.finished_at > clock_timestamp() - interval '{REFUSED_FOR_S} s')))

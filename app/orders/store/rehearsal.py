@@ -28,6 +28,7 @@ async def rehearse(tx: Tx) -> None:
         block_s=0.0,
         known_since=None,
         operations=tuple(Operation),
+        places_pass=True,
         halt_doubts=1,
         halt_doubt_age_s=0.0,
     )

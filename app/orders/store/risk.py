@@ -37,11 +37,15 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Present:
-    """An order as it is now; ``changing``: a modification of it is on its way."""
+    """An order as it is now. ``changing``: a modification or a replacement of it is on its way, or not shown yet.
+
+    ``alone``: all that was made of one request, its end seen or still to be seen; not a slice, a leg, a second leg.
+    """
 
     content_hash: bytes
     state: OrderState
     changing: bool
+    alone: bool
 
 
 class DoubtLimits(TypedDict):
@@ -121,24 +125,37 @@ async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor
     )
 
 
-async def ask_state(tx: Tx, account_id: str, *, order_id: str) -> Cursor:
-    """One row, or none for an order that the book has not shown: its content hash and state as last shown, and whether
-    a modification of it is on its way."""
-    return await tx.execute(
-        f"""SELECT b.content_hash, b.state, EXISTS (
-              SELECT 1 FROM order_task t WHERE t.account_id = b.account_id AND t.target_order_id = b.order_id
-                AND t.operation = 'modify' AND t.status IN {OPEN})
-            FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1""",
-        (account_id, order_id),
-    )
+_SETTLES_WITHIN_S = 10
+"""A modification that was accepted shows in the book within this time, or it has changed nothing."""
+
+_STATE = f"""
+SELECT b.content_hash, b.state,
+  EXISTS (SELECT 1 FROM order_task m WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
+            AND m.operation = 'modify'
+            AND (m.status IN {OPEN} OR (m.status = 'completed' AND m.last_sent_at > b.updated_at
+              AND m.finished_at > clock_timestamp() - interval '{_SETTLES_WITHIN_S} s')))
+  OR EXISTS (SELECT 1 FROM order_task r WHERE r.account_id = b.account_id AND r.replaces = b.order_id
+               AND r.status IN {OPEN}),
+  NOT (b.document ->> 'parent_order_id' IS NOT NULL OR b.document ->> 'variety' IN ('co', 'iceberg')
+    OR b.document ->> 'tags' LIKE '%%autoslice:%%' OR b.document ? 'stale'
+    OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = b.task_id AND p.children <> '[]'::jsonb))
+FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1"""
+
+
+async def ask_state(tx: Tx, account_id: str, *, order_id: str, keep: Literal["as_it_is", "free"]) -> Cursor:
+    """One row for ``present_of``, or none for an order that the book has not shown.
+
+    ``as_it_is``: nobody changes the row before the transaction ends.
+    """
+    return await tx.execute(_STATE + (" FOR UPDATE OF b" if keep == "as_it_is" else ""), (account_id, order_id))
 
 
 def present_of(rows: Sequence[TupleRow]) -> Present | None:
     """The answer to ``ask_state``; None for an order that the book has not shown."""
     if not rows:
         return None
-    content_hash, state, changing = rows[0]
-    return Present(content_hash=bytes(content_hash), state=OrderState(state), changing=changing)
+    content_hash, state, changing, alone = rows[0]
+    return Present(content_hash=bytes(content_hash), state=OrderState(state), changing=changing, alone=alone)
 
 
 async def promised(

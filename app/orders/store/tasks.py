@@ -21,6 +21,10 @@ COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, req
   last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
   finished_at, supersedes, cancel_on_sight, replaces, replaces_filled"""
 
+DAYS_AHEAD = 30
+"""The other end of "since this day": nothing is of a day that far ahead. With one end only, a plan that fits every
+question takes the range for a third of the table, and reads the table."""
+
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
 """At its end, and not done."""

@@ -38,6 +38,8 @@ async def test_a_change_meant_for_an_older_version_is_refused(service: RunningSe
     seen = {"If-Match": answer.headers["ETag"]}
     first = await service.client.put(path, json={"quantity": 6}, headers=seen)
     assert (first.status_code, first.json()["status"]) == (201, "completed")
+    at_once = await service.client.put(path, json={"quantity": 7}, headers=seen)
+    assert at_once.status_code == 412  # the broker has taken the change, whether the book shows it or not
     changed = await shown(service, order["order_id"], quantity=6)
     assert changed["version"] != order["version"]
     second = await service.client.put(path, json={"quantity": 7}, headers=seen)
@@ -95,8 +97,9 @@ async def test_an_order_takes_the_place_of_another(service: RunningService) -> N
     task = answer.json()
     assert (answer.status_code, task["status"], task["replaces"]) == (201, "completed", order["order_id"])
     assert (await service.client.get(f"/orders/{order['order_id']}")).json()["state"] == "cancelled"
-    again = await service.client.post("/orders", json=body)
-    assert (again.status_code, again.json()["code"], again.json()["sent"]) == (409, "ORDER_ALREADY_FINAL", "no")
+    for params in ({}, {"dry_run": True}):
+        again = await service.client.post("/orders", params=params, json=body)
+        assert (again.status_code, again.json()["code"], again.json()["sent"]) == (409, "ORDER_ALREADY_FINAL", "no")
 
 
 async def test_what_is_wrong_with_a_replacement_is_named(service: RunningService) -> None:
@@ -112,6 +115,8 @@ async def test_what_is_wrong_with_a_replacement_is_named(service: RunningService
         ("body", "replaces", "version"),
         ("body", "replaces", "x"),
     }
+    unstorable = await service.client.post("/orders", json={**good, "replaces": {**named, "version": "a\x00b"}})
+    assert (unstorable.status_code, unstorable.json()["sent"]) == (400, "no")
     sell = {**good, "transaction_type": "SELL", "replaces": named}
     refused = await service.client.post("/orders", json=sell)
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (400, ["body", "replaces"])

@@ -166,6 +166,14 @@ FAIL: dict[str, tuple[str, History]] = {
         ),
     ),
     "an order beside the one whose place it takes": ("C2", replaced_by(ended_at=NOW + timedelta(seconds=1))),
+    "two orders in the place of one": (
+        "C2",
+        replace(
+            REPLACED,
+            ledger=(*REPLACED.ledger, replace(REPLACED.ledger[1], order_id="o3", tag="QA" + "9" * 17 + "1")),
+            tasks=(*REPLACED.tasks, replace(REPLACED.tasks[1], task_id="t3", tag_base="QA" + "9" * 17, order_id="o3")),
+        ),
+    ),
     "an order in the place of one that lives": ("C2", replaced_by(ended_at=None, state="OPEN")),
     "an order in the place of one that filled further": ("C2", replaced_by(filled_quantity=6)),
     "sent again although nobody knows how the first ended": (
