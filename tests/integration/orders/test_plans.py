@@ -8,23 +8,26 @@ from app.orders.acceptance import Caller
 from tests.desk import ACCOUNT, Desk
 from tests.waiting import until
 
-ROWS = 5000
+DAYS, A_DAY = 200, 150
 _OLD_TASKS = """
 INSERT INTO order_task (task_id, account_id, operation, status, trade_date, instrument, request, tag_base, priority,
                         send_by, order_id, sent, finished_at)
-SELECT gen_random_uuid(), account_id, 'place', 'completed', trade_date, 'NSE:INFY', '{}',
-       account_id || n, 2, now(), account_id || n, 'yes', now()
-FROM (VALUES (%s, current_date - 30), ('other', current_date)) AS who (account_id, trade_date),
-     generate_series(1, %s) AS n
+SELECT gen_random_uuid(), %(account_id)s, 'place', 'completed', current_date - day, 'NSE:INFY', '{}',
+       'T' || day || '-' || n, 2, now(), 'O' || day || '-' || n, 'yes', now() - make_interval(days => day)
+FROM generate_series(3, %(days)s) AS day, generate_series(1, %(a_day)s) AS n
 """
 _THEIR_ORDERS = """
 INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price,
                           content_hash, document, first_seen_at)
 SELECT account_id, trade_date, order_id, task_id, 'COMPLETE', 'completed', 1, 1, '', '{}', trade_date FROM order_task
 """
+_THEIR_FILLS = """
+INSERT INTO fill (account_id, trade_date, trade_id, order_id, quantity, average_price, document)
+SELECT account_id, trade_date, order_id, order_id, 1, 1, '{"inferred": false}' FROM broker_order
+"""
 _READ_AS_A_WHOLE = """
 SELECT pg_stat_force_next_flush(), relname, seq_scan FROM pg_stat_user_tables
-WHERE relname IN ('order_task', 'broker_order') ORDER BY relname
+WHERE relname IN ('order_task', 'broker_order', 'fill') ORDER BY relname
 """
 
 
@@ -49,11 +52,12 @@ async def settled_scans(desk: Desk) -> dict[str, int]:
 
 
 async def test_an_order_s_life_reads_no_table_as_a_whole(desk: Desk) -> None:
-    """Placed, shown, modified and cancelled beside thousands of older orders: not one scan of the two great tables."""
+    """Filled in part, modified and cancelled beside the account's orders of two hundred days: no table is scanned."""
     async with desk.database.connection() as connection:
-        await connection.execute(_OLD_TASKS, (ACCOUNT, ROWS))
+        await connection.execute(_OLD_TASKS, {"account_id": ACCOUNT, "days": DAYS, "a_day": A_DAY})
         await connection.execute(_THEIR_ORDERS)
-        await connection.execute("ANALYZE order_task, broker_order")
+        await connection.execute(_THEIR_FILLS)
+        await connection.execute("ANALYZE order_task, broker_order, fill")
     before = await settled_scans(desk)
     task = await desk.place()
     order_id = str(task["order_id"])
@@ -63,6 +67,13 @@ async def test_an_order_s_life_reads_no_table_as_a_whole(desk: Desk) -> None:
         return bool((await desk.service.queries.order(order_id, account_id=ACCOUNT))["state"] == "open")
 
     await until(shown)
+    (await desk.sim.post(f"/_sim/orders/{order_id}", json={"fill": 3})).raise_for_status()
+
+    async def filled() -> bool:
+        desk.engine.on_order_hint(ACCOUNT)
+        return bool(await desk.service.queries.trades(ACCOUNT))
+
+    await until(filled)
     changed = await desk.service.modify(
         order_id, OrderChanges(quantity=11), account_id=ACCOUNT, caller=caller, wait_s=20
     )
