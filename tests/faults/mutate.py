@@ -440,6 +440,27 @@ MUTATIONS = (
         "if fill is not None and order.inferred is None:",
         ORDERS + "test_fills.py::test_fills_that_the_trade_book_does_not_tell_are_inferred_until_they_come",
     ),
+    Mutation(
+        "real and inferred fills do not cross",
+        "app/orders/fills.py",
+        "await self._settlement.lock(tx, self._account_id)",
+        "pass",
+        ORDERS + "test_fill_nights.py::test_a_fill_and_the_one_that_stands_for_it_do_not_cross",
+    ),
+    Mutation(
+        "real fills are asked for every so often",
+        "app/orders/fills.py",
+        "return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._rules.audit_s)",
+        "return True",
+        ORDERS + "test_fill_nights.py::test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand",
+    ),
+    Mutation(
+        "a trade book is whole without what the last one told",
+        "app/orders/store/fills.py",
+        " AND first_seen_at >= %(began_at)s FROM fill",
+        " FROM fill",
+        ORDERS + "test_fill_nights.py::test_what_the_book_before_this_one_told_need_not_be_in_this_one",
+    ),
 )
 
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from app.broker.orders import Trade
-from app.db.postgres import Database
+from app.broker.orders import BrokerOrder, Trade
+from app.db.postgres import Database, Tx, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.counts import OrderCounts
 from app.orders.fills import FillKeeper
+from app.orders.inferred import InferredFill, as_trade
 from app.orders.reports import ReadStats, Reports
 from app.orders.rules import OrderRules
 from app.orders.settlement import Settlement, known_order
-from app.orders.store import book
+from app.orders.store import book, fills
 from tests.desk import Desk, TestEvents
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
+from tests.waiting import until
 
 RULES = OrderRules()
 NIGHT = "night"
@@ -62,18 +65,18 @@ class Account:
             stats=ReadStats(),
         )
 
-    def owner(self) -> FillKeeper:
+    def owner(self, *, on: Database | None = None) -> FillKeeper:
         return FillKeeper(
             NIGHT,
-            database=self.database,
+            database=on or self.database,
             gateway=self.desk.account.broker.orders,
             settlement=self.settlement,
             reports=self.reports,
             rules=RULES,
         )
 
-    async def ended(self, when: str, *, day: date, placed: str | None = None, quantity: int = 10) -> None:
-        """Order 7 is complete at 1500 since then."""
+    async def ended(self, when: str, *, day: date, placed: str | None = None, quantity: int = 10) -> BrokerOrder:
+        """Order 7 is complete at 1500 since then; its row."""
         seen = row(
             status="COMPLETE", filled_quantity=quantity, average_price=Decimal(1500), order_timestamp=at(placed or when)
         )
@@ -84,6 +87,7 @@ class Account:
                    WHERE account_id = %(account_id)s AND trade_date = %(day)s""",
                 {"at": at(when), "account_id": NIGHT, "day": day},
             )
+        return seen
 
     async def read(
         self, *trades: Trade, when: str, untold: Sequence[str] = ("7",), by: FillKeeper | None = None
@@ -115,6 +119,19 @@ class Account:
 @pytest.fixture
 def account(desk: Desk) -> Account:
     return Account(desk)
+
+
+@pytest.fixture
+async def patient(database_url: str) -> AsyncIterator[Database]:
+    """Its sessions wait for a lock as long as it is held, and hold one as long as a slow machine takes."""
+
+    async def without_bounds(connection: Tx) -> None:
+        for bound in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            await connection.execute(f"SET {bound} = 0")
+
+    database = await open_database(database_url, name="patient", rehearse=without_bounds)
+    yield database
+    await database.close()
 
 
 async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_says_what_is_untold(account: Account) -> None:
@@ -191,3 +208,55 @@ async def test_an_owner_that_was_paused_infers_nothing_over_the_fills_of_the_nex
     await account.read(when="6 15:05", by=paused)
     assert await account.fills() == [(MONDAY, 10, False)]
     assert not paused.incomplete
+
+
+@pytest.mark.parametrize("stored_first", ["real", "inferred"])
+async def test_a_fill_and_the_one_that_stands_for_it_do_not_cross(
+    account: Account, patient: Database, stored_first: str
+) -> None:
+    """Two owners store one each at the same time: the second waits for the first, and there are ten filled, not 20."""
+    real = trade("T1", 10, "6 15:00")
+    await account.ended("6 15:00", day=MONDAY)
+    async with asyncio.TaskGroup() as group, patient.transaction() as first:
+        await account.settlement.lock(first, NIGHT)
+        if stored_first == "real":
+            await fills.insert(first, NIGHT, [(MONDAY, real)])
+        else:
+            [order] = await fills.uneven(first, NIGHT, since=MONDAY, until=MONDAY)
+            inferred = as_trade(order, InferredFill(quantity=10, average_price=Decimal(1500)))
+            await fills.put_inferred(first, MONDAY, inferred, account_id=NIGHT)
+        shown = [] if stored_first == "real" else [real]
+        second = group.create_task(account.read(*shown, when="6 15:05", by=account.owner(on=patient)))
+        await held_up_or_done(account, second, by=first)
+    assert await account.fills() == [(MONDAY, 10, False)]
+
+
+async def held_up_or_done(account: Account, task: asyncio.Task[None], *, by: Tx) -> None:
+    """Until somebody waits for this transaction's end, or the task has not waited for it."""
+
+    async def is_so() -> bool:
+        waiting = await account.rows("SELECT pg_blocking_pids(pid) FROM pg_stat_activity")
+        return task.done() or any(by.info.backend_pid in blocking for [blocking] in waiting)
+
+    await until(is_so)
+
+
+async def test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand(account: Account) -> None:
+    """Reads of the order book in between cost no read of the trade book."""
+    seen = await account.ended("6 15:00", day=MONDAY)
+    await account.desk.fault("shrink_trades", method="GET", path="/trades", times=-1)
+    owner, asked = account.owner(), []
+    for later_s in (0, 1, RULES.audit_s - 1, RULES.audit_s, RULES.audit_s + 1):
+        await owner.take([seen], now=at("6 15:05") + timedelta(seconds=later_s))
+        [fault] = (await account.desk.sim.get("/_sim/faults")).json()
+        asked.append(fault["struck"])
+    assert asked == [1, 1, 1, 2, 2]
+    assert await account.fills() == [(MONDAY, 10, True)]
+
+
+async def test_what_the_book_before_this_one_told_need_not_be_in_this_one(account: Account) -> None:
+    """A row without a time came after midnight: it counts as Tuesday's, and Tuesday's book is whole without it."""
+    await account.read(replace(trade("T1", 4, "6 15:00", order_id="6"), fill_timestamp=None), when="7 00:30", untold=())
+    await account.ended("7 10:00", day=TUESDAY)
+    await account.read(when="7 10:05")
+    assert sorted(await account.fills()) == [(TUESDAY, 4, False), (TUESDAY, 10, True)]
