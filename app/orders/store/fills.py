@@ -92,9 +92,10 @@ async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Su
     return {row[0]: Sums(all=row[1], inferred=row[2]) for row in await cursor.fetchall()}
 
 
-_PLACED_ON = """least(b.trade_date,
-                  ((b.document ->> 'order_timestamp')::timestamptz AT TIME ZONE 'Asia/Kolkata')::date)"""
-"""An order that lived over a night has fills under each of its days; those before are of another order of its id."""
+def _placed_on(order: str) -> str:
+    """SQL of the day on which the order in this row was placed: one that lived over a night has fills since then."""
+    return f"""least({order}.trade_date,
+                  (({order}.document ->> 'order_timestamp')::timestamptz AT TIME ZONE 'Asia/Kolkata')::date)"""
 
 
 def _filled_order(
@@ -111,7 +112,8 @@ async def uneven(
 ) -> list[FilledOrder]:
     """Orders of these days that no trade book has told all fills of, and those with an inferred fill.
 
-    ``order_ids``: only among these.
+    ``order_ids``: only among these. Fills of earlier days are of another order of its id; so are those of later days
+    once there is a later one, else a trade whose row did not say when was told a day late.
     """
     async with tx.cursor(row_factory=kwargs_row(_filled_order)) as cursor:
         await cursor.execute(
@@ -123,7 +125,11 @@ async def uneven(
                     (sum(quantity) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date))::int
                       AS inferred_quantity,
                     max(average_price) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date) AS inferred_price
-                  FROM fill WHERE account_id = b.account_id AND order_id = b.order_id AND trade_date >= {_PLACED_ON}) f
+                  FROM fill WHERE account_id = b.account_id AND order_id = b.order_id
+                    AND trade_date >= {_placed_on("b")}
+                    AND (trade_date <= b.trade_date OR NOT EXISTS (
+                      SELECT FROM broker_order n WHERE n.account_id = b.account_id AND n.order_id = b.order_id
+                        AND n.trade_date > b.trade_date AND {_placed_on("n")} <= fill.trade_date))) f
                 WHERE b.account_id = %(account_id)s AND b.trade_date BETWEEN %(since)s AND %(until)s
                   AND b.filled_quantity > 0
                   AND (%(order_ids)s::text[] IS NULL OR b.order_id IN (SELECT unnest(%(order_ids)s::text[])))

@@ -260,3 +260,26 @@ async def test_what_the_book_before_this_one_told_need_not_be_in_this_one(accoun
     await account.ended("7 10:00", day=TUESDAY)
     await account.read(when="7 10:05")
     assert sorted(await account.fills()) == [(TUESDAY, 4, False), (TUESDAY, 10, True)]
+
+
+@pytest.mark.parametrize(("ended", "day"), [("7 10:00", TUESDAY), ("8 10:00", TUESDAY + timedelta(days=1))])
+async def test_the_fills_of_a_later_namesake_do_not_hide_what_is_untold(
+    account: Account, ended: str, day: date
+) -> None:
+    """Monday's order 7 lacks six of its ten; that one placed on Tuesday has all of its own says nothing of them."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(trade("T1", 4, "6 15:00"), when="6 15:00")
+    await account.ended(ended, day=day, placed="7 10:00")
+    await account.read(trade("T1", 10, "7 10:00"), when=ended)
+    await account.close_days(until=MONDAY)
+    assert await account.rows("SELECT subject, data -> 'missing' FROM order_alarm") == [(MONDAY.isoformat(), {"7": 6})]
+
+
+async def test_a_fill_that_is_told_after_midnight_without_its_time_is_of_the_order_that_ended(account: Account) -> None:
+    """It counts as Tuesday's, and there is no other order of that id: what was inferred gives way to it."""
+    await account.ended("6 15:00", day=MONDAY)
+    await account.read(when="6 15:05")
+    await account.read(replace(trade("T1", 10, "6 15:00"), fill_timestamp=None), when="7 00:31")
+    assert await account.fills() == [(TUESDAY, 10, False)]
+    await account.close_days(until=MONDAY)
+    assert [kind for kind, _ in await account.alarms()] == ["inferred_fill"]
