@@ -32,7 +32,7 @@ _READY = f"""
     AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})
     AND NOT t.cancel_on_sight                    -- taken back while it was on its way: it does not go once more
     AND {HELD_BY_TERM}
-    AND ({_IS_FREE_CANCEL} OR NOT EXISTS (  -- what an operator has halted stays where it is
+    AND ({_IS_FREE_CANCEL} OR NOT EXISTS (       -- what an operator has halted stays where it is
         SELECT 1 FROM kill_switch k
         WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
     AND ((t.operation <> 'place' AND t.purpose <> 'replace') OR t.reduces OR NOT {MANY_DOUBTS})
@@ -40,7 +40,7 @@ _READY = f"""
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
     AND (t.replaces IS NULL OR {IS_REPLACED})    -- never beside the order whose place it takes
     AND CASE WHEN t.operation = 'place' THEN
-      NOT EXISTS (                               -- first in, first out per instrument; an exit waits for exits only
+      NOT EXISTS (  -- first in, first out per instrument; an exit waits for exits only, and nobody for a replacement
         SELECT 1 FROM order_task s
         WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
           AND s.task_id <> t.task_id
