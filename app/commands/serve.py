@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import signal
 import socket
@@ -146,6 +147,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
         try:
             async with open_services(settings) as services, serving(services, listener) as server:
                 signals.server = server
+                spare_the_collector()
                 logger.info("listening on http://{}:{} ({})", *listener.getsockname()[:2], settings.environment)
                 code = await exit_code(stop=signals.stop, failed=services.supervisor.failed)
                 logger.info("stopping")
@@ -153,6 +155,15 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             if not signals.stop.is_set():
                 raise
     return code
+
+
+def spare_the_collector() -> None:
+    """What the start has made stays to the end, so the garbage collector need not look at it again and again.
+
+    Each full collection stopped everything for 70 ms, and for 120 with a hundred accounts.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _close_streams(services: Services) -> None:

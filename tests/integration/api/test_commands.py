@@ -1,6 +1,7 @@
 """The bodies of the commands, called as the command line calls them."""
 
 import asyncio
+import gc
 
 import msgspec
 import psycopg
@@ -8,7 +9,7 @@ import pytest
 
 from app.commands import kill, login, orders, tail
 from app.commands.doctor import examine
-from app.commands.serve import bind, exit_code
+from app.commands.serve import bind, exit_code, spare_the_collector
 from app.config import Settings
 from app.db.redis import make_redis
 from app.errors import NotFound, ServiceError, StartError
@@ -150,3 +151,13 @@ def test_a_taken_port_names_itself() -> None:
         port = first.getsockname()[1]
         with pytest.raises(StartError, match=f"127.0.0.1:{port}: Address already in use"):
             bind("127.0.0.1", port)
+
+
+def test_the_collector_leaves_alone_what_the_start_has_made() -> None:
+    """Its full collections would stop everything for as long as that takes to look at."""
+    gc.unfreeze()
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
