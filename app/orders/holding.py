@@ -37,9 +37,8 @@ class Obstacle:
     reductions: Literal["stop", "pass"] = "stop"
 
     def stops(self, task: Task) -> bool:
-        kind = (
-            Operation.PLACE if task.purpose == "replace" else task.operation
-        )  # it goes with the order that follows it
+        # the cancel of an order that is to be replaced goes with the one that follows it
+        kind = Operation.PLACE if task.purpose == "replace" else task.operation
         return kind in self.stopped and not (self.reductions == "pass" and task.reduces)
 
 

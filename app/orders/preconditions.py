@@ -35,15 +35,11 @@ def check_order(task: NewTask, order: Present | None) -> None:
         raise NotAsSeen(message, code="ORDER_NOT_REPLACEABLE", retryable="no")
     version = None if order is None else version_of(order.content_hash)
     if version is None or version not in (task.only_if or ()):
-        raise at_another_version(version)
+        present = "has no version yet: the book has not shown it" if version is None else f"is at version {version} now"
+        raise NotAsSeen(f"the order {present}; look at it again", code="VERSION_STALE")
     if order is not None and order.changing:
         message = "another change of the order is on its way; look at it again when the book has shown it"
         raise NotAsSeen(message, code="VERSION_STALE")
-
-
-def at_another_version(version: str | None) -> NotAsSeen:
-    present = "has no version yet: the book has not shown it" if version is None else f"is at version {version} now"
-    return NotAsSeen(f"the order {present}; look at it again", code="VERSION_STALE")
 
 
 def check_not_stopped(*, stopped: bool) -> None:
