@@ -20,7 +20,7 @@ from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import after_the_lease, end_of, now, reaches, read_again, struck
 from tests.faults.test_crash_rows import resting
 from tests.faults.test_guards import quiet_sender
-from tests.faults.test_replacements import cancel_of, put_in_place_of, replacing, shown
+from tests.faults.test_replacements import cancel_of, left_behind, put_in_place_of, replacing, shown
 from tests.integration.orders.operators import operations_of
 from tests.waiting import until
 
@@ -190,15 +190,12 @@ async def test_a_new_term_does_not_withdraw_before_the_book_was_read(
 ) -> None:
     """The rows may be those of a restored database: "not sent" is said when the book has told, not before."""
     async with open_desk(database_url, simulator.url, owner="first") as desk:
-        await desk.set_price("NSE:INFY", 1500)
-        old = await resting(desk)
-        async with replacing(desk, old) as task:
-            await desk.crash()
-    await after_the_lease(database_url)
-    async with open_desk(database_url, simulator.url, owner="second") as desk:
+        task = await left_behind(desk)
         await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
         async with desk.database.connection() as connection:
             await connection.execute("UPDATE broker_order SET state = 'completed', status = 'COMPLETE'")
+    await after_the_lease(database_url)
+    async with open_desk(database_url, simulator.url, owner="second") as desk:
         await struck(desk, "status", times=2)
         assert (await now(desk, task)).status is TaskStatus.PENDING
         (await desk.sim.delete("/_sim/faults")).raise_for_status()

@@ -72,6 +72,14 @@ async def replacing(
     (await desk.sim.delete("/_sim/faults")).raise_for_status()
 
 
+async def left_behind(desk: Desk) -> Mapping[str, Any]:
+    """A replacement whose owner has died before a cancel got through."""
+    await desk.set_price("NSE:INFY", 1500)
+    async with replacing(desk, await resting(desk)) as task:
+        await desk.crash()
+    return task
+
+
 async def stay_fresh(desk: Desk, *, for_s: int) -> None:
     async with desk.database.connection() as connection:
         await connection.execute(
@@ -176,10 +184,7 @@ async def test_a_crash_between_the_two_is_taken_up_by_the_next_owner(
 ) -> None:
     """Both are durable in one commit: the next owner cancels the one and then sends the other, once."""
     async with open_desk(database_url, simulator.url, owner="first") as desk:
-        await desk.set_price("NSE:INFY", 1500)
-        old = await resting(desk)
-        async with replacing(desk, old) as task:
-            await desk.crash()
+        task = await left_behind(desk)
     await after_the_lease(database_url)
     async with open_desk(database_url, simulator.url, owner="second") as desk:
         assert (await end_of(desk, task))["status"] == "completed"
