@@ -17,12 +17,13 @@ from app.accounts.service import AccountService
 from app.accounts.token_files import TokenFiles
 from app.api.keys import ApiKeys
 from app.api.services import Services
+from app.composition.parts import Accounts, Overrides
+from app.composition.runtime import House
 from app.config import Settings
 from app.db.migrate import head_revision
 from app.db.postgres import Database, open_database
 from app.db.redis import make_redis
 from app.errors import StartError
-from app.house import House
 from app.kit.backoff import Backoff
 from app.kit.clock import Clock, SystemClock
 from app.kite.broker import KiteAccount, open_broker
@@ -31,8 +32,7 @@ from app.kite.http import HttpSettings
 from app.ops.sources import (
     BrokerCalls,
 )
-from app.orders.store.rehearsal import rehearse
-from app.wiring import Accounts, Overrides
+from app.orders.engine.statement_warmup import rehearse
 
 DOORS_POOL = 10
 ENGINE_POOL = 6  # a pool of its own: a flood of requests cannot starve the path that risks money

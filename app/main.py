@@ -31,10 +31,10 @@ from app.api.middleware import BodyLimit, Guard, RequestFrame
 from app.api.openapi import build_openapi
 from app.api.services import Services
 from app.bootstrap import open_services
+from app.composition.parts import Overrides
 from app.config import Settings
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.wiring import Overrides
 
 DESCRIPTION = (
     "Ticks, orders and events between your programs and Kite Connect. Every error is `application/problem+json`."

@@ -28,9 +28,9 @@ from app.broker.market import Instrument
 from app.kit.clock import SystemClock
 from app.kite.socket import TickerSocket
 from app.kite.wire.ticks import cut_frame, decode_packet
-from app.market.account_ticks import AccountTicks
-from app.market.pipeline import TickPipeline
-from app.market.publisher import TickPublisher
+from app.market.ticks.conflation import AccountTicks
+from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.publisher import TickPublisher
 from benchmarks.machine import pin
 from benchmarks.tick_load import TURNS, token_of
 

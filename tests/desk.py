@@ -26,18 +26,18 @@ from app.kit.supervisor import Supervisor
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
-from app.orders.acceptance import Acceptance, Answer, Caller
-from app.orders.admission import Admission
-from app.orders.engine import OrderEngine
-from app.orders.intake import Intake, OrderLine
-from app.orders.limits import RiskLimits
-from app.orders.queries import OrderQueries
-from app.orders.rules import OrderRules
-from app.orders.service import BatchOptions, OrderService
-from app.orders.settlement import NewEvent
-from app.orders.store import accept
-from app.orders.store.rehearsal import rehearse
-from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.engine.order_engine import OrderEngine
+from app.orders.engine.statement_warmup import rehearse
+from app.orders.entry import idempotency_store
+from app.orders.entry.acceptance import Acceptance, Answer, Caller
+from app.orders.entry.admission import Admission
+from app.orders.entry.requests import Intake, OrderLine
+from app.orders.entry.service import BatchOptions, OrderService
+from app.orders.risk.limits import RiskLimits
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.settlement import NewEvent
+from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.views.queries import OrderQueries
 
 SHORT_RULES = OrderRules(
     in_doubt_window_s=3.0,
@@ -229,7 +229,7 @@ async def open_desk(
             )
         )
         async with database.transaction() as tx:
-            code = await accept.deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
+            code = await idempotency_store.deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         tagger = Tagger(ids, deployment=code)
         engine = OrderEngine(
             database=database,

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from app.orders.documents import task_document
-from app.orders.model import FINISHED, Task, TaskStatus
+from app.orders.state.documents import task_document
+from app.orders.state.model import FINISHED, Task, TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.waiting import until
 

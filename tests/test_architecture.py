@@ -16,7 +16,7 @@ PACKAGES = ("app", "simulator", "embedded")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {"app/composition/runtime.py": "it is cut into builders next"}
 """Files above 300 lines, with the reason."""
 
 LONG_FUNCTIONS: dict[str, str] = {}
@@ -26,17 +26,17 @@ BUILT_AT_IMPORT: dict[str, str] = {}
 """``file::name`` of instances that are made at import, with the reason."""
 
 PURE = (
-    "app/orders/days.py",
-    "app/orders/inferred.py",
-    "app/orders/lifecycle.py",
-    "app/orders/saga.py",
-    "app/orders/standing.py",
-    "app/orders/reconcile.py",
-    "app/orders/checks.py",
-    "app/orders/limits.py",
-    "app/orders/breaker.py",
-    "app/market/calendar.py",
-    "app/market/planning.py",
+    "app/orders/state/trading_days.py",
+    "app/orders/reconciliation/inferred_fills.py",
+    "app/orders/state/lifecycle.py",
+    "app/orders/batches/saga.py",
+    "app/orders/batches/legs.py",
+    "app/orders/reconciliation/doubt_rules.py",
+    "app/orders/entry/validation.py",
+    "app/orders/risk/limits.py",
+    "app/orders/sending/circuit_breaker.py",
+    "app/market/calendar/exchange_hours.py",
+    "app/market/subscriptions/planning.py",
     "app/kite/wire/*.py",
     "app/kit/backoff.py",
 )
@@ -231,7 +231,7 @@ def test_no_error_is_swallowed() -> None:
 def test_values_never_become_sql_text() -> None:
     """A statement is put together from parts in store files alone, where the parts are constants."""
     for path in _files("app"):
-        if "store" in path.stem or path.parent.name == "store":
+        if path.stem.endswith("_store"):
             continue
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "execute":

@@ -18,7 +18,7 @@ from typing import Protocol
 from loguru import logger
 from pydantic import SecretStr
 
-from app.accounts import store
+from app.accounts import session_store
 from app.accounts.model import Account, AccountState, CurrentToken, Session, valid_until
 from app.accounts.sealing import KEY_VERSION, CannotOpen, Sealer
 from app.accounts.token_files import TokenFiles
@@ -182,7 +182,7 @@ class AccountService:
         session = replace(session, supersedes=supersedes)
         if self._sealer is not None:
             async with self._database.connection() as connection:
-                await store.write_session(connection, _sealed(session, self._sealer))
+                await session_store.write_session(connection, _sealed(session, self._sealer))
         self._adopt(session)
 
     def _adopt(self, session: Session) -> None:
@@ -194,13 +194,13 @@ class AccountService:
         if self._sealer is None:
             return
         async with self._database.connection() as connection:
-            rows = await store.read_sessions(connection)
+            rows = await session_store.read_sessions(connection)
         for row in rows:
             known = self._sessions.get(row.account_id)
             if row.account_id in self._accounts and (known is None or row.updated_at > known.updated_at):
                 self._open(row, self._sealer)
 
-    def _open(self, row: store.SessionRow, sealer: Sealer) -> None:
+    def _open(self, row: session_store.SessionRow, sealer: Sealer) -> None:
         try:
             session = _opened(row, sealer)
         except CannotOpen:
@@ -209,10 +209,10 @@ class AccountService:
             self._adopt(session)
 
 
-def _sealed(session: Session, sealer: Sealer) -> store.SessionRow:
+def _sealed(session: Session, sealer: Sealer) -> session_store.SessionRow:
     token = session.access_token
     sealed = None if token is None else sealer.seal(token.get_secret_value(), row=_row(session.account_id, KEY_VERSION))
-    return store.SessionRow(
+    return session_store.SessionRow(
         account_id=session.account_id,
         user_id=session.user_id,
         access_token=sealed,
@@ -223,7 +223,7 @@ def _sealed(session: Session, sealer: Sealer) -> store.SessionRow:
     )
 
 
-def _opened(row: store.SessionRow, sealer: Sealer) -> Session:
+def _opened(row: session_store.SessionRow, sealer: Sealer) -> Session:
     token = None
     if row.access_token is not None:
         token = SecretStr(sealer.open(row.access_token, row=_row(row.account_id, row.key_version)))

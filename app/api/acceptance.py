@@ -19,7 +19,7 @@ from app.api.exact_json import ExactJSON
 from app.api.order_bodies import DryRunOut, WireRequestOut
 from app.broker.port import WireRequest
 from app.errors import BadInput, Problem
-from app.orders.acceptance import Answer, Caller
+from app.orders.entry.acceptance import Answer, Caller
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _PATHS = {"task": "/orders/tasks/{}", "batch": "/advanced/batch-orders/{}"}

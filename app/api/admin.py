@@ -16,7 +16,7 @@ from app.api.order_bodies import STORABLE
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import NotAuthorised
-from app.orders.operations import Actor, halt_document
+from app.orders.operators.operations import Actor, halt_document
 
 Reason = Annotated[
     str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for whoever reads the trail")

@@ -15,7 +15,7 @@ from app.api.order_bodies import BatchIn, BatchOut
 from app.api.order_route import OrderRoute
 from app.api.orders import AccountFilter, CallerDep, narrowed
 from app.api.problems import problem_responses
-from app.orders.service import BatchOptions
+from app.orders.entry.service import BatchOptions
 
 WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to end")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from app.api.problems import problem_responses
 from app.broker.market import Instrument
 from app.errors import BadInput, Problem
 from app.kit.clock import ist_iso
-from app.market.instrument_index import InstrumentFilter
+from app.market.instruments.index import InstrumentFilter
 
 _INFY: dict[str, Any] = {
     "instrument_token": 408065,

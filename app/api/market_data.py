@@ -15,8 +15,8 @@ from app.api.deps import PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
 from app.errors import BadInput, Problem
 from app.kit.clock import ist_iso
-from app.market.history import History, HistoryRequest
-from app.market.ranges import parse_moment
+from app.market.history.ranges import parse_moment
+from app.market.history.service import History, HistoryRequest
 
 _QUOTE: dict[str, Any] = {
     "v": 1,

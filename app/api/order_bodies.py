@@ -18,7 +18,7 @@ from app.broker.orders import (
     Validity,
     Variety,
 )
-from app.orders.intake import OrderLine, Replaces
+from app.orders.entry.requests import OrderLine, Replaces
 
 MAX_ORDERS = 20
 STORABLE = r"^[^\x00]*$"

@@ -28,11 +28,11 @@ from app.api.preconditions import IfMatch, etag_of, versions_of
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.errors import BadInput, Problem
-from app.orders.acceptance import Caller
-from app.orders.documents import task_document
-from app.orders.model import TaskStatus
-from app.orders.operations import Actor
-from app.orders.resolution import Word
+from app.orders.entry.acceptance import Caller
+from app.orders.operators.operations import Actor
+from app.orders.operators.resolution import Word
+from app.orders.state.documents import task_document
+from app.orders.state.model import TaskStatus
 
 OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the broker's order id")]
 CallerDep = Annotated[Caller, Depends(caller_of)]

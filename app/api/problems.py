@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.orders.acceptance import AcceptanceUnknown
+from app.orders.entry.acceptance import AcceptanceUnknown
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 100  # entries of one answer; a bulk request could otherwise make us write megabytes

@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from app.kit.clock import Clock
     from app.kit.ids import IdSource
     from app.kit.supervisor import Supervisor
-    from app.market.history import HistoryService
-    from app.market.instruments import InstrumentService
-    from app.market.pipeline import TickPipeline
-    from app.market.quotes import QuoteService
-    from app.market.subscriptions import SubscriptionService
+    from app.market.history.service import HistoryService
+    from app.market.instruments.registry import InstrumentService
+    from app.market.quotes.service import QuoteService
+    from app.market.subscriptions.service import SubscriptionService
+    from app.market.ticks.pipeline import TickPipeline
     from app.ops.health import HealthService
     from app.ops.metrics import Metrics
-    from app.orders.engine import OrderEngine
-    from app.orders.operations import Operations
-    from app.orders.resolution import Resolutions
-    from app.orders.service import OrderService
-    from app.orders.withdrawal import Withdrawals
+    from app.orders.engine.order_engine import OrderEngine
+    from app.orders.entry.service import OrderService
+    from app.orders.entry.withdrawal import Withdrawals
+    from app.orders.operators.operations import Operations
+    from app.orders.operators.resolution import Resolutions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,10 @@ from app.api.subscription_bodies import (
 )
 from app.broker.market import Instrument
 from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
-from app.market.placement import Wish
-from app.market.planning import TickStatus
-from app.market.subscription_view import SubscriptionRecord
-from app.market.subscriptions import API_OWNER, SetResult
+from app.market.subscriptions.placement import Wish
+from app.market.subscriptions.planning import TickStatus
+from app.market.subscriptions.service import API_OWNER, SetResult
+from app.market.subscriptions.status import SubscriptionRecord
 
 OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
 AccountFilter = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of one account only")]

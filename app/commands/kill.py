@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager
 from psycopg import ProgrammingError
 
 from app.accounts.roster import load_accounts
+from app.composition.parts import AccountLog
 from app.config import Settings
 from app.db.postgres import Database, open_database
 from app.errors import NotFound, StartError
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.operations import Actor, CancelOpen, Operations
-from app.orders.rules import OrderRules
-from app.orders.store.controls import Mode
-from app.wiring import AccountLog
+from app.orders.operators.operations import Actor, CancelOpen, Operations
+from app.orders.risk.kill_switch_store import Mode
+from app.orders.state.engine_settings import OrderRules
 
 
 def nobody_to_wake(account_id: str) -> None:

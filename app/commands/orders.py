@@ -8,16 +8,16 @@ from datetime import datetime
 from uuid import UUID
 
 from app.commands.kill import nobody_to_wake, operator, operators_database
+from app.composition.parts import AccountLog
 from app.config import Settings
 from app.kit.clock import SystemClock, ist_iso
 from app.kit.ids import IdSource
-from app.orders.counts import OrderCounts
-from app.orders.resolution import OpenQuestion, Resolutions, Word
-from app.orders.rules import OrderRules
-from app.orders.settlement import Settlement
-from app.orders.store.accept import deployment_code
-from app.orders.tags import DEPLOYMENT_LENGTH, Tagger
-from app.wiring import AccountLog
+from app.orders.entry.idempotency_store import deployment_code
+from app.orders.operators.resolution import OpenQuestion, Resolutions, Word
+from app.orders.state.counters import OrderCounts
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.settlement import Settlement
+from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 
 ALARMS_SHOWN = 50
 _HEADINGS = ("task", "account", "status", "age", "tag", "instrument", "what", "the book shows")

@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 
 from app.db.postgres import Database
 from app.errors import Unavailable
-from app.events.feed import AccountFeed, Position, compare, hinted_seq
+from app.events.delivery_cursor import AccountFeed, Position, compare, hinted_seq
+from app.events.event_store import LogHead, StoredEvent
 from app.events.limits import StreamLimits
 from app.events.log import MAX_PAGE, EventLog
 from app.events.order_reader import EventItem, Goodbye, Heartbeat, Item, OrderReader
@@ -25,7 +26,6 @@ from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame
 from app.events.recovery import Snapshot, open_head, recover
 from app.events.redis_bus import HintRelay, RedisListener
 from app.events.stats import SocketCounts, StreamStats
-from app.events.store import LogHead, StoredEvent
 from app.kit.broadcast import Broadcast
 from app.kit.ids import IdSource
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.db.postgres import Database, Tx
-from app.events import outbox, store
+from app.events import event_store, outbox
+from app.events.event_store import LogHead
 from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
-from app.events.store import LogHead
 
 
 class Snapshot(Protocol):
@@ -36,7 +36,7 @@ async def recover(
     """Raises Unavailable. The account's log is open (``open_head``)."""
     async with database.transaction() as tx:
         await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        head = await store.read_head(tx, account_id)
+        head = await event_store.read_head(tx, account_id)
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # the log was removed since it was opened
         if resume is not None and await _replayable(tx, resume, head=head, limit=limit):
@@ -47,16 +47,16 @@ async def recover(
 async def _replayable(tx: Tx, resume: Resume, *, head: LogHead, limit: int) -> bool:
     if not can_resume(resume, head=head, limit=limit):
         return False
-    return resume.seq == head.seq or await store.has_event(tx, head.account_id, seq=resume.seq + 1)
+    return resume.seq == head.seq or await event_store.has_event(tx, head.account_id, seq=resume.seq + 1)
 
 
 async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHead:
     """Where the account's log stands; an account without a log gets an empty one, named ``epoch``."""
     async with database.transaction() as tx:
-        head = await store.read_head(tx, account_id)
+        head = await event_store.read_head(tx, account_id)
         if head is None:
             await outbox.open_log(tx, account_id, epoch=epoch)
-            head = await store.read_head(tx, account_id)
+            head = await event_store.read_head(tx, account_id)
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # it was removed this very moment
         return head

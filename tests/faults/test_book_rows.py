@@ -7,8 +7,8 @@ import contextlib
 from dataclasses import replace
 
 from app.errors import BrokerError
-from app.orders.acceptance import Caller
-from app.orders.model import TaskStatus
+from app.orders.entry.acceptance import Caller
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import SHORT_RULES, Desk, open_desk, order
 from tests.desk_waits import end_of, now, reaches, struck

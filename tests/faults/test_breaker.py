@@ -7,9 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from app.orders.acceptance import Caller
-from app.orders.breaker import BreakerLimits
-from app.orders.model import TaskStatus
+from app.orders.entry.acceptance import Caller
+from app.orders.sending.circuit_breaker import BreakerLimits
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import end_of, no_longer_fresh, reaches

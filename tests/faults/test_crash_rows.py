@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from app.broker.orders import OrderChanges
-from app.orders.acceptance import Caller, NotAccepted
-from app.orders.model import TaskStatus
+from app.orders.entry.acceptance import Caller, NotAccepted
+from app.orders.state.model import TaskStatus
 from chaos.proxy import Direction, FaultProxy, Toxic, open_proxy
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from app.errors import Conflict
-from app.orders.model import TaskStatus
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import SHORT_RULES, Desk, open_desk
 from tests.desk_waits import at_the_exchange, reaches

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.orders.model import TaskStatus
-from app.orders.store.controls import find_halt, lift_halt
+from app.orders.risk.kill_switch_store import find_halt, lift_halt
+from app.orders.state.model import TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, reaches
 

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from app.broker.orders import OrderChanges
 from app.errors import ServiceError
-from app.orders.acceptance import Caller
+from app.orders.entry.acceptance import Caller
 from chaos.checker import no_order_without_intent, one_order_per_intent, one_order_per_tag
 from chaos.event_checks import events_in_order
 from chaos.history import ENDED_STATES, UNFINISHED

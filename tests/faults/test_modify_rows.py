@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from app.broker.orders import OrderChanges
-from app.orders.acceptance import Answer, Caller
-from app.orders.model import TaskStatus
-from app.orders.preconditions import NotAsSeen
+from app.orders.entry.acceptance import Answer, Caller
+from app.orders.entry.preconditions import NotAsSeen
+from app.orders.state.model import TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, reaches, read_again, struck
 from tests.faults.test_crash_rows import resting

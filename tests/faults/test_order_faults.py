@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.orders.acceptance import Caller
-from app.orders.model import TaskStatus
+from app.orders.entry.acceptance import Caller
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
 from tests.desk_waits import after_the_lease, at_the_exchange, end_by_hints, end_of, now, reaches, read_again

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from loguru import logger
 
-from app.orders.model import NOT_FOUND_AT_BROKER
+from app.orders.state.model import NOT_FOUND_AT_BROKER
 from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack, open_stack
 from chaos.subscribers import Subscriber
 from tests.faults.judge import judged_with

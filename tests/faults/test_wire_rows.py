@@ -13,8 +13,8 @@ from functools import partial
 
 import pytest
 
-from app.orders.breaker import BreakerLimits
-from app.orders.model import TaskStatus
+from app.orders.sending.circuit_breaker import BreakerLimits
+from app.orders.state.model import TaskStatus
 from chaos.proxy import FaultProxy, open_proxy
 from simulator.server import RunningSimulator
 from tests.desk import SHORT_RULES, Desk, open_desk

@@ -16,8 +16,8 @@ import pytest
 from app.api.services import Services
 from app.bootstrap import open_services
 from app.commands.serve import bind, serving
+from app.composition.parts import Overrides
 from app.config import Settings
-from app.wiring import Overrides
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import SimulatorSettings
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.commands import kill, orders
 from app.errors import StartError
-from app.orders.resolution import Word
+from app.orders.operators.resolution import Word
 from simulator.server import RunningSimulator
 from tests.integration.conftest import RunningService
 from tests.waiting import until

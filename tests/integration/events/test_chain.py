@@ -8,7 +8,7 @@ import pytest
 
 from app.db.postgres import Database, open_database
 from app.events.chain import ChainBreak, find_break
-from app.events.store import read_all_heads
+from app.events.event_store import read_all_heads
 from tests.integration.events.conftest import append
 
 EVERYTHING = 1_000

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.db.postgres import Database, open_database
+from app.events.event_store import LogHead
 from app.events.log import EventLog
 from app.events.order_reader import EventItem, Item, OrderReader
 from app.events.protocol import CloseReason, StreamClosed
 from app.events.recovery import Recovery
-from app.events.store import LogHead
 from app.kit.broadcast import Mailbox
 from tests.integration.events.conftest import StartReplica, append, talking
 from tests.integration.market.proxy import TcpProxy

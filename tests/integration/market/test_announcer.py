@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from app.market.announcer import BACKLOG, Announcer
+from app.market.subscriptions.announcements import BACKLOG, Announcer
 from tests.integration.market.proxy import TcpProxy
 from tests.integration.market.scripted import SetClock
 from tests.unit.market.builders import NOON

@@ -11,7 +11,7 @@ import pytest
 
 from app.db.postgres import Database, open_database
 from app.errors import BrokerUnavailable, Conflict, Gone, NotFound, Unavailable
-from app.market.instruments import InstrumentService, is_due
+from app.market.instruments.registry import InstrumentService, is_due
 from tests.integration.market.scripted import ScriptedMarket, SetClock, broker
 from tests.unit.market.builders import NOON, instrument
 

@@ -17,12 +17,12 @@ from app.broker.market import Candle, Quote
 from app.db.postgres import Database, open_database
 from app.errors import BadInput, BrokerUnavailable, NotFound
 from app.kit.clock import IST
-from app.market.calendar import MarketCalendar
-from app.market.history import HistoryRequest, HistoryService
-from app.market.instruments import InstrumentService
-from app.market.pipeline import TickPipeline
-from app.market.publisher import TickPublisher
-from app.market.quotes import QuoteService
+from app.market.calendar.exchange_hours import MarketCalendar
+from app.market.history.service import HistoryRequest, HistoryService
+from app.market.instruments.registry import InstrumentService
+from app.market.quotes.service import QuoteService
+from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.scripted import ScriptedMarket, SetClock, broker
 from tests.integration.market.test_tick_pipeline import decode

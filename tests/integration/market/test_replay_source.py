@@ -11,13 +11,13 @@ from pydantic import SecretStr
 
 from app.broker.market import Mode
 from app.broker.port import Credentials
+from app.composition.parts import FeedFanout
 from app.kit.clock import SystemClock
 from app.kit.histogram import LagCounter
 from app.kite.feed import FeedSettings, KiteFeed
 from app.kite.wire.ticks import decode_packet
-from app.market.account_ticks import AccountTicks
-from app.market.tick_stats import FEED_LAG_BOUNDS_S
-from app.wiring import FeedFanout
+from app.market.ticks.conflation import AccountTicks
+from app.market.ticks.counters import FEED_LAG_BOUNDS_S
 from simulator.replay import HEADER, RecordedFrame, encode_entry
 from simulator.server import running_simulator
 from simulator.settings import ReplaySettings, SimulatorSettings

@@ -15,14 +15,14 @@ from redis.asyncio import Redis
 from app.broker.market import Instrument, Mode
 from app.db.postgres import Database, Tx, open_database
 from app.errors import Conflict, NotFound
-from app.market.calendar import MarketCalendar
-from app.market.instruments import InstrumentService
-from app.market.pipeline import TickPipeline
-from app.market.placement import Wish
-from app.market.planning import TickStatus
-from app.market.publisher import TickPublisher
-from app.market.subscription_view import SubscriptionRecord
-from app.market.subscriptions import SubscriptionService
+from app.market.calendar.exchange_hours import MarketCalendar
+from app.market.instruments.registry import InstrumentService
+from app.market.subscriptions.placement import Wish
+from app.market.subscriptions.planning import TickStatus
+from app.market.subscriptions.service import SubscriptionService
+from app.market.subscriptions.status import SubscriptionRecord
+from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.scripted import ScriptedFeed, ScriptedMarket, SetClock, broker, no_ticks
 from tests.unit.market.builders import NOON, instrument

@@ -27,9 +27,9 @@ from app.broker.market import Instrument
 from app.broker.ticks import Tick
 from app.kit.backoff import Backoff
 from app.kit.clock import SystemClock
-from app.market.account_ticks import AccountTicks
-from app.market.pipeline import TickPipeline
-from app.market.publisher import TickPublisher
+from app.market.ticks.conflation import AccountTicks
+from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.proxy import TcpProxy
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.counts import OrderCounts
-from app.orders.operations import Actor, Operations
-from app.orders.resolution import Resolutions
-from app.orders.settlement import Settlement
-from app.orders.tags import Tagger
-from app.orders.withdrawal import Withdrawals
+from app.orders.entry.withdrawal import Withdrawals
+from app.orders.operators.operations import Actor, Operations
+from app.orders.operators.resolution import Resolutions
+from app.orders.state.counters import OrderCounts
+from app.orders.state.settlement import Settlement
+from app.orders.state.tags import Tagger
 from tests.desk import Desk, TestEvents
 
 OPERATOR = Actor(principal="operator", request_id="req-1")

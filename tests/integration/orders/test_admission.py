@@ -10,10 +10,10 @@ import pytest
 
 from app.broker.orders import OrderChanges, TransactionType
 from app.errors import BadInput
-from app.orders.acceptance import Caller
-from app.orders.admission import LimitReached
-from app.orders.limits import MAX_MODIFICATIONS, RiskLimits
-from app.orders.model import TaskStatus
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.admission import LimitReached
+from app.orders.risk.limits import MAX_MODIFICATIONS, RiskLimits
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk, order
 from tests.desk_waits import reaches

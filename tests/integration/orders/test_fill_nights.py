@@ -15,13 +15,13 @@ from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, Tx, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.counts import OrderCounts
-from app.orders.fills import FillKeeper
-from app.orders.inferred import InferredFill, as_trade
-from app.orders.reports import ReadStats, Reports
-from app.orders.rules import OrderRules
-from app.orders.settlement import Settlement, known_order
-from app.orders.store import book, fills
+from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation.fill_sync import FillKeeper
+from app.orders.reconciliation.inferred_fills import InferredFill, as_trade
+from app.orders.state import fill_store, order_store
+from app.orders.state.counters import OrderCounts
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.settlement import Settlement, known_order
 from tests.desk import Desk, TestEvents
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
@@ -81,7 +81,7 @@ class Account:
             status="COMPLETE", filled_quantity=quantity, average_price=Decimal(1500), order_timestamp=at(placed or when)
         )
         async with self.database.transaction() as tx:
-            await book.upsert(tx, known_order(seen, account_id=NIGHT, trade_date=day, task_id=None))
+            await order_store.upsert(tx, known_order(seen, account_id=NIGHT, trade_date=day, task_id=None))
             await tx.execute(
                 """UPDATE broker_order SET first_seen_at = %(at)s, updated_at = %(at)s
                    WHERE account_id = %(account_id)s AND trade_date = %(day)s""",
@@ -220,11 +220,11 @@ async def test_a_fill_and_the_one_that_stands_for_it_do_not_cross(
     async with asyncio.TaskGroup() as group, patient.transaction() as first:
         await account.settlement.lock(first, NIGHT)
         if stored_first == "real":
-            await fills.insert(first, NIGHT, [(MONDAY, real)])
+            await fill_store.insert(first, NIGHT, [(MONDAY, real)])
         else:
-            [order] = await fills.uneven(first, NIGHT, since=MONDAY, until=MONDAY)
+            [order] = await fill_store.uneven(first, NIGHT, since=MONDAY, until=MONDAY)
             inferred = as_trade(order, InferredFill(quantity=10, average_price=Decimal(1500)))
-            await fills.put_inferred(first, MONDAY, inferred, account_id=NIGHT)
+            await fill_store.put_inferred(first, MONDAY, inferred, account_id=NIGHT)
         shown = [] if stored_first == "real" else [real]
         second = group.create_task(account.read(*shown, when="6 15:05", by=account.owner(on=patient)))
         await held_up_or_done(account, second, by=first)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.orders.acceptance import Caller
+from app.orders.entry.acceptance import Caller
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import read_again, struck

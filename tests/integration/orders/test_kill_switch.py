@@ -13,9 +13,9 @@ import pytest
 
 from app.db.postgres import Database, Tx
 from app.errors import Unavailable
-from app.orders.acceptance import Caller
-from app.orders.model import TaskStatus
-from app.orders.operations import Operations
+from app.orders.entry.acceptance import Caller
+from app.orders.operators.operations import Operations
+from app.orders.state.model import TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, no_longer_fresh, now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of

@@ -15,15 +15,17 @@ from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.bookkeeping import Bookkeeping
-from app.orders.counts import OrderCounts
-from app.orders.legs import load_legs
-from app.orders.model import BatchStatus, Operation, TaskStatus
-from app.orders.reports import ReadStats, Reports
-from app.orders.saga import decide
-from app.orders.settlement import Settlement
-from app.orders.store import accept, batches, fills, tasks
-from app.orders.store.accept import NewBatch, NewTask
+from app.orders.batches import batch_store
+from app.orders.batches.leg_reader import load_legs
+from app.orders.batches.saga import decide
+from app.orders.entry import idempotency_store
+from app.orders.entry.idempotency_store import NewBatch, NewTask
+from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation.apply_book import Bookkeeping
+from app.orders.state import fill_store, task_store
+from app.orders.state.counters import OrderCounts
+from app.orders.state.model import BatchStatus, Operation, TaskStatus
+from app.orders.state.settlement import Settlement
 from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
@@ -73,8 +75,8 @@ class Ledger:
             deadline_s=600,
         )  # fmt: skip
         async with self.database.transaction() as tx:
-            await accept.insert_batch(tx, batch)
-            await accept.insert_tasks(tx, [leg])
+            await idempotency_store.insert_batch(tx, batch)
+            await idempotency_store.insert_tasks(tx, [leg])
             await tx.execute(
                 "UPDATE order_task SET status = %s, attempts = 1, order_id = '7', sent = 'yes', finished_at = now()",
                 (status,),
@@ -83,7 +85,7 @@ class Ledger:
     async def read(self, *rows: BrokerOrder, now: datetime, clock_offset_s: float = 0.0) -> bool:
         async with self.database.transaction() as tx:
             await self.events.lock(tx, ACCOUNT)
-            open_tasks = await tasks.unresolved(tx, ACCOUNT, since=MONDAY)
+            open_tasks = await task_store.unresolved(tx, ACCOUNT, since=MONDAY)
             return await self.bookkeeping().take(
                 tx,
                 rows,
@@ -126,7 +128,7 @@ async def test_yesterdays_book_after_midnight_says_nothing_new(ledger: Ledger) -
     assert await ledger.kept() == [(MONDAY, "7", "completed", TASK)]
     assert await ledger.event_types() == ["order_completed"]
     async with ledger.database.connection() as connection:
-        batch = await batches.load(connection, BATCH)
+        batch = await batch_store.load(connection, BATCH)
         assert batch is not None
         (leg,) = (await load_legs(connection, [batch]))[BATCH]
     assert leg.filled_quantity == 10
@@ -156,7 +158,7 @@ async def test_an_end_that_nobody_saw_is_said_once(ledger: Ledger) -> None:
     assert await ledger.rows("SELECT document -> 'stale', state FROM broker_order") == [(True, "open")]
     assert await ledger.rows("SELECT kind, subject FROM order_alarm") == [("end_unseen", MONDAY.isoformat())]
     async with ledger.database.connection() as connection:
-        batch = await batches.load(connection, BATCH)
+        batch = await batch_store.load(connection, BATCH)
         assert batch is not None
         legs = (await load_legs(connection, [batch]))[BATCH]
     decision = decide(batch, legs, now=batch.deadline_at, doubt_patience=SHORT_RULES.doubt_patience)
@@ -223,5 +225,5 @@ async def test_both_sides_of_a_trade_with_oneself_are_fills(ledger: Ledger) -> N
     ]  # fmt: skip
     for _ in range(2):
         async with ledger.database.transaction() as tx:
-            await fills.insert(tx, ACCOUNT, [(MONDAY, trade) for trade in sides])
+            await fill_store.insert(tx, ACCOUNT, [(MONDAY, trade) for trade in sides])
     assert await ledger.rows("SELECT order_id, quantity FROM fill ORDER BY order_id") == [("7", 10), ("8", 10)]

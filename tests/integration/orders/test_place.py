@@ -14,9 +14,9 @@ from app.errors import BadInput, NotFound
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.kite.pace import MINUTE_S
-from app.orders.acceptance import Caller
-from app.orders.model import TaskStatus
-from app.orders.tags import Tagger
+from app.orders.entry.acceptance import Caller
+from app.orders.state.model import TaskStatus
+from app.orders.state.tags import Tagger
 from tests.desk import ACCOUNT, Desk, admission_on, order, service_on
 from tests.unit.orders.test_checks import instrument
 from tests.waiting import until

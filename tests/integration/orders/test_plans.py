@@ -4,7 +4,7 @@ ready before the first order comes."""
 from __future__ import annotations
 
 from app.broker.orders import OrderChanges
-from app.orders.acceptance import Caller
+from app.orders.entry.acceptance import Caller
 from tests.desk import ACCOUNT, Desk
 from tests.waiting import until
 

@@ -7,9 +7,9 @@ from decimal import Decimal
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.kite.governor import Governor
-from app.orders.acceptance import Caller
-from app.orders.store.claims import sent_today
-from app.orders.store.tasks import database_now
+from app.orders.entry.acceptance import Caller
+from app.orders.sending.claim_store import sent_today
+from app.orders.state.task_store import database_now
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk
 from tests.desk_waits import after_the_lease, at_the_exchange, end_of

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 
 from app.errors import BadInput, Conflict, NotFound
-from app.orders.model import TaskStatus
-from app.orders.resolution import Resolution, Word
-from app.orders.store import resolutions as store
+from app.orders.operators import resolution_store as store
+from app.orders.operators.resolution import Resolution, Word
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import now, reaches

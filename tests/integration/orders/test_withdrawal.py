@@ -11,8 +11,8 @@ import pytest
 
 from app.broker.orders import OrderChanges
 from app.errors import Conflict, NotFound
-from app.orders.acceptance import Caller
-from app.orders.model import TaskStatus
+from app.orders.entry.acceptance import Caller
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, order
 from tests.desk_waits import reaches

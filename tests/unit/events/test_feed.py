@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.feed import AccountFeed, Position, compare, hinted_seq
-from app.events.store import LogHead
+from app.events.delivery_cursor import AccountFeed, Position, compare, hinted_seq
+from app.events.event_store import LogHead
 
 
 def head(seq: int, *, epoch: str = "e") -> LogHead:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.api.events import start_of
 from app.errors import BadInput
+from app.events.event_store import LogHead, StoredEvent
 from app.events.protocol import (
     Auth,
     CloseReason,
@@ -25,7 +26,6 @@ from app.events.protocol import (
     parse_tick_command,
     snapshot_frame,
 )
-from app.events.store import LogHead, StoredEvent
 
 
 def refusal(parse: Callable[[str], object], text: str) -> CloseReason | None:

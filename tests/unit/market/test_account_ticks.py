@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app.broker.ticks import Source, Tick
 from app.kit.histogram import LagCounter
-from app.market.account_ticks import AccountTicks, Raw
-from app.market.tick_stats import FEED_LAG_BOUNDS_S
+from app.market.ticks.conflation import AccountTicks, Raw
+from app.market.ticks.counters import FEED_LAG_BOUNDS_S
 
 BAD = 0xFFFF
 """A price that the decoder of these tests refuses."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.broker.market import Quote
-from app.market.broker_quote import epoch_of, to_tick_fields
+from app.market.quotes.broker_quote import epoch_of, to_tick_fields
 from tests.unit.market.builders import instrument
 
 RAW: dict[str, Any] = {

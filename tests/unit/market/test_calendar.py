@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 import pytest
 
 from app.kit.clock import IST
-from app.market.calendar import MarketCalendar
+from app.market.calendar.exchange_hours import MarketCalendar
 
 MONDAY, SATURDAY = date(2026, 1, 5), date(2026, 1, 10)
 SUMMER_MONDAY = date(2026, 7, 6)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.market.instrument_index import InstrumentFilter, InstrumentIndex
+from app.market.instruments.index import InstrumentFilter, InstrumentIndex
 from tests.unit.market.builders import instrument
 
 JAN, FEB = date(2026, 1, 29), date(2026, 2, 26)

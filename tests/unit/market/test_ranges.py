@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.broker.market import Candle
 from app.kit.clock import IST
-from app.market.ranges import DAY_CAPS, join, parse_moment, split
+from app.market.history.ranges import DAY_CAPS, join, parse_moment, split
 
 START = datetime(2026, 1, 1, tzinfo=IST)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SettingsError
-from app.market.resp import ReplyCounter, RespConnection, TickCommands, pack, parse_target
+from app.market.ticks.redis_commands import ReplyCounter, RespConnection, TickCommands, pack, parse_target
 
 
 def test_commands_are_arrays_of_bulk_strings() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
-from app.orders.breaker import Breaker, Sample, sample_of
+from app.orders.sending.circuit_breaker import Breaker, Sample, sample_of
 
 GOOD, FAILED, DOUBT = Sample.GOOD, Sample.FAILED, Sample.DOUBT
 

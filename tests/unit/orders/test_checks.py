@@ -10,7 +10,7 @@ import pytest
 
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderChanges, OrderType, Product, Validity, Variety
-from app.orders.checks import check_changes, check_order, with_defaults
+from app.orders.entry.validation import check_changes, check_order, with_defaults
 from tests.desk import order
 
 

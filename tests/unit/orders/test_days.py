@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from app.broker.orders import Trade
 from app.kit.clock import IST, trade_date_of
-from app.orders.days import book_began, book_day, day_of_order, day_of_trade, is_same_order, last_gone_day
-from app.orders.model import OrderState
+from app.orders.state.model import OrderState
+from app.orders.state.trading_days import (
+    book_began,
+    book_day,
+    day_of_order,
+    day_of_trade,
+    is_same_order,
+    last_gone_day,
+)
 from tests.unit.orders.builders import known, row
 
 MONDAY, TUESDAY = date(2026, 7, 6), date(2026, 7, 7)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.broker.outcomes import Sent
-from app.orders.holding import NO_SESSION, Obstacle, _turn
-from app.orders.lifecycle import Event
-from app.orders.model import Operation, TaskError, TaskStatus
+from app.orders.sending.holds import NO_SESSION, Obstacle, _turn
+from app.orders.state.lifecycle import Event
+from app.orders.state.model import Operation, TaskError, TaskStatus
 from tests.unit.orders.builders import command, task
 
 CLOSED = NO_SESSION

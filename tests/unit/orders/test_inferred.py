@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.orders.inferred import PRICE_STEP, FilledOrder, InferredFill, as_trade, inferred_fill, is_overdue
-from app.orders.model import OrderState
+from app.orders.reconciliation.inferred_fills import (
+    PRICE_STEP,
+    FilledOrder,
+    InferredFill,
+    as_trade,
+    inferred_fill,
+    is_overdue,
+)
+from app.orders.state.model import OrderState
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 
 GRACE_S = 60.0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.orders.lifecycle import TRANSITIONS, Event, next_status
-from app.orders.model import FINISHED, UNSENT, TaskStatus
+from app.orders.state.lifecycle import TRANSITIONS, Event, next_status
+from app.orders.state.model import FINISHED, UNSENT, TaskStatus
 
 S = TaskStatus
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.broker.orders import OrderRequest, OrderType, TransactionType
 from app.config import Settings
-from app.orders.limits import (
+from app.orders.risk.limits import (
     Candidate,
     LastPrice,
     RiskLimits,

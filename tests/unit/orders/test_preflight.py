@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from app.broker.orders import Exchange, Product, TransactionType
-from app.orders.preflight import by_segment, margin_waves
+from app.orders.entry.margin import by_segment, margin_waves
 from tests.desk import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL

@@ -11,18 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, OrderType, TransactionType, Variety
-from app.orders import reconcile
-from app.orders.lifecycle import Event
-from app.orders.model import KnownOrder, Operation, OrderState, Task, TaskStatus
-from app.orders.reconcile import CLEAN_READS_NEEDED, judge_command, judge_place, moves_forward, state_of
-from app.orders.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
+from app.orders.reconciliation import doubt_rules
+from app.orders.reconciliation.doubt_rules import (
+    CLEAN_READS_NEEDED,
+    judge_command,
+    judge_place,
+    moves_forward,
+    state_of,
+)
+from app.orders.state.lifecycle import Event
+from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskStatus
+from app.orders.state.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
 from tests.desk import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
 
 WINDOW_S = 120.0
 
 
-def judged(doubt: Task, book: list[BrokerOrder], *, clean: bool = True) -> reconcile.Finding:
+def judged(doubt: Task, book: list[BrokerOrder], *, clean: bool = True) -> doubt_rules.Finding:
     return judge_place(doubt, book, clean=clean, now=NOW, window_s=WINDOW_S)
 
 
@@ -36,7 +42,7 @@ def test_a_row_that_only_looks_alike_is_never_the_order() -> None:
     """Same everything but the tag: not adopted, but named to a person."""
     twin = row(tag=None)
     assert judged(task(), [twin]).event is None
-    assert reconcile.look_alikes(task(), [twin, row(tag="OTHER")]) == [twin]
+    assert doubt_rules.look_alikes(task(), [twin, row(tag="OTHER")]) == [twin]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +106,8 @@ def test_a_throttled_order_goes_once_more_after_a_clean_absence() -> None:
 
 def test_a_book_that_lacks_a_known_order_proves_nothing() -> None:
     """The broker's book never shrinks within a day."""
-    assert reconcile.shows_all_known([row()], {"7"})
-    assert not reconcile.shows_all_known([row()], {"7", "8"})
+    assert doubt_rules.shows_all_known([row()], {"7"})
+    assert not doubt_rules.shows_all_known([row()], {"7", "8"})
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_a_cancel_is_done_when_the_order_is_gone_and_failed_when_it_filled() -> 
     """The order's row is the judge of its cancel."""
     cancel = command(Operation.CANCEL)
 
-    def judge(order_: KnownOrder | None) -> reconcile.Finding:
+    def judge(order_: KnownOrder | None) -> doubt_rules.Finding:
         return judge_command(cancel, order_, clean=True, now=NOW, window_s=WINDOW_S)
 
     assert judge(known(state=OrderState.CANCELLED)).event is Event.FOUND
@@ -196,7 +202,7 @@ def test_looks_become_rarer_but_never_stop() -> None:
     """0.3 s after the send at first, every half minute in the end."""
     gaps = []
     for age in (0.0, 0.5, 1.5, 3.0, 100.0, 100_000.0):
-        due = reconcile.next_look(task(last_sent_at=NOW - seconds(age)), now=NOW)
+        due = doubt_rules.next_look(task(last_sent_at=NOW - seconds(age)), now=NOW)
         gaps.append((due - NOW).total_seconds())
     assert gaps[0] == pytest.approx(0.3)
     assert all(0 < gap <= 30.0 for gap in gaps)
@@ -205,7 +211,7 @@ def test_looks_become_rarer_but_never_stop() -> None:
 def test_orders_of_ours_without_a_task_are_orphans() -> None:
     """Our two letters in front, twenty characters, and no task: somebody must look."""
     lost = row(tag="SVZZZZZZZZZZZZZZZZZ1", order_id="8")
-    assert reconcile.orphans([row(), lost, row(tag="XX")], deployment="SV", known_tag_bases=[TAG_BASE]) == [lost]
+    assert doubt_rules.orphans([row(), lost, row(tag="XX")], deployment="SV", known_tag_bases=[TAG_BASE]) == [lost]
 
 
 def test_slices_of_an_iceberg_share_one_tag() -> None:
@@ -224,4 +230,4 @@ def test_how_far_the_brokers_clock_is_behind(
     database_ahead_s: float, broker_offset_s: float | None, behind_s: float
 ) -> None:
     """Two offsets against our own clock; a broker that is ahead needs no tolerance."""
-    assert reconcile.behind_s(database_ahead_s, broker_offset_s) == behind_s
+    assert doubt_rules.behind_s(database_ahead_s, broker_offset_s) == behind_s

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType
-from app.orders.reductions import Reducible, key_of, net_positions
+from app.orders.risk.reduce_only import Reducible, key_of, net_positions
 from tests.desk import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType, Variety
-from app.orders.model import BatchStatus, OrderState, TaskStatus
-from app.orders.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
-from app.orders.standing import Leg, Residual, Standing, at_rest, residuals, standing
+from app.orders.batches.legs import Leg, Residual, Standing, at_rest, residuals, standing
+from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
+from app.orders.state.model import BatchStatus, OrderState, TaskStatus
 from tests.desk import order
 from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.orders.signals import IDLE_POLL_S, Signals, wait_for
+from app.orders.state.wakeups import IDLE_POLL_S, Signals, wait_for
 
 
 def signals_of(changes: list[str], *, chance: float = 0.0) -> Signals:

@@ -1,0 +1,87 @@
+"""What looks at the rooms from outside: health and metrics, given the callables by which they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from app import __version__
+from app.composition.parts import tick_expectation
+from app.db.migrate import head_revision
+from app.db.postgres import Database
+from app.ops.health import HealthService, OrdersHealth
+from app.ops.sources import (
+    watch_doubts,
+    watch_feeds,
+    watch_leadership,
+    watch_orders,
+    watch_process,
+    watch_streams,
+    watch_ticks,
+)
+from app.orders.risk.kill_switch_store import list_halts
+
+if TYPE_CHECKING:
+    from app.composition.runtime import House
+
+
+def build_health(house: House) -> HealthService:
+    """The health of a house whose rooms are built."""
+
+    async def orders() -> OrdersHealth:
+        doubts = await house.queries.doubts()
+        async with house.ground.database.connection() as connection:
+            halts = await list_halts(connection)
+        oldest_s = doubts.oldest_s if doubts.count else None
+        return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=bool(halts))
+
+    return HealthService(
+        environment=house.settings.environment,
+        version=__version__,
+        head_revision=head_revision(),
+        database=house.ground.database,
+        redis=house.redis,
+        supervisor=house.supervisor,
+        feeds=house.feeds,
+        registry=house.instruments.status,
+        orders=orders,
+        token_valid_until=lambda account_id: house.ground.accounts.get(account_id).token_valid_until,
+        expects_ticks=tick_expectation(
+            house.feeds, instruments=house.instruments.by_token, is_open=house.calendar.is_open, now=house.clock.now
+        ),
+        leads=lambda account_id: house.feed_owners[account_id].working,
+        stale_after_s=house.settings.tick_stale_after_s,
+        clock=house.clock,
+    )
+
+
+def watch_everything(house: House, *, databases: Sequence[Database]) -> None:
+    """Let the metrics read each room when they are asked for."""
+    watch_ticks(house.metrics, house.ticks.stats, active=house.subscriptions.active_count)
+    watch_feeds(house.metrics, house.feeds)
+    watch_streams(house.metrics, {"orders": house.order_stream.stats, "ticks": house.tick_stream.stats})
+    watch_doubts(house.metrics, house.doubts)
+    counts = house.engine.counts
+    watch_orders(
+        house.metrics,
+        counts,
+        batch_seconds=counts.batch_seconds.snapshot,
+        broker_wait=counts.broker_wait.snapshot,
+        alarms=lambda: counts.alarms,
+        breakers=house.engine.breaker_states,
+    )
+    feed_owners = house.feed_owners
+    watch_leadership(
+        house.metrics,
+        {
+            "sender": house.engine.led,
+            "feed": lambda: sum(ownership.working for ownership in feed_owners.values()),
+        },
+    )
+    watch_process(
+        house.metrics,
+        databases=databases,
+        calls=house.ground.calls,
+        limit_hits=lambda: house.limits.hits,
+        loop_lag=house.loop_lag.samples,
+    )

@@ -1,0 +1,232 @@
+"""What the composition root is made of: the ground floor, and small adapters between rooms that never meet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from app.accounts.model import Account
+from app.accounts.service import AccountService
+from app.broker.market import Instrument
+from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
+from app.config import Settings
+from app.db.leases import LeaseTimes
+from app.db.postgres import Database, Tx
+from app.events import outbox
+from app.events.limits import StreamLimits
+from app.events.outbox import NewEvent
+from app.kit.clock import Clock
+from app.kit.ids import IdSource
+from app.market.instruments.registry import InstrumentService
+from app.market.ticks.pipeline import TickPipeline
+from app.ops.sources import BrokerCalls
+from app.orders.engine.order_engine import OrderEngine
+from app.orders.entry.acceptance import Acceptance
+from app.orders.entry.admission import Admission
+from app.orders.entry.requests import Intake
+from app.orders.entry.service import OrderService
+from app.orders.risk.limits import LastPrice, RiskLimits
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.tags import Tagger
+from app.orders.views.queries import OrderQueries
+
+EPOCH_LENGTH = 12
+
+
+class RunningFeed(Feed, Protocol):
+    """A feed that can be told that waiting has become pointless."""
+
+    def reconnect_soon(self) -> None: ...
+
+
+class BrokerAccount(Protocol):
+    """One account at its broker, as an adapter opens it."""
+
+    @property
+    def broker(self) -> Broker: ...
+
+    @property
+    def governor(self) -> Governor: ...
+
+    @property
+    def credentials(self) -> CredentialSource: ...
+
+    def make_feed(self, listener: FeedListener) -> RunningFeed: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What a test may replace; the settings steer the rest."""
+
+    clock: Clock | None = None
+    order_rules: OrderRules | None = None
+    lease_times: LeaseTimes | None = None
+    stream_limits: StreamLimits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """The ground floor: who there is, and the broker of each."""
+
+    database: Database
+    roster: Mapping[str, Account]
+    accounts: AccountService
+    at_broker: Mapping[str, BrokerAccount]
+    calls: BrokerCalls
+
+    @property
+    def brokers(self) -> Mapping[str, Broker]:
+        return {account_id: account.broker for account_id, account in self.at_broker.items()}
+
+
+class PacketSink(Protocol):
+    """The tick half of a feed's listener."""
+
+    def on_packets(self, packets: Sequence[bytes], *, received_at_ms: int) -> None: ...
+
+    def on_connected(self) -> None: ...
+
+    def on_replay(self) -> None: ...
+
+
+class FeedFanout:
+    """One account's feed listener: packets to the tick path, order pushes and reconnects to whoever reads the book.
+
+    A push is handed over as a hint without its content: the order book is the truth.
+    """
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        ticks: PacketSink,
+        on_order_hint: Callable[[str], None],
+        on_feed_connected: Callable[[str], None],
+    ) -> None:
+        self._account_id = account_id
+        self._on_order_hint = on_order_hint
+        self._on_feed_connected = on_feed_connected
+        self._ticks = ticks
+        self.on_packets = ticks.on_packets  # bound once: one call less for each frame
+
+    def on_order_update(self, payload: Mapping[str, Any]) -> None:  # noqa: ARG002 - the port's signature
+        self._on_order_hint(self._account_id)
+
+    def on_connected(self, *, first: bool) -> None:  # noqa: ARG002
+        self._ticks.on_connected()
+        self._on_feed_connected(self._account_id)
+
+    def on_replay(self) -> None:
+        self._ticks.on_replay()
+
+    def on_disconnected(self, reason: str) -> None:
+        """Nothing to do: the feed logs it, and reads of the order book do not depend on it."""
+
+
+class AccountLog:
+    """The event log as the order engine needs it: plain pairs in, one epoch source for new logs."""
+
+    def __init__(self, ids: IdSource) -> None:
+        self._ids = ids
+
+    async def lock(self, tx: Tx, account_id: str) -> None:
+        await outbox.lock(tx, account_id, epoch=self._ids.code(EPOCH_LENGTH))
+
+    async def append(self, tx: Tx, account_id: str, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        await outbox.append(tx, account_id, [NewEvent(type=kind, data=data) for kind, data in events])
+
+
+def event_recorder(log: AccountLog) -> Callable[[Tx, str, str, Mapping[str, Any]], Awaitable[None]]:
+    """Writes one event of an account in the caller's transaction."""
+
+    async def record(tx: Tx, account_id: str, kind: str, data: Mapping[str, Any]) -> None:
+        await log.lock(tx, account_id)
+        await log.append(tx, account_id, [(kind, data)])
+
+    return record
+
+
+def tick_expectation(
+    feeds: Mapping[str, Feed],
+    *,
+    instruments: Callable[[], Mapping[int, Instrument]],
+    is_open: Callable[[str, datetime], bool],
+    now: Callable[[], datetime],
+) -> Callable[[str], bool]:
+    """Does this account stream anything whose exchange is open? Silence means something only then."""
+
+    def expects_ticks(account_id: str) -> bool:
+        known = instruments()
+        tokens = feeds[account_id].subscriptions()
+        exchanges = {known[token].exchange for token in tokens if token in known}
+        moment = now()
+        return any(is_open(exchange, moment) for exchange in exchanges)
+
+    return expects_ticks
+
+
+def is_streamed_here(feeds: Mapping[str, Feed]) -> Callable[[int], bool]:
+    """Does a feed of this process want the instrument?"""
+
+    def streamed(instrument_token: int) -> bool:
+        return any(instrument_token in feed.subscriptions() for feed in feeds.values())
+
+    return streamed
+
+
+def last_price_of(
+    instruments: InstrumentService, ticks: TickPipeline, *, clock: Clock
+) -> Callable[[str, str], LastPrice | None]:
+    """The last price that this process has ticked, for the limits of orders; None where it streams no such thing."""
+
+    def last_price(exchange: str, tradingsymbol: str) -> LastPrice | None:
+        instrument = instruments.find(exchange, tradingsymbol)
+        last = None if instrument is None else ticks.last(instrument.instrument_token)
+        if last is None:
+            return None
+        age_s = clock.now().timestamp() - last.received_at_ms / 1000
+        return LastPrice(price=Decimal(str(last.tick.last_price)), age_s=age_s)
+
+    return last_price
+
+
+def make_order_service(
+    settings: Settings,
+    *,
+    database: Database,
+    roster: Mapping[str, Account],
+    engine: OrderEngine,
+    queries: OrderQueries,
+    rules: OrderRules,
+    instruments: InstrumentService,
+    ticks: TickPipeline,
+    clock: Clock,
+    ids: IdSource,
+    tagger: Tagger,
+) -> OrderService:
+    """The door to the order engine, with everything that is asked before an order is accepted."""
+    intake = Intake(
+        rules=rules,
+        clock=clock,
+        ids=ids,
+        tagger=tagger,
+        find_instrument=instruments.find,
+        registry_loaded=lambda: instruments.status().cached_instruments > 0,
+    )
+    limits = {
+        account_id: RiskLimits.from_settings(settings, own=account.own_limits) for account_id, account in roster.items()
+    }
+    admission = Admission(
+        database=database,
+        limits=limits.__getitem__,
+        rules=rules,
+        clock=clock,
+        last_price=last_price_of(instruments, ticks, clock=clock),
+        find_instrument=instruments.find,
+        portfolio=lambda account_id: engine.broker(account_id).portfolio,
+    )
+    acceptance = Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock)
+    return OrderService(acceptance=acceptance, engine=engine, queries=queries, intake=intake, rules=rules, ids=ids)

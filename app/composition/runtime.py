@@ -1,0 +1,308 @@
+"""The rooms put together: who is given what, and in which order they start.
+
+Everything that opens and closes is in ``app.bootstrap``; here are only constructors and the callables by which rooms on
+one floor meet. The broker comes in as ``BrokerAccount``, so no adapter is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from redis.asyncio import Redis
+
+from app.api.keys import ApiKeys
+from app.api.limits import RateLimits
+from app.api.services import Services
+from app.broker.port import Feed
+from app.composition.monitoring import build_health, watch_everything
+from app.composition.parts import (
+    AccountLog,
+    Accounts,
+    FeedFanout,
+    Overrides,
+    event_recorder,
+    is_streamed_here,
+    make_order_service,
+)
+from app.config import Settings
+from app.db.leases import Lease, LeaseTimes, Ownership
+from app.db.notices import Notices
+from app.db.postgres import Database
+from app.events.limits import StreamLimits
+from app.events.log import EventLog
+from app.events.order_stream import OrderStreamHub
+from app.events.tick_stream import TickStreamHub
+from app.kit.clock import Clock
+from app.kit.ids import IdSource
+from app.kit.process import process_name
+from app.kit.supervisor import Supervisor
+from app.market.calendar.exchange_hours import MarketCalendar
+from app.market.history.service import HistoryService
+from app.market.instruments.registry import InstrumentService
+from app.market.quotes.service import QuoteService
+from app.market.subscriptions.service import SubscriptionService
+from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.publisher import TickPublisher
+from app.market.ticks.source import tick_source
+from app.ops.health import HealthService
+from app.ops.loop_lag import LoopLag
+from app.ops.metrics import Metrics
+from app.ops.sources import DoubtSampler
+from app.orders.engine.order_engine import OrderEngine
+from app.orders.entry.idempotency_store import deployment_code
+from app.orders.entry.service import OrderService
+from app.orders.entry.withdrawal import Withdrawals
+from app.orders.operators.operations import Operations
+from app.orders.operators.resolution import Resolutions
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.settlement import Settlement
+from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.views.queries import OrderQueries
+
+
+class House:
+    """The rooms while they are put together; every attribute is set once, in the order of the module's picture."""
+
+    engine: OrderEngine
+    orders: OrderService
+    operations: Operations
+    resolutions: Resolutions
+    withdrawals: Withdrawals
+    order_stream: OrderStreamHub
+    tick_stream: TickStreamHub
+    subscriptions: SubscriptionService
+    quotes: QuoteService
+    health: HealthService
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        overrides: Overrides,
+        ground: Accounts,
+        clock: Clock,
+        redis: Redis,
+        api_keys: ApiKeys,
+    ) -> None:
+        self.settings = settings
+        self.ground = ground
+        self.clock = clock
+        self.redis = redis
+        self.api_keys = api_keys
+        self.ids = IdSource(clock)
+        self.log = AccountLog(self.ids)
+        self.supervisor = Supervisor()
+        self.metrics = Metrics()
+        self.loop_lag = LoopLag(clock)
+        self.calendar = MarketCalendar(mode=settings.market_calendar)
+        self.rules = overrides.order_rules or OrderRules.from_settings(settings)
+        self.stream_limits = overrides.stream_limits or StreamLimits.from_settings(settings)
+        self.limits = RateLimits(settings, redis=redis, clock=clock)
+        self.instruments = InstrumentService(ground.database, brokers=ground.brokers, clock=clock)
+        self.history = HistoryService(brokers=ground.brokers, instruments=self.instruments)
+        self.publisher = TickPublisher(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
+        self.ticks = TickPipeline(
+            self.publisher,
+            instruments=self.instruments.by_token,
+            source=tick_source(rest_url=settings.kite_rest_url, ws_url=settings.kite_ws_url),
+            clock=clock,
+            flush_ms=settings.tick_flush_ms,
+        )
+        self.feeds: dict[str, Feed] = {}
+        self.feed_owners: dict[str, Ownership] = {}
+        self.owner = process_name(self.ids.code(6))
+        self.lease_times = overrides.lease_times or LeaseTimes.lasting(settings.account_lease_s)
+
+    async def build(self, engine_database: Database) -> None:
+        await self._build_orders(engine_database)
+        self._build_feeds(engine_database)
+        self._build_market()
+        self._build_streams()
+        self.health = build_health(self)
+        watch_everything(self, databases=[self.ground.database, engine_database])
+
+    async def start(self) -> None:
+        """State first, then the loops that keep it; the feeds last, when everybody who listens is there."""
+        await self.instruments.start()
+        await self.subscriptions.start()
+        start = self.supervisor.start
+        start("loop-lag", self.loop_lag.run())
+        start("accounts", self.ground.accounts.run())
+        start("instruments", self.instruments.run())
+        start("tick-publisher", self.publisher.run())
+        start("tick-pipeline", self.ticks.run())
+        start("subscriptions", self.subscriptions.run())
+        start("doubts", self.doubts.run())
+        start("notices", self.notices.run())
+        self.engine.start(self.supervisor)
+        start("order-stream", self.order_stream.run())
+        start("tick-stream", self.tick_stream.run())
+        for account_id, ownership in self.feed_owners.items():
+            start(f"feed-{account_id}", ownership.run())
+
+    async def hand_over(self, *, timeout_s: float) -> None:
+        """Send no further order, wait for the answers under way, and let other replicas take the accounts."""
+        await self.engine.drain(timeout_s=timeout_s)
+        await asyncio.gather(*(ownership.leave() for ownership in self.feed_owners.values()))
+
+    async def _build_orders(self, engine_database: Database) -> None:
+        async with engine_database.connection() as connection:
+            deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
+        tagger = Tagger(self.ids, deployment=deployment)
+        self.notices = Notices(engine_database, url=self.settings.database_dsn, on_notice=self._on_notice)
+        self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
+        self.order_stream = OrderStreamHub(
+            self.ground.database,
+            redis=self.redis,
+            prefix=self.settings.redis_prefix,
+            ids=self.ids,
+            limits=self.stream_limits,
+            snapshot=self.queries.snapshot,
+        )
+        self.engine = OrderEngine(
+            database=engine_database,
+            events=self.log,
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            tagger=tagger,
+            owner=self.owner,
+            on_change=self.order_stream.wake,
+            on_accept=self.notices.send,
+            lease_times=self.lease_times,
+        )
+        for kite in self.ground.at_broker.values():
+            self.engine.add(kite.broker, governor=kite.governor, credentials=kite.credentials)
+        self.orders = make_order_service(
+            self.settings,
+            database=self.ground.database,
+            roster=self.ground.roster,
+            engine=self.engine,
+            queries=self.queries,
+            rules=self.rules,
+            instruments=self.instruments,
+            ticks=self.ticks,
+            clock=self.clock,
+            ids=self.ids,
+            tagger=tagger,
+        )
+        self._build_operations(tagger)
+
+    def _build_operations(self, tagger: Tagger) -> None:
+        self.operations = Operations(
+            database=self.ground.database,
+            events=self.log,
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            wake=self.engine.changed,
+        )
+        self.resolutions = Resolutions(
+            database=self.ground.database,
+            settlement=Settlement(self.log, counts=self.engine.counts),
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            tagger=tagger,
+            wake=self.engine.changed,
+        )
+        self.withdrawals = Withdrawals(
+            database=self.ground.database,
+            settlement=Settlement(self.log, counts=self.engine.counts),
+            rules=self.rules,
+            clock=self.clock,
+            ids=self.ids,
+            wake=self.engine.changed,
+        )
+        self.doubts = DoubtSampler(self.queries.doubts)
+
+    def _on_notice(self, account_id: str) -> None:
+        self.engine.on_notice(account_id)
+
+    def _build_feeds(self, engine_database: Database) -> None:
+        for account_id, kite in self.ground.at_broker.items():
+            listener = FeedFanout(
+                account_id,
+                ticks=self.ticks.account(account_id, decode=kite.broker.decode),
+                on_order_hint=self.engine.on_order_hint,
+                on_feed_connected=self.engine.on_feed_connected,
+            )
+            feed = kite.make_feed(listener)
+            self.feeds[account_id] = feed
+            lease = Lease(
+                engine_database,
+                name=f"ticker:{account_id}",
+                owner=self.owner,
+                times=self.lease_times,
+                clock=self.clock,
+            )
+            self.feed_owners[account_id] = Ownership(lease, feed.run, when_unsure="go_on")
+            self.ground.accounts.on_new_token(account_id, feed.reconnect_soon)
+            self.ground.accounts.on_new_token(account_id, partial(self.engine.on_session_changed, account_id))
+
+    def _build_market(self) -> None:
+        self.subscriptions = SubscriptionService(
+            self.ground.database,
+            redis=self.redis,
+            instruments=self.instruments,
+            feeds=self.feeds,
+            ticks=self.ticks,
+            calendar=self.calendar,
+            clock=self.clock,
+            prefix=self.settings.redis_prefix,
+            stale_after_s=self.settings.tick_stale_after_s,
+            record_event=event_recorder(self.log),
+        )
+        self.quotes = QuoteService(
+            ticks=self.ticks,
+            instruments=self.instruments,
+            brokers=self.ground.brokers,
+            redis=self.redis,
+            calendar=self.calendar,
+            clock=self.clock,
+            prefix=self.settings.redis_prefix,
+            stale_after_s=self.settings.tick_stale_after_s,
+        )
+
+    def _build_streams(self) -> None:
+        streamed_here = is_streamed_here(self.feeds)
+        self.tick_stream = TickStreamHub(
+            self.redis,
+            prefix=self.settings.redis_prefix,
+            limits=self.stream_limits,
+            subscribed=streamed_here,
+            last_value=self.ticks.last_json,
+            served_here=streamed_here,
+        )
+        self.ticks.listeners.append(self.tick_stream.on_tick)
+
+    def services(self) -> Services:
+        return Services(
+            settings=self.settings,
+            clock=self.clock,
+            ids=self.ids,
+            supervisor=self.supervisor,
+            database=self.ground.database,
+            redis=self.redis,
+            metrics=self.metrics,
+            api_keys=self.api_keys,
+            limits=self.limits,
+            accounts=self.ground.accounts,
+            instruments=self.instruments,
+            subscriptions=self.subscriptions,
+            quotes=self.quotes,
+            history=self.history,
+            ticks=self.ticks,
+            orders=self.orders,
+            order_engine=self.engine,
+            operations=self.operations,
+            resolutions=self.resolutions,
+            withdrawals=self.withdrawals,
+            events=EventLog(self.ground.database),
+            order_stream=self.order_stream,
+            tick_stream=self.tick_stream,
+            brokers=self.ground.brokers,
+            feeds=self.feeds,
+            health=self.health,
+        )

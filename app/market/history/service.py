@@ -1,0 +1,91 @@
+"""Candles over any range: cut by the broker's day caps, asked through the rate-governed gateway, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.broker.market import Candle, Instrument
+from app.broker.port import Broker
+from app.errors import BadInput, NotFound, Problem, Unavailable
+from app.market.history.ranges import DAY_CAPS, MAX_PARTS, Part, join, split
+from app.market.instruments.registry import InstrumentService
+from app.market.subscriptions.placement import DEFAULT_ACCOUNT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRequest:
+    """``start`` and ``end`` are aware and inclusive."""
+
+    instrument_token: int
+    start: datetime
+    end: datetime
+    interval: str
+    continuous: bool = False
+    oi: bool = False
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    instrument: Instrument
+    interval: str
+    candles: tuple[Candle, ...]
+
+
+class HistoryService:
+    def __init__(self, *, brokers: Mapping[str, Broker], instruments: InstrumentService) -> None:
+        self._brokers = brokers
+        self._instruments = instruments
+
+    async def candles(self, request: HistoryRequest) -> History:
+        """Raises BadInput with every problem, NotFound or Gone for the instrument, BrokerError for the broker's no."""
+        parts = _checked_parts(request)
+        instrument = await self._instruments.get(request.instrument_token)
+        if request.continuous:
+            _check_continuous(instrument, interval=request.interval)
+        broker = self._broker(request.account_id)
+        answers = [
+            await broker.market.candles(
+                request.instrument_token,
+                interval=request.interval,
+                start=part.start,
+                end=part.end,
+                continuous=request.continuous,
+                oi=request.oi,
+            )
+            for part in parts
+        ]
+        return History(instrument=instrument, interval=request.interval, candles=tuple(join(answers)))
+
+    def _broker(self, account_id: str | None) -> Broker:
+        if account_id is not None:
+            if account_id not in self._brokers:
+                raise NotFound("account", account_id)
+            return self._brokers[account_id]
+        broker = self._brokers.get(DEFAULT_ACCOUNT) or next(iter(self._brokers.values()), None)
+        if broker is None:
+            raise Unavailable("no account is configured to ask for candles with", code="NO_ACCOUNT")
+        return broker
+
+
+def _checked_parts(request: HistoryRequest) -> list[Part]:
+    problems: list[Problem] = []
+    if request.interval not in DAY_CAPS:
+        problems.append(Problem(loc=("query", "interval"), msg=f"must be one of {', '.join(DAY_CAPS)}"))
+    if request.end < request.start:
+        problems.append(Problem(loc=("query", "to"), msg="is before from"))
+    if problems:
+        raise BadInput(problems)
+    days = DAY_CAPS[request.interval] * MAX_PARTS
+    if (request.end - request.start).days >= days:
+        message = f"at most {days} days of {request.interval} candles a call: ask for the range in pieces"
+        raise BadInput([Problem(loc=("query", "from"), msg=message)], code="RANGE_TOO_LONG")
+    return split(request.start, request.end, interval=request.interval)
+
+
+def _check_continuous(instrument: Instrument, *, interval: str) -> None:
+    if interval != "day" or instrument.instrument_type != "FUT":
+        message = "is for day candles of futures only"
+        raise BadInput([Problem(loc=("query", "continuous"), msg=message)])

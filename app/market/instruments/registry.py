@@ -1,0 +1,249 @@
+"""The instrument registry: the broker's daily dump in PostgreSQL and, as an immutable index, in memory.
+
+The broker writes a new dump early each morning; it is fetched after 08:30 IST
+(https://kite.trade/docs/connect/v3/market-quotes/#instruments). A refresh that fails, or that brings suspiciously few
+instruments, leaves the old index in place and says so in ``status``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Literal
+
+from loguru import logger
+
+from app.broker.market import Instrument
+from app.broker.port import Broker
+from app.db.postgres import Database
+from app.errors import BrokerError, Conflict, Gone, NotFound, ServiceError, Unavailable
+from app.kit.backoff import Backoff
+from app.kit.clock import IST, Clock
+from app.market.instruments import instrument_store as store
+from app.market.instruments.index import InstrumentFilter, InstrumentIndex, InstrumentPage
+
+DUMP_TIME = time(8, 30)
+SMALLEST_SHARE = 0.5
+"""A dump with fewer than this share of the former is not believed without force."""
+
+_RETRY = Backoff(first_s=5.0, cap_s=300.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryStatus:
+    """For health: ``ok``, ``stale`` (an older dump than the latest is in use), ``empty``. ``last_error`` is of the
+    last attempt, None when it succeeded."""
+
+    status: Literal["ok", "stale", "empty"]
+    cached_instruments: int
+    last_refresh: datetime | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshResult:
+    """What a refresh changed; counts of instruments."""
+
+    instruments: int
+    added: int
+    expired: int
+    refreshed_at: datetime
+
+
+class InstrumentService:
+    """Reads never touch the database but for tokens that are not in today's dump."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        brokers: Mapping[str, Broker],
+        clock: Clock,
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._brokers = brokers
+        self._clock = clock
+        self._random_unit = random_unit
+        self._index = InstrumentIndex(())
+        self._refreshed_at: datetime | None = None
+        self._last_error: str | None = None
+        self._refreshing = asyncio.Lock()
+        self.on_change: list[Callable[[], None]] = []
+
+    async def start(self) -> None:
+        """Load what PostgreSQL has; ask the broker when that is empty or older than the latest dump. A broker that
+        fails is no reason not to start. Raises Unavailable when the database cannot be read."""
+        await self._load()
+        if self._is_due():
+            await self._try_refresh()
+
+    async def run(self) -> None:
+        """Refresh after each dump time; after a failure again, with backoff; until cancelled."""
+        failures = 0
+        while True:
+            if not self._is_due():
+                failures = 0
+                await asyncio.sleep(self._seconds_to_next_dump())
+            elif not await self._try_refresh():
+                failures += 1
+                await asyncio.sleep(_RETRY.delay(failures, random=self._random_unit()))
+
+    async def refresh(self, *, force: bool) -> RefreshResult:
+        """Replace everything by the broker's present dump.
+
+        Raises Conflict (INSTRUMENT_DUMP_TOO_SMALL) unless ``force`` for a dump of less than half the former,
+        BrokerError or Unavailable when it cannot be fetched or stored; the old index stays in all these cases.
+        """
+        async with self._refreshing:
+            try:
+                return await self._refresh(force=force)
+            except ServiceError as error:
+                self._last_error = error.message
+                raise
+
+    def by_token(self) -> Mapping[int, Instrument]:
+        """The present instruments: read at every use, replaced as a whole by a refresh."""
+        return self._index.by_token
+
+    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        return self._index.find(exchange, tradingsymbol)
+
+    def search(self, wanted: InstrumentFilter, *, limit: int, after: str | None = None) -> InstrumentPage:
+        """A page in a stable order; ``after`` is the ``next_key`` of the page before."""
+        return self._index.search(wanted, limit=limit, after=after)
+
+    async def get(self, instrument_token: int) -> Instrument:
+        """Raises NotFound, Gone with INSTRUMENT_EXPIRED, or Unavailable while no instruments are known at all."""
+        return await self._live_or_gone(
+            self._index.by_token.get(instrument_token), str(instrument_token), instrument_token=instrument_token
+        )
+
+    async def get_by_symbol(self, exchange: str, tradingsymbol: str) -> Instrument:
+        """The same by symbol."""
+        return await self._live_or_gone(
+            self._index.find(exchange, tradingsymbol), f"{exchange}:{tradingsymbol}", key=(exchange, tradingsymbol)
+        )
+
+    async def _live_or_gone(
+        self,
+        found: Instrument | None,
+        name: str,
+        *,
+        instrument_token: int | None = None,
+        key: tuple[str, str] | None = None,
+    ) -> Instrument:
+        if found is not None:
+            return self.must_live(found)
+        if len(self._index) == 0:
+            raise Unavailable("no instruments are loaded yet", code="INSTRUMENTS_NOT_LOADED", retry_after_s=5.0)
+        async with self._database.connection() as connection:
+            expired = await store.find_expired(connection, instrument_token=instrument_token, key=key)
+        if expired is None:
+            raise NotFound("instrument", name)
+        raise Gone("instrument", f"{name} ({expired})" if key is None else name, code="INSTRUMENT_EXPIRED")
+
+    def must_live(self, instrument: Instrument) -> Instrument:
+        """The instrument itself. Raises Gone when its expiry has passed, whatever an old dump still says."""
+        if instrument.expiry is not None and instrument.expiry < self._clock.now().astimezone(IST).date():
+            raise Gone("instrument", f"{instrument.instrument_token} ({instrument.key})", code="INSTRUMENT_EXPIRED")
+        return instrument
+
+    def status(self) -> RegistryStatus:
+        state: Literal["ok", "stale", "empty"] = "ok"
+        if len(self._index) == 0:
+            state = "empty"
+        elif self._is_due():
+            state = "stale"
+        return RegistryStatus(
+            status=state,
+            cached_instruments=len(self._index),
+            last_refresh=self._refreshed_at,
+            last_error=self._last_error,
+        )
+
+    def _is_due(self) -> bool:
+        return is_due(self._refreshed_at, now=self._clock.now()) or len(self._index) == 0
+
+    def _seconds_to_next_dump(self) -> float:
+        now = self._clock.now()
+        return max(1.0, (latest_dump(now) + timedelta(days=1) - now).total_seconds())
+
+    async def _load(self) -> None:
+        instruments: list[Instrument] = []
+        async with self._database.transaction() as tx:
+            last = await store.last_refresh(tx)
+            async for page in store.read_live(tx):
+                instruments += page
+                await asyncio.sleep(0)
+        await self._adopt(instruments, refreshed_at=last.refreshed_at if last else None)
+
+    async def _try_refresh(self) -> bool:
+        try:
+            result = await self.refresh(force=False)
+        except ServiceError as error:
+            logger.warning("instruments: the dump was not loaded: {}", error.message)
+            return False
+        logger.info("instruments: {} loaded, {} new, {} expired", result.instruments, result.added, result.expired)
+        return True
+
+    async def _refresh(self, *, force: bool) -> RefreshResult:
+        dump = await self._fetch()
+        index = await asyncio.to_thread(InstrumentIndex, dump)
+        self._check_size(len(index), force=force)
+        blocks = await asyncio.to_thread(lambda: store.to_blocks(iter(index)))
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            await store.replace_live(tx, blocks, instruments=len(index), now=now)
+        before, self._index = self._index, index
+        self._refreshed_at, self._last_error = now, None
+        self._tell()
+        kept = await asyncio.to_thread(lambda: sum(1 for row in before if index.find(row.exchange, row.tradingsymbol)))
+        return RefreshResult(
+            instruments=len(index), added=len(index) - kept, expired=len(before) - kept, refreshed_at=now
+        )
+
+    async def _fetch(self) -> list[Instrument]:
+        """The dump is the same for everybody: the first account that gives it will do."""
+        problem: BrokerError | None = None
+        for broker in list(self._brokers.values()):
+            try:
+                return await broker.market.instruments()
+            except BrokerError as error:
+                problem = error
+        if problem is not None:
+            raise problem
+        raise Unavailable("no account is configured to load instruments with", code="NO_ACCOUNT")
+
+    def _check_size(self, size: int, *, force: bool) -> None:
+        before = len(self._index)
+        if size == 0 or (size < before * SMALLEST_SHARE and not force):
+            raise Conflict(
+                f"the broker's dump has {size} instruments where {before} are known: not taken"
+                + ("" if size == 0 else "; force=true takes it"),
+                code="INSTRUMENT_DUMP_TOO_SMALL",
+            )
+
+    async def _adopt(self, instruments: list[Instrument], *, refreshed_at: datetime | None) -> None:
+        self._index = await asyncio.to_thread(InstrumentIndex, instruments)
+        self._refreshed_at = refreshed_at
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.on_change:
+            listener()
+
+
+def latest_dump(now: datetime) -> datetime:
+    """The last moment, at or before ``now``, at which the broker had a new dump ready."""
+    local = now.astimezone(IST)
+    today = datetime.combine(local.date(), DUMP_TIME, IST)
+    return today if today <= local else today - timedelta(days=1)
+
+
+def is_due(refreshed_at: datetime | None, *, now: datetime) -> bool:
+    """Whether a newer dump than the one loaded then should exist."""
+    return refreshed_at is None or refreshed_at < latest_dump(now)

@@ -1,0 +1,56 @@
+"""Puts a batch's legs together from the durable rows: its place tasks, their orders, and what rollback added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from app.db.postgres import Tx
+from app.orders.batches import batch_store
+from app.orders.batches.legs import Leg, LegOrder
+from app.orders.state import order_store
+from app.orders.state.model import FINISHED, Batch, KnownOrder, Operation, Task
+
+
+async def load_legs(tx: Tx, wanted: Sequence[Batch]) -> dict[UUID, list[Leg]]:
+    """The legs of these batches, in order, as they are now."""
+    tasks = await batch_store.tasks_of(tx, [batch.batch_id for batch in wanted])
+    places = [task.task_id for found in tasks.values() for task in found if task.operation is Operation.PLACE]
+    orders: dict[UUID, list[KnownOrder]] = {}
+    for order in await order_store.by_tasks(tx, places):
+        if order.task_id is not None:
+            orders.setdefault(order.task_id, []).append(order)
+    return {batch_id: assemble(found, orders) for batch_id, found in tasks.items()}
+
+
+def assemble(tasks: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]]) -> list[Leg]:
+    """Legs from a batch's tasks and the known orders by task."""
+    return [
+        _leg(task, [other for other in tasks if other.leg == task.leg], orders)
+        for task in tasks
+        if task.operation is Operation.PLACE and task.purpose == "client"
+    ]
+
+
+def _leg(task: Task, companions: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]]) -> Leg:
+    cancels = [other for other in companions if other.operation is Operation.CANCEL]
+    square_offs = [other for other in companions if other.purpose == "square_off"]
+    return Leg(
+        task=task,
+        orders=tuple(_leg_order(order) for order in orders.get(task.task_id, ())),
+        open_cancels=frozenset(str(other.target_order_id) for other in cancels if other.status not in FINISHED),
+        last_cancel_at=max((other.finished_at or other.updated_at for other in cancels), default=None),
+        square_off=_leg(square_offs[0], (), orders) if square_offs else None,
+    )
+
+
+def _leg_order(order: KnownOrder) -> LegOrder:
+    return LegOrder(
+        order_id=order.order_id,
+        variety=str(order.document["variety"]),
+        state=order.state,
+        filled_quantity=order.filled_quantity,
+        average_price=order.average_price,
+        parent_order_id=order.document.get("parent_order_id"),
+        stale=bool(order.document.get("stale")),
+    )

@@ -1,0 +1,154 @@
+"""Where the legs of a batch stand, and what position they have left: pure, from their tasks and orders.
+
+A leg is one task and the orders that the broker made of it: one, or several slices. It stands for what was asked only
+when all of it does; it is at rest when nothing of it is live or may become live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from app.broker.orders import TransactionType, Variety
+from app.orders.state.model import FINISHED, OrderState, Task, TaskStatus
+
+
+class Standing(StrEnum):
+    """Where one leg stands."""
+
+    WAITING = "waiting"  # not sent, or accepted and not yet past the broker's checks
+    CONFIRMED = "confirmed"  # the broker shows it live or filled
+    DOUBTFUL = "doubtful"  # it may or may not exist
+    FAILED = "failed"  # it will not happen; nothing of it is live
+    LOST = "lost"  # only a person can tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegOrder:
+    """One order at the broker that belongs to a leg (several, when the broker sliced it)."""
+
+    order_id: str
+    variety: str
+    state: OrderState
+    filled_quantity: int
+    average_price: Decimal
+    parent_order_id: str | None = None
+    stale: bool = False  # its end was never seen, and no book will show it any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """A leg's task, its orders at the broker, and the cancels that rollback has already asked for."""
+
+    task: Task
+    orders: tuple[LegOrder, ...] = ()
+    open_cancels: frozenset[str] = frozenset()  # order ids with an unfinished cancel task
+    last_cancel_at: datetime | None = None
+    square_off: Leg | None = None  # the order that takes this leg's fills back, once there is one
+
+    @property
+    def filled_quantity(self) -> int:
+        return sum(order.filled_quantity for order in self.orders)
+
+    @property
+    def unseen(self) -> list[str]:
+        """Orders that the broker has confirmed, slice by slice, and that the book has not shown yet."""
+        shown = {order.order_id for order in self.orders}
+        return [order_id for order_id in self.task.confirmed_ids if order_id not in shown]
+
+    @property
+    def is_lost(self) -> bool:
+        """Only a person can tell what became of it."""
+        return self.task.status is TaskStatus.DEAD_LETTER or any(order.stale for order in self.orders)
+
+    @property
+    def refused_slices(self) -> list[str]:
+        """What the broker said of the slices that it did not take, while it took others."""
+        return [str(child["error"]["message"]) for child in self.task.children if child.get("error")]
+
+    @property
+    def average_price(self) -> Decimal:
+        filled = self.filled_quantity
+        if not filled:
+            return Decimal(0)
+        value = sum((order.average_price * order.filled_quantity for order in self.orders), Decimal(0))
+        return (value / filled).quantize(Decimal("0.0001")).normalize() + 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """What rollback could not undo: a position that the filled legs left. Quantity is signed, sold is negative."""
+
+    exchange: str
+    tradingsymbol: str
+    product: str
+    quantity: int
+    average_price: Decimal
+
+
+def standing(leg: Leg) -> Standing:
+    status = leg.task.status
+    if status is TaskStatus.IN_DOUBT:
+        return Standing.DOUBTFUL
+    if leg.is_lost:
+        return Standing.LOST
+    if status is not TaskStatus.COMPLETED:
+        return Standing.FAILED if status in FINISHED else Standing.WAITING
+    if leg.refused_slices:
+        return Standing.FAILED
+    if not leg.orders or leg.unseen or any(order.state is OrderState.PENDING for order in leg.orders):
+        return Standing.WAITING
+    if any(order.state is OrderState.REJECTED for order in leg.orders):
+        return Standing.FAILED
+    if any(order.state is OrderState.CANCELLED for order in leg.orders) and not leg.filled_quantity:
+        return Standing.FAILED
+    return Standing.CONFIRMED
+
+
+def at_rest(leg: Leg) -> bool:
+    """Nothing of this leg is live or may become live."""
+    if leg.task.status is TaskStatus.COMPLETED:
+        shown = bool(leg.orders or leg.task.children) and not leg.unseen
+        return shown and all(order.state.is_terminal for order in leg.orders) and not _more_to_come(leg)
+    return leg.task.status in FINISHED and leg.task.status is not TaskStatus.DEAD_LETTER
+
+
+def _more_to_come(leg: Leg) -> bool:
+    """The next slice of an iceberg goes when the one before has filled."""
+    wanted = leg.task.order
+    all_filled = all(order.state is OrderState.COMPLETED for order in leg.orders)
+    return wanted.variety is Variety.ICEBERG and all_filled and leg.filled_quantity < wanted.quantity
+
+
+def residuals(legs: Sequence[Leg]) -> list[Residual]:
+    """The exact position that the batch left, by exchange, symbol and product; what nets to nothing is left out."""
+    sums: dict[tuple[str, str, str], list[tuple[int, Decimal]]] = {}
+    for leg in [*legs, *(leg.square_off for leg in legs if leg.square_off is not None)]:
+        if not leg.filled_quantity:
+            continue
+        order = leg.task.order
+        signed = leg.filled_quantity if order.transaction_type is TransactionType.BUY else -leg.filled_quantity
+        key = (str(order.exchange), order.tradingsymbol, str(order.product))
+        sums.setdefault(key, []).append((signed, leg.average_price))
+    found = []
+    for (exchange, symbol, product), parts in sums.items():
+        quantity = sum(signed for signed, _ in parts)
+        if quantity:
+            price = _average(parts, long=quantity > 0)
+            found.append(
+                Residual(
+                    exchange=exchange, tradingsymbol=symbol, product=product, quantity=quantity, average_price=price
+                )
+            )
+    return found
+
+
+def _average(parts: Sequence[tuple[int, Decimal]], *, long: bool) -> Decimal:
+    """Average price of the side that is left open."""
+    side = [(abs(signed), price) for signed, price in parts if (signed > 0) is long]
+    total = sum(quantity for quantity, _ in side)
+    value = sum((quantity * price for quantity, price in side), Decimal(0))
+    return (value / total).quantize(Decimal("0.0001")).normalize() + 0

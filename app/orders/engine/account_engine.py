@@ -1,0 +1,172 @@
+"""The engine of one account: waits for the account's lease, works while it holds it, and waits again.
+
+While it is the owner, three loops run (sender, reconciler, batch runner); when the lease is lost they end at once, and
+whoever takes it next finds everything in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from app.broker.port import Broker, CredentialSource, Governor
+from app.db.leases import Lease, LeaseTimes, Ownership
+from app.db.postgres import Database
+from app.kit.clock import Clock, trade_date_of
+from app.kit.ids import IdSource
+from app.orders.batches.runner import BatchRunner
+from app.orders.reconciliation.anomalies import ReadStats
+from app.orders.reconciliation.reconciler import Reconciler
+from app.orders.sending.account_breakers import Breakers
+from app.orders.sending.claim_store import sent_today
+from app.orders.sending.holds import Holding
+from app.orders.sending.sender import Sender
+from app.orders.sending.session_gate import SessionGate
+from app.orders.state.counters import OrderCounts
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.lease_term import Tenure, pause_before_sending
+from app.orders.state.settlement import Settlement
+from app.orders.state.tags import Tagger
+from app.orders.state.task_store import database_now
+from app.orders.state.wakeups import Signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParts:
+    """What all accounts share. ``owner`` names this process and is never used by another one."""
+
+    database: Database
+    settlement: Settlement
+    counts: OrderCounts
+    rules: OrderRules
+    clock: Clock
+    ids: IdSource
+    tagger: Tagger
+    owner: str
+    lease_times: LeaseTimes
+
+
+class AccountEngine:
+    """One account: ``run`` waits for the lease, works while it holds it, and waits again; it lives until cancelled."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        governor: Governor,
+        credentials: CredentialSource,
+        signals: Signals,
+        parts: EngineParts,
+    ) -> None:
+        self.broker = broker
+        self.signals = signals
+        self.stats = ReadStats()
+        self._governor = governor
+        self._parts = parts
+        self._gate = SessionGate(credentials, clock=parts.clock)
+        self._lease = Lease(
+            parts.database,
+            name=f"sender:{broker.account_id}",
+            owner=parts.owner,
+            times=parts.lease_times,
+            clock=parts.clock,
+        )
+        self._ownership = Ownership(self._lease, self._work)
+        self._sender: Sender | None = None
+        self.breakers: Breakers | None = None
+
+    @property
+    def is_owner(self) -> bool:
+        return self._lease.held
+
+    async def run(self) -> None:
+        await self._ownership.run()
+
+    async def drain(self, *, timeout_s: float) -> bool:
+        """Send nothing more, wait for the answers under way, and let the next owner begin."""
+        finished = True if self._sender is None else await self._sender.drain(timeout_s=timeout_s)
+        await self._ownership.leave()
+        return finished
+
+    async def _work(self) -> None:
+        """Until the lease is lost or this task is cancelled."""
+        async with self._parts.database.connection() as connection:
+            began_at = await database_now(connection)
+            sent = await sent_today(connection, self.broker.account_id, trade_date=trade_date_of(began_at))
+        self._governor.restore_places_today(sent.places)
+        self._governor.restore_minute(sent.ages_s)
+        await asyncio.sleep(pause_before_sending(sent, now=began_at))
+        first_ever = self._lease.term == 1  # nobody can have sent anything before
+        tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)
+        self._sender = self._build_sender(tenure)
+        self.signals.sender.set()
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._sender.run(), name=f"sender-{self.broker.account_id}")
+            loops.create_task(self._build_reconciler(tenure).run(), name=f"reconciler-{self.broker.account_id}")
+            loops.create_task(self._build_batches(tenure).run(), name=f"batches-{self.broker.account_id}")
+
+    def _build_sender(self, tenure: Tenure) -> Sender:
+        parts, account_id = self._parts, self.broker.account_id
+        breakers = Breakers(
+            account_id, limits=parts.rules.breaker, reads=self.stats, signals=self.signals, clock=parts.clock
+        )
+        self.breakers = breakers
+        holding = Holding(
+            account_id,
+            database=parts.database,
+            settlement=parts.settlement,
+            gate=self._gate,
+            breakers=breakers,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+        )
+        return Sender(
+            account_id,
+            tenure=tenure,
+            database=parts.database,
+            gateway=self.broker.orders,
+            governor=self._governor,
+            settlement=parts.settlement,
+            gate=self._gate,
+            holding=holding,
+            breakers=breakers,
+            counts=parts.counts,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+            ids=parts.ids,
+        )
+
+    def _build_reconciler(self, tenure: Tenure) -> Reconciler:
+        parts = self._parts
+        return Reconciler(
+            self.broker.account_id,
+            tenure=tenure,
+            database=parts.database,
+            gateway=self.broker.orders,
+            broker_offset_s=self.broker.clock_offset_s,
+            settlement=parts.settlement,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+            ids=parts.ids,
+            deployment=parts.tagger.deployment,
+            gate=self._gate,
+            stats=self.stats,
+        )
+
+    def _build_batches(self, tenure: Tenure) -> BatchRunner:
+        parts = self._parts
+        return BatchRunner(
+            self.broker.account_id,
+            tenure=tenure,
+            database=parts.database,
+            portfolio=self.broker.portfolio,
+            settlement=parts.settlement,
+            signals=self.signals,
+            rules=parts.rules,
+            clock=parts.clock,
+            ids=parts.ids,
+            tagger=parts.tagger,
+        )

@@ -1,0 +1,57 @@
+"""One look for all accounts of this replica: which of them have anything open, so that the others can rest.
+
+Without it every idle account would poll for itself, several times a second. It only sets the pace: whoever rests still
+looks by himself every ``IDLE_POLL_S``, and nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+
+from loguru import logger
+
+from app.db.postgres import Database
+from app.errors import ServiceError
+from app.kit.backoff import jittered
+from app.orders.state.task_store import busy_accounts
+from app.orders.state.wakeups import Signals
+
+
+class Watch:
+    """``owned`` gives the accounts that this replica sends for now; ``run`` lives until cancelled."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owned: Callable[[], Mapping[str, Signals]],
+        every_s: float,
+        random_number: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._owned = owned
+        self._every_s = every_s
+        self._random = random_number
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except ServiceError as error:
+                logger.warning("the watch over open orders pauses: {}", error)
+            await asyncio.sleep(jittered(self._every_s, random=self._random()))
+
+    async def look(self) -> None:
+        """Raises Unavailable."""
+        owned = self._owned()
+        if not owned:
+            return
+        async with self._database.connection() as connection:
+            busy = await busy_accounts(connection, sorted(owned))
+        for account_id, signals in owned.items():
+            if account_id not in busy:
+                signals.busy = False
+            elif not signals.busy:  # the wake-up was lost
+                signals.stored(batch=True)

@@ -1,0 +1,297 @@
+"""Makes an intent durable, if the account's limits allow it: key, batch and tasks in one transaction.
+
+Everything is asked in the same round trip that stores. What depends on other orders is asked under a lock on the
+account's row, so that requests at several replicas cannot all pass; a repeated idempotency key is found before any
+limit is looked at. While only reductions pass (``reduce_only``, or too many doubts), an order is marked ``reduces`` if
+a read of the live positions proves that it can only make one smaller; otherwise it is stored all the same, and held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from loguru import logger
+
+from app.broker.market import Instrument
+from app.broker.orders import Exchange, OrderRequest
+from app.broker.port import PortfolioGateway
+from app.db.postgres import Database, Tx
+from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
+from app.kit.clock import Clock, today
+from app.kit.ids import uuid7
+from app.orders.entry import idempotency_store
+from app.orders.entry.idempotency_store import IdempotencyKey, NewBatch, NewTask
+from app.orders.entry.preconditions import check_not_stopped, check_order
+from app.orders.risk import limit_store
+from app.orders.risk.limits import (
+    MAX_MODIFICATIONS,
+    Breach,
+    Candidate,
+    LastPrice,
+    RiskLimits,
+    Stored,
+    breaches_of,
+    count_breaches,
+)
+from app.orders.risk.reduce_only import Positions, lock_reducible, read_positions
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.model import Operation, TaskStatus
+
+POSITIONS_TIMEOUT_S = 2.0
+SHOWN_AFTER = timedelta(seconds=60)
+"""An accepted order that lives is in the book by then, so older tasks need not be counted beside it."""
+
+_CLOCKS_APART = timedelta(seconds=5)
+
+
+class LimitReached(Conflict):
+    """The account has too much already; nothing was stored. Codes: see ``app.orders.risk.limits``."""
+
+    sent = "no"
+    retryable = "after_check"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is to be stored; all tasks belong to one account."""
+
+    tasks: Sequence[NewTask]
+    batch: NewBatch | None = None
+    key: IdempotencyKey | None = None
+
+    @property
+    def account_id(self) -> str:
+        return self.tasks[0].account_id
+
+    @property
+    def placements(self) -> list[NewTask]:
+        """The orders that a client wants sent; a leg that failed beforehand is not one."""
+        wanted = (task for task in self.tasks if task.operation is Operation.PLACE)
+        return [task for task in wanted if task.status is TaskStatus.PENDING]
+
+    @property
+    def conditional(self) -> NewTask | None:
+        """What is meant for a certain version of an order."""
+        task = self.tasks[0]
+        return None if task.only_if is None else task
+
+    @property
+    def modified(self) -> str | None:
+        task = self.tasks[0]
+        return task.target_order_id if task.operation is Operation.MODIFY else None
+
+
+class AskAgain(Exception):
+    """Undo, fetch what is wanted, and try again: ``add_account``, or ``read_positions`` and ``admit_restricted``."""
+
+    def __init__(self, wants: Literal["account", "positions"]) -> None:
+        super().__init__(wants)
+        self.wants = wants
+
+
+class Admission:
+    """``limits(account_id)``; ``last_price(exchange, tradingsymbol)`` is None for what nobody knows."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        limits: Callable[[str], RiskLimits],
+        rules: OrderRules,
+        clock: Clock,
+        last_price: Callable[[str, str], LastPrice | None],
+        find_instrument: Callable[[str, str], Instrument | None],
+        portfolio: Callable[[str], PortfolioGateway],
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._rules = rules
+        self._clock = clock
+        self._last_price = last_price
+        self._find_instrument = find_instrument
+        self._portfolio = portfolio
+
+    async def admit(self, tx: Tx, intent: Intent) -> None:
+        """Ask and store in one round trip; any exception must undo the transaction.
+
+        Raises UniqueViolation (the key is known), BadInput and LimitReached (a limit), AskAgain.
+        """
+        async with tx.pipeline():
+            if intent.key is not None:
+                await idempotency_store.insert_key(tx, intent.key)
+            asked = await self._ask(tx, intent)
+            await _insert(tx, intent)
+        await self._judge(intent, asked)
+        if asked.restricted is not None and (await asked.restricted.fetchall())[0][0]:
+            raise AskAgain("positions")
+
+    async def admit_restricted(self, tx: Tx, intent: Intent, positions: Positions | None) -> None:
+        """The same while only reductions pass: mark what is proven to be one. Raises as ``admit``."""
+        if intent.key is not None:
+            await idempotency_store.insert_key(tx, intent.key)
+        await limit_store.add_account(tx, intent.account_id)
+        await self._judge(intent, await self._ask(tx, intent))
+        await _insert(tx, intent if positions is None else await self._marked(tx, intent, positions))
+
+    async def add_account(self, account_id: str) -> None:
+        """Make the row that ``AskAgain("account")`` missed. Raises Unavailable."""
+        async with self._database.transaction() as tx:
+            await limit_store.add_account(tx, account_id)
+
+    async def read_positions(self, account_id: str) -> Positions | None:
+        """None when the broker does not tell in time: then nothing is proven."""
+        try:
+            async with asyncio.timeout(POSITIONS_TIMEOUT_S):
+                return await read_positions(self._database, self._portfolio(account_id))
+        except (BrokerError, RateLimited, Unavailable, TimeoutError) as error:
+            logger.warning("positions could not be read, so no order counts as a reduction: {!r}", error)
+            return None
+
+    async def _ask(self, tx: Tx, intent: Intent) -> _Asked:
+        """The questions whose answers decide; in a pipeline they are read when it has ended."""
+        account_id, asked = intent.account_id, _Asked()
+        limits, placing = self._limits(account_id), bool(intent.placements)
+        if (placing and limits.counts_orders) or intent.modified or intent.conditional is not None:
+            asked.lock = await limit_store.ask_lock(tx, account_id)
+        if intent.modified:
+            asked.modifications = await limit_store.ask_modifications(tx, account_id, order_id=intent.modified)
+        if intent.conditional is not None:
+            await self._ask_about_order(tx, intent.conditional, asked)
+        if not placing:
+            return asked
+        asked.restricted = await limit_store.ask_restricted(tx, account_id, **self._doubt_limits)
+        if limits.max_open_orders is not None:
+            asked.open_orders = await limit_store.ask_open_orders(
+                tx, account_id, trade_date=today(self._clock), recent=self._tasks_since(SHOWN_AFTER)
+            )
+        if limits.max_identical is not None:
+            window = timedelta(seconds=limits.identical_window_s)
+            asked.identical = await limit_store.ask_identical(
+                tx,
+                account_id,
+                instruments=sorted({task.instrument for task in intent.placements}),
+                window_s=limits.identical_window_s,
+                recent=self._tasks_since(window),
+            )
+        return asked
+
+    async def _ask_about_order(self, tx: Tx, task: NewTask, asked: _Asked) -> None:
+        replacing = task.replaces is not None
+        asked.state = await limit_store.ask_state(
+            tx, task.account_id, order_id=str(task.about), keep="as_it_is" if replacing else "free"
+        )
+        if replacing:
+            asked.stopped = await limit_store.ask_stopped(tx, task.account_id, **self._doubt_limits)
+
+    async def check_order_of(self, task: NewTask) -> None:
+        """What ``admit`` would say of the order that the task is about; nothing is stored. Raises NotAsSeen."""
+        asked = _Asked()
+        async with self._database.transaction() as tx:
+            await self._ask_about_order(tx, task, asked)
+            await _judge_order(task, asked)
+
+    async def _judge(self, intent: Intent, asked: _Asked) -> None:
+        """Raises BadInput, LimitReached, AskAgain."""
+        if asked.lock is not None and not await asked.lock.fetchall():
+            raise AskAgain("account")
+        if asked.modifications is not None:
+            rows = await asked.modifications.fetchall()
+            if rows[0][0] >= MAX_MODIFICATIONS:
+                message = f"the order was modified {rows[0][0]} times; cancel it and place a new one (`replaces`)"
+                raise LimitReached(message, code="MODIFY_LIMIT")
+        if intent.conditional is not None:
+            await _judge_order(intent.conditional, asked)
+        self._judge_alone(intent)
+        identical = [] if asked.identical is None else await asked.identical.fetchall()
+        open_orders = [] if asked.open_orders is None else await asked.open_orders.fetchall()
+        stored = Stored(
+            open_orders=int(open_orders[0][0]) if open_orders else 0, identical=limit_store.identical_of(identical)
+        )
+        requests = [OrderRequest.from_json(task.request) for task in intent.placements]
+        for breach in count_breaches(requests, stored, self._limits(intent.account_id)):
+            raise LimitReached(breach.message, code=breach.code)
+
+    def _judge_alone(self, intent: Intent) -> None:
+        """Every limit that an order breaks by itself, of all orders at once. Raises BadInput with the first's code."""
+        limits = self._limits(intent.account_id)
+        found: list[tuple[NewTask, Breach]] = [
+            (task, breach)
+            for task in intent.placements
+            for breach in breaches_of(self._candidate(OrderRequest.from_json(task.request)), limits)
+        ]
+        if found:
+            problems = [Problem(loc=(*_place_of(task, intent), one.field), msg=one.message) for task, one in found]
+            raise BadInput(problems, code=found[0][1].code)
+
+    def _candidate(self, request: OrderRequest) -> Candidate:
+        units = 1
+        if request.exchange is Exchange.MCX:  # quantities are lots there
+            instrument = self._find_instrument(request.exchange, request.tradingsymbol)
+            units = instrument.lot_size if instrument is not None else 1
+        last = self._last_price(request.exchange, request.tradingsymbol)
+        return Candidate(request=request, units=units, last=last)
+
+    async def _marked(self, tx: Tx, intent: Intent, positions: Positions) -> Intent:
+        """With ``reduces`` on what can only make a position smaller, counting every other order of that side."""
+        requests = {task.task_id: OrderRequest.from_json(task.request) for task in intent.placements}
+        reducible = await lock_reducible(
+            tx,
+            intent.account_id,
+            requests.values(),
+            positions,
+            trade_date=today(self._clock),
+            waiting="reductions",
+        )
+        marked = []
+        for task in intent.tasks:
+            request = requests.get(task.task_id)
+            proven = request is not None and reducible.free_for(request) == request.quantity
+            if request is not None and proven:
+                reducible.take(request, request.quantity)
+            marked.append(replace(task, reduces=True) if proven else task)
+        return replace(intent, tasks=marked)
+
+    @property
+    def _doubt_limits(self) -> limit_store.DoubtLimits:
+        return {"halt_doubts": self._rules.halt_doubts, "halt_doubt_age_s": self._rules.halt_doubt_age_s}
+
+    def _tasks_since(self, window: timedelta) -> UUID:
+        """Below the ids of every task that was made within the window, by whichever replica's clock."""
+        earliest = self._clock.now() - window - _CLOCKS_APART
+        return uuid7(epoch_ms=int(earliest.timestamp() * 1000), random_bits=0)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Cursors of the questions that were asked."""
+
+    lock: limit_store.Cursor | None = None
+    restricted: limit_store.Cursor | None = None
+    modifications: limit_store.Cursor | None = None
+    state: limit_store.Cursor | None = None
+    stopped: limit_store.Cursor | None = None
+    open_orders: limit_store.Cursor | None = None
+    identical: limit_store.Cursor | None = None
+
+
+async def _judge_order(task: NewTask, asked: _Asked) -> None:
+    """Raises NotAsSeen."""
+    if asked.state is not None:
+        check_order(task, limit_store.present_of(await asked.state.fetchall()))
+    if asked.stopped is not None:
+        check_not_stopped(stopped=(await asked.stopped.fetchall())[0][0])
+
+
+def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:
+    return ("body",) if intent.batch is None or task.leg is None else ("body", "orders", task.leg)
+
+
+async def _insert(tx: Tx, intent: Intent) -> None:
+    if intent.batch is not None:
+        await idempotency_store.insert_batch(tx, intent.batch)
+    await idempotency_store.insert_tasks(tx, intent.tasks)

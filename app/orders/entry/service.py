@@ -1,0 +1,221 @@
+"""The door to the order engine: what callers may ask for, checked and handed to acceptance.
+
+A wait that ends changes nothing about what happens. The same key with the same request is the same resource for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from app.broker.orders import OrderChanges
+from app.broker.port import WireRequest
+from app.errors import BadInput, Problem
+from app.kit.ids import IdSource
+from app.orders.engine.order_engine import OrderEngine
+from app.orders.entry import validation
+from app.orders.entry.acceptance import Acceptance, Answer, Caller
+from app.orders.entry.idempotency_store import NewBatch
+from app.orders.entry.margin import Sequencing, margin_shortfall, waves_of
+from app.orders.entry.requests import Intake, OrderLine, Replaces, canonical, fingerprint_of, with_order_defaults
+from app.orders.state.documents import broker_document
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.model import OnFilled, Operation, TaskStatus
+from app.orders.views.queries import OrderQueries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """How a batch is to be treated. ``order``: as the legs were given, or what releases margin first."""
+
+    rollback_on_failure: bool = True
+    on_filled: OnFilled = "report"
+    order: Sequencing = "as_given"
+    check_margin: Literal["ask", "skip"] = "ask"
+
+
+class OrderService:
+    """What the API calls. Raises BadInput, NotFound, and what ``Acceptance`` raises."""
+
+    def __init__(
+        self,
+        *,
+        acceptance: Acceptance,
+        engine: OrderEngine,
+        queries: OrderQueries,
+        intake: Intake,
+        rules: OrderRules,
+        ids: IdSource,
+    ) -> None:
+        self._acceptance = acceptance
+        self._engine = engine
+        self.queries = queries
+        self._intake = intake
+        self._rules = rules
+        self._ids = ids
+
+    def stop_waiting(self) -> None:
+        """The process is about to end: callers that wait are answered with the present state."""
+        self._acceptance.stop_waiting()
+
+    async def place(
+        self,
+        line: OrderLine,
+        *,
+        account_id: str,
+        caller: Caller,
+        wait_s: float,
+        replaces: Replaces | None = None,
+    ) -> Answer:
+        """Accept one order and wait up to ``wait_s`` for the broker's answer."""
+        if replaces is not None:
+            return await self._replace(line, replaces, account_id=account_id, caller=caller, wait_s=wait_s)
+        fingerprint = fingerprint_of("place", account_id, [line])
+        try:
+            line = self.checked([line], account_id=account_id, loc=())[0]
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
+        task = self._intake.place_task(line, account_id=account_id)
+        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+
+    async def _replace(
+        self, line: OrderLine, replaces: Replaces, *, account_id: str, caller: Caller, wait_s: float
+    ) -> Answer:
+        """Accept an order that takes the place of a live one, with the cancel of that one.
+
+        It goes only when the book shows the other cancelled with no fill beyond those at the named version; if it
+        filled further, the new order is withdrawn unsent. Raises as ``place``, NotFound, and NotAsSeen.
+        """
+        fingerprint = fingerprint_of("place", account_id, [line], replaces=asdict(replaces))
+        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        if earlier is not None:
+            return earlier
+        order = await self._known(replaces.order_id, account_id)
+        line = self.checked([line], account_id=account_id, loc=())[0]
+        self._intake.check_replacement(line, order)
+        tasks = self._intake.replacement_tasks(line, replaces, order, account_id=account_id)
+        return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+
+    async def place_batch(
+        self, lines: Sequence[OrderLine], *, account_id: str, options: BatchOptions, caller: Caller, wait_s: float
+    ) -> Answer:
+        """Accept up to twenty orders as one batch and wait up to ``wait_s`` for its end.
+
+        With rollback the broker is asked first whether there is margin for all of it; if not, no leg is sent.
+        """
+        fingerprint = fingerprint_of("batch", account_id, lines, **asdict(options))
+        try:
+            lines = self.checked(lines, account_id=account_id, loc=("orders",))
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
+        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        if earlier is not None:
+            return earlier
+        requests = [line.request for line in lines]
+        broker = self._engine.broker(account_id)
+        shortfall = None
+        if options.check_margin == "ask" and options.rollback_on_failure and len(lines) > 1:
+            shortfall = await margin_shortfall(broker, requests)
+        waves = await waves_of(broker, requests, sequencing=options.order)
+        batch = NewBatch(
+            batch_id=self._ids.uuid(),
+            account_id=account_id,
+            rollback_on_failure=options.rollback_on_failure,
+            on_filled=options.on_filled,
+            total_orders=len(lines),
+            deadline_s=min(self._rules.batch_deadline_s, 30.0 * len(lines)),
+        )
+        legs = [
+            self._intake.place_task(line, account_id=account_id, batch_id=batch.batch_id, leg=leg, wave=wave)
+            for leg, (line, wave) in enumerate(zip(lines, waves, strict=True))
+        ]
+        if shortfall is not None:
+            legs = [replace(leg, status=TaskStatus.FAILED, error=shortfall.to_json()) for leg in legs]
+        return await self._acceptance.accept(legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+
+    async def modify(
+        self,
+        order_id: str,
+        changes: OrderChanges,
+        *,
+        account_id: str | None,
+        caller: Caller,
+        wait_s: float,
+        only_if: frozenset[str] | None = None,
+    ) -> Answer:
+        """Accept a modification of an order that the book has shown; ``only_if`` it is at one of these versions."""
+        order = await self._known(order_id, account_id)
+        owner = str(order["account_id"])
+        fingerprint = fingerprint_of(Operation.MODIFY, owner, [], order_id=order_id, changes=canonical(changes))
+        try:
+            self._intake.check_changes(changes, order)
+        except BadInput as error:
+            return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
+        wanted = validation.with_change_defaults(changes)
+        request = {"order_id": order_id, "variety": order["variety"], "changes": wanted.to_json()}
+        task = self._intake.command_task(Operation.MODIFY, order, request, only_if=only_if)
+        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+
+    async def cancel(
+        self,
+        order_id: str,
+        *,
+        account_id: str | None,
+        caller: Caller,
+        wait_s: float,
+        only_if: frozenset[str] | None = None,
+    ) -> Answer:
+        """Accept the cancellation of an order that the book has shown, under the order's own variety."""
+        order = await self._known(order_id, account_id)
+        task = self._intake.cancel_task(order, only_if=only_if)
+        fingerprint = fingerprint_of(Operation.CANCEL, str(order["account_id"]), [], order_id=order_id)
+        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+
+    def checked(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[OrderLine]:
+        """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
+        self._engine.signals(account_id)
+        return self._intake.checked(lines, loc=loc)
+
+    def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"]) -> list[Problem]:
+        """What is wrong with one order, for a caller who collects the problems of many."""
+        return self._intake.problems_of(with_order_defaults(line), instrument=instrument)
+
+    def preview(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[WireRequest]:
+        """The exact requests that the broker would get; nothing is stored or sent. Raises as ``checked``."""
+        lines = self.checked(lines, account_id=account_id, loc=loc)
+        return [self._engine.preview(account_id, line.request) for line in lines]
+
+    async def preview_replacement(self, line: OrderLine, replaces: Replaces, *, account_id: str) -> list[WireRequest]:
+        """The cancel and the order that would follow it. Raises as ``checked``, NotFound, and NotAsSeen."""
+        order = await self._known(replaces.order_id, account_id)
+        checked = self.checked([line], account_id=account_id, loc=())[0]
+        self._intake.check_replacement(checked, order)
+        place, _ = self._intake.replacement_tasks(checked, replaces, order, account_id=account_id)
+        await self._acceptance.check_order_of(place)
+        cancel = self._engine.broker(account_id).orders.preview_cancel(
+            replaces.order_id, variety=order["variety"], parent_order_id=order.get("parent_order_id")
+        )
+        return [cancel, self._engine.preview(account_id, checked.request)]
+
+    async def history(self, order_id: str, *, account_id: str) -> list[Mapping[str, Any]]:
+        """The states that the broker recorded for an order, oldest first. Raises BrokerError."""
+        rows = await self._engine.broker(account_id).orders.order_history(order_id)
+        return [broker_document(row, account_id=account_id) for row in rows]
+
+    async def _accepted_before(
+        self, error: BadInput, fingerprint: bytes, *, account_id: str, caller: Caller, wait_s: float
+    ) -> Answer:
+        """What the key stands for, though the request would be refused today (its instrument has expired since).
+
+        Raises ``error`` for a new key: "not sent" must not be said of what was sent long ago.
+        """
+        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        if earlier is None:
+            raise error
+        return earlier
+
+    async def _known(self, order_id: str, account_id: str | None) -> Mapping[str, Any]:
+        order = await self.queries.order(order_id, account_id=account_id)
+        self._engine.signals(str(order["account_id"]))
+        return order

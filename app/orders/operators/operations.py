@@ -1,0 +1,226 @@
+"""What operators do to the order engine: halt and resume it, and read who did what. Each deed is audited.
+
+A halt is in force from its commit on, on every replica, because the claim statement itself looks at it; what was
+being sent at that moment is on its way (``unanswered`` says how many). Works on the database alone, so the command
+line can do it while no service runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from loguru import logger
+
+from app.db.postgres import Database, Tx
+from app.errors import Unavailable
+from app.kit.clock import Clock, ist_iso, today
+from app.kit.ids import IdSource
+from app.orders.risk import kill_switch_store
+from app.orders.risk.kill_switch_store import ALL_ACCOUNTS, Halt, Mode
+from app.orders.state import audit_store
+from app.orders.state.audit_store import AuditEntry
+from app.orders.state.cancels import Canceller
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.settlement import EventWriter
+from app.orders.state.trading_days import book_day
+from app.orders.views.queries import Page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts, and under which request; ``principal`` is a key's id or ``cli:<user>``."""
+
+    principal: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """What a halt did. ``cancelled``: order ids by account for which a cancel task was made just now.
+
+    ``unanswered``: placements by account whose outcome was open at that moment; they may still become live orders,
+    which are cancelled on sight if open orders were to be cancelled.
+    """
+
+    halt: Halt
+    cancelled: Mapping[str, tuple[str, ...]]
+    unanswered: Mapping[str, int]
+
+
+CancelOpen = Literal["leave", "cancel"]
+
+
+class Operations:
+    """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done,
+    where nothing else is said."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        events: EventWriter,
+        rules: OrderRules,
+        clock: Clock,
+        ids: IdSource,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._wake = wake
+
+    async def halt(
+        self, account_id: str | None, *, mode: Mode, open_orders: CancelOpen, reason: str, by: Actor
+    ) -> Halted:
+        """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one.
+
+        Raises Unavailable with code ``HALT_INCOMPLETE`` when the database was lost in between: the halt is in force.
+        """
+        scope = account_id or ALL_ACCOUNTS
+        async with self._database.transaction() as tx:
+            asked = {"open_orders": open_orders}
+            halt = await write_halt(
+                tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), asked=asked
+            )
+            accounts = (
+                [account_id] if account_id else await audit_store.accounts_of_day(tx, trade_date=today(self._clock))
+            )
+        logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
+        cancelled: dict[str, tuple[str, ...]] = {}
+        unanswered: dict[str, int] = {}
+        try:
+            for one in accounts:
+                if open_orders == "cancel":
+                    cancelled[one] = await self._cancel_live(one, by=by)
+                async with self._database.connection() as connection:
+                    unanswered[one] = await audit_store.count_unanswered(connection, one)
+                self._wake(one)
+        except Unavailable as error:
+            done = ", ".join(sorted(cancelled)) or "none"
+            message = f"the halt is in force; open orders are being cancelled of these accounts: {done}; ask again"
+            raise Unavailable(message, code="HALT_INCOMPLETE") from error
+        return Halted(
+            halt=halt,
+            cancelled={one: ids for one, ids in cancelled.items() if ids},
+            unanswered={one: count for one, count in unanswered.items() if count},
+        )
+
+    async def resume(self, account_id: str | None, *, reason: str, by: Actor) -> bool:
+        """Lift the halt of exactly this scope; False when there was none. Held tasks go if they are still fresh."""
+        scope = account_id or ALL_ACCOUNTS
+        async with self._database.transaction() as tx:
+            before = await kill_switch_store.find_halt(tx, scope=scope)
+            lifted = await kill_switch_store.lift_halt(tx, scope=scope)
+            if lifted:
+                await self._audit(tx, "resume", scope, by=by, before=_shown(before), after={"reason": reason})
+            accounts = (
+                [account_id] if account_id else await audit_store.accounts_of_day(tx, trade_date=today(self._clock))
+            )
+        for one in accounts:
+            self._wake(one)
+        return lifted
+
+    async def halts(self) -> list[Halt]:
+        """Every switch that is in force."""
+        async with self._database.connection() as connection:
+            return await kill_switch_store.list_halts(connection)
+
+    async def audit(self, *, before: UUID | None, limit: int) -> Page:
+        """Newest first."""
+        async with self._database.connection() as connection:
+            found = await audit_store.audit_page(connection, before=before, limit=limit + 1)
+        cursor = str(found[limit - 1].entry_id) if len(found) > limit else None
+        return Page(data=[_audit_document(entry) for entry in found[:limit]], next_cursor=cursor)
+
+    async def _cancel_live(self, account_id: str, *, by: Actor) -> tuple[str, ...]:
+        """A cancel task for each live order that nobody is cancelling yet; returns their order ids.
+
+        What may become a live order without anybody having decided that again is cancelled on sight.
+        """
+        async with self._database.transaction() as tx:
+            await self._events.lock(tx, account_id)
+            await audit_store.mark_unwanted(tx, unanswered_of=account_id)
+            canceller = Canceller(account_id, rules=self._rules, new_id=self._ids.uuid)
+            day, since = today(self._clock), book_day(self._clock.now())
+            found = tuple(await canceller.cancel_live(tx, "all", purpose="halt", today=day, since=since))
+            if found:
+                await self._audit(tx, "cancel_open", account_id, by=by, before=None, after={"order_ids": list(found)})
+        return found
+
+    async def _audit(
+        self,
+        tx: Tx,
+        action: str,
+        subject: str,
+        *,
+        by: Actor,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        await audit_store.write_audit(
+            tx,
+            entry_id=self._ids.uuid(),
+            principal=by.principal,
+            action=action,
+            subject=subject,
+            request_id=by.request_id,
+            before=before,
+            after=after,
+        )
+
+
+async def write_halt(
+    tx: Tx, *, scope: str, mode: Mode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
+) -> Halt:
+    """Put a halt in force, with its line in the audit trail; ``asked`` is what else belongs into that line."""
+    before = await kill_switch_store.find_halt(tx, scope=scope)
+    await kill_switch_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
+    halt = await kill_switch_store.find_halt(tx, scope=scope)
+    if halt is None:
+        raise LookupError(f"the halt of {scope} vanished inside its own transaction")
+    await audit_store.write_audit(
+        tx,
+        entry_id=entry_id,
+        principal=by.principal,
+        action="kill",
+        subject=scope,
+        request_id=by.request_id,
+        before=_shown(before),
+        after={**halt_document(halt), **asked},
+    )
+    return halt
+
+
+def halt_document(halt: Halt) -> dict[str, Any]:
+    """A switch as clients see it."""
+    everywhere = halt.scope == ALL_ACCOUNTS
+    return {
+        "scope": "global" if everywhere else "account",
+        "account_id": None if everywhere else halt.scope,
+        "mode": halt.mode,
+        "reason": halt.reason,
+        "set_by": halt.set_by,
+        "set_at": ist_iso(halt.set_at),
+    }
+
+
+def _shown(halt: Halt | None) -> dict[str, Any] | None:
+    return None if halt is None else halt_document(halt)
+
+
+def _audit_document(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "entry_id": str(entry.entry_id),
+        "occurred_at": ist_iso(entry.occurred_at),
+        "principal": entry.principal,
+        "action": entry.action,
+        "subject": entry.subject,
+        "request_id": entry.request_id,
+        "before": entry.before,
+        "after": entry.after,
+    }

@@ -1,0 +1,198 @@
+"""An operator's word on what the rules could not prove: it was placed, it was not, or it shall be placed again.
+
+It settles like anything else: under the account's lock, through the lifecycle, with an event and an entry in the trail.
+What the book shows is stronger than any word: ``placed`` needs an order that it has shown, ``not_placed`` is refused
+while it shows one. A task that is still in doubt is never sent again; whatever is, goes under a new task and tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from app.broker.outcomes import Sent
+from app.db.postgres import Database, Tx
+from app.errors import BadInput, Conflict, Problem
+from app.kit.clock import Clock, today
+from app.kit.ids import IdSource
+from app.orders.entry import idempotency_store
+from app.orders.entry.idempotency_store import NewTask
+from app.orders.operators import resolution_store
+from app.orders.operators.operations import Actor
+from app.orders.operators.resolution_store import AlarmRow, TagRow
+from app.orders.state import audit_store, order_store, task_store
+from app.orders.state.documents import task_document
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.lifecycle import Event
+from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Task, TaskError, TaskStatus
+from app.orders.state.settlement import Settlement
+from app.orders.state.tags import Tagger
+from app.orders.state.verdicts import Verdict
+
+Resolution = Literal["placed", "not_placed", "requeue"]
+_OPEN_QUESTIONS = frozenset({TaskStatus.IN_DOUBT, TaskStatus.DEAD_LETTER})
+MAX_LISTED = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """``order_id`` goes with ``placed``; ``note`` is for whoever reads the trail."""
+
+    resolution: Resolution
+    note: str
+    order_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenQuestion:
+    """A task that somebody may have to decide, and what the book has shown under its tag."""
+
+    task: Task
+    shown: Sequence[TagRow]
+
+
+class Resolutions:
+    """Raises NotFound for unknown tasks, BadInput, and Conflict with a code for what cannot be resolved so."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        settlement: Settlement,
+        rules: OrderRules,
+        clock: Clock,
+        ids: IdSource,
+        tagger: Tagger,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._settlement = settlement
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._tagger = tagger
+        self._wake = wake
+
+    async def resolve(self, task_id: UUID, word: Word, *, by: Actor) -> Mapping[str, Any]:
+        """Settle it, or make the task that replaces it; returns the document of what is now in force."""
+        async with self._database.connection() as connection:
+            account_id = (await task_store.need(connection, task_id)).account_id
+        async with self._database.transaction() as tx:
+            await self._settlement.lock(tx, account_id)
+            task = await task_store.need(tx, task_id)
+            result = await self._act(tx, task, word)
+            await audit_store.write_audit(
+                tx,
+                entry_id=self._ids.uuid(),
+                principal=by.principal,
+                action=f"resolve_{word.resolution}",
+                subject=str(task_id),
+                request_id=by.request_id,
+                before=task_document(task),
+                after={**task_document(result), "note": word.note},
+            )
+        self._wake(account_id)
+        return task_document(result)
+
+    async def open_questions(self) -> list[OpenQuestion]:
+        """Doubts, dead letters and what was given up today, oldest first, at most ``MAX_LISTED``."""
+        async with self._database.connection() as connection:
+            found = await resolution_store.unexplained(connection, trade_date=today(self._clock), limit=MAX_LISTED)
+            return [
+                OpenQuestion(task=task, shown=await resolution_store.rows_under_tag(connection, task)) for task in found
+            ]
+
+    async def alarms(self, *, limit: int) -> list[AlarmRow]:
+        """Newest first."""
+        async with self._database.connection() as connection:
+            return await resolution_store.alarms(connection, limit=limit)
+
+    def age_s(self, moment: datetime) -> float:
+        return (self._clock.now() - moment).total_seconds()
+
+    async def _act(self, tx: Tx, task: Task, word: Word) -> Task:
+        if word.resolution == "requeue":
+            return await self._requeue(tx, task, word)
+        if task.status not in _OPEN_QUESTIONS:
+            raise Conflict(f"the task is {task.status}: there is nothing to resolve", code="TASK_NOT_RESOLVABLE")
+        if word.resolution == "placed":
+            return await self._placed(tx, task, word)
+        return await self._not_placed(tx, task, word)
+
+    async def _placed(self, tx: Tx, task: Task, word: Word) -> Task:
+        if task.operation is not Operation.PLACE:
+            verdict = Verdict(event=Event.OPERATOR_PLACED, sent=Sent.YES, order_id=task.target_order_id)
+            return await self._settle(tx, task, verdict)
+        order = await self._order_of(tx, task, word)
+        order = replace(order, task_id=task.task_id)
+        await order_store.upsert(tx, order)
+        verdict = Verdict(event=Event.OPERATOR_PLACED, sent=Sent.YES, order_id=order.order_id)
+        return await self._settle(tx, task, verdict, shown=order)
+
+    async def _order_of(self, tx: Tx, task: Task, word: Word) -> KnownOrder:
+        """The order that the operator names, if it can be this task's."""
+        if word.order_id is None:
+            problem = Problem(loc=("body", "order_id"), msg="is required: which order of the book is it?")
+            raise BadInput([problem], code="ORDER_ID_MISSING")
+        order = await order_store.find(tx, word.order_id, account_id=task.account_id)
+        if order is None or order.trade_date < task.trade_date:
+            message = f"the order book has not, since {task.trade_date.isoformat()}, shown order {word.order_id}"
+            raise Conflict(message, code="ORDER_NOT_IN_BOOK")
+        if order.task_id not in {None, task.task_id}:
+            raise Conflict(f"order {word.order_id} belongs to task {order.task_id}", code="ORDER_OF_ANOTHER_TASK")
+        seen = f"{order.document.get('exchange')}:{order.document.get('tradingsymbol')}"
+        under_tag = {row.order_id for row in await resolution_store.rows_under_tag(tx, task)}
+        if order.order_id not in under_tag and (
+            seen != task.instrument or order.document.get("transaction_type") != task.request["transaction_type"]
+        ):
+            raise Conflict(f"order {word.order_id} is another instrument or side", code="ORDER_DIFFERS")
+        return order
+
+    async def _not_placed(self, tx: Tx, task: Task, word: Word) -> Task:
+        """Given up as if the book had proven it: should it surface all the same, it is cancelled and alarmed."""
+        shown = await resolution_store.rows_under_tag(tx, task)
+        if shown:
+            ids = ", ".join(row.order_id for row in shown)
+            raise Conflict(f"the book shows {ids} under this task's tag: it was placed", code="ORDER_IN_BOOK")
+        code = NOT_FOUND_AT_BROKER if task.operation is Operation.PLACE else "NOT_CONFIRMED"
+        error = TaskError(code=code, message=f"an operator says that it did not happen: {word.note}")
+        return await self._settle(tx, task, Verdict(event=Event.OPERATOR_NOT_PLACED, sent=Sent.UNKNOWN, error=error))
+
+    async def _requeue(self, tx: Tx, task: Task, word: Word) -> Task:
+        if task.operation is not Operation.PLACE:
+            raise Conflict("only placements are queued again; ask for a new modify or cancel", code="NOT_A_PLACEMENT")
+        if task.status is TaskStatus.IN_DOUBT:
+            raise Conflict("still in doubt: it may have been placed; resolve that first", code="STILL_IN_DOUBT")
+        if task.status is not TaskStatus.DEAD_LETTER and not task.is_provisional:
+            raise Conflict(f"the task is {task.status}: it is not queued again", code="TASK_NOT_RESOLVABLE")
+        if await resolution_store.successor(tx, task.task_id) is not None:
+            raise Conflict("it was queued again already", code="ALREADY_REQUEUED")
+        if task.status is TaskStatus.DEAD_LETTER:
+            await self._not_placed(tx, task, word)
+        fresh = self._again(task)
+        await idempotency_store.insert_tasks(tx, [fresh])
+        return await task_store.need(tx, fresh.task_id)
+
+    def _again(self, task: Task) -> NewTask:
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=task.account_id,
+            operation=Operation.PLACE,
+            trade_date=today(self._clock),
+            instrument=task.instrument,
+            request=dict(task.request),
+            fresh_s=self._rules.freshness_s(task.order),
+            purpose="requeue",
+            user_tag=task.user_tag,
+            tag_base=self._tagger.fresh(),
+            supersedes=task.task_id,
+        )
+
+    async def _settle(self, tx: Tx, task: Task, verdict: Verdict, *, shown: KnownOrder | None = None) -> Task:
+        settled = await self._settlement.settle(tx, task.task_id, verdict, shown=shown)
+        if settled is None:
+            raise Conflict(f"the task is {task.status}: there is nothing to resolve", code="TASK_NOT_RESOLVABLE")
+        return settled

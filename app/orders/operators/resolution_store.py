@@ -1,0 +1,83 @@
+"""SQL of what operators look at and decide: doubts, dead letters, and what replaced them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from app.db.postgres import Tx
+from app.orders.state.model import Task
+from app.orders.state.task_store import COLUMNS, GIVEN_UP, fetch_tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRow:
+    """A row of the book, as last seen, that carries a task's tag."""
+
+    order_id: str
+    status: str
+    filled_quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRow:
+    account_id: str
+    kind: str
+    subject: str
+    data: Mapping[str, Any]
+    raised_at: datetime
+
+
+async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
+    """In doubt or dead letter on any day, and given up today: what a person may have to decide. Oldest first."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE (status IN ('in_doubt', 'dead_letter')
+                OR ({GIVEN_UP} AND trade_date = %s))
+              AND NOT EXISTS (SELECT 1 FROM order_task n WHERE n.supersedes = t.task_id)
+            ORDER BY task_id LIMIT %s""",
+        (trade_date, limit),
+    )
+
+
+async def rows_under_tag(tx: Tx, task: Task) -> list[TagRow]:
+    """The orders that the book has shown under any attempt of this task."""
+    if task.tag_base is None:
+        return []
+    async with tx.cursor(row_factory=class_row(TagRow)) as cursor:
+        await cursor.execute(
+            """SELECT order_id, status, filled_quantity FROM broker_order
+               WHERE account_id = %(account_id)s AND trade_date >= %(day)s
+                 AND (task_id = %(task_id)s OR left(tag, -1) = %(base)s) ORDER BY order_id""",
+            {
+                "account_id": task.account_id,
+                "day": task.trade_date,
+                "task_id": task.task_id,
+                "base": task.tag_base,
+            },
+        )
+        return await cursor.fetchall()
+
+
+async def successor(tx: Tx, task_id: UUID) -> UUID | None:
+    """The task that replaced this one."""
+    cursor = await tx.execute("SELECT task_id FROM order_task WHERE supersedes = %s", (task_id,))
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+async def alarms(tx: Tx, *, limit: int) -> list[AlarmRow]:
+    """Newest first."""
+    async with tx.cursor(row_factory=class_row(AlarmRow)) as cursor:
+        await cursor.execute(
+            """SELECT account_id, kind, subject, data, raised_at FROM order_alarm
+               ORDER BY raised_at DESC LIMIT %s""",
+            (limit,),
+        )
+        return await cursor.fetchall()

@@ -1,0 +1,136 @@
+"""What a read of the book shows, or will show no more, that a person must look at: each once, as an alarm."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from app.broker.orders import BrokerOrder
+from app.db.postgres import Tx
+from app.kit.ids import IdSource
+from app.orders.reconciliation import doubt_rules, overdue_store
+from app.orders.state import fill_store, order_store, task_store
+from app.orders.state.alarms import Alarm
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.model import Task
+from app.orders.state.settlement import Settlement, day_over, never_shown
+from app.orders.state.trading_days import LOOK_BACK, ONE_DAY
+
+MAX_NAMED = 50
+"""Order ids in one alarm."""
+
+
+@dataclass(slots=True)
+class ReadStats:
+    """Counters for metrics; they only rise."""
+
+    reads: int = 0
+    failed_reads: int = 0
+    late_orders: int = 0
+    mismatches: int = 0
+    orphans: int = 0
+
+
+class Reports:
+    """Every method is called with the account's lock held."""
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        settlement: Settlement,
+        rules: OrderRules,
+        ids: IdSource,
+        deployment: str,
+        stats: ReadStats,
+    ) -> None:
+        self._account_id = account_id
+        self._settlement = settlement
+        self._rules = rules
+        self._ids = ids
+        self._deployment = deployment
+        self._stats = stats
+
+    async def mismatch(self, tx: Tx, subject: UUID | str, data: dict[str, object]) -> None:
+        """The book has something else under a tag of ours than what was asked for."""
+        self._stats.mismatches += await self.alarm(tx, Alarm.MISMATCH, subject, data)
+
+    async def report_doubles(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
+        """One task, one order: another one under a tag of its is for a person to judge."""
+        for row in changed:
+            for tag in doubt_rules.tags_of(row):
+                task = owners.get(tag[: doubt_rules.TAG_LENGTH - 1])
+                if task is None or task.order_id in {None, row.order_id} or doubt_rules.may_slice(task.order):
+                    continue
+                data: dict[str, object] = {"task_id": str(task.task_id), "order_id": row.order_id}
+                await self.mismatch(tx, row.order_id, data)
+
+    async def report_orphans(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
+        for row in doubt_rules.orphans(changed, deployment=self._deployment, known_tag_bases=owners):
+            if await self.alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": row.tag}):
+                self._stats.orphans += 1
+
+    async def report_look_alikes(
+        self, tx: Tx, task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float
+    ) -> None:
+        found = doubt_rules.look_alikes(task, rows, clock_offset_s=clock_offset_s)
+        candidates = [row.order_id for row in found]
+        if candidates:
+            await self.alarm(tx, Alarm.LOOK_ALIKE, task.task_id, {"order_ids": candidates})
+
+    async def close_doubts(self, tx: Tx, doubts: Sequence[Task]) -> None:
+        """Doubts of days whose book is gone: only a person can tell now, from the contract note or the positions."""
+        for task in doubts:
+            if await self._settlement.settle(tx, task.task_id, day_over(task), fence=task.fence) is not None:
+                data: dict[str, object] = {"trade_date": task.trade_date.isoformat(), "instrument": task.instrument}
+                await self.alarm(tx, Alarm.DEAD_LETTER, task.task_id, data)
+
+    async def close_days(self, tx: Tx, *, until: date) -> bool:
+        """Orders of days whose book is gone, and which today's does not show: their end was never seen.
+
+        True if there were any. They are marked, announced and alarmed, a line a day; so is what they filled by trades
+        that nobody was told of.
+        """
+        since = until - LOOK_BACK
+        for task in await overdue_store.never_shown(tx, self._account_id, until=until, since=since):
+            shown = await order_store.by_ids(tx, self._account_id, task.confirmed_ids, since=task.trade_date - ONE_DAY)
+            for order_id in task.confirmed_ids:
+                if order_id not in shown:
+                    await order_store.upsert(tx, never_shown(task, order_id))
+        left = await order_store.left_live(tx, self._account_id, until=until, since=since)
+        owners = await task_store.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
+        for order in left:
+            await self._settlement.show_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
+        for day, orders in itertools.groupby(left, key=lambda order: order.trade_date):
+            ids = [order.order_id for order in orders]
+            data: dict[str, object] = {"orders": len(ids), "order_ids": ids[:MAX_NAMED]}
+            await self.alarm(tx, Alarm.END_UNSEEN, day.isoformat(), data)
+        await self._report_untold_fills(tx, since=since, until=until)
+        return bool(left)
+
+    async def _report_untold_fills(self, tx: Tx, *, since: date, until: date) -> None:
+        """Nothing is inferred now: a trade book that is gone has not said what was in it."""
+        uneven = await fill_store.uneven(tx, self._account_id, since=since, until=until)
+        untold = [order for order in uneven if order.unexplained_quantity]
+        for day, group in itertools.groupby(untold, key=lambda order: order.trade_date):
+            missing = {order.order_id: order.unexplained_quantity for order in group}
+            data: dict[str, object] = {
+                "orders": len(missing),
+                "missing": dict(itertools.islice(missing.items(), MAX_NAMED)),
+            }
+            await self.alarm(tx, Alarm.FILLS_UNTOLD, day.isoformat(), data)
+
+    async def report_old_doubts(self, tx: Tx) -> None:
+        """Once for each doubt that the book has not resolved for long: a person should look."""
+        kind, older_s = str(Alarm.DOUBT_UNRESOLVED), self._rules.alarm_doubt_age_s
+        for task in await overdue_store.doubts_without_alarm(tx, self._account_id, kind=kind, older_s=older_s):
+            data: dict[str, object] = {"tag": task.tag_base and task.tag, "instrument": task.instrument}
+            await self.alarm(tx, Alarm.DOUBT_UNRESOLVED, task.task_id, data)
+
+    async def alarm(self, tx: Tx, alarm: Alarm, subject: UUID | str, data: dict[str, object]) -> bool:
+        return await self._settlement.raise_alarm(
+            tx, alarm, account_id=self._account_id, alarm_id=self._ids.uuid(), subject=subject, data=data
+        )

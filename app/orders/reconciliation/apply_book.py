@@ -1,0 +1,281 @@
+"""Applies one read of the book to the tasks and orders of an account, inside one transaction.
+
+The rules are in ``reconcile``; here they meet the rows: whose order is this, what does it settle, what must a person
+see. Everything is idempotent: the same book applied twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from app.broker.orders import BrokerOrder
+from app.broker.outcomes import Sent
+from app.db.postgres import Tx
+from app.kit.clock import trade_date_of
+from app.kit.ids import IdSource
+from app.orders.batches import batch_store
+from app.orders.batches.leg_reader import load_legs
+from app.orders.entry import idempotency_store
+from app.orders.reconciliation import doubt_rules
+from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation.doubt_rules import Finding
+from app.orders.state import order_store, task_store
+from app.orders.state.alarms import Alarm
+from app.orders.state.audit_store import CancelTarget
+from app.orders.state.cancels import Canceller
+from app.orders.state.engine_settings import OrderRules
+from app.orders.state.lifecycle import Event
+from app.orders.state.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
+from app.orders.state.settlement import Settlement, known_order, not_found
+from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order
+from app.orders.state.verdicts import Verdict
+
+_ENDED_UNDONE = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One book in the context that its rows are judged in."""
+
+    rows: Sequence[BrokerOrder]
+    clean_for: Callable[[Task], bool]
+    now: datetime
+    owners: dict[str, Task]
+    clock_offset_s: float  # the broker's clock minus the one that stamps the sends, where it is behind
+
+    @property
+    def today(self) -> date:
+        return trade_date_of(self.now)
+
+
+class Bookkeeping:
+    """``take`` is called with the account's lock held."""
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        settlement: Settlement,
+        reports: Reports,
+        rules: OrderRules,
+        ids: IdSource,
+        stats: ReadStats,
+    ) -> None:
+        self._account_id = account_id
+        self._settlement = settlement
+        self._reports = reports
+        self._rules = rules
+        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
+        self._stats = stats
+
+    async def take(
+        self,
+        tx: Tx,
+        rows: Sequence[BrokerOrder],
+        *,
+        changed: Sequence[BrokerOrder],
+        open_tasks: Sequence[Task],
+        clean_for: Callable[[Task], bool],
+        now: datetime,
+        clock_offset_s: float = 0.0,
+    ) -> bool:
+        """Settle what the book proves; returns whether anything was altered."""
+        reading = Reading(
+            rows=rows,
+            clean_for=clean_for,
+            now=now,
+            owners=await self._owners(tx, changed),
+            clock_offset_s=clock_offset_s,
+        )
+        altered = False
+        for task in open_tasks:
+            if task.operation is Operation.PLACE:
+                altered |= await self._judge_place(tx, task, reading)
+        for task in reading.owners.values():
+            altered |= await self._judge_ended(tx, task, reading)
+        known = await self._show(tx, changed, reading)
+        for task in open_tasks:
+            if task.operation is not Operation.PLACE:
+                altered |= await self._judge_command(tx, task, reading)
+        await self._reports.report_orphans(tx, changed, reading.owners)
+        await self._reports.report_doubles(tx, changed, reading.owners)
+        return altered or known
+
+    async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
+        """The task behind each row that carries one of our tags, by the tag without its attempt digit."""
+        length = doubt_rules.TAG_LENGTH
+        bases = {tag[: length - 1] for row in rows for tag in doubt_rules.tags_of(row) if len(tag) == length}
+        return await task_store.by_tag_bases(tx, sorted(bases)) if bases else {}
+
+    def _owner(self, row: BrokerOrder, reading: Reading) -> Task | None:
+        for tag in doubt_rules.tags_of(row):
+            task = reading.owners.get(tag[: doubt_rules.TAG_LENGTH - 1])
+            if task is not None and not doubt_rules.mismatch(task, [row], clock_offset_s=reading.clock_offset_s):
+                return task
+        return None
+
+    async def _show(self, tx: Tx, changed: Sequence[BrokerOrder], reading: Reading) -> bool:
+        if not changed:
+            return False
+        ids = [row.order_id for row in changed]
+        known = await order_store.by_ids(tx, self._account_id, ids, since=reading.today - LOOK_BACK)
+        moved = False
+        for row in changed:
+            before = known.get(row.order_id)
+            if before is not None and not is_same_order(before, row):
+                before = None
+            day = day_of_order(row, known=before, now=reading.now)
+            after = await self._settlement.show(
+                tx,
+                row,
+                account_id=self._account_id,
+                trade_date=day,
+                task=await self._task_of(tx, row, before, reading, day=day),
+                known=before,
+            )
+            moved |= after is not before
+        return moved
+
+    async def _task_of(
+        self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: Reading, *, day: date
+    ) -> Task | None:
+        """The task as it is now: settling a doubt a moment ago may have changed it.
+
+        By our tag, or by the id that the broker itself confirmed to us: books have shown rows without their tags.
+        """
+        owner_id = known.task_id if known is not None else None
+        if owner_id is None:
+            owner = self._owner(row, reading)
+            owner_id = None if owner is None else owner.task_id
+        if owner_id is not None:
+            return await task_store.load(tx, owner_id)
+        confirmed = await task_store.by_order_id(tx, row.order_id, account_id=self._account_id)
+        return confirmed if confirmed is not None and confirmed.trade_date == day else None
+
+    async def _judge_place(self, tx: Tx, task: Task, reading: Reading) -> bool:
+        finding = doubt_rules.judge_place(
+            task,
+            reading.rows,
+            clean=reading.clean_for(task),
+            now=reading.now,
+            window_s=self._rules.in_doubt_window_s,
+            clock_offset_s=reading.clock_offset_s,
+        )
+        if task.is_provisional:
+            return await self._settle_given_up(tx, task, finding, reading)
+        if finding.event is None:
+            if task.status is TaskStatus.IN_DOUBT:
+                next_look = doubt_rules.next_look(task, now=reading.now)
+                await task_store.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_look)
+            return False
+        if finding.event is Event.ABSENT:
+            await self._reports.report_look_alikes(tx, task, reading.rows, clock_offset_s=reading.clock_offset_s)
+        verdict = _place_verdict(finding)
+        shown = self._known(finding.rows[0], task.task_id, reading) if finding.rows else None
+        if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
+            return False
+        if finding.event is Event.MISMATCH:
+            await self._reports.mismatch(tx, task.task_id, {"reason": finding.reason})
+        return True
+
+    async def _judge_ended(self, tx: Tx, task: Task, reading: Reading) -> bool:
+        """A row of a task that is at its end, whatever we said of it: the book is stronger than our word.
+
+        It may have been called refused or never sent by an answer that was wrong, or by a database that had forgotten.
+        """
+        if task.status not in _ENDED_UNDONE or task.is_provisional:
+            return False
+        rows = [row for row in reading.rows if row.status != "REJECTED" or row.filled_quantity]
+        finding = doubt_rules.judge_place(
+            task,
+            rows,
+            clean=False,
+            now=reading.now,
+            window_s=self._rules.in_doubt_window_s,
+            clock_offset_s=reading.clock_offset_s,
+        )
+        return await self._settle_given_up(tx, task, finding, reading)
+
+    async def _settle_given_up(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
+        if finding.event is Event.MISMATCH:
+            await self._reports.mismatch(tx, task.task_id, {"reason": finding.reason})
+        return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
+
+    def _known(self, row: BrokerOrder, task_id: UUID, reading: Reading) -> KnownOrder:
+        return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
+
+    async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
+        """It was given up and is there after all: say so, take it back, and correct what its batch has claimed."""
+        shown = self._known(finding.rows[0], task.task_id, reading)
+        verdict = Verdict(event=Event.LATE, sent=Sent.YES, order_id=finding.rows[0].order_id)
+        if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
+            return False
+        self._stats.late_orders += 1
+        await self._reports.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
+        live = [row for row in finding.rows if not row.is_terminal]
+        targets = [
+            CancelTarget(
+                order_id=row.order_id,
+                instrument=task.instrument,
+                variety=row.variety,
+                parent_order_id=row.parent_order_id,
+            )
+            for row in live
+        ]
+        cancels = [self._canceller.task(target, trade_date=reading.today, purpose="late") for target in targets]
+        await idempotency_store.insert_tasks(tx, cancels)
+        await self._show(tx, finding.rows, reading)  # before its batch says what is left
+        if task.batch_id is not None:
+            batch = await batch_store.load(tx, task.batch_id)
+            if batch is not None and not batch.status.is_open:
+                reason = f"leg {task.leg} appeared at the broker after the batch had ended"
+                legs = (await load_legs(tx, [batch]))[batch.batch_id]
+                await self._settlement.settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason)
+        return True
+
+    async def _judge_command(self, tx: Tx, task: Task, reading: Reading) -> bool:
+        order = await order_store.find(tx, str(task.target_order_id), account_id=self._account_id)
+        finding = doubt_rules.judge_command(
+            task, order, clean=reading.clean_for(task), now=reading.now, window_s=self._rules.in_doubt_window_s
+        )
+        if finding.event is None:
+            if task.status is TaskStatus.IN_DOUBT:
+                next_look = doubt_rules.next_look(task, now=reading.now)
+                await task_store.note_look(tx, task.task_id, clean=False, next_check_at=next_look)
+            return False
+        return await self._settlement.settle(tx, task.task_id, _command_verdict(finding, task)) is not None
+
+
+def _place_verdict(finding: Finding) -> Verdict:
+    match finding.event:
+        case Event.FOUND:
+            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=finding.rows[0].order_id)
+        case Event.MISMATCH:
+            error = TaskError(code="BOOK_MISMATCH", message=finding.reason)
+            return Verdict(event=Event.MISMATCH, sent=Sent.UNKNOWN, error=error)
+        case Event.RESEND:
+            return Verdict(event=Event.RESEND, sent=Sent.NO)
+        case Event.REFUSED:
+            error = TaskError(code="BROKER_THROTTLED", message=finding.reason)
+            return Verdict(event=Event.REFUSED, sent=Sent.NO, error=error)
+        case _:
+            return not_found()
+
+
+def _command_verdict(finding: Finding, task: Task) -> Verdict:
+    match finding.event:
+        case Event.FOUND:
+            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=task.target_order_id)
+        case Event.RESEND:
+            return Verdict(event=Event.RESEND, sent=Sent.UNKNOWN)
+        case Event.REFUSED:
+            error = TaskError(code="ORDER_ALREADY_FINAL", message=finding.reason)
+            return Verdict(event=Event.REFUSED, sent=task.sent, error=error)
+        case _:
+            message = "the order's row never showed the modification"
+            return Verdict(
+                event=Event.ABSENT, sent=Sent.UNKNOWN, error=TaskError(code="NOT_CONFIRMED", message=message)
+            )

@@ -1,0 +1,124 @@
+"""SQL of what time alone decides: claims that lapsed, tasks that are stale, doubts and orders of days that are over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from app.db.postgres import Tx
+from app.orders.state.model import Task
+from app.orders.state.task_store import COLUMNS, IS_OVERTAKEN, MADE_LIVE, OPEN, fetch_tasks
+
+_LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
+_STALE = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
+  AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))"""
+_OVERTAKEN = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OVERTAKEN}
+  AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')"""
+_OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
+_UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
+  AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
+                    AND a.subject = t.task_id::text)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """The time by which sends are stamped, and whether time alone has decided anything (see the five that follow).
+
+    ``unwanted``: there are placements whose orders are to be cancelled on sight, and may be or become live.
+    """
+
+    now: datetime
+    overdue: bool
+    unwanted: bool
+
+
+async def glance(
+    tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float, known_since: datetime | None
+) -> Glance:
+    """In one round trip what is asked before each read of the book."""
+    cursor = await tx.execute(
+        f"""SELECT clock_timestamp(), EXISTS (
+              SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
+                AND ({_LAPSED} OR {_STALE} OR {_OVERTAKEN} OR {_OF_GONE_DAY} OR {_UNREPORTED})),
+              EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
+                      WHERE t.account_id = %(account_id)s AND t.cancel_on_sight AND t.trade_date > %(gone_day)s
+                        AND (t.status IN ('running', 'in_doubt') OR {MADE_LIVE}))""",
+        {
+            "account_id": account_id,
+            "gone_day": gone_day,
+            "kind": kind,
+            "older_s": older_s,
+            "known_since": known_since,
+        },
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the database told no time")
+    return Glance(now=row[0], overdue=row[1], unwanted=row[2])
+
+
+async def lapsed(tx: Tx, account_id: str) -> list[Task]:
+    """Running tasks whose sender said nothing within its claim: it died, or was paused for too long."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %(account_id)s AND {_LAPSED} ORDER BY task_id""",
+        {"account_id": account_id},
+    )
+
+
+async def stale(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
+    """Unsent tasks whose freshness is over; ``known_since``: the word of older placements is not believed yet."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %(account_id)s AND {_STALE} ORDER BY task_id""",
+        {"account_id": account_id, "known_since": known_since},
+    )
+
+
+async def overtaken(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
+    """Unsent replacements of orders that filled before they could be cancelled; ``known_since`` as above."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE account_id = %(account_id)s AND {_OVERTAKEN} ORDER BY task_id""",
+        {"account_id": account_id, "known_since": known_since},
+    )
+
+
+async def doubts_until(tx: Tx, account_id: str, *, gone_day: date) -> list[Task]:
+    """Tasks in doubt of this trading day and those before."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %(account_id)s AND {_OF_GONE_DAY} ORDER BY task_id""",
+        {"account_id": account_id, "gone_day": gone_day},
+    )
+
+
+async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: float) -> list[Task]:
+    """Tasks that are in doubt for longer than this, and that no such alarm was raised for yet."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE account_id = %(account_id)s AND {_UNREPORTED} ORDER BY task_id""",
+        {"account_id": account_id, "older_s": older_s, "kind": kind},
+    )
+
+
+async def never_shown(tx: Tx, account_id: str, *, until: date, since: date) -> list[Task]:
+    """Placements of these days of which the book has not shown all that the broker has confirmed."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task t
+            WHERE account_id = %s AND trade_date BETWEEN %s AND %s AND operation = 'place' AND status = 'completed'
+              AND EXISTS (
+                SELECT 1 FROM (SELECT t.order_id WHERE t.children = '[]'::jsonb
+                               UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (id)
+                WHERE ids.id IS NOT NULL
+                  AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.id
+                                    AND b.trade_date >= t.trade_date - 1))
+            ORDER BY task_id""",
+        (account_id, since, until),
+    )

@@ -1,0 +1,201 @@
+"""SQL of the limits at acceptance: what an account has asked for already, and what its positions are promised to.
+
+Whoever decides by these counts holds ``lock`` until the commit, so that requests at several replicas cannot all pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, TypedDict
+from uuid import UUID
+
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
+from app.db.postgres import Tx
+from app.orders.risk.kill_switch_store import MANY_DOUBTS
+from app.orders.risk.limits import Fingerprint
+from app.orders.state.model import OrderState
+from app.orders.state.task_store import OPEN
+
+Cursor = AsyncCursor[TupleRow]
+Waiting = Literal["reductions", "all"]
+"""Which unsent orders count: while only reductions may go, the others wait and take nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A position: what one order could make smaller."""
+
+    instrument: str
+    product: str
+    transaction_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """An order as it is now. ``changing``: a modification or a replacement of it is on its way, or not shown yet.
+
+    ``alone``: all that was made of one request, its end seen or still to be seen; not a slice, a leg, a second leg.
+    """
+
+    content_hash: bytes
+    state: OrderState
+    changing: bool
+    alone: bool
+
+
+class DoubtLimits(TypedDict):
+    """From how many doubts on, and from which age of one, nothing may be added."""
+
+    halt_doubts: int
+    halt_doubt_age_s: float
+
+
+async def ask_lock(tx: Tx, account_id: str) -> Cursor:
+    """Gives a row when the account's row exists; it is ours until the transaction ends then."""
+    return await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
+
+
+async def add_account(tx: Tx, account_id: str) -> None:
+    await tx.execute("INSERT INTO account_risk (account_id) VALUES (%s) ON CONFLICT DO NOTHING", (account_id,))
+
+
+async def ask_restricted(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
+    """One row: whether only reductions pass now (reduce_only without a halt above it, or too many doubts)."""
+    return await tx.execute(
+        f"""SELECT coalesce((SELECT min(mode) = 'reduce_only' FROM kill_switch WHERE scope IN ('*', %(account_id)s)),
+                            {MANY_DOUBTS})""",
+        {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
+    )
+
+
+async def ask_stopped(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
+    """One row: whether new orders are stopped or restricted, by an operator or by too many doubts."""
+    return await tx.execute(
+        f"SELECT EXISTS (SELECT 1 FROM kill_switch WHERE scope IN ('*', %(account_id)s)) OR {MANY_DOUBTS}",
+        {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
+    )
+
+
+async def ask_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent: UUID) -> Cursor:
+    """One row: orders that are live or may become so. ``recent``: what is older and lives is in the book."""
+    return await tx.execute(
+        f"""SELECT (SELECT count(*) FROM broker_order WHERE account_id = %(account_id)s AND trade_date = %(day)s
+                      AND state NOT IN ('completed', 'cancelled', 'rejected'))
+                 + (SELECT count(*) FROM order_task WHERE account_id = %(account_id)s AND operation = 'place'
+                      AND status IN {OPEN})
+                 + (SELECT count(*) FROM order_task t WHERE account_id = %(account_id)s AND task_id > %(recent)s
+                      AND operation = 'place' AND status = 'completed'
+                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))""",
+        {"account_id": account_id, "day": trade_date, "recent": recent},
+    )
+
+
+async def ask_identical(
+    tx: Tx, account_id: str, *, instruments: Sequence[str], window_s: float, recent: UUID
+) -> Cursor:
+    """Rows (instrument, side, quantity, price, requests); the equal legs of one batch are one request."""
+    return await tx.execute(
+        """SELECT instrument, request ->> 'transaction_type', (request ->> 'quantity')::bigint,
+             trim_scale((request ->> 'price')::numeric)::text, count(DISTINCT coalesce(batch_id, task_id))
+           FROM order_task
+           WHERE account_id = %(account_id)s AND task_id > %(recent)s AND operation = 'place' AND purpose = 'client'
+             AND instrument = ANY(%(instruments)s)
+             AND created_at > clock_timestamp() - make_interval(secs => %(window_s)s)
+           GROUP BY 1, 2, 3, 4""",
+        {"account_id": account_id, "recent": recent, "instruments": list(instruments), "window_s": window_s},
+    )
+
+
+def identical_of(rows: Sequence[TupleRow]) -> dict[Fingerprint, int]:
+    return {(row[0], row[1], int(row[2]), row[3]): int(row[4]) for row in rows}
+
+
+async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor:
+    """One row: modifications of this order that the broker has counted, or may yet."""
+    return await tx.execute(
+        f"""SELECT count(*) FROM order_task
+            WHERE account_id = %s AND target_order_id = %s AND operation = 'modify'
+              AND (status = 'completed' OR status IN {OPEN} OR (status = 'failed' AND sent = 'unknown'))""",
+        (account_id, order_id),
+    )
+
+
+_SETTLES_WITHIN_S = 10
+"""A modification that was accepted shows in the book within this time, or it has changed nothing."""
+
+_STATE = f"""
+SELECT b.content_hash, b.state,
+  EXISTS (SELECT 1 FROM order_task m WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
+            AND m.operation = 'modify'
+            AND (m.status IN {OPEN} OR (m.status = 'completed' AND m.last_sent_at > b.updated_at
+              AND m.finished_at > clock_timestamp() - interval '{_SETTLES_WITHIN_S} s')))
+  OR EXISTS (SELECT 1 FROM order_task r WHERE r.account_id = b.account_id AND r.replaces = b.order_id
+               AND r.status IN {OPEN}),
+  NOT (b.document ->> 'parent_order_id' IS NOT NULL OR b.document ->> 'variety' IN ('co', 'iceberg')
+    OR b.document ->> 'tags' LIKE '%%autoslice:%%' OR b.document ? 'stale'
+    OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = b.task_id AND p.children <> '[]'::jsonb))
+FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1"""
+
+
+async def ask_state(tx: Tx, account_id: str, *, order_id: str, keep: Literal["as_it_is", "free"]) -> Cursor:
+    """One row for ``present_of``, or none for an order that the book has not shown.
+
+    ``as_it_is``: nobody changes the row before the transaction ends.
+    """
+    return await tx.execute(_STATE + (" FOR UPDATE OF b" if keep == "as_it_is" else ""), (account_id, order_id))
+
+
+def present_of(rows: Sequence[TupleRow]) -> Present | None:
+    """The answer to ``ask_state``; None for an order that the book has not shown."""
+    if not rows:
+        return None
+    content_hash, state, changing, alone = rows[0]
+    return Present(content_hash=bytes(content_hash), state=OrderState(state), changing=changing, alone=alone)
+
+
+async def promised(
+    tx: Tx, account_id: str, *, keys: Sequence[Key], trade_date: date, since: datetime, waiting: Waiting
+) -> Mapping[Key, int]:
+    """How much of each position other orders of that side may still take, ours and foreign ones, at worst.
+
+    ``since``: when the read of the positions began; what filled after it counts as if it had not.
+    """
+    return {
+        key: await _promised(tx, account_id, key, trade_date=trade_date, since=since, waiting=waiting) for key in keys
+    }
+
+
+async def _promised(tx: Tx, account_id: str, key: Key, *, trade_date: date, since: datetime, waiting: Waiting) -> int:
+    cursor = await tx.execute(
+        """SELECT
+             (SELECT coalesce(sum((t.request ->> 'quantity')::bigint), 0) FROM order_task t
+              WHERE t.account_id = %(account_id)s AND t.operation = 'place' AND t.instrument = %(instrument)s
+                AND t.request ->> 'product' = %(product)s AND t.request ->> 'transaction_type' = %(side)s
+                AND (t.status IN ('running', 'in_doubt')
+                  OR (t.status IN ('pending', 'held', 'retrying') AND (t.reduces OR %(all)s))
+                  OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s
+                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))))
+           + (SELECT coalesce(sum((b.document ->> 'quantity')::bigint
+                                  - CASE WHEN b.updated_at < %(since)s THEN b.filled_quantity ELSE 0 END), 0)
+              FROM broker_order b
+              WHERE b.account_id = %(account_id)s AND b.trade_date = %(day)s
+                AND (b.document ->> 'exchange') || ':' || (b.document ->> 'tradingsymbol') = %(instrument)s
+                AND b.document ->> 'product' = %(product)s AND b.document ->> 'transaction_type' = %(side)s
+                AND (b.state NOT IN ('completed', 'cancelled', 'rejected') OR b.updated_at >= %(since)s))""",
+        {
+            "account_id": account_id,
+            "instrument": key.instrument,
+            "product": key.product,
+            "side": key.transaction_type,
+            "day": trade_date,
+            "since": since,
+            "all": waiting == "all",
+        },
+    )
+    row = await cursor.fetchone()
+    return 0 if row is None else int(Decimal(row[0]))

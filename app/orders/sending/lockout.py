@@ -1,0 +1,36 @@
+"""What the broker says about an account as a whole halts it: every further order would only be refused again."""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from app.broker.outcomes import Refused, SendOutcome
+from app.db.postgres import Tx
+from app.kit.ids import IdSource
+from app.orders.operators.operations import Actor, write_halt
+from app.orders.risk.kill_switch_store import find_halt
+from app.orders.state.alarms import Alarm
+from app.orders.state.model import Task
+from app.orders.state.settlement import Settlement
+
+SERVICE = Actor(principal="service")
+
+
+async def halt_if_locked_out(
+    tx: Tx, task: Task, outcome: SendOutcome, *, settlement: Settlement, ids: IdSource
+) -> None:
+    """Halt the account and raise the alarm when its orders are refused for where they come from.
+
+    An operator resumes it once the address is registered with the broker. A halt that is in force already stays.
+    """
+    if not isinstance(outcome, Refused) or not outcome.address_refused:
+        return
+    account_id, day, said = task.account_id, task.trade_date.isoformat(), {"message": outcome.message}
+    await settlement.raise_alarm(
+        tx, Alarm.ADDRESS_REFUSED, account_id=account_id, alarm_id=ids.uuid(), subject=day, data=said
+    )
+    if await find_halt(tx, scope=account_id) is not None:
+        return
+    reason = f"the broker said: {outcome.message}"
+    await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), asked={})
+    logger.error("account {} is halted: {}", account_id, reason)

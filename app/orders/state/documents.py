@@ -1,0 +1,252 @@
+"""The JSON that clients see: orders, tasks and batches, from the engine's values. Pure, and the only place for it.
+
+An order document has Kite's field names with what we add beside them (``state``, ``task_id``, ``batch_id``); times are
+ISO-8601 in IST. The caller's own ``tag`` is shown; the one on the wire is ours and stays out of sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from app.broker.orders import BrokerOrder
+from app.broker.outcomes import Sent
+from app.kit.clock import ist_iso
+from app.orders.batches.legs import Leg, Residual, Standing, residuals, standing
+from app.orders.reconciliation.doubt_rules import state_of
+from app.orders.state.model import Batch, BatchStatus, KnownOrder, Operation, OrderState, Task, TaskStatus
+
+_EXTRA_FIELDS = (
+    "placed_by", "validity_ttl", "disclosed_quantity", "market_protection", "modified", "guid", "auction_number",
+    "meta",
+)  # fmt: skip
+
+
+def broker_document(order: BrokerOrder, *, account_id: str) -> dict[str, Any]:
+    """What is stored of a row of the broker's book, JSON-ready."""
+    document: dict[str, Any] = {
+        "account_id": account_id,
+        "order_id": order.order_id,
+        "exchange_order_id": order.exchange_order_id,
+        "parent_order_id": order.parent_order_id,
+        "status": order.status,
+        "state": str(state_of(order)),
+        "status_message": order.status_message,
+        "status_message_raw": order.status_message_raw,
+        "order_timestamp": _time(order.order_timestamp),
+        "exchange_timestamp": _time(order.exchange_timestamp),
+        "exchange_update_timestamp": _time(order.exchange_update_timestamp),
+        "variety": order.variety,
+        "exchange": order.exchange,
+        "tradingsymbol": order.tradingsymbol,
+        "instrument_token": order.instrument_token,
+        "order_type": order.order_type,
+        "transaction_type": order.transaction_type,
+        "validity": order.validity,
+        "product": order.product,
+        "quantity": order.quantity,
+        "price": order.price,
+        "trigger_price": order.trigger_price,
+        "average_price": order.average_price,
+        "filled_quantity": order.filled_quantity,
+        "pending_quantity": order.pending_quantity,
+        "cancelled_quantity": order.cancelled_quantity,
+        "tag": order.tag,
+        "tags": list(order.tags),
+    }
+    document.update({name: order.raw[name] for name in _EXTRA_FIELDS if name in order.raw})
+    return document
+
+
+def order_document(order: KnownOrder, task: Task | None) -> dict[str, Any]:
+    """An order as clients see it; ``task`` is the one that placed it, None for an order from elsewhere."""
+    document = dict(order.document)
+    document["task_id"] = None if task is None else str(task.task_id)
+    document["batch_id"] = None if task is None or task.batch_id is None else str(task.batch_id)
+    document["stale"] = bool(order.document.get("stale"))
+    document["version"] = version_of(order.content_hash)
+    if task is not None:
+        document["tag"] = task.user_tag
+        document.pop("tags", None)
+    return document
+
+
+def version_of(content_hash: bytes) -> str:
+    """What names the present state of an order: another one as soon as the book shows anything else of it."""
+    return content_hash[:16].hex()
+
+
+def unplaced_document(task: Task) -> dict[str, Any]:
+    """A place task without a row in the book yet (or ever), in the same fields as an order."""
+    document: dict[str, Any] = {
+        "account_id": task.account_id,
+        "order_id": task.order_id,
+        "status": None,
+        "state": str(OrderState.PENDING if task.status not in _ENDED_UNPLACED else OrderState.REJECTED),
+        **_request_fields(task.request),
+        "filled_quantity": 0,
+        "average_price": 0,
+        "tag": task.user_tag,
+        "task_id": str(task.task_id),
+        "batch_id": None if task.batch_id is None else str(task.batch_id),
+        "version": None,
+        "task_status": str(task.status),
+        "sent": str(task.sent),
+        "error": task.last_error,
+    }
+    return document
+
+
+def _request_fields(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored request with its decimals as numbers again, as in the rows of the book."""
+    return {name: _field(name, value) for name, value in request.items()}
+
+
+def _field(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _request_fields(value)
+    return Decimal(value) if name in _DECIMAL_FIELDS and isinstance(value, str) else value
+
+
+_DECIMAL_FIELDS = frozenset({"price", "trigger_price", "market_protection"})
+_ENDED_UNPLACED = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
+
+
+def task_document(task: Task) -> dict[str, Any]:
+    """A task as section "Task" of the API documents it."""
+    return {
+        "task_id": str(task.task_id),
+        "account_id": task.account_id,
+        "operation": str(task.operation),
+        "status": str(task.status),
+        "attempts": task.attempts,
+        "order_id": task.order_id or task.target_order_id,
+        "children": list(task.children),
+        "batch_id": None if task.batch_id is None else str(task.batch_id),
+        "leg": task.leg,
+        "request": _request_fields(task.request),
+        "tag": task.user_tag,
+        "last_error": task.last_error,
+        "sent": str(task.sent),
+        "supersedes": None if task.supersedes is None else str(task.supersedes),
+        "cancel_on_sight": task.cancel_on_sight,
+        "replaces": task.replaces,
+        "created_at": ist_iso(task.created_at),
+        "updated_at": ist_iso(task.updated_at),
+    }
+
+
+def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
+    """A batch as clients see it: counts add up to ``total_orders`` once the batch is at its end."""
+    standings = [standing(leg) for leg in legs]
+    rolled_back = batch.status in {
+        BatchStatus.COMPENSATING,
+        BatchStatus.ROLLED_BACK,
+        BatchStatus.ROLLED_BACK_WITH_FILLS,
+        BatchStatus.NEEDS_ATTENTION,
+    }
+    undone = [leg for leg in legs if rolled_back and _was_undone(leg)]
+    return {
+        "batch_id": str(batch.batch_id),
+        "account_id": batch.account_id,
+        "status": str(batch.status),
+        "success": batch.status is BatchStatus.COMPLETED,
+        "total_orders": batch.total_orders,
+        "succeeded": standings.count(Standing.CONFIRMED),
+        "failed": sum(place is Standing.FAILED for place in standings) - len(undone),
+        "rolled_back": len(undone),
+        "residual": [_residual_document(residual) for residual in residuals(legs)] if rolled_back else [],
+        "orders": [_leg_document(leg) for leg in legs],
+        "created_at": ist_iso(batch.created_at),
+        "completed_at": None if batch.completed_at is None else ist_iso(batch.completed_at),
+        "error": batch.error,
+    }
+
+
+def _was_undone(leg: Leg) -> bool:
+    """Taken back by us: withdrawn before it was sent, or cancelled at the broker without a fill."""
+    if leg.task.status is TaskStatus.CANCELLED:
+        return True
+    cancelled = bool(leg.orders) and all(order.state is OrderState.CANCELLED for order in leg.orders)
+    return leg.last_cancel_at is not None and cancelled and not leg.filled_quantity
+
+
+def _leg_document(leg: Leg) -> dict[str, Any]:
+    order_id = leg.task.order_id or (leg.orders[0].order_id if leg.orders else None)
+    return {
+        "index": leg.task.leg,
+        "task_id": str(leg.task.task_id),
+        "status": str(leg.task.status),
+        "order_id": order_id,
+        "state": str(leg_state(leg)),
+        "filled_quantity": leg.filled_quantity,
+        "error": leg.task.last_error,
+    }
+
+
+def leg_state(leg: Leg) -> OrderState:
+    """One state for a leg that may consist of several slices: the least finished one speaks."""
+    if not leg.orders:
+        return OrderState.REJECTED if leg.task.status in _ENDED_UNPLACED else OrderState.PENDING
+    live = [order.state for order in leg.orders if not order.state.is_terminal]
+    if live:
+        return OrderState.PARTIALLY_FILLED if leg.filled_quantity else live[0]
+    ends = [order.state for order in leg.orders]
+    for state in (OrderState.COMPLETED, OrderState.CANCELLED):
+        if state in ends:
+            return state
+    return OrderState.REJECTED
+
+
+def _residual_document(residual: Residual) -> dict[str, Any]:
+    return {
+        "tradingsymbol": residual.tradingsymbol,
+        "exchange": residual.exchange,
+        "product": residual.product,
+        "quantity": residual.quantity,
+        "average_price": residual.average_price,
+    }
+
+
+def plain_error(task: Task) -> dict[str, Any]:
+    """What an error answer says about a task: the code, whether it was sent, whether trying again makes sense."""
+    code = task.error_code or str(task.status).upper()
+    retryable = {Sent.NO: "yes", Sent.UNKNOWN: "after_check", Sent.YES: "no"}[task.sent]
+    return {"code": code, "sent": str(task.sent), "retryable": retryable}
+
+
+def order_event_type(state: OrderState) -> str:
+    return {
+        OrderState.COMPLETED: "order_completed",
+        OrderState.CANCELLED: "order_cancelled",
+        OrderState.REJECTED: "order_rejected",
+    }.get(state, "order_updated")
+
+
+def task_event_type(operation: Operation, status: TaskStatus) -> str | None:
+    """The event that a task's new status is worth; None where the order's own row will speak."""
+    if status is TaskStatus.COMPLETED:
+        return "order_placed" if operation is Operation.PLACE else None
+    return {
+        TaskStatus.FAILED: "order_failed",
+        TaskStatus.EXPIRED: "order_failed",
+        TaskStatus.CANCELLED: "order_cancelled",
+        TaskStatus.IN_DOUBT: "order_in_doubt",
+        TaskStatus.DEAD_LETTER: "order_in_doubt",
+    }.get(status)
+
+
+def batch_event_type(status: BatchStatus) -> str | None:
+    return {
+        BatchStatus.COMPLETED: "batch_completed",
+        BatchStatus.PARTIALLY_COMPLETED: "batch_completed",
+        BatchStatus.ROLLED_BACK: "batch_rolled_back",
+        BatchStatus.ROLLED_BACK_WITH_FILLS: "batch_rolled_back",
+        BatchStatus.NEEDS_ATTENTION: "batch_needs_attention",
+    }.get(status)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else ist_iso(moment)

@@ -1,0 +1,168 @@
+"""SQL of fills: those that the broker's trade book told, and those that are inferred from the order book.
+
+An inferred fill says ``inferred: true`` in its document, a real one ``inferred: false``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+
+from app.broker.orders import Trade
+from app.db.postgres import Tx
+from app.kit.clock import trade_date_of
+from app.kit.json import decode_json, encode_json
+from app.orders.reconciliation.inferred_fills import FilledOrder, InferredFill
+from app.orders.state.model import OrderState
+from app.orders.state.task_store import DAYS_AHEAD
+
+_IS_INFERRED = """document @> '{"inferred": true}'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Quantities of an order's stored fills."""
+
+    all: int
+    inferred: int
+
+    @property
+    def told(self) -> int:
+        return self.all - self.inferred
+
+
+NONE = Sums(all=0, inferred=0)
+
+
+async def insert(tx: Tx, account_id: str, trades: Sequence[tuple[date, Trade]]) -> int:
+    """Store fills that the trade book told, each with its day, that are new by their ids; returns how many were.
+
+    Whoever stores them lets the inferred ones give way in the same transaction.
+    """
+    if not trades:
+        return 0
+    async with tx.cursor() as cursor:
+        await cursor.executemany(
+            """INSERT INTO fill (account_id, trade_date, trade_id, order_id, quantity, average_price, document)
+               VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            [_values(account_id, trade_date, trade, inferred=False) for trade_date, trade in trades],
+        )
+        return cursor.rowcount
+
+
+async def put_inferred(tx: Tx, trade_date: date, trade: Trade, *, account_id: str) -> None:
+    """Store an order's inferred fill in the place of the one that it may have had."""
+    await tx.execute(
+        """INSERT INTO fill (account_id, trade_date, trade_id, order_id, quantity, average_price, document)
+           VALUES (%s, %s, %s, %s, %s, %s, %s)
+           ON CONFLICT (account_id, trade_date, trade_id, order_id) DO UPDATE SET
+             quantity = excluded.quantity, average_price = excluded.average_price, document = excluded.document""",
+        _values(account_id, trade_date, trade, inferred=True),
+    )
+
+
+async def remove_inferred(tx: Tx, order: FilledOrder) -> None:
+    await tx.execute(
+        f"""DELETE FROM fill
+            WHERE account_id = %s AND trade_date = %s AND trade_id = %s AND order_id = %s AND {_IS_INFERRED}""",
+        (order.account_id, order.trade_date, order.inferred_id, order.order_id),
+    )
+
+
+def _values(account_id: str, trade_date: date, trade: Trade, *, inferred: bool) -> tuple[Any, ...]:
+    told = {name: value for name, value in decode_json(encode_json(trade)).items() if name != "raw"}
+    document = Jsonb({**told, "account_id": account_id, "inferred": inferred})
+    return (account_id, trade_date, trade.trade_id, trade.order_id, trade.quantity, trade.average_price, document)
+
+
+async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Sums]:
+    """Of the days after this one: what is compared with the book's figures."""
+    cursor = await tx.execute(
+        f"""SELECT order_id, sum(quantity)::int, coalesce(sum(quantity) FILTER (WHERE {_IS_INFERRED}), 0)::int
+            FROM fill WHERE account_id = %(account_id)s
+              AND trade_date BETWEEN %(after)s::date + 1 AND %(after)s::date + {DAYS_AHEAD} GROUP BY order_id""",
+        {"account_id": account_id, "after": after},
+    )
+    return {row[0]: Sums(all=row[1], inferred=row[2]) for row in await cursor.fetchall()}
+
+
+def _placed_on(order: str) -> str:
+    """SQL of the day on which the order in this row was placed: one that lived over a night has fills since then."""
+    return f"""least({order}.trade_date,
+                  (({order}.document ->> 'order_timestamp')::timestamptz AT TIME ZONE 'Asia/Kolkata')::date)"""
+
+
+def _filled_order(
+    *, state: str, inferred_quantity: int | None, inferred_price: Decimal | None, **columns: Any
+) -> FilledOrder:
+    inferred = None
+    if inferred_quantity is not None and inferred_price is not None:
+        inferred = InferredFill(quantity=inferred_quantity, average_price=inferred_price)
+    return FilledOrder(state=OrderState(state), inferred=inferred, **columns)
+
+
+async def uneven(
+    tx: Tx, account_id: str, *, since: date, until: date, order_ids: Sequence[str] | None = None
+) -> list[FilledOrder]:
+    """Orders of these days that no trade book has told all fills of, and those with an inferred fill.
+
+    ``order_ids``: only among these. Fills of earlier days are of another order of its id; so are those of later days
+    once there is a later one, else a trade whose row did not say when was told a day late.
+    """
+    async with tx.cursor(row_factory=kwargs_row(_filled_order)) as cursor:
+        await cursor.execute(
+            f"""SELECT b.account_id, b.trade_date, b.order_id, b.state, b.filled_quantity, b.average_price,
+                  b.updated_at AS shown_at, b.document, f.*
+                FROM broker_order b CROSS JOIN LATERAL (
+                  SELECT coalesce(sum(quantity) FILTER (WHERE NOT {_IS_INFERRED}), 0)::int AS told_quantity,
+                    coalesce(sum(quantity * average_price) FILTER (WHERE NOT {_IS_INFERRED}), 0) AS told_value,
+                    (sum(quantity) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date))::int
+                      AS inferred_quantity,
+                    max(average_price) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date) AS inferred_price
+                  FROM fill WHERE account_id = b.account_id AND order_id = b.order_id
+                    AND trade_date >= {_placed_on("b")}
+                    AND (trade_date <= b.trade_date OR NOT EXISTS (
+                      SELECT FROM broker_order n WHERE n.account_id = b.account_id AND n.order_id = b.order_id
+                        AND n.trade_date > b.trade_date AND {_placed_on("n")} <= fill.trade_date))) f
+                WHERE b.account_id = %(account_id)s AND b.trade_date BETWEEN %(since)s AND %(until)s
+                  AND b.filled_quantity > 0
+                  AND (%(order_ids)s::text[] IS NULL OR b.order_id IN (SELECT unnest(%(order_ids)s::text[])))
+                  AND (b.filled_quantity > f.told_quantity OR f.inferred_quantity IS NOT NULL)
+                ORDER BY b.trade_date, b.order_id""",
+            {
+                "account_id": account_id,
+                "since": since,
+                "until": until,
+                "order_ids": None if order_ids is None else list(order_ids),
+            },
+        )
+        return await cursor.fetchall()
+
+
+async def told(tx: Tx, account_id: str, *, after: date, began_at: datetime) -> dict[tuple[str, str], bool]:
+    """Trade and order id of each fill of the days after this one that a trade book told.
+
+    True for those that have been told since ``began_at``, and of its day or later: a trade book of now has them too.
+    """
+    cursor = await tx.execute(
+        f"""SELECT trade_id, order_id, trade_date >= %(day)s AND first_seen_at >= %(began_at)s FROM fill
+            WHERE account_id = %(account_id)s AND NOT {_IS_INFERRED}
+              AND trade_date BETWEEN %(after)s::date + 1 AND %(after)s::date + {DAYS_AHEAD}""",
+        {"account_id": account_id, "after": after, "day": trade_date_of(began_at), "began_at": began_at},
+    )
+    return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+
+
+async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Mapping[str, Any]]:
+    """The fills of one trading day as documents, in the order in which we first knew of them."""
+    cursor = await tx.execute(
+        "SELECT document FROM fill WHERE account_id = %s AND trade_date = %s ORDER BY first_seen_at, trade_id",
+        (account_id, trade_date),
+    )
+    return [row[0] for row in await cursor.fetchall()]

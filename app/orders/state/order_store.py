@@ -1,0 +1,203 @@
+"""SQL of what the broker's order book showed, and of the alarms about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+
+from app.db.postgres import Tx
+from app.kit.clock import trade_date_of
+from app.orders.state.model import KnownOrder, OrderState
+from app.orders.state.task_store import DAYS_AHEAD, GIVEN_UP
+
+_COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
+  document"""
+
+
+def _order_row(**columns: Any) -> KnownOrder:
+    columns["state"] = OrderState(columns["state"])
+    columns["content_hash"] = bytes(columns["content_hash"])
+    return KnownOrder(**columns)
+
+
+async def _orders(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[KnownOrder]:
+    async with tx.cursor(row_factory=kwargs_row(_order_row)) as cursor:
+        await cursor.execute(sql, params)
+        return await cursor.fetchall()
+
+
+async def by_ids(tx: Tx, account_id: str, order_ids: Sequence[str], *, since: date) -> dict[str, KnownOrder]:
+    """The newest order of each id that is not of a day before ``since``."""
+    found = await _orders(
+        tx,
+        f"""SELECT DISTINCT ON (order_id) {_COLUMNS} FROM broker_order
+            WHERE order_id = ANY(%s) AND account_id = %s AND trade_date >= %s ORDER BY order_id, trade_date DESC""",
+        (list(order_ids), account_id, since),
+    )
+    return {order.order_id: order for order in found}
+
+
+async def find(tx: Tx, order_id: str, *, account_id: str | None = None) -> KnownOrder | None:
+    """The newest order of this id (the broker's ids are unique within a day only)."""
+    found = await _orders(
+        tx,
+        f"""SELECT {_COLUMNS} FROM broker_order
+            WHERE order_id = %(order_id)s AND (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
+            ORDER BY trade_date DESC LIMIT 1""",
+        {"order_id": order_id, "account_id": account_id},
+    )
+    return found[0] if found else None
+
+
+async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
+    return await _orders(
+        tx,
+        f"SELECT {_COLUMNS} FROM broker_order WHERE task_id = ANY(%s) ORDER BY order_id",
+        (list(task_ids),),
+    )
+
+
+async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
+    """The orders of one trading day in the order in which we first saw them."""
+    return await _orders(
+        tx,
+        f"""SELECT {_COLUMNS} FROM broker_order WHERE account_id = %s AND trade_date = %s
+            ORDER BY first_seen_at, order_id""",
+        (account_id, trade_date),
+    )
+
+
+async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetime) -> set[str]:
+    """Every order first shown or sent since then that the broker had shown or confirmed before: what a clean read must
+    contain."""
+    cursor = await tx.execute(
+        f"""SELECT order_id FROM broker_order
+           WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
+             AND first_seen_at >= %(since)s AND first_seen_at < %(before)s
+           UNION
+           SELECT order_id FROM order_task
+           WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
+             AND operation = 'place' AND status = 'completed' AND order_id IS NOT NULL AND children = '[]'::jsonb
+             AND finished_at < %(before)s AND last_sent_at >= %(since)s""",
+        {"account_id": account_id, "day": trade_date_of(since), "since": since, "before": before},
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+SETTLES_WITHIN_S = 600
+"""An accepted order that the book has not shown for longer is waited for with the patience of the others."""
+
+Liveness = Literal["settling", "live", "idle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """``settling``: an accepted order has not shown where it stands; ``live``: something may still change.
+
+    An order that was given up counts as live: it may appear until the day is over. ``next_moment``: when a task wants
+    to be looked at again, at the latest.
+    """
+
+    liveness: Liveness
+    next_moment: datetime | None
+
+
+async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
+    """What decides when the book is read again."""
+    cursor = await tx.execute(
+        f"""SELECT
+             EXISTS (SELECT 1 FROM broker_order
+                     WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state = 'pending')
+             OR EXISTS (SELECT 1 FROM order_task t
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
+                          AND status = 'completed' AND children = '[]'::jsonb
+                          AND finished_at > clock_timestamp() - make_interval(secs => {SETTLES_WITHIN_S})
+                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id
+                                          OFFSET 0)),  -- by the index for the few, not a join with all of them
+             EXISTS (SELECT 1 FROM broker_order
+                     WHERE account_id = %(account_id)s AND trade_date = %(day)s
+                       AND state NOT IN ('completed', 'cancelled', 'rejected'))
+             OR EXISTS (SELECT 1 FROM order_task
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND {GIVEN_UP}),
+             (SELECT min(CASE WHEN status = 'running' THEN claimed_until ELSE next_check_at END) FROM order_task
+              WHERE account_id = %(account_id)s AND status IN ('running', 'in_doubt'))""",
+        {"account_id": account_id, "day": trade_date},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the database told nothing of the account")
+    return Outlook(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])
+
+
+async def upsert(tx: Tx, order: KnownOrder) -> None:
+    await tx.execute(
+        """INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity,
+             average_price, tag, content_hash, document)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+           ON CONFLICT (account_id, trade_date, order_id) DO UPDATE SET
+             task_id = coalesce(broker_order.task_id, excluded.task_id), status = excluded.status,
+             state = excluded.state, filled_quantity = excluded.filled_quantity,
+             average_price = excluded.average_price, content_hash = excluded.content_hash,
+             document = excluded.document, updated_at = clock_timestamp()""",
+        (
+            order.account_id,
+            order.trade_date,
+            order.order_id,
+            order.task_id,
+            order.status,
+            order.state,
+            order.filled_quantity,
+            order.average_price,
+            order.document.get("tag"),
+            order.content_hash,
+            Jsonb(dict(order.document)),
+        ),
+    )
+
+
+async def move(tx: Tx, order: KnownOrder, *, trade_date: date) -> KnownOrder:
+    """Keep an order under a later day from now on: it lives on, and that day's book shows it."""
+    await tx.execute(
+        "UPDATE broker_order SET trade_date = %s WHERE account_id = %s AND trade_date = %s AND order_id = %s",
+        (trade_date, order.account_id, order.trade_date, order.order_id),
+    )
+    return replace(order, trade_date=trade_date)
+
+
+async def left_live(tx: Tx, account_id: str, *, until: date, since: date) -> list[KnownOrder]:
+    """Orders of these days whose end was never seen and that nobody was told of."""
+    return await _orders(
+        tx,
+        f"""SELECT {_COLUMNS} FROM broker_order
+            WHERE account_id = %s AND trade_date BETWEEN %s AND %s
+              AND state NOT IN ('completed', 'cancelled', 'rejected') AND NOT document ? 'stale'
+            ORDER BY trade_date, order_id""",
+        (account_id, since, until),
+    )
+
+
+async def adopt(tx: Tx, account_id: str, order_id: str, *, trade_date: date, task_id: UUID) -> None:
+    """This order is that task's: a row that was shown before its task was known, or without its tag, is claimed."""
+    await tx.execute(
+        """UPDATE broker_order SET task_id = %s
+           WHERE account_id = %s AND trade_date >= %s AND order_id = %s AND task_id IS NULL""",
+        (task_id, account_id, trade_date, order_id),
+    )
+
+
+async def raise_alarm(
+    tx: Tx, account_id: str, *, alarm_id: UUID, kind: str, subject: str, data: Mapping[str, Any]
+) -> bool:
+    """Record what a person must look at, once per kind and subject; returns whether it is new."""
+    cursor = await tx.execute(
+        """INSERT INTO order_alarm (alarm_id, account_id, kind, subject, data) VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT DO NOTHING""",
+        (alarm_id, account_id, kind, subject, Jsonb(dict(data))),
+    )
+    return cursor.rowcount == 1

@@ -1,0 +1,257 @@
+"""SQL of tasks and their attempts. Every function works inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+
+from app.broker.outcomes import ChildOrder, SendOutcome, Sent
+from app.db.postgres import Tx
+from app.errors import NotFound
+from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskStatus
+from app.orders.state.verdicts import Verdict
+
+COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
+  purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
+  last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
+  finished_at, supersedes, cancel_on_sight, replaces, replaces_filled"""
+
+DAYS_AHEAD = 30
+"""The other end of "since this day": nothing is of a day that far ahead. With one end only, a plan that fits every
+question takes the range for a third of the table, and reads the table."""
+
+OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
+MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
+"""At its end, and not done."""
+MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
+  OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
+"""Of a placement ``t`` left-joined with its orders ``b``: one lives at the broker, as far as the book has told."""
+_REPLACED_ORDER = """FROM broker_order b
+  WHERE b.account_id = t.account_id AND b.order_id = t.replaces ORDER BY b.trade_date DESC LIMIT 1"""
+IS_REPLACED = f"""(SELECT b.state IN ('cancelled', 'rejected') AND b.filled_quantity = t.replaces_filled
+  {_REPLACED_ORDER})"""
+"""Of a task ``t``: the order whose place it takes is gone, and filled nothing that its caller had not seen."""
+IS_OVERTAKEN = f"""(SELECT b.state = 'completed' OR (b.state IN ('cancelled', 'rejected')
+  AND b.filled_quantity IS DISTINCT FROM t.replaces_filled) {_REPLACED_ORDER})"""
+"""Of a task ``t``: the order whose place it should have taken ended in another way, so it never goes."""
+GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
+"""Provisionally: as the index ``order_task_given_up`` has it."""
+
+
+def task_row(**columns: Any) -> Task:
+    """A row of ``order_task`` as a Task."""
+    columns["operation"] = Operation(columns["operation"])
+    columns["status"] = TaskStatus(columns["status"])
+    columns["sent"] = Sent(columns["sent"])
+    columns["children"] = tuple(columns["children"])
+    return Task(**columns)
+
+
+async def fetch_tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[Task]:
+    """Run a statement that gives ``COLUMNS``."""
+    async with tx.cursor(row_factory=kwargs_row(task_row)) as cursor:
+        await cursor.execute(sql, params)
+        return await cursor.fetchall()
+
+
+async def busy_accounts(tx: Tx, account_ids: Sequence[str]) -> set[str]:
+    """Those that have a task or a batch that is not at its end."""
+    cursor = await tx.execute(
+        f"""SELECT account_id FROM order_task WHERE account_id = ANY(%(ids)s) AND status IN {OPEN}
+            UNION SELECT account_id FROM batch WHERE account_id = ANY(%(ids)s) AND completed_at IS NULL""",
+        {"ids": list(account_ids)},
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def load(tx: Tx, task_id: UUID) -> Task | None:
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
+    return found[0] if found else None
+
+
+async def need(tx: Tx, task_id: UUID) -> Task:
+    """Raises NotFound."""
+    task = await load(tx, task_id)
+    if task is None:
+        raise NotFound("task", str(task_id))
+    return task
+
+
+async def lock(tx: Tx, task_id: UUID) -> Task | None:
+    """The task, held against every other writer until the transaction ends."""
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s FOR UPDATE", (task_id,))
+    return found[0] if found else None
+
+
+async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
+    """What the wire told this attempt: evidence, kept whoever owns the task by now."""
+    await tx.execute(
+        """UPDATE order_attempt SET outcome = %s, order_id = %s, http_status = %s, error_type = %s, message = %s,
+             finished_at = now()
+           WHERE task_id = %s AND attempt = %s""",
+        (
+            type(outcome).__name__,
+            getattr(outcome, "order_id", None),
+            getattr(outcome, "http_status", None),
+            getattr(outcome, "error_type", None),
+            getattr(outcome, "message", None) or getattr(outcome, "reason", None),
+            task.task_id,
+            task.attempts,
+        ),
+    )
+
+
+_CERTAINTY = """CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
+  SELECT 1 FROM order_attempt a WHERE a.task_id = order_task.task_id
+    AND coalesce(a.outcome, '') NOT IN ('NotSent', 'SessionRejected')) THEN 'unknown' ELSE %s END"""
+"""A cancel may be sent again while nobody knows what became of the one before: that the last did not leave does not
+prove that none did. A placement is only repeated when the one before is proven to have come to nothing."""
+
+
+async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict) -> Task:
+    """Store a transition that the lifecycle allowed; the caller holds the row."""
+    children = _shown(verdict.children)
+    found = await fetch_tasks(
+        tx,
+        f"""UPDATE order_task SET status = %s, sent = {_CERTAINTY}, order_id = coalesce(%s, order_id),
+              children = CASE WHEN %s THEN %s ELSE children END, last_error = %s,
+              not_before = coalesce(%s, not_before), next_check_at = %s, claimed_by = NULL, claimed_until = NULL,
+              updated_at = clock_timestamp(), finished_at = CASE WHEN %s THEN clock_timestamp() END
+            WHERE task_id = %s RETURNING {COLUMNS}""",
+        (
+            status,
+            verdict.sent,
+            verdict.sent,
+            verdict.order_id,
+            bool(children),
+            Jsonb(children),
+            None if verdict.error is None else Jsonb(verdict.error.to_json()),
+            verdict.not_before,
+            verdict.next_check_at,
+            status in FINISHED,
+            task.task_id,
+        ),
+    )
+    return found[0]
+
+
+async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder]) -> None:
+    """The slices of an order that the book had shown before its answer came."""
+    await tx.execute("UPDATE order_task SET children = %s WHERE task_id = %s", (Jsonb(_shown(children)), task_id))
+
+
+def _shown(children: Sequence[ChildOrder]) -> list[dict[str, Any]]:
+    return [
+        {"order_id": child.order_id}
+        if child.order_id
+        else {"error": {"error_type": child.error_type, "message": child.message}}
+        for child in children
+    ]
+
+
+async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:
+    """A read that proved nothing final: count it if it was clean, and plan the next look."""
+    await tx.execute(
+        "UPDATE order_task SET clean_reads = clean_reads + %s, next_check_at = %s WHERE task_id = %s",
+        (int(clean), next_check_at, task_id),
+    )
+
+
+async def unsent(tx: Tx, account_id: str) -> list[Task]:
+    """Tasks that wait to be sent, or are held, oldest first."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') ORDER BY task_id""",
+        (account_id,),
+    )
+
+
+async def unresolved(tx: Tx, account_id: str, *, since: date) -> list[Task]:
+    """Everything that a read of the book may decide: open tasks, and provisional ends since this day.
+
+    Unsent ones too: a database that was restored may have forgotten that they were sent.
+    """
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status IN {OPEN}
+            UNION ALL
+            SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND trade_date >= %s AND {GIVEN_UP}
+            ORDER BY task_id""",
+        (account_id, account_id, since),
+    )
+
+
+async def by_tag_bases(tx: Tx, tag_bases: Sequence[str]) -> dict[str, Task]:
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s)", (list(tag_bases),))
+    return {str(task.tag_base): task for task in found}
+
+
+async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -> Task | None:
+    """The place task that the broker answered with this id."""
+    found = await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE order_id = %(order_id)s AND operation = 'place'
+              AND (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
+            ORDER BY created_at DESC LIMIT 1""",
+        {"order_id": order_id, "account_id": account_id},
+    )
+    return found[0] if found else None
+
+
+async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
+    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
+    return {task.task_id: task for task in found}
+
+
+async def page(
+    tx: Tx, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
+) -> list[Task]:
+    """Newest first; ``before`` is the last id of the previous page."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
+              AND (%(status)s::text IS NULL OR status = %(status)s)
+              AND (%(before)s::uuid IS NULL OR task_id < %(before)s)
+            ORDER BY task_id DESC LIMIT %(limit)s""",
+        {"account_id": account_id, "status": status, "before": before, "limit": limit},
+    )
+
+
+async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
+    """The place tasks of one trading day, oldest first."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND trade_date = %s AND operation = 'place' ORDER BY created_at, leg""",
+        (account_id, trade_date),
+    )
+
+
+async def doubts(tx: Tx) -> tuple[int, float]:
+    """How many tasks are in doubt over all accounts, and the age of the oldest in seconds."""
+    cursor = await tx.execute(
+        """SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(last_sent_at)), 0)
+           FROM order_task WHERE status = 'in_doubt'"""
+    )
+    row = await cursor.fetchone()
+    return (0, 0.0) if row is None else (int(row[0]), float(row[1]))
+
+
+async def database_now(tx: Tx) -> datetime:
+    """The clock by which sends are stamped."""
+    cursor = await tx.execute("SELECT clock_timestamp()")
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the database told no time")
+    moment: datetime = row[0]
+    return moment

@@ -1,0 +1,128 @@
+"""Reading orders, tasks and batches: what the API lists and what the order stream's snapshot shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.db.postgres import Database, Tx
+from app.errors import NotFound
+from app.kit.clock import Clock, today
+from app.orders.batches import batch_store
+from app.orders.batches.leg_reader import load_legs
+from app.orders.state import fill_store, order_store, task_store
+from app.orders.state.documents import batch_document, order_document, task_document, unplaced_document
+from app.orders.state.model import Task, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """``next_cursor`` is None on the last page."""
+
+    data: Sequence[Mapping[str, Any]]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """Over all accounts, for health and metrics."""
+
+    count: int
+    oldest_s: float
+
+
+class OrderQueries:
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def task(self, task_id: UUID) -> Task:
+        """Raises NotFound."""
+        async with self._database.connection() as connection:
+            return await task_store.need(connection, task_id)
+
+    async def tasks(
+        self, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
+    ) -> Page:
+        """Newest first."""
+        async with self._database.connection() as connection:
+            found = await task_store.page(connection, account_id, status=status, before=before, limit=limit + 1)
+        more = len(found) > limit
+        cursor = str(found[limit - 1].task_id) if more else None
+        return Page(data=[task_document(task) for task in found[:limit]], next_cursor=cursor)
+
+    async def batch_now(self, batch_id: UUID) -> tuple[Mapping[str, Any], bool]:
+        """The batch as it is, and whether it is at its end. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            batch = await batch_store.load(tx, batch_id)
+            if batch is None:
+                raise NotFound("batch", str(batch_id))
+            legs = (await load_legs(tx, [batch]))[batch_id]
+        return batch_document(batch, legs), not batch.status.is_open
+
+    async def batches(self, account_id: str | None, *, before: UUID | None, limit: int) -> Page:
+        """Newest first."""
+        async with self._database.transaction() as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            found = await batch_store.page(tx, account_id, before=before, limit=limit + 1)
+            legs = await load_legs(tx, found[:limit])
+        cursor = str(found[limit - 1].batch_id) if len(found) > limit else None
+        return Page(data=[batch_document(batch, legs[batch.batch_id]) for batch in found[:limit]], next_cursor=cursor)
+
+    async def orders(self, account_id: str, *, after: str | None, limit: int) -> Page:
+        """The orders of the trading day, oldest first; tasks that have no order yet (or never) come after them."""
+        async with self._database.transaction() as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            documents = await self.snapshot(tx, account_id)
+        start = 0
+        if after is not None:
+            keys = [_cursor(document) for document in documents]
+            start = keys.index(after) + 1 if after in keys else len(keys)
+        page = documents[start : start + limit]
+        more = start + limit < len(documents)
+        return Page(data=page, next_cursor=_cursor(page[-1]) if more and page else None)
+
+    async def snapshot(self, tx: Tx, account_id: str) -> list[Mapping[str, Any]]:
+        """All orders of the day as one consistent list, inside the caller's transaction."""
+        day = today(self._clock)
+        known = await order_store.day(tx, account_id, trade_date=day)
+        placed = await task_store.day(tx, account_id, trade_date=day)
+        shown = {order.task_id for order in known if order.task_id is not None}
+        by_id = {task.task_id: task for task in placed}
+        by_id |= await task_store.by_ids(tx, sorted(shown - by_id.keys()))  # placed yesterday, and live today
+        documents: list[Mapping[str, Any]] = [
+            order_document(order, None if order.task_id is None else by_id.get(order.task_id)) for order in known
+        ]
+        documents.extend(unplaced_document(task) for task in placed if task.task_id not in shown)
+        return documents
+
+    async def order(self, order_id: str, *, account_id: str | None = None) -> Mapping[str, Any]:
+        """One order as last seen, by the broker's id; as accepted, when the book has not shown it. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            known = await order_store.find(tx, order_id, account_id=account_id)
+            if known is None:
+                task = await task_store.by_order_id(tx, order_id, account_id=account_id)
+            else:
+                task = None if known.task_id is None else await task_store.load(tx, known.task_id)
+        if known is not None:
+            return order_document(known, task)
+        if task is None:
+            raise NotFound("order", order_id)
+        return unplaced_document(task)
+
+    async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
+        """The fills of the trading day."""
+        async with self._database.connection() as connection:
+            return await fill_store.day(connection, account_id, trade_date=today(self._clock))
+
+    async def doubts(self) -> Doubts:
+        async with self._database.connection() as connection:
+            count, oldest_s = await task_store.doubts(connection)
+        return Doubts(count=count, oldest_s=oldest_s)
+
+
+def _cursor(document: Mapping[str, Any]) -> str:
+    return str(document["order_id"] or document["task_id"])
