@@ -15,6 +15,7 @@ from uuid import UUID
 
 import typer
 
+from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.config import Settings, load_settings
 from app.errors import ServiceError, SettingsError
 from app.ops.logging import configure_logging, redact
@@ -90,7 +91,7 @@ def _doctor() -> None:
 
 
 def _login(
-    account: Annotated[str, typer.Option(help="which account")] = "primary",
+    account: Annotated[str, typer.Option(help="which account")] = DEFAULT_ACCOUNT,
     request_token: Annotated[str, typer.Option(help="from the address that Kite redirected to")] = "",
     url: Annotated[str, typer.Option(help="the running service; by default on this machine")] = "",
 ) -> None:

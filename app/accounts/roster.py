@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +10,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from app.accounts.model import Account
+from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.config import Amount, Count, Percent, Settings
 from app.errors import SettingsError
 
-DEFAULT_ACCOUNT = "primary"
 MAX_ACCOUNTS = 100
-ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class _Limits(BaseModel):
@@ -37,7 +35,7 @@ class _Limits(BaseModel):
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    account_id: str = Field(pattern=rf"^{ACCOUNT_ID.pattern}$")
+    account_id: AccountId
     api_key: str = Field(min_length=1)
     api_secret: SecretStr = SecretStr("")
     access_token: SecretStr | None = None

@@ -11,9 +11,10 @@ from app.accounts.model import AccountState, TokenOrigin
 from app.api.deps import Page, PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.kit.clock import ist_iso
 
-AccountIdPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["primary"])]
+AccountIdPath = Annotated[AccountId, Path(examples=[DEFAULT_ACCOUNT])]
 
 
 def _sendable(token: SecretStr) -> SecretStr:

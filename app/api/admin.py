@@ -15,13 +15,13 @@ from app.api.keys import Principal
 from app.api.order_bodies import STORABLE
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.broker.identifiers import AccountId
 from app.errors import NotAuthorised
 from app.orders.operators.operations import Actor, halt_document
 
 Reason = Annotated[
     str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for whoever reads the trail")
 ]
-AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class ScopeIn(BaseModel):

@@ -13,9 +13,9 @@ from starlette.requests import HTTPConnection
 
 from app.api.keys import Principal
 from app.api.services import Services
+from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.errors import NotAuthorised
 
-DEFAULT_ACCOUNT = "primary"
 PAGE_MAX = 500
 
 T = TypeVar("T")
@@ -56,8 +56,6 @@ async def _request_id(connection: HTTPConnection) -> str:
 ServicesDep = Annotated[Services, Depends(_services)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
-AccountIdQuery = Annotated[
-    str, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="which account", examples=["primary"])
-]
+AccountIdQuery = Annotated[AccountId, Query(description="which account", examples=[DEFAULT_ACCOUNT])]
 PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="how many entries at most")]
 PageCursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]

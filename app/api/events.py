@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import (
-    DEFAULT_ACCOUNT,
     AccountIdQuery,
     PageLimit,
     PrincipalDep,
@@ -18,6 +17,7 @@ from app.api.deps import (
     require_account,
 )
 from app.api.problems import problem_responses
+from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.errors import BadInput, Problem
 from app.events.log import EventLog
 from app.events.protocol import EventPage, event_update

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.api.deps import PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
+from app.broker.identifiers import AccountId
 from app.errors import BadInput, Problem
 from app.kit.clock import ist_iso
 from app.market.history.ranges import parse_moment
@@ -88,7 +89,7 @@ def build_router() -> APIRouter:
         interval: Annotated[str, Query(max_length=16, examples=["minute"])] = "day",
         continuous: Annotated[bool, Query(description="day candles of futures across expiries")] = False,
         oi: Annotated[bool, Query(description="with open interest")] = False,
-        account_id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None,
+        account_id: AccountId | None = None,
     ) -> Response:
         """Any range: it is cut by the broker's limits, asked at its pace, and joined. Naive times are IST."""
         if account_id is not None:

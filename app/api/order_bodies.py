@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.broker.orders import (
     Exchange,
     OrderChanges,
@@ -28,7 +29,6 @@ Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
 Positive = Annotated[Decimal, Field(gt=0, max_digits=16, decimal_places=6)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 ORDER_EXAMPLE: dict[str, Any] = {
     "exchange": "NSE",
@@ -108,7 +108,7 @@ class ReplacesIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": dict(REPLACES_EXAMPLE)})
 
-    order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    order_id: OrderId
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$", description="its `version`; 412 when it has changed")]
 
     def replaces(self) -> Replaces:
@@ -118,7 +118,7 @@ class ReplacesIn(BaseModel):
 class SingleOrderIn(OrderIn):
     """One order and the account that it is for."""
 
-    account_id: AccountId = "primary"
+    account_id: AccountId = DEFAULT_ACCOUNT
     replaces: ReplacesIn | None = Field(
         default=None,
         description="that order is cancelled first; this one goes only when it is gone, and filled nothing meanwhile",
@@ -139,7 +139,7 @@ class BatchIn(BaseModel):
         },
     )
 
-    account_id: AccountId = "primary"
+    account_id: AccountId = DEFAULT_ACCOUNT
     rollback_on_failure: bool = True
     on_filled: Literal["report", "square_off"] = "report"
     order: Literal["as_given", "margin_first"] = Field(
@@ -174,7 +174,7 @@ class ResolveIn(BaseModel):
     )
 
     resolution: Literal["placed", "not_placed", "requeue"]
-    order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    order_id: OrderId | None = None
     note: Annotated[str, Field(min_length=1, max_length=500, pattern=STORABLE, description="how you know")]
 
     @model_validator(mode="after")

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from app.api.acceptance import DryRun, WaitForOrder, caller_of, cursor_uuid, say, say_dry_run
 from app.api.deps import (
-    DEFAULT_ACCOUNT,
     AccountIdQuery,
     Page,
     PageCursor,
@@ -27,6 +26,7 @@ from app.api.order_route import OrderRoute
 from app.api.preconditions import IfMatch, etag_of, versions_of
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.errors import BadInput, Problem
 from app.orders.entry.acceptance import Caller
 from app.orders.operators.operations import Actor
@@ -34,9 +34,9 @@ from app.orders.operators.resolution import Word
 from app.orders.state.documents import task_document
 from app.orders.state.model import TaskStatus
 
-OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the broker's order id")]
+OrderIdPath = Annotated[OrderId, Path(description="the broker's order id")]
 CallerDep = Annotated[Caller, Depends(caller_of)]
-AccountFilter = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of one account only")]
+AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     201: {"model": TaskOut, "description": "the result is known"},
     202: {"model": TaskOut, "description": "not known yet; `Location` says where it will be"},
@@ -92,7 +92,7 @@ def _add_commands(router: APIRouter) -> None:
         services: ServicesDep,
         principal: PrincipalDep,
         caller: CallerDep,
-        order_id: OrderId,
+        order_id: OrderIdPath,
         body: ChangesIn,
         account_id: AccountFilter = None,
         wait: WaitForOrder = 10.0,
@@ -113,7 +113,7 @@ def _add_commands(router: APIRouter) -> None:
         services: ServicesDep,
         principal: PrincipalDep,
         caller: CallerDep,
-        order_id: OrderId,
+        order_id: OrderIdPath,
         account_id: AccountFilter = None,
         wait: WaitForOrder = 10.0,
         if_match: IfMatch = None,
@@ -189,7 +189,7 @@ def _add_views(router: APIRouter) -> None:
 
     @router.get("/orders/{order_id}", responses=problem_responses(403, 404))
     async def get_order(
-        services: ServicesDep, principal: PrincipalDep, order_id: OrderId, account_id: AccountFilter = None
+        services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:
         order = await services.orders.queries.order(order_id, account_id=account_id)
         require_account(services, principal=principal, account_id=str(order["account_id"]))
@@ -197,7 +197,7 @@ def _add_views(router: APIRouter) -> None:
 
     @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 502))
     async def get_order_history(
-        services: ServicesDep, principal: PrincipalDep, order_id: OrderId, account_id: AccountFilter = None
+        services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:
         """Every state that the broker recorded for the order, oldest first, asked for now."""
         owner = await _owner(services, principal, order_id, account_id)

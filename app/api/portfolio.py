@@ -11,11 +11,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from app.api.deps import DEFAULT_ACCOUNT, AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
+from app.api.deps import AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.broker.port import PortfolioGateway
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.broker.identifiers import AccountId
 from app.broker.market import Mode
 from app.kit.clock import ist_iso
 from app.market.subscriptions.planning import TickStatus
@@ -27,7 +28,7 @@ class SubscriptionIn(BaseModel):
     exchange: Annotated[str, Field(min_length=1, max_length=16)] | None = None
     tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     requested_mode: Mode = Mode.FULL
-    account_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    account_id: AccountId | None = None
 
     @model_validator(mode="after")
     def _names_one_instrument(self) -> Self:

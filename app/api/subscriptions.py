@@ -22,6 +22,7 @@ from app.api.subscription_bodies import (
     SubscriptionsIn,
     TokenStatusOut,
 )
+from app.broker.identifiers import AccountId
 from app.broker.market import Instrument
 from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
 from app.market.subscriptions.placement import Wish
@@ -30,7 +31,7 @@ from app.market.subscriptions.service import API_OWNER, SetResult
 from app.market.subscriptions.status import SubscriptionRecord
 
 OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
-AccountFilter = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of one account only")]
+AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]
 
 
 def build_router() -> APIRouter:

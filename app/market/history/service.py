@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.broker.market import Candle, Instrument
 from app.broker.port import Broker
 from app.errors import BadInput, NotFound, Problem, Unavailable
 from app.market.history.ranges import DAY_CAPS, MAX_PARTS, Part, join, split
 from app.market.instruments.registry import InstrumentService
-from app.market.subscriptions.placement import DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

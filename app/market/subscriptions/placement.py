@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.broker.market import Instrument, Mode
 from app.errors import Conflict, NotFound, ServiceError
 from app.market.subscriptions.planning import Desired, Key, Place, choose_account
-
-DEFAULT_ACCOUNT = "primary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
