@@ -25,6 +25,7 @@ from websockets.asyncio.client import connect
 from websockets.uri import parse_uri
 
 from app.broker.market import Instrument
+from app.db.redis_keys import RedisKeys
 from app.kit.clock import SystemClock
 from app.kite.socket import TickerSocket
 from app.kite.wire.ticks import cut_frame, decode_packet
@@ -130,7 +131,7 @@ class Sink:
 
 
 async def ours(job: Job) -> Timed:
-    publisher = TickPublisher(job.redis_url, prefix="ticker:")
+    publisher = TickPublisher(job.redis_url, keys=RedisKeys("ticker:"))
     names = {token_of(index): _instrument(index) for index in range(job.tokens * TURNS)}
     pipeline = TickPipeline(
         publisher, instruments=lambda: names, source="simulator", clock=SystemClock(), flush_ms=job.flush_ms

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.config import Settings
+from app.db.redis_keys import RedisKeys
 from app.errors import RateLimited
 from app.kit.clock import Clock
 
@@ -101,7 +102,7 @@ class RateLimits:
         storage = RedisStorage(
             "redis://",
             implementation="redispy",
-            key_prefix=f"{settings.redis_prefix}limit",
+            key_prefix=RedisKeys(settings.redis_prefix).request_limits,
             connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # annotated too narrowly
         )
         self._shared = MovingWindowRateLimiter(storage)

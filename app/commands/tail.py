@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from app.config import Settings
 from app.db.redis import make_redis
+from app.db.redis_keys import RedisKeys
 from app.errors import StartError
 
 
@@ -27,7 +28,7 @@ async def ticks(settings: Settings, *, pattern: str, count: int, seconds: float)
     ``pattern`` is ``*``, an instrument token, ``EXCHANGE:TRADINGSYMBOL``, or a glob of tokens. Raises StartError.
     """
     symbol = pattern if ":" in pattern else None
-    channel = f"{settings.redis_prefix}ticks:{'*' if symbol else pattern}"
+    channel = RedisKeys(settings.redis_prefix).ticks("*" if symbol else pattern)
     redis = make_redis(settings.redis_url.get_secret_value())
     try:
         async with redis.pubsub() as pubsub:

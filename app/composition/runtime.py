@@ -29,6 +29,7 @@ from app.config import Settings
 from app.db.leases import Lease, LeaseTimes, Ownership
 from app.db.notices import Notices
 from app.db.postgres import Database
+from app.db.redis_keys import RedisKeys
 from app.events.limits import StreamLimits
 from app.events.log import EventLog
 from app.events.order_stream import OrderStreamHub
@@ -101,7 +102,8 @@ class House:
         self.limits = RateLimits(settings, redis=redis, clock=clock)
         self.instruments = InstrumentService(ground.database, brokers=ground.brokers, clock=clock)
         self.history = HistoryService(brokers=ground.brokers, instruments=self.instruments)
-        self.publisher = TickPublisher(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
+        self.keys = RedisKeys(settings.redis_prefix)
+        self.publisher = TickPublisher(settings.redis_url.get_secret_value(), keys=self.keys)
         self.ticks = TickPipeline(
             self.publisher,
             instruments=self.instruments.by_token,
@@ -155,7 +157,7 @@ class House:
         self.order_stream = OrderStreamHub(
             self.ground.database,
             redis=self.redis,
-            prefix=self.settings.redis_prefix,
+            keys=self.keys,
             ids=self.ids,
             limits=self.stream_limits,
             snapshot=self.queries.snapshot,
@@ -250,7 +252,7 @@ class House:
             ticks=self.ticks,
             calendar=self.calendar,
             clock=self.clock,
-            prefix=self.settings.redis_prefix,
+            keys=self.keys,
             stale_after_s=self.settings.tick_stale_after_s,
             record_event=event_recorder(self.log),
         )
@@ -261,7 +263,7 @@ class House:
             redis=self.redis,
             calendar=self.calendar,
             clock=self.clock,
-            prefix=self.settings.redis_prefix,
+            keys=self.keys,
             stale_after_s=self.settings.tick_stale_after_s,
         )
 
@@ -269,7 +271,7 @@ class House:
         streamed_here = is_streamed_here(self.feeds)
         self.tick_stream = TickStreamHub(
             self.redis,
-            prefix=self.settings.redis_prefix,
+            keys=self.keys,
             limits=self.stream_limits,
             subscribed=streamed_here,
             last_value=self.ticks.last_json,

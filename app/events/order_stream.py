@@ -15,6 +15,7 @@ from loguru import logger
 from redis.asyncio import Redis
 
 from app.db.postgres import Database
+from app.db.redis_keys import RedisKeys
 from app.errors import Unavailable
 from app.events.delivery_cursor import AccountFeed, Position, compare, hinted_seq
 from app.events.event_store import LogHead, StoredEvent
@@ -42,14 +43,14 @@ class OrderStreamHub:
         database: Database,
         *,
         redis: Redis,
-        prefix: str,
+        keys: RedisKeys,
         ids: IdSource,
         limits: StreamLimits,
         snapshot: Snapshot,
     ) -> None:
         self._database = database
         self._log = EventLog(database)
-        self._prefix = f"{prefix}orders:"
+        self._keys = keys
         self._ids = ids
         self._snapshot = snapshot
         self._feeds: dict[str, AccountFeed] = {}
@@ -181,7 +182,7 @@ class OrderStreamHub:
             self._readers.publish(feed.account_id, EventItem(event.seq, frame))
             feed.cursor = event.seq
         if relay:
-            self._relay.offer(self._prefix + feed.account_id, frame)
+            self._relay.offer(self._keys.orders(feed.account_id), frame)
             feed.relayed = max(feed.relayed, event.seq)
 
     async def _beat(self) -> None:
@@ -194,11 +195,11 @@ class OrderStreamHub:
     # noticing
 
     def _channels(self) -> list[str]:
-        return [self._prefix + account_id for account_id in self._feeds]
+        return [self._keys.orders(account_id) for account_id in self._feeds]
 
     def _on_hint(self, channel: str, data: bytes) -> None:
         """Some replica published an event; what it says is only taken as a reason to look."""
-        feed = self._feeds.get(channel.removeprefix(self._prefix))
+        feed = self._feeds.get(self._keys.account_of(channel))
         seq = hinted_seq(data)
         if feed is not None and seq is not None and feed.heard(seq):
             self._mark(feed.account_id)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
+from app.db.redis_keys import RedisKeys
 from app.events.limits import StreamLimits
 from app.events.protocol import CloseReason, Mode, StreamClosed, TickCommand, json_frame
 from app.events.redis_bus import RedisListener
@@ -79,13 +80,13 @@ class TickStreamHub:
         self,
         redis: Redis,
         *,
-        prefix: str,
+        keys: RedisKeys,
         limits: StreamLimits,
         subscribed: Callable[[int], bool],
         last_value: Callable[[int], bytes | None],
         served_here: Callable[[int], bool],
     ) -> None:
-        self._prefix = f"{prefix}ticks:"
+        self._keys = keys
         self._subscribed = subscribed
         self._last_value = last_value
         self._served_here = served_here
@@ -177,10 +178,10 @@ class TickStreamHub:
         self._listener.refresh()
 
     def _channels(self) -> list[str]:
-        return [f"{self._prefix}{token}" for token in self._by_token if not self._served_here(token)]
+        return [self._keys.ticks(token) for token in self._by_token if not self._served_here(token)]
 
     def _on_message(self, channel: str, data: bytes) -> None:
-        token = int(channel.removeprefix(self._prefix))
+        token = self._keys.token_of(channel)
         if not self._served_here(token):
             self.on_tick(token, data)
 

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from app.broker.market import Instrument, Quote
 from app.broker.port import Broker
+from app.db.redis_keys import RedisKeys
 from app.errors import BadInput, BrokerError, Problem, Unavailable
 from app.kit.clock import Clock
 from app.market.calendar.exchange_hours import MarketCalendar
@@ -51,7 +52,7 @@ class QuoteService:
         redis: Redis,
         calendar: MarketCalendar,
         clock: Clock,
-        prefix: str,
+        keys: RedisKeys,
         stale_after_s: float,
     ) -> None:
         self._ticks = ticks
@@ -60,7 +61,7 @@ class QuoteService:
         self._redis = redis
         self._calendar = calendar
         self._clock = clock
-        self._hash = f"{prefix}last"
+        self._keys = keys
         self._stale_after_s = stale_after_s
         self._asking = asyncio.Lock()
         self._wanted: set[str] = set()
@@ -91,7 +92,7 @@ class QuoteService:
             return
         tokens = [str(item.instrument_token) for item in wanted.values()]
         try:
-            values = await self._redis.hmget(self._hash, tokens)
+            values = await self._redis.hmget(self._keys.last_ticks, tokens)
         except (RedisError, OSError) as error:
             logger.warning("quotes: Redis has no answer: {}", error)
             return

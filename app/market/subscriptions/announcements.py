@@ -15,6 +15,7 @@ from loguru import logger
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.db.redis_keys import RedisKeys
 from app.kit.cancellation import end_if_cancelled
 from app.kit.clock import IST, Clock
 
@@ -25,9 +26,9 @@ BACKLOG = 1000
 class Announcer:
     """``announce`` is a plain function; ``flush`` does the publishing."""
 
-    def __init__(self, redis: Redis, *, prefix: str, clock: Clock) -> None:
+    def __init__(self, redis: Redis, *, keys: RedisKeys, clock: Clock) -> None:
         self._redis = redis
-        self._channel = f"{prefix}events"
+        self._channel = keys.market_events
         self._clock = clock
         self._backlog: deque[bytes] = deque(maxlen=BACKLOG)
         self._wake = asyncio.Event()

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from app.broker.market import Mode
 from app.broker.port import Feed
 from app.db.postgres import Database, Tx
+from app.db.redis_keys import RedisKeys
 from app.errors import Gone, NotFound, ServiceError
 from app.kit.clock import Clock
 from app.market.calendar.exchange_hours import MarketCalendar
@@ -61,7 +62,7 @@ class SubscriptionService:
         ticks: TickPipeline,
         calendar: MarketCalendar,
         clock: Clock,
-        prefix: str,
+        keys: RedisKeys,
         stale_after_s: float,
         record_event: RecordEvent | None = None,
         capacity: int = CAPACITY,
@@ -70,7 +71,7 @@ class SubscriptionService:
         self._instruments = instruments
         self._feeds = feeds
         self._ticks = ticks
-        self._announcer = Announcer(redis, prefix=prefix, clock=clock)
+        self._announcer = Announcer(redis, keys=keys, clock=clock)
         self._watch = FeedWatch(ticks=ticks, calendar=calendar, clock=clock, stale_after_s=stale_after_s)
         self._view = SubscriptionView(
             feeds=feeds, ticks=ticks, calendar=calendar, clock=clock, stale_after_s=stale_after_s

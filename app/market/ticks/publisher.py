@@ -14,6 +14,7 @@ from typing import Literal
 
 from loguru import logger
 
+from app.db.redis_keys import RedisKeys
 from app.kit.backoff import Backoff
 from app.kit.cancellation import end_if_cancelled
 from app.market.ticks.redis_commands import RespConnection, TickCommands, parse_target
@@ -33,13 +34,13 @@ class TickPublisher:
         self,
         url: str,
         *,
-        prefix: str,
+        keys: RedisKeys,
         backoff: Backoff = Backoff(first_s=0.1, cap_s=5.0),  # noqa: B008 - a frozen value
         reply_timeout_s: float = REPLY_TIMEOUT_S,
         random_unit: Callable[[], float] = random.random,
     ) -> None:
         self._target = parse_target(url)
-        self._commands = TickCommands(prefix)
+        self._commands = TickCommands(keys)
         self._backoff = backoff
         self._reply_timeout_s = reply_timeout_s
         self._random_unit = random_unit

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import parse_url
 
+from app.db.redis_keys import RedisKeys
 from app.errors import SettingsError
 
 
@@ -26,14 +27,14 @@ def pack(*arguments: bytes) -> bytes:
 
 
 class TickCommands:
-    """Builds ``PUBLISH {prefix}ticks:{token}`` for each tick and one ``HSET {prefix}last`` for all of them.
+    """Builds a ``PUBLISH`` for each tick and one ``HSET`` of last ticks for all of them.
 
     What is constant per instrument is built once and kept: bounded by the number of instruments ever streamed.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        last = f"{prefix}last".encode()
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        last = keys.last_ticks.encode()
         self._hset = b"\r\n$4\r\nHSET\r\n$%d\r\n%b\r\n" % (len(last), last)
         self._heads: dict[int, tuple[bytes, bytes]] = {}
 
@@ -50,7 +51,7 @@ class TickCommands:
         return b"".join((*publish, b"*%d" % (2 + len(fields)), self._hset, *fields))
 
     def _heads_of(self, token: int) -> tuple[bytes, bytes]:
-        channel = f"{self._prefix}ticks:{token}".encode()
+        channel = self._keys.ticks(token).encode()
         name = str(token).encode()
         heads = (
             b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n" % (len(channel), channel),

@@ -23,6 +23,7 @@ from app.api.sockets import Gate
 from app.api.tick_stream import serve_ticks
 from app.db.postgres import Database, Tx, open_database
 from app.db.redis import make_redis
+from app.db.redis_keys import RedisKeys
 from app.events import outbox
 from app.events.limits import StreamLimits
 from app.events.order_stream import OrderStreamHub
@@ -133,7 +134,7 @@ async def replica_of(
         orders = OrderStreamHub(
             database,
             redis=redis,
-            prefix=prefix,
+            keys=RedisKeys(prefix),
             ids=IdSource(SystemClock()),
             limits=limits,
             snapshot=orders_of_the_day,
@@ -141,7 +142,7 @@ async def replica_of(
         market = Market()
         ticks = TickStreamHub(
             redis,
-            prefix=prefix,
+            keys=RedisKeys(prefix),
             limits=limits,
             subscribed=market.subscribed.__contains__,
             last_value=market.last.get,

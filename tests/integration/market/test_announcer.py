@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
+from app.db.redis_keys import RedisKeys
 from app.market.subscriptions.announcements import BACKLOG, Announcer
 from tests.integration.market.proxy import TcpProxy
 from tests.integration.market.scripted import SetClock
@@ -14,7 +15,7 @@ async def test_without_redis_events_are_dropped_and_counted(redis_url: str, redi
     """The next ones go out again when it is back."""
     async with TcpProxy.to(redis_url) as proxy:
         redis = Redis.from_url(proxy.url)
-        announcer = Announcer(redis, prefix=redis_prefix, clock=SetClock(NOON))
+        announcer = Announcer(redis, keys=RedisKeys(redis_prefix), clock=SetClock(NOON))
         await proxy.cut()
         announcer.announce("feed_stale", account_id="primary", data={})
         announcer.announce("feed_recovered", account_id="primary", data={})
@@ -33,7 +34,7 @@ async def test_the_backlog_is_bounded(redis_url: str, redis_prefix: str) -> None
     pubsub = redis.pubsub()
     await pubsub.subscribe(f"{redis_prefix}events")
     await pubsub.get_message(timeout=20)
-    announcer = Announcer(redis, prefix=redis_prefix, clock=SetClock(NOON))
+    announcer = Announcer(redis, keys=RedisKeys(redis_prefix), clock=SetClock(NOON))
     for number in range(BACKLOG + 5):
         announcer.announce("subscription_changed", account_id="primary", data={"number": number})
     await announcer.wait(timeout=0.1)

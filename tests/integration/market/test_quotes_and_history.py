@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.broker.market import Candle, Quote
 from app.db.postgres import Database, open_database
+from app.db.redis_keys import RedisKeys
 from app.errors import BadInput, BrokerUnavailable, NotFound
 from app.kit.clock import IST
 from app.market.calendar.exchange_hours import MarketCalendar
@@ -65,12 +66,12 @@ async def rig(database: Database, redis_url: str, redis_prefix: str) -> AsyncIte
     await instruments.start()
     market.asked.clear()
     redis = Redis.from_url(redis_url)
-    publisher = TickPublisher(redis_url, prefix=redis_prefix)
+    publisher = TickPublisher(redis_url, keys=RedisKeys(redis_prefix))
     ticks = TickPipeline(publisher, instruments=instruments.by_token, source="simulator", clock=clock, flush_ms=1)
     ticks.account("primary", decode=decode)
     quotes = QuoteService(
         ticks=ticks, instruments=instruments, brokers=brokers, redis=redis, calendar=MarketCalendar(mode="always"),
-        clock=clock, prefix=redis_prefix, stale_after_s=30.0,
+        clock=clock, keys=RedisKeys(redis_prefix), stale_after_s=30.0,
     )  # fmt: skip
     yield Rig(
         quotes=quotes, history=HistoryService(brokers=brokers, instruments=instruments), market=market, ticks=ticks,

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from app.broker.market import Instrument, Mode
 from app.db.postgres import Database, Tx, open_database
+from app.db.redis_keys import RedisKeys
 from app.errors import Conflict, NotFound
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.instruments.registry import InstrumentService
@@ -79,7 +80,7 @@ async def replica(
     await instruments.start()
     feed = ScriptedFeed()
     ticks = TickPipeline(
-        TickPublisher(redis_url, prefix=prefix),
+        TickPublisher(redis_url, keys=RedisKeys(prefix)),
         instruments=instruments.by_token,
         source="simulator",
         clock=clock,
@@ -100,7 +101,7 @@ async def replica(
         ticks=ticks,
         calendar=MarketCalendar(mode="always" if calendar == "always" else "exchange"),
         clock=clock,
-        prefix=prefix,
+        keys=RedisKeys(prefix),
         stale_after_s=30.0,
         record_event=record,
         capacity=capacity,

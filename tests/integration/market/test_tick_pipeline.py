@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 
 from app.broker.market import Instrument
 from app.broker.ticks import Tick
+from app.db.redis_keys import RedisKeys
 from app.kit.backoff import Backoff
 from app.kit.clock import SystemClock
 from app.market.ticks.conflation import AccountTicks
@@ -62,7 +63,7 @@ class Rig:
 
 @asynccontextmanager
 async def running(url: str, prefix: str, *, reply_timeout_s: float = PATIENCE_S) -> AsyncIterator[Rig]:
-    publisher = TickPublisher(url, prefix=prefix, backoff=FAST, reply_timeout_s=reply_timeout_s)
+    publisher = TickPublisher(url, keys=RedisKeys(prefix), backoff=FAST, reply_timeout_s=reply_timeout_s)
     pipeline = TickPipeline(
         publisher, instruments=lambda: {408065: INFY}, source="simulator", clock=SystemClock(), flush_ms=1
     )

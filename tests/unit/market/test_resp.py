@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.db.redis_keys import RedisKeys
 from app.errors import SettingsError
 from app.market.ticks.redis_commands import ReplyCounter, RespConnection, TickCommands, pack, parse_target
 
@@ -21,7 +22,7 @@ def test_commands_are_arrays_of_bulk_strings() -> None:
 
 def test_a_chunk_is_a_publish_per_tick_and_one_hset() -> None:
     """With the same payload in both."""
-    built = TickCommands("ticker:").build([(5, b"{}"), (408065, b"[1]")])
+    built = TickCommands(RedisKeys("ticker:")).build([(5, b"{}"), (408065, b"[1]")])
     assert built == (
         pack(b"PUBLISH", b"ticker:ticks:5", b"{}")
         + pack(b"PUBLISH", b"ticker:ticks:408065", b"[1]")
