@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from simulator.clock import SimClock
 from simulator.errors import KiteError, method_not_allowed, route_not_found
-from simulator.exchange.accounts import Accounts
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.faults.middleware import FaultMiddleware
 from simulator.faults.registry import FaultRegistry

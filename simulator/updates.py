@@ -11,11 +11,11 @@ from typing import Final
 
 import httpx
 
-from simulator.exchange.accounts import Accounts
-from simulator.exchange.later import CallLater
-from simulator.exchange.orders import HistoryRow, Order
-from simulator.exchange.rows import update_payload
-from simulator.exchange.turn import Audience
+from simulator.exchange.accounts.users import Accounts
+from simulator.exchange.orders.order import HistoryRow, Order
+from simulator.exchange.orders.rows import update_payload
+from simulator.exchange.steps.atomic_step import Audience
+from simulator.exchange.steps.delayed_steps import CallLater
 from simulator.faults.registry import Facts, Fault, FaultRegistry
 from simulator.rest.envelope import encode_json
 

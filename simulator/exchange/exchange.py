@@ -16,24 +16,24 @@ from simulator.errors import (
     too_many_orders,
     unknown_order,
 )
-from simulator.exchange import orders as status
-from simulator.exchange.accounts import Accounts
-from simulator.exchange.book import Numbers, OrderBook
-from simulator.exchange.checks import is_sliced
-from simulator.exchange.days import Days
-from simulator.exchange.engine import Engine
-from simulator.exchange.intake import Intake
-from simulator.exchange.later import CallLater
-from simulator.exchange.ledger import Ledger
-from simulator.exchange.legs import Legs, Slice
-from simulator.exchange.orders import MAX_MODIFICATIONS, Order, OrderRequest
-from simulator.exchange.params import VARIETIES, Params, parse_modify, parse_place, read_flag
-from simulator.exchange.portfolio import Portfolio
-from simulator.exchange.protection import AUTOMATIC
-from simulator.exchange.quirks import NORMAL, Quirks
-from simulator.exchange.triggers import TriggerDesk
-from simulator.exchange.turn import Conversion, Notify, Turn
-from simulator.exchange.watchers import AlertDesk
+from simulator.exchange.accounts.portfolio import Portfolio
+from simulator.exchange.accounts.users import Accounts
+from simulator.exchange.days.trading_days import Days
+from simulator.exchange.entry.acceptance import Intake
+from simulator.exchange.entry.checks import is_sliced
+from simulator.exchange.entry.market_protection import AUTOMATIC
+from simulator.exchange.entry.parameters import VARIETIES, Params, parse_modify, parse_place, read_flag
+from simulator.exchange.matching.engine import Engine
+from simulator.exchange.orders import order as status
+from simulator.exchange.orders.book import Numbers, OrderBook
+from simulator.exchange.orders.ledger import Ledger
+from simulator.exchange.orders.order import MAX_MODIFICATIONS, Order, OrderRequest
+from simulator.exchange.orders.order_faults import NORMAL, Quirks
+from simulator.exchange.steps.atomic_step import Conversion, Notify, Turn
+from simulator.exchange.steps.delayed_steps import CallLater
+from simulator.exchange.triggers.alert_triggers import AlertDesk
+from simulator.exchange.triggers.gtt_triggers import TriggerDesk
+from simulator.exchange.varieties.child_orders import Legs, Slice
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 

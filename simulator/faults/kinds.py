@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from simulator.exchange.quirks import STUCK_STATES
+from simulator.exchange.orders.order_faults import STUCK_STATES
 
 Stage = Literal["connection", "order", "book", "update", "upgrade", "socket"]
 """Where it acts: on the TCP connection of a request, on the order that a request makes or changes, on an answer of the

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from simulator.exchange.book import book_rows, book_rows_at, trades_of
-from simulator.exchange.orders import Order
-from simulator.exchange.quirks import NORMAL, Quirks
-from simulator.exchange.rows import trade_row
+from simulator.exchange.orders.book import book_rows, book_rows_at, trades_of
+from simulator.exchange.orders.order import Order
+from simulator.exchange.orders.order_faults import NORMAL, Quirks
+from simulator.exchange.orders.rows import trade_row
 from simulator.faults.registry import Fault
 
 Row = dict[str, object]

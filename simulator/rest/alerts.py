@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.errors import input_error, missing_field
-from simulator.exchange.alerts import (
+from simulator.exchange.conditions.alert import (
     ATTRIBUTE,
     Alert,
     AlertKind,
@@ -22,8 +22,8 @@ from simulator.exchange.alerts import (
     alert_row,
     firing_rows,
 )
-from simulator.exchange.params import read_choice, read_integer, read_number
-from simulator.exchange.watchers import AlertDesk
+from simulator.exchange.entry.parameters import read_choice, read_integer, read_number
+from simulator.exchange.triggers.alert_triggers import AlertDesk
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, parse_json, query_params, success
 from simulator.rest.gtt import required

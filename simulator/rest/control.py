@@ -9,10 +9,10 @@ from starlette.routing import Route
 
 from simulator.clock import SimClock
 from simulator.errors import KiteError, input_error, missing_field
-from simulator.exchange.accounts import Account, Accounts
+from simulator.exchange.accounts.users import Account, Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.ledger import ledger_row
-from simulator.exchange.rows import order_row
+from simulator.exchange.orders.ledger import ledger_row
+from simulator.exchange.orders.rows import order_row
 from simulator.faults.kinds import BadFaultError
 from simulator.faults.registry import FaultRegistry, fault_row
 from simulator.limits import Traffic

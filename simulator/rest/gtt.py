@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.errors import input_error, missing_field, route_not_found
-from simulator.exchange.gtt import TriggerKind, TriggerOrder, TriggerProduct, trigger_row
-from simulator.exchange.params import TRANSACTION_TYPES, read_choice, read_integer, read_price
-from simulator.exchange.triggers import TriggerDesk, TriggerForm
+from simulator.exchange.conditions.gtt import TriggerKind, TriggerOrder, TriggerProduct, trigger_row
+from simulator.exchange.entry.parameters import TRANSACTION_TYPES, read_choice, read_integer, read_price
+from simulator.exchange.triggers.gtt_triggers import TriggerDesk, TriggerForm
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, parse_json, success
 from simulator.rest.margins import text_params

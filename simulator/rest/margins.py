@@ -11,13 +11,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.errors import input_error
-from simulator.exchange.charges import charges
+from simulator.exchange.accounts.charges import charges
+from simulator.exchange.accounts.margins import RATES, SPAN_SHARE, Bucket, Exposure, OpenOrder, blocked, bucket
+from simulator.exchange.accounts.positions import PositionKey
+from simulator.exchange.entry.parameters import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer, read_price
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.margins import RATES, SPAN_SHARE, Bucket, Exposure, OpenOrder, blocked, bucket
-from simulator.exchange.orders import Product, TransactionType
-from simulator.exchange.params import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer, read_price
-from simulator.exchange.positions import PositionKey
-from simulator.exchange.units import FundSegment, fund_segment, is_option
+from simulator.exchange.orders.order import Product, TransactionType
+from simulator.exchange.orders.units import FundSegment, fund_segment, is_option
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
 from simulator.rest.auth import Guard

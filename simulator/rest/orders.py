@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.exchange.entry.parameters import MAX_LEGS, Params
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.legs import Slice
-from simulator.exchange.params import MAX_LEGS, Params
-from simulator.exchange.rows import order_row
+from simulator.exchange.orders.rows import order_row
+from simulator.exchange.varieties.child_orders import Slice
 from simulator.faults.middleware import faults_of
 from simulator.faults.quirks import faulty_book, faulty_trades, order_quirks, untagged
 from simulator.limits import Traffic

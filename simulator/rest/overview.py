@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.ledger import ledger_row
-from simulator.exchange.orders import Order
+from simulator.exchange.orders.ledger import ledger_row
+from simulator.exchange.orders.order import Order
 from simulator.faults.registry import FaultRegistry, fault_row
 from simulator.market.market import Market
 from simulator.replay import Player

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.exchange.checks import auction_number
+from simulator.exchange.accounts.portfolio import Holding, Portfolio
+from simulator.exchange.accounts.positions import position_row
+from simulator.exchange.entry.checks import auction_number
+from simulator.exchange.entry.parameters import ASKED_PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.params import ASKED_PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
-from simulator.exchange.portfolio import Holding, Portfolio
-from simulator.exchange.positions import position_row
-from simulator.exchange.turn import Conversion
+from simulator.exchange.steps.atomic_step import Conversion
 from simulator.formats import format_time, to_number
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market

@@ -3,7 +3,7 @@
 from starlette.routing import Route
 
 from simulator.clock import SimClock
-from simulator.exchange.accounts import Accounts
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.faults.registry import FaultRegistry
 from simulator.limits import Traffic

@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from simulator.errors import input_error
-from simulator.exchange.accounts import Account, Accounts, Session
+from simulator.exchange.accounts.users import Account, Accounts, Session
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.units import FundSegment
+from simulator.exchange.orders.units import FundSegment
 from simulator.formats import format_time
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, query_params, success

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from simulator.exchange.accounts import Accounts
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.state.journal import Journal
 from simulator.state.recorder import Recorder

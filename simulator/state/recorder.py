@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from simulator.exchange.accounts import Account, Accounts
+from simulator.exchange.accounts.portfolio import Portfolio
+from simulator.exchange.accounts.users import Account, Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.ledger import Ledger
-from simulator.exchange.orders import Order
-from simulator.exchange.portfolio import Portfolio
-from simulator.exchange.turn import Changes
+from simulator.exchange.orders.ledger import Ledger
+from simulator.exchange.orders.order import Order
+from simulator.exchange.steps.atomic_step import Changes
 from simulator.state.journal import Journal
 from simulator.state.records import (
     VERSION,

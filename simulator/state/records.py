@@ -9,11 +9,11 @@ from decimal import Decimal
 
 import msgspec
 
-from simulator.exchange.alerts import Alert
-from simulator.exchange.book import Counts
-from simulator.exchange.gtt import Trigger
-from simulator.exchange.orders import HistoryRow, IcebergLeg, Product
-from simulator.exchange.turn import Conversion
+from simulator.exchange.conditions.alert import Alert
+from simulator.exchange.conditions.gtt import Trigger
+from simulator.exchange.orders.book import Counts
+from simulator.exchange.orders.order import HistoryRow, IcebergLeg, Product
+from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.instrument import Instrument
 
 VERSION = 1

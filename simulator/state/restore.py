@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from simulator.exchange.accounts import Accounts
+from simulator.exchange.accounts.portfolio import Holding, Portfolio
+from simulator.exchange.accounts.positions import Position
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders import HistoryRow, Order, Trade
-from simulator.exchange.portfolio import Holding, Portfolio
-from simulator.exchange.positions import Position
+from simulator.exchange.orders.order import HistoryRow, Order, Trade
 from simulator.state.journal import JournalError, Saved
 from simulator.state.records import Commit, FillRecord, OrderRecord, PortfolioRecord, SessionRecord, Snapshot
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from simulator.exchange.accounts import Accounts
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders import HistoryRow, Order
+from simulator.exchange.orders.order import HistoryRow, Order
 from simulator.formats import IST
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market

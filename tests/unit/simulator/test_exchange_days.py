@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from simulator.errors import KiteError
-from simulator.exchange.accounts import Accounts
+from simulator.exchange.accounts.users import Accounts
+from simulator.exchange.days.schedule import due_events
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders import HistoryRow, Order
-from simulator.exchange.schedule import due_events
+from simulator.exchange.orders.order import HistoryRow, Order
 from simulator.formats import IST
 from simulator.market.instrument import Segment
 from simulator.market.market import Market

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import KiteError
-from simulator.exchange.charges import charges
-from simulator.exchange.margins import Exposure, OpenOrder, blocked
-from simulator.exchange.orders import TransactionType
-from simulator.exchange.positions import Position, position_row
-from simulator.exchange.turn import Conversion
+from simulator.exchange.accounts.charges import charges
+from simulator.exchange.accounts.margins import Exposure, OpenOrder, blocked
+from simulator.exchange.accounts.positions import Position, position_row
+from simulator.exchange.orders.order import TransactionType
+from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from simulator.errors import KiteError
-from simulator.exchange.accounts import Accounts
-from simulator.exchange.book import book_rows
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders import TRANSITIONS, HistoryRow, Order
-from simulator.exchange.quirks import Quirks
-from simulator.exchange.turn import Conversion
-from simulator.exchange.units import fund_segment
+from simulator.exchange.orders.book import book_rows
+from simulator.exchange.orders.order import TRANSITIONS, HistoryRow, Order
+from simulator.exchange.orders.order_faults import Quirks
+from simulator.exchange.orders.units import fund_segment
+from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.market import Market
 from simulator.state.journal import Journal
 from simulator.state.keeper import keep_state

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from simulator.errors import KiteError
-from simulator.exchange.book import book_rows, book_rows_at
-from simulator.exchange.quirks import Quirks
+from simulator.exchange.orders.book import book_rows, book_rows_at
+from simulator.exchange.orders.order_faults import Quirks
 from simulator.market.market import Market
 from tests.unit.simulator.exchange_kit import OTHER_USER, START, USER, Floor, open_floor, order_params
 

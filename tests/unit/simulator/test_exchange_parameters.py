@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from simulator.errors import KiteError
-from simulator.exchange.params import parse_place
-from simulator.exchange.protection import automatic_band, protected_price
+from simulator.exchange.entry.market_protection import automatic_band, protected_price
+from simulator.exchange.entry.parameters import parse_place
 from simulator.market.market import Market
 from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor, order_params
 

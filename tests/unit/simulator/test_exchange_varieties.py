@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 
 from simulator.errors import KiteError
-from simulator.exchange.checks import auction_number
-from simulator.exchange.legs import leg_sizes, slice_sizes
-from simulator.exchange.orders import IcebergLeg, Order
-from simulator.exchange.rows import order_row
+from simulator.exchange.entry.checks import auction_number
+from simulator.exchange.orders.order import IcebergLeg, Order
+from simulator.exchange.orders.rows import order_row
+from simulator.exchange.varieties.child_orders import leg_sizes, slice_sizes
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor, order_params

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from simulator.exchange.orders import TERMINAL, TRANSITIONS, Order, OrderRequest, Trade
+from simulator.exchange.orders.order import TERMINAL, TRANSITIONS, Order, OrderRequest, Trade
 from simulator.market.market import Market
 from tests.unit.simulator.exchange_kit import START
 

@@ -1,0 +1,171 @@
+"""What one user has: positions, holdings and funds. Pure but for the positions it keeps.
+
+Funds of a segment: `net = cash of the morning + realised profit - blocked`, where blocked is the rule of `margins`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from simulator.errors import input_error
+from simulator.exchange.accounts.margins import (
+    SPAN_SHARE,
+    Exposure,
+    OpenOrder,
+    blocked,
+    bucket,
+    open_order,
+    total_blocked,
+)
+from simulator.exchange.accounts.positions import Position, PositionKey
+from simulator.exchange.orders.order import Order, OrderRequest, Product, Trade
+from simulator.exchange.orders.units import FundSegment, fund_segment
+from simulator.exchange.steps.atomic_step import Conversion
+from simulator.formats import to_number
+from simulator.market.instrument import Instrument
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Shares in the demat account from before today; `t1_quantity` were bought and are not delivered yet."""
+
+    instrument: Instrument
+    quantity: int
+    average_price: Decimal
+    t1_quantity: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.quantity + self.t1_quantity
+
+
+class Portfolio:
+    """One user's day: the cash of each segment, and what was carried into the day."""
+
+    def __init__(
+        self,
+        *,
+        cash: Mapping[FundSegment, Decimal],
+        holdings: Iterable[Holding] = (),
+        positions: Iterable[Position] = (),
+    ) -> None:
+        self.cash = dict(cash)
+        self.positions: dict[PositionKey, Position] = {
+            (position.instrument.exchange, position.instrument.tradingsymbol, position.product): position
+            for position in positions
+        }
+        self.holdings: dict[tuple[str, str], Holding] = {
+            (holding.instrument.exchange, holding.instrument.tradingsymbol): holding for holding in holdings
+        }
+
+    def book(self, trade: Trade) -> None:
+        self.position(trade.instrument, trade.product).trade(trade.transaction_type, trade.quantity, trade.price)
+
+    def convert(self, conversion: Conversion) -> None:
+        """Raises 400 when less is open on that side. `overnight`: of what was carried into the day."""
+        instrument, quantity = conversion.instrument, conversion.quantity
+        old = self.positions.get((instrument.exchange, instrument.tradingsymbol, conversion.old_product))
+        sign = 1 if conversion.side == "BUY" else -1
+        if old is None or old.quantity * sign < quantity:
+            raise input_error("Quantity to convert is more than the open position.")
+        if conversion.overnight and old.overnight_quantity * sign < quantity:
+            raise input_error("Quantity to convert is more than the overnight position.")
+        price = old.convert_out(quantity, overnight=conversion.overnight)
+        self.position(instrument, conversion.new_product).trade(conversion.side, quantity, price)
+
+    def position(self, instrument: Instrument, product: Product) -> Position:
+        """The position, created flat when there was none."""
+        key = (instrument.exchange, instrument.tradingsymbol, product)
+        return self.positions.setdefault(key, Position(instrument, product))
+
+    def exposures(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[PositionKey, Exposure]:
+        """Positions and unfilled orders of a segment, joined by (instrument, product)."""
+        pending: dict[PositionKey, list[OpenOrder]] = {}
+        instruments: dict[PositionKey, Instrument] = {}
+        for order in orders:
+            if not order.terminal and fund_segment(order.instrument) == segment:
+                key = key_of(order.request)
+                instruments[key] = order.instrument
+                unfilled = open_order(order.request, unfilled=order.unfilled_quantity, price=ZERO)
+                pending.setdefault(key, []).append(unfilled)
+        joined = {
+            key: Exposure(instrument, key[2], orders=tuple(pending[key])) for key, instrument in instruments.items()
+        }
+        for key, position in self.positions.items():
+            if fund_segment(position.instrument) == segment:
+                waiting = tuple(pending.get(key, ()))
+                joined[key] = Exposure(
+                    position.instrument, position.product, position.quantity, position.open_price, waiting
+                )
+        return joined
+
+    def realised(self, segment: FundSegment) -> Decimal:
+        return sum((p.realised for p in self.positions.values() if fund_segment(p.instrument) == segment), ZERO)
+
+    def available(self, orders: Iterable[Order], *, segment: FundSegment) -> Decimal:
+        """Rupees that new orders may use."""
+        held = total_blocked(list(self.exposures(orders, segment=segment).values()))
+        return self.cash[segment] + self.realised(segment) - held
+
+    def required(self, request: OrderRequest, *, instrument: Instrument, orders: Sequence[Order]) -> Decimal:
+        """By how much `request` would raise what is blocked; never below 0."""
+        exposures = self.exposures(orders, segment=fund_segment(instrument))
+        before = exposures.get(key_of(request)) or Exposure(instrument, request.product)
+        after = before.adding(open_order(request, unfilled=request.quantity, price=ZERO))
+        return max(ZERO, blocked(after) - blocked(before))
+
+    def sellable(self, instrument: Instrument, *, orders: Iterable[Order]) -> int:
+        """CNC shares that may still be sold: holdings and today's purchases less sales filled and pending."""
+        key = (instrument.exchange, instrument.tradingsymbol)
+        holding = self.holdings.get(key)
+        position = self.positions.get((*key, "CNC"))
+        pending = sum(
+            order.unfilled_quantity
+            for order in orders
+            if not order.terminal
+            and key_of(order.request) == (*key, "CNC")
+            and order.request.transaction_type == "SELL"
+        )
+        return (holding.total if holding else 0) + (position.quantity if position else 0) - pending
+
+    def funds(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[str, object]:
+        """The object of `GET /user/margins/{segment}`."""
+        parts = {"delivery": ZERO, "intraday": ZERO, "premium": ZERO, "derivative": ZERO}
+        for exposure in self.exposures(orders, segment=segment).values():
+            parts[bucket(exposure)] += blocked(exposure)
+        realised = self.realised(segment)
+        debits = sum(parts.values(), ZERO) - realised
+        net = to_number(self.cash[segment] - debits)
+        cash = to_number(self.cash[segment])
+        return {
+            "enabled": True,
+            "net": net,
+            "available": {
+                "adhoc_margin": 0,
+                "cash": cash,
+                "opening_balance": cash,
+                "live_balance": net,
+                "collateral": 0,
+                "intraday_payin": 0,
+            },
+            "utilised": {
+                "debits": to_number(debits),
+                "exposure": to_number(parts["intraday"] + parts["derivative"] * (1 - SPAN_SHARE)),
+                "m2m_realised": to_number(realised),
+                "m2m_unrealised": 0,
+                "option_premium": to_number(parts["premium"]),
+                "payout": 0,
+                "span": to_number(parts["derivative"] * SPAN_SHARE),
+                "holding_sales": 0,
+                "turnover": 0,
+                "liquid_collateral": 0,
+                "stock_collateral": 0,
+                "delivery": to_number(parts["delivery"]),
+            },
+        }
+
+
+def key_of(request: OrderRequest) -> PositionKey:
+    return (request.exchange, request.tradingsymbol, request.product)

@@ -1,0 +1,151 @@
+"""A position from its trades, with the arithmetic of Kite's position rows. Pure.
+
+Kept apart: what was bought and sold (the row's numbers) and the average cost of what is open (the average price and the
+realised profit that funds are reckoned with).
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from simulator.exchange.orders.order import Product, TransactionType
+from simulator.exchange.orders.units import multiplier
+from simulator.formats import to_number
+from simulator.market.instrument import Instrument
+
+PositionKey = tuple[str, str, str]
+"""Exchange, tradingsymbol, product."""
+
+ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class Position:
+    """One (instrument, product) of one user. Values are rupees with the multiplier in them.
+
+    Bought and sold are today's; what was carried into the day stands in the two overnight fields.
+    """
+
+    instrument: Instrument
+    product: Product
+    overnight_quantity: int = 0
+    overnight_price: Decimal = ZERO
+    """The average cost with which it was carried."""
+    buy_quantity: int = 0
+    buy_value: Decimal = ZERO
+    sell_quantity: int = 0
+    sell_value: Decimal = ZERO
+    quantity: int = 0
+    """Open now, signed."""
+    open_price: Decimal = ZERO
+    """Average cost of what is open."""
+    realised: Decimal = field(default=ZERO)
+
+    @classmethod
+    def carried(cls, instrument: Instrument, product: Product, *, quantity: int, price: Decimal) -> "Position":
+        """A position as it begins the day after."""
+        return cls(instrument, product, quantity, price, quantity=quantity, open_price=price)
+
+    def trade(self, side: TransactionType, quantity: int, price: Decimal) -> None:
+        """Books a fill."""
+        value = quantity * price * multiplier(self.instrument)
+        if side == "BUY":
+            self.buy_quantity += quantity
+            self.buy_value += value
+        else:
+            self.sell_quantity += quantity
+            self.sell_value += value
+        self._open_or_close(quantity if side == "BUY" else -quantity, price)
+
+    def convert_out(self, quantity: int, *, overnight: bool = False) -> Decimal:
+        """Takes `quantity` of what is open away to another product; its average price is the price of the move."""
+        price = self.open_price
+        value = quantity * price * multiplier(self.instrument)
+        sign = 1 if self.quantity > 0 else -1
+        if overnight:
+            self.overnight_quantity -= sign * quantity
+        elif sign > 0:
+            self.buy_quantity -= quantity
+            self.buy_value -= value
+        else:
+            self.sell_quantity -= quantity
+            self.sell_value -= value
+        self.quantity -= sign * quantity
+        if self.quantity == 0:
+            self.open_price = ZERO
+        return price
+
+    def _open_or_close(self, signed: int, price: Decimal) -> None:
+        closing = min(abs(signed), abs(self.quantity)) if self.quantity * signed < 0 else 0
+        if closing:
+            direction = 1 if self.quantity > 0 else -1
+            self.realised += closing * (price - self.open_price) * direction * multiplier(self.instrument)
+        before, self.quantity = self.quantity, self.quantity + signed
+        opened = abs(signed) - closing
+        if self.quantity == 0:
+            self.open_price = ZERO
+        elif opened and closing:
+            self.open_price = price
+        elif opened:
+            self.open_price = (abs(before) * self.open_price + opened * price) / abs(self.quantity)
+
+
+def position_row(
+    position: Position, *, last_price: Decimal, close_price: Decimal, overnight: Literal["shown", "left out"] = "shown"
+) -> dict[str, object]:
+    """The 29 fields of Kite's row; unrealised carries the whole profit and realised 0, as in Kite's answers.
+
+    A row of `day` leaves out what was carried into the day.
+    """
+    scale = multiplier(position.instrument)
+    carried = position.overnight_quantity if overnight == "shown" else 0
+    quantity = position.quantity - (position.overnight_quantity - carried)
+    bought, buy_value = position.buy_quantity + max(carried, 0), position.buy_value
+    sold, sell_value = position.sell_quantity + max(-carried, 0), position.sell_value
+    buy_m2m = buy_value + max(carried, 0) * close_price * scale
+    sell_m2m = sell_value + max(-carried, 0) * close_price * scale
+    buy_value += max(carried, 0) * position.overnight_price * scale
+    sell_value += max(-carried, 0) * position.overnight_price * scale
+    marked = quantity * last_price * scale
+    pnl = sell_value - buy_value + marked
+    return {
+        "tradingsymbol": position.instrument.tradingsymbol,
+        "exchange": position.instrument.exchange,
+        "instrument_token": position.instrument.instrument_token,
+        "product": position.product,
+        "quantity": quantity,
+        "overnight_quantity": carried,
+        "multiplier": scale,
+        "average_price": to_number(position.open_price if quantity else ZERO),
+        "close_price": to_number(close_price),
+        "last_price": to_number(last_price),
+        "value": to_number(sell_value - buy_value),
+        "pnl": to_number(pnl),
+        "m2m": to_number(sell_m2m - buy_m2m + marked),
+        "unrealised": to_number(pnl),
+        "realised": 0,
+        "buy_quantity": bought,
+        "buy_price": to_number(average(buy_value, bought * scale)),
+        "buy_value": to_number(buy_value),
+        "buy_m2m": to_number(buy_m2m),
+        "sell_quantity": sold,
+        "sell_price": to_number(average(sell_value, sold * scale)),
+        "sell_value": to_number(sell_value),
+        "sell_m2m": to_number(sell_m2m),
+        **day_fields(position, scale=scale),
+    }
+
+
+def day_fields(position: Position, *, scale: int) -> dict[str, object]:
+    return {
+        "day_buy_quantity": position.buy_quantity,
+        "day_buy_price": to_number(average(position.buy_value, position.buy_quantity * scale)),
+        "day_buy_value": to_number(position.buy_value),
+        "day_sell_quantity": position.sell_quantity,
+        "day_sell_price": to_number(average(position.sell_value, position.sell_quantity * scale)),
+        "day_sell_value": to_number(position.sell_value),
+    }
+
+
+def average(value: Decimal, quantity: int) -> Decimal:
+    return value / quantity if quantity else ZERO

@@ -1,0 +1,160 @@
+"""Good-till-triggered orders: what is waited for and when it fires. Pure; who places the orders is `watchers`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, Literal
+
+from simulator.errors import input_error
+from simulator.exchange.orders.order import TransactionType
+from simulator.formats import format_time, to_number
+
+TriggerKind = Literal["single", "two-leg"]
+TriggerStatus = Literal["active", "triggered", "disabled", "expired", "cancelled", "rejected", "deleted"]
+TriggerProduct = Literal["CNC", "NRML", "MTF", "MIS"]
+
+MAX_ACTIVE: Final = 500
+LIFETIME: Final = timedelta(days=365)
+SHOWN_FOR: Final = timedelta(days=7)
+"""How long a trigger that is no longer active stays in the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerResult:
+    """What became of an order when its trigger fired."""
+
+    at: datetime
+    last_price: Decimal
+    order_id: str
+    rejection_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerOrder:
+    exchange: str
+    tradingsymbol: str
+    product: TriggerProduct
+    transaction_type: TransactionType
+    quantity: int
+    price: Decimal
+    result: TriggerResult | None = None
+
+    def params(self) -> dict[str, str]:
+        """The order as a client would place it."""
+        return {
+            "exchange": self.exchange,
+            "tradingsymbol": self.tradingsymbol,
+            "transaction_type": self.transaction_type,
+            "quantity": str(self.quantity),
+            "product": self.product,
+            "order_type": "LIMIT",
+            "price": str(self.price),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One GTT. Order i belongs to trigger value i; `last_price` is the client's when it made or changed the trigger."""
+
+    trigger_id: int
+    user_id: str
+    kind: TriggerKind
+    exchange: str
+    tradingsymbol: str
+    instrument_token: int
+    trigger_values: tuple[Decimal, ...]
+    last_price: Decimal
+    orders: tuple[TriggerOrder, ...]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+    status: TriggerStatus = "active"
+
+    def shows_at(self, now: datetime) -> bool:
+        return self.status == "active" or now - self.updated_at <= SHOWN_FOR
+
+
+def fired_leg(trigger: Trigger, last_price: Decimal) -> int | None:
+    """Which order `last_price` releases. A single trigger fires on the side that the price came from."""
+    values = trigger.trigger_values
+    if trigger.kind == "two-leg":
+        if last_price <= values[0]:
+            return 0
+        return 1 if last_price >= values[1] else None
+    rising = trigger.last_price < values[0]
+    return 0 if (last_price >= values[0] if rising else last_price <= values[0]) else None
+
+
+def check_condition(kind: TriggerKind, values: Sequence[Decimal], *, last_price: Decimal, orders: int) -> None:
+    """Raises 400 in Kite's words."""
+    wanted = 1 if kind == "single" else 2
+    if len(values) != wanted or orders != wanted:
+        raise input_error(f"Trigger of type `{kind}` wants {wanted} trigger value(s) and {wanted} order(s).")
+    if any(value <= 0 for value in values) or last_price <= 0:
+        raise input_error("Trigger values and last price should be positive.")
+    if any(value == last_price for value in values):
+        raise input_error("Trigger cannot be created with one of the trigger values equal to the last price.")
+    if kind == "single":
+        return
+    if values[0] >= values[1]:
+        raise input_error("Trigger values should be in ascending order.")
+    if values[0] > last_price:
+        raise input_error("Trigger cannot be created with the first trigger price more than the last price.")
+    if values[1] < last_price:
+        raise input_error("Trigger cannot be created with the second trigger price less than the last price.")
+
+
+def trigger_row(trigger: Trigger) -> dict[str, object]:
+    """The object of `GET /gtt/triggers/{id}`."""
+    return {
+        "id": trigger.trigger_id,
+        "user_id": trigger.user_id,
+        "parent_trigger": None,
+        "type": trigger.kind,
+        "created_at": format_time(trigger.created_at),
+        "updated_at": format_time(trigger.updated_at),
+        "expires_at": format_time(trigger.expires_at),
+        "status": trigger.status,
+        "condition": {
+            "exchange": trigger.exchange,
+            "last_price": to_number(trigger.last_price),
+            "tradingsymbol": trigger.tradingsymbol,
+            "trigger_values": [to_number(value) for value in trigger.trigger_values],
+            "instrument_token": trigger.instrument_token,
+        },
+        "orders": [order_row(order, user_id=trigger.user_id) for order in trigger.orders],
+        "meta": {},
+    }
+
+
+def order_row(order: TriggerOrder, *, user_id: str) -> dict[str, object]:
+    shared: Mapping[str, object] = {
+        "exchange": order.exchange,
+        "tradingsymbol": order.tradingsymbol,
+        "product": order.product,
+        "order_type": "LIMIT",
+        "transaction_type": order.transaction_type,
+        "quantity": order.quantity,
+        "price": to_number(order.price),
+    }
+    if order.result is None:
+        return {**shared, "result": None}
+    return {**shared, "result": result_row(order.result, shared=shared, user_id=user_id)}
+
+
+def result_row(result: TriggerResult, *, shared: Mapping[str, object], user_id: str) -> dict[str, object]:
+    """`meta` is JSON text at Kite; decide by a non-empty `order_id`."""
+    return {
+        "account_id": user_id,
+        **shared,
+        "validity": "DAY",
+        "meta": "{}",
+        "timestamp": format_time(result.at),
+        "triggered_at": to_number(result.last_price),
+        "order_result": {
+            "status": "success" if result.order_id else "failed",
+            "order_id": result.order_id,
+            "rejection_reason": result.rejection_reason,
+        },
+    }

@@ -1,0 +1,168 @@
+"""The broker's desk for GTTs: keeps them, watches prices while the market is open, and places their orders."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from simulator.errors import KiteError, input_error
+from simulator.exchange.conditions.gtt import (
+    LIFETIME,
+    MAX_ACTIVE,
+    Trigger,
+    TriggerKind,
+    TriggerOrder,
+    TriggerResult,
+    TriggerStatus,
+    check_condition,
+    fired_leg,
+)
+from simulator.exchange.orders.book import Numbers
+from simulator.exchange.steps.atomic_step import Turn
+from simulator.market.market import Market
+
+PlaceOrder = Callable[[str, str, Mapping[str, str]], str]
+"""User, variety and form to the new order's id; raises KiteError."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerForm:
+    """What a client asks for, read and typed."""
+
+    kind: TriggerKind
+    exchange: str
+    tradingsymbol: str
+    trigger_values: tuple[Decimal, ...]
+    last_price: Decimal
+    orders: tuple[TriggerOrder, ...]
+
+
+class TriggerDesk:
+    """All users' triggers. A trigger that fires is triggered for good, also when its order was refused."""
+
+    def __init__(
+        self, *, market: Market, numbers: Numbers, turn: Turn, place: PlaceOrder, now: Callable[[], datetime]
+    ) -> None:
+        self._market = market
+        self._numbers = numbers
+        self._turn = turn
+        self._place = place
+        self._now = now
+        self._triggers: dict[int, Trigger] = {}
+        self._watched: dict[int, set[int]] = {}
+        market.on_change(self._on_change)
+
+    def create(self, user_id: str, form: TriggerForm) -> int:
+        """The id of an active trigger. Raises 400."""
+        active = [trigger for trigger in self._triggers.values() if trigger.user_id == user_id]
+        if sum(trigger.status == "active" for trigger in active) >= MAX_ACTIVE:
+            raise input_error(f"Maximum of {MAX_ACTIVE} active triggers is allowed.")
+        trigger = self._build(0, user_id, form, created_at=self._now())
+        trigger = replace(trigger, trigger_id=self._numbers.trigger_id())
+        with self._turn:
+            self._store(trigger)
+        return trigger.trigger_id
+
+    def modify(self, user_id: str, trigger_id: int, form: TriggerForm) -> None:
+        """All of it is sent again; only an active trigger can be changed."""
+        old = self._active(user_id, trigger_id)
+        with self._turn:
+            self._store(self._build(trigger_id, user_id, form, created_at=old.created_at))
+
+    def delete(self, user_id: str, trigger_id: int) -> None:
+        old = self._active(user_id, trigger_id)
+        with self._turn:
+            self._end(old, "deleted")
+
+    def get(self, user_id: str, trigger_id: int) -> Trigger:
+        """Of whatever age. Raises 404."""
+        trigger = self._triggers.get(trigger_id)
+        if trigger is None or trigger.user_id != user_id:
+            raise KiteError("Trigger not found.", status=404, error_type="GeneralException")
+        return trigger
+
+    def of_user(self, user_id: str) -> Sequence[Trigger]:
+        """The active ones and those that ended in the last days, newest first."""
+        now = self._now()
+        mine = [trigger for trigger in self._triggers.values() if trigger.user_id == user_id and trigger.shows_at(now)]
+        return sorted(mine, key=lambda trigger: trigger.trigger_id, reverse=True)
+
+    def all(self) -> Iterable[Trigger]:
+        return self._triggers.values()
+
+    def adopt(self, trigger: Trigger) -> None:
+        """Takes a trigger as it is, from the journal."""
+        self._triggers[trigger.trigger_id] = trigger
+        watching = self._watched.setdefault(trigger.instrument_token, set())
+        if trigger.status == "active":
+            watching.add(trigger.trigger_id)
+            return
+        watching.discard(trigger.trigger_id)
+        if not watching:
+            del self._watched[trigger.instrument_token]
+
+    def expire(self, now: datetime) -> None:
+        """After a year."""
+        due = [each for each in self._triggers.values() if each.status == "active" and now >= each.expires_at]
+        if due:
+            with self._turn:
+                for trigger in due:
+                    self._end(trigger, "expired")
+
+    def _build(self, trigger_id: int, user_id: str, form: TriggerForm, *, created_at: datetime) -> Trigger:
+        check_condition(form.kind, form.trigger_values, last_price=form.last_price, orders=len(form.orders))
+        instrument = self._market.find(form.exchange, form.tradingsymbol)
+        if instrument is None:
+            raise input_error("The instrument of the trigger has either expired or does not exist.")
+        return Trigger(
+            trigger_id=trigger_id,
+            user_id=user_id,
+            kind=form.kind,
+            exchange=form.exchange,
+            tradingsymbol=form.tradingsymbol,
+            instrument_token=instrument.instrument_token,
+            trigger_values=form.trigger_values,
+            last_price=form.last_price,
+            orders=form.orders,
+            created_at=created_at,
+            updated_at=self._now(),
+            expires_at=created_at + LIFETIME,
+        )
+
+    def _on_change(self, tokens: Sequence[int]) -> None:
+        if not self._watched:
+            return
+        for token in [token for token in tokens if token in self._watched]:
+            if self._market.phase(token, self._now()) != "open":
+                continue
+            last_price = self._market.last_price(token)
+            for trigger_id in sorted(self._watched.get(token, ())):
+                trigger = self._triggers[trigger_id]
+                leg = fired_leg(trigger, last_price)
+                if leg is not None:
+                    self._fire(trigger, leg, last_price)
+
+    def _fire(self, trigger: Trigger, leg: int, last_price: Decimal) -> None:
+        with self._turn:
+            order_id, reason = "", ""
+            try:
+                order_id = self._place(trigger.user_id, "regular", trigger.orders[leg].params())
+            except KiteError as error:
+                reason = error.message
+            result = TriggerResult(self._now(), last_price, order_id, reason)
+            orders = [replace(order, result=result if n == leg else None) for n, order in enumerate(trigger.orders)]
+            self._end(replace(trigger, orders=tuple(orders)), "triggered")
+
+    def _end(self, trigger: Trigger, status: TriggerStatus) -> None:
+        self._store(replace(trigger, status=status, updated_at=self._now()))
+
+    def _store(self, trigger: Trigger) -> None:
+        self.adopt(trigger)
+        with self._turn as changes:
+            changes.triggers[trigger.trigger_id] = trigger
+
+    def _active(self, user_id: str, trigger_id: int) -> Trigger:
+        trigger = self.get(user_id, trigger_id)
+        if trigger.status != "active":
+            raise input_error(f"The trigger is {trigger.status} and cannot be changed.")
+        return trigger
