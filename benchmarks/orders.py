@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import percentile, ratios, spread
-from benchmarks.order_stack import KEY, OTHERS_CORE, SERVICE_CORE, Bench, open_bench
+from benchmarks.order_environment import KEY, OTHERS_CORE, SERVICE_CORE, Bench, open_bench
 
 SINGLES, BATCH, SECOND = 20, 20, 10
 SPACING_S = 0.13

@@ -33,7 +33,7 @@ from app.market.ticks.conflation import AccountTicks
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from benchmarks.machine import pin
-from benchmarks.tick_load import TURNS, token_of
+from benchmarks.tick_server import TURNS, token_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from redis import Redis
 
 from benchmarks.figures import percentile, ratios, spread
 from benchmarks.processes import process, receive
-from benchmarks.tick_load import PRICE, serve_load, token_of
-from benchmarks.tick_reader import Seen, read_ticks
+from benchmarks.tick_server import PRICE, serve_load, token_of
 from benchmarks.tick_stacks import Job, Timed, run_stack
+from benchmarks.tick_subscriber import Seen, read_ticks
 from embedded.redis import running_redis
 
 TOKENS = 3000

@@ -23,12 +23,12 @@ import httpx
 import psycopg
 
 from chaos.checker import Violation, check
+from chaos.fault_schedule import Weather
 from chaos.history import History
+from chaos.history_reader import Doubts, find_leaks, read_doubts, read_history
 from chaos.load import Load
-from chaos.reading import Doubts, find_leaks, read_doubts, read_history
 from chaos.stack import ACCOUNTS, Stack, open_stack
 from chaos.subscribers import Subscriber
-from chaos.weather import Weather
 
 SETTLE_S = 60.0
 """After the last fault everything must be at its end within this: the windows of ``SHORT_TIMES``, a lease and room."""

@@ -16,9 +16,9 @@ import httpx
 
 from embedded.banner import LEGS, Facts, render_banner
 from embedded.errors import EmbeddedError
+from embedded.product import PRODUCT_PROGRAMS, Product, Programs, running_product, watch
 from embedded.seed import Seeded, seed_subscriptions, wait_for_last_prices
 from embedded.settings import DEFAULT_DATA_DIR, BadSetting, RunSettings, read_settings
-from embedded.stack import PRODUCT_PROGRAMS, Product, Programs, running_product, watch
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REQUEST_TIMEOUT_S = 30.0

@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from embedded.product import build_service_environment
 from embedded.settings import DEFAULT_DATA_DIR
-from embedded.stack import build_service_environment
 
 
 def main(arguments: list[str]) -> None:

@@ -30,7 +30,7 @@ from simulator.settings import (
     Switch,
 )
 from simulator.state.journal import JournalError
-from simulator.state.keeper import stored_seed
+from simulator.state.persistence import stored_seed
 from simulator.stream.packets import Mode
 
 SEED_SPAN = 10**9

@@ -18,13 +18,13 @@ from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.faults.middleware import FaultMiddleware
 from simulator.faults.registry import FaultRegistry
-from simulator.limits import Traffic
 from simulator.market.market import Market
+from simulator.order_updates import Postbacks, Updates
+from simulator.rate_limits import Traffic
 from simulator.replay import Player, check_recording
 from simulator.rest.alerts import AlertRoutes
 from simulator.rest.auth import Authenticate, Guard
 from simulator.rest.envelope import failure
-from simulator.rest.gate import ArrivalMiddleware, Caller, LimitMiddleware
 from simulator.rest.gtt import TriggerRoutes
 from simulator.rest.historical import HistoricalRoutes
 from simulator.rest.instruments import InstrumentRoutes
@@ -33,14 +33,14 @@ from simulator.rest.mutual_funds import FundRoutes
 from simulator.rest.orders import OrderRoutes
 from simulator.rest.portfolio import PortfolioRoutes
 from simulator.rest.quotes import QuoteRoutes
+from simulator.rest.replay_header import SourceMiddleware
+from simulator.rest.request_limits import ArrivalMiddleware, Caller, LimitMiddleware
 from simulator.rest.sim_routes import sim_routes
-from simulator.rest.source import SourceMiddleware
 from simulator.rest.user import UserRoutes
 from simulator.settings import SimulatorSettings
 from simulator.state.journal import Journal
-from simulator.state.keeper import keep_state
+from simulator.state.persistence import keep_state
 from simulator.stream.sockets import TickerSockets
-from simulator.updates import Postbacks, Updates
 
 GZIP_FROM_BYTES = 1_000
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import uvicorn
 
 from simulator.assembly import Simulator, build_simulator
+from simulator.market.market_loop import run_market
 from simulator.replay import BadRecordingError
 from simulator.settings import SimulatorSettings
 from simulator.state.journal import JournalError
-from simulator.stream.broadcaster import run_market
 from simulator.stream.protocol import TickerProtocol
 from simulator.transport import SimulatorHttpProtocol
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from simulator.faults.kinds import KINDS, BadFaultError, ParamValue, Stage, check_params
-from simulator.stream.faults import SocketFault, SocketFaultKind
+from simulator.stream.socket_faults import SocketFault, SocketFaultKind
 
 MAX_FAULTS = 1_000
 FIELDS = frozenset({"method", "path", "kind", "times", "probability", "after", "params", "tag_prefix", "user_id"})

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from simulator.clock import IST
 from simulator.market.instrument import Instrument, Segment
-from simulator.market.opening import Listing, carry_over, due_sessions, open_listing, start_session
+from simulator.market.listing import Listing, carry_over, due_sessions, open_listing, start_session
 from simulator.market.prices import Ints
 from simulator.market.quote import Quote, read_quote
-from simulator.market.recorded import apply_packets
+from simulator.market.recorded_packets import apply_packets
 from simulator.market.rotation import Rotation
 from simulator.market.sessions import Phase, Session, SessionMode, phase_at, session_at
 from simulator.market.state import LAST_PRICE_IS_ASK, State, add_trades, apply_ticks, set_circuits, set_depth

@@ -15,9 +15,10 @@ from simulator.exchange.orders.ledger import ledger_row
 from simulator.exchange.orders.rows import order_row
 from simulator.faults.kinds import BadFaultError
 from simulator.faults.registry import FaultRegistry, fault_row
-from simulator.limits import Traffic
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
+from simulator.order_updates import Postbacks
+from simulator.rate_limits import Traffic
 from simulator.replay import Player
 from simulator.rest.control_input import (
     parse_instrument,
@@ -31,7 +32,6 @@ from simulator.rest.control_input import (
 )
 from simulator.rest.envelope import json_response, query_params
 from simulator.stream.sockets import TickerSockets
-from simulator.updates import Postbacks
 
 
 class ControlRoutes:

@@ -8,8 +8,8 @@ from starlette.routing import Route
 
 from simulator.errors import input_error
 from simulator.market.csv_dump import EXCHANGES, dump_instruments
+from simulator.market.listing import Listing
 from simulator.market.market import Market
-from simulator.market.opening import Listing
 
 _ALL = ""
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from simulator.errors import KiteError, unknown_order
 from simulator.formats import IST
-from simulator.market.funds import dump_funds, fund_holdings, fund_orders, fund_sips
+from simulator.market.mutual_funds import dump_funds, fund_holdings, fund_orders, fund_sips
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import success
 

@@ -11,9 +11,9 @@ from simulator.exchange.entry.parameters import MAX_LEGS, Params
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.rows import order_row
 from simulator.exchange.varieties.child_orders import Slice
+from simulator.faults.effects import faulty_book, faulty_trades, order_quirks, untagged
 from simulator.faults.middleware import faults_of
-from simulator.faults.quirks import faulty_book, faulty_trades, order_quirks, untagged
-from simulator.limits import Traffic
+from simulator.rate_limits import Traffic
 from simulator.rest.auth import Guard
 from simulator.rest.envelope import form_params, success
 from simulator.settings import AutosliceAnswer

@@ -13,7 +13,7 @@ from simulator.errors import input_error, missing_field, route_not_found
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
-from simulator.market.quotes import full_value, ltp_value, ohlc_value
+from simulator.market.quote_json import full_value, ltp_value, ohlc_value
 from simulator.market.state import State
 from simulator.rest.auth import Endpoint, Guard
 from simulator.rest.envelope import plain_success, success

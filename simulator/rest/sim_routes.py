@@ -6,13 +6,13 @@ from simulator.clock import SimClock
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.faults.registry import FaultRegistry
-from simulator.limits import Traffic
 from simulator.market.market import Market
+from simulator.order_updates import Postbacks
+from simulator.rate_limits import Traffic
 from simulator.replay import Player
 from simulator.rest.control import ControlRoutes
 from simulator.rest.overview import OverviewRoutes
 from simulator.stream.sockets import TickerSockets
-from simulator.updates import Postbacks
 
 
 def sim_routes(

@@ -14,10 +14,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from simulator.market.market import Market
 from simulator.rest.envelope import encode_json
-from simulator.stream.faults import SocketFault, SocketFaults
 from simulator.stream.messages import BadMessage, parse_command
 from simulator.stream.packets import HEARTBEAT, MALFORMED_FRAMES
-from simulator.stream.replayed import ReplayedSubscriptions
+from simulator.stream.replayed_subscriptions import ReplayedSubscriptions
+from simulator.stream.socket_faults import SocketFault, SocketFaults
 from simulator.stream.subscriptions import Subscriptions
 from simulator.transport import EXTENSION, transport_of
 

@@ -15,8 +15,8 @@ from simulator.market.prices import Ints
 from simulator.replay import MARK
 from simulator.rest.envelope import failure
 from simulator.stream.connection import Connection
-from simulator.stream.faults import SocketFaults
-from simulator.stream.replayed import ReplayedSubscriptions
+from simulator.stream.replayed_subscriptions import ReplayedSubscriptions
+from simulator.stream.socket_faults import SocketFaults
 from simulator.stream.subscriptions import Subscriptions
 
 MAX_SOCKETS_PER_KEY = 3

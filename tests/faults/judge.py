@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from chaos.checker import check
 from chaos.history import History, Seen
-from chaos.reading import read_history
+from chaos.history_reader import read_history
 from simulator.server import RunningSimulator
 
 

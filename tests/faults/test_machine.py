@@ -33,7 +33,7 @@ from app.orders.entry.acceptance import Caller
 from chaos.checker import no_order_without_intent, one_order_per_intent, one_order_per_tag
 from chaos.event_checks import events_in_order
 from chaos.history import ENDED_STATES, UNFINISHED
-from chaos.reading import read_history
+from chaos.history_reader import read_history
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
 from tests.desk import SHORT_RULES, Desk, open_desk, order

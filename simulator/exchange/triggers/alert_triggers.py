@@ -17,7 +17,7 @@ from simulator.exchange.steps.atomic_step import Turn
 from simulator.exchange.triggers.gtt_triggers import PlaceOrder
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
-from simulator.market.quotes import full_value
+from simulator.market.quote_json import full_value
 
 INDICES = "INDICES"
 """What alerts call the exchange of an index."""

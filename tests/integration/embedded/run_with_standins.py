@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from embedded.__main__ import main
-from embedded.stack import Programs
+from embedded.product import Programs
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
 

@@ -5,8 +5,8 @@ import pytest
 
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
-from tests.integration.simulator.market_kit import ticker
 from tests.integration.simulator.order_forms import ledger, order_form, place
+from tests.integration.simulator.ticker_client import ticker
 
 
 async def test_the_ledger_is_read_by_user_and_from_a_point_on(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from simulator.clock import IST
 from simulator.server import RunningSimulator
-from tests.integration.simulator.market_kit import INFY, QUIET, rest, simulator
+from tests.integration.simulator.ticker_client import INFY, QUIET, rest, simulator
 
 NOON = datetime(2026, 7, 6, 12, 0, tzinfo=IST)  # a Monday
 

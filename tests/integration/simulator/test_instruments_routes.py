@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from simulator.market.csv_dump import EXCHANGES, HEADER
 from simulator.server import RunningSimulator
-from tests.integration.simulator.market_kit import simulator
+from tests.integration.simulator.ticker_client import simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

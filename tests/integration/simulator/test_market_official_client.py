@@ -12,7 +12,7 @@ from kiteconnect.exceptions import InputException, TokenException
 
 from simulator.clock import IST
 from simulator.server import RunningSimulator
-from tests.integration.simulator.market_kit import INFY, simulator
+from tests.integration.simulator.ticker_client import INFY, simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,8 +17,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from simulator.server import RunningSimulator
-from tests.integration.simulator.market_kit import INFY, ticker
 from tests.integration.simulator.order_forms import order_form
+from tests.integration.simulator.ticker_client import INFY, ticker
 
 START_S = 20.0
 LEDGER_ROWS = 5_000

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from simulator.server import RunningSimulator
-from tests.integration.simulator.market_kit import INFY, NIFTY, rest, simulator
+from tests.integration.simulator.ticker_client import INFY, NIFTY, rest, simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

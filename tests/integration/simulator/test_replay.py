@@ -15,7 +15,7 @@ from simulator.replay import HEADER, BadRecordingError, RecordedFrame, encode_en
 from simulator.server import RunningSimulator
 from simulator.settings import ReplaySettings
 from simulator.stream.packets import container
-from tests.integration.simulator.market_kit import (
+from tests.integration.simulator.ticker_client import (
     INFY,
     LIVELY,
     NIFTY,

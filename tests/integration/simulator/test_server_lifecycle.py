@@ -12,8 +12,8 @@ import pytest
 from simulator.background import simulator_in_thread
 from simulator.server import PortTakenError, running_simulator
 from simulator.settings import SimulatorSettings
-from tests.integration.simulator.market_kit import until
 from tests.integration.simulator.order_forms import order_form
+from tests.integration.simulator.ticker_client import until
 
 
 async def test_a_taken_port_is_said_in_one_line() -> None:

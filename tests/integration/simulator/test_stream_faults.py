@@ -7,7 +7,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from simulator.stream.packets import MALFORMED_FRAMES
-from tests.integration.simulator.market_kit import INFY, QUIET, simulator, ticker, until
+from tests.integration.simulator.ticker_client import INFY, QUIET, simulator, ticker, until
 
 BRISK = replace(QUIET, heartbeat_s=0.05)
 

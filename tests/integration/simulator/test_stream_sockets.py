@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.integration.simulator.market_kit import (
+from tests.integration.simulator.ticker_client import (
     HEARTBEAT,
     INFY,
     LIVELY,

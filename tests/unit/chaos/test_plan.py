@@ -6,7 +6,7 @@ import pytest
 
 from chaos.checker import Violation
 from chaos.history import History
-from chaos.reading import Doubts
+from chaos.history_reader import Doubts
 from chaos.run import BadSetting, Outcome, Plan, read_plan, report
 from tests.unit.chaos.test_checker import GOOD
 

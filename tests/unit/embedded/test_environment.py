@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from embedded.stack import build_service_environment
+from embedded.product import build_service_environment
 
 
 def test_nothing_of_a_real_account_reaches_the_service() -> None:

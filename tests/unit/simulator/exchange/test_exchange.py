@@ -9,7 +9,7 @@ from simulator.errors import KiteError
 from simulator.exchange.orders.book import book_rows, book_rows_at
 from simulator.exchange.orders.order_faults import Quirks
 from simulator.market.market import Market
-from tests.unit.simulator.exchange_kit import OTHER_USER, START, USER, Floor, open_floor, order_params
+from tests.unit.simulator.exchange.environment import OTHER_USER, START, USER, Floor, open_floor, order_params
 
 TO_OPEN = ["PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING", "OPEN"]
 

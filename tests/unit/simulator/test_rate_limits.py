@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.limits import RequestClass, RollingPeak, Traffic, classify
+from simulator.rate_limits import RequestClass, RollingPeak, Traffic, classify
 from simulator.settings import RateLimits
 
 NOON = 1_800_000_000.0

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.market.market_loop import SHORTEST_STEP_S, STEP_S, step_period
 from simulator.market.rotation import Rotation
-from simulator.stream.broadcaster import SHORTEST_STEP_S, STEP_S, step_period
 
 
 def rotation(size: int) -> Rotation:

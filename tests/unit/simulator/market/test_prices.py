@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.clock import IST
-from simulator.market.opening import Listing, open_listing
+from simulator.market.listing import Listing, open_listing
 from simulator.market.prices import Floats, normal_cdf, option_price, path_noise, path_noise_at
 
 NOON = datetime(2026, 7, 6, 12, 0, tzinfo=IST)

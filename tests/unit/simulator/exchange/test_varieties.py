@@ -12,7 +12,7 @@ from simulator.exchange.orders.rows import order_row
 from simulator.exchange.varieties.child_orders import leg_sizes, slice_sizes
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
-from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor, order_params
+from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor, order_params
 
 
 @pytest.fixture(scope="module")

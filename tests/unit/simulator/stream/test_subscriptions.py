@@ -8,7 +8,7 @@ import pytest
 from simulator.market.state import State, new_state
 from simulator.stream.messages import Command
 from simulator.stream.subscriptions import MAX_TOKENS, Subscriptions
-from tests.unit.simulator.market_builders import make_index, make_share
+from tests.unit.simulator.market.builders import make_index, make_share
 
 SHARES = [make_share(number) for number in range(1, MAX_TOKENS + 11)]
 INDEX = make_index()

@@ -5,9 +5,9 @@ import pytest
 from simulator.replay import cut_frame
 from simulator.stream.messages import Action, Command
 from simulator.stream.packets import Mode
-from simulator.stream.replayed import MAX_WAITING, ReplayedSubscriptions
+from simulator.stream.replayed_subscriptions import MAX_WAITING, ReplayedSubscriptions
 from simulator.stream.subscriptions import MAX_TOKENS
-from tests.unit.simulator.market_builders import any_state
+from tests.unit.simulator.market.builders import any_state
 
 SHARE, INDEX = 408065, 256265
 

@@ -18,7 +18,7 @@ import httpx
 from kiteconnect import KiteConnect
 
 from benchmarks import machine
-from benchmarks.order_line import serve_line
+from benchmarks.order_proxy import serve_line
 from embedded.ports import find_free_port
 from embedded.postgres import running_postgres
 from embedded.process import Child, Program, run_to_end, start_program

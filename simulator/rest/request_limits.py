@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.errors import too_many_orders, too_many_requests
-from simulator.limits import RequestClass, Traffic, classify
+from simulator.rate_limits import RequestClass, Traffic, classify
 from simulator.rest.auth import parse_authorization
 from simulator.rest.envelope import failure
 

@@ -25,8 +25,8 @@ from simulator.exchange.orders.units import fund_segment
 from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.market import Market
 from simulator.state.journal import Journal
-from simulator.state.keeper import keep_state
-from tests.unit.simulator.exchange_kit import OTHER_USER, START, USER, HandClock, order_params
+from simulator.state.persistence import keep_state
+from tests.unit.simulator.exchange.environment import OTHER_USER, START, USER, HandClock, order_params
 
 USERS = (USER, OTHER_USER)
 PRICES = tuple(Decimal(price) / 20 for price in range(29_000, 31_001, 100))

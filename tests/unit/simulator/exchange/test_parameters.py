@@ -8,7 +8,7 @@ from simulator.errors import KiteError
 from simulator.exchange.entry.market_protection import automatic_band, protected_price
 from simulator.exchange.entry.parameters import parse_place
 from simulator.market.market import Market
-from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor, order_params
+from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor, order_params
 
 FUTURE = {"exchange": "NFO", "tradingsymbol": "NIFTY26JULFUT", "product": "NRML", "price": "25000"}
 

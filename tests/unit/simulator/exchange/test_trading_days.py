@@ -15,7 +15,7 @@ from simulator.formats import IST
 from simulator.market.instrument import Segment
 from simulator.market.market import Market
 from simulator.market.sessions import phase_at
-from tests.unit.simulator.exchange_kit import USER, Floor, HandClock, Push, order_params
+from tests.unit.simulator.exchange.environment import USER, Floor, HandClock, Push, order_params
 
 MONDAY = datetime(2026, 7, 6, tzinfo=IST)
 

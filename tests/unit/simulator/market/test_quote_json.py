@@ -8,7 +8,7 @@ from typing import Any
 from simulator.clock import IST
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
-from simulator.market.quotes import full_value, ltp_value, ohlc_value
+from simulator.market.quote_json import full_value, ltp_value, ohlc_value
 from simulator.market.state import State
 
 NOON = datetime(2026, 7, 6, 12, 0, tzinfo=IST)

@@ -7,7 +7,7 @@ from pathlib import Path
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.state.journal import Journal
-from simulator.state.recorder import Recorder
+from simulator.state.journal_writer import Recorder
 from simulator.state.restore import Restorer
 
 

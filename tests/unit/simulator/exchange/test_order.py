@@ -7,7 +7,7 @@ import pytest
 
 from simulator.exchange.orders.order import TERMINAL, TRANSITIONS, Order, OrderRequest, Trade
 from simulator.market.market import Market
-from tests.unit.simulator.exchange_kit import START
+from tests.unit.simulator.exchange.environment import START
 
 REQUEST = OrderRequest(
     variety="regular",

@@ -16,7 +16,7 @@ from simulator.exchange.orders.order import TransactionType
 from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
-from tests.unit.simulator.exchange_kit import START, USER, Floor, open_floor
+from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor
 
 
 @pytest.fixture(scope="module")
