@@ -1,4 +1,4 @@
-"""The rules of the house that imports alone cannot show; the import rules are in pyproject.toml (import-linter).
+"""The rules of this code that imports alone cannot show; the import rules are in pyproject.toml (import-linter).
 
 Each allow-list entry has its reason. An entry that is no longer needed fails too.
 """
@@ -10,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-APP = ROOT / "app"
+from tests.documents import ROOT
+from tests.source_code import check_allowed, name_of, python_files, tree_of
+
 PACKAGES = ("app", "simulator", "embedded")
-MAX_FILE_LINES = 300
-MAX_FUNCTION_LINES = 60
-
-LONG_FILES: dict[str, str] = {"app/composition/runtime.py": "it is cut into builders next"}
-"""Files above 300 lines, with the reason."""
-
-LONG_FUNCTIONS: dict[str, str] = {}
-"""``file::function`` above 60 lines, with the reason. Routers do not count: they are lists of routes."""
 
 BUILT_AT_IMPORT: dict[str, str] = {}
 """``file::name`` of instances that are made at import, with the reason."""
@@ -59,24 +52,6 @@ VALUE_FACTORIES = {
 }  # fmt: skip
 
 
-def _files(*packages: str) -> list[Path]:
-    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
-
-
-def _name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
-
-
 def _called(call: ast.Call) -> str:
     """The last part of what is called: ``compile`` for ``re.compile(...)``."""
     match call.func:
@@ -87,47 +62,11 @@ def _called(call: ast.Call) -> str:
     return ast.unparse(call.func)
 
 
-def _check_list(found: dict[str, str], allowed: dict[str, str], *, rule: str) -> None:
-    """Neither a new breach nor an allowance that nobody needs any more."""
-    breaches = {name: what for name, what in found.items() if name not in allowed}
-    assert not breaches, f"{rule}: {breaches}"
-    assert not allowed.keys() - found.keys(), f"no longer needed: {allowed.keys() - found.keys()}"
-
-
-def test_files_stay_short() -> None:
-    """Above 300 lines a file has more than one subject, or a reason."""
-    lengths = {_name(path): len(path.read_text().splitlines()) for path in _files(*PACKAGES)}
-    long = {name: f"{lines} lines" for name, lines in lengths.items() if lines > MAX_FILE_LINES}
-    _check_list(long, LONG_FILES, rule=f"more than {MAX_FILE_LINES} lines")
-
-
-def test_functions_stay_short() -> None:
-    """Above 60 lines a function has more than one step, or a reason; ``build_router`` is a list of routes."""
-    long = {
-        f"{_name(path)}::{function.name}": f"{lines} lines"
-        for path in _files(*PACKAGES)
-        for function in _functions(_tree(path))
-        if (lines := (function.end_lineno or function.lineno) - function.lineno + 1) > MAX_FUNCTION_LINES
-        and function.name not in {"build_router", "build_cli"}
-    }
-    _check_list(long, LONG_FUNCTIONS, rule=f"more than {MAX_FUNCTION_LINES} lines")
-
-
-def test_the_median_function_is_small() -> None:
-    """Most functions do one thing in under ten lines."""
-    lengths = sorted(
-        (function.end_lineno or function.lineno) - function.lineno + 1
-        for path in _files("app")
-        for function in _functions(_tree(path))
-    )
-    assert lengths[len(lengths) // 2] < 10
-
-
 def _value_classes(package: str) -> set[str]:
     """Frozen dataclasses and enums of the package: making one at import makes a constant."""
     names = set()
-    for path in _files(package):
-        for node in ast.walk(_tree(path)):
+    for path in python_files(package):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 frozen = any("frozen=True" in ast.unparse(decorator) for decorator in node.decorator_list)
                 enum = any("Enum" in ast.unparse(base) or "NamedTuple" in ast.unparse(base) for base in node.bases)
@@ -152,12 +91,12 @@ def test_nothing_is_built_at_import() -> None:
     """No module-level clients, settings, applications, locks or caches: everything is made by the composition root."""
     values = _value_classes("app") | VALUE_FACTORIES
     found = {
-        f"{_name(path)}::{target}": ast.unparse(call)[:80]
-        for path in _files("app")
-        for target, call in _top_level_calls(_tree(path))
+        f"{name_of(path)}::{target}": ast.unparse(call)[:80]
+        for path in python_files("app")
+        for target, call in _top_level_calls(tree_of(path))
         if _called(call) not in values and not _is_main_guard(path)
     }
-    _check_list(found, BUILT_AT_IMPORT, rule="built at import")
+    check_allowed(found, BUILT_AT_IMPORT, rule="built at import")
 
 
 def _is_main_guard(path: Path) -> bool:
@@ -166,13 +105,13 @@ def _is_main_guard(path: Path) -> bool:
 
 def test_no_module_keeps_mutable_state() -> None:
     """A list, set or dictionary at module level is a constant: upper-case, and never written to with ``global``."""
-    for path in _files("app"):
-        tree = _tree(path)
-        assert not any(isinstance(node, ast.Global) for node in ast.walk(tree)), _name(path)
+    for path in python_files("app"):
+        tree = tree_of(path)
+        assert not any(isinstance(node, ast.Global) for node in ast.walk(tree)), name_of(path)
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Dict | ast.Set):
                 name = ast.unparse(node.targets[0])
-                assert name.lstrip("_").isupper() or name == "__all__", f"{_name(path)}: {name}"
+                assert name.lstrip("_").isupper() or name == "__all__", f"{name_of(path)}: {name}"
 
 
 def _pure_files() -> list[Path]:
@@ -185,10 +124,10 @@ def test_the_list_of_pure_files_is_real() -> None:
         assert list(ROOT.glob(pattern)), pattern
 
 
-@pytest.mark.parametrize("path", _pure_files(), ids=_name)
+@pytest.mark.parametrize("path", _pure_files(), ids=name_of)
 def test_what_decides_does_no_io(path: Path) -> None:
     """No ``async``, no clock, no randomness, no network, no database: ``now`` and chance are arguments."""
-    tree = _tree(path)
+    tree = tree_of(path)
     for node in ast.walk(tree):
         assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"line {node.lineno}: async"
         if isinstance(node, ast.Import):
@@ -205,23 +144,23 @@ def test_what_decides_does_no_io(path: Path) -> None:
 
 def test_background_loops_belong_to_the_supervisor() -> None:
     """A bare task that dies is noticed by nobody. A TaskGroup's tasks are not bare: it waits for them."""
-    for path in _files("app"):
-        if _name(path) in {"app/kit/supervisor.py", "app/kit/probe.py"}:  # what makes tasks also watches them
+    for path in python_files("app"):
+        if name_of(path) in {"app/kit/supervisor.py", "app/kit/probe.py"}:  # what makes tasks also watches them
             continue
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                assert called not in {"asyncio.create_task", "asyncio.ensure_future", "create_task"}, _name(path)
-                assert not re.search(r"loop\(?\)?\.create_task$", called), _name(path)
+                assert called not in {"asyncio.create_task", "asyncio.ensure_future", "create_task"}, name_of(path)
+                assert not re.search(r"loop\(?\)?\.create_task$", called), name_of(path)
 
 
 def test_no_error_is_swallowed() -> None:
     """``except: pass`` hides what an operator must see; a narrow one says on its line why nothing is to be done."""
-    for path in _files(*PACKAGES):
+    for path in python_files(*PACKAGES):
         lines = path.read_text(encoding="utf-8").splitlines()
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ExceptHandler):
-                where = f"{_name(path)}:{node.lineno}"
+                where = f"{name_of(path)}:{node.lineno}"
                 assert node.type is not None, where
                 if all(isinstance(step, ast.Pass) for step in node.body):
                     assert ast.unparse(node.type) not in {"Exception", "BaseException"}, where
@@ -230,28 +169,28 @@ def test_no_error_is_swallowed() -> None:
 
 def test_values_never_become_sql_text() -> None:
     """A statement is put together from parts in store files alone, where the parts are constants."""
-    for path in _files("app"):
+    for path in python_files("app"):
         if path.stem.endswith("_store"):
             continue
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "execute":
                 composed = node.args and isinstance(node.args[0], ast.JoinedStr | ast.BinOp)
-                assert not composed, f"{_name(path)}:{node.lineno}"
+                assert not composed, f"{name_of(path)}:{node.lineno}"
 
 
 def test_only_the_shell_prints() -> None:
     """Everything else logs."""
-    for path in _files("app"):
-        for node in ast.walk(_tree(path)):
+    for path in python_files("app"):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id != "print", _name(path)
+                assert node.func.id != "print", name_of(path)
 
 
 def test_every_module_says_why_it_exists() -> None:
     """A docstring at the top of each file that holds code."""
-    for path in _files(*PACKAGES):
-        tree = _tree(path)
-        assert not tree.body or ast.get_docstring(tree), _name(path)
+    for path in python_files(*PACKAGES):
+        tree = tree_of(path)
+        assert not tree.body or ast.get_docstring(tree), name_of(path)
 
 
 def test_tests_replace_nothing_behind_the_codes_back() -> None:
@@ -259,7 +198,7 @@ def test_tests_replace_nothing_behind_the_codes_back() -> None:
     forbidden = re.compile(r"\b(unittest\.mock|MagicMock|AsyncMock|monkeypatch|dependency_overrides|mocker)\b")
     for path in sorted((ROOT / "tests").rglob("*.py")):
         if path != Path(__file__):
-            assert not forbidden.search(path.read_text(encoding="utf-8")), _name(path)
+            assert not forbidden.search(path.read_text(encoding="utf-8")), name_of(path)
 
 
 def test_the_version_is_said_once() -> None:
