@@ -85,7 +85,6 @@ class Settings(BaseSettings):
     order_poll_s: Annotated[float, Field(gt=0, le=10)] = 0.25
     order_audit_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     orders_in_flight: Annotated[int, Field(ge=1, le=10)] = 4
-    batch_max_orders: Annotated[int, Field(ge=1, le=20)] = 20
     batch_deadline_s: Annotated[float, Field(gt=0, le=600)] = 600.0
 
     order_halt_doubts: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -121,7 +120,6 @@ class Settings(BaseSettings):
     limit_default: str = "100/second"
     limit_address: str = "200/second"
     limit_batch_orders: str = "10/minute"
-    limit_webhooks: str = "20/minute"
     limit_subscriptions: str = "30/minute"
     limit_instrument_refresh: str = "5/hour"
     limit_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -158,7 +156,6 @@ class Settings(BaseSettings):
         "limit_default",
         "limit_address",
         "limit_batch_orders",
-        "limit_webhooks",
         "limit_subscriptions",
         "limit_instrument_refresh",
     )

@@ -1,7 +1,7 @@
 """How often a caller may ask: coarse per address before the key is known, by class of route after it.
 
 The default class and the addresses are counted in this process: a bucket costs microseconds, where Redis would cost
-every request a round trip. The scarce classes (batch orders, webhooks, subscription writes, instrument refresh) hold
+every request a round trip. The scarce classes (batch orders, subscription writes, instrument refresh) hold
 across replicas: they are counted in Redis through ``limits.aio``, within a quarter of a second. While Redis is away
 each replica allows its share of the limit by itself, so an outage neither opens the doors nor shuts them.
 """
@@ -34,14 +34,12 @@ MAX_BUCKETS = 10_000  # callers remembered at once; the one that was quiet the l
 class LimitClass(StrEnum):
     DEFAULT = "default"
     BATCH_ORDERS = "batch_orders"
-    WEBHOOKS = "webhooks"
     SUBSCRIPTIONS = "subscriptions"
     INSTRUMENT_REFRESH = "instrument_refresh"
 
 
 _WRITES_UNDER = (
     ("/advanced/batch-orders", LimitClass.BATCH_ORDERS),
-    ("/advanced/webhooks", LimitClass.WEBHOOKS),
     ("/subscriptions", LimitClass.SUBSCRIPTIONS),
     ("/admin/instrument-refresh", LimitClass.INSTRUMENT_REFRESH),
 )
@@ -150,7 +148,6 @@ class RateLimits:
 def _shared_items(settings: Settings) -> Mapping[LimitClass, RateLimitItem]:
     return {
         LimitClass.BATCH_ORDERS: parse(settings.limit_batch_orders),
-        LimitClass.WEBHOOKS: parse(settings.limit_webhooks),
         LimitClass.SUBSCRIPTIONS: parse(settings.limit_subscriptions),
         LimitClass.INSTRUMENT_REFRESH: parse(settings.limit_instrument_refresh),
     }

@@ -24,7 +24,10 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 def _replica(redis: Redis, redis_prefix: str, *, replicas: int = 1) -> RateLimits:
     settings = Settings(
-        redis_prefix=redis_prefix, limit_batch_orders="4/minute", limit_webhooks="2/minute", limit_replicas=replicas
+        redis_prefix=redis_prefix,
+        limit_batch_orders="4/minute",
+        limit_subscriptions="2/minute",
+        limit_replicas=replicas,
     )
     return RateLimits(settings, redis=redis, clock=SystemClock())
 
@@ -48,10 +51,10 @@ async def test_two_replicas_share_one_limit(redis: Redis, redis_prefix: str) -> 
 
 
 async def test_callers_and_classes_have_limits_of_their_own(redis: Redis, redis_prefix: str) -> None:
-    """One key's flood of batches leaves its webhooks and other keys alone."""
+    """One key's flood of batches leaves its subscriptions and other keys alone."""
     limits = _replica(redis, redis_prefix)
     assert await _allowed(limits, times=6) == 4
-    assert await _allowed(limits, times=6, path="/advanced/webhooks") == 2
+    assert await _allowed(limits, times=6, path="/subscriptions") == 2
     assert await _allowed(limits, times=6, caller="b") == 4
 
 

@@ -13,8 +13,7 @@ from app.api.limits import Buckets, LimitClass, Rate, classify
     [
         ("POST", "/advanced/batch-orders", LimitClass.BATCH_ORDERS),
         ("GET", "/advanced/batch-orders", LimitClass.DEFAULT),
-        ("POST", "/advanced/webhooks", LimitClass.WEBHOOKS),
-        ("DELETE", "/advanced/webhooks/1", LimitClass.WEBHOOKS),
+        ("DELETE", "/subscriptions/1", LimitClass.SUBSCRIPTIONS),
         ("PUT", "/subscriptions/sets/me", LimitClass.SUBSCRIPTIONS),
         ("POST", "/subscriptions/bulk", LimitClass.SUBSCRIPTIONS),
         ("GET", "/subscriptions/status", LimitClass.DEFAULT),
