@@ -28,13 +28,14 @@ from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import rehearse
-from app.orders.entry import idempotency_store
 from app.orders.entry.acceptance import Acceptance, Answer, Caller
 from app.orders.entry.admission import Admission
-from app.orders.entry.requests import Intake, OrderLine
+from app.orders.entry.requests import Intake
 from app.orders.entry.service import BatchOptions, OrderService
 from app.orders.risk.limits import RiskLimits
+from app.orders.state import tag_store
 from app.orders.state.engine_settings import OrderRules
+from app.orders.state.new_tasks import OrderLine
 from app.orders.state.settlement import NewEvent
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 from app.orders.views.queries import OrderQueries
@@ -229,7 +230,7 @@ async def open_desk(
             )
         )
         async with database.transaction() as tx:
-            code = await idempotency_store.deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
+            code = await tag_store.deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         tagger = Tagger(ids, deployment=code)
         engine = OrderEngine(
             database=database,

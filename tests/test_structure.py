@@ -12,7 +12,11 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 MEDIAN_FUNCTION_LINES = 10
 
-LONG_FILES: dict[str, str] = {"app/composition/runtime.py": "it is cut into builders next"}
+LONG_FILES: dict[str, str] = {
+    "app/composition/runtime.py": "it is cut into builders next",
+    "app/orders/entry/admission.py": "the task factory leaves next",
+    "app/orders/reconciliation/reconciler.py": "the task factory leaves next",
+}
 """Files above 300 lines, with the reason."""
 
 LONG_FUNCTIONS: dict[str, str] = {}

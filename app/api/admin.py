@@ -17,7 +17,8 @@ from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import AccountId
 from app.errors import NotAuthorised
-from app.orders.operators.operations import Actor, halt_document
+from app.orders.risk.halts import halt_document
+from app.orders.state.audit import Actor
 
 Reason = Annotated[
     str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for whoever reads the trail")

@@ -19,7 +19,7 @@ from app.broker.orders import (
     Validity,
     Variety,
 )
-from app.orders.entry.requests import OrderLine, Replaces
+from app.orders.state.new_tasks import OrderLine, Replaces
 
 MAX_ORDERS = 20
 STORABLE = r"^[^\x00]*$"

@@ -29,8 +29,8 @@ from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.errors import BadInput, Problem
 from app.orders.entry.acceptance import Caller
-from app.orders.operators.operations import Actor
 from app.orders.operators.resolution import Word
+from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.model import TaskStatus
 

@@ -16,8 +16,9 @@ from app.db.postgres import Database, open_database
 from app.errors import NotFound, StartError
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.operators.operations import Actor, CancelOpen, Operations
-from app.orders.risk.kill_switch_store import Mode
+from app.orders.operators.operations import CancelOpen, Operations
+from app.orders.risk.halts import Mode
+from app.orders.state.audit import Actor
 from app.orders.state.engine_settings import OrderRules
 
 

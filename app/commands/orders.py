@@ -12,11 +12,12 @@ from app.composition.parts import AccountLog
 from app.config import Settings
 from app.kit.clock import SystemClock, ist_iso
 from app.kit.ids import IdSource
-from app.orders.entry.idempotency_store import deployment_code
-from app.orders.operators.resolution import OpenQuestion, Resolutions, Word
+from app.orders.operators.resolution import Resolutions, Word
+from app.orders.operators.unresolved import UnresolvedTask
 from app.orders.state.counters import OrderCounts
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.settlement import Settlement
+from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 
 ALARMS_SHOWN = 50
@@ -69,11 +70,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _since(question: OpenQuestion) -> datetime:
+def _since(question: UnresolvedTask) -> datetime:
     return question.task.last_sent_at or question.task.created_at
 
 
-def _row(question: OpenQuestion, *, age_s: float) -> tuple[str, ...]:
+def _row(question: UnresolvedTask, *, age_s: float) -> tuple[str, ...]:
     task = question.task
     what = str(task.operation)
     if "quantity" in task.request:

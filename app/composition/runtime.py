@@ -51,13 +51,13 @@ from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics
 from app.ops.sources import DoubtSampler
 from app.orders.engine.order_engine import OrderEngine
-from app.orders.entry.idempotency_store import deployment_code
 from app.orders.entry.service import OrderService
 from app.orders.entry.withdrawal import Withdrawals
 from app.orders.operators.operations import Operations
 from app.orders.operators.resolution import Resolutions
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.settlement import Settlement
+from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 from app.orders.views.queries import OrderQueries
 

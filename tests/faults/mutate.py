@@ -57,7 +57,7 @@ MUTATIONS = (
     ),
     Mutation(
         "one replacement of an order",
-        "app/orders/risk/limit_store.py",
+        "app/orders/entry/precondition_store.py",
         "r.replaces = b.order_id",
         "false",
         FAULTS + "test_replacement_guards.py::test_two_replacements_of_one_order_are_one",
@@ -204,9 +204,9 @@ MUTATIONS = (
     ),
     Mutation(
         "read before older rows",
-        "app/orders/state/lease_term.py",
-        "            known_since=self.known_since,",
-        "            known_since=None,",
+        "app/orders/sending/claim_terms.py",
+        "        known_since=term.known_since,",
+        "        known_since=None,",
         FAULTS + "test_guards.py::test_a_new_term_sends_no_older_row_before_it_has_read_the_book",
     ),
     Mutation(
@@ -225,14 +225,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a busy order's cancel is not refused",
-        "app/orders/state/verdicts.py",
+        "app/orders/sending/outcome_rules.py",
         "if task.operation is Operation.CANCEL and is_being_processed(refusal.message) and now < task.send_by:",
         "if False:",
         FAULTS + "test_guards.py::test_a_cancel_of_a_busy_order_is_asked_again",
     ),
     Mutation(
         "a doubt is not sent again",
-        "app/orders/state/verdicts.py",
+        "app/orders/sending/outcome_rules.py",
         '        event=Event.DOUBT,\n        sent=Sent.UNKNOWN,\n        error=TaskError(code="OUTCOME_UNKNOWN"',
         '        event=Event.RESEND,\n        sent=Sent.UNKNOWN,\n        error=TaskError(code="OUTCOME_UNKNOWN"',
         FAULTS + "test_wire_rows.py::test_row_8_server_errors_with_and_without_placement",
@@ -274,14 +274,14 @@ MUTATIONS = (
     ),
     Mutation(
         "ends are final",
-        "app/orders/reconciliation/doubt_rules.py",
+        "app/orders/state/order_state.py",
         "if known.state.is_terminal or seen.filled_quantity",
         "if seen.filled_quantity",
         "tests/unit/orders/test_reconcile.py",
     ),
     Mutation(
         "fills never fall",
-        "app/orders/reconciliation/doubt_rules.py",
+        "app/orders/state/order_state.py",
         "if known.state.is_terminal or seen.filled_quantity < known.filled_quantity:",
         "if known.state.is_terminal:",
         "tests/unit/orders/test_reconcile.py",
@@ -302,14 +302,14 @@ MUTATIONS = (
     ),
     Mutation(
         "the distance to the last owner",
-        "app/orders/state/lease_term.py",
+        "app/orders/sending/hand_over_pause.py",
         "pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())",
         "pass",
         "tests/unit/orders/test_tenure.py",
     ),
     Mutation(
         "the second of an owner that died",
-        "app/orders/state/lease_term.py",
+        "app/orders/sending/hand_over_pause.py",
         "pauses.append(RATE_WINDOW_S - (now - sent.unanswered_at).total_seconds())",
         "pass",
         "tests/unit/orders/test_tenure.py",
@@ -358,7 +358,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an older row changes nothing",
-        "app/orders/reconciliation/doubt_rules.py",
+        "app/orders/state/order_state.py",
         " and _is_older(seen, known)",
         " and False",
         FAULTS + "test_modify_rows.py::test_a_stale_book_does_not_take_a_modification_back",

@@ -14,8 +14,7 @@ import pytest
 from app.db.postgres import open_database
 from app.kit.clock import SystemClock
 from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
-from app.orders.entry.idempotency_store import NewTask
-from app.orders.entry.requests import OrderLine
+from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, admission_on, open_desk, order

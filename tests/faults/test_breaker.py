@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.orders.entry.acceptance import Caller
-from app.orders.sending.circuit_breaker import BreakerLimits
+from app.orders.state.engine_settings import BreakerLimits
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk

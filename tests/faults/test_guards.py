@@ -15,11 +15,12 @@ from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Sent
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.entry.acceptance import Caller
-from app.orders.entry.idempotency_store import NewTask, insert_tasks
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED
 from app.orders.risk.kill_switch_store import set_halt
 from app.orders.sending.sender import Sender
 from app.orders.state.model import Operation, Task, TaskStatus
+from app.orders.state.new_task_store import insert_tasks
+from app.orders.state.new_tasks import NewTask
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
 from tests.desk_waits import after_the_lease, now, owns, reaches, read_again, struck

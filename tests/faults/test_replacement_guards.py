@@ -12,8 +12,8 @@ import pytest
 from app.broker.orders import OrderType, TransactionType, Variety
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.preconditions import NotAsSeen
-from app.orders.operators.operations import Actor
 from app.orders.risk.kill_switch_store import set_halt
+from app.orders.state.audit import Actor
 from app.orders.state.model import Operation, TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk

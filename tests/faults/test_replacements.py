@@ -13,9 +13,9 @@ import pytest
 from app.errors import BadInput, NotFound
 from app.orders.entry.acceptance import Answer, Caller
 from app.orders.entry.preconditions import NotAsSeen
-from app.orders.entry.requests import OrderLine, Replaces
-from app.orders.operators.operations import Actor
+from app.orders.state.audit import Actor
 from app.orders.state.model import TaskStatus
+from app.orders.state.new_tasks import OrderLine, Replaces
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, Desk, open_desk, order
 from tests.desk_waits import after_the_lease, end_of, now, reaches, read_again, struck

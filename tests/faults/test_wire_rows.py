@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from app.orders.sending.circuit_breaker import BreakerLimits
+from app.orders.state.engine_settings import BreakerLimits
 from app.orders.state.model import TaskStatus
 from chaos.proxy import FaultProxy, open_proxy
 from simulator.server import RunningSimulator

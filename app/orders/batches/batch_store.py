@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
 from app.orders.state.model import Batch, BatchStatus, Task
+from app.orders.state.new_tasks import NewBatch
 from app.orders.state.task_store import COLUMNS as TASK_COLUMNS
 from app.orders.state.task_store import task_row
 
@@ -78,3 +79,18 @@ async def write_status(tx: Tx, batch_id: UUID, status: BatchStatus, *, error: Ma
         (status, None if error is None else Jsonb(dict(error)), status.is_open, batch_id),
     )
     return found[0]
+
+
+async def insert_batch(tx: Tx, batch: NewBatch) -> None:
+    await tx.execute(
+        """INSERT INTO batch (batch_id, account_id, status, rollback_on_failure, on_filled, total_orders, deadline_at)
+           VALUES (%s, %s, 'running', %s, %s, %s, now() + make_interval(secs => %s))""",
+        (
+            batch.batch_id,
+            batch.account_id,
+            batch.rollback_on_failure,
+            batch.on_filled,
+            batch.total_orders,
+            batch.deadline_s,
+        ),
+    )

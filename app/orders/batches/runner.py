@@ -23,16 +23,18 @@ from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
-from app.orders.entry import idempotency_store
-from app.orders.entry.idempotency_store import NewTask
-from app.orders.risk.reduce_only import Positions, Reducible, lock_reducible, read_positions
-from app.orders.state.audit_store import CancelTarget
+from app.orders.batches.settlement import settle_batch
+from app.orders.risk.positions import Positions, Reducible
+from app.orders.risk.reduce_only import lock_reducible, read_positions
+from app.orders.state import new_task_store
 from app.orders.state.cancels import Canceller
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.lease_term import Tenure
 from app.orders.state.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
-from app.orders.state.settlement import Settlement, withdrawn
+from app.orders.state.new_tasks import CancelTarget, NewTask
+from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
+from app.orders.state.verdicts import withdrawn
 from app.orders.state.wakeups import Signals, wait_for
 
 POSITIONS_TIMEOUT_S = 5.0
@@ -127,7 +129,7 @@ class BatchRunner:
             await self._carry_out(tx, batch, legs, decision)
             if decision.status is not batch.status:
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
-                await self._settlement.settle_batch(tx, batch, decision.status, legs, error=decision.error)
+                await settle_batch(tx, batch, decision.status, legs, error=decision.error, settlement=self._settlement)
                 if decision.status is not BatchStatus.COMPLETED:
                     logger.info("batch {} is {}: {}", batch.batch_id, decision.status, decision.error or "")
         if len(decision.actions) > len(_square_offs(decision)) or decision.status is not stale.status:
@@ -152,7 +154,7 @@ class BatchRunner:
             if isinstance(action, CancelOrder)
         ]
         if cancels:
-            await idempotency_store.insert_tasks(tx, cancels)
+            await new_task_store.insert_tasks(tx, cancels)
 
     def _cancel_task(self, batch: Batch, action: CancelOrder, *, instrument: str) -> NewTask:
         target = CancelTarget(
@@ -188,7 +190,7 @@ class BatchRunner:
                 waiting="all",
             )
             tasks = [self._square_off_task(batch, leg, request, reducible) for leg, request in wanted.items()]
-            await idempotency_store.insert_tasks(tx, tasks)
+            await new_task_store.insert_tasks(tx, tasks)
         self._signals.changed()
 
     def _square_off_task(self, batch: Batch, leg: int, request: OrderRequest, reducible: Reducible) -> NewTask:

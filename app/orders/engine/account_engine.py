@@ -15,16 +15,16 @@ from app.db.postgres import Database
 from app.kit.clock import Clock, trade_date_of
 from app.kit.ids import IdSource
 from app.orders.batches.runner import BatchRunner
-from app.orders.reconciliation.anomalies import ReadStats
 from app.orders.reconciliation.reconciler import Reconciler
 from app.orders.sending.account_breakers import Breakers
 from app.orders.sending.claim_store import sent_today
+from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.holds import Holding
 from app.orders.sending.sender import Sender
 from app.orders.sending.session_gate import SessionGate
-from app.orders.state.counters import OrderCounts
+from app.orders.state.counters import OrderCounts, ReadCounters
 from app.orders.state.engine_settings import OrderRules
-from app.orders.state.lease_term import Tenure, pause_before_sending
+from app.orders.state.lease_term import Tenure
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.task_store import database_now
@@ -60,7 +60,7 @@ class AccountEngine:
     ) -> None:
         self.broker = broker
         self.signals = signals
-        self.stats = ReadStats()
+        self.stats = ReadCounters()
         self._governor = governor
         self._parts = parts
         self._gate = SessionGate(credentials, clock=parts.clock)

@@ -15,7 +15,7 @@ from loguru import logger
 from app.db.postgres import Database
 from app.errors import ServiceError
 from app.kit.backoff import jittered
-from app.orders.state.task_store import busy_accounts
+from app.orders.engine.idle_watch_store import busy_accounts
 from app.orders.state.wakeups import Signals
 
 

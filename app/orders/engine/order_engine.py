@@ -15,8 +15,7 @@ from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.engine.account_engine import AccountEngine, EngineParts
 from app.orders.engine.idle_watch import Watch
-from app.orders.reconciliation.anomalies import ReadStats
-from app.orders.state.counters import OrderCounts
+from app.orders.state.counters import OrderCounts, ReadCounters
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.settlement import EventWriter, Settlement
 from app.orders.state.tags import Tagger
@@ -149,5 +148,5 @@ class OrderEngine:
             for operation, state in engine.breakers.states().items()
         }
 
-    def stats(self) -> Mapping[str, ReadStats]:
+    def stats(self) -> Mapping[str, ReadCounters]:
         return {account_id: engine.stats for account_id, engine in self._accounts.items()}

@@ -14,8 +14,8 @@ from psycopg.errors import ReadOnlySqlTransaction
 
 from app.db.postgres import Tx
 from app.orders.batches import batch_store
-from app.orders.reconciliation import overdue_store
-from app.orders.sending import claim_store
+from app.orders.reconciliation import overdue_store, read_schedule_store
+from app.orders.sending import claim_store, claim_terms
 from app.orders.state import order_store, task_store
 from app.orders.state.model import Operation
 
@@ -25,7 +25,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 async def rehearse(tx: Tx) -> None:
     """Have the slow statements planned on this connection. Finds nothing and changes nothing."""
-    terms = claim_store.ClaimTerms(
+    terms = claim_terms.ClaimTerms(
         guard={"lease_name": _NOBODY, "lease_owner": _NOBODY, "lease_term": 0},
         owner=_NOBODY,
         block_s=0.0,
@@ -40,7 +40,7 @@ async def rehearse(tx: Tx) -> None:
         await claim_store.claim_next(tx, _NOBODY, terms, claim_s=0.0)
         await overdue_store.glance(tx, _NOBODY, gone_day=date.min, kind="", older_s=0.0, known_since=None)
         await order_store.known_ids(tx, _NOBODY, since=_LONG_AGO, before=_LONG_AGO)
-        await order_store.outlook(tx, _NOBODY, trade_date=date.min)
+        await read_schedule_store.outlook(tx, _NOBODY, trade_date=date.min)
         await task_store.unresolved(tx, _NOBODY, since=date.min)
         await task_store.lock(tx, UUID(int=0))
         await batch_store.open_batches(tx, _NOBODY)

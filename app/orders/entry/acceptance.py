@@ -25,9 +25,11 @@ from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import idempotency_store
 from app.orders.entry.admission import Admission, AskAgain, Intent
-from app.orders.entry.idempotency_store import IdempotencyKey, Kind, NewBatch, NewTask
+from app.orders.entry.idempotency import IdempotencyKey, Kind
+from app.orders.state import new_task_store
 from app.orders.state.documents import task_document
 from app.orders.state.model import FINISHED, BatchStatus, TaskStatus
+from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.views.queries import OrderQueries
 
 _LOOK_AGAIN_S = 0.5
@@ -224,7 +226,7 @@ class Acceptance:
     async def _is_stored(self, task_id: UUID) -> bool:
         try:
             async with self._database.connection() as connection:
-                return await idempotency_store.is_stored(connection, task_id)
+                return await new_task_store.is_stored(connection, task_id)
         except Unavailable as error:
             raise AcceptanceUnknown from error
 

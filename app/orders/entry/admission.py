@@ -24,10 +24,11 @@ from app.db.postgres import Database, Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
 from app.kit.clock import Clock, today
 from app.kit.ids import uuid7
-from app.orders.entry import idempotency_store
-from app.orders.entry.idempotency_store import IdempotencyKey, NewBatch, NewTask
+from app.orders.batches import batch_store
+from app.orders.entry import idempotency_store, precondition_store
+from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.entry.preconditions import check_not_stopped, check_order
-from app.orders.risk import limit_store
+from app.orders.risk import limit_store, limits
 from app.orders.risk.limits import (
     MAX_MODIFICATIONS,
     Breach,
@@ -38,9 +39,12 @@ from app.orders.risk.limits import (
     breaches_of,
     count_breaches,
 )
-from app.orders.risk.reduce_only import Positions, lock_reducible, read_positions
+from app.orders.risk.positions import Positions
+from app.orders.risk.reduce_only import lock_reducible, read_positions
+from app.orders.state import new_task_store
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.model import Operation, TaskStatus
+from app.orders.state.new_tasks import NewBatch, NewTask
 
 POSITIONS_TIMEOUT_S = 2.0
 SHOWN_AFTER = timedelta(seconds=60)
@@ -182,11 +186,11 @@ class Admission:
 
     async def _ask_about_order(self, tx: Tx, task: NewTask, asked: _Asked) -> None:
         replacing = task.replaces is not None
-        asked.state = await limit_store.ask_state(
+        asked.state = await precondition_store.ask_state(
             tx, task.account_id, order_id=str(task.about), keep="as_it_is" if replacing else "free"
         )
         if replacing:
-            asked.stopped = await limit_store.ask_stopped(tx, task.account_id, **self._doubt_limits)
+            asked.stopped = await precondition_store.ask_stopped(tx, task.account_id, **self._doubt_limits)
 
     async def check_order_of(self, task: NewTask) -> None:
         """What ``admit`` would say of the order that the task is about; nothing is stored. Raises NotAsSeen."""
@@ -257,7 +261,7 @@ class Admission:
         return replace(intent, tasks=marked)
 
     @property
-    def _doubt_limits(self) -> limit_store.DoubtLimits:
+    def _doubt_limits(self) -> limits.DoubtLimits:
         return {"halt_doubts": self._rules.halt_doubts, "halt_doubt_age_s": self._rules.halt_doubt_age_s}
 
     def _tasks_since(self, window: timedelta) -> UUID:
@@ -282,7 +286,7 @@ class _Asked:
 async def _judge_order(task: NewTask, asked: _Asked) -> None:
     """Raises NotAsSeen."""
     if asked.state is not None:
-        check_order(task, limit_store.present_of(await asked.state.fetchall()))
+        check_order(task, precondition_store.present_of(await asked.state.fetchall()))
     if asked.stopped is not None:
         check_not_stopped(stopped=(await asked.stopped.fetchall())[0][0])
 
@@ -293,5 +297,5 @@ def _place_of(task: NewTask, intent: Intent) -> tuple[str | int, ...]:
 
 async def _insert(tx: Tx, intent: Intent) -> None:
     if intent.batch is not None:
-        await idempotency_store.insert_batch(tx, intent.batch)
-    await idempotency_store.insert_tasks(tx, intent.tasks)
+        await batch_store.insert_batch(tx, intent.batch)
+    await new_task_store.insert_tasks(tx, intent.tasks)

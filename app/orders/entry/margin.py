@@ -15,7 +15,7 @@ from loguru import logger
 from app.broker.orders import Exchange, OrderRequest, TransactionType
 from app.broker.port import Broker
 from app.errors import BrokerError, RateLimited
-from app.orders.risk.reduce_only import Net, Reducible, net_positions
+from app.orders.risk.positions import Net, Reducible, net_positions
 from app.orders.state.model import TaskError
 
 READ_TIMEOUT_S = 2.0

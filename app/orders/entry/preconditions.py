@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from app.errors import Conflict
-from app.orders.entry.idempotency_store import NewTask
-from app.orders.risk.limit_store import Present
 from app.orders.state.documents import version_of
+from app.orders.state.model import OrderState
+from app.orders.state.new_tasks import NewTask
 
 
 class NotAsSeen(Conflict):
@@ -23,7 +24,7 @@ class NotAsSeen(Conflict):
         self.retryable = retryable
 
 
-def check_order(task: NewTask, order: Present | None) -> None:
+def check_order(task: NewTask, order: PresentOrder | None) -> None:
     """Raises NotAsSeen: it is at its end, has moved on, or a change unseen by the caller is about to move it."""
     if task.replaces is not None and order is not None and order.state.is_terminal:
         message = f"the order is {order.state} already; there is nothing to replace"
@@ -47,3 +48,16 @@ def check_not_stopped(*, stopped: bool) -> None:
     if stopped:
         message = "new orders are stopped, so the order would be cancelled and nothing would take its place"
         raise NotAsSeen(message, code="HALTED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentOrder:
+    """An order as it is now. ``changing``: a modification or a replacement of it is on its way, or not shown yet.
+
+    ``alone``: all that was made of one request, its end seen or still to be seen; not a slice, a leg, a second leg.
+    """
+
+    content_hash: bytes
+    state: OrderState
+    changing: bool
+    alone: bool

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
 
 from app.broker.market import Instrument
-from app.broker.orders import OrderChanges, OrderRequest
+from app.broker.orders import OrderChanges
 from app.errors import BadInput, Problem
 from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
-from app.kit.json import encode_json
 from app.orders.entry import validation
-from app.orders.entry.idempotency_store import NewTask
+from app.orders.entry.validation import with_order_defaults
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.model import Operation, Purpose
+from app.orders.state.new_tasks import NewTask, OrderLine, Replaces
 from app.orders.state.tags import Tagger
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderLine:
-    """One order with the caller's own tag, which stays with us."""
-
-    request: OrderRequest
-    user_tag: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replaces:
-    """The live order whose place a new one takes, at the version that its caller has seen."""
-
-    order_id: str
-    version: str
 
 
 class Intake:
@@ -171,29 +153,3 @@ class Intake:
 
 def _instrument_of(order: Mapping[str, Any]) -> str:
     return f"{order['exchange']}:{order['tradingsymbol']}"
-
-
-def with_order_defaults(line: OrderLine) -> OrderLine:
-    """The order with what the broker demands and the caller may leave out."""
-    return OrderLine(request=validation.with_defaults(line.request), user_tag=line.user_tag)
-
-
-def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], **options: Any) -> bytes:
-    """SHA-256 over everything that makes the request what it is, in one canonical form.
-
-    Defaults are filled in here, so that it can be taken of a request that has not been checked.
-    """
-    filled = [with_order_defaults(line) for line in lines]
-    orders = [{**canonical(line.request), "tag": line.user_tag} for line in filled]
-    whole = {"account_id": account_id, "operation": operation, "options": options, "orders": orders}
-    return hashlib.sha256(encode_json(whole)).digest()
-
-
-def canonical(asked: OrderRequest | OrderChanges) -> dict[str, Any]:
-    """What is set, in one order and one spelling: a price is the same as 1400, 1400.0 and "1400.00"."""
-    values = sorted((field.name, getattr(asked, field.name)) for field in fields(asked))
-    return {name: _digits(value) for name, value in values if value is not None}
-
-
-def _digits(value: Any) -> Any:
-    return format(value.normalize(), "f") if isinstance(value, Decimal) else value

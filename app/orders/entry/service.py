@@ -16,12 +16,14 @@ from app.kit.ids import IdSource
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import validation
 from app.orders.entry.acceptance import Acceptance, Answer, Caller
-from app.orders.entry.idempotency_store import NewBatch
+from app.orders.entry.fingerprint import canonical, fingerprint_of
 from app.orders.entry.margin import Sequencing, margin_shortfall, waves_of
-from app.orders.entry.requests import Intake, OrderLine, Replaces, canonical, fingerprint_of, with_order_defaults
+from app.orders.entry.requests import Intake
+from app.orders.entry.validation import with_order_defaults
 from app.orders.state.documents import broker_document
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.model import OnFilled, Operation, TaskStatus
+from app.orders.state.new_tasks import NewBatch, OrderLine, Replaces
 from app.orders.views.queries import OrderQueries
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderChanges, OrderRequest, OrderType, Product, Validity, Variety
 from app.errors import Problem
+from app.orders.state.new_tasks import OrderLine
 
 USER_TAG = re.compile(r"[A-Za-z0-9]{1,20}\Z")
 _DERIVATIVES = frozenset({Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX})
@@ -154,3 +155,8 @@ def _tick(name: str, value: Decimal, instrument: Instrument) -> Iterator[Problem
 
 def _problem(field: str, msg: str) -> Problem:
     return Problem(loc=(field,), msg=msg)
+
+
+def with_order_defaults(line: OrderLine) -> OrderLine:
+    """The order with what the broker demands and the caller may leave out."""
+    return OrderLine(request=with_defaults(line.request), user_tag=line.user_tag)

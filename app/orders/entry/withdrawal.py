@@ -15,13 +15,14 @@ from app.db.postgres import Database, Tx
 from app.errors import Conflict
 from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
-from app.orders.state import audit_store, task_store
+from app.orders.state import cancel_store, task_store
 from app.orders.state.cancels import Canceller
 from app.orders.state.documents import task_document
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.model import FINISHED, UNSENT, Operation, Task, TaskStatus
-from app.orders.state.settlement import Settlement, withdrawn
+from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import book_day
+from app.orders.state.verdicts import withdrawn
 
 _ENDED = FINISHED - {TaskStatus.DEAD_LETTER}
 _NOTHING_CAME_OF_IT = frozenset({TaskStatus.CANCELLED, TaskStatus.EXPIRED})
@@ -65,7 +66,7 @@ class Withdrawals:
             await self._settlement.lock(tx, task.account_id)
             await self._take_back(tx, await task_store.need(tx, task_id))
             task = await task_store.need(tx, task_id)
-            over = task.status in _ENDED and not await audit_store.is_live(tx, task_id)
+            over = task.status in _ENDED and not await cancel_store.is_live(tx, task_id)
         self._wake(task.account_id)
         return Withdrawn(document=task_document(task), over=over)
 
@@ -75,7 +76,7 @@ class Withdrawals:
             return
         if task.status in _NOTHING_CAME_OF_IT:
             return
-        await audit_store.mark_unwanted(tx, task_id=task.task_id)
+        await cancel_store.mark_unwanted(tx, task_id=task.task_id)
         canceller = Canceller(task.account_id, rules=self._rules, new_id=self._ids.uuid)
         since = min(book_day(self._clock.now()), task.trade_date)
         await canceller.cancel_live(tx, "unwanted", purpose="withdrawal", today=today(self._clock), since=since)

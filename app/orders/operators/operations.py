@@ -19,22 +19,16 @@ from app.errors import Unavailable
 from app.kit.clock import Clock, ist_iso, today
 from app.kit.ids import IdSource
 from app.orders.risk import kill_switch_store
-from app.orders.risk.kill_switch_store import ALL_ACCOUNTS, Halt, Mode
-from app.orders.state import audit_store
-from app.orders.state.audit_store import AuditEntry
+from app.orders.risk.halts import ALL_ACCOUNTS, Halt, Mode
+from app.orders.risk.halts import shown_halt as _shown
+from app.orders.risk.kill_switch import write_halt
+from app.orders.state import audit_store, cancel_store
+from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.cancels import Canceller
 from app.orders.state.engine_settings import OrderRules
+from app.orders.state.model import Page
 from app.orders.state.settlement import EventWriter
 from app.orders.state.trading_days import book_day
-from app.orders.views.queries import Page
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """Who acts, and under which request; ``principal`` is a key's id or ``cli:<user>``."""
-
-    principal: str
-    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +82,9 @@ class Operations:
                 tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), asked=asked
             )
             accounts = (
-                [account_id] if account_id else await audit_store.accounts_of_day(tx, trade_date=today(self._clock))
+                [account_id]
+                if account_id
+                else await kill_switch_store.accounts_of_day(tx, trade_date=today(self._clock))
             )
         logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
         cancelled: dict[str, tuple[str, ...]] = {}
@@ -98,7 +94,7 @@ class Operations:
                 if open_orders == "cancel":
                     cancelled[one] = await self._cancel_live(one, by=by)
                 async with self._database.connection() as connection:
-                    unanswered[one] = await audit_store.count_unanswered(connection, one)
+                    unanswered[one] = await cancel_store.count_unanswered(connection, one)
                 self._wake(one)
         except Unavailable as error:
             done = ", ".join(sorted(cancelled)) or "none"
@@ -119,7 +115,9 @@ class Operations:
             if lifted:
                 await self._audit(tx, "resume", scope, by=by, before=_shown(before), after={"reason": reason})
             accounts = (
-                [account_id] if account_id else await audit_store.accounts_of_day(tx, trade_date=today(self._clock))
+                [account_id]
+                if account_id
+                else await kill_switch_store.accounts_of_day(tx, trade_date=today(self._clock))
             )
         for one in accounts:
             self._wake(one)
@@ -144,7 +142,7 @@ class Operations:
         """
         async with self._database.transaction() as tx:
             await self._events.lock(tx, account_id)
-            await audit_store.mark_unwanted(tx, unanswered_of=account_id)
+            await cancel_store.mark_unwanted(tx, unanswered_of=account_id)
             canceller = Canceller(account_id, rules=self._rules, new_id=self._ids.uuid)
             day, since = today(self._clock), book_day(self._clock.now())
             found = tuple(await canceller.cancel_live(tx, "all", purpose="halt", today=day, since=since))
@@ -172,45 +170,6 @@ class Operations:
             before=before,
             after=after,
         )
-
-
-async def write_halt(
-    tx: Tx, *, scope: str, mode: Mode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
-) -> Halt:
-    """Put a halt in force, with its line in the audit trail; ``asked`` is what else belongs into that line."""
-    before = await kill_switch_store.find_halt(tx, scope=scope)
-    await kill_switch_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
-    halt = await kill_switch_store.find_halt(tx, scope=scope)
-    if halt is None:
-        raise LookupError(f"the halt of {scope} vanished inside its own transaction")
-    await audit_store.write_audit(
-        tx,
-        entry_id=entry_id,
-        principal=by.principal,
-        action="kill",
-        subject=scope,
-        request_id=by.request_id,
-        before=_shown(before),
-        after={**halt_document(halt), **asked},
-    )
-    return halt
-
-
-def halt_document(halt: Halt) -> dict[str, Any]:
-    """A switch as clients see it."""
-    everywhere = halt.scope == ALL_ACCOUNTS
-    return {
-        "scope": "global" if everywhere else "account",
-        "account_id": None if everywhere else halt.scope,
-        "mode": halt.mode,
-        "reason": halt.reason,
-        "set_by": halt.set_by,
-        "set_at": ist_iso(halt.set_at),
-    }
-
-
-def _shown(halt: Halt | None) -> dict[str, Any] | None:
-    return None if halt is None else halt_document(halt)
 
 
 def _audit_document(entry: AuditEntry) -> dict[str, Any]:

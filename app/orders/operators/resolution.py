@@ -7,7 +7,7 @@ while it shows one. A task that is still in doubt is never sent again; whatever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -18,16 +18,16 @@ from app.db.postgres import Database, Tx
 from app.errors import BadInput, Conflict, Problem
 from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
-from app.orders.entry import idempotency_store
-from app.orders.entry.idempotency_store import NewTask
 from app.orders.operators import resolution_store
-from app.orders.operators.operations import Actor
-from app.orders.operators.resolution_store import AlarmRow, TagRow
-from app.orders.state import audit_store, order_store, task_store
+from app.orders.operators.unresolved import UnresolvedTask as OpenQuestion
+from app.orders.state import alarm_store, audit_store, new_task_store, order_store, task_store
+from app.orders.state.alarms import RaisedAlarm
+from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Task, TaskError, TaskStatus
+from app.orders.state.new_tasks import NewTask
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.verdicts import Verdict
@@ -44,14 +44,6 @@ class Word:
     resolution: Resolution
     note: str
     order_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenQuestion:
-    """A task that somebody may have to decide, and what the book has shown under its tag."""
-
-    task: Task
-    shown: Sequence[TagRow]
 
 
 class Resolutions:
@@ -105,10 +97,10 @@ class Resolutions:
                 OpenQuestion(task=task, shown=await resolution_store.rows_under_tag(connection, task)) for task in found
             ]
 
-    async def alarms(self, *, limit: int) -> list[AlarmRow]:
+    async def alarms(self, *, limit: int) -> list[RaisedAlarm]:
         """Newest first."""
         async with self._database.connection() as connection:
-            return await resolution_store.alarms(connection, limit=limit)
+            return await alarm_store.newest(connection, limit=limit)
 
     def age_s(self, moment: datetime) -> float:
         return (self._clock.now() - moment).total_seconds()
@@ -173,7 +165,7 @@ class Resolutions:
         if task.status is TaskStatus.DEAD_LETTER:
             await self._not_placed(tx, task, word)
         fresh = self._again(task)
-        await idempotency_store.insert_tasks(tx, [fresh])
+        await new_task_store.insert_tasks(tx, [fresh])
         return await task_store.need(tx, fresh.task_id)
 
     def _again(self, task: Task) -> NewTask:

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import date
 from uuid import UUID
 
 from psycopg.rows import class_row
 
 from app.db.postgres import Tx
+from app.orders.operators.unresolved import ShownOrder as TagRow
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, GIVEN_UP, fetch_tasks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagRow:
-    """A row of the book, as last seen, that carries a task's tag."""
-
-    order_id: str
-    status: str
-    filled_quantity: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmRow:
-    account_id: str
-    kind: str
-    subject: str
-    data: Mapping[str, Any]
-    raised_at: datetime
 
 
 async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
@@ -70,14 +50,3 @@ async def successor(tx: Tx, task_id: UUID) -> UUID | None:
     cursor = await tx.execute("SELECT task_id FROM order_task WHERE supersedes = %s", (task_id,))
     row = await cursor.fetchone()
     return None if row is None else row[0]
-
-
-async def alarms(tx: Tx, *, limit: int) -> list[AlarmRow]:
-    """Newest first."""
-    async with tx.cursor(row_factory=class_row(AlarmRow)) as cursor:
-        await cursor.execute(
-            """SELECT account_id, kind, subject, data, raised_at FROM order_alarm
-               ORDER BY raised_at DESC LIMIT %s""",
-            (limit,),
-        )
-        return await cursor.fetchall()

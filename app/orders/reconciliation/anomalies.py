@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
@@ -12,26 +11,18 @@ from app.broker.orders import BrokerOrder
 from app.db.postgres import Tx
 from app.kit.ids import IdSource
 from app.orders.reconciliation import doubt_rules, overdue_store
-from app.orders.state import fill_store, order_store, task_store
+from app.orders.state import fill_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
+from app.orders.state.counters import ReadCounters as ReadStats
 from app.orders.state.engine_settings import OrderRules
+from app.orders.state.known_orders import never_shown
 from app.orders.state.model import Task
-from app.orders.state.settlement import Settlement, day_over, never_shown
+from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, ONE_DAY
+from app.orders.state.verdicts import day_over
 
 MAX_NAMED = 50
 """Order ids in one alarm."""
-
-
-@dataclass(slots=True)
-class ReadStats:
-    """Counters for metrics; they only rise."""
-
-    reads: int = 0
-    failed_reads: int = 0
-    late_orders: int = 0
-    mismatches: int = 0
-    orphans: int = 0
 
 
 class Reports:
@@ -61,8 +52,8 @@ class Reports:
     async def report_doubles(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
         """One task, one order: another one under a tag of its is for a person to judge."""
         for row in changed:
-            for tag in doubt_rules.tags_of(row):
-                task = owners.get(tag[: doubt_rules.TAG_LENGTH - 1])
+            for tag in tags.tags_of(row):
+                task = owners.get(tag[: tags.TAG_LENGTH - 1])
                 if task is None or task.order_id in {None, row.order_id} or doubt_rules.may_slice(task.order):
                     continue
                 data: dict[str, object] = {"task_id": str(task.task_id), "order_id": row.order_id}

@@ -18,20 +18,22 @@ from app.kit.clock import trade_date_of
 from app.kit.ids import IdSource
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
-from app.orders.entry import idempotency_store
+from app.orders.batches.settlement import settle_batch
 from app.orders.reconciliation import doubt_rules
-from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation.anomalies import Reports
 from app.orders.reconciliation.doubt_rules import Finding
-from app.orders.state import order_store, task_store
+from app.orders.state import new_task_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
-from app.orders.state.audit_store import CancelTarget
 from app.orders.state.cancels import Canceller
+from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import OrderRules
+from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
-from app.orders.state.settlement import Settlement, known_order, not_found
+from app.orders.state.new_tasks import CancelTarget
+from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order
-from app.orders.state.verdicts import Verdict
+from app.orders.state.verdicts import Verdict, not_found
 
 _ENDED_UNDONE = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
 
@@ -62,7 +64,7 @@ class Bookkeeping:
         reports: Reports,
         rules: OrderRules,
         ids: IdSource,
-        stats: ReadStats,
+        stats: ReadCounters,
     ) -> None:
         self._account_id = account_id
         self._settlement = settlement
@@ -106,13 +108,13 @@ class Bookkeeping:
 
     async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
         """The task behind each row that carries one of our tags, by the tag without its attempt digit."""
-        length = doubt_rules.TAG_LENGTH
-        bases = {tag[: length - 1] for row in rows for tag in doubt_rules.tags_of(row) if len(tag) == length}
+        length = tags.TAG_LENGTH
+        bases = {tag[: length - 1] for row in rows for tag in tags.tags_of(row) if len(tag) == length}
         return await task_store.by_tag_bases(tx, sorted(bases)) if bases else {}
 
     def _owner(self, row: BrokerOrder, reading: Reading) -> Task | None:
-        for tag in doubt_rules.tags_of(row):
-            task = reading.owners.get(tag[: doubt_rules.TAG_LENGTH - 1])
+        for tag in tags.tags_of(row):
+            task = reading.owners.get(tag[: tags.TAG_LENGTH - 1])
             if task is not None and not doubt_rules.mismatch(task, [row], clock_offset_s=reading.clock_offset_s):
                 return task
         return None
@@ -226,14 +228,16 @@ class Bookkeeping:
             for row in live
         ]
         cancels = [self._canceller.task(target, trade_date=reading.today, purpose="late") for target in targets]
-        await idempotency_store.insert_tasks(tx, cancels)
+        await new_task_store.insert_tasks(tx, cancels)
         await self._show(tx, finding.rows, reading)  # before its batch says what is left
         if task.batch_id is not None:
             batch = await batch_store.load(tx, task.batch_id)
             if batch is not None and not batch.status.is_open:
                 reason = f"leg {task.leg} appeared at the broker after the batch had ended"
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
-                await self._settlement.settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason)
+                await settle_batch(
+                    tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason, settlement=self._settlement
+                )
         return True
 
     async def _judge_command(self, tx: Tx, task: Task, reading: Reading) -> bool:

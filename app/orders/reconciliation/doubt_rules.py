@@ -7,19 +7,17 @@ our own tag identifies an order; a row that merely looks alike is named to a per
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app.broker.orders import BrokerOrder, OrderRequest, OrderType, Variety
-from app.kit.json import encode_json
+from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskStatus
-from app.orders.state.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
+from app.orders.state.tags import TAG_LENGTH, attempt_tags, tags_of
 
-TAG_LENGTH = 20
 CLOCK_TOLERANCE = timedelta(seconds=5)
 LOOKS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds between one look for a doubt and the next, from the moment it was sent; the last one repeats."""
@@ -32,20 +30,6 @@ _BOOKED_AS = {
     OrderType.LIMIT: {"LIMIT"},
     OrderType.SL: {"SL", "LIMIT"},  # once triggered it stands in the book as a limit order
 }
-_TRIGGER_STATUSES = frozenset({"TRIGGER PENDING"})
-_RESTING_STATUSES = frozenset(
-    {"OPEN", "MODIFY VALIDATION PENDING", "MODIFY PENDING", "MODIFIED", "CANCEL PENDING", "AMO REQ RECEIVED",
-     "MODIFY AMO REQ RECEIVED"}
-)  # fmt: skip
-_STATE_RANK = {
-    OrderState.PENDING: 0,
-    OrderState.TRIGGER_PENDING: 1,
-    OrderState.OPEN: 2,
-    OrderState.PARTIALLY_FILLED: 3,
-    OrderState.COMPLETED: 4,
-    OrderState.CANCELLED: 4,
-    OrderState.REJECTED: 4,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,49 +40,6 @@ class Finding:
     rows: tuple[BrokerOrder, ...] = ()
     clean: bool = False
     reason: str = ""
-
-
-def state_of(order: BrokerOrder) -> OrderState:
-    """Our seven states from Kite's open set of statuses; an unknown status is pending, never an end."""
-    match order.status:
-        case "COMPLETE":
-            return OrderState.COMPLETED
-        case "CANCELLED" | "CANCELLED AMO":
-            return OrderState.CANCELLED
-        case "REJECTED":
-            return OrderState.REJECTED
-        case status if order.filled_quantity > 0:
-            return OrderState.PARTIALLY_FILLED
-        case status if status in _TRIGGER_STATUSES:
-            return OrderState.TRIGGER_PENDING
-        case status if status in _RESTING_STATUSES:
-            return OrderState.OPEN
-        case _:
-            return OrderState.PENDING
-
-
-def content_hash(document: Mapping[str, object]) -> bytes:
-    """Equal for two reads that show the same order; what changes it is worth an event."""
-    return hashlib.sha256(encode_json(dict(document))).digest()
-
-
-def moves_forward(known: KnownOrder, seen: BrokerOrder) -> bool:
-    """Whether a row may replace what we have: ends are final, fills never fall, reads may arrive out of order."""
-    if known.state.is_terminal or seen.filled_quantity < known.filled_quantity:
-        return False
-    if not seen.is_terminal and seen.filled_quantity == known.filled_quantity and _is_older(seen, known):
-        return False
-    if known.state is OrderState.PARTIALLY_FILLED:
-        return _STATE_RANK[state_of(seen)] >= _STATE_RANK[known.state]
-    return known.state is OrderState.PENDING or state_of(seen) is not OrderState.PENDING
-
-
-def _is_older(seen: BrokerOrder, known: KnownOrder) -> bool:
-    """By the exchange's own stamp, where both have one: a stale book shows the order before its last change."""
-    stamp = known.document.get("exchange_update_timestamp")
-    if stamp is None or seen.exchange_update_timestamp is None:
-        return False
-    return seen.exchange_update_timestamp < datetime.fromisoformat(str(stamp))
 
 
 def shows_all_known(book: Iterable[BrokerOrder], known_ids: Iterable[str]) -> bool:
@@ -130,15 +71,6 @@ def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
     if task.attempts < 2 and now < task.send_by:
         return Finding(event=Event.RESEND, clean=True)
     return Finding(event=Event.REFUSED, clean=True, reason="the broker throttled the order and never booked it")
-
-
-def attempt_tags(task: Task) -> set[str]:
-    """Every tag that this task has put on the wire, and the next one: a restored database may have forgotten it."""
-    return {f"{task.tag_base}{attempt}" for attempt in range(1, task.attempts + 2)}
-
-
-def tags_of(order: BrokerOrder) -> set[str]:
-    return {*order.tags, *([order.tag] if order.tag else [])}
 
 
 def mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float = 0.0) -> str:

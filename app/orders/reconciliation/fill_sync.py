@@ -16,10 +16,11 @@ from app.broker.port import OrderGateway
 from app.db.postgres import Database, Tx
 from app.kit.clock import trade_date_of
 from app.orders.reconciliation.anomalies import Reports
-from app.orders.reconciliation.inferred_fills import FilledOrder, InferredFill, as_trade, inferred_fill
-from app.orders.state import fill_store
+from app.orders.reconciliation.inferred_fills import as_trade, inferred_fill
+from app.orders.state import fill_store, fills
 from app.orders.state.alarms import Alarm
 from app.orders.state.engine_settings import OrderRules
+from app.orders.state.fills import FilledOrder, InferredFill
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import ONE_DAY, book_began, day_of_trade, last_gone_day
 
@@ -57,7 +58,7 @@ class FillKeeper:
             return
         async with self._database.connection() as connection:
             sums = await fill_store.sums_by_order(connection, self._account_id, after=last_gone_day(now))
-        stored = {order_id: sums.get(order_id, fill_store.NONE) for order_id in filled}
+        stored = {order_id: sums.get(order_id, fills.NO_FILLS) for order_id in filled}
         untold = [order_id for order_id, quantity in filled.items() if stored[order_id].told < quantity]
         self.incomplete = any(stored[order_id].all < filled[order_id] for order_id in untold)
         if self.incomplete or (untold and self._is_due(now)):

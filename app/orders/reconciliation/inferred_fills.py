@@ -7,69 +7,19 @@ the order's own. It is ours, not the exchange's: it says so, and gives way to re
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
-from typing import Any
 
 from app.broker.orders import Trade
 from app.kit.clock import trade_date_of
-from app.orders.state.model import OrderState
+from app.orders.state.fills import FilledOrder, InferredFill
 from app.orders.state.trading_days import book_began
-
-ID_PREFIX = "inferred-"
-"""No exchange has a hyphen in its trade numbers."""
 
 PRICE_STEP = Decimal("0.0001")
 """No exchange prices finer; the average of an order's fills is then exact to half of it."""
 
 _DIGITS = 60
 """Enough for any price and quantity that the adapter lets through."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferredFill:
-    quantity: int
-    average_price: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilledOrder:
-    """An order's own figures beside its stored fills. ``document`` is its JSON view.
-
-    ``shown_at``: since when it is known as it is; for an order at its end, when a read first showed the end.
-    ``told_quantity`` and ``told_value`` (rupees) sum up what the trade book told; ``inferred`` is what stands beside.
-    """
-
-    account_id: str
-    trade_date: date
-    order_id: str
-    state: OrderState
-    filled_quantity: int
-    average_price: Decimal
-    shown_at: datetime
-    document: Mapping[str, Any]
-    told_quantity: int = 0
-    told_value: Decimal = Decimal(0)
-    inferred: InferredFill | None = None
-
-    @property
-    def untold_quantity(self) -> int:
-        """Never negative: an order book may be behind the trade book."""
-        return max(0, self.filled_quantity - self.told_quantity)
-
-    @property
-    def unexplained_quantity(self) -> int:
-        """What no stored fill stands for, real or inferred."""
-        return max(0, self.untold_quantity - (self.inferred.quantity if self.inferred else 0))
-
-    @property
-    def inferred_id(self) -> str:
-        """The trade id of its inferred fill: always the same one, and none that an exchange gives."""
-        source = f"{self.account_id}:{self.trade_date.isoformat()}:{self.order_id}"
-        return ID_PREFIX + hashlib.sha256(source.encode()).hexdigest()[:32]
 
 
 def is_overdue(order: FilledOrder, *, read_at: datetime, grace_s: float) -> bool:

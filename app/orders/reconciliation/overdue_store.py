@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from app.db.postgres import Tx
+from app.orders.reconciliation.read_schedule import Glance
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, IS_OVERTAKEN, MADE_LIVE, OPEN, fetch_tasks
 
@@ -18,18 +18,6 @@ _OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
 _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
   AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
                     AND a.subject = t.task_id::text)"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
-    """The time by which sends are stamped, and whether time alone has decided anything (see the five that follow).
-
-    ``unwanted``: there are placements whose orders are to be cancelled on sight, and may be or become live.
-    """
-
-    now: datetime
-    overdue: bool
-    unwanted: bool
 
 
 async def glance(

@@ -20,21 +20,23 @@ from app.db.postgres import Database
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import Clock, today, trade_date_of
 from app.kit.ids import IdSource
-from app.orders.reconciliation import doubt_rules, overdue_store
-from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation import doubt_rules, overdue_store, read_schedule_store
+from app.orders.reconciliation.anomalies import Reports
 from app.orders.reconciliation.apply_book import Bookkeeping
 from app.orders.reconciliation.fill_sync import FillKeeper
-from app.orders.reconciliation.overdue_store import Glance
+from app.orders.reconciliation.read_schedule import Glance
 from app.orders.sending.session_gate import SessionGate
 from app.orders.state import order_store as book_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.cancels import Canceller
+from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import OrderRules
 from app.orders.state.lease_term import Tenure
 from app.orders.state.model import Task, TaskStatus
-from app.orders.state.settlement import Settlement, doubtful, expired, overtaken
+from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, book_began, book_day, last_gone_day
+from app.orders.state.verdicts import doubtful, expired, overtaken
 from app.orders.state.wakeups import Signals, wait_for
 
 _READ_TROUBLE_PAUSE_S = 2.0
@@ -69,7 +71,7 @@ class Reconciler:
         ids: IdSource,
         deployment: str,
         gate: SessionGate,
-        stats: ReadStats,
+        stats: ReadCounters,
     ) -> None:
         self._account_id = account_id
         self._tenure = tenure
@@ -286,7 +288,7 @@ class Reconciler:
 
     async def _seconds_to_next_read(self) -> float:
         async with self._database.connection() as connection:
-            outlook = await book_store.outlook(connection, self._account_id, trade_date=today(self._clock))
+            outlook = await read_schedule_store.outlook(connection, self._account_id, trade_date=today(self._clock))
         audit = {
             "settling": min(self._rules.audit_s, _SETTLING_LOOK_S),
             "live": self._rules.audit_s,

@@ -1,33 +1,13 @@
-"""The kill switch: an operator's word that stops new orders, for all accounts or for one. Cancels always pass.
-
-It is a row that the claim statement itself looks at, so it holds from the next claim on, on every replica. ``halt``
-stops everything but cancels; ``reduce_only`` also lets through what is proven to make a position smaller.
-"""
+"""SQL of the kill switch: a row that the claim statement itself reads, so a halt holds from the next claim on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import date
 
 from psycopg.rows import class_row
 
 from app.db.postgres import Tx
-
-ALL_ACCOUNTS = "*"
-Mode = Literal["halt", "reduce_only"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halt:
-    """A switch that is in force. ``scope`` is an account id or ``*``."""
-
-    scope: str
-    mode: Mode
-    reason: str
-    set_by: str
-    set_at: datetime
-
+from app.orders.risk.halts import Halt, Mode
 
 MANY_DOUBTS = """(SELECT count(*) >= %(halt_doubts)s
     OR coalesce(min(d.last_sent_at) < clock_timestamp() - make_interval(secs => %(halt_doubt_age_s)s), false)
@@ -85,3 +65,13 @@ async def many_doubts(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_a
     )
     row = await cursor.fetchone()
     return row is not None and bool(row[0])
+
+
+async def accounts_of_day(tx: Tx, *, trade_date: date) -> list[str]:
+    """Every account that had an order today, ours or not."""
+    cursor = await tx.execute(
+        """SELECT account_id FROM broker_order WHERE trade_date = %(day)s
+           UNION SELECT account_id FROM order_task WHERE trade_date = %(day)s ORDER BY account_id""",
+        {"day": trade_date},
+    )
+    return [row[0] for row in await cursor.fetchall()]

@@ -6,10 +6,8 @@ Whoever decides by these counts holds ``lock`` until the commit, so that request
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, TypedDict
 from uuid import UUID
 
 from psycopg import AsyncCursor
@@ -18,41 +16,11 @@ from psycopg.rows import TupleRow
 from app.db.postgres import Tx
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
 from app.orders.risk.limits import Fingerprint
-from app.orders.state.model import OrderState
+from app.orders.risk.positions import PositionSide as Key
+from app.orders.risk.positions import Waiting
 from app.orders.state.task_store import OPEN
 
 Cursor = AsyncCursor[TupleRow]
-Waiting = Literal["reductions", "all"]
-"""Which unsent orders count: while only reductions may go, the others wait and take nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """A position: what one order could make smaller."""
-
-    instrument: str
-    product: str
-    transaction_type: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
-    """An order as it is now. ``changing``: a modification or a replacement of it is on its way, or not shown yet.
-
-    ``alone``: all that was made of one request, its end seen or still to be seen; not a slice, a leg, a second leg.
-    """
-
-    content_hash: bytes
-    state: OrderState
-    changing: bool
-    alone: bool
-
-
-class DoubtLimits(TypedDict):
-    """From how many doubts on, and from which age of one, nothing may be added."""
-
-    halt_doubts: int
-    halt_doubt_age_s: float
 
 
 async def ask_lock(tx: Tx, account_id: str) -> Cursor:
@@ -69,14 +37,6 @@ async def ask_restricted(tx: Tx, account_id: str, *, halt_doubts: int, halt_doub
     return await tx.execute(
         f"""SELECT coalesce((SELECT min(mode) = 'reduce_only' FROM kill_switch WHERE scope IN ('*', %(account_id)s)),
                             {MANY_DOUBTS})""",
-        {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
-    )
-
-
-async def ask_stopped(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
-    """One row: whether new orders are stopped or restricted, by an operator or by too many doubts."""
-    return await tx.execute(
-        f"SELECT EXISTS (SELECT 1 FROM kill_switch WHERE scope IN ('*', %(account_id)s)) OR {MANY_DOUBTS}",
         {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
     )
 
@@ -123,39 +83,6 @@ async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor
               AND (status = 'completed' OR status IN {OPEN} OR (status = 'failed' AND sent = 'unknown'))""",
         (account_id, order_id),
     )
-
-
-_SETTLES_WITHIN_S = 10
-"""A modification that was accepted shows in the book within this time, or it has changed nothing."""
-
-_STATE = f"""
-SELECT b.content_hash, b.state,
-  EXISTS (SELECT 1 FROM order_task m WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
-            AND m.operation = 'modify'
-            AND (m.status IN {OPEN} OR (m.status = 'completed' AND m.last_sent_at > b.updated_at
-              AND m.finished_at > clock_timestamp() - interval '{_SETTLES_WITHIN_S} s')))
-  OR EXISTS (SELECT 1 FROM order_task r WHERE r.account_id = b.account_id AND r.replaces = b.order_id
-               AND r.status IN {OPEN}),
-  NOT (b.document ->> 'parent_order_id' IS NOT NULL OR b.document ->> 'variety' IN ('co', 'iceberg')
-    OR b.document ->> 'tags' LIKE '%%autoslice:%%' OR b.document ? 'stale'
-    OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = b.task_id AND p.children <> '[]'::jsonb))
-FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1"""
-
-
-async def ask_state(tx: Tx, account_id: str, *, order_id: str, keep: Literal["as_it_is", "free"]) -> Cursor:
-    """One row for ``present_of``, or none for an order that the book has not shown.
-
-    ``as_it_is``: nobody changes the row before the transaction ends.
-    """
-    return await tx.execute(_STATE + (" FOR UPDATE OF b" if keep == "as_it_is" else ""), (account_id, order_id))
-
-
-def present_of(rows: Sequence[TupleRow]) -> Present | None:
-    """The answer to ``ask_state``; None for an order that the book has not shown."""
-    if not rows:
-        return None
-    content_hash, state, changing, alone = rows[0]
-    return Present(content_hash=bytes(content_hash), state=OrderState(state), changing=changing, alone=alone)
 
 
 async def promised(

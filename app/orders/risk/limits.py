@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypedDict, TypeVar
 
 from app.broker.orders import OrderRequest, TransactionType
 from app.config import Settings
@@ -179,3 +179,10 @@ def count_breaches(requests: Sequence[OrderRequest], stored: Stored, limits: Ris
 
 def _chosen(setting: T | None, default: T | None) -> T | None:
     return (default if setting is None else setting) or None
+
+
+class DoubtLimits(TypedDict):
+    """From how many doubts on, and from which age of one, nothing may be added."""
+
+    halt_doubts: int
+    halt_doubt_age_s: float

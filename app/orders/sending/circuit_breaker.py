@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Literal
 
 from app.broker.outcomes import Accepted, InDoubt, NotSent, SendOutcome
+from app.orders.state.engine_settings import BreakerLimits
 
 MAX_SAMPLES = 1_000
 """More than the broker's rate lets through within the longest window."""
@@ -41,17 +42,6 @@ def sample_of(outcome: SendOutcome) -> Sample | None:
             return Sample.FAILED
         case _:
             return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerLimits:
-    doubts: int = 3
-    doubts_within_s: float = 10.0
-    failed_share: float = 0.5
-    least_samples: int = 5
-    samples_within_s: float = 30.0
-    first_pause_s: float = 5.0
-    longest_pause_s: float = 60.0
 
 
 State = Literal["closed", "open", "probing"]

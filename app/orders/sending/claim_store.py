@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date
 
 from app.db.leases import HELD_BY_TERM
 from app.db.postgres import Tx
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
+from app.orders.sending.claim_terms import ClaimTerms
+from app.orders.sending.hand_over_pause import SentToday
 from app.orders.state.model import Operation, Task
 from app.orders.state.task_store import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
 
@@ -81,38 +80,6 @@ SELECT {COLUMNS} FROM claimed
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimTerms:
-    """Under what a sender may claim: its lease, its patience with doubts, and what it knows of older rows.
-
-    ``guard``: the parameters of ``HELD_BY_TERM``; ``owner``: who claims. ``places_pass``: no breaker stops new orders,
-    and there is room for one, whatever ``operations`` this claim is for.
-    ``known_since``: rows created before it must wait until the book was read once in this term, because a database
-    that was restored or failed over may have forgotten that they were sent. ``None``: the book was read.
-    """
-
-    guard: Mapping[str, Any]
-    owner: str
-    block_s: float
-    known_since: datetime | None
-    operations: Sequence[Operation]
-    places_pass: bool
-    halt_doubts: int
-    halt_doubt_age_s: float
-
-    def params(self, account_id: str) -> dict[str, Any]:
-        return {
-            "account_id": account_id,
-            "operations": [str(operation) for operation in self.operations],
-            "places_pass": self.places_pass,
-            "block_s": self.block_s,
-            "halt_doubts": self.halt_doubts,
-            "halt_doubt_age_s": self.halt_doubt_age_s,
-            "known_since": self.known_since or datetime.min.replace(tzinfo=UTC),
-            **self.guard,
-        }
-
-
 async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> Operation | None:
     """What kind of task would be claimed now, or None: so that the rate limit can be waited for before the claim."""
     cursor = await tx.execute(_READY, terms.params(account_id))
@@ -125,21 +92,6 @@ async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: flo
     params = {**terms.params(account_id), "owner": terms.owner, "claim_s": claim_s}
     found = await fetch_tasks(tx, _CLAIM, params)
     return found[0] if found else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentToday:
-    """What an account has put on the wire this trading day, of any owner; times are None where there are none.
-
-    ``unanswered_at``: when the newest request began whose end nobody has written down; ``answered_at``: when the
-    newest answer was written, so nothing that was answered left later than that. ``ages_s``: how long ago each request
-    of the last minutes began, for the broker's count of a minute does not begin anew with a new owner.
-    """
-
-    places: int = 0
-    unanswered_at: datetime | None = None
-    answered_at: datetime | None = None
-    ages_s: Sequence[float] = ()
 
 
 _RECENT = "2 minutes"

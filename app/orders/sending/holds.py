@@ -14,7 +14,7 @@ from typing import Literal
 from app.db.postgres import Database
 from app.kit.clock import Clock
 from app.orders.risk import kill_switch_store
-from app.orders.risk.kill_switch_store import Halt
+from app.orders.risk.halts import Halt
 from app.orders.sending.account_breakers import Breakers
 from app.orders.sending.session_gate import SessionGate
 from app.orders.state import task_store

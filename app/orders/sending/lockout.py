@@ -7,9 +7,10 @@ from loguru import logger
 from app.broker.outcomes import Refused, SendOutcome
 from app.db.postgres import Tx
 from app.kit.ids import IdSource
-from app.orders.operators.operations import Actor, write_halt
+from app.orders.risk.kill_switch import write_halt
 from app.orders.risk.kill_switch_store import find_halt
 from app.orders.state.alarms import Alarm
+from app.orders.state.audit import Actor
 from app.orders.state.model import Task
 from app.orders.state.settlement import Settlement
 

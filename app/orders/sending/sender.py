@@ -22,9 +22,10 @@ from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.orders.sending import claim_store
 from app.orders.sending.account_breakers import Breakers
-from app.orders.sending.claim_store import ClaimTerms
+from app.orders.sending.claim_terms import ClaimTerms, claim_terms
 from app.orders.sending.holds import Holding
 from app.orders.sending.lockout import halt_if_locked_out
+from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, judge
 from app.orders.sending.session_gate import SessionGate
 from app.orders.state import task_store
 from app.orders.state.counters import OrderCounts
@@ -32,7 +33,6 @@ from app.orders.state.engine_settings import OrderRules
 from app.orders.state.lease_term import Tenure
 from app.orders.state.model import Operation, Task
 from app.orders.state.settlement import Settlement
-from app.orders.state.verdicts import THROTTLE_COOL_DOWN_S, judge
 from app.orders.state.wakeups import Signals, wait_for
 
 _KINDS = {
@@ -157,7 +157,7 @@ class Sender:
 
     def _terms(self, operations: Sequence[Operation]) -> ClaimTerms:
         places_pass = Operation.PLACE in self._may_go()
-        return self._tenure.claim_terms(operations, places_pass=places_pass, rules=self._rules)
+        return claim_terms(self._tenure, operations, places_pass=places_pass, rules=self._rules)
 
     async def _has_slot(self, operation: Operation) -> bool:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""

@@ -5,7 +5,11 @@ An alarm is a row of ``order_alarm``, raised once per account, kind and subject,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Alarm(StrEnum):
@@ -21,3 +25,12 @@ class Alarm(StrEnum):
     INFERRED_FILL = "inferred_fill"  # the trade book does not tell all fills of an order; what is missing was inferred
     FILLS_UNTOLD = "fills_untold"  # orders have filled, and the trade book that could have told their fills is gone
     ADDRESS_REFUSED = "address_refused"  # the broker takes no orders from this machine's address; the account is halted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaisedAlarm:
+    account_id: str
+    kind: str
+    subject: str
+    data: Mapping[str, Any]
+    raised_at: datetime

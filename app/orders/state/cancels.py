@@ -8,12 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from app.db.postgres import Tx
-from app.orders.entry import idempotency_store
-from app.orders.entry.idempotency_store import NewTask
-from app.orders.state import audit_store
-from app.orders.state.audit_store import CancelTarget, Whose
+from app.orders.state import cancel_store, new_task_store
 from app.orders.state.engine_settings import OrderRules
-from app.orders.state.model import Operation, Purpose
+from app.orders.state.model import Operation, Purpose, Whose
+from app.orders.state.new_tasks import CancelTarget, NewTask
 
 _STANDING = frozenset({"late", "halt", "withdrawal"})
 """Purposes behind which nobody looks again whether it helped; a rollback does, and a client can."""
@@ -59,8 +57,8 @@ class Canceller:
 
         The caller holds the account's lock.
         """
-        targets = await audit_store.live_without_cancel(tx, self._account_id, whose=whose, since=since)
-        await idempotency_store.insert_tasks(
+        targets = await cancel_store.live_without_cancel(tx, self._account_id, whose=whose, since=since)
+        await new_task_store.insert_tasks(
             tx, [self.task(target, trade_date=today, purpose=purpose) for target in targets]
         )
         return [target.order_id for target in targets]

@@ -48,3 +48,14 @@ class OrderCounts:
 
     def task_seconds(self) -> Mapping[str, Histogram]:
         return {str(operation): counter.snapshot() for operation, counter in self._task_seconds.items()}
+
+
+@dataclass(slots=True)
+class ReadCounters:
+    """Counters for metrics; they only rise."""
+
+    reads: int = 0
+    failed_reads: int = 0
+    late_orders: int = 0
+    mismatches: int = 0
+    orphans: int = 0

@@ -7,7 +7,17 @@ from datetime import timedelta
 
 from app.broker.orders import OrderRequest, OrderType, Validity, Variety
 from app.config import Settings
-from app.orders.sending.circuit_breaker import BreakerLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerLimits:
+    doubts: int = 3
+    doubts_within_s: float = 10.0
+    failed_share: float = 0.5
+    least_samples: int = 5
+    samples_within_s: float = 30.0
+    first_pause_s: float = 5.0
+    longest_pause_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ An inferred fill says ``inferred: true`` in its document, a real one ``inferred:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,26 +17,12 @@ from app.broker.orders import Trade
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.kit.json import decode_json, encode_json
-from app.orders.reconciliation.inferred_fills import FilledOrder, InferredFill
+from app.orders.state.fills import FilledOrder, InferredFill
+from app.orders.state.fills import FillSums as Sums
 from app.orders.state.model import OrderState
 from app.orders.state.task_store import DAYS_AHEAD
 
 _IS_INFERRED = """document @> '{"inferred": true}'"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """Quantities of an order's stored fills."""
-
-    all: int
-    inferred: int
-
-    @property
-    def told(self) -> int:
-        return self.all - self.inferred
-
-
-NONE = Sums(all=0, inferred=0)
 
 
 async def insert(tx: Tx, account_id: str, trades: Sequence[tuple[date, Trade]]) -> int:

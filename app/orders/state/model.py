@@ -6,7 +6,7 @@ order is a row that the broker showed us. A batch is up to twenty place tasks th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -206,3 +206,17 @@ class Batch:
     updated_at: datetime
     completed_at: datetime | None = None
     error: Mapping[str, Any] | None = None
+
+
+ENDED_WITHOUT_ORDER = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
+
+
+Whose = Literal["all", "unwanted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """``next_cursor`` is None on the last page."""
+
+    data: Sequence[Mapping[str, Any]]
+    next_cursor: str | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import kwargs_row
@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.state.model import KnownOrder, OrderState
-from app.orders.state.task_store import DAYS_AHEAD, GIVEN_UP
+from app.orders.state.task_store import DAYS_AHEAD
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
   document"""
@@ -90,51 +90,6 @@ async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetim
     return {row[0] for row in await cursor.fetchall()}
 
 
-SETTLES_WITHIN_S = 600
-"""An accepted order that the book has not shown for longer is waited for with the patience of the others."""
-
-Liveness = Literal["settling", "live", "idle"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """``settling``: an accepted order has not shown where it stands; ``live``: something may still change.
-
-    An order that was given up counts as live: it may appear until the day is over. ``next_moment``: when a task wants
-    to be looked at again, at the latest.
-    """
-
-    liveness: Liveness
-    next_moment: datetime | None
-
-
-async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
-    """What decides when the book is read again."""
-    cursor = await tx.execute(
-        f"""SELECT
-             EXISTS (SELECT 1 FROM broker_order
-                     WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state = 'pending')
-             OR EXISTS (SELECT 1 FROM order_task t
-                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
-                          AND status = 'completed' AND children = '[]'::jsonb
-                          AND finished_at > clock_timestamp() - make_interval(secs => {SETTLES_WITHIN_S})
-                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id
-                                          OFFSET 0)),  -- by the index for the few, not a join with all of them
-             EXISTS (SELECT 1 FROM broker_order
-                     WHERE account_id = %(account_id)s AND trade_date = %(day)s
-                       AND state NOT IN ('completed', 'cancelled', 'rejected'))
-             OR EXISTS (SELECT 1 FROM order_task
-                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND {GIVEN_UP}),
-             (SELECT min(CASE WHEN status = 'running' THEN claimed_until ELSE next_check_at END) FROM order_task
-              WHERE account_id = %(account_id)s AND status IN ('running', 'in_doubt'))""",
-        {"account_id": account_id, "day": trade_date},
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        raise LookupError("the database told nothing of the account")
-    return Outlook(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])
-
-
 async def upsert(tx: Tx, order: KnownOrder) -> None:
     await tx.execute(
         """INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity,
@@ -189,15 +144,3 @@ async def adopt(tx: Tx, account_id: str, order_id: str, *, trade_date: date, tas
            WHERE account_id = %s AND trade_date >= %s AND order_id = %s AND task_id IS NULL""",
         (task_id, account_id, trade_date, order_id),
     )
-
-
-async def raise_alarm(
-    tx: Tx, account_id: str, *, alarm_id: UUID, kind: str, subject: str, data: Mapping[str, Any]
-) -> bool:
-    """Record what a person must look at, once per kind and subject; returns whether it is new."""
-    cursor = await tx.execute(
-        """INSERT INTO order_alarm (alarm_id, account_id, kind, subject, data) VALUES (%s, %s, %s, %s, %s)
-           ON CONFLICT DO NOTHING""",
-        (alarm_id, account_id, kind, subject, Jsonb(dict(data))),
-    )
-    return cursor.rowcount == 1

@@ -59,16 +59,6 @@ async def fetch_tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) 
         return await cursor.fetchall()
 
 
-async def busy_accounts(tx: Tx, account_ids: Sequence[str]) -> set[str]:
-    """Those that have a task or a batch that is not at its end."""
-    cursor = await tx.execute(
-        f"""SELECT account_id FROM order_task WHERE account_id = ANY(%(ids)s) AND status IN {OPEN}
-            UNION SELECT account_id FROM batch WHERE account_id = ANY(%(ids)s) AND completed_at IS NULL""",
-        {"ids": list(account_ids)},
-    )
-    return {row[0] for row in await cursor.fetchall()}
-
-
 async def load(tx: Tx, task_id: UUID) -> Task | None:
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
     return found[0] if found else None
@@ -210,41 +200,6 @@ async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -
 async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
     return {task.task_id: task for task in found}
-
-
-async def page(
-    tx: Tx, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
-) -> list[Task]:
-    """Newest first; ``before`` is the last id of the previous page."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task
-            WHERE (%(account_id)s::text IS NULL OR account_id = %(account_id)s)
-              AND (%(status)s::text IS NULL OR status = %(status)s)
-              AND (%(before)s::uuid IS NULL OR task_id < %(before)s)
-            ORDER BY task_id DESC LIMIT %(limit)s""",
-        {"account_id": account_id, "status": status, "before": before, "limit": limit},
-    )
-
-
-async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Task]:
-    """The place tasks of one trading day, oldest first."""
-    return await fetch_tasks(
-        tx,
-        f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %s AND trade_date = %s AND operation = 'place' ORDER BY created_at, leg""",
-        (account_id, trade_date),
-    )
-
-
-async def doubts(tx: Tx) -> tuple[int, float]:
-    """How many tasks are in doubt over all accounts, and the age of the oldest in seconds."""
-    cursor = await tx.execute(
-        """SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(last_sent_at)), 0)
-           FROM order_task WHERE status = 'in_doubt'"""
-    )
-    row = await cursor.fetchone()
-    return (0, 0.0) if row is None else (int(row[0]), float(row[1]))
 
 
 async def database_now(tx: Tx) -> datetime:

@@ -1,28 +1,16 @@
-"""From what the wire told a sender to what happens to its task: pure rules, one per operation.
+"""What becomes of a task, as a value: an event for the lifecycle and what is stored beside the new status. Pure.
 
-A place is sent again only when it is proven that no byte left, or (throttled) once the book has been read clean. A
-cancel may be repeated, because repeating it cannot do more than the first. A modification is never repeated blindly.
+The makers of every verdict that is not the outcome of a send stand here; ``sending.outcome_rules`` has the others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected
+from app.broker.outcomes import ChildOrder, Sent
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import Operation, Task, TaskError
-
-MAX_ATTEMPTS = 3
-"""Sends of one place or modify task: the first and two more after proof that nothing left."""
-
-RESEND_DELAYS_S = (0.05, 0.2)
-CANCEL_DELAYS_S = (0.3, 0.6, 1.2, 2.4, 5.0)
-FIRST_LOOK_S = 0.3
-"""A doubt is looked up this soon after it began; see ``reconcile.next_look`` for what follows."""
-
-THROTTLE_COOL_DOWN_S = 1.2
-THROTTLED = "THROTTLED"
+from app.orders.state.model import NOT_FOUND_AT_BROKER, Task, TaskError, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,73 +26,46 @@ class Verdict:
     next_check_at: datetime | None = None
 
 
-def judge(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
-    """What the outcome of one send means for its task."""
-    match outcome:
-        case Accepted(order_id=order_id, children=children):
-            return Verdict(event=Event.ACCEPTED, sent=Sent.YES, order_id=order_id, children=children)
-        case Refused():
-            return _refused(task, outcome, now=now)
-        case NotSent(reason=reason):
-            return _not_sent(task, reason, now=now)
-        case SessionRejected(message=message):
-            error = TaskError(code="SESSION_EXPIRED", message=message)
-            return Verdict(event=Event.HOLD, sent=Sent.NO, error=error)
-        case InDoubt():
-            return _in_doubt(outcome, now=now)
-        case _:
-            return Verdict(
-                event=Event.DOUBT,
-                sent=Sent.UNKNOWN,
-                error=TaskError(code=THROTTLED, message=outcome.message),
-                next_check_at=now + timedelta(seconds=THROTTLE_COOL_DOWN_S),
-            )
-
-
-def is_being_processed(message: str) -> bool:
-    """Kite answers a cancel or modify of a busy and of a finished order alike; only the order's row tells which."""
-    return "being processed" in message
-
-
-def _refused(task: Task, refusal: Refused, *, now: datetime) -> Verdict:
-    error = TaskError(
-        code="BROKER_REFUSED",
-        message=refusal.message,
-        broker={
-            "error_type": refusal.error_type,
-            "message": refusal.message,
-            "http_status": refusal.http_status,
-        },
-    )
-    if task.operation is Operation.CANCEL and is_being_processed(refusal.message) and now < task.send_by:
-        return Verdict(event=Event.RESEND, sent=Sent.YES, error=error, not_before=now + cancel_delay(task.attempts))
-    return Verdict(event=Event.REFUSED, sent=Sent.YES, error=error)
-
-
-def _not_sent(task: Task, reason: str, *, now: datetime) -> Verdict:
-    error = TaskError(code="BROKER_UNREACHABLE", message=reason)
-    if task.operation is Operation.CANCEL:
-        again = now + cancel_delay(task.attempts)
-    else:
-        again = now + timedelta(seconds=RESEND_DELAYS_S[min(task.attempts, len(RESEND_DELAYS_S)) - 1])
-    tries_left = task.operation is Operation.CANCEL or task.attempts < MAX_ATTEMPTS
-    if tries_left and again < task.send_by:
-        return Verdict(event=Event.NOT_SENT, sent=Sent.NO, error=error, not_before=again)
-    return Verdict(event=Event.GAVE_UP, sent=Sent.NO, error=error)
-
-
-def _in_doubt(outcome: InDoubt, *, now: datetime) -> Verdict:
-    broker = None
-    if outcome.http_status is not None:
-        broker = {"error_type": outcome.error_type, "message": outcome.reason, "http_status": outcome.http_status}
+def not_found() -> Verdict:
+    """The book, read clean often and long enough, never showed the order."""
     return Verdict(
-        event=Event.DOUBT,
+        event=Event.ABSENT,
         sent=Sent.UNKNOWN,
-        error=TaskError(code="OUTCOME_UNKNOWN", message=outcome.reason, broker=broker),
-        next_check_at=now + timedelta(seconds=FIRST_LOOK_S),
+        error=TaskError(
+            code=NOT_FOUND_AT_BROKER,
+            message="the order never appeared in the broker's order book; if it still does, it will be cancelled",
+        ),
     )
 
 
-def cancel_delay(attempts: int) -> timedelta:
-    """How long to wait before a cancel goes again, after this many sends."""
-    return timedelta(seconds=CANCEL_DELAYS_S[min(max(attempts, 1), len(CANCEL_DELAYS_S)) - 1])
+def doubtful(reason: str, *, now: datetime) -> Verdict:
+    """Nobody heard what became of it; the reconciler looks at once."""
+    error = TaskError(code="OUTCOME_UNKNOWN", message=reason)
+    return Verdict(event=Event.DOUBT, sent=Sent.UNKNOWN, error=error, next_check_at=now)
+
+
+def day_over(task: Task) -> Verdict:
+    """The only book that could have told is gone."""
+    message = f"still in doubt when the broker's book of {task.trade_date.isoformat()} was gone; an operator must tell"
+    return Verdict(event=Event.DAY_OVER, sent=Sent.UNKNOWN, error=TaskError(code="DAY_ENDED_IN_DOUBT", message=message))
+
+
+def expired(task: Task) -> Verdict:
+    """Its freshness ended before it could be sent, or (a cancel) sent once more: then `sent` stays what it was."""
+    code = task.error_code if task.status is TaskStatus.HELD else None
+    why = f" ({task.last_error['message']})" if task.last_error is not None else ""
+    return Verdict(
+        event=Event.EXPIRE,
+        sent=task.sent,
+        error=TaskError(code=code or "EXPIRED", message=f"not sent within its freshness{why}"),
+    )
+
+
+def withdrawn(reason: str) -> Verdict:
+    return Verdict(event=Event.WITHDRAW, sent=Sent.NO, error=TaskError(code="WITHDRAWN", message=reason))
+
+
+def overtaken(task: Task) -> Verdict:
+    """The order whose place it should have taken ended in another way than by that cancel, or filled first."""
+    message = f"order {task.replaces} filled before it could be cancelled, so nothing takes its place"
+    return Verdict(event=Event.WITHDRAW, sent=task.sent, error=TaskError(code="REPLACED_ORDER_FILLED", message=message))

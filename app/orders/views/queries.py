@@ -11,18 +11,12 @@ from app.db.postgres import Database, Tx
 from app.errors import NotFound
 from app.kit.clock import Clock, today
 from app.orders.batches import batch_store
+from app.orders.batches.documents import batch_document
 from app.orders.batches.leg_reader import load_legs
 from app.orders.state import fill_store, order_store, task_store
-from app.orders.state.documents import batch_document, order_document, task_document, unplaced_document
-from app.orders.state.model import Task, TaskStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """``next_cursor`` is None on the last page."""
-
-    data: Sequence[Mapping[str, Any]]
-    next_cursor: str | None
+from app.orders.state.documents import order_document, task_document, unplaced_document
+from app.orders.state.model import Page, Task, TaskStatus
+from app.orders.views import query_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +42,7 @@ class OrderQueries:
     ) -> Page:
         """Newest first."""
         async with self._database.connection() as connection:
-            found = await task_store.page(connection, account_id, status=status, before=before, limit=limit + 1)
+            found = await query_store.page(connection, account_id, status=status, before=before, limit=limit + 1)
         more = len(found) > limit
         cursor = str(found[limit - 1].task_id) if more else None
         return Page(data=[task_document(task) for task in found[:limit]], next_cursor=cursor)
@@ -89,7 +83,7 @@ class OrderQueries:
         """All orders of the day as one consistent list, inside the caller's transaction."""
         day = today(self._clock)
         known = await order_store.day(tx, account_id, trade_date=day)
-        placed = await task_store.day(tx, account_id, trade_date=day)
+        placed = await query_store.day(tx, account_id, trade_date=day)
         shown = {order.task_id for order in known if order.task_id is not None}
         by_id = {task.task_id: task for task in placed}
         by_id |= await task_store.by_ids(tx, sorted(shown - by_id.keys()))  # placed yesterday, and live today
@@ -120,7 +114,7 @@ class OrderQueries:
 
     async def doubts(self) -> Doubts:
         async with self._database.connection() as connection:
-            count, oldest_s = await task_store.doubts(connection)
+            count, oldest_s = await query_store.doubts(connection)
         return Doubts(count=count, oldest_s=oldest_s)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.entry.withdrawal import Withdrawals
-from app.orders.operators.operations import Actor, Operations
+from app.orders.operators.operations import Operations
 from app.orders.operators.resolution import Resolutions
+from app.orders.state.audit import Actor
 from app.orders.state.counters import OrderCounts
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger

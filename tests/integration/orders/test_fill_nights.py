@@ -15,13 +15,15 @@ from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, Tx, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation.anomalies import Reports
 from app.orders.reconciliation.fill_sync import FillKeeper
-from app.orders.reconciliation.inferred_fills import InferredFill, as_trade
+from app.orders.reconciliation.inferred_fills import as_trade
 from app.orders.state import fill_store, order_store
-from app.orders.state.counters import OrderCounts
+from app.orders.state.counters import OrderCounts, ReadCounters
 from app.orders.state.engine_settings import OrderRules
-from app.orders.state.settlement import Settlement, known_order
+from app.orders.state.fills import InferredFill
+from app.orders.state.known_orders import known_order
+from app.orders.state.settlement import Settlement
 from tests.desk import Desk, TestEvents
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
@@ -62,7 +64,7 @@ class Account:
             rules=RULES,
             ids=IdSource(SystemClock()),
             deployment=TAG_BASE[:2],
-            stats=ReadStats(),
+            stats=ReadCounters(),
         )
 
     def owner(self, *, on: Database | None = None) -> FillKeeper:

@@ -18,13 +18,12 @@ from app.kit.ids import IdSource
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.saga import decide
-from app.orders.entry import idempotency_store
-from app.orders.entry.idempotency_store import NewBatch, NewTask
-from app.orders.reconciliation.anomalies import ReadStats, Reports
+from app.orders.reconciliation.anomalies import Reports
 from app.orders.reconciliation.apply_book import Bookkeeping
-from app.orders.state import fill_store, task_store
-from app.orders.state.counters import OrderCounts
+from app.orders.state import fill_store, new_task_store, task_store
+from app.orders.state.counters import OrderCounts, ReadCounters
 from app.orders.state.model import BatchStatus, Operation, TaskStatus
+from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.settlement import Settlement
 from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order
 from tests.unit.orders.builders import TAG_BASE, row
@@ -51,7 +50,7 @@ class Ledger:
             rules=SHORT_RULES,
             ids=IdSource(SystemClock()),
             deployment=TAG_BASE[:2],
-            stats=ReadStats(),
+            stats=ReadCounters(),
         )
 
     def bookkeeping(self) -> Bookkeeping:
@@ -61,7 +60,7 @@ class Ledger:
             reports=self.reports(),
             rules=SHORT_RULES,
             ids=IdSource(SystemClock()),
-            stats=ReadStats(),
+            stats=ReadCounters(),
         )
 
     async def place(self, *, trade_date: date, status: str = "completed") -> None:
@@ -75,8 +74,8 @@ class Ledger:
             deadline_s=600,
         )  # fmt: skip
         async with self.database.transaction() as tx:
-            await idempotency_store.insert_batch(tx, batch)
-            await idempotency_store.insert_tasks(tx, [leg])
+            await batch_store.insert_batch(tx, batch)
+            await new_task_store.insert_tasks(tx, [leg])
             await tx.execute(
                 "UPDATE order_task SET status = %s, attempts = 1, order_id = '7', sent = 'yes', finished_at = now()",
                 (status,),

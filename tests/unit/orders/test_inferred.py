@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.orders.reconciliation.inferred_fills import (
-    PRICE_STEP,
-    FilledOrder,
-    InferredFill,
-    as_trade,
-    inferred_fill,
-    is_overdue,
-)
+from app.orders.reconciliation.inferred_fills import PRICE_STEP, as_trade, inferred_fill, is_overdue
+from app.orders.state.fills import FilledOrder, InferredFill
 from app.orders.state.model import OrderState
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 

@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, OrderType, TransactionType, Variety
 from app.orders.reconciliation import doubt_rules
-from app.orders.reconciliation.doubt_rules import (
-    CLEAN_READS_NEEDED,
-    judge_command,
-    judge_place,
-    moves_forward,
-    state_of,
-)
+from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, judge_command, judge_place
+from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskStatus
-from app.orders.state.verdicts import THROTTLE_COOL_DOWN_S, THROTTLED
+from app.orders.state.order_state import moves_forward, state_of
 from tests.desk import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType
-from app.orders.risk.reduce_only import Reducible, key_of, net_positions
+from app.orders.risk.positions import Reducible, net_positions, side_of
 from tests.desk import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
@@ -27,7 +27,7 @@ def test_a_reduction_never_turns_a_position_around(side: TransactionType, wanted
 def test_each_unit_is_given_out_once(held: int, promised: int, wanted: list[int]) -> None:
     """All that is given, with what was promised before, is never more than what is held."""
     side = SELL if held > 0 else BUY
-    reducible = Reducible({INFY: held}, {key_of(order(transaction_type=side)): promised})
+    reducible = Reducible({INFY: held}, {side_of(order(transaction_type=side)): promised})
     given_out = 0
     for quantity in wanted:
         request = order(transaction_type=side, quantity=quantity)
@@ -40,7 +40,7 @@ def test_each_unit_is_given_out_once(held: int, promised: int, wanted: list[int]
 def test_what_is_promised_to_one_position_is_not_taken_from_another() -> None:
     """Product and side make the key, not the instrument alone."""
     sold = order(transaction_type=SELL, quantity=10)
-    reducible = Reducible({INFY: 10, ("NSE", "INFY", "CNC"): 10}, {key_of(sold): 10})
+    reducible = Reducible({INFY: 10, ("NSE", "INFY", "CNC"): 10}, {side_of(sold): 10})
     assert reducible.free_for(sold) == 0
     assert reducible.free_for(order(transaction_type=SELL, quantity=10, product="CNC")) == 10
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.orders.sending.claim_store import SentToday
-from app.orders.state.lease_term import pause_before_sending
+from app.orders.sending.hand_over_pause import SentToday, pause_before_sending
 
 NOW = datetime(2026, 7, 6, 4, 0, tzinfo=UTC)
 

@@ -1,0 +1,92 @@
+"""The JSON that clients see of a batch and its legs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.kit.clock import ist_iso
+from app.orders.batches.legs import Leg, Residual, Standing, residuals, standing
+from app.orders.state.model import ENDED_WITHOUT_ORDER, Batch, BatchStatus, OrderState, TaskStatus
+
+
+def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
+    """A batch as clients see it: counts add up to ``total_orders`` once the batch is at its end."""
+    standings = [standing(leg) for leg in legs]
+    rolled_back = batch.status in {
+        BatchStatus.COMPENSATING,
+        BatchStatus.ROLLED_BACK,
+        BatchStatus.ROLLED_BACK_WITH_FILLS,
+        BatchStatus.NEEDS_ATTENTION,
+    }
+    undone = [leg for leg in legs if rolled_back and _was_undone(leg)]
+    return {
+        "batch_id": str(batch.batch_id),
+        "account_id": batch.account_id,
+        "status": str(batch.status),
+        "success": batch.status is BatchStatus.COMPLETED,
+        "total_orders": batch.total_orders,
+        "succeeded": standings.count(Standing.CONFIRMED),
+        "failed": sum(place is Standing.FAILED for place in standings) - len(undone),
+        "rolled_back": len(undone),
+        "residual": [_residual_document(residual) for residual in residuals(legs)] if rolled_back else [],
+        "orders": [_leg_document(leg) for leg in legs],
+        "created_at": ist_iso(batch.created_at),
+        "completed_at": None if batch.completed_at is None else ist_iso(batch.completed_at),
+        "error": batch.error,
+    }
+
+
+def _was_undone(leg: Leg) -> bool:
+    """Taken back by us: withdrawn before it was sent, or cancelled at the broker without a fill."""
+    if leg.task.status is TaskStatus.CANCELLED:
+        return True
+    cancelled = bool(leg.orders) and all(order.state is OrderState.CANCELLED for order in leg.orders)
+    return leg.last_cancel_at is not None and cancelled and not leg.filled_quantity
+
+
+def _leg_document(leg: Leg) -> dict[str, Any]:
+    order_id = leg.task.order_id or (leg.orders[0].order_id if leg.orders else None)
+    return {
+        "index": leg.task.leg,
+        "task_id": str(leg.task.task_id),
+        "status": str(leg.task.status),
+        "order_id": order_id,
+        "state": str(leg_state(leg)),
+        "filled_quantity": leg.filled_quantity,
+        "error": leg.task.last_error,
+    }
+
+
+def leg_state(leg: Leg) -> OrderState:
+    """One state for a leg that may consist of several slices: the least finished one speaks."""
+    if not leg.orders:
+        return OrderState.REJECTED if leg.task.status in ENDED_WITHOUT_ORDER else OrderState.PENDING
+    live = [order.state for order in leg.orders if not order.state.is_terminal]
+    if live:
+        return OrderState.PARTIALLY_FILLED if leg.filled_quantity else live[0]
+    ends = [order.state for order in leg.orders]
+    for state in (OrderState.COMPLETED, OrderState.CANCELLED):
+        if state in ends:
+            return state
+    return OrderState.REJECTED
+
+
+def _residual_document(residual: Residual) -> dict[str, Any]:
+    return {
+        "tradingsymbol": residual.tradingsymbol,
+        "exchange": residual.exchange,
+        "product": residual.product,
+        "quantity": residual.quantity,
+        "average_price": residual.average_price,
+    }
+
+
+def batch_event_type(status: BatchStatus) -> str | None:
+    return {
+        BatchStatus.COMPLETED: "batch_completed",
+        BatchStatus.PARTIALLY_COMPLETED: "batch_completed",
+        BatchStatus.ROLLED_BACK: "batch_rolled_back",
+        BatchStatus.ROLLED_BACK_WITH_FILLS: "batch_rolled_back",
+        BatchStatus.NEEDS_ATTENTION: "batch_needs_attention",
+    }.get(status)

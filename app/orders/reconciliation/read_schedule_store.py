@@ -1,0 +1,39 @@
+"""SQL of what decides when the order book is read again."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from app.db.postgres import Tx
+from app.orders.reconciliation.read_schedule import Outlook
+from app.orders.state.task_store import GIVEN_UP
+
+SETTLES_WITHIN_S = 600
+"""An accepted order that the book has not shown for longer is waited for with the patience of the others."""
+
+
+async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
+    """What decides when the book is read again."""
+    cursor = await tx.execute(
+        f"""SELECT
+             EXISTS (SELECT 1 FROM broker_order
+                     WHERE account_id = %(account_id)s AND trade_date = %(day)s AND state = 'pending')
+             OR EXISTS (SELECT 1 FROM order_task t
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
+                          AND status = 'completed' AND children = '[]'::jsonb
+                          AND finished_at > clock_timestamp() - make_interval(secs => {SETTLES_WITHIN_S})
+                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id
+                                          OFFSET 0)),  -- by the index for the few, not a join with all of them
+             EXISTS (SELECT 1 FROM broker_order
+                     WHERE account_id = %(account_id)s AND trade_date = %(day)s
+                       AND state NOT IN ('completed', 'cancelled', 'rejected'))
+             OR EXISTS (SELECT 1 FROM order_task
+                        WHERE account_id = %(account_id)s AND trade_date = %(day)s AND {GIVEN_UP}),
+             (SELECT min(CASE WHEN status = 'running' THEN claimed_until ELSE next_check_at END) FROM order_task
+              WHERE account_id = %(account_id)s AND status IN ('running', 'in_doubt'))""",
+        {"account_id": account_id, "day": trade_date},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the database told nothing of the account")
+    return Outlook(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])

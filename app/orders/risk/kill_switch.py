@@ -1,0 +1,35 @@
+"""Puts a halt in force together with its entry in the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from app.db.postgres import Tx
+from app.orders.risk import kill_switch_store
+from app.orders.risk.halts import Halt, Mode, halt_document, shown_halt
+from app.orders.state import audit_store
+from app.orders.state.audit import Actor
+
+
+async def write_halt(
+    tx: Tx, *, scope: str, mode: Mode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
+) -> Halt:
+    """Put a halt in force, with its line in the audit trail; ``asked`` is what else belongs into that line."""
+    before = await kill_switch_store.find_halt(tx, scope=scope)
+    await kill_switch_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
+    halt = await kill_switch_store.find_halt(tx, scope=scope)
+    if halt is None:
+        raise LookupError(f"the halt of {scope} vanished inside its own transaction")
+    await audit_store.write_audit(
+        tx,
+        entry_id=entry_id,
+        principal=by.principal,
+        action="kill",
+        subject=scope,
+        request_id=by.request_id,
+        before=shown_halt(before),
+        after={**halt_document(halt), **asked},
+    )
+    return halt

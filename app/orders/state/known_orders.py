@@ -1,0 +1,49 @@
+"""An order as we know it, from the row that the broker's book shows. Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from app.broker.orders import BrokerOrder
+from app.orders.state.documents import broker_document, unplaced_document
+from app.orders.state.model import KnownOrder, OrderState, Task
+from app.orders.state.order_state import content_hash, state_of
+
+
+def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_id: UUID | None) -> KnownOrder:
+    document = broker_document(order, account_id=account_id)
+    return KnownOrder(
+        account_id=account_id,
+        trade_date=trade_date,
+        order_id=order.order_id,
+        task_id=task_id,
+        status=order.status,
+        state=state_of(order),
+        filled_quantity=order.filled_quantity,
+        average_price=order.average_price,
+        content_hash=content_hash(document),
+        document=document,
+    )
+
+
+def never_shown(task: Task, order_id: str) -> KnownOrder:
+    """An order that the broker has confirmed and its book has never shown, as far as it is known: what we asked for."""
+    document = {**unplaced_document(task), "order_id": order_id, "status": UNKNOWN_STATUS}
+    return KnownOrder(
+        account_id=task.account_id,
+        trade_date=task.trade_date,
+        order_id=order_id,
+        task_id=task.task_id,
+        status=UNKNOWN_STATUS,
+        state=OrderState.PENDING,
+        filled_quantity=0,
+        average_price=Decimal(0),
+        content_hash=content_hash(document),
+        document=document,
+    )
+
+
+UNKNOWN_STATUS = "UNKNOWN"
+"""In the place of Kite's status for an order that its book has never shown."""

@@ -1,0 +1,60 @@
+"""SQL of storing new tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from app.db.postgres import Tx
+from app.orders.state.model import TaskStatus
+from app.orders.state.new_tasks import NewTask
+
+
+async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
+    async with tx.cursor() as cursor:
+        await cursor.executemany(
+            """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, wave, purpose, trade_date,
+                 instrument, request, user_tag, tag_base, target_order_id, priority, reduces, supersedes, send_by,
+                 last_error, finished_at, replaces, replaces_filled)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                 now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END, %s,
+                 (SELECT b.filled_quantity FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s
+                  ORDER BY b.trade_date DESC LIMIT 1))""",
+            [_values(task) for task in tasks],
+        )
+
+
+def _values(task: NewTask) -> tuple[Any, ...]:
+    return (
+        task.task_id,
+        task.account_id,
+        task.operation,
+        task.status,
+        task.batch_id,
+        task.leg,
+        task.wave,
+        task.purpose,
+        task.trade_date,
+        task.instrument,
+        Jsonb(task.request),
+        task.user_tag,
+        task.tag_base,
+        task.target_order_id,
+        task.priority,
+        task.reduces,
+        task.supersedes,
+        task.fresh_s,
+        None if task.error is None else Jsonb(task.error),
+        task.status is not TaskStatus.PENDING,
+        task.replaces,
+        task.account_id,
+        task.replaces,
+    )
+
+
+async def is_stored(tx: Tx, task_id: UUID) -> bool:
+    cursor = await tx.execute("SELECT 1 FROM order_task WHERE task_id = %s", (task_id,))
+    return await cursor.fetchone() is not None
