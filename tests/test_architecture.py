@@ -29,7 +29,7 @@ PURE = (
     "app/orders/risk/limits.py",
     "app/orders/sending/circuit_breaker.py",
     "app/market/calendar/exchange_hours.py",
-    "app/market/subscriptions/planning.py",
+    "app/market/subscriptions/desired_state.py",
     "app/kite/wire/*.py",
     "app/kit/backoff.py",
 )

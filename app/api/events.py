@@ -19,7 +19,7 @@ from app.api.deps import (
 from app.api.problems import problem_responses
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.errors import BadInput, Problem
-from app.events.log import EventLog
+from app.events.event_log import EventLog
 from app.events.protocol import EventPage, event_update
 
 _EXAMPLE: dict[str, Any] = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.broker.port import Broker, Feed
     from app.config import Settings
     from app.db.postgres import Database
-    from app.events.log import EventLog
+    from app.events.event_log import EventLog
     from app.events.order_stream import OrderStreamHub
     from app.events.tick_stream import TickStreamHub
     from app.kit.clock import Clock

@@ -25,10 +25,10 @@ from app.api.subscription_bodies import (
 from app.broker.identifiers import AccountId
 from app.broker.market import Instrument
 from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
-from app.market.subscriptions.placement import Wish
-from app.market.subscriptions.planning import TickStatus
+from app.market.subscriptions.allocation import Wish
+from app.market.subscriptions.desired_state import TickStatus
+from app.market.subscriptions.records import SubscriptionRecord
 from app.market.subscriptions.service import API_OWNER, SetResult
-from app.market.subscriptions.status import SubscriptionRecord
 
 OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
 AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]

@@ -15,9 +15,9 @@ from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Govern
 from app.config import Settings
 from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx
-from app.events import outbox
+from app.events import outbox_store
 from app.events.limits import StreamLimits
-from app.events.outbox import NewEvent
+from app.events.outbox_store import NewEvent
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.market.instruments.registry import InstrumentService
@@ -133,10 +133,10 @@ class AccountLog:
         self._ids = ids
 
     async def lock(self, tx: Tx, account_id: str) -> None:
-        await outbox.lock(tx, account_id, epoch=self._ids.code(EPOCH_LENGTH))
+        await outbox_store.lock(tx, account_id, epoch=self._ids.code(EPOCH_LENGTH))
 
     async def append(self, tx: Tx, account_id: str, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        await outbox.append(tx, account_id, [NewEvent(type=kind, data=data) for kind, data in events])
+        await outbox_store.append(tx, account_id, [NewEvent(type=kind, data=data) for kind, data in events])
 
 
 def event_recorder(log: AccountLog) -> Callable[[Tx, str, str, Mapping[str, Any]], Awaitable[None]]:

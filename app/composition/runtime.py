@@ -27,11 +27,11 @@ from app.composition.parts import (
 )
 from app.config import Settings
 from app.db.leases import Lease, LeaseTimes, Ownership
-from app.db.notices import Notices
+from app.db.notifications import Notices
 from app.db.postgres import Database
 from app.db.redis_keys import RedisKeys
+from app.events.event_log import EventLog
 from app.events.limits import StreamLimits
-from app.events.log import EventLog
 from app.events.order_stream import OrderStreamHub
 from app.events.tick_stream import TickStreamHub
 from app.kit.clock import Clock

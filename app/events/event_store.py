@@ -1,4 +1,4 @@
-"""SQL that reads the event log. What writes it is ``app.events.outbox``."""
+"""SQL that reads the event log. What writes it is ``app.events.outbox_store``."""
 
 from __future__ import annotations
 

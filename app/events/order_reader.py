@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from app.events.log import MAX_PAGE, EventLog
+from app.events.event_log import MAX_PAGE, EventLog
 from app.events.protocol import (
     CloseReason,
     StreamClosed,

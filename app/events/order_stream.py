@@ -18,9 +18,9 @@ from app.db.postgres import Database
 from app.db.redis_keys import RedisKeys
 from app.errors import Unavailable
 from app.events.delivery_cursor import AccountFeed, Position, compare, hinted_seq
+from app.events.event_log import MAX_PAGE, EventLog
 from app.events.event_store import LogHead, StoredEvent
 from app.events.limits import StreamLimits
-from app.events.log import MAX_PAGE, EventLog
 from app.events.order_reader import EventItem, Goodbye, Heartbeat, Item, OrderReader
 from app.events.outage import Outage
 from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.db.postgres import Database, Tx
-from app.events import event_store, outbox
+from app.events import event_store, outbox_store
 from app.events.event_store import LogHead
 from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
 
@@ -55,7 +55,7 @@ async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHe
     async with database.transaction() as tx:
         head = await event_store.read_head(tx, account_id)
         if head is None:
-            await outbox.open_log(tx, account_id, epoch=epoch)
+            await outbox_store.open_log(tx, account_id, epoch=epoch)
             head = await event_store.read_head(tx, account_id)
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # it was removed this very moment

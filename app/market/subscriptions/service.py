@@ -22,13 +22,13 @@ from app.errors import Gone, NotFound, ServiceError
 from app.kit.clock import Clock
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.instruments.registry import InstrumentService
-from app.market.subscriptions import planning
+from app.market.subscriptions import desired_state
 from app.market.subscriptions import subscription_store as store
+from app.market.subscriptions.allocation import Wish, place_wishes
 from app.market.subscriptions.announcements import Announcer
-from app.market.subscriptions.feed_watch import FeedWatch
-from app.market.subscriptions.placement import Wish, place_wishes
-from app.market.subscriptions.planning import Desired, Place, Want
-from app.market.subscriptions.status import SubscriptionRecord, SubscriptionView
+from app.market.subscriptions.desired_state import Desired, Place, Want
+from app.market.subscriptions.feed_silence import FeedWatch
+from app.market.subscriptions.records import SubscriptionRecord, SubscriptionView
 from app.market.ticks.pipeline import TickPipeline
 
 RecordEvent: TypeAlias = Callable[[Tx, str, str, Mapping[str, Any]], Awaitable[None]]
@@ -180,12 +180,12 @@ class SubscriptionService:
 
     def reconcile(self) -> None:
         """Make each feed want what is desired; also after a refresh of the instruments, when tokens may be others."""
-        self._desired = planning.add_up(self._wants.values(), token_of=self._token_of)
+        self._desired = desired_state.add_up(self._wants.values(), token_of=self._token_of)
         self._tell_feeds()
 
     def _tell_feeds(self) -> None:
         for account_id in self._feeds:
-            self._tell_feed(account_id, planning.modes_of(self._desired.values(), account_id=account_id))
+            self._tell_feed(account_id, desired_state.modes_of(self._desired.values(), account_id=account_id))
 
     async def _change(
         self,
@@ -212,7 +212,7 @@ class SubscriptionService:
                     for wish, place in zip(wishes, places, strict=True)
                     if not isinstance(place, ServiceError)
                 }
-                change = planning.plan_set(present, {**present, **wanted} if others == "kept" else wanted)
+                change = desired_state.plan_set(present, {**present, **wanted} if others == "kept" else wanted)
                 tokens = {wish.key: wish.instrument.instrument_token for wish in wishes}
                 rows = [
                     store.NewWant(place=place, instrument_token=tokens[place[1]], requested_mode=mode)
@@ -237,7 +237,7 @@ class SubscriptionService:
     async def _reload(self, tx: Tx, *, version: int) -> None:
         self._wants = {(want.owner, (want.account_id, want.key)): want for want in await store.read_all(tx)}
         self._version = version
-        self._desired = planning.add_up(self._wants.values(), token_of=self._token_of)
+        self._desired = desired_state.add_up(self._wants.values(), token_of=self._token_of)
 
     async def _write(
         self, tx: Tx, owner: str, *, upsert: Sequence[store.NewWant], remove: Sequence[Place]
@@ -268,7 +268,7 @@ class SubscriptionService:
 
     def _tell_feed(self, account_id: str, desired: Mapping[int, Mode]) -> None:
         feed = self._feeds[account_id]
-        change = planning.plan_feed(desired, feed.subscriptions())
+        change = desired_state.plan_feed(desired, feed.subscriptions())
         if change.subscribe:
             feed.subscribe(change.subscribe)
         if change.unsubscribe:

@@ -9,7 +9,7 @@ from psycopg.rows import kwargs_row
 
 from app.broker.market import Mode
 from app.db.postgres import Tx
-from app.market.subscriptions.planning import Place, Want
+from app.market.subscriptions.desired_state import Place, Want
 
 _COLUMNS = "owner, account_id, exchange, tradingsymbol, instrument_token, requested_mode, created_at, updated_at"
 

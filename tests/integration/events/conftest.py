@@ -24,10 +24,10 @@ from app.api.tick_stream import serve_ticks
 from app.db.postgres import Database, Tx, open_database
 from app.db.redis import make_redis
 from app.db.redis_keys import RedisKeys
-from app.events import outbox
+from app.events import outbox_store
 from app.events.limits import StreamLimits
 from app.events.order_stream import OrderStreamHub
-from app.events.outbox import NewEvent
+from app.events.outbox_store import NewEvent
 from app.events.tick_stream import TickStreamHub
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
@@ -77,9 +77,9 @@ StartReplica = Callable[..., Any]
 
 async def append(database: Database, count: int = 1, *, account_id: str = "primary", size: int = 0) -> None:
     async with database.transaction() as tx:
-        await outbox.lock(tx, account_id, epoch="first")
+        await outbox_store.lock(tx, account_id, epoch="first")
         data = {"order_id": "260105000000001", "filler": "x" * size}
-        await outbox.append(tx, account_id, [NewEvent(type="order_updated", data=data)] * count)
+        await outbox_store.append(tx, account_id, [NewEvent(type="order_updated", data=data)] * count)
 
 
 async def orders_of_the_day(tx: Tx, account_id: str) -> Sequence[Mapping[str, Any]]:

@@ -12,14 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from app.broker.market import Mode
 from app.errors import BadInput
 from app.kite.feed import FeedSettings
-from tests.integration.kite.feed_stage import (
-    FRAME,
-    PACKET,
-    heartbeats,
-    running_feed,
-    sending,
-    ticker,
-)
+from tests.integration.kite.feed_environment import FRAME, PACKET, heartbeats, running_feed, sending, ticker
 from tests.integration.kite.scripted import closed_port
 
 

@@ -19,15 +19,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.utils import accept_key
 
 from app.broker.market import Mode
-from tests.integration.kite.feed_stage import (
-    FRAME,
-    PACKET,
-    STOP_S,
-    heartbeats,
-    running_feed,
-    sending,
-    ticker,
-)
+from tests.integration.kite.feed_environment import FRAME, PACKET, STOP_S, heartbeats, running_feed, sending, ticker
 from tests.integration.kite.scripted import close, closed_port, credentials, hang, raw, scripted_broker
 
 

@@ -18,10 +18,10 @@ from app.db.redis_keys import RedisKeys
 from app.errors import Conflict, NotFound
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.instruments.registry import InstrumentService
-from app.market.subscriptions.placement import Wish
-from app.market.subscriptions.planning import TickStatus
+from app.market.subscriptions.allocation import Wish
+from app.market.subscriptions.desired_state import TickStatus
+from app.market.subscriptions.records import SubscriptionRecord
 from app.market.subscriptions.service import SubscriptionService
-from app.market.subscriptions.status import SubscriptionRecord
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet

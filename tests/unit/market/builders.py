@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from app.broker.market import Instrument, Mode
-from app.market.subscriptions.planning import Want
+from app.market.subscriptions.desired_state import Want
 
 NOON = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
 """Monday 5 January 2026, 12:00 IST."""

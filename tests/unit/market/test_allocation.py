@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.broker.market import Mode
 from app.errors import Conflict, NotFound
-from app.market.subscriptions.placement import Wish, place_wishes
-from app.market.subscriptions.planning import add_up
+from app.market.subscriptions.allocation import Wish, place_wishes
+from app.market.subscriptions.desired_state import add_up
 from tests.unit.market.builders import instrument, want
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from app.broker.port import Feed
 from app.kit.clock import Clock
 from app.market.calendar.exchange_hours import MarketCalendar
-from app.market.subscriptions.planning import is_feed_silent
+from app.market.subscriptions.desired_state import is_feed_silent
 from app.market.ticks.pipeline import TickPipeline
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.broker.market import Instrument, Mode
 from app.errors import Conflict, NotFound, ServiceError
-from app.market.subscriptions.planning import Desired, Key, Place, choose_account
+from app.market.subscriptions.desired_state import Desired, Key, Place, choose_account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.market import Mode
-from app.market.subscriptions.planning import (
+from app.market.subscriptions.desired_state import (
     TickStatus,
     Want,
     add_up,

@@ -10,7 +10,7 @@ from app.broker.market import Mode
 from app.broker.port import Feed
 from app.kit.clock import Clock
 from app.market.calendar.exchange_hours import MarketCalendar
-from app.market.subscriptions.planning import Desired, TickStatus, status_of
+from app.market.subscriptions.desired_state import Desired, TickStatus, status_of
 from app.market.ticks.pipeline import TickPipeline
 
 
