@@ -29,9 +29,7 @@ from app.kit.clock import Clock, SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
-from app.ops.sources import (
-    BrokerCalls,
-)
+from app.ops.metric_sources import BrokerCalls
 from app.orders.engine.statement_warmup import rehearse
 
 DOORS_POOL = 10

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures", "tests.faults.outage_stage"]
+pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures", "tests.faults.outage_environment"]
 
 # No deadline per example: the machines that run this are shared, and a slow one proves nothing about the code.
 # In CI the examples are the same each time, so that a red run is about the change; elsewhere they are new ones.

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from app.accounts.model import AccountState, TokenOrigin
-from app.api.deps import Page, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import Page, PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId

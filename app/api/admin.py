@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from app.api.acceptance import cursor_uuid
-from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, RequestIdDep, ServicesDep, require_account
+from app.api.dependencies import Page, PageCursor, PageLimit, PrincipalDep, RequestIdDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
+from app.api.order_answers import cursor_uuid
 from app.api.order_bodies import STORABLE
 from app.api.problems import problem_responses
 from app.api.services import Services

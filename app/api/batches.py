@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.api.acceptance import DryRun, cursor_uuid, say, say_dry_run
-from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
+from app.api.order_answers import DryRun, cursor_uuid, say, say_dry_run
 from app.api.order_bodies import BatchIn, BatchOut
 from app.api.order_route import OrderRoute
 from app.api.orders import AccountFilter, CallerDep, narrowed

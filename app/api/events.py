@@ -9,13 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import (
-    AccountIdQuery,
-    PageLimit,
-    PrincipalDep,
-    ServicesDep,
-    require_account,
-)
+from app.api.dependencies import AccountIdQuery, PageLimit, PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.errors import BadInput, Problem

@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from app.api.deps import ServicesDep
+from app.api.dependencies import ServicesDep
 from app.kit.clock import ist_iso
 from app.ops.health import AccountHealth, Health
 

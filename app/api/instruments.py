@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from app.api.deps import Page, PageCursor, PageLimit, ServicesDep
+from app.api.dependencies import Page, PageCursor, PageLimit, ServicesDep
 from app.api.problems import problem_responses
 from app.broker.market import Instrument
 from app.errors import BadInput, Problem

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
-from app.api.deps import PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
 from app.broker.identifiers import AccountId
 from app.errors import BadInput, Problem

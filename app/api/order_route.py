@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from app.api.deps import services_of
+from app.api.dependencies import services_of
 from app.api.order_bodies import MAX_ORDERS, readable_order
 from app.api.problems import field_problem
 from app.api.services import Services

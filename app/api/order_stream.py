@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, WebSocket
 
-from app.api.deps import services_of
+from app.api.dependencies import services_of
 from app.api.keys import Principal
 from app.api.services import Services
 from app.api.sockets import Gate, accepted

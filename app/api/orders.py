@@ -8,8 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from app.api.acceptance import DryRun, WaitForOrder, caller_of, cursor_uuid, say, say_dry_run
-from app.api.deps import (
+from app.api.dependencies import (
     AccountIdQuery,
     Page,
     PageCursor,
@@ -20,10 +19,11 @@ from app.api.deps import (
     require_account,
 )
 from app.api.exact_json import ExactJSON
+from app.api.if_match import IfMatch, etag_of, versions_of
 from app.api.keys import Principal
+from app.api.order_answers import DryRun, WaitForOrder, caller_of, cursor_uuid, say, say_dry_run
 from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn, TaskOut
 from app.api.order_route import OrderRoute
-from app.api.preconditions import IfMatch, etag_of, versions_of
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId

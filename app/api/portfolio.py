@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from app.api.deps import AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
 from app.api.problems import problem_responses

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from starlette.status import HTTP_202_ACCEPTED
 
 from app.api.accounts import AccountIdPath
-from app.api.deps import ServicesDep
+from app.api.dependencies import ServicesDep
 from app.api.problems import problem_responses
 from app.errors import BadInput, NotAuthorised, Problem
 

@@ -1,6 +1,6 @@
 """What the routes may use: built by ``app.bootstrap``, handed over by the lifespan's state.
 
-Routes take ``services: ServicesDep`` (``app.api.deps``) and nothing else from outside. The rooms' types are imported
+Routes take ``services: ServicesDep`` (``app.api.dependencies``) and nothing else from outside. Types are imported
 for the type checker alone, so that this page costs nothing to import from any of them.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from app.accounts.service import AccountService
     from app.api.keys import ApiKeys
-    from app.api.limits import RateLimits
+    from app.api.rate_limits import RateLimits
     from app.broker.port import Broker, Feed
     from app.config import Settings
     from app.db.postgres import Database

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from app.api.deps import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
 from app.api.instruments import TokenPath, decode_cursor, encode_cursor
 from app.api.keys import Principal
 from app.api.problems import problem_responses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, WebSocket
 
-from app.api.deps import services_of
+from app.api.dependencies import services_of
 from app.api.order_stream import gate_of
 from app.api.sockets import Gate, accepted
 from app.events.protocol import PING, PONG, parse_tick_command

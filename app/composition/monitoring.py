@@ -10,7 +10,7 @@ from app.composition.parts import tick_expectation
 from app.db.migrate import head_revision
 from app.db.postgres import Database
 from app.ops.health import HealthService, OrdersHealth
-from app.ops.sources import (
+from app.ops.metric_sources import (
     watch_doubts,
     watch_feeds,
     watch_leadership,

@@ -22,7 +22,7 @@ from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.market.instruments.registry import InstrumentService
 from app.market.ticks.pipeline import TickPipeline
-from app.ops.sources import BrokerCalls
+from app.ops.metric_sources import BrokerCalls
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry.acceptance import Acceptance
 from app.orders.entry.admission import Admission

@@ -12,7 +12,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from app.api.keys import ApiKeys
-from app.api.limits import RateLimits
+from app.api.rate_limits import RateLimits
 from app.api.services import Services
 from app.broker.port import Feed
 from app.composition.monitoring import build_health, watch_everything
@@ -48,8 +48,8 @@ from app.market.ticks.publisher import TickPublisher
 from app.market.ticks.source import tick_source
 from app.ops.health import HealthService
 from app.ops.loop_lag import LoopLag
+from app.ops.metric_sources import DoubtSampler
 from app.ops.metrics import Metrics
-from app.ops.sources import DoubtSampler
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry.service import OrderService
 from app.orders.entry.withdrawal import Withdrawals

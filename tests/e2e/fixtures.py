@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.stage import Broker, Service, running_broker, running_service
+from tests.e2e.environment import Broker, Service, running_broker, running_service
 from tests.servers import temporary_database
 
 PRICE = 1500

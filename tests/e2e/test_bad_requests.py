@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.stage import API_KEY, Broker, Service, authenticate, close_of, limit_order
+from tests.e2e.environment import API_KEY, Broker, Service, authenticate, close_of, limit_order
 
 PROBLEM = "application/problem+json"
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "code", "request_id"}

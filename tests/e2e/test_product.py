@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from embedded.ports import find_free_port
-from tests.e2e.stage import ROOT, clean_environment, wait_for
+from tests.e2e.environment import ROOT, clean_environment, wait_for
 
 START_S = 60.0
 STOP_S = 10.0

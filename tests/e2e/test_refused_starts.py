@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stage import ROOT, Broker, clean_environment
+from tests.e2e.environment import ROOT, Broker, clean_environment
 
 START_S = 30.0
 KEY = "k" * 32

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from websockets.sync.client import ClientConnection
 
-from tests.e2e.stage import Broker, Service, authenticate, close_of, limit_order, running_service, wait_for
+from tests.e2e.environment import Broker, Service, authenticate, close_of, limit_order, running_service, wait_for
 
 ON_ASYNCIO = (
     "import runpy, sys; sys.modules['uvloop'] = None; sys.argv = ['app', 'serve']; "

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from chaos.stack import surroundings
-from tests.e2e.stage import ROOT
+from tests.e2e.environment import ROOT
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "3" if os.environ.get("CI") else "1"))
 ROOM_S = 100

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stage import Broker, Service, limit_order, running_broker, running_service, wait_for
+from tests.e2e.environment import Broker, Service, limit_order, running_broker, running_service, wait_for
 
 MODES = {"INFY": "full", "SBIN": "quote", "TCS": "ltp"}
 FRESH_S = 3.0

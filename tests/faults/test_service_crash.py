@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.e2e.stage import Broker, Service, limit_order, running_service, wait_for
+from tests.e2e.environment import Broker, Service, limit_order, running_service, wait_for
 
 LEGS = 10
 ENDS = {"completed", "rolled_back", "rolled_back_with_fills", "needs_attention"}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.e2e.stage import Broker, Service, limit_order, wait_for
+from tests.e2e.environment import Broker, Service, limit_order, wait_for
 
 ENDS = {"completed", "rolled_back", "rolled_back_with_fills", "partially_completed", "needs_attention"}
 

@@ -5,8 +5,8 @@ import time
 import httpx
 from websockets.sync.client import ClientConnection
 
-from tests.e2e.stage import Broker, Service, authenticate, limit_order, receive, wait_for
-from tests.faults.outage_stage import Server, next_tick
+from tests.e2e.environment import Broker, Service, authenticate, limit_order, receive, wait_for
+from tests.faults.outage_environment import Server, next_tick
 
 HANGS_S = 15.0
 """What takes so long waits for what does not come."""

@@ -9,8 +9,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from tests.e2e.stage import SHORT_TIMES, Broker, Service, limit_order, running_service, wait_for
-from tests.faults.outage_stage import Server, next_tick
+from tests.e2e.environment import SHORT_TIMES, Broker, Service, limit_order, running_service, wait_for
+from tests.faults.outage_environment import Server, next_tick
 
 CANNOT_BE_READ = "is stored and cannot be read"
 

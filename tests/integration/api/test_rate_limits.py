@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from app.api.limits import RateLimits
+from app.api.rate_limits import RateLimits
 from app.config import Settings
 from app.db.redis import make_redis
 from app.errors import RateLimited

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits import parse
 
-from app.api.limits import Buckets, LimitClass, Rate, classify
+from app.api.rate_limits import Buckets, LimitClass, Rate, classify
 
 
 @pytest.mark.parametrize(

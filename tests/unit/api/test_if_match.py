@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.preconditions import etag_of, versions_of
+from app.api.if_match import etag_of, versions_of
 from app.errors import BadInput
 
 

@@ -16,7 +16,7 @@ from app.db.migrate import migrate
 from embedded.postgres import start_postgres
 from embedded.process import Child, start_program
 from embedded.redis import start_redis
-from tests.e2e.stage import Broker, Service, running_service, wait_for
+from tests.e2e.environment import Broker, Service, running_service, wait_for
 
 STOP_S = 5.0
 TICKING = ("TCS", "RELIANCE")

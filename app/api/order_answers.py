@@ -14,7 +14,7 @@ from uuid import UUID
 
 from fastapi import Header, Query
 
-from app.api.deps import PrincipalDep, ServicesDep
+from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.exact_json import ExactJSON
 from app.api.order_bodies import DryRunOut, WireRequestOut
 from app.broker.port import WireRequest
