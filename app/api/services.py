@@ -1,7 +1,7 @@
-"""What the routes may use: built by ``app.bootstrap``, handed over by the lifespan's state.
+"""What the routes may use: built by the composition, handed over by the lifespan's state.
 
-Routes take ``services: ServicesDep`` (``app.api.dependencies``) and nothing else from outside. Types are imported
-for the type checker alone, so that this page costs nothing to import from any of them.
+A route takes ``services: ServicesDep`` (``app.api.dependencies``) and nothing else from outside. The types are imported
+for the type checker only, so this module can be imported from everywhere.
 """
 
 from __future__ import annotations
@@ -11,25 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from app.accounts.service import AccountService
     from app.api.keys import ApiKeys
     from app.api.rate_limits import RateLimits
     from app.broker.port import Broker, Feed
     from app.config import Settings
-    from app.db.postgres import Database
     from app.events.event_log import EventLog
     from app.events.order_stream import OrderStreamHub
     from app.events.tick_stream import TickStreamHub
     from app.kit.clock import Clock
-    from app.kit.ids import IdSource
     from app.kit.supervisor import Supervisor
     from app.market.history.service import HistoryService
     from app.market.instruments.registry import InstrumentService
     from app.market.quotes.service import QuoteService
     from app.market.subscriptions.service import SubscriptionService
-    from app.market.ticks.pipeline import TickPipeline
     from app.ops.health import HealthService
     from app.ops.metrics import Metrics
     from app.orders.engine.order_engine import OrderEngine
@@ -41,31 +36,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that is open while the service runs. ``brokers`` and ``feeds`` are by ``account_id``."""
+    """Everything that routes and streams use, complete while the service runs."""
 
-    settings: Settings
-    clock: Clock
-    ids: IdSource
-    supervisor: Supervisor
-    database: Database
-    redis: Redis
-    metrics: Metrics
-    api_keys: ApiKeys
-    limits: RateLimits
-    accounts: AccountService
-    instruments: InstrumentService
-    subscriptions: SubscriptionService
-    quotes: QuoteService
-    history: HistoryService
-    ticks: TickPipeline
-    orders: OrderService
-    order_engine: OrderEngine
-    operations: Operations
-    resolutions: Resolutions
-    withdrawals: Withdrawals
-    events: EventLog
-    order_stream: OrderStreamHub
-    tick_stream: TickStreamHub
-    brokers: Mapping[str, Broker]
-    feeds: Mapping[str, Feed]
-    health: HealthService
+    settings: Settings  # as they were at the start
+    clock: Clock  # the one clock of this process
+
+    # accounts at their broker
+    accounts: AccountService  # which accounts there are, and their broker sessions
+    brokers: Mapping[str, Broker]  # by account: reads that are passed through
+    feeds: Mapping[str, Feed]  # by account: is it connected?
+
+    # market data
+    instruments: InstrumentService  # search and lookup
+    subscriptions: SubscriptionService  # what is streamed, for which owner
+    quotes: QuoteService  # last values
+    history: HistoryService  # candles
+
+    # orders
+    orders: OrderService  # place, modify, cancel, batches; ``orders.queries`` reads
+    withdrawals: Withdrawals  # take a placement back
+    operations: Operations  # an operator's halt and resume, and the audit trail
+    resolutions: Resolutions  # an operator's decision about a doubt
+    order_engine: OrderEngine  # takes the hint of a postback
+
+    # events
+    events: EventLog  # GET /events
+    order_stream: OrderStreamHub  # the readers of order events
+    tick_stream: TickStreamHub  # the readers of ticks
+
+    # who may call, how often, and how the process is
+    api_keys: ApiKeys  # which caller has which key
+    limits: RateLimits  # requests of a caller and of an address
+    metrics: Metrics  # what Prometheus scrapes
+    health: HealthService  # health and the platform's probes
+    supervisor: Supervisor  # the background tasks; one that fails stops the process

@@ -9,15 +9,15 @@ from app import __version__
 from app.composition.parts import tick_expectation
 from app.db.migrate import head_revision
 from app.db.postgres import Database
-from app.ops.health import HealthService, OrdersHealth
+from app.ops.health import HealthService, HealthSources, OrdersHealth, Release
 from app.ops.metric_sources import (
-    watch_doubts,
-    watch_feeds,
-    watch_leadership,
-    watch_orders,
-    watch_process,
-    watch_streams,
-    watch_ticks,
+    register_doubt_metrics,
+    register_feed_metrics,
+    register_leadership_metrics,
+    register_order_metrics,
+    register_process_metrics,
+    register_stream_metrics,
+    register_tick_metrics,
 )
 from app.orders.risk.kill_switch_store import list_halts
 
@@ -35,10 +35,7 @@ def build_health(house: House) -> HealthService:
         oldest_s = doubts.oldest_s if doubts.count else None
         return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=bool(halts))
 
-    return HealthService(
-        environment=house.settings.environment,
-        version=__version__,
-        head_revision=head_revision(),
+    sources = HealthSources(
         database=house.ground.database,
         redis=house.redis,
         supervisor=house.supervisor,
@@ -50,19 +47,23 @@ def build_health(house: House) -> HealthService:
             house.feeds, instruments=house.instruments.by_token, is_open=house.calendar.is_open, now=house.clock.now
         ),
         leads=lambda account_id: house.feed_owners[account_id].working,
+    )
+    return HealthService(
+        sources,
+        release=Release(environment=house.settings.environment, version=__version__, schema_revision=head_revision()),
         stale_after_s=house.settings.tick_stale_after_s,
         clock=house.clock,
     )
 
 
-def watch_everything(house: House, *, databases: Sequence[Database]) -> None:
+def register_metrics(house: House, *, databases: Sequence[Database]) -> None:
     """Let the metrics read each room when they are asked for."""
-    watch_ticks(house.metrics, house.ticks.stats, active=house.subscriptions.active_count)
-    watch_feeds(house.metrics, house.feeds)
-    watch_streams(house.metrics, {"orders": house.order_stream.stats, "ticks": house.tick_stream.stats})
-    watch_doubts(house.metrics, house.doubts)
+    register_tick_metrics(house.metrics, house.ticks.stats, active=house.subscriptions.active_count)
+    register_feed_metrics(house.metrics, house.feeds)
+    register_stream_metrics(house.metrics, {"orders": house.order_stream.stats, "ticks": house.tick_stream.stats})
+    register_doubt_metrics(house.metrics, house.doubts)
     counts = house.engine.counts
-    watch_orders(
+    register_order_metrics(
         house.metrics,
         counts,
         batch_seconds=counts.batch_seconds.snapshot,
@@ -71,14 +72,14 @@ def watch_everything(house: House, *, databases: Sequence[Database]) -> None:
         breakers=house.engine.breaker_states,
     )
     feed_owners = house.feed_owners
-    watch_leadership(
+    register_leadership_metrics(
         house.metrics,
         {
             "sender": house.engine.led,
             "feed": lambda: sum(ownership.working for ownership in feed_owners.values()),
         },
     )
-    watch_process(
+    register_process_metrics(
         house.metrics,
         databases=databases,
         calls=house.ground.calls,

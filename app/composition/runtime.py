@@ -15,7 +15,7 @@ from app.api.keys import ApiKeys
 from app.api.rate_limits import RateLimits
 from app.api.services import Services
 from app.broker.port import Feed
-from app.composition.monitoring import build_health, watch_everything
+from app.composition.monitoring import build_health, register_metrics
 from app.composition.parts import (
     AccountLog,
     Accounts,
@@ -122,7 +122,7 @@ class House:
         self._build_market()
         self._build_streams()
         self.health = build_health(self)
-        watch_everything(self, databases=[self.ground.database, engine_database])
+        register_metrics(self, databases=[self.ground.database, engine_database])
 
     async def start(self) -> None:
         """State first, then the loops that keep it; the feeds last, when everybody who listens is there."""
@@ -283,10 +283,7 @@ class House:
         return Services(
             settings=self.settings,
             clock=self.clock,
-            ids=self.ids,
             supervisor=self.supervisor,
-            database=self.ground.database,
-            redis=self.redis,
             metrics=self.metrics,
             api_keys=self.api_keys,
             limits=self.limits,
@@ -295,7 +292,6 @@ class House:
             subscriptions=self.subscriptions,
             quotes=self.quotes,
             history=self.history,
-            ticks=self.ticks,
             orders=self.orders,
             order_engine=self.engine,
             operations=self.operations,

@@ -1,7 +1,7 @@
-"""What the service says about itself, proved at the moment it is asked.
+"""Is the service healthy? Each dependency is checked by a round trip at the moment of the question.
 
-Each dependency is asked by a round trip of its own, all at once, within a second: the answer comes while they are down.
-``down`` means that orders cannot be taken (the database is away); ``degraded`` that something else is.
+All round trips run at once and end within a second, so the answer comes also while a dependency hangs. ``down`` means
+that orders cannot be accepted (the database is away); ``degraded`` means that something else is missing.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ Reachable = Literal["ok", "down"]
 
 
 class RegistryState(Protocol):
-    """What the instrument registry tells: ``ok``, ``stale`` or ``empty``."""
+    """The instrument registry as health reports it."""
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """``ok``, ``stale`` or ``empty``."""
 
     @property
-    def cached_instruments(self) -> int: ...
+    def cached_instruments(self) -> int:
+        """0 while no dump was ever loaded."""
 
     @property
     def last_refresh(self) -> datetime | None: ...
@@ -46,7 +48,7 @@ class RegistryState(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrdersHealth:
-    """``oldest_in_doubt_s`` is None when nothing is in doubt; ``halted`` says that no new order is sent."""
+    """``oldest_in_doubt_s`` is None when nothing is in doubt; ``halted`` means that no new order is sent."""
 
     in_doubt: int
     oldest_in_doubt_s: float | None
@@ -55,6 +57,11 @@ class OrdersHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountHealth:
+    """One account's feed. ``stale``: its exchange is open and its ticks are older than they may be.
+
+    ``role`` is ``leader`` in the process that holds the account's feed, ``follower`` in every other one.
+    """
+
     account_id: str
     role: Literal["leader", "follower"]
     connected: bool
@@ -67,22 +74,22 @@ class AccountHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """``orders`` is None while the database, which has the answer, is away."""
+    """The whole answer of ``/health``."""
 
-    status: Status
-    environment: str
-    version: str
-    ticker_running: bool
-    accounts: tuple[AccountHealth, ...]
-    redis: Reachable
-    database: Reachable
-    registry: RegistryState
-    orders: OrdersHealth | None
+    status: Status  # the worst of what follows
+    environment: str  # as the settings name it
+    version: str  # of the code
+    ticker_running: bool  # no background task has failed, and the service is not stopping
+    accounts: tuple[AccountHealth, ...]  # one entry an account, led here or not
+    redis: Reachable  # did it answer in time?
+    database: Reachable  # did it answer in time?
+    registry: RegistryState  # the instruments
+    orders: OrdersHealth | None  # None while the database, which has the answer, is away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """``reasons`` is empty when ready."""
+    """May traffic be sent to this process? ``reasons`` says why not, and is empty when it may."""
 
     reasons: tuple[str, ...]
 
@@ -91,59 +98,57 @@ class Readiness:
         return not self.reasons
 
 
-class HealthService:
-    """Everything is asked through callables, so that health stands on no room in particular.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Which code runs where: ``schema_revision`` is the one that this code needs."""
 
-    ``expects_ticks`` says whether an account streams anything whose exchange is open now: silence is only then stale.
-    ``leads`` says whether this process holds the account's feed: the feed of another replica is not ours to miss.
+    environment: str
+    version: str
+    schema_revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSources:
+    """Where each part of the answer comes from. Features are asked through callables: health imports none of them."""
+
+    database: Database  # pinged, and asked for its schema revision
+    redis: Redis  # pinged
+    supervisor: Supervisor  # the states of the background tasks
+    feeds: Mapping[str, Feed]  # by account
+    registry: Callable[[], RegistryState]  # of this process
+    orders: Callable[[], Coroutine[Any, Any, OrdersHealth]]  # reads the database
+    token_valid_until: Callable[[str], datetime | None]  # of an account; None where it is not known
+    expects_ticks: Callable[[str], bool]  # does the account stream an instrument whose exchange is open now?
+    leads: Callable[[str], bool]  # does this process hold the account's feed? Only then can it miss ticks
+
+
+class HealthService:
+    """Health, readiness and liveness of this process. ``draining`` is set when it begins to stop.
+
+    An account's ticks count as stale after ``stale_after_s`` seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        environment: str,
-        version: str,
-        head_revision: str,
-        database: Database,
-        redis: Redis,
-        supervisor: Supervisor,
-        feeds: Mapping[str, Feed],
-        registry: Callable[[], RegistryState],
-        orders: Callable[[], Coroutine[Any, Any, OrdersHealth]],
-        token_valid_until: Callable[[str], datetime | None],
-        expects_ticks: Callable[[str], bool],
-        leads: Callable[[str], bool],
-        stale_after_s: float,
-        clock: Clock,
-    ) -> None:
-        self._environment = environment
-        self._version = version
-        self._head_revision = head_revision
-        self._database = database
-        self._supervisor = supervisor
-        self._feeds = feeds
-        self._registry = registry
-        self._ask_database = Probe(database.ping, timeout_s=CHECK_TIMEOUT_S)
-        self._ask_redis = Probe(partial(_ping, redis), timeout_s=CHECK_TIMEOUT_S)
-        self._ask_orders = Probe(orders, timeout_s=CHECK_TIMEOUT_S)
-        self._ask_revision = Probe(self._read_revision, timeout_s=CHECK_TIMEOUT_S)
-        self._token_valid_until = token_valid_until
-        self._expects_ticks = expects_ticks
-        self._leads = leads
+    def __init__(self, sources: HealthSources, *, release: Release, stale_after_s: float, clock: Clock) -> None:
+        self._sources = sources
+        self._release = release
         self._stale_after_s = stale_after_s
         self._clock = clock
+        self._database_probe = Probe(sources.database.ping, timeout_s=CHECK_TIMEOUT_S)
+        self._redis_probe = Probe(partial(_ping, sources.redis), timeout_s=CHECK_TIMEOUT_S)
+        self._orders_probe = Probe(sources.orders, timeout_s=CHECK_TIMEOUT_S)
+        self._revision_probe = Probe(self._read_revision, timeout_s=CHECK_TIMEOUT_S)
         self.draining = False
 
     async def check(self) -> Health:
-        """Takes at most about a second, whatever is down."""
+        """The state of everything, within about a second whatever is down."""
         database, redis, orders = await asyncio.gather(self._database_state(), self._redis_state(), self._order_state())
-        registry = self._registry()
-        accounts = tuple(self._account(account_id, feed) for account_id, feed in self._feeds.items())
+        registry = self._sources.registry()
+        accounts = tuple(self._account(account_id, feed) for account_id, feed in self._sources.feeds.items())
         return Health(
             status=_overall(database=database, redis=redis, registry=registry, accounts=accounts),
-            environment=self._environment,
-            version=self._version,
-            ticker_running=not self._supervisor.failed.is_set() and not self.draining,
+            environment=self._release.environment,
+            version=self._release.version,
+            ticker_running=not self._sources.supervisor.failed.is_set() and not self.draining,
             accounts=accounts,
             redis=redis,
             database=database,
@@ -152,47 +157,48 @@ class HealthService:
         )
 
     async def readiness(self) -> Readiness:
-        """May traffic be sent here? Not while stopping, without the database, or on a schema of another version."""
+        """Not ready while stopping, without the database, or on a schema of another version."""
         if self.draining:
             return Readiness(reasons=("the service is stopping",))
         try:
-            revision = await self._ask_revision.ask()
+            revision = await self._revision_probe.ask()
         except (Unavailable, DatabaseError, TimeoutError) as error:
             logger.warning("not ready: {!r}", error)
             return Readiness(reasons=("the database cannot be asked",))
-        if revision != self._head_revision:
+        if revision != self._release.schema_revision:
             return Readiness(reasons=("the database schema is not at this version: python -m app migrate",))
         return Readiness(reasons=())
 
     def live(self) -> bool:
-        """False once a background task has ended that should have run for ever: the platform should start it again."""
-        return not self._supervisor.failed.is_set()
+        """False once a background task has failed: the platform should start the process again."""
+        return not self._sources.supervisor.failed.is_set()
 
     def tasks(self) -> Mapping[str, str]:
-        return self._supervisor.states()
+        """Each background task by name: running, done, cancelled or crashed."""
+        return self._sources.supervisor.states()
 
     async def _database_state(self) -> Reachable:
         try:
-            await self._ask_database.ask()
+            await self._database_probe.ask()
         except (Unavailable, DatabaseError, TimeoutError):
             return "down"
         return "ok"
 
     async def _redis_state(self) -> Reachable:
         try:
-            await self._ask_redis.ask()
+            await self._redis_probe.ask()
         except (RedisError, OSError, TimeoutError):
             return "down"
         return "ok"
 
     async def _order_state(self) -> OrdersHealth | None:
         try:
-            return await self._ask_orders.ask()
+            return await self._orders_probe.ask()
         except (Unavailable, DatabaseError, TimeoutError):
             return None
 
     async def _read_revision(self) -> str | None:
-        async with self._database.connection() as connection:
+        async with self._sources.database.connection() as connection:
             cursor = await connection.execute("SELECT version_num FROM alembic_version")
             row = await cursor.fetchone()
         return None if row is None else str(row[0])
@@ -200,16 +206,16 @@ class HealthService:
     def _account(self, account_id: str, feed: Feed) -> AccountHealth:
         state = feed.state
         age_s = self._clock.now().timestamp() - state.last_tick_at if state.last_tick_at else None
-        quiet = age_s is None or age_s > self._stale_after_s
+        is_old = age_s is None or age_s > self._stale_after_s
         return AccountHealth(
             account_id=account_id,
-            role="leader" if self._leads(account_id) else "follower",
+            role="leader" if self._sources.leads(account_id) else "follower",
             connected=state.connected,
             sockets=state.sockets,
             subscriptions=len(feed.subscriptions()),
             last_tick_age_ms=None if age_s is None else max(0, int(age_s * 1000)),
-            token_valid_until=self._token_valid_until(account_id),
-            stale=quiet and self._expects_ticks(account_id),
+            token_valid_until=self._sources.token_valid_until(account_id),
+            stale=is_old and self._sources.expects_ticks(account_id),
         )
 
 
@@ -222,8 +228,8 @@ def _overall(
 ) -> Status:
     if database == "down":
         return "down"
-    ours = [account for account in accounts if account.role == "leader"]
-    feeds_fine = all(account.connected and not account.stale for account in ours)
+    led_here = [account for account in accounts if account.role == "leader"]
+    feeds_fine = all(account.connected and not account.stale for account in led_here)
     if redis == "down" or registry.cached_instruments == 0 or not feeds_fine:
         return "degraded"
     return "ok"

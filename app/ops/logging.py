@@ -1,8 +1,8 @@
-"""Logs: one line an event to stderr and to a rotated file, and never a secret in either.
+"""Logs: one line for each event, to stderr and to a rotated file, without secrets.
 
-Set up once by the command line. Lines carry the request id of the request they belong to. What looks like a
-credential is replaced before any sink sees it, in messages and in tracebacks; chatty libraries that log URLs (the
-broker's WebSocket URL carries the access token) are held at WARNING.
+The command line sets them up once. A line carries the id of its request. Whatever looks like a credential is replaced
+before a sink sees it, in messages and in tracebacks. Libraries that log URLs are limited to WARNING, because the
+broker's WebSocket URL carries the access token.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+]*://[^\s:/@]*:)([^\s@/]+)@")
 
 
 def redact(text: str) -> str:
-    """``text`` without anything that is written like a credential."""
+    """``text`` with ``[hidden]`` in place of everything that is written like a credential."""
     text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
     text = _NAMED.sub(rf"\1{HIDDEN}", text)
     text = _KITE_TOKEN.sub(rf"\1{HIDDEN}", text)
@@ -54,7 +54,8 @@ def configure_logging(
 ) -> None:
     """Replace every sink of this process. Synchronous on purpose: a queue would lose the lines before a crash.
 
-    The file belongs to the serving process; commands beside it log to the stream alone. Raises SettingsError.
+    The file belongs to the serving process; other commands log to the stream only. Raises SettingsError when
+    ``LOG_DIR`` cannot be written to.
     """
     logger.remove()
     logger.configure(patcher=_patch)
@@ -81,7 +82,7 @@ def _add_file(settings: Settings) -> None:
 
 
 def _patch(record: Record) -> None:
-    """Redact the message; turn the exception into redacted text, since loguru would format it after us."""
+    """Redact the message, and format the exception here: loguru would format it after this function, unredacted."""
     record["message"] = redact(record["message"])
     exception = record["exception"]
     if exception is not None and exception.type is not None:
@@ -97,7 +98,7 @@ def _format(record: Record) -> str:
 
 
 class _ToLoguru(logging.Handler):
-    """Where the lines of libraries go: to the same sinks, under the library's own name."""
+    """Sends the lines of libraries to the same sinks, under the library's own name."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How late the event loop runs: the first sign that something blocks it or that one core is no longer enough."""
+"""How late does the event loop run? The first sign that something blocks it, or that one core is not enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.kit.clock import Clock
 
 
 class LoopLag:
-    """Sleeps for ``every_s`` over and over and notes how much later it woke; ``worst_s`` is since the last look."""
+    """Sleeps for ``every_s`` seconds again and again, and keeps by how much it woke too late at worst."""
 
     def __init__(self, clock: Clock, *, every_s: float = 0.25) -> None:
         self._clock = clock
@@ -23,6 +23,6 @@ class LoopLag:
             self._worst_s = max(self._worst_s, self._clock.monotonic() - due)
 
     def samples(self) -> Mapping[tuple[str, ...], float]:
-        """The worst lag since the last call: a scrape must not miss a stall that lies between two scrapes."""
+        """The worst lag since the last call, in seconds: a stall between two scrapes must not go unseen."""
         worst, self._worst_s = self._worst_s, 0.0
         return {(): worst}

@@ -1,4 +1,7 @@
-"""Which numbers of which room stand behind which metric. Read at each scrape, counted by the rooms themselves."""
+"""Which numbers stand behind which metric?
+
+Each feature counts in plain integers; the functions here register the metrics that read them at each scrape.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from app.db.postgres import Database
 from app.errors import Unavailable
 from app.ops.metrics import HistogramSnapshot, Metrics, Samples
 
-DOUBTS_EVERY_S = 5.0
+DOUBT_SAMPLE_S = 5.0
 
 
-class TickNumbers(Protocol):
+class TickStats(Protocol):
+    """The tick path since the start of the process; ``received`` is by account."""
+
     @property
     def received(self) -> Mapping[str, int]: ...
 
@@ -32,7 +37,9 @@ class TickNumbers(Protocol):
     def publish_lag(self) -> HistogramSnapshot: ...
 
 
-class StreamNumbers(Protocol):
+class StreamStats(Protocol):
+    """One WebSocket stream: open ``connections`` by account, sockets ``dropped`` since the start by reason."""
+
     @property
     def connections(self) -> Mapping[str, int]: ...
 
@@ -40,7 +47,9 @@ class StreamNumbers(Protocol):
     def dropped(self) -> Mapping[str, int]: ...
 
 
-class DoubtNumbers(Protocol):
+class DoubtStats(Protocol):
+    """How many tasks are in doubt, and the age of the oldest in seconds."""
+
     @property
     def count(self) -> int: ...
 
@@ -49,7 +58,7 @@ class DoubtNumbers(Protocol):
 
 
 class BrokerCalls:
-    """Counts the requests to the broker; given to its adapter as the observer. Both labels are closed lists there."""
+    """Counts the requests to the broker as the adapter's observer. Both labels are closed lists of the adapter."""
 
     def __init__(self) -> None:
         self._calls: Counter[tuple[str, str]] = Counter()
@@ -62,19 +71,19 @@ class BrokerCalls:
 
 
 class DoubtSampler:
-    """Orders in doubt are counted in the database, so they are read every few seconds and not at each scrape."""
+    """Keeps the doubts of a few seconds ago: they are counted in the database, which no scrape should wait for."""
 
-    def __init__(self, read: Callable[[], Awaitable[DoubtNumbers]], *, every_s: float = DOUBTS_EVERY_S) -> None:
+    def __init__(self, read: Callable[[], Awaitable[DoubtStats]], *, every_s: float = DOUBT_SAMPLE_S) -> None:
         self._read = read
         self._every_s = every_s
-        self._last: DoubtNumbers | None = None
+        self._last: DoubtStats | None = None
 
     async def run(self) -> None:
         while True:
             try:
                 self._last = await self._read()
             except Unavailable:
-                self._last = None  # an old number would be an invented one
+                self._last = None  # no sample is better than an outdated one
             await asyncio.sleep(self._every_s)
 
     def counts(self) -> Samples:
@@ -84,7 +93,8 @@ class DoubtSampler:
         return {} if self._last is None else {(): self._last.oldest_s}
 
 
-def watch_ticks(metrics: Metrics, stats: Callable[[], TickNumbers], *, active: Callable[[], int]) -> None:
+def register_tick_metrics(metrics: Metrics, stats: Callable[[], TickStats], *, active: Callable[[], int]) -> None:
+    """Ticks received, published and conflated, their lags, and the ``active`` subscriptions."""
     metrics.add_counter(
         "ticker_ticks_received_total",
         "Ticks that came from the broker.",
@@ -106,7 +116,8 @@ def watch_ticks(metrics: Metrics, stats: Callable[[], TickNumbers], *, active: C
     metrics.add_gauge("ticker_active_subscriptions", "Instruments that are streamed now.", lambda: {(): active()})
 
 
-def watch_feeds(metrics: Metrics, feeds: Mapping[str, Feed]) -> None:
+def register_feed_metrics(metrics: Metrics, feeds: Mapping[str, Feed]) -> None:
+    """Connections of the broker feeds, which are by account."""
     metrics.add_gauge(
         "ticker_feed_connected",
         "1 while the account's feed has a socket.",
@@ -120,8 +131,8 @@ def watch_feeds(metrics: Metrics, feeds: Mapping[str, Feed]) -> None:
     )
 
 
-def watch_streams(metrics: Metrics, streams: Mapping[str, Callable[[], StreamNumbers]]) -> None:
-    """``streams`` by name: ``orders`` and ``ticks``."""
+def register_stream_metrics(metrics: Metrics, streams: Mapping[str, Callable[[], StreamStats]]) -> None:
+    """Open and closed WebSockets. ``streams`` is by name: ``orders`` and ``ticks``."""
 
     def dropped() -> Samples:
         total: Counter[str] = Counter()
@@ -135,15 +146,16 @@ def watch_streams(metrics: Metrics, streams: Mapping[str, Callable[[], StreamNum
         lambda: {(name,): sum(stats().connections.values()) for name, stats in streams.items()},
         labels=["stream"],
     )
-    metrics.add_counter("ticker_ws_dropped_total", "WebSockets that we closed.", dropped, labels=["reason"])
+    metrics.add_counter("ticker_ws_dropped_total", "WebSockets that the service closed.", dropped, labels=["reason"])
 
 
-def watch_doubts(metrics: Metrics, doubts: DoubtSampler) -> None:
+def register_doubt_metrics(metrics: Metrics, doubts: DoubtSampler) -> None:
+    """Order tasks in doubt, and the age of the oldest."""
     metrics.add_gauge("ticker_orders_in_doubt", "Order tasks whose outcome is not known.", doubts.counts)
     metrics.add_gauge("ticker_orders_in_doubt_oldest_seconds", "Age of the oldest of them.", doubts.ages)
 
 
-class EngineNumbers(Protocol):
+class OrderTaskStats(Protocol):
     """``tasks`` by operation and status, ``batches`` by status, ``task_seconds`` by operation."""
 
     @property
@@ -155,15 +167,16 @@ class EngineNumbers(Protocol):
     def task_seconds(self) -> Mapping[str, HistogramSnapshot]: ...
 
 
-def watch_orders(
+def register_order_metrics(
     metrics: Metrics,
-    numbers: EngineNumbers,
+    numbers: OrderTaskStats,
     *,
     batch_seconds: Callable[[], HistogramSnapshot],
     broker_wait: Callable[[], HistogramSnapshot],
     alarms: Callable[[], Mapping[str, int]],
     breakers: Callable[[], Mapping[tuple[str, str], str]],
 ) -> None:
+    """Tasks, batches, waits for the broker's rate, alarms by kind, and breakers by account and operation."""
     metrics.add_counter(
         "ticker_order_tasks_total",
         "Order tasks by the status that they reached.",
@@ -187,12 +200,12 @@ def watch_orders(
     )
     metrics.add_histogram(
         "ticker_broker_wait_seconds",
-        "What an order waited for room in the broker's rate limit.",
+        "Time that an order waited for the broker's rate limit.",
         lambda: {(): broker_wait()},
     )
     metrics.add_counter(
         "ticker_order_alarms_total",
-        "What a person must look at, by the kind that has a runbook.",
+        "Alarms for an operator, by kind; each kind has a runbook.",
         lambda: {(kind,): count for kind, count in alarms().items()},
         labels=["kind"],
     )
@@ -204,17 +217,17 @@ def watch_orders(
     )
 
 
-def watch_leadership(metrics: Metrics, led: Mapping[str, Callable[[], int]]) -> None:
-    """``led`` by role: of how many accounts this process holds that role."""
+def register_leadership_metrics(metrics: Metrics, led: Mapping[str, Callable[[], int]]) -> None:
+    """``led`` counts the accounts that this process leads, by role."""
     metrics.add_gauge(
         "ticker_leader",
-        "Accounts that this process leads: sends the orders of, or holds the feed of.",
+        "Accounts that this process leads, by role: sender of their orders, or holder of their feed.",
         lambda: {(role,): count() for role, count in led.items()},
         labels=["role"],
     )
 
 
-def watch_process(
+def register_process_metrics(
     metrics: Metrics,
     *,
     databases: Sequence[Database],
@@ -222,9 +235,10 @@ def watch_process(
     limit_hits: Callable[[], int],
     loop_lag: Callable[[], Samples],
 ) -> None:
+    """What belongs to no feature: connection errors, requests to the broker, refusals, lag of the event loop."""
     metrics.add_counter(
         "ticker_service_db_connection_errors_total",
-        "Times that the database gave no connection or lost one.",
+        "Times that the database refused or lost a connection.",
         lambda: {(): sum(database.connection_errors for database in databases)},
     )
     metrics.add_counter(

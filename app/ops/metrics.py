@@ -1,8 +1,9 @@
-"""Prometheus metrics: names that alerts and dashboards rely on, each fed by a real count or absent.
+"""The Prometheus registry: how counts become samples, and the counts of HTTP requests.
 
-Requests are counted here. Everything else is counted by its own room in plain integers, which costs the tick path
-nothing, and read when Prometheus asks: a room's snapshot becomes samples through ``add_counter``, ``add_gauge`` and
-``add_histogram``. A snapshot that fails drops its own family from that scrape, never the whole answer.
+Requests are counted here. Every other feature counts in plain integers, which costs the tick path nothing, and its
+numbers are read when Prometheus scrapes: ``add_counter``, ``add_gauge`` and ``add_histogram`` take the function that
+reads them (``app.ops.metric_sources`` has the list). A function that fails drops its own family from that scrape, never
+the whole answer.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class HistogramSnapshot(Protocol):
 
 
 class Metrics:
-    """One registry per running service, never a global one."""
+    """One registry for each running service, so that two in one process do not share counts."""
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -66,7 +67,7 @@ class Metrics:
         self._duration_children: dict[tuple[str, str], Histogram] = {}
 
     def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        """``route`` is the template, never the path that was asked for: labels stay as many as there are routes."""
+        """Count an answered request. ``route`` is the template, not the path, so that labels stay few."""
         method = method if method in _METHODS else "OTHER"
         requests = self._request_children.get((method, route, status))
         if requests is None:
@@ -82,12 +83,13 @@ class Metrics:
     def add_counter(
         self, name: str, documentation: str, read: Callable[[], Samples], *, labels: Sequence[str] = ()
     ) -> None:
-        """A number that only rises; ``name`` without or with ``_total``."""
+        """A number that only rises; ``name`` may end in ``_total``. ``read`` runs at each scrape."""
         self.registry.register(_Snapshot("counter", name, documentation, labels, read))
 
     def add_gauge(
         self, name: str, documentation: str, read: Callable[[], Samples], *, labels: Sequence[str] = ()
     ) -> None:
+        """A number that rises and falls. ``read`` runs at each scrape."""
         self.registry.register(_Snapshot("gauge", name, documentation, labels, read))
 
     def add_histogram(
@@ -98,6 +100,7 @@ class Metrics:
         *,
         labels: Sequence[str] = (),
     ) -> None:
+        """A distribution. ``read`` runs at each scrape and gives the counts by label values."""
         self.registry.register(_HistogramSnapshots(name, documentation, labels, read))
 
     def render(self) -> bytes:
@@ -106,6 +109,8 @@ class Metrics:
 
 
 class _Snapshot(Collector):
+    """A counter or a gauge whose numbers are read at each scrape."""
+
     def __init__(
         self,
         kind: Literal["counter", "gauge"],
@@ -129,6 +134,8 @@ class _Snapshot(Collector):
 
 
 class _HistogramSnapshots(Collector):
+    """A histogram whose counts are read at each scrape."""
+
     def __init__(
         self,
         name: str,
@@ -149,6 +156,7 @@ class _HistogramSnapshots(Collector):
 
 
 def _cumulative(snapshot: HistogramSnapshot) -> list[tuple[str, float]]:
+    """Upper bound and running total of each bucket, as Prometheus wants them."""
     bounds = [str(float(bound)) for bound in snapshot.bounds_s] + ["+Inf"]
     return list(zip(bounds, map(float, accumulate(snapshot.counts)), strict=True))
 
@@ -156,7 +164,7 @@ def _cumulative(snapshot: HistogramSnapshot) -> list[tuple[str, float]]:
 def _read_or_nothing(name: str, read: Callable[[], Mapping[tuple[str, ...], T]]) -> Iterator[tuple[tuple[str, ...], T]]:
     try:
         samples = read()
-    except Exception as error:  # noqa: BLE001 - the outermost frame of one family: the other ones must still be told
+    except Exception as error:  # noqa: BLE001 - the outermost frame of one family: the other families still count
         logger.opt(exception=error).error("metric {} cannot be read", name)
         return
     yield from samples.items()

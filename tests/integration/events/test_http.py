@@ -7,6 +7,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from app.db.postgres import open_database
 from tests.integration.conftest import API_KEY, RunningService
 from tests.integration.events.conftest import append, receive, wait_closed
 
@@ -18,7 +19,9 @@ async def introduce(socket: ClientConnection) -> dict[str, Any]:
 
 async def test_the_log_is_read_page_by_page(service: RunningService) -> None:
     """Oldest first; `after` or the cursor go on; the answer is what the model says."""
-    await append(service.services.database, 3)
+    database = await open_database(service.settings.database_dsn, name="test", min_size=1, max_size=1)
+    await append(database, 3)
+    await database.close()
     first = (await service.client.get("/events", params={"account_id": "primary", "limit": 2})).json()
     assert [event["seq"] for event in first["data"]] == [1, 2]
     assert first["data"][0]["type"] == "order_update"
