@@ -148,9 +148,9 @@ def _resolve(
     with _one_line_errors():
         settings = _quiet_settings()
         from app.commands import orders  # noqa: PLC0415 - see _serve
-        from app.orders.operators.resolution import Word  # noqa: PLC0415 - see _serve
+        from app.orders.operators.resolution import OperatorDecision  # noqa: PLC0415 - see _serve
 
-        word = Word(resolution=resolution, note=note, order_id=order_id or None)
+        word = OperatorDecision(resolution=resolution, note=note, order_id=order_id or None)
         typer.echo(_run(lambda: orders.resolve(settings, task, word)))
 
 

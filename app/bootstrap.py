@@ -30,7 +30,7 @@ from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.ops.metric_sources import BrokerCalls
-from app.orders.engine.statement_warmup import rehearse
+from app.orders.engine.statement_warmup import warm_up
 
 DOORS_POOL = 10
 ENGINE_POOL = 6  # a pool of its own: a flood of requests cannot starve the path that risks money
@@ -92,7 +92,7 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
             max_size=ENGINE_POOL,
             max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(ground.accounts.ids()),
             plans="once",
-            rehearse=rehearse,
+            rehearse=warm_up,
         )
         stack.push_async_callback(engine_database.close)
         house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)

@@ -27,20 +27,20 @@ from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.orders.engine.order_engine import OrderEngine
-from app.orders.engine.statement_warmup import rehearse
+from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Acceptance, Answer, Caller
 from app.orders.entry.admission import Admission
 from app.orders.entry.requests import Intake
 from app.orders.entry.service import BatchOptions, OrderService
 from app.orders.risk.limits import RiskLimits
 from app.orders.state import tag_store
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import OrderLine
 from app.orders.state.settlement import NewEvent
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 from app.orders.views.queries import OrderQueries
 
-SHORT_RULES = OrderRules(
+SHORT_RULES = EngineSettings(
     in_doubt_window_s=3.0,
     freshness_limit_s=10.0,
     send_timeout_s=2.0,
@@ -87,7 +87,7 @@ class Desk:
     account: KiteAccount
     supervisor: Supervisor
     sim: httpx.AsyncClient
-    rules: OrderRules
+    settings: EngineSettings
     _keys: int = field(default=0)
 
     async def place(self, *, wait_s: float = 20.0, key: str | None = None, **changes: Any) -> Mapping[str, Any]:
@@ -160,13 +160,13 @@ def order(**changes: Any) -> OrderRequest:
 
 
 def admission_on(
-    database: Database, *, engine: OrderEngine, rules: OrderRules = SHORT_RULES, limits: RiskLimits = NO_LIMITS
+    database: Database, *, engine: OrderEngine, settings: EngineSettings = SHORT_RULES, limits: RiskLimits = NO_LIMITS
 ) -> Admission:
     """What is asked before an order is stored, where nobody knows a last price."""
     return Admission(
         database=database,
         limits=lambda account_id: limits,
-        rules=rules,
+        settings=settings,
         clock=SystemClock(),
         last_price=lambda exchange, symbol: None,
         find_instrument=lambda exchange, symbol: None,
@@ -178,7 +178,7 @@ def service_on(
     database: Database,
     *,
     engine: OrderEngine,
-    rules: OrderRules,
+    settings: EngineSettings,
     ids: IdSource,
     tagger: Tagger,
     admission: Admission,
@@ -192,14 +192,14 @@ def service_on(
         engine=engine,
         queries=queries,
         intake=Intake(
-            rules=rules,
+            settings=settings,
             clock=clock,
             ids=ids,
             tagger=tagger,
             find_instrument=find_instrument,
             registry_loaded=lambda: False,
         ),
-        rules=rules,
+        settings=settings,
         ids=ids,
     )
 
@@ -209,7 +209,7 @@ async def open_desk(
     database_url: str,
     simulator_url: str,
     *,
-    rules: OrderRules = SHORT_RULES,
+    settings: EngineSettings = SHORT_RULES,
     token: str = "simtoken",
     owner: str = "",
     limits: RiskLimits = NO_LIMITS,
@@ -220,12 +220,12 @@ async def open_desk(
     ids = IdSource(clock)
     credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
     async with AsyncExitStack() as stack:
-        database = await open_database(database_url, name="desk", plans="once", rehearse=rehearse)
+        database = await open_database(database_url, name="desk", plans="once", rehearse=warm_up)
         stack.push_async_callback(database.close)
         account = await stack.enter_async_context(
             open_broker(
                 ACCOUNT,
-                http=HttpSettings(base_url=simulator_url, order_total_s=rules.send_timeout_s),
+                http=HttpSettings(base_url=simulator_url, order_total_s=settings.send_timeout_s),
                 feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
                 credentials=lambda: credentials,
                 clock=clock,
@@ -237,7 +237,7 @@ async def open_desk(
         engine = OrderEngine(
             database=database,
             events=TestEvents(),
-            rules=rules,
+            settings=settings,
             clock=clock,
             ids=ids,
             tagger=tagger,
@@ -251,10 +251,10 @@ async def open_desk(
         service = service_on(
             database,
             engine=engine,
-            rules=rules,
+            settings=settings,
             ids=ids,
             tagger=tagger,
-            admission=admission_on(database, engine=engine, rules=rules, limits=limits),
+            admission=admission_on(database, engine=engine, settings=settings, limits=limits),
         )
         sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False))
         engine.start(supervisor)
@@ -266,7 +266,7 @@ async def open_desk(
                 account=account,
                 supervisor=supervisor,
                 sim=sim,
-                rules=rules,
+                settings=settings,
             )
         finally:
             assert await supervisor.stop(timeout=5.0) == []

@@ -50,11 +50,11 @@ async def end_by_hints(desk: Desk, task: Mapping[str, Any]) -> Mapping[str, Any]
 
 async def read_again(desk: Desk, times: int) -> None:
     """Until pushes have made the book be read so many times more."""
-    before = desk.engine.stats()[ACCOUNT].reads
+    before = desk.engine.read_counters()[ACCOUNT].reads
 
     async def so_often() -> bool:
         desk.engine.on_order_hint(ACCOUNT)
-        return desk.engine.stats()[ACCOUNT].reads >= before + times
+        return desk.engine.read_counters()[ACCOUNT].reads >= before + times
 
     await until(so_often)
 

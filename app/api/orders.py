@@ -29,7 +29,7 @@ from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.errors import BadInput, Problem
 from app.orders.entry.acceptance import Caller
-from app.orders.operators.resolution import Word
+from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.model import TaskStatus
@@ -168,7 +168,7 @@ def _add_tasks(router: APIRouter) -> None:
         """An operator's word on a dead letter or a doubt; `requeue` answers with the new task. Audited."""
         task = await services.orders.queries.task(task_id)
         require_account(services, principal=principal, account_id=task.account_id)
-        word = Word(resolution=body.resolution, note=body.note, order_id=body.order_id)
+        word = OperatorDecision(resolution=body.resolution, note=body.note, order_id=body.order_id)
         by = Actor(principal=principal.key_id, request_id=request_id)
         return ExactJSON(await services.resolutions.resolve(task_id, word, by=by))
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.orders.engine.order_engine import OrderEngine
     from app.orders.entry.service import OrderService
     from app.orders.entry.withdrawal import Withdrawals
-    from app.orders.operators.operations import Operations
+    from app.orders.operators.halt_and_resume import HaltService
     from app.orders.operators.resolution import Resolutions
 
 
@@ -55,7 +55,7 @@ class Services:
     # orders
     orders: OrderService  # place, modify, cancel, batches; ``orders.queries`` reads
     withdrawals: Withdrawals  # take a placement back
-    operations: Operations  # an operator's halt and resume, and the audit trail
+    operations: HaltService  # an operator's halt and resume, and the audit trail
     resolutions: Resolutions  # an operator's decision about a doubt
     order_engine: OrderEngine  # takes the hint of a postback
 

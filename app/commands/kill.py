@@ -16,10 +16,10 @@ from app.db.postgres import Database, open_database
 from app.errors import NotFound, StartError
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.operators.operations import CancelOpen, Operations
-from app.orders.risk.halts import Mode
+from app.orders.operators.halt_and_resume import CancelOpen, HaltService
+from app.orders.risk.halts import HaltMode
 from app.orders.state.audit import Actor
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 
 
 def nobody_to_wake(account_id: str) -> None:
@@ -48,15 +48,15 @@ async def operators_database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
+async def open_operations(settings: Settings) -> AsyncIterator[HaltService]:
     """Raises StartError."""
     clock = SystemClock()
     ids = IdSource(clock)
     async with operators_database(settings) as database:
-        yield Operations(
+        yield HaltService(
             database=database,
             events=AccountLog(ids),
-            rules=OrderRules.from_settings(settings),
+            settings=EngineSettings.from_settings(settings),
             clock=clock,
             ids=ids,
             wake=nobody_to_wake,
@@ -64,7 +64,7 @@ async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
 
 
 async def halt(
-    settings: Settings, *, account_id: str | None, mode: Mode, open_orders: CancelOpen, reason: str
+    settings: Settings, *, account_id: str | None, mode: HaltMode, open_orders: CancelOpen, reason: str
 ) -> list[str]:
     """Halt, and say in lines what was done. Raises NotFound: a misspelt account must not be said to be halted."""
     if account_id is not None and account_id not in load_accounts(settings):

@@ -12,10 +12,10 @@ from app.composition.parts import AccountLog
 from app.config import Settings
 from app.kit.clock import SystemClock, ist_iso
 from app.kit.ids import IdSource
-from app.orders.operators.resolution import Resolutions, Word
+from app.orders.operators.resolution import OperatorDecision, Resolutions
 from app.orders.operators.unresolved import UnresolvedTask
-from app.orders.state.counters import OrderCounts
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.counters import OrderCounters
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.settlement import Settlement
 from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
@@ -34,8 +34,8 @@ async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
             deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         yield Resolutions(
             database=database,
-            settlement=Settlement(AccountLog(ids), counts=OrderCounts()),
-            rules=OrderRules.from_settings(settings),
+            settlement=Settlement(AccountLog(ids), counters=OrderCounters()),
+            settings=EngineSettings.from_settings(settings),
             clock=clock,
             ids=ids,
             tagger=Tagger(ids, deployment=deployment),
@@ -57,7 +57,7 @@ async def doubts(settings: Settings) -> list[str]:
     return lines
 
 
-async def resolve(settings: Settings, task_id: UUID, word: Word) -> str:
+async def resolve(settings: Settings, task_id: UUID, word: OperatorDecision) -> str:
     """Decide, and say what is now in force. Raises Conflict, NotFound."""
     async with open_resolutions(settings) as resolutions:
         task = await resolutions.resolve(task_id, word, by=operator())

@@ -29,7 +29,7 @@ from app.orders.entry.admission import Admission
 from app.orders.entry.requests import Intake
 from app.orders.entry.service import OrderService
 from app.orders.risk.limits import LastPrice, RiskLimits
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.tags import Tagger
 from app.orders.views.queries import OrderQueries
 
@@ -62,7 +62,7 @@ class Overrides:
     """What a test may replace; the settings steer the rest."""
 
     clock: Clock | None = None
-    order_rules: OrderRules | None = None
+    engine_settings: EngineSettings | None = None
     lease_times: LeaseTimes | None = None
     stream_limits: StreamLimits | None = None
 
@@ -200,7 +200,7 @@ def make_order_service(
     roster: Mapping[str, Account],
     engine: OrderEngine,
     queries: OrderQueries,
-    rules: OrderRules,
+    engine_settings: EngineSettings,
     instruments: InstrumentService,
     ticks: TickPipeline,
     clock: Clock,
@@ -209,7 +209,7 @@ def make_order_service(
 ) -> OrderService:
     """The door to the order engine, with everything that is asked before an order is accepted."""
     intake = Intake(
-        rules=rules,
+        settings=engine_settings,
         clock=clock,
         ids=ids,
         tagger=tagger,
@@ -222,11 +222,13 @@ def make_order_service(
     admission = Admission(
         database=database,
         limits=limits.__getitem__,
-        rules=rules,
+        settings=engine_settings,
         clock=clock,
         last_price=last_price_of(instruments, ticks, clock=clock),
         find_instrument=instruments.find,
         portfolio=lambda account_id: engine.broker(account_id).portfolio,
     )
     acceptance = Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock)
-    return OrderService(acceptance=acceptance, engine=engine, queries=queries, intake=intake, rules=rules, ids=ids)
+    return OrderService(
+        acceptance=acceptance, engine=engine, queries=queries, intake=intake, settings=engine_settings, ids=ids
+    )

@@ -53,9 +53,9 @@ from app.ops.metrics import Metrics
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry.service import OrderService
 from app.orders.entry.withdrawal import Withdrawals
-from app.orders.operators.operations import Operations
+from app.orders.operators.halt_and_resume import HaltService
 from app.orders.operators.resolution import Resolutions
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.settlement import Settlement
 from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
@@ -67,7 +67,7 @@ class House:
 
     engine: OrderEngine
     orders: OrderService
-    operations: Operations
+    operations: HaltService
     resolutions: Resolutions
     withdrawals: Withdrawals
     order_stream: OrderStreamHub
@@ -97,7 +97,7 @@ class House:
         self.metrics = Metrics()
         self.loop_lag = LoopLag(clock)
         self.calendar = MarketCalendar(mode=settings.market_calendar)
-        self.rules = overrides.order_rules or OrderRules.from_settings(settings)
+        self.engine_settings = overrides.engine_settings or EngineSettings.from_settings(settings)
         self.stream_limits = overrides.stream_limits or StreamLimits.from_settings(settings)
         self.limits = RateLimits(settings, redis=redis, clock=clock)
         self.instruments = InstrumentService(ground.database, brokers=ground.brokers, clock=clock)
@@ -165,7 +165,7 @@ class House:
         self.engine = OrderEngine(
             database=engine_database,
             events=self.log,
-            rules=self.rules,
+            settings=self.engine_settings,
             clock=self.clock,
             ids=self.ids,
             tagger=tagger,
@@ -182,7 +182,7 @@ class House:
             roster=self.ground.roster,
             engine=self.engine,
             queries=self.queries,
-            rules=self.rules,
+            engine_settings=self.engine_settings,
             instruments=self.instruments,
             ticks=self.ticks,
             clock=self.clock,
@@ -192,18 +192,18 @@ class House:
         self._build_operations(tagger)
 
     def _build_operations(self, tagger: Tagger) -> None:
-        self.operations = Operations(
+        self.operations = HaltService(
             database=self.ground.database,
             events=self.log,
-            rules=self.rules,
+            settings=self.engine_settings,
             clock=self.clock,
             ids=self.ids,
             wake=self.engine.changed,
         )
         self.resolutions = Resolutions(
             database=self.ground.database,
-            settlement=Settlement(self.log, counts=self.engine.counts),
-            rules=self.rules,
+            settlement=Settlement(self.log, counters=self.engine.counters),
+            settings=self.engine_settings,
             clock=self.clock,
             ids=self.ids,
             tagger=tagger,
@@ -211,8 +211,8 @@ class House:
         )
         self.withdrawals = Withdrawals(
             database=self.ground.database,
-            settlement=Settlement(self.log, counts=self.engine.counts),
-            rules=self.rules,
+            settlement=Settlement(self.log, counters=self.engine.counters),
+            settings=self.engine_settings,
             clock=self.clock,
             ids=self.ids,
             wake=self.engine.changed,

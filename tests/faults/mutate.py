@@ -142,7 +142,7 @@ MUTATIONS = (
     Mutation(
         "what was taken back is cancelled on sight",
         "app/orders/reconciliation/reconciler.py",
-        "if glance.unwanted:",
+        "if due.unwanted:",
         "if False:",
         ORDERS + "test_withdrawal.py::test_what_is_in_doubt_is_cancelled_when_it_shows",
     ),
@@ -212,14 +212,14 @@ MUTATIONS = (
     Mutation(
         "one second of pause",
         "app/orders/sending/sender.py",
-        "self._clock.monotonic() - claim_began_at > self._rules.longest_pause_s or",
+        "self._clock.monotonic() - claim_began_at > self._settings.longest_pause_s or",
         "",
         FAULTS + "test_guards.py::test_a_pause_between_claim_and_send_sends_nothing",
     ),
     Mutation(
         "lease held at the send",
         "app/orders/sending/sender.py",
-        "or not self._tenure.lease.held",
+        "or not self._term.lease.held",
         "",
         FAULTS + "test_guards.py::test_a_lease_that_is_over_by_our_clock_sends_nothing",
     ),
@@ -338,7 +338,7 @@ MUTATIONS = (
     Mutation(
         "the book is stronger than our word",
         "app/orders/reconciliation/apply_book.py",
-        "altered |= await self._judge_ended(tx, task, reading)",
+        "altered |= await self._settle_ended(tx, task, reading)",
         "pass",
         FAULTS + "test_forgotten_commits.py::test_a_refusal_that_was_none_is_seen",
     ),
@@ -422,7 +422,7 @@ MUTATIONS = (
     Mutation(
         "nothing is inferred from a cut trade book",
         "app/orders/reconciliation/fill_sync.py",
-        "clean = shown.keys() >= {key for key, by_this_book in told.items() if by_this_book}",
+        "clean = shown.keys() >= {key for key, by_this_book in reported.items() if by_this_book}",
         "clean = True",
         ORDERS + "test_fills.py::test_a_trade_book_without_what_it_told_before_proves_nothing",
     ),
@@ -450,7 +450,7 @@ MUTATIONS = (
     Mutation(
         "real fills are asked for every so often",
         "app/orders/reconciliation/fill_sync.py",
-        "return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._rules.audit_s)",
+        "return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._settings.audit_s)",
         "return True",
         ORDERS + "test_fill_nights.py::test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand",
     ),

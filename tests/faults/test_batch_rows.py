@@ -54,7 +54,7 @@ async def test_row_23_a_crash_in_compensation(
     cancelled: int, repeat: int, database_url: str, simulator: RunningSimulator
 ) -> None:
     """The process dies when so many cancels are done and the next is unanswered: all are in the end, said once."""
-    async with open_desk(database_url, simulator.url, rules=UNHURRIED) as desk:
+    async with open_desk(database_url, simulator.url, settings=UNHURRIED) as desk:
         await desk.set_price("NSE:INFY", 1500)
         await desk.fault("delay", times=-1, params={"ms": 200})  # legs and cancels stay far from ten a second
         await desk.fault("reject", after=STANDING, params={"message": "RMS:Blocked"})
@@ -69,7 +69,7 @@ async def test_row_23_a_crash_in_compensation(
         await after_the_lease(database_url)
         still = Counter(CANCELLED=cancelled, OPEN=STANDING - cancelled, REJECTED=1)
         assert states_of(await desk.ledger()) == still
-    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+    async with open_desk(database_url, simulator.url, settings=RULES) as desk:
         history = await judged(database_url, simulator, within_s=30)
         assert [batch.status for batch in history.batches] == ["rolled_back"]
         assert states_of(await desk.ledger()) == Counter(CANCELLED=STANDING, REJECTED=1)

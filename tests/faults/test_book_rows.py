@@ -24,8 +24,8 @@ async def test_row_19_a_book_that_cannot_be_read_resolves_nothing(
 ) -> None:
     """Three doubts while every read fails: past the window they stay doubts, a cancel passes; clean reads end them."""
     symbols = ["INFY", "SBIN", "ITC"]
-    rules = replace(SHORT_RULES, in_doubt_window_s=1.0)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(SHORT_RULES, in_doubt_window_s=1.0)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         for symbol in symbols:
             await desk.set_price(f"NSE:{symbol}", 1500)
         standing = await resting(desk)
@@ -36,7 +36,7 @@ async def test_row_19_a_book_that_cannot_be_read_resolves_nothing(
         for task in tasks:
             await reaches(desk, task, TaskStatus.IN_DOUBT)
         await struck(desk, "status", 2)
-        await asyncio.sleep(rules.in_doubt_window_s)
+        await asyncio.sleep(settings.in_doubt_window_s)
         assert [(await now(desk, task)).status for task in tasks] == [TaskStatus.IN_DOUBT] * 3
         assert (await reaches(desk, cancel.document, TaskStatus.COMPLETED))["sent"] == "yes"
         assert (await desk.ledger())[0]["state"] == "CANCELLED"

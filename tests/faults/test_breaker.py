@@ -42,8 +42,8 @@ async def test_three_doubts_halt_what_is_new_until_the_book_can_be_read(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """HALTED_NEW while the book is away; cancels pass; the first clean reads resolve all and let the order go."""
-    rules = replace(PATIENT, breaker=NO_BREAKER)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(PATIENT, breaker=NO_BREAKER)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.set_price("NSE:INFY", 1500)
         resting = await desk.place()
         await book_is_away(desk)
@@ -63,8 +63,8 @@ async def test_an_open_breaker_holds_orders_and_lets_cancels_pass(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """BREAKER_OPEN, expired truthfully when it lasts; never probed with an order."""
-    rules = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=120.0))
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=120.0))
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.set_price("NSE:INFY", 1500)
         resting = await desk.place()
         await doubts(desk, 3)
@@ -81,8 +81,8 @@ async def test_an_open_breaker_holds_orders_and_lets_cancels_pass(
 
 async def test_a_breaker_closes_when_the_order_book_can_be_read(database_url: str, simulator: RunningSimulator) -> None:
     """The probe is a read; what was held goes while it is fresh."""
-    rules = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=1.0))
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=1.0))
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await doubts(desk, 3)
         assert (await end_of(desk, await one_more(desk)))["status"] == "completed"
 
@@ -97,7 +97,7 @@ async def test_refusals_never_open_a_breaker(desk: Desk) -> None:
 
 async def test_a_doubt_that_lasts_is_an_alarm_once(database_url: str, simulator: RunningSimulator) -> None:
     """After its time a person hears of it, and not every second again."""
-    async with open_desk(database_url, simulator.url, rules=replace(PATIENT, alarm_doubt_age_s=0.5)) as desk:
+    async with open_desk(database_url, simulator.url, settings=replace(PATIENT, alarm_doubt_age_s=0.5)) as desk:
         await book_is_away(desk)
         (task,) = await doubts(desk, 1)
 

@@ -151,14 +151,14 @@ async def test_row_14_a_crash_at_any_point_doubles_and_loses_nothing(
 ) -> None:
     """kill -9 there, then a new process: every task and batch at its end, the end is the truth, one order at most."""
     async with open_proxy(simulator.port) as line:
-        async with open_desk(database_url, f"http://127.0.0.1:{line.port}", rules=RULES) as desk:
+        async with open_desk(database_url, f"http://127.0.0.1:{line.port}", settings=RULES) as desk:
             desk.sim.base_url = simulator.url
             await desk.set_price("NSE:INFY", 1500)
             await point(desk, line, database_url)
             await desk.crash()
         line.toxics = ()
         await after_the_lease(database_url)
-        async with open_desk(database_url, f"http://127.0.0.1:{line.port}", rules=RULES):
+        async with open_desk(database_url, f"http://127.0.0.1:{line.port}", settings=RULES):
             history = await judged(database_url, simulator, within_s=30)
         assert len(history.tasks) >= 1
 
@@ -168,8 +168,8 @@ async def test_row_15_a_lease_lost_during_a_send_leaves_the_row_to_the_book(
 ) -> None:
     """The next owner does not send the row that was being sent: the book brings it to its end; others go on."""
     async with (
-        open_desk(database_url, simulator.url, rules=RULES, owner="a") as a,
-        open_desk(database_url, simulator.url, rules=RULES, owner="b") as b,
+        open_desk(database_url, simulator.url, settings=RULES, owner="a") as a,
+        open_desk(database_url, simulator.url, settings=RULES, owner="b") as b,
     ):
         await until(lambda: one_owns(a, b))
         old, new = (a, b) if a.engine.is_owner(ACCOUNT) else (b, a)
@@ -193,7 +193,7 @@ async def test_row_16_the_database_away_under_load(database_url: str, simulator:
     port = int(database_url.rpartition("/")[0].rpartition(":")[2])
     async with open_proxy(port) as database:
         through = database_url.replace(f":{port}/", f":{database.port}/")
-        async with open_desk(through, simulator.url, rules=RULES) as desk:
+        async with open_desk(through, simulator.url, settings=RULES) as desk:
             answers: list[str] = []
             load = [asyncio.create_task(try_to_place(desk, number, answers)) for number in range(30)]
             await until(lambda: were_told(answers, "stored", 5))
@@ -223,7 +223,7 @@ async def try_to_place(desk: Desk, number: int, answers: list[str]) -> None:
 
 async def test_row_17_a_database_that_forgot_its_last_seconds(database_url: str, simulator: RunningSimulator) -> None:
     """Promoted without the last commits: orders whose task is gone are listed as orphans, and nothing is sent again."""
-    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+    async with open_desk(database_url, simulator.url, settings=RULES) as desk:
         known = await desk.place()
         forgotten = await desk.place()
         await desk.crash()
@@ -238,7 +238,7 @@ async def test_row_17_a_database_that_forgot_its_last_seconds(database_url: str,
             await connection.execute("DELETE FROM event")  # they were in the same commits
             await connection.execute("DELETE FROM account_seq")
             await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
-    async with open_desk(database_url, simulator.url, rules=RULES) as desk:
+    async with open_desk(database_url, simulator.url, settings=RULES) as desk:
         assert (await end_of(desk, known))["order_id"] == known["order_id"]
         history = await judged(database_url, simulator)
         assert history.orphans == {forgotten["order_id"]}

@@ -80,7 +80,7 @@ async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(desk:
         return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
 
     await until(is_cancelled)
-    assert desk.engine.counts.alarms["late_order"] == 1
+    assert desk.engine.counters.alarms["late_order"] == 1
 
 
 async def test_a_refusal_that_was_none_is_seen(desk: Desk) -> None:
@@ -95,7 +95,7 @@ async def test_a_refusal_that_was_none_is_seen(desk: Desk) -> None:
 
     await until(is_cancelled)
     now = await desk.service.queries.task(UUID(task["task_id"]))
-    assert (now.status, desk.engine.counts.alarms["late_order"]) == ("completed", 1)
+    assert (now.status, desk.engine.counters.alarms["late_order"]) == ("completed", 1)
 
 
 async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(desk: Desk) -> None:
@@ -111,4 +111,4 @@ async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(desk: Desk) 
 
 async def is_alarmed(desk: Desk, kind: str) -> bool:
     desk.engine.on_order_hint(ACCOUNT)
-    return bool(desk.engine.counts.alarms[kind])
+    return bool(desk.engine.counters.alarms[kind])

@@ -39,8 +39,8 @@ BUSY = {
 @pytest.fixture
 async def patient(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
     """A desk where a doubt pauses its instrument for longer than any test takes."""
-    rules = replace(SHORT_RULES, block_on_doubt_s=120.0)
-    async with open_desk(database_url, simulator.url, rules=rules) as opened:
+    settings = replace(SHORT_RULES, block_on_doubt_s=120.0)
+    async with open_desk(database_url, simulator.url, settings=settings) as opened:
         await opened.set_price("NSE:INFY", 1500)
         yield opened
 
@@ -51,10 +51,10 @@ async def quiet_sender(desk: Desk) -> Sender:
     await until(lambda: has_sender(desk))
     sender = desk.engine._accounts[ACCOUNT]._sender
     assert sender is not None
-    sender._tenure.lease.times = LeaseTimes.lasting(120)
-    await sender._tenure.lease.renew()
+    sender._term.lease.times = LeaseTimes.lasting(120)
+    await sender._term.lease.renew()
     await desk.crash()
-    await sender._tenure.lease.renew()
+    await sender._term.lease.renew()
     return sender
 
 
@@ -157,7 +157,7 @@ async def test_a_read_that_began_before_the_doubt_proves_nothing(desk: Desk) -> 
     await desk.fault("delay", method="GET", path="/orders", params={"ms": 1500})
     desk.engine.on_order_hint(ACCOUNT)
     await struck(desk, "delay")
-    reads = desk.engine.stats()[ACCOUNT].reads
+    reads = desk.engine.read_counters()[ACCOUNT].reads
     await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 60_000})
     await desk.fault("drop_before_read")
     task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
@@ -167,7 +167,7 @@ async def test_a_read_that_began_before_the_doubt_proves_nothing(desk: Desk) -> 
 
 
 async def has_read(desk: Desk, times: int) -> bool:
-    return desk.engine.stats()[ACCOUNT].reads >= times
+    return desk.engine.read_counters()[ACCOUNT].reads >= times
 
 
 async def test_a_cancel_of_a_busy_order_is_asked_again(desk: Desk) -> None:
@@ -183,8 +183,8 @@ async def test_a_cancel_that_expires_after_a_doubt_does_not_say_that_it_was_not_
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """Its bytes left more than once; that its time is over takes nothing of that back."""
-    rules = replace(SHORT_RULES, freshness_cancel_s=2.0)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(SHORT_RULES, freshness_cancel_s=2.0)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.set_price("NSE:INFY", 1500)
         order_id = await resting(desk)
         await desk.fault("drop_before_read", method="DELETE", path="/orders/*", times=-1)

@@ -103,7 +103,7 @@ class OrderMachine(RuleBasedStateMachine):
             self._do(self._running().set_price(f"NSE:{symbol}", 1500))
 
     def _open_desk(self) -> None:
-        self._desk = self._do(self._desk_stack.enter_async_context(open_desk(self._url, self._sim.url, rules=RULES)))
+        self._desk = self._do(self._desk_stack.enter_async_context(open_desk(self._url, self._sim.url, settings=RULES)))
 
     def _running(self) -> Desk:
         assert self._desk is not None

@@ -68,7 +68,7 @@ async def test_a_book_without_the_order_does_not_end_a_modification(desk: Desk) 
     await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 300})
     answer = await reprice(desk, order_id, 1405, wait_s=0.0)
     await reaches(desk, answer.document, TaskStatus.IN_DOUBT)
-    await asyncio.sleep(desk.rules.in_doubt_window_s + 1.0)
+    await asyncio.sleep(desk.settings.in_doubt_window_s + 1.0)
     await desk.sim.delete("/_sim/faults")
     await desk.fault("shrink_book", method="GET", path="/orders", times=1)
     assert (await end_of(desk, answer.document))["status"] == "completed"

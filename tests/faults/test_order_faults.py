@@ -26,8 +26,8 @@ SHORT_WINDOW_S = 1.0
 @pytest.fixture
 async def brief(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
     """A desk that gives an order up after a second of clean reads without it."""
-    rules = replace(SHORT_RULES, in_doubt_window_s=SHORT_WINDOW_S)
-    async with open_desk(database_url, simulator.url, rules=rules) as opened:
+    settings = replace(SHORT_RULES, in_doubt_window_s=SHORT_WINDOW_S)
+    async with open_desk(database_url, simulator.url, settings=settings) as opened:
         await opened.set_price("NSE:INFY", 1500)
         yield opened
 
@@ -148,7 +148,7 @@ async def test_an_order_that_shows_after_we_gave_up_is_taken_back(brief: Desk) -
 
     await until(taken_back)
     assert (await now(brief, task)).status is TaskStatus.COMPLETED
-    assert brief.engine.stats()["primary"].late_orders == 1
+    assert brief.engine.read_counters()["primary"].late_orders == 1
 
 
 async def test_a_shrunken_book_proves_nothing(brief: Desk) -> None:
@@ -209,8 +209,8 @@ async def test_a_cancel_without_an_answer_is_repeated_until_the_order_is_gone(de
 
 async def test_a_crash_after_the_send_ends_with_one_order(database_url: str, simulator: RunningSimulator) -> None:
     """The process dies while the broker hangs on the answer; the next one finds the order by its tag."""
-    rules = replace(SHORT_RULES, send_timeout_s=10.0, claim_lease_s=12.0)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(SHORT_RULES, send_timeout_s=10.0, claim_lease_s=12.0)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.fault("late_visible", params={"ms": 1500})
         await desk.fault("hang", params={"ms": 20_000})
         task = await desk.place(wait_s=0.0)

@@ -34,10 +34,10 @@ async def states(desk: Desk) -> list[str]:
 @pytest.fixture
 async def patient(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
     """A desk where a doubt stays one, and pauses its instrument, for longer than any test takes."""
-    rules = replace(
+    settings = replace(
         SHORT_RULES, block_on_doubt_s=300.0, in_doubt_window_s=300.0, halt_doubts=100, halt_doubt_age_s=300.0
     )
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.set_price("NSE:INFY", 1500)
         yield desk
 

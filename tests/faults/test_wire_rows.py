@@ -62,8 +62,8 @@ async def test_row_3_a_lost_answer_is_found_by_the_read_that_it_causes(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """Accepted, the response dropped: in doubt, then acknowledged by its tag, long before the window or an audit."""
-    rules = replace(SHORT_RULES, in_doubt_window_s=120.0, audit_s=120.0, block_on_doubt_s=120.0)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(SHORT_RULES, in_doubt_window_s=120.0, audit_s=120.0, block_on_doubt_s=120.0)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.fault("drop_after_accept")
         assert (await desk.place(wait_s=20.0))["status"] == "completed"
         assert len((await judged(database_url, simulator)).ledger) == 1
@@ -86,8 +86,8 @@ async def test_row_8_server_errors_with_and_without_placement(database_url: str,
     """502, 503 and 504, half of them placed, one after the other: none twice, none lost, each with its true end."""
     dice = random.Random(8)
     never_opens = BreakerLimits(doubts=1_000, least_samples=1_000)
-    rules = replace(SHORT_RULES, block_on_doubt_s=0.0, in_flight=10, halt_doubts=1_000, breaker=never_opens)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(SHORT_RULES, block_on_doubt_s=0.0, in_flight=10, halt_doubts=1_000, breaker=never_opens)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         placed = [dice.random() < 0.5 for _ in range(ROW_8_ORDERS)]
         for number, process in enumerate(placed):
             params = {"code": dice.choice([502, 503, 504]), **NETWORK_ERROR, "process": process}
@@ -134,8 +134,8 @@ async def test_row_9_a_burst_of_429_loses_nothing(database_url: str, simulator: 
 
 async def test_row_10_a_hanging_order_leaves_the_sender_free(database_url: str, simulator: RunningSimulator) -> None:
     """One POST hangs: its caller is told in time, and orders of other instruments pass meanwhile."""
-    rules = replace(SHORT_RULES, send_timeout_s=20.0, claim_lease_s=25.0)
-    async with open_desk(database_url, simulator.url, rules=rules) as desk:
+    settings = replace(SHORT_RULES, send_timeout_s=20.0, claim_lease_s=25.0)
+    async with open_desk(database_url, simulator.url, settings=settings) as desk:
         await desk.fault("late_visible", params={"ms": 4000})  # the book tells of it while it hangs
         await desk.fault("hang", params={"ms": 60_000})
         hanging = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.RUNNING)
@@ -153,9 +153,11 @@ async def test_row_13_equal_orders_under_different_keys_are_two(desk: Desk) -> N
 
 async def test_row_25_three_replicas_share_one_limit(database_url: str, simulator: RunningSimulator) -> None:
     """A burst over three replicas on one account: never more than ten in a rolling second, in order per instrument."""
-    rules = replace(SHORT_RULES, freshness_limit_s=30.0)
+    settings = replace(SHORT_RULES, freshness_limit_s=30.0)
     async with AsyncExitStack() as stack:
-        desks = [await stack.enter_async_context(open_desk(database_url, simulator.url, rules=rules)) for _ in range(3)]
+        desks = [
+            await stack.enter_async_context(open_desk(database_url, simulator.url, settings=settings)) for _ in range(3)
+        ]
         for number in range(36):
             await desks[number % 3].place(wait_s=0.0, tradingsymbol=["INFY", "SBIN"][number % 2],
                                           price=Decimal(100 + number))  # fmt: skip

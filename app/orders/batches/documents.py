@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.kit.clock import ist_iso
-from app.orders.batches.legs import Leg, Residual, Standing, residuals, standing
+from app.orders.batches.legs import Leg, LegStatus, Residual, leg_status, residuals
 from app.orders.state.model import ENDED_WITHOUT_ORDER, Batch, BatchStatus, OrderState, TaskStatus
 
 
 def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
     """A batch as clients see it: counts add up to ``total_orders`` once the batch is at its end."""
-    standings = [standing(leg) for leg in legs]
+    statuses = [leg_status(leg) for leg in legs]
     rolled_back = batch.status in {
         BatchStatus.COMPENSATING,
         BatchStatus.ROLLED_BACK,
@@ -26,8 +26,8 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
         "status": str(batch.status),
         "success": batch.status is BatchStatus.COMPLETED,
         "total_orders": batch.total_orders,
-        "succeeded": standings.count(Standing.CONFIRMED),
-        "failed": sum(place is Standing.FAILED for place in standings) - len(undone),
+        "succeeded": statuses.count(LegStatus.CONFIRMED),
+        "failed": sum(place is LegStatus.FAILED for place in statuses) - len(undone),
         "rolled_back": len(undone),
         "residual": [_residual_document(residual) for residual in residuals(legs)] if rolled_back else [],
         "orders": [_leg_document(leg) for leg in legs],

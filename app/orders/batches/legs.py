@@ -16,7 +16,7 @@ from app.broker.orders import TransactionType, Variety
 from app.orders.state.model import FINISHED, OrderState, Task, TaskStatus
 
 
-class Standing(StrEnum):
+class LegStatus(StrEnum):
     """Where one leg stands."""
 
     WAITING = "waiting"  # not sent, or accepted and not yet past the broker's checks
@@ -89,23 +89,23 @@ class Residual:
     average_price: Decimal
 
 
-def standing(leg: Leg) -> Standing:
+def leg_status(leg: Leg) -> LegStatus:
     status = leg.task.status
     if status is TaskStatus.IN_DOUBT:
-        return Standing.DOUBTFUL
+        return LegStatus.DOUBTFUL
     if leg.is_lost:
-        return Standing.LOST
+        return LegStatus.LOST
     if status is not TaskStatus.COMPLETED:
-        return Standing.FAILED if status in FINISHED else Standing.WAITING
+        return LegStatus.FAILED if status in FINISHED else LegStatus.WAITING
     if leg.refused_slices:
-        return Standing.FAILED
+        return LegStatus.FAILED
     if not leg.orders or leg.unseen or any(order.state is OrderState.PENDING for order in leg.orders):
-        return Standing.WAITING
+        return LegStatus.WAITING
     if any(order.state is OrderState.REJECTED for order in leg.orders):
-        return Standing.FAILED
+        return LegStatus.FAILED
     if any(order.state is OrderState.CANCELLED for order in leg.orders) and not leg.filled_quantity:
-        return Standing.FAILED
-    return Standing.CONFIRMED
+        return LegStatus.FAILED
+    return LegStatus.CONFIRMED
 
 
 def at_rest(leg: Leg) -> bool:

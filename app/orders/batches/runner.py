@@ -28,14 +28,14 @@ from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
 from app.orders.state.cancels import Canceller
-from app.orders.state.engine_settings import OrderRules
-from app.orders.state.lease_term import Tenure
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
 from app.orders.state.new_tasks import CancelTarget, NewTask
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.verdicts import withdrawn
-from app.orders.state.wakeups import Signals, wait_for
+from app.orders.state.wakeups import Wakeups, wait_for
 
 POSITIONS_TIMEOUT_S = 5.0
 _LONGEST_REST_S = 1.0
@@ -54,27 +54,27 @@ class BatchRunner:
         self,
         account_id: str,
         *,
-        tenure: Tenure,
+        term: LeaseTerm,
         database: Database,
         portfolio: PortfolioGateway,
         settlement: Settlement,
-        signals: Signals,
-        rules: OrderRules,
+        wakeups: Wakeups,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         tagger: Tagger,
     ) -> None:
         self._account_id = account_id
-        self._tenure = tenure
+        self._term = term
         self._database = database
         self._portfolio = portfolio
         self._settlement = settlement
-        self._signals = signals
-        self._rules = rules
+        self._wakeups = wakeups
+        self._settings = settings
         self._clock = clock
         self._ids = ids
         self._tagger = tagger
-        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
+        self._canceller = Canceller(account_id, settings=settings, new_id=ids.uuid)
 
     async def run(self) -> None:
         while True:
@@ -83,7 +83,7 @@ class BatchRunner:
                 rest_s = await self.advance()
             except ServiceError as error:
                 logger.warning("batches of {} pause: {}", self._account_id, error)
-            await wait_for(self._signals.batches, self._signals.rest_s(rest_s))
+            await wait_for(self._wakeups.batches, self._wakeups.rest_s(rest_s))
 
     async def advance(self) -> float:
         """Take every open batch as far as it can go now; returns the seconds until the next look."""
@@ -96,10 +96,10 @@ class BatchRunner:
 
     async def _find_open(self) -> Sequence[Batch]:
         """One that is stored during the question says so itself, so its word must not be overwritten by the answer."""
-        self._signals.batches_open = False
+        self._wakeups.batches_open = False
         async with self._database.connection() as connection:
             found = await batch_store.open_batches(connection, self._account_id)
-        self._signals.batches_open = self._signals.batches_open or bool(found)
+        self._wakeups.batches_open = self._wakeups.batches_open or bool(found)
         return found
 
     async def _square_off_all(self, decided: Sequence[tuple[Batch, Decision, list[Leg]]]) -> None:
@@ -124,7 +124,7 @@ class BatchRunner:
             legs = (await load_legs(tx, [batch]))[batch.batch_id]
             if not batch.status.is_open:
                 return Decision(status=batch.status), legs
-            decision = decide(batch, legs, now=self._clock.now(), doubt_patience=self._rules.doubt_patience)
+            decision = decide(batch, legs, now=self._clock.now(), doubt_timeout=self._settings.doubt_timeout)
             decision = self._believed(decision, legs)
             await self._carry_out(tx, batch, legs, decision)
             if decision.status is not batch.status:
@@ -133,12 +133,12 @@ class BatchRunner:
                 if decision.status is not BatchStatus.COMPLETED:
                     logger.info("batch {} is {}: {}", batch.batch_id, decision.status, decision.error or "")
         if len(decision.actions) > len(_square_offs(decision)) or decision.status is not stale.status:
-            self._signals.changed()
+            self._wakeups.changed()
         return decision, legs
 
     def _believed(self, decision: Decision, legs: Sequence[Leg]) -> Decision:
         """Legs from before this term are not called unsent before the book was read; the next round asks again."""
-        unbelieved = {leg.task.task_id for leg in legs if not self._tenure.knows(leg.task)}
+        unbelieved = {leg.task.task_id for leg in legs if not self._term.knows(leg.task)}
         actions = (one for one in decision.actions if not (isinstance(one, Withdraw) and one.task_id in unbelieved))
         return replace(decision, actions=tuple(actions))
 
@@ -191,7 +191,7 @@ class BatchRunner:
             )
             tasks = [self._square_off_task(batch, leg, request, reducible) for leg, request in wanted.items()]
             await new_task_store.insert_tasks(tx, tasks)
-        self._signals.changed()
+        self._wakeups.changed()
 
     def _square_off_task(self, batch: Batch, leg: int, request: OrderRequest, reducible: Reducible) -> NewTask:
         """One that would open a position is stored as failed, so that the batch says what stays."""
@@ -206,7 +206,7 @@ class BatchRunner:
             trade_date=today(self._clock),
             instrument=request.instrument,
             request=request.to_json(),
-            fresh_s=self._rules.freshness_limit_s,
+            fresh_s=self._settings.freshness_limit_s,
             batch_id=batch.batch_id,
             leg=leg,
             purpose="square_off",

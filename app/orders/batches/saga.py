@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TypeAlias
 from uuid import UUID
 
-from app.orders.batches.legs import Leg, LegOrder, Standing, at_rest, standing
+from app.orders.batches.legs import Leg, LegOrder, LegStatus, at_rest, leg_status
 from app.orders.state.model import UNSENT, Batch, BatchStatus, OrderState, Task, TaskStatus
 
 
@@ -51,44 +51,44 @@ class Decision:
 
 
 CANCEL_AGAIN_AFTER = timedelta(seconds=1)
-_DECIDED = frozenset({Standing.CONFIRMED, Standing.FAILED, Standing.LOST})
+_DECIDED = frozenset({LegStatus.CONFIRMED, LegStatus.FAILED, LegStatus.LOST})
 
 
-def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_patience: timedelta) -> Decision:
+def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_timeout: timedelta) -> Decision:
     """The next step of a batch that is not at its end."""
     if batch.status is BatchStatus.COMPENSATING:
         return _compensate(batch, legs, now=now, error=None)
-    standings = [standing(leg) for leg in legs]
+    statuses = [leg_status(leg) for leg in legs]
     if batch.rollback_on_failure:
-        reason = _reason_to_roll_back(batch, legs, standings, now=now, doubt_patience=doubt_patience)
+        reason = _reason_to_roll_back(batch, legs, statuses, now=now, doubt_timeout=doubt_timeout)
         if reason:
             return _compensate(batch, legs, now=now, error=reason)
-    if all(place is Standing.CONFIRMED for place in standings):
+    if all(place is LegStatus.CONFIRMED for place in statuses):
         return Decision(status=BatchStatus.COMPLETED)
     if batch.rollback_on_failure:
-        return Decision(status=BatchStatus.RUNNING, again_at=_next_moment(batch, legs, doubt_patience=doubt_patience))
-    return _carry_on(batch, legs, standings, now=now)
+        return Decision(status=BatchStatus.RUNNING, again_at=_next_moment(batch, legs, doubt_timeout=doubt_timeout))
+    return _carry_on(batch, legs, statuses, now=now)
 
 
 def _reason_to_roll_back(
-    batch: Batch, legs: Sequence[Leg], standings: Sequence[Standing], *, now: datetime, doubt_patience: timedelta
+    batch: Batch, legs: Sequence[Leg], statuses: Sequence[LegStatus], *, now: datetime, doubt_timeout: timedelta
 ) -> str:
-    for leg, place in zip(legs, standings, strict=True):
-        if place in {Standing.FAILED, Standing.LOST}:
+    for leg, place in zip(legs, statuses, strict=True):
+        if place in {LegStatus.FAILED, LegStatus.LOST}:
             return f"leg {leg.task.leg} {_why(leg)}"
-        if place is Standing.DOUBTFUL and _doubt_since(leg) + doubt_patience <= now:
-            return f"leg {leg.task.leg} is in doubt for longer than {doubt_patience.total_seconds():g} s"
+        if place is LegStatus.DOUBTFUL and _doubt_since(leg) + doubt_timeout <= now:
+            return f"leg {leg.task.leg} is in doubt for longer than {doubt_timeout.total_seconds():g} s"
     if now >= batch.deadline_at:
         return "the batch was not placed within its deadline"
     return ""
 
 
-def _carry_on(batch: Batch, legs: Sequence[Leg], standings: Sequence[Standing], *, now: datetime) -> Decision:
+def _carry_on(batch: Batch, legs: Sequence[Leg], statuses: Sequence[LegStatus], *, now: datetime) -> Decision:
     """Without rollback every leg stands for itself; the batch ends when each has its answer."""
-    if all(place in _DECIDED for place in standings):
-        if Standing.LOST in standings:
+    if all(place in _DECIDED for place in statuses):
+        if LegStatus.LOST in statuses:
             return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
-        failed = standings.count(Standing.FAILED)
+        failed = statuses.count(LegStatus.FAILED)
         return Decision(status=BatchStatus.PARTIALLY_COMPLETED, error=f"{failed} of {len(legs)} legs failed")
     late = now >= batch.deadline_at
     unsent = tuple(Withdraw(task_id=leg.task.task_id) for leg in legs if late and leg.task.status in UNSENT)
@@ -170,6 +170,6 @@ def _doubt_since(leg: Leg) -> datetime:
     return leg.task.last_sent_at or leg.task.updated_at
 
 
-def _next_moment(batch: Batch, legs: Sequence[Leg], *, doubt_patience: timedelta) -> datetime:
-    doubts = [_doubt_since(leg) + doubt_patience for leg in legs if leg.task.status is TaskStatus.IN_DOUBT]
+def _next_moment(batch: Batch, legs: Sequence[Leg], *, doubt_timeout: timedelta) -> datetime:
+    doubts = [_doubt_since(leg) + doubt_timeout for leg in legs if leg.task.status is TaskStatus.IN_DOUBT]
     return min([batch.deadline_at, *doubts])

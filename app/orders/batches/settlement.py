@@ -22,7 +22,7 @@ async def settle_batch(
     code = "BATCH_ROLLBACK" if status is BatchStatus.COMPENSATING else f"BATCH_{status.upper()}"
     stored = None if error is None else {"code": code, "message": error}
     settled = await batch_store.write_status(tx, batch.batch_id, status, error=stored)
-    settlement.counts.batch_settled(settled)
+    settlement.counters.batch_settled(settled)
     event_type = batch_event_type(status)
     if event_type is not None:
         await settlement.events.append(tx, batch.account_id, [(event_type, batch_document(settled, legs))])

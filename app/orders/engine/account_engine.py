@@ -16,19 +16,19 @@ from app.kit.clock import Clock, trade_date_of
 from app.kit.ids import IdSource
 from app.orders.batches.runner import BatchRunner
 from app.orders.reconciliation.reconciler import Reconciler
-from app.orders.sending.account_breakers import Breakers
+from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.claim_store import sent_today
 from app.orders.sending.hand_over_pause import pause_before_sending
-from app.orders.sending.holds import Holding
+from app.orders.sending.holds import Holds
 from app.orders.sending.sender import Sender
-from app.orders.sending.session_gate import SessionGate
-from app.orders.state.counters import OrderCounts, ReadCounters
-from app.orders.state.engine_settings import OrderRules
-from app.orders.state.lease_term import Tenure
+from app.orders.sending.session_state import SessionState
+from app.orders.state.counters import OrderCounters, ReadCounters
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.task_store import database_now
-from app.orders.state.wakeups import Signals
+from app.orders.state.wakeups import Wakeups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,8 @@ class EngineParts:
 
     database: Database
     settlement: Settlement
-    counts: OrderCounts
-    rules: OrderRules
+    counters: OrderCounters
+    settings: EngineSettings
     clock: Clock
     ids: IdSource
     tagger: Tagger
@@ -55,15 +55,15 @@ class AccountEngine:
         *,
         governor: Governor,
         credentials: CredentialSource,
-        signals: Signals,
+        wakeups: Wakeups,
         parts: EngineParts,
     ) -> None:
         self.broker = broker
-        self.signals = signals
-        self.stats = ReadCounters()
+        self.wakeups = wakeups
+        self.read_counters = ReadCounters()
         self._governor = governor
         self._parts = parts
-        self._gate = SessionGate(credentials, clock=parts.clock)
+        self._session = SessionState(credentials, clock=parts.clock)
         self._lease = Lease(
             parts.database,
             name=f"sender:{broker.account_id}",
@@ -73,7 +73,7 @@ class AccountEngine:
         )
         self._ownership = Ownership(self._lease, self._work)
         self._sender: Sender | None = None
-        self.breakers: Breakers | None = None
+        self.breakers: AccountBreakers | None = None
 
     @property
     def is_owner(self) -> bool:
@@ -97,75 +97,75 @@ class AccountEngine:
         self._governor.restore_minute(sent.ages_s)
         await asyncio.sleep(pause_before_sending(sent, now=began_at))
         first_ever = self._lease.term == 1  # nobody can have sent anything before
-        tenure = Tenure(lease=self._lease, began_at=began_at, book_was_read=first_ever)
-        self._sender = self._build_sender(tenure)
-        self.signals.sender.set()
+        term = LeaseTerm(lease=self._lease, began_at=began_at, book_was_read=first_ever)
+        self._sender = self._build_sender(term)
+        self.wakeups.sender.set()
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._sender.run(), name=f"sender-{self.broker.account_id}")
-            loops.create_task(self._build_reconciler(tenure).run(), name=f"reconciler-{self.broker.account_id}")
-            loops.create_task(self._build_batches(tenure).run(), name=f"batches-{self.broker.account_id}")
+            loops.create_task(self._build_reconciler(term).run(), name=f"reconciler-{self.broker.account_id}")
+            loops.create_task(self._build_batches(term).run(), name=f"batches-{self.broker.account_id}")
 
-    def _build_sender(self, tenure: Tenure) -> Sender:
+    def _build_sender(self, term: LeaseTerm) -> Sender:
         parts, account_id = self._parts, self.broker.account_id
-        breakers = Breakers(
-            account_id, limits=parts.rules.breaker, reads=self.stats, signals=self.signals, clock=parts.clock
+        breakers = AccountBreakers(
+            account_id, limits=parts.settings.breaker, reads=self.read_counters, wakeups=self.wakeups, clock=parts.clock
         )
         self.breakers = breakers
-        holding = Holding(
+        holds = Holds(
             account_id,
             database=parts.database,
             settlement=parts.settlement,
-            gate=self._gate,
+            session=self._session,
             breakers=breakers,
-            signals=self.signals,
-            rules=parts.rules,
+            wakeups=self.wakeups,
+            settings=parts.settings,
             clock=parts.clock,
         )
         return Sender(
             account_id,
-            tenure=tenure,
+            term=term,
             database=parts.database,
             gateway=self.broker.orders,
             governor=self._governor,
             settlement=parts.settlement,
-            gate=self._gate,
-            holding=holding,
+            session=self._session,
+            holds=holds,
             breakers=breakers,
-            counts=parts.counts,
-            signals=self.signals,
-            rules=parts.rules,
+            counters=parts.counters,
+            wakeups=self.wakeups,
+            settings=parts.settings,
             clock=parts.clock,
             ids=parts.ids,
         )
 
-    def _build_reconciler(self, tenure: Tenure) -> Reconciler:
+    def _build_reconciler(self, term: LeaseTerm) -> Reconciler:
         parts = self._parts
         return Reconciler(
             self.broker.account_id,
-            tenure=tenure,
+            term=term,
             database=parts.database,
             gateway=self.broker.orders,
             broker_offset_s=self.broker.clock_offset_s,
             settlement=parts.settlement,
-            signals=self.signals,
-            rules=parts.rules,
+            wakeups=self.wakeups,
+            settings=parts.settings,
             clock=parts.clock,
             ids=parts.ids,
             deployment=parts.tagger.deployment,
-            gate=self._gate,
-            stats=self.stats,
+            session=self._session,
+            read_counters=self.read_counters,
         )
 
-    def _build_batches(self, tenure: Tenure) -> BatchRunner:
+    def _build_batches(self, term: LeaseTerm) -> BatchRunner:
         parts = self._parts
         return BatchRunner(
             self.broker.account_id,
-            tenure=tenure,
+            term=term,
             database=parts.database,
             portfolio=self.broker.portfolio,
             settlement=parts.settlement,
-            signals=self.signals,
-            rules=parts.rules,
+            wakeups=self.wakeups,
+            settings=parts.settings,
             clock=parts.clock,
             ids=parts.ids,
             tagger=parts.tagger,

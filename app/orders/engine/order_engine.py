@@ -14,12 +14,12 @@ from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
 from app.orders.engine.account_engine import AccountEngine, EngineParts
-from app.orders.engine.idle_watch import Watch
-from app.orders.state.counters import OrderCounts, ReadCounters
-from app.orders.state.engine_settings import OrderRules
+from app.orders.engine.activity_check import ActivityCheck
+from app.orders.state.counters import OrderCounters, ReadCounters
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.settlement import EventWriter, Settlement
 from app.orders.state.tags import Tagger
-from app.orders.state.wakeups import Signals
+from app.orders.state.wakeups import Wakeups
 
 
 class OrderEngine:
@@ -30,7 +30,7 @@ class OrderEngine:
         *,
         database: Database,
         events: EventWriter,
-        rules: OrderRules,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         tagger: Tagger,
@@ -39,12 +39,12 @@ class OrderEngine:
         on_accept: Callable[[str], None],
         lease_times: LeaseTimes | None = None,
     ) -> None:
-        self.counts = OrderCounts()
+        self.counters = OrderCounters()
         self._parts = EngineParts(
             database=database,
-            settlement=Settlement(events, counts=self.counts),
-            counts=self.counts,
-            rules=rules,
+            settlement=Settlement(events, counters=self.counters),
+            counters=self.counters,
+            settings=settings,
             clock=clock,
             ids=ids,
             tagger=tagger,
@@ -54,13 +54,13 @@ class OrderEngine:
         self._on_change = on_change
         self._on_accept = on_accept
         self._accounts: dict[str, AccountEngine] = {}
-        self._watch = Watch(database, owned=self._owned_signals, every_s=rules.poll_s)
+        self._watch = ActivityCheck(database, owned=self._owned_signals, every_s=settings.poll_s)
 
     def add(self, broker: Broker, *, governor: Governor, credentials: CredentialSource) -> None:
         """Make an account's engine; nothing runs before ``start``."""
-        signals = Signals(broker.account_id, on_change=self._on_change)
+        wakeups = Wakeups(broker.account_id, on_change=self._on_change)
         self._accounts[broker.account_id] = AccountEngine(
-            broker, governor=governor, credentials=credentials, signals=signals, parts=self._parts
+            broker, governor=governor, credentials=credentials, wakeups=wakeups, parts=self._parts
         )
 
     def start(self, supervisor: Supervisor) -> None:
@@ -76,7 +76,7 @@ class OrderEngine:
     def accepted(self, account_id: str, *, batch: bool) -> None:
         """A task or a batch was stored: wake the sender here, and the owner if that is another replica."""
         engine = self._engine(account_id)
-        engine.signals.stored(batch=batch)
+        engine.wakeups.stored(batch=batch)
         if not engine.is_owner:
             self._on_accept(account_id)
 
@@ -85,13 +85,13 @@ class OrderEngine:
         engine = self._accounts.get(account_id)
         if engine is None:
             return
-        engine.signals.changed()
+        engine.wakeups.changed()
         if not engine.is_owner:
             self._on_accept(account_id)
 
-    def signals(self, account_id: str) -> Signals:
+    def wakeups(self, account_id: str) -> Wakeups:
         """Raises NotFound for an account that this service does not serve."""
-        return self._engine(account_id).signals
+        return self._engine(account_id).wakeups
 
     def broker(self, account_id: str) -> Broker:
         """Raises NotFound."""
@@ -115,12 +115,12 @@ class OrderEngine:
         """Another replica accepted something for this account; an empty name means any."""
         for engine in self._accounts.values():
             if account_id in {"", engine.broker.account_id}:
-                engine.signals.stored(batch=True)
+                engine.wakeups.stored(batch=True)
 
     def on_order_hint(self, account_id: str) -> None:
         """An order push or a postback arrived: something may have changed at the broker."""
         if account_id in self._accounts:
-            self._accounts[account_id].signals.look()
+            self._accounts[account_id].wakeups.look()
 
     def on_feed_connected(self, account_id: str) -> None:
         """Pushes of the gap are lost: read the book."""
@@ -129,13 +129,13 @@ class OrderEngine:
     def on_session_changed(self, account_id: str) -> None:
         """A new login: held orders may go, and the book can be read again."""
         if account_id in self._accounts:
-            self._accounts[account_id].signals.sender.set()
-            self._accounts[account_id].signals.look()
+            self._accounts[account_id].wakeups.sender.set()
+            self._accounts[account_id].wakeups.look()
 
-    def _owned_signals(self) -> Mapping[str, Signals]:
-        return {account_id: engine.signals for account_id, engine in self._accounts.items() if engine.is_owner}
+    def _owned_signals(self) -> Mapping[str, Wakeups]:
+        return {account_id: engine.wakeups for account_id, engine in self._accounts.items() if engine.is_owner}
 
-    def led(self) -> int:
+    def owned_accounts(self) -> int:
         """Of how many accounts this replica sends the orders now."""
         return sum(engine.is_owner for engine in self._accounts.values())
 
@@ -148,5 +148,5 @@ class OrderEngine:
             for operation, state in engine.breakers.states().items()
         }
 
-    def stats(self) -> Mapping[str, ReadCounters]:
-        return {account_id: engine.stats for account_id, engine in self._accounts.items()}
+    def read_counters(self) -> Mapping[str, ReadCounters]:
+        return {account_id: engine.read_counters for account_id, engine in self._accounts.items()}

@@ -19,15 +19,15 @@ from app.orders.sending import claim_store, claim_terms
 from app.orders.state import order_store, task_store
 from app.orders.state.model import Operation
 
-_NOBODY = ""
+_NO_ACCOUNT = ""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-async def rehearse(tx: Tx) -> None:
+async def warm_up(tx: Tx) -> None:
     """Have the slow statements planned on this connection. Finds nothing and changes nothing."""
     terms = claim_terms.ClaimTerms(
-        guard={"lease_name": _NOBODY, "lease_owner": _NOBODY, "lease_term": 0},
-        owner=_NOBODY,
+        guard={"lease_name": _NO_ACCOUNT, "lease_owner": _NO_ACCOUNT, "lease_term": 0},
+        owner=_NO_ACCOUNT,
         block_s=0.0,
         known_since=None,
         operations=tuple(Operation),
@@ -36,13 +36,13 @@ async def rehearse(tx: Tx) -> None:
         halt_doubt_age_s=0.0,
     )
     try:
-        await claim_store.peek(tx, _NOBODY, terms)
-        await claim_store.claim_next(tx, _NOBODY, terms, claim_s=0.0)
-        await overdue_store.glance(tx, _NOBODY, gone_day=date.min, kind="", older_s=0.0, known_since=None)
-        await order_store.known_ids(tx, _NOBODY, since=_LONG_AGO, before=_LONG_AGO)
-        await read_schedule_store.outlook(tx, _NOBODY, trade_date=date.min)
-        await task_store.unresolved(tx, _NOBODY, since=date.min)
+        await claim_store.peek(tx, _NO_ACCOUNT, terms)
+        await claim_store.claim_next(tx, _NO_ACCOUNT, terms, claim_s=0.0)
+        await overdue_store.find_due_work(tx, _NO_ACCOUNT, gone_day=date.min, kind="", older_s=0.0, known_since=None)
+        await order_store.known_ids(tx, _NO_ACCOUNT, since=_LONG_AGO, before=_LONG_AGO)
+        await read_schedule_store.read_schedule(tx, _NO_ACCOUNT, trade_date=date.min)
+        await task_store.unresolved(tx, _NO_ACCOUNT, since=date.min)
         await task_store.lock(tx, UUID(int=0))
-        await batch_store.open_batches(tx, _NOBODY)
+        await batch_store.open_batches(tx, _NO_ACCOUNT)
     except ReadOnlySqlTransaction:
         return  # a server that takes no writes now: whoever uses the connection is told so

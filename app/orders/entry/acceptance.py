@@ -244,7 +244,7 @@ class Acceptance:
         What was stored a moment ago is first looked at when something has become of it: sending it comes first.
         """
         ends = self._clock.monotonic() + wait_s
-        with self._engine.signals(account_id).waiter() as waiter:
+        with self._engine.wakeups(account_id).waiter() as waiter:
             if look == "after_a_change" and not self._stopping:
                 await waiter.wait(min(wait_s, _LOOK_AGAIN_S))
             while True:

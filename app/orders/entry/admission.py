@@ -42,7 +42,7 @@ from app.orders.risk.limits import (
 from app.orders.risk.positions import Positions
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import Operation, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 
@@ -106,7 +106,7 @@ class Admission:
         *,
         database: Database,
         limits: Callable[[str], RiskLimits],
-        rules: OrderRules,
+        settings: EngineSettings,
         clock: Clock,
         last_price: Callable[[str, str], LastPrice | None],
         find_instrument: Callable[[str, str], Instrument | None],
@@ -114,7 +114,7 @@ class Admission:
     ) -> None:
         self._database = database
         self._limits = limits
-        self._rules = rules
+        self._settings = settings
         self._clock = clock
         self._last_price = last_price
         self._find_instrument = find_instrument
@@ -130,7 +130,7 @@ class Admission:
                 await idempotency_store.insert_key(tx, intent.key)
             asked = await self._ask(tx, intent)
             await _insert(tx, intent)
-        await self._judge(intent, asked)
+        await self._decide(intent, asked)
         if asked.restricted is not None and (await asked.restricted.fetchall())[0][0]:
             raise AskAgain("positions")
 
@@ -139,7 +139,7 @@ class Admission:
         if intent.key is not None:
             await idempotency_store.insert_key(tx, intent.key)
         await limit_store.add_account(tx, intent.account_id)
-        await self._judge(intent, await self._ask(tx, intent))
+        await self._decide(intent, await self._ask(tx, intent))
         await _insert(tx, intent if positions is None else await self._marked(tx, intent, positions))
 
     async def add_account(self, account_id: str) -> None:
@@ -197,9 +197,9 @@ class Admission:
         asked = _Asked()
         async with self._database.transaction() as tx:
             await self._ask_about_order(tx, task, asked)
-            await _judge_order(task, asked)
+            await _check_order(task, asked)
 
-    async def _judge(self, intent: Intent, asked: _Asked) -> None:
+    async def _decide(self, intent: Intent, asked: _Asked) -> None:
         """Raises BadInput, LimitReached, AskAgain."""
         if asked.lock is not None and not await asked.lock.fetchall():
             raise AskAgain("account")
@@ -209,8 +209,8 @@ class Admission:
                 message = f"the order was modified {rows[0][0]} times; cancel it and place a new one (`replaces`)"
                 raise LimitReached(message, code="MODIFY_LIMIT")
         if intent.conditional is not None:
-            await _judge_order(intent.conditional, asked)
-        self._judge_alone(intent)
+            await _check_order(intent.conditional, asked)
+        self._check_each(intent)
         identical = [] if asked.identical is None else await asked.identical.fetchall()
         open_orders = [] if asked.open_orders is None else await asked.open_orders.fetchall()
         stored = Stored(
@@ -220,7 +220,7 @@ class Admission:
         for breach in count_breaches(requests, stored, self._limits(intent.account_id)):
             raise LimitReached(breach.message, code=breach.code)
 
-    def _judge_alone(self, intent: Intent) -> None:
+    def _check_each(self, intent: Intent) -> None:
         """Every limit that an order breaks by itself, of all orders at once. Raises BadInput with the first's code."""
         limits = self._limits(intent.account_id)
         found: list[tuple[NewTask, Breach]] = [
@@ -262,7 +262,7 @@ class Admission:
 
     @property
     def _doubt_limits(self) -> limits.DoubtLimits:
-        return {"halt_doubts": self._rules.halt_doubts, "halt_doubt_age_s": self._rules.halt_doubt_age_s}
+        return {"halt_doubts": self._settings.halt_doubts, "halt_doubt_age_s": self._settings.halt_doubt_age_s}
 
     def _tasks_since(self, window: timedelta) -> UUID:
         """Below the ids of every task that was made within the window, by whichever replica's clock."""
@@ -283,7 +283,7 @@ class _Asked:
     identical: limit_store.Cursor | None = None
 
 
-async def _judge_order(task: NewTask, asked: _Asked) -> None:
+async def _check_order(task: NewTask, asked: _Asked) -> None:
     """Raises NotAsSeen."""
     if asked.state is not None:
         check_order(task, precondition_store.present_of(await asked.state.fetchall()))

@@ -14,7 +14,7 @@ from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.orders.entry import validation
 from app.orders.entry.validation import with_order_defaults
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import Operation, Purpose
 from app.orders.state.new_tasks import NewTask, OrderLine, Replaces
 from app.orders.state.tags import Tagger
@@ -26,14 +26,14 @@ class Intake:
     def __init__(
         self,
         *,
-        rules: OrderRules,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         tagger: Tagger,
         find_instrument: Callable[[str, str], Instrument | None],
         registry_loaded: Callable[[], bool],
     ) -> None:
-        self._rules = rules
+        self._settings = settings
         self._clock = clock
         self._ids = ids
         self._tagger = tagger
@@ -90,7 +90,7 @@ class Intake:
         place = self.place_task(line, account_id=account_id, replaces=replaces)
         cancel = self.cancel_task(order, purpose="replace")
         return (
-            replace(place, fresh_s=place.fresh_s + self._rules.send_timeout_s),
+            replace(place, fresh_s=place.fresh_s + self._settings.send_timeout_s),
             replace(cancel, fresh_s=min(cancel.fresh_s, place.fresh_s)),
         )
 
@@ -118,7 +118,7 @@ class Intake:
             trade_date=today(self._clock),
             instrument=line.request.instrument,
             request=line.request.to_json(),
-            fresh_s=self._rules.freshness_s(line.request),
+            fresh_s=self._settings.freshness_s(line.request),
             batch_id=batch_id,
             leg=leg,
             wave=wave,
@@ -145,7 +145,7 @@ class Intake:
             trade_date=today(self._clock),
             instrument=_instrument_of(order),
             request=request,
-            fresh_s=self._rules.freshness_cancel_s if hurried else self._rules.freshness_limit_s,
+            fresh_s=self._settings.freshness_cancel_s if hurried else self._settings.freshness_limit_s,
             target_order_id=str(order["order_id"]),
             only_if=only_if,
         )

@@ -21,7 +21,7 @@ from app.orders.entry.margin import Sequencing, margin_shortfall, waves_of
 from app.orders.entry.requests import Intake
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.documents import broker_document
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import OnFilled, Operation, TaskStatus
 from app.orders.state.new_tasks import NewBatch, OrderLine, Replaces
 from app.orders.views.queries import OrderQueries
@@ -47,14 +47,14 @@ class OrderService:
         engine: OrderEngine,
         queries: OrderQueries,
         intake: Intake,
-        rules: OrderRules,
+        settings: EngineSettings,
         ids: IdSource,
     ) -> None:
         self._acceptance = acceptance
         self._engine = engine
         self.queries = queries
         self._intake = intake
-        self._rules = rules
+        self._settings = settings
         self._ids = ids
 
     def stop_waiting(self) -> None:
@@ -126,7 +126,7 @@ class OrderService:
             rollback_on_failure=options.rollback_on_failure,
             on_filled=options.on_filled,
             total_orders=len(lines),
-            deadline_s=min(self._rules.batch_deadline_s, 30.0 * len(lines)),
+            deadline_s=min(self._settings.batch_deadline_s, 30.0 * len(lines)),
         )
         legs = [
             self._intake.place_task(line, account_id=account_id, batch_id=batch.batch_id, leg=leg, wave=wave)
@@ -176,7 +176,7 @@ class OrderService:
 
     def checked(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[OrderLine]:
         """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
-        self._engine.signals(account_id)
+        self._engine.wakeups(account_id)
         return self._intake.checked(lines, loc=loc)
 
     def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"]) -> list[Problem]:
@@ -219,5 +219,5 @@ class OrderService:
 
     async def _known(self, order_id: str, account_id: str | None) -> Mapping[str, Any]:
         order = await self.queries.order(order_id, account_id=account_id)
-        self._engine.signals(str(order["account_id"]))
+        self._engine.wakeups(str(order["account_id"]))
         return order

@@ -18,7 +18,7 @@ from app.kit.ids import IdSource
 from app.orders.state import cancel_store, task_store
 from app.orders.state.cancels import Canceller
 from app.orders.state.documents import task_document
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import FINISHED, UNSENT, Operation, Task, TaskStatus
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import book_day
@@ -44,14 +44,14 @@ class Withdrawals:
         *,
         database: Database,
         settlement: Settlement,
-        rules: OrderRules,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._settlement = settlement
-        self._rules = rules
+        self._settings = settings
         self._clock = clock
         self._ids = ids
         self._wake = wake
@@ -64,19 +64,19 @@ class Withdrawals:
             raise Conflict("only placements are withdrawn", code="NOT_A_PLACEMENT")
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, task.account_id)
-            await self._take_back(tx, await task_store.need(tx, task_id))
+            await self._withdraw(tx, await task_store.need(tx, task_id))
             task = await task_store.need(tx, task_id)
             over = task.status in _ENDED and not await cancel_store.is_live(tx, task_id)
         self._wake(task.account_id)
         return Withdrawn(document=task_document(task), over=over)
 
-    async def _take_back(self, tx: Tx, task: Task) -> None:
+    async def _withdraw(self, tx: Tx, task: Task) -> None:
         if task.status in UNSENT:
             await self._settlement.settle(tx, task.task_id, withdrawn("it was taken back before it was sent"))
             return
         if task.status in _NOTHING_CAME_OF_IT:
             return
         await cancel_store.mark_unwanted(tx, task_id=task.task_id)
-        canceller = Canceller(task.account_id, rules=self._rules, new_id=self._ids.uuid)
+        canceller = Canceller(task.account_id, settings=self._settings, new_id=self._ids.uuid)
         since = min(book_day(self._clock.now()), task.trade_date)
         await canceller.cancel_live(tx, "unwanted", purpose="withdrawal", today=today(self._clock), since=since)

@@ -24,7 +24,7 @@ from app.orders.state import alarm_store, audit_store, new_task_store, order_sto
 from app.orders.state.alarms import RaisedAlarm
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Task, TaskError, TaskStatus
 from app.orders.state.new_tasks import NewTask
@@ -38,7 +38,7 @@ MAX_LISTED = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class OperatorDecision:
     """``order_id`` goes with ``placed``; ``note`` is for whoever reads the trail."""
 
     resolution: Resolution
@@ -54,7 +54,7 @@ class Resolutions:
         *,
         database: Database,
         settlement: Settlement,
-        rules: OrderRules,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         tagger: Tagger,
@@ -62,29 +62,29 @@ class Resolutions:
     ) -> None:
         self._database = database
         self._settlement = settlement
-        self._rules = rules
+        self._settings = settings
         self._clock = clock
         self._ids = ids
         self._tagger = tagger
         self._wake = wake
 
-    async def resolve(self, task_id: UUID, word: Word, *, by: Actor) -> Mapping[str, Any]:
+    async def resolve(self, task_id: UUID, decision: OperatorDecision, *, by: Actor) -> Mapping[str, Any]:
         """Settle it, or make the task that replaces it; returns the document of what is now in force."""
         async with self._database.connection() as connection:
             account_id = (await task_store.need(connection, task_id)).account_id
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, account_id)
             task = await task_store.need(tx, task_id)
-            result = await self._act(tx, task, word)
+            result = await self._act(tx, task, decision)
             await audit_store.write_audit(
                 tx,
                 entry_id=self._ids.uuid(),
                 principal=by.principal,
-                action=f"resolve_{word.resolution}",
+                action=f"resolve_{decision.resolution}",
                 subject=str(task_id),
                 request_id=by.request_id,
                 before=task_document(task),
-                after={**task_document(result), "note": word.note},
+                after={**task_document(result), "note": decision.note},
             )
         self._wake(account_id)
         return task_document(result)
@@ -105,55 +105,55 @@ class Resolutions:
     def age_s(self, moment: datetime) -> float:
         return (self._clock.now() - moment).total_seconds()
 
-    async def _act(self, tx: Tx, task: Task, word: Word) -> Task:
-        if word.resolution == "requeue":
-            return await self._requeue(tx, task, word)
+    async def _act(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
+        if decision.resolution == "requeue":
+            return await self._requeue(tx, task, decision)
         if task.status not in _OPEN_QUESTIONS:
             raise Conflict(f"the task is {task.status}: there is nothing to resolve", code="TASK_NOT_RESOLVABLE")
-        if word.resolution == "placed":
-            return await self._placed(tx, task, word)
-        return await self._not_placed(tx, task, word)
+        if decision.resolution == "placed":
+            return await self._placed(tx, task, decision)
+        return await self._not_placed(tx, task, decision)
 
-    async def _placed(self, tx: Tx, task: Task, word: Word) -> Task:
+    async def _placed(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
         if task.operation is not Operation.PLACE:
             verdict = Verdict(event=Event.OPERATOR_PLACED, sent=Sent.YES, order_id=task.target_order_id)
             return await self._settle(tx, task, verdict)
-        order = await self._order_of(tx, task, word)
+        order = await self._order_of(tx, task, decision)
         order = replace(order, task_id=task.task_id)
         await order_store.upsert(tx, order)
         verdict = Verdict(event=Event.OPERATOR_PLACED, sent=Sent.YES, order_id=order.order_id)
         return await self._settle(tx, task, verdict, shown=order)
 
-    async def _order_of(self, tx: Tx, task: Task, word: Word) -> KnownOrder:
+    async def _order_of(self, tx: Tx, task: Task, decision: OperatorDecision) -> KnownOrder:
         """The order that the operator names, if it can be this task's."""
-        if word.order_id is None:
+        if decision.order_id is None:
             problem = Problem(loc=("body", "order_id"), msg="is required: which order of the book is it?")
             raise BadInput([problem], code="ORDER_ID_MISSING")
-        order = await order_store.find(tx, word.order_id, account_id=task.account_id)
+        order = await order_store.find(tx, decision.order_id, account_id=task.account_id)
         if order is None or order.trade_date < task.trade_date:
-            message = f"the order book has not, since {task.trade_date.isoformat()}, shown order {word.order_id}"
+            message = f"the order book has not, since {task.trade_date.isoformat()}, shown order {decision.order_id}"
             raise Conflict(message, code="ORDER_NOT_IN_BOOK")
         if order.task_id not in {None, task.task_id}:
-            raise Conflict(f"order {word.order_id} belongs to task {order.task_id}", code="ORDER_OF_ANOTHER_TASK")
+            raise Conflict(f"order {decision.order_id} belongs to task {order.task_id}", code="ORDER_OF_ANOTHER_TASK")
         seen = f"{order.document.get('exchange')}:{order.document.get('tradingsymbol')}"
         under_tag = {row.order_id for row in await resolution_store.rows_under_tag(tx, task)}
         if order.order_id not in under_tag and (
             seen != task.instrument or order.document.get("transaction_type") != task.request["transaction_type"]
         ):
-            raise Conflict(f"order {word.order_id} is another instrument or side", code="ORDER_DIFFERS")
+            raise Conflict(f"order {decision.order_id} is another instrument or side", code="ORDER_DIFFERS")
         return order
 
-    async def _not_placed(self, tx: Tx, task: Task, word: Word) -> Task:
+    async def _not_placed(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
         """Given up as if the book had proven it: should it surface all the same, it is cancelled and alarmed."""
         shown = await resolution_store.rows_under_tag(tx, task)
         if shown:
             ids = ", ".join(row.order_id for row in shown)
             raise Conflict(f"the book shows {ids} under this task's tag: it was placed", code="ORDER_IN_BOOK")
         code = NOT_FOUND_AT_BROKER if task.operation is Operation.PLACE else "NOT_CONFIRMED"
-        error = TaskError(code=code, message=f"an operator says that it did not happen: {word.note}")
+        error = TaskError(code=code, message=f"an operator says that it did not happen: {decision.note}")
         return await self._settle(tx, task, Verdict(event=Event.OPERATOR_NOT_PLACED, sent=Sent.UNKNOWN, error=error))
 
-    async def _requeue(self, tx: Tx, task: Task, word: Word) -> Task:
+    async def _requeue(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
         if task.operation is not Operation.PLACE:
             raise Conflict("only placements are queued again; ask for a new modify or cancel", code="NOT_A_PLACEMENT")
         if task.status is TaskStatus.IN_DOUBT:
@@ -163,7 +163,7 @@ class Resolutions:
         if await resolution_store.successor(tx, task.task_id) is not None:
             raise Conflict("it was queued again already", code="ALREADY_REQUEUED")
         if task.status is TaskStatus.DEAD_LETTER:
-            await self._not_placed(tx, task, word)
+            await self._not_placed(tx, task, decision)
         fresh = self._again(task)
         await new_task_store.insert_tasks(tx, [fresh])
         return await task_store.need(tx, fresh.task_id)
@@ -176,7 +176,7 @@ class Resolutions:
             trade_date=today(self._clock),
             instrument=task.instrument,
             request=dict(task.request),
-            fresh_s=self._rules.freshness_s(task.order),
+            fresh_s=self._settings.freshness_s(task.order),
             purpose="requeue",
             user_tag=task.user_tag,
             tag_base=self._tagger.fresh(),

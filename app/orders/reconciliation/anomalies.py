@@ -14,7 +14,7 @@ from app.orders.reconciliation import doubt_rules, overdue_store
 from app.orders.state import fill_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters as ReadStats
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.known_orders import never_shown
 from app.orders.state.model import Task
 from app.orders.state.settlement import Settlement
@@ -25,7 +25,7 @@ MAX_NAMED = 50
 """Order ids in one alarm."""
 
 
-class Reports:
+class Anomalies:
     """Every method is called with the account's lock held."""
 
     def __init__(
@@ -33,21 +33,21 @@ class Reports:
         account_id: str,
         *,
         settlement: Settlement,
-        rules: OrderRules,
+        settings: EngineSettings,
         ids: IdSource,
         deployment: str,
-        stats: ReadStats,
+        read_counters: ReadStats,
     ) -> None:
         self._account_id = account_id
         self._settlement = settlement
-        self._rules = rules
+        self._settings = settings
         self._ids = ids
         self._deployment = deployment
-        self._stats = stats
+        self._read_counters = read_counters
 
     async def mismatch(self, tx: Tx, subject: UUID | str, data: dict[str, object]) -> None:
         """The book has something else under a tag of ours than what was asked for."""
-        self._stats.mismatches += await self.alarm(tx, Alarm.MISMATCH, subject, data)
+        self._read_counters.mismatches += await self.alarm(tx, Alarm.MISMATCH, subject, data)
 
     async def report_doubles(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
         """One task, one order: another one under a tag of its is for a person to judge."""
@@ -62,7 +62,7 @@ class Reports:
     async def report_orphans(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
         for row in doubt_rules.orphans(changed, deployment=self._deployment, known_tag_bases=owners):
             if await self.alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": row.tag}):
-                self._stats.orphans += 1
+                self._read_counters.orphans += 1
 
     async def report_look_alikes(
         self, tx: Tx, task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float
@@ -99,14 +99,14 @@ class Reports:
             ids = [order.order_id for order in orders]
             data: dict[str, object] = {"orders": len(ids), "order_ids": ids[:MAX_NAMED]}
             await self.alarm(tx, Alarm.END_UNSEEN, day.isoformat(), data)
-        await self._report_untold_fills(tx, since=since, until=until)
+        await self._report_missing_fills(tx, since=since, until=until)
         return bool(left)
 
-    async def _report_untold_fills(self, tx: Tx, *, since: date, until: date) -> None:
+    async def _report_missing_fills(self, tx: Tx, *, since: date, until: date) -> None:
         """Nothing is inferred now: a trade book that is gone has not said what was in it."""
         uneven = await fill_store.uneven(tx, self._account_id, since=since, until=until)
-        untold = [order for order in uneven if order.unexplained_quantity]
-        for day, group in itertools.groupby(untold, key=lambda order: order.trade_date):
+        unexplained = [order for order in uneven if order.unexplained_quantity]
+        for day, group in itertools.groupby(unexplained, key=lambda order: order.trade_date):
             missing = {order.order_id: order.unexplained_quantity for order in group}
             data: dict[str, object] = {
                 "orders": len(missing),
@@ -116,7 +116,7 @@ class Reports:
 
     async def report_old_doubts(self, tx: Tx) -> None:
         """Once for each doubt that the book has not resolved for long: a person should look."""
-        kind, older_s = str(Alarm.DOUBT_UNRESOLVED), self._rules.alarm_doubt_age_s
+        kind, older_s = str(Alarm.DOUBT_UNRESOLVED), self._settings.alarm_doubt_age_s
         for task in await overdue_store.doubts_without_alarm(tx, self._account_id, kind=kind, older_s=older_s):
             data: dict[str, object] = {"tag": task.tag_base and task.tag, "instrument": task.instrument}
             await self.alarm(tx, Alarm.DOUBT_UNRESOLVED, task.task_id, data)

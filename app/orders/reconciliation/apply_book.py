@@ -20,13 +20,13 @@ from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.settlement import settle_batch
 from app.orders.reconciliation import doubt_rules
-from app.orders.reconciliation.anomalies import Reports
+from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding
 from app.orders.state import new_task_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.cancels import Canceller
 from app.orders.state.counters import ReadCounters
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
@@ -39,7 +39,7 @@ _ENDED_UNDONE = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class BookRead:
     """One book in the context that its rows are judged in."""
 
     rows: Sequence[BrokerOrder]
@@ -53,7 +53,7 @@ class Reading:
         return trade_date_of(self.now)
 
 
-class Bookkeeping:
+class BookApplier:
     """``take`` is called with the account's lock held."""
 
     def __init__(
@@ -61,17 +61,17 @@ class Bookkeeping:
         account_id: str,
         *,
         settlement: Settlement,
-        reports: Reports,
-        rules: OrderRules,
+        anomalies: Anomalies,
+        settings: EngineSettings,
         ids: IdSource,
-        stats: ReadCounters,
+        read_counters: ReadCounters,
     ) -> None:
         self._account_id = account_id
         self._settlement = settlement
-        self._reports = reports
-        self._rules = rules
-        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
-        self._stats = stats
+        self._anomalies = anomalies
+        self._settings = settings
+        self._canceller = Canceller(account_id, settings=settings, new_id=ids.uuid)
+        self._read_counters = read_counters
 
     async def take(
         self,
@@ -85,7 +85,7 @@ class Bookkeeping:
         clock_offset_s: float = 0.0,
     ) -> bool:
         """Settle what the book proves; returns whether anything was altered."""
-        reading = Reading(
+        reading = BookRead(
             rows=rows,
             clean_for=clean_for,
             now=now,
@@ -95,15 +95,15 @@ class Bookkeeping:
         altered = False
         for task in open_tasks:
             if task.operation is Operation.PLACE:
-                altered |= await self._judge_place(tx, task, reading)
+                altered |= await self._settle_placement(tx, task, reading)
         for task in reading.owners.values():
-            altered |= await self._judge_ended(tx, task, reading)
+            altered |= await self._settle_ended(tx, task, reading)
         known = await self._show(tx, changed, reading)
         for task in open_tasks:
             if task.operation is not Operation.PLACE:
-                altered |= await self._judge_command(tx, task, reading)
-        await self._reports.report_orphans(tx, changed, reading.owners)
-        await self._reports.report_doubles(tx, changed, reading.owners)
+                altered |= await self._settle_command(tx, task, reading)
+        await self._anomalies.report_orphans(tx, changed, reading.owners)
+        await self._anomalies.report_doubles(tx, changed, reading.owners)
         return altered or known
 
     async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
@@ -112,14 +112,14 @@ class Bookkeeping:
         bases = {tag[: length - 1] for row in rows for tag in tags.tags_of(row) if len(tag) == length}
         return await task_store.by_tag_bases(tx, sorted(bases)) if bases else {}
 
-    def _owner(self, row: BrokerOrder, reading: Reading) -> Task | None:
+    def _owner(self, row: BrokerOrder, reading: BookRead) -> Task | None:
         for tag in tags.tags_of(row):
             task = reading.owners.get(tag[: tags.TAG_LENGTH - 1])
             if task is not None and not doubt_rules.mismatch(task, [row], clock_offset_s=reading.clock_offset_s):
                 return task
         return None
 
-    async def _show(self, tx: Tx, changed: Sequence[BrokerOrder], reading: Reading) -> bool:
+    async def _show(self, tx: Tx, changed: Sequence[BrokerOrder], reading: BookRead) -> bool:
         if not changed:
             return False
         ids = [row.order_id for row in changed]
@@ -142,7 +142,7 @@ class Bookkeeping:
         return moved
 
     async def _task_of(
-        self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: Reading, *, day: date
+        self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: BookRead, *, day: date
     ) -> Task | None:
         """The task as it is now: settling a doubt a moment ago may have changed it.
 
@@ -157,13 +157,13 @@ class Bookkeeping:
         confirmed = await task_store.by_order_id(tx, row.order_id, account_id=self._account_id)
         return confirmed if confirmed is not None and confirmed.trade_date == day else None
 
-    async def _judge_place(self, tx: Tx, task: Task, reading: Reading) -> bool:
-        finding = doubt_rules.judge_place(
+    async def _settle_placement(self, tx: Tx, task: Task, reading: BookRead) -> bool:
+        finding = doubt_rules.examine_placement(
             task,
             reading.rows,
             clean=reading.clean_for(task),
             now=reading.now,
-            window_s=self._rules.in_doubt_window_s,
+            window_s=self._settings.in_doubt_window_s,
             clock_offset_s=reading.clock_offset_s,
         )
         if task.is_provisional:
@@ -174,16 +174,16 @@ class Bookkeeping:
                 await task_store.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_look)
             return False
         if finding.event is Event.ABSENT:
-            await self._reports.report_look_alikes(tx, task, reading.rows, clock_offset_s=reading.clock_offset_s)
-        verdict = _place_verdict(finding)
+            await self._anomalies.report_look_alikes(tx, task, reading.rows, clock_offset_s=reading.clock_offset_s)
+        verdict = _placement_verdict(finding)
         shown = self._known(finding.rows[0], task.task_id, reading) if finding.rows else None
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
         if finding.event is Event.MISMATCH:
-            await self._reports.mismatch(tx, task.task_id, {"reason": finding.reason})
+            await self._anomalies.mismatch(tx, task.task_id, {"reason": finding.reason})
         return True
 
-    async def _judge_ended(self, tx: Tx, task: Task, reading: Reading) -> bool:
+    async def _settle_ended(self, tx: Tx, task: Task, reading: BookRead) -> bool:
         """A row of a task that is at its end, whatever we said of it: the book is stronger than our word.
 
         It may have been called refused or never sent by an answer that was wrong, or by a database that had forgotten.
@@ -191,32 +191,32 @@ class Bookkeeping:
         if task.status not in _ENDED_UNDONE or task.is_provisional:
             return False
         rows = [row for row in reading.rows if row.status != "REJECTED" or row.filled_quantity]
-        finding = doubt_rules.judge_place(
+        finding = doubt_rules.examine_placement(
             task,
             rows,
             clean=False,
             now=reading.now,
-            window_s=self._rules.in_doubt_window_s,
+            window_s=self._settings.in_doubt_window_s,
             clock_offset_s=reading.clock_offset_s,
         )
         return await self._settle_given_up(tx, task, finding, reading)
 
-    async def _settle_given_up(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
+    async def _settle_given_up(self, tx: Tx, task: Task, finding: Finding, reading: BookRead) -> bool:
         if finding.event is Event.MISMATCH:
-            await self._reports.mismatch(tx, task.task_id, {"reason": finding.reason})
+            await self._anomalies.mismatch(tx, task.task_id, {"reason": finding.reason})
         return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
 
-    def _known(self, row: BrokerOrder, task_id: UUID, reading: Reading) -> KnownOrder:
+    def _known(self, row: BrokerOrder, task_id: UUID, reading: BookRead) -> KnownOrder:
         return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
 
-    async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: Reading) -> bool:
+    async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: BookRead) -> bool:
         """It was given up and is there after all: say so, take it back, and correct what its batch has claimed."""
         shown = self._known(finding.rows[0], task.task_id, reading)
         verdict = Verdict(event=Event.LATE, sent=Sent.YES, order_id=finding.rows[0].order_id)
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
-        self._stats.late_orders += 1
-        await self._reports.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
+        self._read_counters.late_orders += 1
+        await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
         live = [row for row in finding.rows if not row.is_terminal]
         targets = [
             CancelTarget(
@@ -240,10 +240,10 @@ class Bookkeeping:
                 )
         return True
 
-    async def _judge_command(self, tx: Tx, task: Task, reading: Reading) -> bool:
+    async def _settle_command(self, tx: Tx, task: Task, reading: BookRead) -> bool:
         order = await order_store.find(tx, str(task.target_order_id), account_id=self._account_id)
-        finding = doubt_rules.judge_command(
-            task, order, clean=reading.clean_for(task), now=reading.now, window_s=self._rules.in_doubt_window_s
+        finding = doubt_rules.examine_command(
+            task, order, clean=reading.clean_for(task), now=reading.now, window_s=self._settings.in_doubt_window_s
         )
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
@@ -253,7 +253,7 @@ class Bookkeeping:
         return await self._settlement.settle(tx, task.task_id, _command_verdict(finding, task)) is not None
 
 
-def _place_verdict(finding: Finding) -> Verdict:
+def _placement_verdict(finding: Finding) -> Verdict:
     match finding.event:
         case Event.FOUND:
             return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=finding.rows[0].order_id)

@@ -47,7 +47,7 @@ def shows_all_known(book: Iterable[BrokerOrder], known_ids: Iterable[str]) -> bo
     return {order.order_id for order in book}.issuperset(known_ids)
 
 
-def judge_place(
+def examine_placement(
     task: Task, book: Sequence[BrokerOrder], *, clean: bool, now: datetime, window_s: float, clock_offset_s: float = 0.0
 ) -> Finding:
     """What the book says about a place task whose fate is open. ``clean``: the read can prove an absence."""
@@ -122,7 +122,7 @@ def behind_s(database_ahead_s: float, broker_offset_s: float | None) -> float:
     return max(0.0, database_ahead_s - (broker_offset_s or 0.0))
 
 
-def judge_command(task: Task, order: KnownOrder | None, *, clean: bool, now: datetime, window_s: float) -> Finding:
+def examine_command(task: Task, order: KnownOrder | None, *, clean: bool, now: datetime, window_s: float) -> Finding:
     """What an order's row proves about a cancel or modify task that is not finished.
 
     ``clean``: the read shows the row as it is now. A modification that is being sent waits for its answer: it may be
@@ -131,7 +131,7 @@ def judge_command(task: Task, order: KnownOrder | None, *, clean: bool, now: dat
     if order is None:
         return Finding(event=None)
     if task.operation is Operation.CANCEL:
-        return _judge_cancel(task, order, now=now)
+        return _examine_cancel(task, order, now=now)
     if task.status is TaskStatus.RUNNING:
         return Finding(event=None)
     if _shows_changes(task, order):
@@ -142,7 +142,7 @@ def judge_command(task: Task, order: KnownOrder | None, *, clean: bool, now: dat
     return Finding(event=Event.ABSENT if waited and clean and task.status is TaskStatus.IN_DOUBT else None)
 
 
-def _judge_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:
+def _examine_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:
     if order.state is OrderState.CANCELLED:
         return Finding(event=Event.FOUND)
     if order.state.is_terminal:

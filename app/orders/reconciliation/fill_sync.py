@@ -15,17 +15,17 @@ from app.broker.orders import BrokerOrder, Trade
 from app.broker.port import OrderGateway
 from app.db.postgres import Database, Tx
 from app.kit.clock import trade_date_of
-from app.orders.reconciliation.anomalies import Reports
+from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.inferred_fills import as_trade, inferred_fill
 from app.orders.state import fill_store, fills
 from app.orders.state.alarms import Alarm
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import FilledOrder, InferredFill
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import ONE_DAY, book_began, day_of_trade, last_gone_day
 
 
-class FillKeeper:
+class FillSync:
     """``take`` follows each read of the order book. ``incomplete``: some of what was filled has no fill of any kind."""
 
     def __init__(
@@ -35,16 +35,16 @@ class FillKeeper:
         database: Database,
         gateway: OrderGateway,
         settlement: Settlement,
-        reports: Reports,
-        rules: OrderRules,
+        anomalies: Anomalies,
+        settings: EngineSettings,
     ) -> None:
         self.incomplete = False
         self._account_id = account_id
         self._database = database
         self._gateway = gateway
         self._settlement = settlement
-        self._reports = reports
-        self._rules = rules
+        self._anomalies = anomalies
+        self._settings = settings
         self._asked_at: datetime | None = None
 
     async def take(self, rows: Sequence[BrokerOrder], *, now: datetime) -> None:
@@ -59,30 +59,32 @@ class FillKeeper:
         async with self._database.connection() as connection:
             sums = await fill_store.sums_by_order(connection, self._account_id, after=last_gone_day(now))
         stored = {order_id: sums.get(order_id, fills.NO_FILLS) for order_id in filled}
-        untold = [order_id for order_id, quantity in filled.items() if stored[order_id].told < quantity]
-        self.incomplete = any(stored[order_id].all < filled[order_id] for order_id in untold)
-        if self.incomplete or (untold and self._is_due(now)):
+        missing = [order_id for order_id, quantity in filled.items() if stored[order_id].reported < quantity]
+        self.incomplete = any(stored[order_id].all < filled[order_id] for order_id in missing)
+        if self.incomplete or (missing and self._is_due(now)):
             self._asked_at = now
-            await self.apply(await self._gateway.trades(), untold=untold, read_at=now)
+            await self.apply(await self._gateway.trades(), missing=missing, read_at=now)
 
     def _is_due(self, now: datetime) -> bool:
         """Where inferred fills stand for all that is untold, the real ones are asked for only every so often."""
-        return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._rules.audit_s)
+        return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._settings.audit_s)
 
-    async def apply(self, trades: Sequence[Trade], *, untold: Iterable[str], read_at: datetime) -> None:
+    async def apply(self, trades: Sequence[Trade], *, missing: Iterable[str], read_at: datetime) -> None:
         """Store what a trade book tells, and what its silence about these orders proves. Raises Unavailable.
 
         In one transaction: a fill that comes and the inferred one that has stood for it are never there together.
         """
         today, began_at = trade_date_of(read_at), book_began(read_at)
         async with self._database.connection() as connection:
-            told = await fill_store.told(connection, self._account_id, after=last_gone_day(read_at), began_at=began_at)
+            reported = await fill_store.reported(
+                connection, self._account_id, after=last_gone_day(read_at), began_at=began_at
+            )
         shown = {(trade.trade_id, trade.order_id): trade for trade in trades}
-        new = [(day_of_trade(trade, today=today), trade) for key, trade in shown.items() if key not in told]
-        clean = shown.keys() >= {key for key, by_this_book in told.items() if by_this_book}
+        new = [(day_of_trade(trade, today=today), trade) for key, trade in shown.items() if key not in reported]
+        clean = shown.keys() >= {key for key, by_this_book in reported.items() if by_this_book}
         if not clean:
             logger.warning("the trade book of {} lacks fills that it told: it proves nothing", self._account_id)
-        order_ids = {*untold, *(trade.order_id for _, trade in new)}
+        order_ids = {*missing, *(trade.order_id for _, trade in new)}
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)  # another process may still take itself for the owner
             await fill_store.insert(tx, self._account_id, new)
@@ -95,8 +97,8 @@ class FillKeeper:
         for order in await fill_store.uneven(
             tx, self._account_id, since=since, until=until, order_ids=sorted(order_ids)
         ):
-            fill = inferred_fill(order, clean=clean, read_at=read_at, grace_s=self._rules.fill_grace_s)
-            incomplete |= fill is None and order.untold_quantity > 0
+            fill = inferred_fill(order, clean=clean, read_at=read_at, grace_s=self._settings.fill_grace_s)
+            incomplete |= fill is None and order.missing_quantity > 0
             if fill != order.inferred:
                 await self._replace(tx, order, fill)
         return incomplete
@@ -115,7 +117,7 @@ class FillKeeper:
                 "inferred_quantity": fill.quantity,
                 "average_price": fill.average_price,
             }
-            await self._reports.alarm(tx, Alarm.INFERRED_FILL, order.inferred_id, data)
+            await self._anomalies.alarm(tx, Alarm.INFERRED_FILL, order.inferred_id, data)
         else:
             still = 0 if fill is None else fill.quantity
             logger.info("fills of order {} of {} came: {} inferred still", order.order_id, order.account_id, still)

@@ -29,7 +29,7 @@ def is_overdue(order: FilledOrder, *, read_at: datetime, grace_s: float) -> bool
     the broker empties it, and a fill that is absent from then on may have been there before.
     """
     return (
-        order.untold_quantity > 0
+        order.missing_quantity > 0
         and order.state.is_terminal
         and read_at - order.shown_at >= timedelta(seconds=grace_s)
         and order.trade_date == trade_date_of(read_at)
@@ -43,20 +43,20 @@ def inferred_fill(order: FilledOrder, *, read_at: datetime, grace_s: float, clea
     ``clean``: the read can prove an absence, because it told all that was told before. One that stands already stays
     for what is still untold, whatever the read: it only ever gives way to fills.
     """
-    if not order.untold_quantity:
+    if not order.missing_quantity:
         return None
     if order.inferred is None and not (clean and is_overdue(order, read_at=read_at, grace_s=grace_s)):
         return None
-    return InferredFill(quantity=order.untold_quantity, average_price=_price(order))
+    return InferredFill(quantity=order.missing_quantity, average_price=_price(order))
 
 
 def _price(order: FilledOrder) -> Decimal:
     """So that the average of all fills is the order's; zero where the told fills alone are worth more than that."""
-    if not order.told_quantity:
+    if not order.reported_quantity:
         return max(Decimal(0), order.average_price)
     with localcontext(prec=_DIGITS):
-        untold_value = order.average_price * order.filled_quantity - order.told_value
-        return max(Decimal(0), untold_value / order.untold_quantity).quantize(PRICE_STEP)
+        untold_value = order.average_price * order.filled_quantity - order.reported_value
+        return max(Decimal(0), untold_value / order.missing_quantity).quantize(PRICE_STEP)
 
 
 def as_trade(order: FilledOrder, fill: InferredFill) -> Trade:

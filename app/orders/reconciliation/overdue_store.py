@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from app.db.postgres import Tx
-from app.orders.reconciliation.read_schedule import Glance
+from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, IS_OVERTAKEN, MADE_LIVE, OPEN, fetch_tasks
 
@@ -20,9 +20,9 @@ _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make
                     AND a.subject = t.task_id::text)"""
 
 
-async def glance(
+async def find_due_work(
     tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float, known_since: datetime | None
-) -> Glance:
+) -> DueWork:
     """In one round trip what is asked before each read of the book."""
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
@@ -42,7 +42,7 @@ async def glance(
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("the database told no time")
-    return Glance(now=row[0], overdue=row[1], unwanted=row[2])
+    return DueWork(now=row[0], overdue=row[1], unwanted=row[2])
 
 
 async def lapsed(tx: Tx, account_id: str) -> list[Task]:

@@ -10,7 +10,7 @@ Liveness = Literal["settling", "live", "idle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class ReadSchedule:
     """``settling``: an accepted order has not shown where it stands; ``live``: something may still change.
 
     An order that was given up counts as live: it may appear until the day is over. ``next_moment``: when a task wants
@@ -22,7 +22,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class DueWork:
     """The time by which sends are stamped, and whether time alone has decided anything (see the five that follow).
 
     ``unwanted``: there are placements whose orders are to be cancelled on sight, and may be or become live.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 from app.db.postgres import Tx
-from app.orders.reconciliation.read_schedule import Outlook
+from app.orders.reconciliation.read_schedule import ReadSchedule
 from app.orders.state.task_store import GIVEN_UP
 
 SETTLES_WITHIN_S = 600
 """An accepted order that the book has not shown for longer is waited for with the patience of the others."""
 
 
-async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
+async def read_schedule(tx: Tx, account_id: str, *, trade_date: date) -> ReadSchedule:
     """What decides when the book is read again."""
     cursor = await tx.execute(
         f"""SELECT
@@ -36,4 +36,4 @@ async def outlook(tx: Tx, account_id: str, *, trade_date: date) -> Outlook:
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("the database told nothing of the account")
-    return Outlook(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])
+    return ReadSchedule(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])

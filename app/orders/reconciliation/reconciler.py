@@ -21,25 +21,25 @@ from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError
 from app.kit.clock import Clock, today, trade_date_of
 from app.kit.ids import IdSource
 from app.orders.reconciliation import doubt_rules, overdue_store, read_schedule_store
-from app.orders.reconciliation.anomalies import Reports
-from app.orders.reconciliation.apply_book import Bookkeeping
-from app.orders.reconciliation.fill_sync import FillKeeper
-from app.orders.reconciliation.read_schedule import Glance
-from app.orders.sending.session_gate import SessionGate
+from app.orders.reconciliation.anomalies import Anomalies
+from app.orders.reconciliation.apply_book import BookApplier
+from app.orders.reconciliation.fill_sync import FillSync
+from app.orders.reconciliation.read_schedule import DueWork
+from app.orders.sending.session_state import SessionState
 from app.orders.state import order_store as book_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.cancels import Canceller
 from app.orders.state.counters import ReadCounters
-from app.orders.state.engine_settings import OrderRules
-from app.orders.state.lease_term import Tenure
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task, TaskStatus
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, book_began, book_day, last_gone_day
 from app.orders.state.verdicts import doubtful, expired, overtaken
-from app.orders.state.wakeups import Signals, wait_for
+from app.orders.state.wakeups import Wakeups, wait_for
 
-_READ_TROUBLE_PAUSE_S = 2.0
+_READ_FAILURE_PAUSE_S = 2.0
 _IDLE_AUDIT_S = 300.0
 """How often the book is read while nothing is live: the caller's phone may place orders too."""
 
@@ -60,40 +60,55 @@ class Reconciler:
         self,
         account_id: str,
         *,
-        tenure: Tenure,
+        term: LeaseTerm,
         database: Database,
         gateway: OrderGateway,
         broker_offset_s: Callable[[], float | None],
         settlement: Settlement,
-        signals: Signals,
-        rules: OrderRules,
+        wakeups: Wakeups,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         deployment: str,
-        gate: SessionGate,
-        stats: ReadCounters,
+        session: SessionState,
+        read_counters: ReadCounters,
     ) -> None:
         self._account_id = account_id
-        self._tenure = tenure
+        self._term = term
         self._database = database
         self._gateway = gateway
         self._broker_offset_s = broker_offset_s
         self._database_ahead_s = 0.0
         self._settlement = settlement
-        self._signals = signals
-        self._rules = rules
+        self._wakeups = wakeups
+        self._settings = settings
         self._clock = clock
-        self._gate = gate
-        self.stats = stats
-        self._reports = Reports(
-            account_id, settlement=settlement, rules=rules, ids=ids, deployment=deployment, stats=stats
+        self._session = session
+        self.read_counters = read_counters
+        self._anomalies = Anomalies(
+            account_id,
+            settlement=settlement,
+            settings=settings,
+            ids=ids,
+            deployment=deployment,
+            read_counters=read_counters,
         )
-        self._bookkeeping = Bookkeeping(
-            account_id, settlement=settlement, reports=self._reports, rules=rules, ids=ids, stats=stats
+        self._applier = BookApplier(
+            account_id,
+            settlement=settlement,
+            anomalies=self._anomalies,
+            settings=settings,
+            ids=ids,
+            read_counters=read_counters,
         )
-        self._canceller = Canceller(account_id, rules=rules, new_id=ids.uuid)
-        self._fills = FillKeeper(
-            account_id, database=database, gateway=gateway, settlement=settlement, reports=self._reports, rules=rules
+        self._canceller = Canceller(account_id, settings=settings, new_id=ids.uuid)
+        self._fills = FillSync(
+            account_id,
+            database=database,
+            gateway=gateway,
+            settlement=settlement,
+            anomalies=self._anomalies,
+            settings=settings,
         )
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
         self._seen: dict[str, BrokerOrder] = {}
@@ -101,19 +116,19 @@ class Reconciler:
         self._closed_until: date | None = None
 
     async def run(self) -> None:
-        self._signals.look()
+        self._wakeups.look()
         while True:
             try:
                 await self.sweep()
                 wait_s = await self._seconds_to_next_read()
             except (BrokerError, RateLimited) as error:
-                self.stats.failed_reads += 1
+                self.read_counters.failed_reads += 1
                 logger.warning("the order or trade book of {} could not be read: {}", self._account_id, error)
-                await asyncio.sleep(_READ_TROUBLE_PAUSE_S)
+                await asyncio.sleep(_READ_FAILURE_PAUSE_S)
                 wait_s = 0.0
             except ServiceError as error:  # the database is away: nothing can be settled, everything is kept
                 logger.warning("reconciler of {} pauses: {}", self._account_id, error)
-                await asyncio.sleep(_READ_TROUBLE_PAUSE_S)
+                await asyncio.sleep(_READ_FAILURE_PAUSE_S)
                 wait_s = 0.0
             await self._rest(wait_s)
 
@@ -122,69 +137,69 @@ class Reconciler:
         ends = self._clock.monotonic() + wait_s
         await asyncio.sleep(self._gap_s())
         while (left := ends - self._clock.monotonic()) > 0:
-            if await wait_for(self._signals.reconciler, min(left, 1.0)):
-                await asyncio.sleep(min(self._rules.least_read_gap_s, _GATHER_S))  # hints come in twos and threes
+            if await wait_for(self._wakeups.reconciler, min(left, 1.0)):
+                await asyncio.sleep(min(self._settings.least_read_gap_s, _GATHER_S))  # hints come in twos and threes
                 break
-            if self._signals.busy and await self._made_doubts():
+            if self._wakeups.busy and await self._made_doubts():
                 return
-        self._signals.reconciler.clear()
+        self._wakeups.reconciler.clear()
 
     def _gap_s(self) -> float:
         """One read answers all hints that came since; under a constant stream of them it is read once a second."""
         now = self._clock.monotonic()
         self._ended_at.append(now)
         in_a_row = len(self._ended_at) == _READS_IN_A_ROW and now - self._ended_at[0] < _READS_IN_A_ROW / 2
-        return self._rules.constant_read_gap_s if in_a_row else self._rules.least_read_gap_s
+        return self._settings.constant_read_gap_s if in_a_row else self._settings.least_read_gap_s
 
     async def sweep(self) -> None:
         """One full round: lapsed claims and stale tasks, then the book, then the fills."""
-        glance = await self._glance()
-        if glance.overdue:
-            await self._tidy()
-            glance = await self._glance()  # a doubt that was just made is older than the read that follows
-        if not self._gate.is_open():
+        due = await self._find_due_work()
+        if due.overdue:
+            await self._settle_overdue()
+            due = await self._find_due_work()  # a doubt that was just made is older than the read that follows
+        if not self._session.is_open():
             return
         try:
-            async with asyncio.timeout(self._rules.book_read_s):
+            async with asyncio.timeout(self._settings.book_read_s):
                 rows = await self._gateway.order_book()
         except SessionExpired:
-            self._gate.reject()
+            self._session.reject()
             raise
         except TimeoutError as error:  # a line that swallows must not blind us for longer than that
-            raise BrokerUnavailable(f"no order book within {self._rules.book_read_s:g} s") from error
-        self.stats.reads += 1
-        await self._take(rows, started_at=glance.now)
-        if glance.unwanted:
-            await self._cancel_unwanted(glance.now)
-        await self._fills.take(rows, now=glance.now)
+            raise BrokerUnavailable(f"no order book within {self._settings.book_read_s:g} s") from error
+        self.read_counters.reads += 1
+        await self._take(rows, started_at=due.now)
+        if due.unwanted:
+            await self._cancel_unwanted(due.now)
+        await self._fills.take(rows, now=due.now)
 
     async def _made_doubts(self) -> bool:
         try:
-            return (await self._glance()).overdue and await self._tidy()
+            return (await self._find_due_work()).overdue and await self._settle_overdue()
         except ServiceError as error:
             logger.warning("reconciler of {} pauses: {}", self._account_id, error)
             return False
 
-    async def _glance(self) -> Glance:
+    async def _find_due_work(self) -> DueWork:
         """The database's clock stamps the sends, so it stamps the reads too."""
         async with self._database.connection() as connection:
-            glance = await overdue_store.glance(
+            due = await overdue_store.find_due_work(
                 connection,
                 self._account_id,
                 gone_day=last_gone_day(self._clock.now()),
                 kind=str(Alarm.DOUBT_UNRESOLVED),
-                older_s=self._rules.alarm_doubt_age_s,
-                known_since=self._tenure.known_since,
+                older_s=self._settings.alarm_doubt_age_s,
+                known_since=self._term.known_since,
             )
-        self._database_ahead_s = (glance.now - self._clock.now()).total_seconds()
-        return glance
+        self._database_ahead_s = (due.now - self._clock.now()).total_seconds()
+        return due
 
     @property
     def _tolerance_s(self) -> float:
         """How far the broker's clock is behind the database's, which stamps the sends."""
         return doubt_rules.behind_s(self._database_ahead_s, self._broker_offset_s())
 
-    async def _tidy(self) -> bool:
+    async def _settle_overdue(self) -> bool:
         """What time alone decides; True if it made new doubts. Raises Unavailable.
 
         Claims whose sender fell silent become doubts, unsent tasks past their time expire, doubts of past days end.
@@ -192,10 +207,10 @@ class Reconciler:
         forgotten that it was sent, and who reads "expired, not sent" may send it again.
         """
         async with self._database.transaction() as tx:
-            await self._reports.report_old_doubts(tx)
+            await self._anomalies.report_old_doubts(tx)
             lapsed = await overdue_store.lapsed(tx, self._account_id)
-            stale = await overdue_store.stale(tx, self._account_id, known_since=self._tenure.known_since)
-            filled_first = await overdue_store.overtaken(tx, self._account_id, known_since=self._tenure.known_since)
+            stale = await overdue_store.stale(tx, self._account_id, known_since=self._term.known_since)
+            filled_first = await overdue_store.overtaken(tx, self._account_id, known_since=self._term.known_since)
             gone = await overdue_store.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
             if not lapsed and not stale and not filled_first and not gone:
                 return False
@@ -207,8 +222,8 @@ class Reconciler:
                 await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
             for task in filled_first:
                 await self._settlement.settle(tx, task.task_id, overtaken(task), fence=task.fence)
-            await self._reports.close_doubts(tx, gone)
-        self._signals.changed()
+            await self._anomalies.close_doubts(tx, gone)
+        self._wakeups.changed()
         return bool(lapsed)
 
     async def _take(self, rows: Sequence[BrokerOrder], *, started_at: datetime) -> None:
@@ -220,13 +235,13 @@ class Reconciler:
             idle = not changed and not await task_store.unresolved(connection, self._account_id, since=oldest)
         complete = doubt_rules.shows_all_known(rows, known)
         if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at):
-            self._signals.changed()
+            self._wakeups.changed()
         self._seen.update({row.order_id: row for row in changed})
         if complete:
             await self._close_days(until=last_gone_day(started_at))
-        if complete and not self._tenure.book_was_read:
-            self._tenure.book_was_read = True
-            self._signals.sender.set()
+        if complete and not self._term.book_was_read:
+            self._term.book_was_read = True
+            self._wakeups.sender.set()
 
     async def _settle_all(
         self,
@@ -247,7 +262,7 @@ class Reconciler:
 
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            return await self._bookkeeping.take(
+            return await self._applier.take(
                 tx,
                 rows,
                 changed=changed,
@@ -263,10 +278,10 @@ class Reconciler:
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            found = await self._reports.close_days(tx, until=until)
+            found = await self._anomalies.close_days(tx, until=until)
         self._closed_until = until
         if found:
-            self._signals.changed()
+            self._wakeups.changed()
 
     async def _cancel_unwanted(self, now: datetime) -> None:
         """What a placement that was taken back has made after all."""
@@ -277,7 +292,7 @@ class Reconciler:
             )
         if found:
             logger.warning("orders of {} that were taken back are cancelled: {}", self._account_id, ", ".join(found))
-            self._signals.changed()
+            self._wakeups.changed()
 
     def _changed(self, rows: Sequence[BrokerOrder], day: date) -> list[BrokerOrder]:
         """Rows that differ from the last read; a new book or process starts from nothing."""
@@ -288,14 +303,16 @@ class Reconciler:
 
     async def _seconds_to_next_read(self) -> float:
         async with self._database.connection() as connection:
-            outlook = await read_schedule_store.outlook(connection, self._account_id, trade_date=today(self._clock))
+            outlook = await read_schedule_store.read_schedule(
+                connection, self._account_id, trade_date=today(self._clock)
+            )
         audit = {
-            "settling": min(self._rules.audit_s, _SETTLING_LOOK_S),
-            "live": self._rules.audit_s,
-            "idle": max(self._rules.audit_s, _IDLE_AUDIT_S),
+            "settling": min(self._settings.audit_s, _SETTLING_LOOK_S),
+            "live": self._settings.audit_s,
+            "idle": max(self._settings.audit_s, _IDLE_AUDIT_S),
         }[outlook.liveness]
         if self._fills.incomplete:
-            audit = min(audit, self._rules.audit_s)
+            audit = min(audit, self._settings.audit_s)
         if outlook.next_moment is None:
             return audit
         return min(audit, max(0.0, (outlook.next_moment - self._clock.now()).total_seconds()))

@@ -32,7 +32,7 @@ def shown_halt(halt: Halt | None) -> dict[str, Any] | None:
 ALL_ACCOUNTS = "*"
 
 
-Mode = Literal["halt", "reduce_only"]
+HaltMode = Literal["halt", "reduce_only"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Halt:
     """A switch that is in force. ``scope`` is an account id or ``*``."""
 
     scope: str
-    mode: Mode
+    mode: HaltMode
     reason: str
     set_by: str
     set_at: datetime

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from app.db.postgres import Tx
 from app.orders.risk import kill_switch_store
-from app.orders.risk.halts import Halt, Mode, halt_document, shown_halt
+from app.orders.risk.halts import Halt, HaltMode, halt_document, shown_halt
 from app.orders.state import audit_store
 from app.orders.state.audit import Actor
 
 
 async def write_halt(
-    tx: Tx, *, scope: str, mode: Mode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
+    tx: Tx, *, scope: str, mode: HaltMode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
 ) -> Halt:
     """Put a halt in force, with its line in the audit trail; ``asked`` is what else belongs into that line."""
     before = await kill_switch_store.find_halt(tx, scope=scope)

@@ -7,7 +7,7 @@ from datetime import date
 from psycopg.rows import class_row
 
 from app.db.postgres import Tx
-from app.orders.risk.halts import Halt, Mode
+from app.orders.risk.halts import Halt, HaltMode
 
 MANY_DOUBTS = """(SELECT count(*) >= %(halt_doubts)s
     OR coalesce(min(d.last_sent_at) < clock_timestamp() - make_interval(secs => %(halt_doubt_age_s)s), false)
@@ -41,7 +41,7 @@ async def list_halts(tx: Tx) -> list[Halt]:
         return await cursor.fetchall()
 
 
-async def set_halt(tx: Tx, *, scope: str, mode: Mode, reason: str, set_by: str) -> None:
+async def set_halt(tx: Tx, *, scope: str, mode: HaltMode, reason: str, set_by: str) -> None:
     """In force from the commit on: no claim that begins later passes it."""
     await tx.execute(
         """INSERT INTO kill_switch (scope, mode, reason, set_by) VALUES (%s, %s, %s, %s)

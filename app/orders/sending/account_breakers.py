@@ -12,10 +12,10 @@ from app.kit.clock import Clock
 from app.orders.sending.circuit_breaker import Breaker, sample_of
 from app.orders.state.engine_settings import BreakerLimits
 from app.orders.state.model import Operation
-from app.orders.state.wakeups import Signals
+from app.orders.state.wakeups import Wakeups
 
 
-class ReadCounts(Protocol):
+class BookReadCounters(Protocol):
     """How many reads of the order book have succeeded and failed so far."""
 
     @property
@@ -25,15 +25,15 @@ class ReadCounts(Protocol):
     def failed_reads(self) -> int: ...
 
 
-class Breakers:
+class AccountBreakers:
     """Cancels have none: the way out is never shut. A new owner of the account begins with closed ones."""
 
     def __init__(
-        self, account_id: str, *, limits: BreakerLimits, reads: ReadCounts, signals: Signals, clock: Clock
+        self, account_id: str, *, limits: BreakerLimits, reads: BookReadCounters, wakeups: Wakeups, clock: Clock
     ) -> None:
         self._account_id = account_id
         self._reads = reads
-        self._signals = signals
+        self._wakeups = wakeups
         self._clock = clock
         self._by_class = {kind: Breaker(limits=limits) for kind in (Operation.PLACE, Operation.MODIFY)}
         self._asked_at = (0, 0)
@@ -61,13 +61,13 @@ class Breakers:
     def states(self) -> Mapping[Operation, str]:
         return {kind: breaker.state for kind, breaker in self._by_class.items()}
 
-    def tend(self) -> None:
+    def check(self) -> None:
         """Take what the reads of the book have told, and ask for one where a pause is over."""
         self._take_reads()
         due = [breaker for breaker in self._by_class.values() if breaker.probe_due(now=self._clock.monotonic())]
         if due:
             self._asked_at = (self._reads.reads, self._reads.failed_reads)
-            self._signals.look()
+            self._wakeups.look()
 
     def _take_reads(self) -> None:
         now = self._clock.monotonic()

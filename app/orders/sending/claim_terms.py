@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.orders.state.engine_settings import OrderRules
-from app.orders.state.lease_term import Tenure
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Operation
 
 
@@ -44,15 +44,17 @@ class ClaimTerms:
         }
 
 
-def claim_terms(term: Tenure, operations: Sequence[Operation], *, places_pass: bool, rules: OrderRules) -> ClaimTerms:
+def claim_terms(
+    term: LeaseTerm, operations: Sequence[Operation], *, places_pass: bool, settings: EngineSettings
+) -> ClaimTerms:
     """The terms of one claim for tasks of these operations; ``places_pass`` as in ``ClaimTerms``."""
     return ClaimTerms(
         guard=term.lease.guard,
         owner=term.lease.owner,
-        block_s=rules.block_on_doubt_s,
+        block_s=settings.block_on_doubt_s,
         known_since=term.known_since,
         operations=operations,
         places_pass=places_pass,
-        halt_doubts=rules.halt_doubts,
-        halt_doubt_age_s=rules.halt_doubt_age_s,
+        halt_doubts=settings.halt_doubts,
+        halt_doubt_age_s=settings.halt_doubt_age_s,
     )

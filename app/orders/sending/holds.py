@@ -15,15 +15,15 @@ from app.db.postgres import Database
 from app.kit.clock import Clock
 from app.orders.risk import kill_switch_store
 from app.orders.risk.halts import Halt
-from app.orders.sending.account_breakers import Breakers
-from app.orders.sending.session_gate import SessionGate
+from app.orders.sending.account_breakers import AccountBreakers
+from app.orders.sending.session_state import SessionState
 from app.orders.state import task_store
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Operation, Task, TaskError, TaskStatus
 from app.orders.state.settlement import Settlement
 from app.orders.state.verdicts import Verdict
-from app.orders.state.wakeups import Signals
+from app.orders.state.wakeups import Wakeups
 
 _LOOK_EVERY_S = 0.2
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
@@ -55,7 +55,7 @@ HALTED_NEW = Obstacle(
 )
 
 
-class Holding:
+class Holds:
     """``look`` is called whenever the sender finds nothing that may go; it asks the database five times a second."""
 
     def __init__(
@@ -64,19 +64,19 @@ class Holding:
         *,
         database: Database,
         settlement: Settlement,
-        gate: SessionGate,
-        breakers: Breakers,
-        signals: Signals,
-        rules: OrderRules,
+        session: SessionState,
+        breakers: AccountBreakers,
+        wakeups: Wakeups,
+        settings: EngineSettings,
         clock: Clock,
     ) -> None:
         self._account_id = account_id
         self._database = database
         self._settlement = settlement
-        self._gate = gate
+        self._session = session
         self._breakers = breakers
-        self._rules = rules
-        self._signals = signals
+        self._settings = settings
+        self._wakeups = wakeups
         self._clock = clock
         self._looked_at = float("-inf")
 
@@ -86,11 +86,11 @@ class Holding:
         if now - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = now
-        self._breakers.tend()
+        self._breakers.check()
         async with self._database.connection() as connection:
             waiting = await task_store.unsent(connection, self._account_id)
         if waiting:
-            await self._update(waiting, await self._obstacles() if self._gate.is_open() else [NO_SESSION])
+            await self._update(waiting, await self._obstacles() if self._session.is_open() else [NO_SESSION])
 
     async def _obstacles(self) -> list[Obstacle]:
         """What stands in the way now, the gravest first."""
@@ -99,23 +99,23 @@ class Holding:
             halted_new = await kill_switch_store.many_doubts(
                 connection,
                 self._account_id,
-                halt_doubts=self._rules.halt_doubts,
-                halt_doubt_age_s=self._rules.halt_doubt_age_s,
+                halt_doubts=self._settings.halt_doubts,
+                halt_doubt_age_s=self._settings.halt_doubt_age_s,
             )
         found = [] if halt is None else [_halted(halt)]
         found += [HALTED_NEW] if halted_new else []
         return [*found, *(_broken(kind) for kind in Operation if self._breakers.stops(kind))]
 
     async def _update(self, waiting: Sequence[Task], obstacles: Sequence[Obstacle]) -> None:
-        if not any(_turn(task, obstacles) for task in waiting):
+        if not any(_next_step(task, obstacles) for task in waiting):
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
             for task in await task_store.unsent(tx, self._account_id):
-                verdict = _turn(task, obstacles)
+                verdict = _next_step(task, obstacles)
                 if verdict is not None:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
-        self._signals.changed()
+        self._wakeups.changed()
 
 
 def _halted(halt: Halt) -> Obstacle:
@@ -131,7 +131,7 @@ def _broken(kind: Operation) -> Obstacle:
     return Obstacle(error=TaskError(code="BREAKER_OPEN", message=message), stopped=frozenset({kind}))
 
 
-def _turn(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
+def _next_step(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
     """Hold what is stopped, release what is not; None when the task is right as it is.
 
     Neither says anything about what was sent before: a cancel that waits to be repeated may have reached the broker.

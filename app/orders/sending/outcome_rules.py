@@ -15,7 +15,7 @@ from app.orders.state.model import Operation, Task, TaskError
 from app.orders.state.verdicts import Verdict
 
 
-def judge(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
+def verdict_of(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
     """What the outcome of one send means for its task."""
     match outcome:
         case Accepted(order_id=order_id, children=children):

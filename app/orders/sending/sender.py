@@ -21,19 +21,19 @@ from app.errors import RateLimited, ServiceError, Unavailable
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.orders.sending import claim_store
-from app.orders.sending.account_breakers import Breakers
+from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.claim_terms import ClaimTerms, claim_terms
-from app.orders.sending.holds import Holding
+from app.orders.sending.holds import Holds
 from app.orders.sending.lockout import halt_if_locked_out
-from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, judge
-from app.orders.sending.session_gate import SessionGate
+from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, verdict_of
+from app.orders.sending.session_state import SessionState
 from app.orders.state import task_store
-from app.orders.state.counters import OrderCounts
-from app.orders.state.engine_settings import OrderRules
-from app.orders.state.lease_term import Tenure
+from app.orders.state.counters import OrderCounters
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Operation, Task
 from app.orders.state.settlement import Settlement
-from app.orders.state.wakeups import Signals, wait_for
+from app.orders.state.wakeups import Wakeups, wait_for
 
 _KINDS = {
     Operation.CANCEL: RequestKind.CANCEL,
@@ -41,9 +41,9 @@ _KINDS = {
     Operation.PLACE: RequestKind.PLACE,
 }
 _SETTLE_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-_TROUBLE_PAUSE_S = 0.5
+_FAILURE_PAUSE_S = 0.5
 _SENDS_REMEMBERED = 10_000
-_TELL_EVERY_S = 5.0
+_LOG_EVERY_S = 5.0
 _SLOT_WAIT_S = 0.25
 """More than the distance of two orders. A longer wait is no reason to keep a cancel, which has room of its own, behind
 an order that has none: the next round asks again what should go first."""
@@ -56,32 +56,32 @@ class Sender:
         self,
         account_id: str,
         *,
-        tenure: Tenure,
+        term: LeaseTerm,
         database: Database,
         gateway: OrderGateway,
         governor: Governor,
         settlement: Settlement,
-        gate: SessionGate,
-        holding: Holding,
-        breakers: Breakers,
-        counts: OrderCounts,
-        signals: Signals,
-        rules: OrderRules,
+        session: SessionState,
+        holds: Holds,
+        breakers: AccountBreakers,
+        counters: OrderCounters,
+        wakeups: Wakeups,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
     ) -> None:
         self._account_id = account_id
-        self._tenure = tenure
+        self._term = term
         self._database = database
         self._gateway = gateway
         self._governor = governor
         self._settlement = settlement
-        self._gate = gate
-        self._holding = holding
+        self._session = session
+        self._holds = holds
         self._breakers = breakers
-        self._counts = counts
-        self._signals = signals
-        self._rules = rules
+        self._counters = counters
+        self._wakeups = wakeups
+        self._settings = settings
         self._clock = clock
         self._ids = ids
         self._in_flight: Counter[Operation] = Counter()
@@ -90,24 +90,24 @@ class Sender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._waiting: tuple[Operation, float] | None = None
-        self._tell_again_at = 0.0
+        self._log_again_at = 0.0
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as sends:
             while True:
                 try:
                     await self._send_what_is_ready(sends)
-                    await self._holding.look()
-                    await wait_for(self._signals.sender, self._rest_s)
+                    await self._holds.look()
+                    await wait_for(self._wakeups.sender, self._rest_s)
                 except ServiceError as error:  # the database is away: nothing was claimed
                     logger.warning("sender of {} pauses: {}", self._account_id, error)
-                    await asyncio.sleep(_TROUBLE_PAUSE_S)
+                    await asyncio.sleep(_FAILURE_PAUSE_S)
 
     @property
     def _rest_s(self) -> float:
         """An open breaker is looked after even when no task waits for it."""
-        poll_s = self._rules.poll_s
-        return self._signals.rest_s(poll_s) if self._breakers.all_closed else poll_s
+        poll_s = self._settings.poll_s
+        return self._wakeups.rest_s(poll_s) if self._breakers.all_closed else poll_s
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Claim nothing more and wait for the sends in flight; False when some did not end in time."""
@@ -121,7 +121,7 @@ class Sender:
 
     async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
         waiting, self._waiting = self._waiting, None
-        while not self._draining.is_set() and self._gate.is_open() and self._tenure.lease.held:
+        while not self._draining.is_set() and self._session.is_open() and self._term.lease.held:
             operation = await self._peek()
             if operation is None:
                 return
@@ -130,7 +130,7 @@ class Sender:
             if not await self._has_slot(operation):
                 self._waiting = (operation, since)
                 return
-            self._counts.broker_wait.observe(self._clock.monotonic() - since)
+            self._counters.broker_wait.observe(self._clock.monotonic() - since)
             waiting = None
             if self._draining.is_set():
                 return
@@ -146,8 +146,8 @@ class Sender:
     def _may_go(self) -> list[Operation]:
         """Cancels have room of their own, and no breaker: four orders that hang must not keep a cancel waiting."""
         orders = self._in_flight[Operation.PLACE] + self._in_flight[Operation.MODIFY]
-        room = [Operation.CANCEL] if self._in_flight[Operation.CANCEL] < self._rules.cancels_in_flight else []
-        if orders < self._rules.in_flight:
+        room = [Operation.CANCEL] if self._in_flight[Operation.CANCEL] < self._settings.cancels_in_flight else []
+        if orders < self._settings.in_flight:
             room += [kind for kind in (Operation.MODIFY, Operation.PLACE) if not self._breakers.stops(kind)]
         return room
 
@@ -157,35 +157,35 @@ class Sender:
 
     def _terms(self, operations: Sequence[Operation]) -> ClaimTerms:
         places_pass = Operation.PLACE in self._may_go()
-        return claim_terms(self._tenure, operations, places_pass=places_pass, rules=self._rules)
+        return claim_terms(self._term, operations, places_pass=places_pass, settings=self._settings)
 
     async def _has_slot(self, operation: Operation) -> bool:
         """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
         try:
             await self._governor.acquire(_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
         except RateLimited as error:
-            self._tell(error)
+            self._log_wait(error)
             return False
         return True
 
-    def _tell(self, error: RateLimited) -> None:
+    def _log_wait(self, error: RateLimited) -> None:
         """Once in a while, not at every look."""
         now = self._clock.monotonic()
-        if now >= self._tell_again_at:
+        if now >= self._log_again_at:
             logger.warning("sender of {} waits: {}", self._account_id, error)
-            self._tell_again_at = now + _TELL_EVERY_S
+            self._log_again_at = now + _LOG_EVERY_S
 
     async def _claim(self, operation: Operation) -> Task | None:
         allowed = [kind for kind in self._may_go() if kind.priority <= operation.priority]
         async with self._database.connection() as connection:  # one statement is a transaction of its own
             return await claim_store.claim_next(
-                connection, self._account_id, self._terms(allowed), claim_s=self._rules.claim_lease_s
+                connection, self._account_id, self._terms(allowed), claim_s=self._settings.claim_lease_s
             )
 
     async def _send(self, task: Task, *, claim_began_at: float) -> None:
         try:
             await self._governor.depart()
-            if self._clock.monotonic() - claim_began_at > self._rules.longest_pause_s or not self._tenure.lease.held:
+            if self._clock.monotonic() - claim_began_at > self._settings.longest_pause_s or not self._term.lease.held:
                 outcome: SendOutcome = NotSent(reason="this process was paused between the claim and the send")
             elif self._was_sent(task):
                 outcome = InDoubt(reason="the database has forgotten that this was sent")
@@ -196,7 +196,7 @@ class Sender:
             self._in_flight[task.operation] -= 1
             if not self._in_flight.total():
                 self._idle.set()
-            self._signals.sender.set()
+            self._wakeups.sender.set()
 
     def _was_sent(self, task: Task) -> bool:
         """A fence only rises, unless a standby was promoted that lacked our last commits, faster than our term ended:
@@ -218,7 +218,7 @@ class Sender:
 
     async def _call(self, task: Task) -> SendOutcome:
         try:
-            async with asyncio.timeout(self._rules.send_timeout_s):
+            async with asyncio.timeout(self._settings.send_timeout_s):
                 match task.operation:
                     case Operation.PLACE:
                         return await self._gateway.place(task.order, tag=task.tag)
@@ -233,7 +233,7 @@ class Sender:
                             parent_order_id=task.request.get("parent_order_id"),
                         )
         except TimeoutError:
-            return InDoubt(reason=f"no answer within {self._rules.send_timeout_s:g} s")
+            return InDoubt(reason=f"no answer within {self._settings.send_timeout_s:g} s")
 
     async def _store(self, task: Task, outcome: SendOutcome) -> None:
         """Keep trying while the claim lasts; after that the task is in doubt by itself and the book decides."""
@@ -246,17 +246,17 @@ class Sender:
                     return
                 await asyncio.sleep(delay)
             else:
-                self._signals.changed()
-                self._signals.look()
+                self._wakeups.changed()
+                self._wakeups.look()
                 return
 
     async def _store_once(self, task: Task, outcome: SendOutcome) -> None:
         if isinstance(outcome, SessionRejected):
-            self._gate.reject()
+            self._session.reject()
         async with self._database.transaction() as tx:
             async with tx.pipeline():  # one round trip
                 await task_store.write_outcome(tx, task, outcome)
                 await self._settlement.lock(tx, self._account_id)
-            verdict = judge(task, outcome, now=self._clock.now())
+            verdict = verdict_of(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             await halt_if_locked_out(tx, task, outcome, settlement=self._settlement, ids=self._ids)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.db.postgres import Tx
 from app.orders.state import cancel_store, new_task_store
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import Operation, Purpose, Whose
 from app.orders.state.new_tasks import CancelTarget, NewTask
 
@@ -20,9 +20,9 @@ _STANDING = frozenset({"late", "halt", "withdrawal"})
 class Canceller:
     """Makes cancel tasks of one account. ``new_id`` gives a task id."""
 
-    def __init__(self, account_id: str, *, rules: OrderRules, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, account_id: str, *, settings: EngineSettings, new_id: Callable[[], UUID]) -> None:
         self._account_id = account_id
-        self._rules = rules
+        self._settings = settings
         self._new_id = new_id
 
     def task(
@@ -45,7 +45,9 @@ class Canceller:
             trade_date=trade_date,
             instrument=target.instrument,
             request=request,
-            fresh_s=self._rules.freshness_standing_cancel_s if purpose in _STANDING else self._rules.freshness_cancel_s,
+            fresh_s=self._settings.freshness_repeated_cancel_s
+            if purpose in _STANDING
+            else self._settings.freshness_cancel_s,
             batch_id=batch_id,
             leg=leg,
             purpose=purpose,

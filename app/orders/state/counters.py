@@ -24,7 +24,7 @@ def _per_operation() -> dict[Operation, LagCounter]:
 
 
 @dataclass(slots=True)
-class OrderCounts:
+class OrderCounters:
     """Over all accounts of this process."""
 
     tasks: Counter[tuple[str, str]] = field(default_factory=Counter)

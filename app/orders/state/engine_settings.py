@@ -21,14 +21,14 @@ class BreakerLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRules:
+class EngineSettings:
     """Durations in seconds. The defaults are those of ``app.config``; tests run them short."""
 
     in_doubt_window_s: float = 120.0
     freshness_market_s: float = 3.0
     freshness_limit_s: float = 30.0
     freshness_cancel_s: float = 60.0
-    freshness_standing_cancel_s: float = 8 * 3600.0  # nobody asks again: it is repeated until its order is at its end
+    freshness_repeated_cancel_s: float = 8 * 3600.0  # nobody asks again: it is repeated until its order is at its end
     send_timeout_s: float = 8.0
     claim_lease_s: float = 10.0
     longest_pause_s: float = 1.0
@@ -48,7 +48,7 @@ class OrderRules:
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> OrderRules:
+    def from_settings(cls, settings: Settings) -> EngineSettings:
         return cls(
             in_doubt_window_s=settings.in_doubt_window_s,
             freshness_market_s=settings.order_freshness_market_s,
@@ -67,7 +67,7 @@ class OrderRules:
         )
 
     @property
-    def doubt_patience(self) -> timedelta:
+    def doubt_timeout(self) -> timedelta:
         return timedelta(seconds=self.block_on_doubt_s)
 
     def freshness_s(self, request: OrderRequest) -> float:

@@ -61,8 +61,8 @@ async def remove_inferred(tx: Tx, order: FilledOrder) -> None:
 
 
 def _values(account_id: str, trade_date: date, trade: Trade, *, inferred: bool) -> tuple[Any, ...]:
-    told = {name: value for name, value in decode_json(encode_json(trade)).items() if name != "raw"}
-    document = Jsonb({**told, "account_id": account_id, "inferred": inferred})
+    reported = {name: value for name, value in decode_json(encode_json(trade)).items() if name != "raw"}
+    document = Jsonb({**reported, "account_id": account_id, "inferred": inferred})
     return (account_id, trade_date, trade.trade_id, trade.order_id, trade.quantity, trade.average_price, document)
 
 
@@ -105,8 +105,8 @@ async def uneven(
             f"""SELECT b.account_id, b.trade_date, b.order_id, b.state, b.filled_quantity, b.average_price,
                   b.updated_at AS shown_at, b.document, f.*
                 FROM broker_order b CROSS JOIN LATERAL (
-                  SELECT coalesce(sum(quantity) FILTER (WHERE NOT {_IS_INFERRED}), 0)::int AS told_quantity,
-                    coalesce(sum(quantity * average_price) FILTER (WHERE NOT {_IS_INFERRED}), 0) AS told_value,
+                  SELECT coalesce(sum(quantity) FILTER (WHERE NOT {_IS_INFERRED}), 0)::int AS reported_quantity,
+                    coalesce(sum(quantity * average_price) FILTER (WHERE NOT {_IS_INFERRED}), 0) AS reported_value,
                     (sum(quantity) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date))::int
                       AS inferred_quantity,
                     max(average_price) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date) AS inferred_price
@@ -118,7 +118,7 @@ async def uneven(
                 WHERE b.account_id = %(account_id)s AND b.trade_date BETWEEN %(since)s AND %(until)s
                   AND b.filled_quantity > 0
                   AND (%(order_ids)s::text[] IS NULL OR b.order_id IN (SELECT unnest(%(order_ids)s::text[])))
-                  AND (b.filled_quantity > f.told_quantity OR f.inferred_quantity IS NOT NULL)
+                  AND (b.filled_quantity > f.reported_quantity OR f.inferred_quantity IS NOT NULL)
                 ORDER BY b.trade_date, b.order_id""",
             {
                 "account_id": account_id,
@@ -130,7 +130,7 @@ async def uneven(
         return await cursor.fetchall()
 
 
-async def told(tx: Tx, account_id: str, *, after: date, began_at: datetime) -> dict[tuple[str, str], bool]:
+async def reported(tx: Tx, account_id: str, *, after: date, began_at: datetime) -> dict[tuple[str, str], bool]:
     """Trade and order id of each fill of the days after this one that a trade book told.
 
     True for those that have been told since ``began_at``, and of its day or later: a trade book of now has them too.

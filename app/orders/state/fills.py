@@ -34,19 +34,19 @@ class FilledOrder:
     average_price: Decimal
     shown_at: datetime
     document: Mapping[str, Any]
-    told_quantity: int = 0
-    told_value: Decimal = Decimal(0)
+    reported_quantity: int = 0
+    reported_value: Decimal = Decimal(0)
     inferred: InferredFill | None = None
 
     @property
-    def untold_quantity(self) -> int:
+    def missing_quantity(self) -> int:
         """Never negative: an order book may be behind the trade book."""
-        return max(0, self.filled_quantity - self.told_quantity)
+        return max(0, self.filled_quantity - self.reported_quantity)
 
     @property
     def unexplained_quantity(self) -> int:
         """What no stored fill stands for, real or inferred."""
-        return max(0, self.untold_quantity - (self.inferred.quantity if self.inferred else 0))
+        return max(0, self.missing_quantity - (self.inferred.quantity if self.inferred else 0))
 
     @property
     def inferred_id(self) -> str:
@@ -67,7 +67,7 @@ class FillSums:
     inferred: int
 
     @property
-    def told(self) -> int:
+    def reported(self) -> int:
         return self.all - self.inferred
 
 

@@ -10,7 +10,7 @@ from app.orders.state.model import Task
 
 
 @dataclass(slots=True, kw_only=True)
-class Tenure:
+class LeaseTerm:
     """``began_at`` is by the database's clock, which also stamps the tasks."""
 
     lease: Lease

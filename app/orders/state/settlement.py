@@ -18,7 +18,7 @@ from app.broker.orders import BrokerOrder
 from app.db.postgres import Tx
 from app.orders.state import alarm_store, order_store, task_store
 from app.orders.state.alarms import Alarm
-from app.orders.state.counters import OrderCounts
+from app.orders.state.counters import OrderCounters
 from app.orders.state.documents import (
     command_document,
     order_document,
@@ -53,9 +53,9 @@ class EventWriter(Protocol):
 class Settlement:
     """Writes what is known. Every public function expects the account's lock to be held by ``tx``."""
 
-    def __init__(self, events: EventWriter, *, counts: OrderCounts) -> None:
+    def __init__(self, events: EventWriter, *, counters: OrderCounters) -> None:
         self.events = events
-        self.counts = counts
+        self.counters = counters
 
     async def lock(self, tx: Tx, account_id: str) -> None:
         await self.events.lock(tx, account_id)
@@ -68,7 +68,7 @@ class Settlement:
             tx, account_id, alarm_id=alarm_id, kind=str(alarm), subject=str(subject), data=dict(data)
         )
         if new:
-            self.counts.alarms[str(alarm)] += 1
+            self.counters.alarms[str(alarm)] += 1
             logger.error("{} of account {}: {} {}", alarm, account_id, subject, data)
         return new
 
@@ -88,7 +88,7 @@ class Settlement:
                 await task_store.write_children(tx, task.task_id, verdict.children)  # found before its answer had come
             return None
         settled = await task_store.write_status(tx, task, status, verdict)
-        self.counts.settled(settled)
+        self.counters.settled(settled)
         if settled.operation is Operation.PLACE and settled.order_id is not None:
             await order_store.adopt(
                 tx, task.account_id, settled.order_id, trade_date=settled.trade_date, task_id=settled.task_id

@@ -13,7 +13,7 @@ from app.broker.orders import BrokerOrder, Trade
 from app.kit.clock import IST, trade_date_of
 from app.orders.state.model import KnownOrder
 
-BOOK_TURNS_AT = timedelta(hours=6)
+BOOK_RESETS_AFTER = timedelta(hours=6)
 """After midnight IST: sessions end at about six, and by then the book of the day before is gone."""
 
 ONE_DAY = timedelta(days=1)
@@ -23,7 +23,7 @@ LOOK_BACK = timedelta(days=7)
 
 def book_day(now: datetime) -> date:
     """The day whose book the broker shows, at the latest."""
-    return trade_date_of(now - BOOK_TURNS_AT)
+    return trade_date_of(now - BOOK_RESETS_AFTER)
 
 
 def last_gone_day(now: datetime) -> date:
@@ -34,7 +34,7 @@ def last_gone_day(now: datetime) -> date:
 def book_began(now: datetime) -> datetime:
     """Since when every order that was placed is sure to be in the present book: earlier ones may leave in the night."""
     midnight = datetime.combine(trade_date_of(now), time(), IST)
-    turn = midnight + BOOK_TURNS_AT
+    turn = midnight + BOOK_RESETS_AFTER
     return turn if now >= turn else midnight
 
 

@@ -16,7 +16,7 @@ IDLE_POLL_S = 5.0
 """How often an account with nothing open is looked at even without a wake-up."""
 
 
-class Signals:
+class Wakeups:
     """One account's wake-ups. ``changed`` is called after each commit that touched the account's orders.
 
     ``busy``: it has open tasks or batches, as far as known (see ``watch``); only then is it worth polling often.

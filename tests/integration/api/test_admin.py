@@ -7,7 +7,7 @@ import pytest
 
 from app.commands import kill, orders
 from app.errors import StartError
-from app.orders.operators.resolution import Word
+from app.orders.operators.resolution import OperatorDecision
 from simulator.server import RunningSimulator
 from tests.integration.conftest import RunningService
 from tests.waiting import until
@@ -109,7 +109,7 @@ async def test_a_doubt_is_listed_and_resolved(service: RunningService, simulator
     again = await service.client.post(path, json={"resolution": "not_placed", "note": "not in the app"})
     assert (again.status_code, again.json()["code"]) == (409, "TASK_NOT_RESOLVABLE")
     requeued = await orders.resolve(
-        service.settings, UUID(task["task_id"]), Word(resolution="requeue", note="the signal still holds")
+        service.settings, UUID(task["task_id"]), OperatorDecision(resolution="requeue", note="the signal still holds")
     )
     assert "is pending" in requeued
 

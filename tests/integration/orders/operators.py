@@ -5,10 +5,10 @@ from __future__ import annotations
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.entry.withdrawal import Withdrawals
-from app.orders.operators.operations import Operations
+from app.orders.operators.halt_and_resume import HaltService
 from app.orders.operators.resolution import Resolutions
 from app.orders.state.audit import Actor
-from app.orders.state.counters import OrderCounts
+from app.orders.state.counters import OrderCounters
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from tests.desk import Desk, TestEvents
@@ -16,12 +16,12 @@ from tests.desk import Desk, TestEvents
 OPERATOR = Actor(principal="operator", request_id="req-1")
 
 
-def operations_of(desk: Desk) -> Operations:
+def operations_of(desk: Desk) -> HaltService:
     clock = SystemClock()
-    return Operations(
+    return HaltService(
         database=desk.database,
         events=TestEvents(),
-        rules=desk.rules,
+        settings=desk.settings,
         clock=clock,
         ids=IdSource(clock),
         wake=desk.engine.changed,
@@ -33,8 +33,8 @@ def resolutions_of(desk: Desk) -> Resolutions:
     ids = IdSource(clock)
     return Resolutions(
         database=desk.database,
-        settlement=Settlement(TestEvents(), counts=OrderCounts()),
-        rules=desk.rules,
+        settlement=Settlement(TestEvents(), counters=OrderCounters()),
+        settings=desk.settings,
         clock=clock,
         ids=ids,
         tagger=Tagger(ids, deployment="0T"),
@@ -46,8 +46,8 @@ def withdrawals_of(desk: Desk) -> Withdrawals:
     clock = SystemClock()
     return Withdrawals(
         database=desk.database,
-        settlement=Settlement(TestEvents(), counts=OrderCounts()),
-        rules=desk.rules,
+        settlement=Settlement(TestEvents(), counters=OrderCounters()),
+        settings=desk.settings,
         clock=clock,
         ids=IdSource(clock),
         wake=desk.engine.changed,

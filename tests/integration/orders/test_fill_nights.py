@@ -15,12 +15,12 @@ from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, Tx, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
-from app.orders.reconciliation.anomalies import Reports
-from app.orders.reconciliation.fill_sync import FillKeeper
+from app.orders.reconciliation.anomalies import Anomalies
+from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.inferred_fills import as_trade
 from app.orders.state import fill_store, order_store
-from app.orders.state.counters import OrderCounts, ReadCounters
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.counters import OrderCounters, ReadCounters
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import InferredFill
 from app.orders.state.known_orders import known_order
 from app.orders.state.settlement import Settlement
@@ -29,7 +29,7 @@ from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 from tests.waiting import until
 
-RULES = OrderRules()
+RULES = EngineSettings()
 NIGHT = "night"
 """An account that the desk's own reconciler leaves alone."""
 
@@ -54,27 +54,27 @@ class Account:
 
     @property
     def settlement(self) -> Settlement:
-        return Settlement(TestEvents(), counts=OrderCounts())
+        return Settlement(TestEvents(), counters=OrderCounters())
 
     @property
-    def reports(self) -> Reports:
-        return Reports(
+    def anomalies(self) -> Anomalies:
+        return Anomalies(
             NIGHT,
             settlement=self.settlement,
-            rules=RULES,
+            settings=RULES,
             ids=IdSource(SystemClock()),
             deployment=TAG_BASE[:2],
-            stats=ReadCounters(),
+            read_counters=ReadCounters(),
         )
 
-    def owner(self, *, on: Database | None = None) -> FillKeeper:
-        return FillKeeper(
+    def owner(self, *, on: Database | None = None) -> FillSync:
+        return FillSync(
             NIGHT,
             database=on or self.database,
             gateway=self.desk.account.broker.orders,
             settlement=self.settlement,
-            reports=self.reports,
-            rules=RULES,
+            anomalies=self.anomalies,
+            settings=RULES,
         )
 
     async def ended(self, when: str, *, day: date, placed: str | None = None, quantity: int = 10) -> BrokerOrder:
@@ -92,18 +92,18 @@ class Account:
         return seen
 
     async def read(
-        self, *trades: Trade, when: str, untold: Sequence[str] = ("7",), by: FillKeeper | None = None
+        self, *trades: Trade, when: str, missing: Sequence[str] = ("7",), by: FillSync | None = None
     ) -> None:
         """A trade book of these trades, asked for at that time."""
         [[began]] = await self.rows("SELECT clock_timestamp()")
-        await (by or self.owner()).apply(trades, untold=untold, read_at=at(when))
+        await (by or self.owner()).apply(trades, missing=missing, read_at=at(when))
         async with self.database.connection() as connection:  # told then, not on the machine's day
             await connection.execute("UPDATE fill SET first_seen_at = %s WHERE first_seen_at >= %s", (at(when), began))
 
     async def close_days(self, *, until: date) -> None:
         async with self.database.transaction() as tx:
             await self.settlement.lock(tx, NIGHT)
-            await self.reports.close_days(tx, until=until)
+            await self.anomalies.close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:
         async with self.database.connection() as connection:
@@ -154,7 +154,7 @@ async def test_a_day_whose_fills_add_up_ends_without_a_word(account: Account) ->
     await account.ended("6 15:00", day=MONDAY)
     await account.read(trade("T1", 10, "6 15:00"), when="6 15:00")
     await account.ended("7 15:00", day=TUESDAY)
-    await account.read(when="7 00:30", untold=())
+    await account.read(when="7 00:30", missing=())
     await account.read(when="7 15:05")
     assert await account.fills() == [(MONDAY, 10, False), (TUESDAY, 10, True)]
     await account.close_days(until=TUESDAY)
@@ -196,9 +196,9 @@ async def test_fills_give_way_to_whoever_stores_the_real_ones(account: Account) 
     """Also when the order book that was read before did not show the order."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(when="6 15:05")
-    await account.read(trade("T1", 4, "6 15:00"), when="6 15:06", untold=())
+    await account.read(trade("T1", 4, "6 15:00"), when="6 15:06", missing=())
     assert sorted(await account.fills()) == [(MONDAY, 4, False), (MONDAY, 6, True)]
-    await account.read(trade("T1", 4, "6 15:00"), trade("T2", 6, "6 15:00"), when="6 15:07", untold=())
+    await account.read(trade("T1", 4, "6 15:00"), trade("T2", 6, "6 15:00"), when="6 15:07", missing=())
     assert await account.fills() == [(MONDAY, 4, False), (MONDAY, 6, False)]
 
 
@@ -258,7 +258,9 @@ async def test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_
 
 async def test_what_the_book_before_this_one_told_need_not_be_in_this_one(account: Account) -> None:
     """A row without a time came after midnight: it counts as Tuesday's, and Tuesday's book is whole without it."""
-    await account.read(replace(trade("T1", 4, "6 15:00", order_id="6"), fill_timestamp=None), when="7 00:30", untold=())
+    await account.read(
+        replace(trade("T1", 4, "6 15:00", order_id="6"), fill_timestamp=None), when="7 00:30", missing=()
+    )
     await account.ended("7 10:00", day=TUESDAY)
     await account.read(when="7 10:05")
     assert sorted(await account.fills()) == [(TUESDAY, 4, False), (TUESDAY, 10, True)]

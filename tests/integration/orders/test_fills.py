@@ -73,8 +73,8 @@ async def test_a_trade_book_that_cannot_be_read_proves_nothing(desk: Desk) -> No
     await desk.fault("status", **TRADES, params={"code": 502, **NETWORK_ERROR})
     task = await desk.place(price=Decimal(1510))
     await shown(desk, task["order_id"], "completed")
-    await asyncio.sleep(desk.rules.fill_grace_s)
-    failed = desk.engine.stats()[ACCOUNT].failed_reads
+    await asyncio.sleep(desk.settings.fill_grace_s)
+    failed = desk.engine.read_counters()[ACCOUNT].failed_reads
     await struck(desk, "status", failed + 2)
     assert await trades(desk) == []
     await desk.sim.delete("/_sim/faults")
@@ -149,7 +149,7 @@ async def test_a_trade_book_without_what_it_told_before_proves_nothing(desk: Des
     await desk.fault("shrink_trades", **TRADES, params={"drop": 2})
     await act(desk, order_id, fill=6)
     await shown(desk, order_id, "completed")
-    await asyncio.sleep(desk.rules.fill_grace_s)
+    await asyncio.sleep(desk.settings.fill_grace_s)
     await asked_again(desk, 3)
     assert [trade["quantity"] for trade in await trades(desk)] == [4]
     await desk.sim.delete("/_sim/faults")
@@ -161,7 +161,7 @@ async def test_nothing_is_inferred_within_the_grace_or_before_the_end(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """The trade book is usually a moment behind; what an order may still fill is nobody's loss."""
-    async with open_desk(database_url, simulator.url, rules=replace(SHORT_RULES, fill_grace_s=3600.0)) as desk:
+    async with open_desk(database_url, simulator.url, settings=replace(SHORT_RULES, fill_grace_s=3600.0)) as desk:
         await desk.set_price("NSE:INFY", 1500)
         await desk.fault("shrink_trades", **TRADES)
         task = await desk.place(price=Decimal(1510))
@@ -173,6 +173,6 @@ async def test_nothing_is_inferred_within_the_grace_or_before_the_end(
         await desk.fault("partial_fill", params={"quantity": 4})
         task = await desk.place(price=Decimal(1510))
         await shown(desk, task["order_id"], "partially_filled")
-        await asyncio.sleep(desk.rules.fill_grace_s)
+        await asyncio.sleep(desk.settings.fill_grace_s)
         await asked_again(desk, 3)
         assert [(trade["quantity"], trade["inferred"]) for trade in await trades(desk)] == [(10, False)]

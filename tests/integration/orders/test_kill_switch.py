@@ -14,7 +14,7 @@ import pytest
 from app.db.postgres import Database, Tx
 from app.errors import Unavailable
 from app.orders.entry.acceptance import Caller
-from app.orders.operators.operations import Operations
+from app.orders.operators.halt_and_resume import HaltService
 from app.orders.state.model import TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, no_longer_fresh, now, reaches
@@ -154,6 +154,6 @@ async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(desk: 
     assert [halt.scope for halt in await operations_of(desk).halts()] == [ACCOUNT]
 
 
-def replace_database(operations: Operations, database: Database) -> Operations:
+def replace_database(operations: HaltService, database: Database) -> HaltService:
     operations._database = database
     return operations

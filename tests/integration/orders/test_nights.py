@@ -18,10 +18,10 @@ from app.kit.ids import IdSource
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.saga import decide
-from app.orders.reconciliation.anomalies import Reports
-from app.orders.reconciliation.apply_book import Bookkeeping
+from app.orders.reconciliation.anomalies import Anomalies
+from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.state import fill_store, new_task_store, task_store
-from app.orders.state.counters import OrderCounts, ReadCounters
+from app.orders.state.counters import OrderCounters, ReadCounters
 from app.orders.state.model import BatchStatus, Operation, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.settlement import Settlement
@@ -41,26 +41,26 @@ class Ledger:
 
     @property
     def settlement(self) -> Settlement:
-        return Settlement(self.events, counts=OrderCounts())
+        return Settlement(self.events, counters=OrderCounters())
 
-    def reports(self) -> Reports:
-        return Reports(
+    def anomalies(self) -> Anomalies:
+        return Anomalies(
             ACCOUNT,
             settlement=self.settlement,
-            rules=SHORT_RULES,
+            settings=SHORT_RULES,
             ids=IdSource(SystemClock()),
             deployment=TAG_BASE[:2],
-            stats=ReadCounters(),
+            read_counters=ReadCounters(),
         )
 
-    def bookkeeping(self) -> Bookkeeping:
-        return Bookkeeping(
+    def bookkeeping(self) -> BookApplier:
+        return BookApplier(
             ACCOUNT,
             settlement=self.settlement,
-            reports=self.reports(),
-            rules=SHORT_RULES,
+            anomalies=self.anomalies(),
+            settings=SHORT_RULES,
             ids=IdSource(SystemClock()),
-            stats=ReadCounters(),
+            read_counters=ReadCounters(),
         )
 
     async def place(self, *, trade_date: date, status: str = "completed") -> None:
@@ -98,7 +98,7 @@ class Ledger:
     async def close_days(self, *, until: date) -> bool:
         async with self.database.transaction() as tx:
             await self.events.lock(tx, ACCOUNT)
-            return await self.reports().close_days(tx, until=until)
+            return await self.anomalies().close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:
         async with self.database.connection() as connection:
@@ -160,7 +160,7 @@ async def test_an_end_that_nobody_saw_is_said_once(ledger: Ledger) -> None:
         batch = await batch_store.load(connection, BATCH)
         assert batch is not None
         legs = (await load_legs(connection, [batch]))[BATCH]
-    decision = decide(batch, legs, now=batch.deadline_at, doubt_patience=SHORT_RULES.doubt_patience)
+    decision = decide(batch, legs, now=batch.deadline_at, doubt_timeout=SHORT_RULES.doubt_timeout)
     assert decision.status is BatchStatus.NEEDS_ATTENTION
     assert decision.actions == ()
 

@@ -114,7 +114,7 @@ async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(de
     desk.service = service_on(
         desk.database,
         engine=desk.engine,
-        rules=desk.rules,
+        settings=desk.settings,
         ids=IdSource(SystemClock()),
         tagger=Tagger(IdSource(SystemClock()), deployment="0T"),
         admission=admission_on(desk.database, engine=desk.engine),

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import BadInput, Conflict, NotFound
 from app.orders.operators import resolution_store as store
-from app.orders.operators.resolution import Resolution, Word
+from app.orders.operators.resolution import OperatorDecision, Resolution
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
@@ -26,16 +26,16 @@ LONG_DOUBTS = replace(SHORT_RULES, in_doubt_window_s=120.0)
 @pytest.fixture
 async def desk(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
     """A desk whose doubts last as long as a test."""
-    async with open_desk(database_url, simulator.url, rules=LONG_DOUBTS) as opened:
+    async with open_desk(database_url, simulator.url, settings=LONG_DOUBTS) as opened:
         await opened.set_price("NSE:INFY", 1500)
         yield opened
 
 
-def word(resolution: Resolution, order_id: str | None = None) -> Word:
-    return Word(resolution=resolution, note="contract note", order_id=order_id)
+def decision(resolution: Resolution, order_id: str | None = None) -> OperatorDecision:
+    return OperatorDecision(resolution=resolution, note="contract note", order_id=order_id)
 
 
-async def resolve(desk: Desk, task: Mapping[str, Any], what: Word) -> Mapping[str, Any]:
+async def resolve(desk: Desk, task: Mapping[str, Any], what: OperatorDecision) -> Mapping[str, Any]:
     return await resolutions_of(desk).resolve(UUID(task["task_id"]), what, by=OPERATOR)
 
 
@@ -55,7 +55,7 @@ async def dead_letter(desk: Desk) -> Mapping[str, Any]:
     return await reaches(desk, task, TaskStatus.DEAD_LETTER)
 
 
-async def refused(desk: Desk, task: Mapping[str, Any], what: Word) -> str:
+async def refused(desk: Desk, task: Mapping[str, Any], what: OperatorDecision) -> str:
     with pytest.raises(Conflict) as caught:
         await resolve(desk, task, what)
     return caught.value.code
@@ -74,14 +74,14 @@ async def test_a_doubt_of_a_day_that_is_over_waits_for_a_person(desk: Desk) -> N
 async def test_not_placed_ends_a_doubt_as_failed(desk: Desk) -> None:
     """With an event and an entry in the trail; what was sent stays unknown, because a word is no proof."""
     task = await in_doubt(desk)
-    ended = await resolve(desk, task, word("not_placed"))
+    ended = await resolve(desk, task, decision("not_placed"))
     assert (ended["status"], ended["sent"]) == ("failed", "unknown")
     assert "contract note" in ended["last_error"]["message"]
     assert (await desk.events())[-1][1] == "order_failed"
     trail = (await operations_of(desk).audit(before=None, limit=5)).data
     assert (trail[0]["action"], trail[0]["subject"]) == ("resolve_not_placed", task["task_id"])
     assert (trail[0]["before"]["status"], trail[0]["after"]["note"]) == ("in_doubt", "contract note")
-    assert await refused(desk, task, word("not_placed")) == "TASK_NOT_RESOLVABLE"
+    assert await refused(desk, task, decision("not_placed")) == "TASK_NOT_RESOLVABLE"
 
 
 async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
@@ -95,9 +95,9 @@ async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
     )  # fmt: skip
     order_id = answer.json()["data"]["order_id"]
     with pytest.raises(BadInput) as caught:
-        await resolve(desk, task, word("placed"))
+        await resolve(desk, task, decision("placed"))
     assert caught.value.code == "ORDER_ID_MISSING"
-    assert await refused(desk, task, word("placed", "999")) == "ORDER_NOT_IN_BOOK"
+    assert await refused(desk, task, decision("placed", "999")) == "ORDER_NOT_IN_BOOK"
 
     async def seen() -> bool:
         desk.engine.on_order_hint(ACCOUNT)
@@ -105,7 +105,7 @@ async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
         return any(row["order_id"] == order_id for row in page.data)
 
     await until(seen)
-    ended = await resolve(desk, task, word("placed", order_id))
+    ended = await resolve(desk, task, decision("placed", order_id))
     assert (ended["status"], ended["order_id"], ended["sent"]) == ("completed", order_id, "yes")
     order = await desk.service.queries.order(order_id)
     assert order["task_id"] == task["task_id"]
@@ -121,20 +121,20 @@ async def test_placed_takes_no_order_of_another_task_or_shape(desk: Desk) -> Non
 
     await until(shown)
     task = await in_doubt(desk)
-    assert await refused(desk, task, word("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
+    assert await refused(desk, task, decision("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
 
 
 async def test_what_is_in_doubt_is_never_queued_again(desk: Desk) -> None:
     """It may have been placed: that question comes first."""
     task = await in_doubt(desk)
-    assert await refused(desk, task, word("requeue")) == "STILL_IN_DOUBT"
+    assert await refused(desk, task, decision("requeue")) == "STILL_IN_DOUBT"
     assert await desk.ledger() == []
 
 
 async def test_requeue_is_a_new_task_under_a_new_tag_once(desk: Desk) -> None:
     """The old one is given up, the new one says which it supersedes; a second requeue is refused."""
     task = await dead_letter(desk)
-    fresh = await resolve(desk, task, word("requeue"))
+    fresh = await resolve(desk, task, decision("requeue"))
     assert fresh["supersedes"] == task["task_id"]
     assert fresh["task_id"] != task["task_id"]
 
@@ -145,7 +145,7 @@ async def test_requeue_is_a_new_task_under_a_new_tag_once(desk: Desk) -> None:
     old, new = [await desk.service.queries.task(UUID(one["task_id"])) for one in (task, fresh)]
     assert old.status is TaskStatus.FAILED
     assert old.tag_base != new.tag_base
-    assert await refused(desk, task, word("requeue")) == "ALREADY_REQUEUED"
+    assert await refused(desk, task, decision("requeue")) == "ALREADY_REQUEUED"
     assert len(await desk.ledger()) == 1
 
 
@@ -153,9 +153,9 @@ async def test_a_completed_task_has_nothing_to_resolve(desk: Desk) -> None:
     """Wrong states are told by a code; an unknown task is not found."""
     task = await desk.place()
     for resolution in ("placed", "not_placed", "requeue"):
-        assert await refused(desk, task, word(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
+        assert await refused(desk, task, decision(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
     with pytest.raises(NotFound):
-        await resolutions_of(desk).resolve(UUID(int=5), word("not_placed"), by=OPERATOR)
+        await resolutions_of(desk).resolve(UUID(int=5), decision("not_placed"), by=OPERATOR)
 
 
 async def test_the_book_is_stronger_than_the_word(desk: Desk) -> None:
@@ -163,7 +163,7 @@ async def test_the_book_is_stronger_than_the_word(desk: Desk) -> None:
     await desk.fault("late_visible", params={"ms": 3500})
     await desk.fault("drop_after_accept")
     task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
-    ended = await resolve(desk, task, word("not_placed"))
+    ended = await resolve(desk, task, decision("not_placed"))
     assert ended["status"] == "failed"
 
     async def cancelled() -> bool:

@@ -39,8 +39,8 @@ def filled(**changes: Any) -> FilledOrder:
     return FilledOrder(**{**fields, **changes})
 
 
-def told(quantity: int, price: str) -> dict[str, Any]:
-    return {"told_quantity": quantity, "told_value": quantity * Decimal(price)}
+def reported(quantity: int, price: str) -> dict[str, Any]:
+    return {"reported_quantity": quantity, "reported_value": quantity * Decimal(price)}
 
 
 def standing(quantity: int, price: str) -> InferredFill:
@@ -57,21 +57,21 @@ def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = 
         ({}, standing(10, "1500")),
         ({"state": OrderState.CANCELLED, "filled_quantity": 4}, standing(4, "1500")),
         ({"state": OrderState.REJECTED, "filled_quantity": 4}, standing(4, "1500")),
-        (told(4, "1500"), standing(6, "1500")),
-        (told(4, "1497"), standing(6, "1502")),  # the average of all ten is the order's
-        (told(3, "1499.95"), standing(7, "1500.0214")),  # 1500.02142857...
+        (reported(4, "1500"), standing(6, "1500")),
+        (reported(4, "1497"), standing(6, "1502")),  # the average of all ten is the order's
+        (reported(3, "1499.95"), standing(7, "1500.0214")),  # 1500.02142857...
         ({"average_price": Decimal("1499.9333333333334")}, standing(10, "1499.9333333333334")),  # nothing to work out
-        (told(9, "1700"), standing(1, "0")),  # told fills are worth more than the whole: no price is below zero
+        (reported(9, "1700"), standing(1, "0")),  # told fills are worth more than the whole: no price is below zero
         ({"average_price": Decimal(0)}, standing(10, "0")),
         # nothing is missing
-        (told(10, "1500"), None),
-        (told(12, "1500"), None),  # the order book is behind the trade book
+        (reported(10, "1500"), None),
+        (reported(12, "1500"), None),  # the order book is behind the trade book
         ({"state": OrderState.CANCELLED, "filled_quantity": 0}, None),
         # more may still come
         ({"state": OrderState.PARTIALLY_FILLED, "filled_quantity": 4}, None),
         # what stands shrinks, goes, and never comes from elsewhere than the order's own figures
-        ({**told(4, "1500"), "inferred": standing(10, "1500")}, standing(6, "1500")),
-        ({**told(10, "1500"), "inferred": standing(10, "1500")}, None),
+        ({**reported(4, "1500"), "inferred": standing(10, "1500")}, standing(6, "1500")),
+        ({**reported(10, "1500"), "inferred": standing(10, "1500")}, None),
         ({"inferred": standing(10, "1500")}, standing(10, "1500")),
     ],
 )
@@ -95,7 +95,7 @@ def test_what_stands_for_the_fills_that_are_untold(changes: dict[str, Any], fill
         ({"trade_date": TUESDAY, "shown_at": at("7 00:30")}, "7 00:40", True),
         ({"trade_date": TUESDAY, "shown_at": at("7 00:30")}, "7 06:10", False),  # the book has turned since
         ({"trade_date": TUESDAY, "shown_at": at("7 06:05")}, "7 06:10", True),
-        (told(10, "1500"), "6 15:01", False),
+        (reported(10, "1500"), "6 15:01", False),
     ],
 )
 def test_when_the_trade_book_should_have_told_all(changes: dict[str, Any], read_at: str, overdue: bool) -> None:
@@ -108,7 +108,7 @@ def test_when_the_trade_book_should_have_told_all(changes: dict[str, Any], read_
 def test_a_read_that_lacks_what_was_told_before_proves_nothing() -> None:
     """Nothing is inferred from it; what stands already stays, for what is still untold."""
     assert infer(filled(), clean=False) is None
-    stands = filled(**told(4, "1500"), inferred=standing(10, "1500"))
+    stands = filled(**reported(4, "1500"), inferred=standing(10, "1500"))
     assert infer(stands, clean=False, read_at=at("7 09:15")) == standing(6, "1500")
 
 
@@ -119,7 +119,7 @@ def test_an_inferred_fill_has_an_id_of_its_own_for_ever() -> None:
         for order in (filled(), filled(trade_date=TUESDAY), filled(account_id="second"), filled(order_id="8"))
     ]
     assert len(set(ids)) == 4
-    assert filled(**told(4, "1500")).inferred_id == ids[0]
+    assert filled(**reported(4, "1500")).inferred_id == ids[0]
     assert all(not one.isalnum() for one in ids)
 
 
@@ -145,16 +145,16 @@ def test_the_sums_of_all_fills_are_the_orders(made: list[tuple[int, int]], data:
     for count, paise in data.draw(st.permutations(made)):
         fill = infer(order, read_at=read_at, clean=clean)
         assert fill is not None
-        assert order.told_quantity + fill.quantity == quantity
-        average = (order.told_value + fill.quantity * fill.average_price) / quantity
+        assert order.reported_quantity + fill.quantity == quantity
+        average = (order.reported_value + fill.quantity * fill.average_price) / quantity
         assert abs(average - order.average_price) <= PRICE_STEP / 2 + Decimal("1e-9")
         assert fill.average_price >= 0
         order = replace(order, inferred=fill)
         assert infer(order) == fill
         order = replace(
             order,
-            told_quantity=order.told_quantity + count,
-            told_value=order.told_value + count * Decimal(paise) / 100,
+            reported_quantity=order.reported_quantity + count,
+            reported_value=order.reported_value + count * Decimal(paise) / 100,
         )
         read_at, clean = read_at + timedelta(hours=data.draw(st.integers(0, 20))), data.draw(st.booleans())
     assert infer(order, read_at=read_at, clean=clean) is None
@@ -163,24 +163,24 @@ def test_the_sums_of_all_fills_are_the_orders(made: list[tuple[int, int]], data:
 @given(
     quantity=st.integers(0, 10**9),
     average=st.decimals(0, 10**12, places=8),
-    told_quantity=st.integers(0, 10**9),
-    told_value=st.decimals(0, 10**18, places=4),
+    reported_quantity=st.integers(0, 10**9),
+    reported_value=st.decimals(0, 10**18, places=4),
     stands=st.none() | st.builds(standing, st.integers(1, 100), st.just("1500")),
     state=st.sampled_from(OrderState),
     clean=st.booleans(),
 )
 def test_an_inferred_fill_never_exceeds_what_was_filled(
-    quantity: int, average: Decimal, told_quantity: int, told_value: Decimal, stands: InferredFill | None,
+    quantity: int, average: Decimal, reported_quantity: int, reported_value: Decimal, stands: InferredFill | None,
     state: OrderState, clean: bool,
 ) -> None:  # fmt: skip
     """Whatever the broker says: all fills together are at most what it filled, unless it told more itself."""
     order = filled(
-        filled_quantity=quantity, average_price=average, told_quantity=told_quantity, told_value=told_value,
-        inferred=stands, state=state,
+        filled_quantity=quantity, average_price=average, reported_quantity=reported_quantity,
+        reported_value=reported_value, inferred=stands, state=state,
     )  # fmt: skip
     fill = infer(order, clean=clean)
     if fill is not None:
         assert fill.quantity > 0
-        assert told_quantity + fill.quantity == quantity
+        assert reported_quantity + fill.quantity == quantity
         assert fill.average_price >= 0
         assert infer(replace(order, inferred=fill), clean=clean) == fill

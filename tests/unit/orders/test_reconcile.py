@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, OrderType, TransactionType, Variety
 from app.orders.reconciliation import doubt_rules
-from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, judge_command, judge_place
+from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskStatus
@@ -24,7 +24,7 @@ WINDOW_S = 120.0
 
 
 def judged(doubt: Task, book: list[BrokerOrder], *, clean: bool = True) -> doubt_rules.Finding:
-    return judge_place(doubt, book, clean=clean, now=NOW, window_s=WINDOW_S)
+    return examine_placement(doubt, book, clean=clean, now=NOW, window_s=WINDOW_S)
 
 
 def test_the_tag_identifies_the_order() -> None:
@@ -147,7 +147,7 @@ def test_a_cancel_is_done_when_the_order_is_gone_and_failed_when_it_filled() -> 
     cancel = command(Operation.CANCEL)
 
     def judge(order_: KnownOrder | None) -> doubt_rules.Finding:
-        return judge_command(cancel, order_, clean=True, now=NOW, window_s=WINDOW_S)
+        return examine_command(cancel, order_, clean=True, now=NOW, window_s=WINDOW_S)
 
     assert judge(known(state=OrderState.CANCELLED)).event is Event.FOUND
     filled = judge(known(state=OrderState.COMPLETED, filled_quantity=10))
@@ -162,15 +162,15 @@ def test_a_modify_is_done_when_the_row_shows_it_and_never_repeated() -> None:
     """In doubt it waits for the row; a finished order refuses it; after the window it is not confirmed."""
     modify = command(Operation.MODIFY)
     shown = known(document={"price": Decimal(1401), "quantity": 10})
-    assert judge_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
-    assert judge_command(modify, known(), clean=True, now=NOW, window_s=WINDOW_S).event is None
-    assert judge_command(modify, known(), clean=True, now=NOW + seconds(200), window_s=WINDOW_S).event is Event.ABSENT
+    assert examine_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
+    assert examine_command(modify, known(), clean=True, now=NOW, window_s=WINDOW_S).event is None
+    assert examine_command(modify, known(), clean=True, now=NOW + seconds(200), window_s=WINDOW_S).event is Event.ABSENT
     ended = known(state=OrderState.CANCELLED)
-    assert judge_command(modify, ended, clean=True, now=NOW, window_s=WINDOW_S).event is Event.REFUSED
-    stale = judge_command(modify, known(), clean=False, now=NOW + seconds(200), window_s=WINDOW_S)
+    assert examine_command(modify, ended, clean=True, now=NOW, window_s=WINDOW_S).event is Event.REFUSED
+    stale = examine_command(modify, known(), clean=False, now=NOW + seconds(200), window_s=WINDOW_S)
     assert stale.event is None
     fresh = replace(modify, status=TaskStatus.PENDING)
-    assert judge_command(fresh, shown, clean=True, now=NOW, window_s=WINDOW_S).event is None
+    assert examine_command(fresh, shown, clean=True, now=NOW, window_s=WINDOW_S).event is None
 
 
 def test_a_modify_to_the_market_is_done_though_the_book_shows_a_limit() -> None:
@@ -179,18 +179,18 @@ def test_a_modify_to_the_market_is_done_though_the_book_shows_a_limit() -> None:
     request = {**modify.request, "changes": {"order_type": "MARKET", "market_protection": "-1"}}
     modify = replace(modify, request=request)
     shown = known(document={"order_type": "LIMIT", "price": Decimal(1410)})
-    assert judge_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
+    assert examine_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
     other = known(document={"order_type": "SL", "price": Decimal(1410)})
-    assert judge_command(modify, other, clean=True, now=NOW, window_s=WINDOW_S).event is None
+    assert examine_command(modify, other, clean=True, now=NOW, window_s=WINDOW_S).event is None
 
 
 def test_a_modify_that_is_being_sent_waits_for_its_answer() -> None:
     """An order that ended meanwhile may have ended by this very modification."""
     running = command(Operation.MODIFY, status=TaskStatus.RUNNING)
     filled = known(state=OrderState.COMPLETED, filled_quantity=10, document={"price": Decimal(1401), "quantity": 10})
-    assert judge_command(running, filled, clean=True, now=NOW, window_s=WINDOW_S).event is None
+    assert examine_command(running, filled, clean=True, now=NOW, window_s=WINDOW_S).event is None
     doubtful = replace(running, status=TaskStatus.IN_DOUBT)
-    assert judge_command(doubtful, filled, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
+    assert examine_command(doubtful, filled, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
 
 
 def test_looks_become_rarer_but_never_stop() -> None:

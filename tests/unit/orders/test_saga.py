@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType, Variety
-from app.orders.batches.legs import Leg, Residual, Standing, at_rest, residuals, standing
+from app.orders.batches.legs import Leg, LegStatus, Residual, at_rest, leg_status, residuals
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.state.model import BatchStatus, OrderState, TaskStatus
 from tests.desk import order
@@ -28,36 +28,36 @@ OPEN, FILLED, CANCELLED, REJECTED, PARTLY = (
 
 
 def decided(legs: list[Leg], **changes: object) -> Decision:
-    return decide(batch(**changes), legs, now=NOW, doubt_patience=PATIENCE)
+    return decide(batch(**changes), legs, now=NOW, doubt_timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
     ("status", "orders", "where"),
     [
-        (S.PENDING, [], Standing.WAITING),
-        (S.HELD, [], Standing.WAITING),
-        (S.RUNNING, [], Standing.WAITING),
-        (S.RETRYING, [], Standing.WAITING),
-        (S.IN_DOUBT, [], Standing.DOUBTFUL),
-        (S.FAILED, [], Standing.FAILED),
-        (S.EXPIRED, [], Standing.FAILED),
-        (S.CANCELLED, [], Standing.FAILED),
-        (S.DEAD_LETTER, [], Standing.LOST),
-        (S.COMPLETED, [], Standing.WAITING),  # accepted, and not yet shown by the book
-        (S.COMPLETED, [leg_order(OrderState.PENDING)], Standing.WAITING),  # 200 only means queued
-        (S.COMPLETED, [leg_order(OPEN)], Standing.CONFIRMED),
-        (S.COMPLETED, [leg_order(OPEN, stale=True)], Standing.LOST),
-        (S.COMPLETED, [leg_order(OrderState.TRIGGER_PENDING)], Standing.CONFIRMED),
-        (S.COMPLETED, [leg_order(PARTLY, filled=3)], Standing.CONFIRMED),
-        (S.COMPLETED, [leg_order(FILLED, filled=10)], Standing.CONFIRMED),
-        (S.COMPLETED, [leg_order(REJECTED)], Standing.FAILED),
-        (S.COMPLETED, [leg_order(CANCELLED)], Standing.FAILED),
-        (S.COMPLETED, [leg_order(CANCELLED, filled=3)], Standing.CONFIRMED),
+        (S.PENDING, [], LegStatus.WAITING),
+        (S.HELD, [], LegStatus.WAITING),
+        (S.RUNNING, [], LegStatus.WAITING),
+        (S.RETRYING, [], LegStatus.WAITING),
+        (S.IN_DOUBT, [], LegStatus.DOUBTFUL),
+        (S.FAILED, [], LegStatus.FAILED),
+        (S.EXPIRED, [], LegStatus.FAILED),
+        (S.CANCELLED, [], LegStatus.FAILED),
+        (S.DEAD_LETTER, [], LegStatus.LOST),
+        (S.COMPLETED, [], LegStatus.WAITING),  # accepted, and not yet shown by the book
+        (S.COMPLETED, [leg_order(OrderState.PENDING)], LegStatus.WAITING),  # 200 only means queued
+        (S.COMPLETED, [leg_order(OPEN)], LegStatus.CONFIRMED),
+        (S.COMPLETED, [leg_order(OPEN, stale=True)], LegStatus.LOST),
+        (S.COMPLETED, [leg_order(OrderState.TRIGGER_PENDING)], LegStatus.CONFIRMED),
+        (S.COMPLETED, [leg_order(PARTLY, filled=3)], LegStatus.CONFIRMED),
+        (S.COMPLETED, [leg_order(FILLED, filled=10)], LegStatus.CONFIRMED),
+        (S.COMPLETED, [leg_order(REJECTED)], LegStatus.FAILED),
+        (S.COMPLETED, [leg_order(CANCELLED)], LegStatus.FAILED),
+        (S.COMPLETED, [leg_order(CANCELLED, filled=3)], LegStatus.CONFIRMED),
     ],
 )
-def test_where_a_leg_stands(status: TaskStatus, orders: list[object], where: Standing) -> None:
+def test_where_a_leg_stands(status: TaskStatus, orders: list[object], where: LegStatus) -> None:
     """Accepted by the broker is not confirmed: the book must show it past the checks."""
-    assert standing(leg(0, status, *orders)) is where  # type: ignore[arg-type]
+    assert leg_status(leg(0, status, *orders)) is where  # type: ignore[arg-type]
 
 
 def test_all_legs_confirmed_is_completed() -> None:
@@ -186,7 +186,7 @@ def test_slices_that_the_book_has_not_shown_are_part_of_their_leg() -> None:
     """Three were confirmed, one is shown: it is not confirmed, not at rest, and the other two are cancelled too."""
     children = ({"order_id": "7"}, {"order_id": "8"}, {"order_id": "9"})
     sliced = leg(1, S.COMPLETED, leg_order(OPEN), order_id="7", children=children)
-    assert standing(sliced) is Standing.WAITING
+    assert leg_status(sliced) is LegStatus.WAITING
     ended = replace(sliced, orders=(leg_order(CANCELLED),))
     decision = decided([leg(0, S.FAILED), ended], status=BatchStatus.COMPENSATING)
     assert decision.status is BatchStatus.COMPENSATING
@@ -255,7 +255,7 @@ def test_no_decision_ever_lies(raw: list[tuple[TaskStatus, list[object]]], statu
     decision = decided(legs, status=status, rollback_on_failure=rollback)
     filled = sum(one.filled_quantity for one in legs)
     if decision.status is BatchStatus.COMPLETED:
-        assert all(standing(one) is Standing.CONFIRMED for one in legs)
+        assert all(leg_status(one) is LegStatus.CONFIRMED for one in legs)
     if decision.status is BatchStatus.ROLLED_BACK:
         assert all(at_rest(one) for one in legs)
         assert not filled

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from app.orders.state.wakeups import IDLE_POLL_S, Signals, wait_for
+from app.orders.state.wakeups import IDLE_POLL_S, Wakeups, wait_for
 
 
-def signals_of(changes: list[str], *, chance: float = 0.0) -> Signals:
-    return Signals("primary", on_change=changes.append, random_number=lambda: chance)
+def signals_of(changes: list[str], *, chance: float = 0.0) -> Wakeups:
+    return Wakeups("primary", on_change=changes.append, random_number=lambda: chance)
 
 
 @pytest.mark.parametrize(
@@ -18,39 +18,39 @@ def signals_of(changes: list[str], *, chance: float = 0.0) -> Signals:
 )
 def test_only_who_has_something_open_polls_often(busy: bool, chance: float, rest_s: float) -> None:
     """And never in step with the others."""
-    signals = signals_of([], chance=chance)
-    signals.busy = busy
-    assert signals.rest_s(0.2) == pytest.approx(rest_s)
+    wakeups = signals_of([], chance=chance)
+    wakeups.busy = busy
+    assert wakeups.rest_s(0.2) == pytest.approx(rest_s)
 
 
 def test_a_slow_poll_is_not_made_faster_by_being_idle() -> None:
     """The longer of the two."""
-    signals = signals_of([])
-    signals.busy = False
-    assert signals.rest_s(60.0) == 60.0
+    wakeups = signals_of([])
+    wakeups.busy = False
+    assert wakeups.rest_s(60.0) == 60.0
 
 
 async def test_a_change_wakes_sender_batches_and_whoever_waits() -> None:
     """All of them at once, and the other replicas are told; the waiter's signal is taken once."""
     changes: list[str] = []
-    signals = signals_of(changes)
-    signals.busy = False
-    with signals.waiter() as waiter:
-        signals.changed()
+    wakeups = signals_of(changes)
+    wakeups.busy = False
+    with wakeups.waiter() as waiter:
+        wakeups.changed()
         async with asyncio.timeout(1):
             await waiter.wait(60)
-    assert (signals.sender.is_set(), signals.batches.is_set(), signals.reconciler.is_set()) == (True, True, False)
-    assert (signals.busy, changes) == (True, ["primary"])
+    assert (wakeups.sender.is_set(), wakeups.batches.is_set(), wakeups.reconciler.is_set()) == (True, True, False)
+    assert (wakeups.busy, changes) == (True, ["primary"])
 
 
 def test_without_an_open_batch_a_change_is_nothing_to_their_runner() -> None:
     """Until one is stored, here or at another replica."""
-    signals = signals_of([])
-    signals.batches_open = False
-    signals.changed()
-    assert (signals.sender.is_set(), signals.batches.is_set()) == (True, False)
-    signals.stored(batch=True)
-    assert signals.batches.is_set()
+    wakeups = signals_of([])
+    wakeups.batches_open = False
+    wakeups.changed()
+    assert (wakeups.sender.is_set(), wakeups.batches.is_set()) == (True, False)
+    wakeups.stored(batch=True)
+    assert wakeups.batches.is_set()
 
 
 async def test_a_signal_is_taken_once() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected, Throttled
-from app.orders.sending.outcome_rules import MAX_ATTEMPTS, judge
+from app.orders.sending.outcome_rules import MAX_ATTEMPTS, verdict_of
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Operation, Task, TaskStatus
 from tests.unit.orders.builders import NOW, command, seconds, task
@@ -32,19 +32,19 @@ def running(**changes: Any) -> Task:
 )
 def test_each_outcome_has_one_meaning_for_an_order(outcome: SendOutcome, event: Event, sent: Sent) -> None:
     """Only a proven "not sent" goes back to the queue."""
-    verdict = judge(running(), outcome, now=NOW)
+    verdict = verdict_of(running(), outcome, now=NOW)
     assert (verdict.event, verdict.sent) == (event, sent)
 
 
 def test_an_order_that_was_not_sent_goes_again_twice_at_most() -> None:
     """Three attempts in all; the third one that cannot leave ends the task, and it says that nothing was sent."""
-    events = [judge(running(attempts=n), NotSent(reason="x"), now=NOW).event for n in range(1, MAX_ATTEMPTS + 1)]
+    events = [verdict_of(running(attempts=n), NotSent(reason="x"), now=NOW).event for n in range(1, MAX_ATTEMPTS + 1)]
     assert events == [Event.NOT_SENT, Event.NOT_SENT, Event.GAVE_UP]
 
 
 def test_an_order_is_not_sent_again_after_its_freshness() -> None:
     """A retry that would come too late is no retry."""
-    verdict = judge(running(send_by=NOW), NotSent(reason="x"), now=NOW)
+    verdict = verdict_of(running(send_by=NOW), NotSent(reason="x"), now=NOW)
     assert (verdict.event, verdict.sent) == (Event.GAVE_UP, Sent.NO)
 
 
@@ -53,8 +53,8 @@ def test_a_busy_cancel_is_asked_again_and_a_busy_modify_is_not() -> None:
     busy = Refused(error_type="InputException", message=BUSY, http_status=400)
     cancel = command(Operation.CANCEL, status=TaskStatus.RUNNING)
     modify = command(Operation.MODIFY, status=TaskStatus.RUNNING)
-    assert judge(cancel, busy, now=NOW).event is Event.RESEND
-    assert judge(modify, busy, now=NOW).event is Event.REFUSED
+    assert verdict_of(cancel, busy, now=NOW).event is Event.RESEND
+    assert verdict_of(modify, busy, now=NOW).event is Event.REFUSED
 
 
 def test_cancels_are_repeated_ever_more_slowly_and_not_for_ever() -> None:
@@ -62,16 +62,16 @@ def test_cancels_are_repeated_ever_more_slowly_and_not_for_ever() -> None:
     busy = Refused(error_type="InputException", message=BUSY, http_status=400)
     waits = []
     for attempts in range(1, 7):
-        not_before = judge(command(Operation.CANCEL, attempts=attempts), busy, now=NOW).not_before
+        not_before = verdict_of(command(Operation.CANCEL, attempts=attempts), busy, now=NOW).not_before
         assert not_before is not None
         waits.append(not_before - NOW)
     assert waits == [seconds(value) for value in (0.3, 0.6, 1.2, 2.4, 5.0, 5.0)]
-    assert judge(command(Operation.CANCEL, send_by=NOW), busy, now=NOW).event is Event.REFUSED
+    assert verdict_of(command(Operation.CANCEL, send_by=NOW), busy, now=NOW).event is Event.REFUSED
 
 
 def test_the_brokers_words_are_kept() -> None:
     """A refusal carries the broker's type, message and status."""
-    verdict = judge(running(), Refused(error_type="MarginException", message="no funds", http_status=400), now=NOW)
+    verdict = verdict_of(running(), Refused(error_type="MarginException", message="no funds", http_status=400), now=NOW)
     assert verdict.error is not None
     assert verdict.error.to_json()["broker"] == {
         "error_type": "MarginException",

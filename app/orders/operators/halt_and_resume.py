@@ -19,20 +19,20 @@ from app.errors import Unavailable
 from app.kit.clock import Clock, ist_iso, today
 from app.kit.ids import IdSource
 from app.orders.risk import kill_switch_store
-from app.orders.risk.halts import ALL_ACCOUNTS, Halt, Mode
+from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode
 from app.orders.risk.halts import shown_halt as _shown
 from app.orders.risk.kill_switch import write_halt
 from app.orders.state import audit_store, cancel_store
 from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.cancels import Canceller
-from app.orders.state.engine_settings import OrderRules
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import Page
 from app.orders.state.settlement import EventWriter
 from app.orders.state.trading_days import book_day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Halted:
+class HaltResult:
     """What a halt did. ``cancelled``: order ids by account for which a cancel task was made just now.
 
     ``unanswered``: placements by account whose outcome was open at that moment; they may still become live orders,
@@ -47,7 +47,7 @@ class Halted:
 CancelOpen = Literal["leave", "cancel"]
 
 
-class Operations:
+class HaltService:
     """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done,
     where nothing else is said."""
 
@@ -56,21 +56,21 @@ class Operations:
         *,
         database: Database,
         events: EventWriter,
-        rules: OrderRules,
+        settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._events = events
-        self._rules = rules
+        self._settings = settings
         self._clock = clock
         self._ids = ids
         self._wake = wake
 
     async def halt(
-        self, account_id: str | None, *, mode: Mode, open_orders: CancelOpen, reason: str, by: Actor
-    ) -> Halted:
+        self, account_id: str | None, *, mode: HaltMode, open_orders: CancelOpen, reason: str, by: Actor
+    ) -> HaltResult:
         """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one.
 
         Raises Unavailable with code ``HALT_INCOMPLETE`` when the database was lost in between: the halt is in force.
@@ -100,7 +100,7 @@ class Operations:
             done = ", ".join(sorted(cancelled)) or "none"
             message = f"the halt is in force; open orders are being cancelled of these accounts: {done}; ask again"
             raise Unavailable(message, code="HALT_INCOMPLETE") from error
-        return Halted(
+        return HaltResult(
             halt=halt,
             cancelled={one: ids for one, ids in cancelled.items() if ids},
             unanswered={one: count for one, count in unanswered.items() if count},
@@ -143,7 +143,7 @@ class Operations:
         async with self._database.transaction() as tx:
             await self._events.lock(tx, account_id)
             await cancel_store.mark_unwanted(tx, unanswered_of=account_id)
-            canceller = Canceller(account_id, rules=self._rules, new_id=self._ids.uuid)
+            canceller = Canceller(account_id, settings=self._settings, new_id=self._ids.uuid)
             day, since = today(self._clock), book_day(self._clock.now())
             found = tuple(await canceller.cancel_live(tx, "all", purpose="halt", today=day, since=since))
             if found:

@@ -15,18 +15,18 @@ from loguru import logger
 from app.db.postgres import Database
 from app.errors import ServiceError
 from app.kit.backoff import jittered
-from app.orders.engine.idle_watch_store import busy_accounts
-from app.orders.state.wakeups import Signals
+from app.orders.engine.activity_store import busy_accounts
+from app.orders.state.wakeups import Wakeups
 
 
-class Watch:
+class ActivityCheck:
     """``owned`` gives the accounts that this replica sends for now; ``run`` lives until cancelled."""
 
     def __init__(
         self,
         database: Database,
         *,
-        owned: Callable[[], Mapping[str, Signals]],
+        owned: Callable[[], Mapping[str, Wakeups]],
         every_s: float,
         random_number: Callable[[], float] = random.random,
     ) -> None:
@@ -50,8 +50,8 @@ class Watch:
             return
         async with self._database.connection() as connection:
             busy = await busy_accounts(connection, sorted(owned))
-        for account_id, signals in owned.items():
+        for account_id, wakeups in owned.items():
             if account_id not in busy:
-                signals.busy = False
-            elif not signals.busy:  # the wake-up was lost
-                signals.stored(batch=True)
+                wakeups.busy = False
+            elif not wakeups.busy:  # the wake-up was lost
+                wakeups.stored(batch=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from app.broker.port import CredentialSource
 from app.kit.clock import Clock
 
-WEARS_OFF_AFTER_S = 15.0
+REJECTION_EXPIRES_S = 15.0
 
 
-class SessionGate:
+class SessionState:
     def __init__(self, credentials: CredentialSource, *, clock: Clock) -> None:
         self._credentials = credentials
         self._clock = clock
@@ -23,7 +23,7 @@ class SessionGate:
         token = self._token()
         if token is None:
             return False
-        worn_off = self._clock.monotonic() - self._rejected_at > WEARS_OFF_AFTER_S
+        worn_off = self._clock.monotonic() - self._rejected_at > REJECTION_EXPIRES_S
         return token != self._rejected or worn_off
 
     def reject(self) -> None:
