@@ -29,10 +29,6 @@ UNEXPLAINED_FIELDS: dict[str, str] = {
     "app/config.py::Settings": "each setting has its comment in .env.example, which is complete (test_config.py)",
     "app/api/instruments.py::InstrumentOut": "Kite's columns: https://kite.trade/docs/connect/v3/market-quotes/",
     "app/api/order_bodies.py::OrderIn": "Kite's parameters: https://kite.trade/docs/connect/v3/orders/",
-    "app/api/order_bodies.py::TaskOut": "explained next",
-    "app/api/order_bodies.py::BatchOut": "explained next",
-    "app/api/problems.py::ProblemDetails": "explained next",
-    "app/api/subscription_bodies.py::SubscriptionOut": "explained next",
 }
 """``file::Class`` of values with more than eight fields, not all of them explained, with the reason."""
 

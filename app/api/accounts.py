@@ -1,20 +1,18 @@
-"""Accounts and their broker sessions: who is logged in, and how to log in. Never a secret in an answer."""
+"""Accounts and their broker sessions: is an account logged in, and how does a client log in? No answer has a secret."""
 
 from __future__ import annotations
 
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from app.accounts.model import AccountState, TokenOrigin
-from app.api.dependencies import Page, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import AccountIdPath, PrincipalDep, ServicesDep, require_account
+from app.api.paging import Page
 from app.api.problems import problem_responses
 from app.api.services import Services
-from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.kit.clock import ist_iso
-
-AccountIdPath = Annotated[AccountId, Path(examples=[DEFAULT_ACCOUNT])]
 
 
 def _sendable(token: SecretStr) -> SecretStr:
@@ -28,9 +26,9 @@ Token = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator
 
 
 class AccountOut(BaseModel):
-    """``token_origin`` says where the token in force came from; ``token_valid_until`` is null where nobody knows.
+    """``token_origin`` says where the token in force came from; ``token_valid_until`` is null where it is not known.
 
-    ``persistent``: would a login over this API survive a restart? (It does when ``TOKEN_KEY`` is set.)
+    ``persistent``: a login over this API survives a restart, because ``TOKEN_KEY`` is set.
     """
 
     account_id: str
@@ -48,7 +46,7 @@ class LoginUrlOut(BaseModel):
 
 
 class SessionIn(BaseModel):
-    """``request_token`` from the redirect of Kite's login, or an ``access_token`` that somebody else obtained."""
+    """``request_token`` from the redirect of Kite's login, or an ``access_token`` that was obtained elsewhere."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"access_token": "simtoken"}})
 
@@ -79,7 +77,7 @@ def build_router() -> APIRouter:
 
     @router.get("/{account_id}/login-url")
     async def login_url(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> LoginUrlOut:
-        """Open it in a browser, log in, and post the `request_token` of the redirect to `session`."""
+        """The address to open in a browser; after the login, post the `request_token` of the redirect to `session`."""
         require_account(services, principal=principal, account_id=account_id)
         return LoginUrlOut(login_url=services.accounts.login_url(account_id))
 
@@ -92,7 +90,7 @@ def build_router() -> APIRouter:
         if body.access_token is not None:
             state = await services.accounts.set_token(account_id, body.access_token)
         else:
-            assert body.request_token is not None  # noqa: S101 - by the model's own rule
+            assert body.request_token is not None  # noqa: S101 - the model wants one of them
             state = await services.accounts.exchange(account_id, body.request_token.get_secret_value())
         return _out(services, state)
 

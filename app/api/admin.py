@@ -1,4 +1,4 @@
-"""The operator's doors: halt, resume, and the trail of who did what."""
+"""An operator's routes: halt, resume, and the audit trail."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from app.api.dependencies import Page, PageCursor, PageLimit, PrincipalDep, RequestIdDep, ServicesDep, require_account
+from app.api.dependencies import PrincipalDep, RequestIdDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
-from app.api.order_answers import cursor_uuid
 from app.api.order_bodies import STORABLE
+from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import AccountId
 from app.errors import NotAuthorised
-from app.orders.risk.halts import halt_document
+from app.orders.risk.halts import HaltMode, halt_document
 from app.orders.state.audit import Actor
 
 Reason = Annotated[
-    str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for whoever reads the trail")
+    str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for readers of the audit trail")
 ]
 
 
 class ScopeIn(BaseModel):
+    """Of which accounts, and why. `account_id` goes with scope `account`."""
+
     model_config = ConfigDict(extra="forbid")
 
     scope: Literal["global", "account"]
@@ -40,13 +42,13 @@ class ScopeIn(BaseModel):
 
 
 class KillIn(ScopeIn):
-    """`halt` stops everything but cancels; `reduce_only` also lets through what is proven to reduce a position."""
+    """`halt` stops everything except cancels; `reduce_only` also passes orders that are proven to reduce a position."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"scope": "global", "mode": "halt", "reason": "feed looks wrong"}}
     )
 
-    mode: Literal["halt", "reduce_only"] = "halt"
+    mode: HaltMode = "halt"
     cancel_open: bool = False
 
 
@@ -57,16 +59,18 @@ class ResumeIn(ScopeIn):
 
 
 class HaltOut(BaseModel):
+    """One switch that is in force; `account_id` is null for all accounts. `set_by` is the key or the user."""
+
     scope: Literal["global", "account"]
     account_id: str | None
-    mode: Literal["halt", "reduce_only"]
+    mode: HaltMode
     reason: str
     set_by: str
     set_at: str
 
 
 class KillOut(BaseModel):
-    """`cancelled`: order ids by account that a cancel was made for now; `unanswered`: placements on their way."""
+    """By account: `cancelled` has the orders that are being cancelled, `unanswered` counts placements in flight."""
 
     halt: HaltOut
     cancelled: dict[str, list[str]]
@@ -74,17 +78,21 @@ class KillOut(BaseModel):
 
 
 class HaltsOut(BaseModel):
+    """Every switch that is in force."""
+
     halted: bool
     halts: list[HaltOut]
 
 
 class ResumeOut(HaltsOut):
-    """`lifted`: whether this scope was halted; `halts` is what stays in force."""
+    """`lifted`: whether this scope was halted; `halts`: the switches that stay in force."""
 
     lifted: bool
 
 
 class AuditEntryOut(BaseModel):
+    """One action of an operator, with the state before and after."""
+
     entry_id: str
     occurred_at: str
     principal: str
@@ -100,7 +108,7 @@ def build_router() -> APIRouter:
 
     @router.post("/kill", response_model=KillOut, responses=problem_responses(400, 404, 503))
     async def kill(services: ServicesDep, principal: PrincipalDep, request_id: RequestIdDep, body: KillIn) -> Response:
-        """Stop new orders from the next claim on, on every replica. Cancels always pass."""
+        """Stop new orders on every replica, from the next claim on. Cancels always pass."""
         _require_scope(services, principal, body.account_id)
         done = await services.operations.halt(
             body.account_id,
@@ -115,7 +123,7 @@ def build_router() -> APIRouter:
     async def resume(
         services: ServicesDep, principal: PrincipalDep, request_id: RequestIdDep, body: ResumeIn
     ) -> Response:
-        """Lift the halt of exactly this scope. Held tasks go if they are still fresh, the others expire."""
+        """Lift the halt of exactly this scope. Held tasks that are still fresh are sent, the others expire."""
         _require_scope(services, principal, body.account_id)
         by = Actor(principal=principal.key_id, request_id=request_id)
         lifted = await services.operations.resume(body.account_id, reason=body.reason, by=by)
@@ -132,14 +140,14 @@ def build_router() -> APIRouter:
     ) -> Response:
         """What operators did, newest first."""
         _require_scope(services, principal, None)
-        page = await services.operations.audit(before=cursor_uuid(cursor), limit=limit)
+        page = await services.operations.audit(before=uuid_of_cursor(cursor), limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     return router
 
 
 def _require_scope(services: Services, principal: Principal, account_id: str | None) -> None:
-    """What concerns all accounts is for keys that may use all. Raises NotAuthorised, NotFound."""
+    """An action on all accounts is for keys that may use all. Raises NotAuthorised, NotFound."""
     if account_id is not None:
         require_account(services, principal=principal, account_id=account_id)
     elif principal.accounts is not None:

@@ -1,4 +1,4 @@
-"""Batch orders: all legs or an honest account of what could not be undone."""
+"""Batch orders: all legs succeed, or the answer says exactly what could not be undone."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.api.dependencies import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import AccountFilter, PrincipalDep, ServicesDep, require_account, require_account_or_all
 from app.api.exact_json import ExactJSON
-from app.api.order_answers import DryRun, cursor_uuid, say, say_dry_run
-from app.api.order_bodies import BatchIn, BatchOut
+from app.api.idempotency_key import CallerDep
+from app.api.order_answers import BatchOut, DryRun, render_answer, render_dry_run
+from app.api.order_bodies import BatchIn
 from app.api.order_route import OrderRoute
-from app.api.orders import AccountFilter, CallerDep, narrowed
+from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
 from app.api.problems import problem_responses
 from app.orders.entry.service import BatchOptions
 
-WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to end")]
+WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to finish")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
-    201: {"model": BatchOut, "description": "the batch is at its end"},
-    202: {"model": BatchOut, "description": "not yet; `Location` says where the result will be"},
+    201: {"model": BatchOut, "description": "the batch is finished"},
+    202: {"model": BatchOut, "description": "not finished; `Location` says where the result will be"},
 }
 
 
@@ -38,14 +39,14 @@ def build_router() -> APIRouter:
         wait: WaitForBatch = 30.0,
         dry_run: DryRun = False,
     ) -> Response:
-        """Place up to twenty orders; with `rollback_on_failure` they succeed together or are taken back together.
+        """Place up to twenty orders; with `rollback_on_failure` they succeed together or are cancelled together.
 
-        What has filled cannot be taken back: it is reported in `residual`, or sold again with `on_filled: square_off`.
+        A fill cannot be undone: it is listed in `residual`, or closed by an opposite order (`on_filled: square_off`).
         """
         require_account(services, principal=principal, account_id=body.account_id)
         lines = [order.line() for order in body.orders]
         if dry_run:
-            return say_dry_run(services.orders.preview(lines, account_id=body.account_id, loc=("orders",)))
+            return render_dry_run(services.orders.preview(lines, account_id=body.account_id, loc=("orders",)))
         answer = await services.orders.place_batch(
             lines,
             account_id=body.account_id,
@@ -55,7 +56,7 @@ def build_router() -> APIRouter:
             caller=caller,
             wait_s=wait,
         )
-        return say(answer)
+        return render_answer(answer)
 
     @router.get("/advanced/batch-orders", response_model=Page[BatchOut], responses=problem_responses(400, 403))
     async def list_batches(
@@ -66,8 +67,8 @@ def build_router() -> APIRouter:
         cursor: PageCursor = None,
     ) -> Response:
         """Batches, newest first."""
-        account_id = narrowed(services, principal, account_id)
-        page = await services.orders.queries.batches(account_id, before=cursor_uuid(cursor), limit=limit)
+        require_account_or_all(services, principal=principal, account_id=account_id)
+        page = await services.orders.queries.batches(account_id, before=uuid_of_cursor(cursor), limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     @router.get(

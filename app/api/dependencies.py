@@ -1,35 +1,28 @@
-"""What routes ask for: ``ServicesDep``, ``PrincipalDep``, ``RequestIdDep``; all of it was put there by the frame.
+"""What routes take as arguments: ``ServicesDep``, ``PrincipalDep``, ``RequestIdDep``, and the account in three forms.
 
-The caller is authenticated before a route runs; a route that names an account calls ``require_account``.
+The middleware has put the first three there: a caller is authenticated before a route runs. A route that names an
+account calls ``require_account``.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar, cast
+from typing import Annotated, cast
 
-from fastapi import Depends, Query
-from pydantic import BaseModel
+from fastapi import Depends, Path, Query
 from starlette.requests import HTTPConnection
 
 from app.api.keys import Principal
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
-from app.errors import NotAuthorised
+from app.errors import BadInput, NotAuthorised, Problem
 
-PAGE_MAX = 500
-
-T = TypeVar("T")
-
-
-class Page(BaseModel, Generic[T]):
-    """A list by cursor: pass ``next_cursor`` back as ``?cursor=`` until it is null."""
-
-    data: list[T]
-    next_cursor: str | None = None
+AccountIdPath = Annotated[AccountId, Path(examples=[DEFAULT_ACCOUNT])]
+AccountIdQuery = Annotated[AccountId, Query(description="which account", examples=[DEFAULT_ACCOUNT])]
+AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """For routes and for WebSocket endpoints alike."""
+    """The running services; for routes and for WebSocket endpoints alike."""
     return cast("Services", connection.state.services)
 
 
@@ -40,7 +33,18 @@ def require_account(services: Services, *, principal: Principal, account_id: str
     services.accounts.get(account_id)
 
 
-# FastAPI runs a dependency that is no coroutine in a thread, which costs more than all that these do
+def require_account_or_all(services: Services, *, principal: Principal, account_id: str | None) -> None:
+    """A list over all accounts is for keys that may use all; callers with other keys must name an account.
+
+    Raises as ``require_account`` does, and BadInput for a missing account.
+    """
+    if account_id is not None:
+        require_account(services, principal=principal, account_id=account_id)
+    elif principal.accounts is not None:
+        raise BadInput([Problem(loc=("query", "account_id"), msg="is required: this key is for certain accounts only")])
+
+
+# FastAPI runs a dependency that is no coroutine in a thread, which costs more than everything that these do
 async def _services(connection: HTTPConnection) -> Services:
     return services_of(connection)
 
@@ -56,6 +60,3 @@ async def _request_id(connection: HTTPConnection) -> str:
 ServicesDep = Annotated[Services, Depends(_services)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
-AccountIdQuery = Annotated[AccountId, Query(description="which account", examples=[DEFAULT_ACCOUNT])]
-PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="how many entries at most")]
-PageCursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]

@@ -1,4 +1,4 @@
-"""The event log over HTTP, and who is connected to the streams."""
+"""The event log over HTTP, and how many sockets read the streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.dependencies import AccountIdQuery, PageLimit, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import AccountIdQuery, PrincipalDep, ServicesDep, require_account
+from app.api.paging import PageLimit
 from app.api.problems import problem_responses
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.errors import BadInput, Problem
@@ -52,11 +53,15 @@ class EventList(BaseModel):
 
 
 class AccountSockets(BaseModel):
+    """Open sockets of one account's order stream."""
+
     account_id: str
     connections: int
 
 
 class TickSockets(BaseModel):
+    """Open sockets of the tick stream."""
+
     connections: int
 
 
@@ -80,7 +85,7 @@ def build_router() -> APIRouter:
         limit: PageLimit = 100,
         cursor: EventCursor = None,
     ) -> Response:
-        """The event log of an account by sequence number, gap-free, oldest first."""
+        """The events of an account by sequence number, without gaps, oldest first."""
         require_account(services, principal=principal, account_id=account_id)
         body = await read_page(services.events, account_id, after=start_of(after=after, cursor=cursor), limit=limit)
         return Response(body, media_type="application/json")
@@ -103,14 +108,14 @@ def build_router() -> APIRouter:
 
 
 def start_of(*, after: int | None, cursor: str | None) -> int:
-    """Raises BadInput when both are given: which one was meant?"""
+    """The sequence number after which to read; 0 is the start. Raises BadInput when both are given."""
     if after is not None and cursor is not None:
         raise BadInput([Problem(loc=("query", "cursor"), msg="give either after or cursor, not both")])
     return int(cursor) if cursor is not None else after or 0
 
 
 async def read_page(log: EventLog, account_id: str, *, after: int, limit: int) -> bytes:
-    """One page as JSON. The events are written as they were stored, without a detour through Python's floats."""
+    """One page as JSON. The events are encoded as they were stored, so that no number becomes a Python float."""
     events = await log.page(account_id, after=after, limit=limit)
     head = await log.head(account_id)
     page = EventPage(

@@ -1,4 +1,4 @@
-"""Answers whose numbers are exact: decimals leave as JSON numbers with the digits they have."""
+"""Answers whose numbers are exact: a decimal becomes a JSON number with its own digits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.kit.json import encode_json
 
 
 class ExactJSON(JSONResponse):
-    """A JSON answer encoded by ``app.kit.json``; for documents that are built as plain dictionaries."""
+    """A JSON answer encoded by ``app.kit.json``, for documents that are plain dictionaries."""
 
     def render(self, content: Any) -> bytes:
         return encode_json(content)

@@ -1,4 +1,4 @@
-"""The open paths: health for people and alarms, two probes for the platform, metrics for Prometheus."""
+"""The paths that need no key: health, two probes for the platform, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pydantic import BaseModel
 
 from app.api.dependencies import ServicesDep
 from app.kit.clock import ist_iso
-from app.ops.health import AccountHealth, Health
+from app.ops.health import AccountHealth, Health, Reachable, Role, Status
 
 
 class AccountHealthOut(BaseModel):
+    """One account's feed. `role`: `leader` in the process that holds the feed, `follower` in every other."""
+
     account_id: str
-    role: Literal["leader", "follower"]
+    role: Role
     connected: bool
     sockets: int
     subscriptions: int
@@ -24,24 +26,30 @@ class AccountHealthOut(BaseModel):
 
 
 class TickerOut(BaseModel):
+    """`running`: no background task has failed, and the service is not stopping."""
+
     running: bool
     accounts: list[AccountHealthOut]
 
 
 class RegistryOut(BaseModel):
+    """The instrument list. `status`: `ok`, `stale` or `empty`."""
+
     status: str
     cached_instruments: int
     last_refresh: str | None
 
 
 class DependenciesOut(BaseModel):
-    redis: Literal["ok", "down"]
-    database: Literal["ok", "down"]
+    """What answered just now."""
+
+    redis: Reachable
+    database: Reachable
     instrument_registry: RegistryOut
 
 
 class OrdersOut(BaseModel):
-    """Null while the database cannot be asked."""
+    """All null while the database cannot be read."""
 
     in_doubt: int | None
     oldest_in_doubt_s: float | None
@@ -49,7 +57,9 @@ class OrdersOut(BaseModel):
 
 
 class HealthOut(BaseModel):
-    status: Literal["ok", "degraded", "down"]
+    """`status`: `down` when orders cannot be accepted, `degraded` when something else is missing."""
+
+    status: Status
     environment: str
     version: str
     ticker: TickerOut
@@ -65,6 +75,8 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
+    """`reasons` is empty when ready."""
+
     status: Literal["ready", "not_ready"]
     reasons: list[str]
 
@@ -74,7 +86,7 @@ def build_router() -> APIRouter:
 
     @router.get("/health", responses={503: {"model": HealthOut, "description": "the database is away"}})
     async def health(services: ServicesDep, response: Response) -> HealthOut:
-        """Each dependency is asked by a round trip: 200 for `ok` and `degraded`, 503 for `down`."""
+        """Each dependency is checked by a round trip: 200 for `ok` and `degraded`, 503 for `down`."""
         found = await services.health.check()
         if found.status == "down":
             response.status_code = 503
@@ -82,7 +94,7 @@ def build_router() -> APIRouter:
 
     @router.get("/health/live", responses={503: {"model": LiveOut, "description": "a background task has ended"}})
     async def live(services: ServicesDep, response: Response) -> LiveOut:
-        """Does the process run as it should? No dependency is asked."""
+        """Are all background tasks alive? No dependency is checked."""
         alive = services.health.live()
         response.status_code = 200 if alive else 503
         return LiveOut(status="ok" if alive else "failed", tasks=dict(services.health.tasks()))

@@ -1,4 +1,4 @@
-"""``If-Match`` (RFC 9110, section 13.1.1): a command that is meant for the order as its caller has seen it."""
+"""Which versions of an order does the caller accept? ``If-Match`` (RFC 9110, section 13.1.1) and ``ETag``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ IfMatch = Annotated[
 
 
 def etag_of(version: object) -> dict[str, str]:
-    """The header that tells an order's version; none for an order that the book has not shown."""
+    """The header with an order's version; none for an order that the book has not shown."""
     return {} if version is None else {"ETag": f'"{version}"'}
 
 
 def versions_of(if_match: str | None) -> frozenset[str] | None:
-    """The versions that the caller would accept, None for any. Raises BadInput.
+    """The versions that the caller accepts, None for any. Raises BadInput.
 
-    A version may be given bare. Weak tags are equal to nothing, as the RFC has it.
+    A version may stand without quotes. A weak tag equals no version, as the RFC says.
     """
     if if_match is None or if_match.strip() == _ANY:
         return None

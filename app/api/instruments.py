@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
@@ -11,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from app.api.dependencies import Page, PageCursor, PageLimit, ServicesDep
+from app.api.dependencies import ServicesDep
+from app.api.paging import Page, PageCursor, PageLimit, cursor_of_key, key_of_cursor
 from app.api.problems import problem_responses
 from app.broker.market import Instrument
-from app.errors import BadInput, Problem
 from app.kit.clock import ist_iso
 from app.market.instruments.index import InstrumentFilter
 
@@ -31,12 +29,12 @@ _INFY: dict[str, Any] = {
     "segment": "NSE",
     "exchange": "NSE",
 }
-_Word = Annotated[str | None, Query(min_length=1, max_length=64)]
+_Text = Annotated[str | None, Query(min_length=1, max_length=64)]
 TokenPath = Annotated[int, Path(ge=0, le=2**32 - 1, examples=[408065])]
 
 
 class InstrumentOut(BaseModel):
-    """Kite's columns of one instrument. `expiry` is null where there is none."""
+    """Kite's columns of one instrument (https://kite.trade/docs/connect/v3/market-quotes/); `expiry` may be null."""
 
     model_config = ConfigDict(json_schema_extra={"example": _INFY})
 
@@ -84,11 +82,11 @@ def build_router() -> APIRouter:
     @router.get("/instruments", responses=problem_responses(400))
     async def search_instruments(
         services: ServicesDep,
-        query: Annotated[_Word, Query(description="part of symbol or name, any case", examples=["INFY"])] = None,
-        exchange: Annotated[_Word, Query(examples=["NSE"])] = None,
-        segment: Annotated[_Word, Query(examples=["NSE"])] = None,
-        instrument_type: Annotated[_Word, Query(examples=["EQ"])] = None,
-        name: Annotated[_Word, Query(description="exactly, for example of an underlying")] = None,
+        query: Annotated[_Text, Query(description="part of symbol or name, any case", examples=["INFY"])] = None,
+        exchange: Annotated[_Text, Query(examples=["NSE"])] = None,
+        segment: Annotated[_Text, Query(examples=["NSE"])] = None,
+        instrument_type: Annotated[_Text, Query(examples=["EQ"])] = None,
+        name: Annotated[_Text, Query(description="exactly, for example of an underlying")] = None,
         expiry: Annotated[date | None, Query()] = None,
         strike_min: Annotated[Decimal | None, Query(ge=0)] = None,
         strike_max: Annotated[Decimal | None, Query(ge=0)] = None,
@@ -106,20 +104,20 @@ def build_router() -> APIRouter:
             strike_min=strike_min,
             strike_max=strike_max,
         )
-        page = services.instruments.search(wanted, limit=limit, after=decode_cursor(cursor))
+        page = services.instruments.search(wanted, limit=limit, after=key_of_cursor(cursor))
         return Page(
             data=[InstrumentOut.of(instrument) for instrument in page.instruments],
-            next_cursor=encode_cursor(page.next_key),
+            next_cursor=cursor_of_key(page.next_key),
         )
 
     @router.get("/instruments/{instrument_token}", responses=problem_responses(400, 404, 410))
     async def get_instrument(services: ServicesDep, instrument_token: TokenPath) -> InstrumentOut:
-        """One that has expired is 410 with `code: INSTRUMENT_EXPIRED`."""
+        """An expired instrument is 410 with `code: INSTRUMENT_EXPIRED`."""
         return InstrumentOut.of(await services.instruments.get(instrument_token))
 
     @router.post("/admin/instrument-refresh", responses=problem_responses(400, 409, 502))
     async def refresh_instruments(services: ServicesDep, force: Annotated[bool, Query()] = False) -> RefreshOut:
-        """Reload the broker's dump. `force` also takes one that has less than half as many instruments as before."""
+        """Load the broker's dump again. `force` also accepts one with less than half as many instruments as before."""
         result = await services.instruments.refresh(force=force)
         return RefreshOut(
             instruments=result.instruments,
@@ -129,18 +127,3 @@ def build_router() -> APIRouter:
         )
 
     return router
-
-
-def encode_cursor(key: str | None) -> str | None:
-    """An opaque form of the last key of a page."""
-    return None if key is None else base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str | None) -> str | None:
-    """Raises BadInput for anything that ``encode_cursor`` did not write."""
-    if cursor is None:
-        return None
-    try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise BadInput([Problem(loc=("query", "cursor"), msg="is not a cursor of this list")]) from error

@@ -1,7 +1,6 @@
-"""Who is calling: the ``X-API-Key`` of requests and of the first message of a WebSocket.
+"""Which caller has this key? For the ``X-API-Key`` header, and for the first message of a WebSocket.
 
-Keys are compared by digest and in constant time. This is the key of the settings; keys that an administrator manages
-are found by the same two calls.
+There is one key, that of the settings. Keys are compared by digest and in constant time.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from app.config import Settings
 from app.errors import SettingsError
 
-HEADER = "X-API-Key"
+API_KEY_HEADER = "X-API-Key"
 MAX_KEY_LENGTH = 256
 _OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 _POSTBACK = "/postback/"
@@ -22,14 +21,14 @@ DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A caller. ``accounts`` None means every account; ``key_id`` names the key without giving it away."""
+    """A caller. ``accounts`` None means every account; ``key_id`` names the key without revealing it."""
 
     key_id: str
     accounts: frozenset[str] | None = None
 
 
 class ApiKeys:
-    """``authenticate`` says who holds a key, ``allowed`` whether that caller may touch an account."""
+    """``authenticate`` finds the caller of a key; ``allowed`` says whether a caller may use an account."""
 
     def __init__(self, keys: dict[str, Principal], *, anonymous: Principal | None = None) -> None:
         self._by_digest = [(_digest(key), principal) for key, principal in keys.items()]
@@ -37,7 +36,7 @@ class ApiKeys:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ApiKeys:
-        """Raises SettingsError when a key is wanted and none is set."""
+        """The key of the settings, or every caller as anonymous. Raises SettingsError when the key is missing."""
         if not settings.api_key_enabled:
             return cls({}, anonymous=Principal(key_id="anonymous"))
         key = settings.api_key.get_secret_value()
@@ -46,7 +45,7 @@ class ApiKeys:
         return cls({key: Principal(key_id="default")})
 
     def authenticate(self, key: str | None) -> Principal | None:
-        """The caller behind ``key``, or None. Takes the same time for every wrong key."""
+        """The caller with this ``key``, or None. Takes the same time for every wrong key."""
         if self._anonymous is not None:
             return self._anonymous
         if key is None or len(key) > MAX_KEY_LENGTH:

@@ -39,8 +39,8 @@ _Moment = Annotated[str, Query(min_length=10, max_length=40)]
 
 
 class QuotesOut(BaseModel):
-    """By key as asked for: the fields of a tick, and `age_ms`, `stale`, `origin` (`tick`, or `broker` where none ever
-    came). `missing` are keys for which neither we nor the broker have a value."""
+    """By key as requested: the fields of a tick, and `age_ms`, `stale` and `origin` (`tick`, or `broker` for an
+    instrument that has never ticked). `missing`: keys for which neither this service nor the broker has a value."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"data": {"NSE:INFY": _QUOTE}, "missing": []}})
 
@@ -49,7 +49,7 @@ class QuotesOut(BaseModel):
 
 
 class CandleOut(BaseModel):
-    """`time` is the start of the candle; `oi` is null where it was not asked for."""
+    """`time` is the start of the candle; `oi` is null where it was not requested."""
 
     time: str
     open: float
@@ -75,7 +75,7 @@ def build_router() -> APIRouter:
         services: ServicesDep,
         i: Annotated[list[str], Query(description="`EXCHANGE:TRADINGSYMBOL`, repeated", examples=[["NSE:INFY"]])],
     ) -> Response:
-        """The last value of each; the broker is asked only for what has never ticked."""
+        """The last value of each; those of instruments that have never ticked come from the broker."""
         answer = await services.quotes.quotes(i)
         return _json({"data": answer.quotes, "missing": answer.missing})
 
@@ -91,7 +91,7 @@ def build_router() -> APIRouter:
         oi: Annotated[bool, Query(description="with open interest")] = False,
         account_id: AccountId | None = None,
     ) -> Response:
-        """Any range: it is cut by the broker's limits, asked at its pace, and joined. Naive times are IST."""
+        """Candles of any range, which is split by the broker's limits and read at its rate. Naive times are IST."""
         if account_id is not None:
             require_account(services, principal=principal, account_id=account_id)
         request = HistoryRequest(
@@ -117,7 +117,7 @@ def _moment(text: str, *, name: str, date_means: Literal["start", "end"] = "star
 
 
 def _history_json(found: History) -> bytes:
-    """Hundreds of thousands of candles may come: built and written off the event loop."""
+    """The answer as JSON. Runs in a thread: hundreds of thousands of candles would block the event loop."""
     candles = [
         {
             "time": ist_iso(candle.time),
@@ -145,5 +145,5 @@ def _json(value: object) -> Response:
 
 
 def _encode(value: object) -> bytes:
-    """Decimals become JSON numbers with their own digits."""
+    """JSON in which decimals are numbers with their own digits."""
     return msgspec.json.Encoder(decimal_format="number").encode(value)

@@ -1,10 +1,10 @@
-"""The frame around every request: plain ASGI, outermost first.
+"""What happens to every request before and after its route? Plain ASGI, outermost first.
 
-    RequestFrame   request id, log context, access metrics, security headers, and the last catch of an unexpected error
+    RequestFrame   request id, log context, access metrics, security headers, and the answer to an unexpected error
     Guard          address limit, API key, limit of the key; then the application knows ``principal``
     BodyLimit      no body is read beyond the bound, declared or not
 
-``Services`` come from the lifespan's state; the frame works without them too (an answer of 503 is still framed).
+``Services`` come from the lifespan's state; ``RequestFrame`` works without them too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
-from app.api.keys import DOCS_PATHS, HEADER, is_open_path
+from app.api.keys import API_KEY_HEADER, DOCS_PATHS, is_open_path
 from app.errors import NotAuthorised, ServiceError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _PAGE = "/docs"  # HTML that loads its own scripts; everything else is data
 
 
 class RequestFrame:
-    """``new_id`` gives the id of a request that brought none, or one that is not 1-64 of ``[A-Za-z0-9._-]``."""
+    """``new_id`` makes the id of a request that has none, or one that is not 1-64 of ``[A-Za-z0-9._-]``."""
 
     def __init__(self, app: ASGIApp, *, new_id: Callable[[], str]) -> None:
         self._app = app
@@ -74,8 +74,8 @@ class RequestFrame:
         try:
             await self._app(scope, receive, framed_send)
         except asyncio.CancelledError:
-            # the service stops and waits no longer; without an answer the server would make a 500 of it
-            logger.warning("{} {} was given up by the stop", scope["method"], scope["path"])
+            # the service stops and waits no longer; without an answer here the server would answer 500
+            logger.warning("{} {} was cancelled by the stop", scope["method"], scope["path"])
             if status == 0:
                 response = problems.stopped_problem(method=scope["method"], path=scope["path"], request_id=request_id)
                 await response(scope, receive, framed_send)
@@ -91,9 +91,10 @@ class RequestFrame:
 
 
 class Guard:
-    """Who may pass, and how often. Open paths need no key; WebSockets authenticate with their first message.
+    """Refuses callers without a valid key, and requests beyond a limit.
 
-    ``docs`` open: the documentation can be read without a key, since a browser cannot send one.
+    Open paths need no key; WebSockets authenticate with their first message. With ``docs`` open the documentation can
+    be read without a key, since a browser cannot send one.
     """
 
     def __init__(self, app: ASGIApp, *, docs: Literal["open", "closed"]) -> None:
@@ -118,15 +119,15 @@ class Guard:
         return is_open_path(path) or path in self._open
 
     async def _check_caller(self, services: Services, scope: Scope) -> None:
-        principal = services.api_keys.authenticate(_header(scope, HEADER))
+        principal = services.api_keys.authenticate(_header(scope, API_KEY_HEADER))
         if principal is None:
-            raise NotAuthorised(f"a valid {HEADER} header is needed")
+            raise NotAuthorised(f"a valid {API_KEY_HEADER} header is needed")
         scope["state"]["principal"] = principal
         await services.limits.check(principal.key_id, method=scope["method"], path=scope["path"])
 
 
 class BodyLimit:
-    """413 for a declared length beyond the bound at once, for a body that grows beyond it when it does."""
+    """Answers 413 to a body beyond the bound: at once where its length is declared, else when it grows beyond it."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app = app
@@ -166,7 +167,7 @@ class BodyLimit:
 
 
 def _frame_headers(message: Message, *, path: str, request_id: str) -> None:
-    """Raw pairs, since this runs for every answer; what a route has set itself stays."""
+    """Add our headers to those of the route, whose own win. Raw pairs, because this runs for every answer."""
     headers = list(message.get("headers", ()))
     present = {name for name, _ in headers}
     headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
@@ -183,7 +184,7 @@ def _header(scope: Scope, name: str) -> str | None:
 
 
 def _count(scope: Scope, *, status: int, seconds: float) -> None:
-    """``status`` 0 (nothing was answered: the client went away) counts as 499, as proxies write it."""
+    """Count the request; ``status`` 0 (the client disconnected before an answer) counts as 499, as proxies do."""
     services = scope["state"].get("services")
     if services is None:
         return
@@ -192,6 +193,7 @@ def _count(scope: Scope, *, status: int, seconds: float) -> None:
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    """A problem for a request; for a WebSocket a close before it is accepted, which clients see as 403."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1013, "reason": error.code.lower()})

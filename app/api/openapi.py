@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI derives, with our key, our errors and without its own error shape."""
+"""The OpenAPI document: what FastAPI derives, with our API key and our problem+json in place of its own errors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.keys import HEADER, is_open_path
+from app.api.keys import API_KEY_HEADER, is_open_path
 from app.api.problems import MEDIA_TYPE, ProblemDetails
 
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
 def build_openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, built once and kept by the application."""
+    """The document. It is built at the first call and kept by the application."""
     if app.openapi_schema is None:
         app.openapi_schema = _adapt(
             get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -30,7 +30,7 @@ def _adapt(document: dict[str, Any]) -> dict[str, Any]:
     model = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= model.pop("$defs", {})
     schemas["ProblemDetails"] = model
-    components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": HEADER}}
+    components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER}}
     for path, operations in document.get("paths", {}).items():
         for operation in operations.values():
             _adapt_operation(operation, is_open=is_open_path(path))
@@ -38,7 +38,7 @@ def _adapt(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _adapt_operation(operation: dict[str, Any], *, is_open: bool) -> None:
-    """Validation is 400 here, never FastAPI's 422; everything that wants a key says so."""
+    """Validation is 400 here, not FastAPI's 422; an operation that needs a key declares it."""
     responses = operation["responses"]
     validation = responses.get("422", {})
     if "HTTPValidationError" in str(validation):
@@ -46,7 +46,7 @@ def _adapt_operation(operation: dict[str, Any], *, is_open: bool) -> None:
         responses.setdefault("400", _problem("the request is wrong in one or more places, all named in `errors`"))
     if not is_open:
         operation["security"] = [{"ApiKey": []}]
-        responses.setdefault("401", _problem(f"no valid {HEADER}"))
+        responses.setdefault("401", _problem(f"no valid {API_KEY_HEADER}"))
         responses.setdefault("429", _problem("too many requests; `Retry-After` says when to ask again"))
 
 

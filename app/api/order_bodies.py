@@ -1,10 +1,10 @@
-"""What order requests look like: Kite's fields, decimals never through a binary float, unknown fields refused."""
+"""What do order requests look like? Kite's fields, prices that are never floats, and no unknown field."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,6 +19,9 @@ from app.broker.orders import (
     Validity,
     Variety,
 )
+from app.orders.entry.margin import Sequencing
+from app.orders.operators.resolution import Resolution
+from app.orders.state.model import OnFilled
 from app.orders.state.new_tasks import OrderLine, Replaces
 
 MAX_ORDERS = 20
@@ -44,7 +47,7 @@ REPLACES_EXAMPLE: dict[str, Any] = {"order_id": "2079537787300000001", "version"
 
 
 class OrderIn(BaseModel):
-    """One order, in the words of Kite's order API."""
+    """One order, with the parameters of Kite's order API (https://kite.trade/docs/connect/v3/orders/)."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": ORDER_EXAMPLE})
 
@@ -68,43 +71,47 @@ class OrderIn(BaseModel):
     )
     autoslice: bool = False
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,20}$")] | None = Field(
-        default=None, description="yours: kept here and returned; the tag at the broker is the service's own"
+        default=None, description="yours: stored and returned; the tag at the broker is the service's own"
     )
 
     def line(self) -> OrderLine:
+        """The order as the entry takes it, with the caller's tag beside it."""
         fields = {name: getattr(self, name) for name in OrderRequest.__dataclass_fields__}
         return OrderLine(request=OrderRequest(**fields), user_tag=self.tag)
 
 
-_SPEAKS_FOR: Mapping[str, frozenset[str]] = {
+_NEEDED_BY: Mapping[str, frozenset[str]] = {
     "exchange": frozenset({"tradingsymbol", "product", "validity", "quantity", "disclosed_quantity"}),
     "quantity": frozenset({"disclosed_quantity", "iceberg_legs", "iceberg_quantity"}),
     "order_type": frozenset({"price", "trigger_price", "market_protection"}),
     "variety": frozenset({"trigger_price", "iceberg_legs", "iceberg_quantity", "auction_number", "autoslice"}),
     "validity": frozenset({"validity_ttl"}),
 }
-"""Fields that cannot be judged while the one on the left is wrong."""
+"""Fields that cannot be checked while the one on the left is wrong."""
 
 
 def readable_order(data: object) -> tuple[OrderIn | None, frozenset[str]]:
-    """An order with its wrong fields replaced by good ones, and the fields about which it says nothing."""
+    """An order with its wrong fields replaced by valid ones, and the fields that cannot be checked then.
+
+    The order is None where nothing can be checked.
+    """
     if not isinstance(data, Mapping):
         return None, frozenset()
     try:
         return OrderIn.model_validate(data), frozenset()
     except ValidationError as error:
         wrong = {str(one["loc"][0]) for one in error.errors(include_url=False) if one["loc"]}
-    unjudged = frozenset(wrong).union(*(_SPEAKS_FOR.get(name, frozenset()) for name in wrong))
+    unchecked = frozenset(wrong).union(*(_NEEDED_BY.get(name, frozenset()) for name in wrong))
     kept = {name: value for name, value in data.items() if name not in wrong}
     stand_ins = {name: value for name, value in ORDER_EXAMPLE.items() if name in wrong}
     try:
-        return OrderIn.model_validate({**kept, **stand_ins}), unjudged
+        return OrderIn.model_validate({**kept, **stand_ins}), unchecked
     except ValidationError:
-        return None, unjudged
+        return None, unchecked
 
 
 class ReplacesIn(BaseModel):
-    """The live order whose place the new one takes, as the caller has seen it."""
+    """The live order that the new one replaces, in the version that the caller has seen."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": dict(REPLACES_EXAMPLE)})
 
@@ -121,12 +128,12 @@ class SingleOrderIn(OrderIn):
     account_id: AccountId = DEFAULT_ACCOUNT
     replaces: ReplacesIn | None = Field(
         default=None,
-        description="that order is cancelled first; this one goes only when it is gone, and filled nothing meanwhile",
+        description="that order is cancelled first; this one is sent only when it is cancelled without a further fill",
     )
 
 
 class BatchIn(BaseModel):
-    """Up to twenty orders that succeed together or are taken back together."""
+    """Up to twenty orders that succeed together or are cancelled together."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -141,15 +148,15 @@ class BatchIn(BaseModel):
 
     account_id: AccountId = DEFAULT_ACCOUNT
     rollback_on_failure: bool = True
-    on_filled: Literal["report", "square_off"] = "report"
-    order: Literal["as_given", "margin_first"] = Field(
-        default="as_given", description="margin_first: what makes a position smaller, then purchases, then sales"
+    on_filled: OnFilled = "report"
+    order: Sequencing = Field(
+        default="as_given", description="margin_first: first what reduces a position, then purchases, then sales"
     )
     orders: Annotated[list[OrderIn], Field(min_length=1, max_length=MAX_ORDERS)]
 
 
 class ChangesIn(BaseModel):
-    """What to change; values are absolute, what is left out stays."""
+    """The fields to change. Values are absolute; a field that is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"price": 1401.5}})
 
@@ -173,7 +180,7 @@ class ResolveIn(BaseModel):
         json_schema_extra={"example": {"resolution": "not_placed", "note": "not in the contract note of the day"}},
     )
 
-    resolution: Literal["placed", "not_placed", "requeue"]
+    resolution: Resolution
     order_id: OrderId | None = None
     note: Annotated[str, Field(min_length=1, max_length=500, pattern=STORABLE, description="how you know")]
 
@@ -182,98 +189,3 @@ class ResolveIn(BaseModel):
         if self.order_id is not None and self.resolution != "placed":
             raise ValueError("order_id goes with resolution placed")
         return self
-
-
-class TaskOut(BaseModel):
-    """One thing wanted from the broker, and how far it is. `sent`: whether the broker can have received it."""
-
-    task_id: str
-    account_id: str
-    operation: Literal["place", "modify", "cancel"]
-    status: Literal[
-        "pending",
-        "held",
-        "running",
-        "retrying",
-        "in_doubt",
-        "completed",
-        "failed",
-        "expired",
-        "cancelled",
-        "dead_letter",
-    ]
-    attempts: int
-    order_id: str | None
-    children: list[dict[str, Any]]
-    batch_id: str | None
-    leg: int | None
-    request: dict[str, Any]
-    tag: str | None
-    last_error: dict[str, Any] | None
-    sent: Literal["no", "unknown", "yes"]
-    supersedes: str | None
-    cancel_on_sight: bool
-    replaces: str | None
-    created_at: str
-    updated_at: str
-
-
-class ResidualOut(BaseModel):
-    """A position that rollback could not undo; sold is negative."""
-
-    tradingsymbol: str
-    exchange: str
-    product: str
-    quantity: int
-    average_price: float
-
-
-class LegOut(BaseModel):
-    index: int
-    task_id: str
-    status: str
-    order_id: str | None
-    state: str
-    filled_quantity: int
-    error: dict[str, Any] | None
-
-
-class BatchOut(BaseModel):
-    """`rolled_back` only when every leg is at its end and nothing filled."""
-
-    batch_id: str
-    account_id: str
-    status: Literal[
-        "running",
-        "completed",
-        "compensating",
-        "rolled_back",
-        "rolled_back_with_fills",
-        "partially_completed",
-        "needs_attention",
-    ]
-    success: bool
-    total_orders: int
-    succeeded: int
-    failed: int
-    rolled_back: int
-    residual: list[ResidualOut]
-    orders: list[LegOut]
-    created_at: str
-    completed_at: str | None
-    error: dict[str, Any] | None
-
-
-class WireRequestOut(BaseModel):
-    """A request that the broker would get."""
-
-    method: str
-    path: str
-    form: dict[str, str]
-
-
-class DryRunOut(BaseModel):
-    """Nothing was stored or sent."""
-
-    dry_run: Literal[True] = True
-    requests: list[WireRequestOut]

@@ -1,7 +1,7 @@
-"""A route whose bad orders are told everything at once: fields that are wrong, that do not fit, or not the instrument.
+"""How does one answer name everything that is wrong with an order?
 
-FastAPI stops at the fields of the body; how they fit together and the rules of the instrument (does it exist, tick
-size, lot size) would only come in a second round. This route looks at those too before it answers.
+FastAPI stops at wrong fields. Whether fields fit together and to the instrument (does it exist, tick size, lot size)
+would be a second answer. ``OrderRoute`` checks both before it answers.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from app.errors import BadInput, Problem
 
 
 class OrderRoute(APIRoute):
+    """A route whose 400 has the wrong fields and what the instruments say about the others."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
@@ -35,7 +37,7 @@ class OrderRoute(APIRoute):
 
 
 def instrument_problems(body: object, services: Services) -> list[Problem]:
-    """What the instruments say of the orders in ``body``, as far as these can be read."""
+    """What is wrong with the orders in ``body`` beyond their single fields, as far as they can be read."""
     if not isinstance(body, Mapping):
         return []
     orders = body.get("orders")
@@ -46,8 +48,10 @@ def instrument_problems(body: object, services: Services) -> list[Problem]:
 
 
 def _of_one(where: tuple[str | int, ...], data: Any, services: Services) -> list[Problem]:
-    order, unjudged = readable_order(data)
+    order, unchecked = readable_order(data)
     if order is None:
         return []
-    found = services.orders.problems_of(order.line(), instrument="ignore" if "tradingsymbol" in unjudged else "look_up")
-    return [Problem(loc=(*where, *one.loc), msg=one.msg) for one in found if one.loc[0] not in unjudged]
+    found = services.orders.problems_of(
+        order.line(), instrument="ignore" if "tradingsymbol" in unchecked else "look_up"
+    )
+    return [Problem(loc=(*where, *one.loc), msg=one.msg) for one in found if one.loc[0] not in unchecked]

@@ -1,49 +1,46 @@
-"""Single orders, their tasks, and what the broker's book says about them."""
+"""Single orders, their tasks, and what the broker's order book shows of them."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from app.api.dependencies import (
+    AccountFilter,
     AccountIdQuery,
-    Page,
-    PageCursor,
-    PageLimit,
     PrincipalDep,
     RequestIdDep,
     ServicesDep,
     require_account,
+    require_account_or_all,
 )
 from app.api.exact_json import ExactJSON
+from app.api.idempotency_key import CallerDep
 from app.api.if_match import IfMatch, etag_of, versions_of
 from app.api.keys import Principal
-from app.api.order_answers import DryRun, WaitForOrder, caller_of, cursor_uuid, say, say_dry_run
-from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn, TaskOut
+from app.api.order_answers import DryRun, TaskOut, WaitForOrder, render_answer, render_dry_run
+from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn
 from app.api.order_route import OrderRoute
+from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
 from app.api.problems import problem_responses
 from app.api.services import Services
-from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
-from app.errors import BadInput, Problem
-from app.orders.entry.acceptance import Caller
+from app.broker.identifiers import DEFAULT_ACCOUNT, OrderId
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.model import TaskStatus
 
 OrderIdPath = Annotated[OrderId, Path(description="the broker's order id")]
-CallerDep = Annotated[Caller, Depends(caller_of)]
-AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     201: {"model": TaskOut, "description": "the result is known"},
     202: {"model": TaskOut, "description": "not known yet; `Location` says where it will be"},
 }
-_TAKEN_BACK: dict[int | str, dict[str, Any]] = {
-    200: {"model": TaskOut, "description": "nothing of it is live"},
-    202: {"model": TaskOut, "description": "what it has placed, or turns out to have placed, is cancelled"},
+_WITHDRAWN: dict[int | str, dict[str, Any]] = {
+    200: {"model": TaskOut, "description": "it has no live order"},
+    202: {"model": TaskOut, "description": "its order is being cancelled, or will be as soon as the book shows it"},
 }
 
 
@@ -70,12 +67,12 @@ def _add_place(router: APIRouter) -> None:
         require_account(services, principal=principal, account_id=body.account_id)
         replaces = None if body.replaces is None else body.replaces.replaces()
         if dry_run and replaces is not None:
-            return say_dry_run(
+            return render_dry_run(
                 await services.orders.preview_replacement(body.line(), replaces, account_id=body.account_id)
             )
         if dry_run:
-            return say_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
-        return say(
+            return render_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
+        return render_answer(
             await services.orders.place(
                 body.line(), account_id=body.account_id, caller=caller, wait_s=wait, replaces=replaces
             )
@@ -98,13 +95,13 @@ def _add_commands(router: APIRouter) -> None:
         wait: WaitForOrder = 10.0,
         if_match: IfMatch = None,
     ) -> Response:
-        """Modify an order of today. Accepted by the broker is not applied yet: the order's own row tells."""
+        """Modify an order of today. The broker may accept a change and apply it later: see the order itself."""
         only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
         answer = await services.orders.modify(
             order_id, body.changes(), account_id=owner, caller=caller, wait_s=wait, only_if=only_if
         )
-        return say(answer)
+        return render_answer(answer)
 
     @router.delete(
         "/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 412, 422, 503)
@@ -121,7 +118,7 @@ def _add_commands(router: APIRouter) -> None:
         """Cancel an order of today under its own variety."""
         only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
-        return say(
+        return render_answer(
             await services.orders.cancel(order_id, account_id=owner, caller=caller, wait_s=wait, only_if=only_if)
         )
 
@@ -136,9 +133,11 @@ def _add_tasks(router: APIRouter) -> None:
         limit: PageLimit = 100,
         cursor: PageCursor = None,
     ) -> Response:
-        """Tasks, newest first, of any replica and any day."""
-        account_id = narrowed(services, principal, account_id)
-        page = await services.orders.queries.tasks(account_id, status=status, before=cursor_uuid(cursor), limit=limit)
+        """Tasks of any replica and any day, newest first."""
+        require_account_or_all(services, principal=principal, account_id=account_id)
+        page = await services.orders.queries.tasks(
+            account_id, status=status, before=uuid_of_cursor(cursor), limit=limit
+        )
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     @router.get("/orders/tasks/{task_id}", response_model=TaskOut, responses=problem_responses(400, 403, 404))
@@ -150,10 +149,10 @@ def _add_tasks(router: APIRouter) -> None:
     @router.delete(
         "/orders/tasks/{task_id}",
         status_code=202,
-        responses=_TAKEN_BACK | problem_responses(400, 403, 404, 409, 503),
+        responses=_WITHDRAWN | problem_responses(400, 403, 404, 409, 503),
     )
     async def withdraw_placement(services: ServicesDep, principal: PrincipalDep, task_id: UUID) -> Response:
-        """Take a placement back. Unsent, it is cancelled; in doubt, its order is cancelled as soon as it shows."""
+        """Withdraw a placement. Unsent, it is cancelled; in doubt, its order is cancelled once the book shows it."""
         task = await services.orders.queries.task(task_id)
         require_account(services, principal=principal, account_id=task.account_id)
         done = await services.withdrawals.withdraw(task_id)
@@ -165,12 +164,12 @@ def _add_tasks(router: APIRouter) -> None:
     async def resolve_task(
         services: ServicesDep, principal: PrincipalDep, request_id: RequestIdDep, task_id: UUID, body: ResolveIn
     ) -> Response:
-        """An operator's word on a dead letter or a doubt; `requeue` answers with the new task. Audited."""
+        """An operator's decision on a dead letter or a doubt; `requeue` answers with the new task. Audited."""
         task = await services.orders.queries.task(task_id)
         require_account(services, principal=principal, account_id=task.account_id)
-        word = OperatorDecision(resolution=body.resolution, note=body.note, order_id=body.order_id)
+        decision = OperatorDecision(resolution=body.resolution, note=body.note, order_id=body.order_id)
         by = Actor(principal=principal.key_id, request_id=request_id)
-        return ExactJSON(await services.resolutions.resolve(task_id, word, by=by))
+        return ExactJSON(await services.resolutions.resolve(task_id, decision, by=by))
 
 
 def _add_views(router: APIRouter) -> None:
@@ -199,7 +198,7 @@ def _add_views(router: APIRouter) -> None:
     async def get_order_history(
         services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:
-        """Every state that the broker recorded for the order, oldest first, asked for now."""
+        """Every state that the broker recorded for the order, oldest first; read from the broker now."""
         owner = await _owner(services, principal, order_id, account_id)
         return ExactJSON({"data": await services.orders.history(order_id, account_id=owner), "next_cursor": None})
 
@@ -207,22 +206,13 @@ def _add_views(router: APIRouter) -> None:
     async def list_trades(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
     ) -> Response:
-        """The fills of the trading day; `inferred: true` stands for what the broker's trade book did not tell."""
+        """The fills of the trading day; `inferred: true` stands for fills that the broker's trade book lacks."""
         require_account(services, principal=principal, account_id=account_id)
         return ExactJSON({"data": await services.orders.queries.trades(account_id), "next_cursor": None})
 
 
 async def _owner(services: Services, principal: Principal, order_id: str, account_id: str | None) -> str:
-    """The account of an order that the caller may touch. Raises NotFound, NotAuthorised."""
+    """The account of an order that the caller may use. Raises NotFound, NotAuthorised."""
     order = await services.orders.queries.order(order_id, account_id=account_id)
     require_account(services, principal=principal, account_id=str(order["account_id"]))
     return str(order["account_id"])
-
-
-def narrowed(services: Services, principal: Principal, account_id: str | None) -> str | None:
-    """A list over all accounts is for keys that may use all; others must name theirs. Raises BadInput."""
-    if account_id is not None:
-        require_account(services, principal=principal, account_id=account_id)
-    elif principal.accounts is not None:
-        raise BadInput([Problem(loc=("query", "account_id"), msg="is required: this key is for certain accounts only")])
-    return account_id

@@ -1,6 +1,6 @@
-"""Holdings, positions and margins: read through to the broker at each request.
+"""Holdings, positions and margins: each request is read from the broker.
 
-Kite's fields unchanged, numbers with the digits that the broker wrote. Answers:
+Kite's fields are unchanged, and numbers keep the broker's digits. Answers:
 https://kite.trade/docs/connect/v3/portfolio/ and https://kite.trade/docs/connect/v3/user/#funds-and-margins.
 """
 
@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from app.api.dependencies import AccountIdQuery, Page, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import AccountIdQuery, PrincipalDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
+from app.api.paging import Page
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT
@@ -21,7 +22,7 @@ from app.broker.port import PortfolioGateway
 
 
 class PositionsOut(BaseModel):
-    """``net`` is the present portfolio, ``day`` the activity of the day."""
+    """``net``: the present positions; ``day``: the activity of the day."""
 
     net: list[dict[str, Any]]
     day: list[dict[str, Any]]

@@ -1,7 +1,7 @@
-"""Kite's postback: a hint that an order moved, never a change of state (https://kite.trade/docs/connect/v3/postbacks/).
+"""Kite's postback: a hint that an order changed, never a change of state (https://kite.trade/docs/connect/v3/postbacks/).
 
-The path is open, its checksum is the proof of origin: SHA-256 of ``order_id + order_timestamp + api_secret``. What is
-proven makes the reconciler read the order book; what is not is refused and changes nothing.
+The path needs no key; its checksum proves the origin: SHA-256 of ``order_id + order_timestamp + api_secret``. A genuine
+postback makes the reconciler read the order book; any other is refused and changes nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from starlette.status import HTTP_202_ACCEPTED
 
-from app.api.accounts import AccountIdPath
-from app.api.dependencies import ServicesDep
+from app.api.dependencies import AccountIdPath, ServicesDep
 from app.api.problems import problem_responses
 from app.errors import BadInput, NotAuthorised, Problem
 
 
 class Postback(BaseModel):
-    """The part of Kite's payload that is looked at; the rest is ignored, the order book has it."""
+    """The part of Kite's payload that the checksum needs; everything else is read from the order book."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -52,7 +51,10 @@ def build_router() -> APIRouter:
 
 
 def is_genuine(payload: Postback, *, api_secret: SecretStr) -> bool:
-    """In constant time. An account without a secret accepts nothing: its checksum could be made by anybody."""
+    """Does the checksum fit? Compared in constant time.
+
+    An account without a secret accepts nothing: every sender could make its checksum.
+    """
     secret = api_secret.get_secret_value()
     if not secret:
         return False
@@ -61,7 +63,7 @@ def is_genuine(payload: Postback, *, api_secret: SecretStr) -> bool:
 
 
 def _parse(body: bytes) -> Postback:
-    """Kite's Content-Type is not documented, so the body is read whatever it says."""
+    """The payload; Kite's Content-Type is not documented, so it is ignored. Raises BadInput."""
     try:
         return Postback.model_validate_json(body)
     except ValidationError as error:

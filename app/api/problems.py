@@ -1,7 +1,7 @@
-"""The error tree as ``application/problem+json`` (RFC 9457): the one place where an error becomes an HTTP answer.
+"""How does an error become an HTTP answer? The error tree as ``application/problem+json`` (RFC 9457).
 
-Everything about orders also says ``sent`` (can the broker have received it?) and ``retryable``: from the error where it
-carries them, else from what the status means before a handler ran.
+A problem about orders also has ``sent`` (can the broker have received it?) and ``retryable``: from the error where it
+has them, else from what the status means before a handler ran.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.broker.outcomes import Sent
 from app.orders.entry.acceptance import AcceptanceUnknown
 
 MEDIA_TYPE = "application/problem+json"
-MAX_ERRORS = 100  # entries of one answer; a bulk request could otherwise make us write megabytes
+MAX_ERRORS = 100  # entries of one answer; the answer to a bulk request could otherwise be megabytes long
 
 STATUS_OF: Final[Mapping[type[errors.ServiceError], int]] = {
     errors.ServiceError: 500,
@@ -47,14 +48,14 @@ _TRANSIENT = frozenset({429, 502, 503, 504})
 
 
 class FieldProblem(BaseModel):
-    """One bad field: ``loc`` is the way to it, ``msg`` what is wrong."""
+    """One wrong field: ``loc`` is its path, ``msg`` what is wrong."""
 
     loc: list[str | int]
     msg: str
 
 
 class BrokerWords(BaseModel):
-    """What the broker itself said."""
+    """The broker's own answer."""
 
     error_type: str | None
     message: str | None
@@ -62,7 +63,15 @@ class BrokerWords(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """Every error of this service. ``code`` is stable: switch on it, not on ``detail``."""
+    """Every error of this service.
+
+    - `type`, `title`, `status`, `detail`: as RFC 9457 has them
+    - `code`: stable; switch on it, not on `detail`
+    - `request_id`: as in the header and in the log
+    - `errors`: the wrong fields
+    - `sent`: can the broker have received it? `retryable`: may the request be repeated? Only about orders
+    - `broker`: the broker's own answer, where it was the broker that refused
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,19 +94,19 @@ class ProblemDetails(BaseModel):
     code: str
     request_id: str
     errors: list[FieldProblem] | None = None
-    sent: Literal["yes", "no", "unknown"] | None = None
+    sent: Sent | None = None
     retryable: Literal["yes", "no", "after_check"] | None = None
     broker: BrokerWords | None = None
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses=`` of a route: documents these statuses as problem+json."""
+    """The ``responses=`` of a route that documents these statuses as problem+json."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def status_of(error: errors.ServiceError) -> int:
-    """The nearest class of the tree decides, unless the code is one that the table of codes names."""
+    """The HTTP status of an error: by its code where the table of codes has it, else by the nearest class."""
     by_code = STATUS_OF_CODE.get(error.code)
     if by_code is not None:
         return by_code
@@ -107,7 +116,7 @@ def status_of(error: errors.ServiceError) -> int:
 def problem(
     *, status: int, code: str, detail: str, path: str, request_id: str, extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The JSON object; ``extra`` wins over what the path implies."""
+    """The JSON object of a problem; ``extra`` wins over what the path implies."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -122,7 +131,7 @@ def problem(
 
 
 def render(error: errors.ServiceError, *, path: str, request_id: str) -> JSONResponse:
-    """The answer to a request that ended in an error of the tree."""
+    """The answer to a request that raised an error of the tree."""
     status = status_of(error)
     internal = status == HTTPStatus.INTERNAL_SERVER_ERROR
     body = problem(
@@ -139,27 +148,27 @@ def render(error: errors.ServiceError, *, path: str, request_id: str) -> JSONRes
 def plain_problem(
     status: HTTPStatus, *, detail: str, path: str, request_id: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """An answer that no error of the tree stands behind; its code is the name of the status."""
+    """An answer without an error of the tree; its code is the name of the status."""
     code = _STATUS_CODES.get(status, status.name)
     body = problem(status=status, code=code, detail=detail, path=path, request_id=request_id)
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def internal_problem(*, path: str, request_id: str) -> JSONResponse:
-    """The answer to an unexpected exception: nothing of its inside."""
+    """The answer to an unexpected exception, without any detail of it."""
     return render(errors.ServiceError("unexpected"), path=path, request_id=request_id)
 
 
 def stopped_problem(*, method: str, path: str, request_id: str) -> JSONResponse:
-    """The answer to a request that the stopping service gave up; an order's must not read like a failure."""
+    """The answer to a request that the stop cancelled; for an order it must not look like a failure."""
     error: errors.ServiceError = errors.Unavailable("the service is stopping", code="STOPPING")
     if path.startswith(_ORDER_PATHS) and method not in {"GET", "HEAD"}:
-        error = AcceptanceUnknown("the service was stopped before this was through")
+        error = AcceptanceUnknown("the service was stopped before the order was accepted or refused")
     return render(error, path=path, request_id=request_id)
 
 
 def install(app: FastAPI) -> None:
-    """Teach the application to answer every known error as a problem; FastAPI's ``detail`` object never leaves."""
+    """Make the application answer every known error as a problem, in place of FastAPI's ``detail`` object."""
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -179,7 +188,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - by registration
     status = HTTPStatus(error.status_code)
-    if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that no parser takes: nested too deep, no UTF-8
+    if status == HTTPStatus.BAD_REQUEST:  # FastAPI's answer to a body that cannot be parsed: nested too deep, no UTF-8
         unreadable = errors.BadInput([errors.Problem(loc=("body",), msg="cannot be read")])
         return render(unreadable, path=request.url.path, request_id=_request_id(request))
     return plain_problem(
@@ -191,7 +200,9 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     )
 
 
-_STATUS_CODES: Final[Mapping[int, str]] = {413: "BODY_TOO_LARGE"}  # the standard library renames this one by version
+_STATUS_CODES: Final[Mapping[int, str]] = {
+    413: "BODY_TOO_LARGE"
+}  # its name in the standard library depends on the version
 _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",
@@ -199,7 +210,7 @@ _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
 
 
 def field_problem(entry: Mapping[str, Any]) -> errors.Problem:
-    """Pydantic's entry without the input (it may be a secret). A body that is no JSON has its position in ``loc``."""
+    """Pydantic's entry without the input, which may be a secret. Of invalid JSON, ``msg`` has the parser's reason."""
     if entry["type"] == "json_invalid":
         reason = entry.get("ctx", {}).get("error", "cannot be read")
         return errors.Problem(loc=("body",), msg=f"not valid JSON: {reason}")
@@ -207,14 +218,14 @@ def field_problem(entry: Mapping[str, Any]) -> errors.Problem:
 
 
 def _about_orders(status: int) -> dict[str, str]:
-    """Errors that carry nothing themselves arose before anything could be sent, save for a failure of our own."""
+    """Errors without ``sent`` were raised before anything could be sent, except for an unexpected failure."""
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return {"sent": "unknown", "retryable": "after_check"}
     return {"sent": "no", "retryable": "yes" if status in _TRANSIENT else "no"}
 
 
 def _carried(error: errors.ServiceError) -> dict[str, Any]:
-    """What the error itself knows: bad fields, ``sent``/``retryable`` of orders, the broker's words."""
+    """What the error itself has: wrong fields, ``sent`` and ``retryable`` of orders, the broker's answer."""
     extra: dict[str, Any] = {}
     if isinstance(error, errors.BadInput):
         extra["errors"] = [{"loc": list(one.loc), "msg": one.msg} for one in error.problems[:MAX_ERRORS]]
@@ -229,7 +240,7 @@ def _carried(error: errors.ServiceError) -> dict[str, Any]:
 
 
 def _headers(error: errors.ServiceError, status: int) -> dict[str, str]:
-    """``Retry-After`` (whole seconds, at least 1) where waiting helps; the scheme where a key is missing."""
+    """``Retry-After`` (whole seconds, at least 1) where waiting helps; ``WWW-Authenticate`` where a key is missing."""
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is None and isinstance(error, errors.BrokerThrottled):
         retry_after_s = 1.0

@@ -1,9 +1,9 @@
-"""How often a caller may ask: coarse per address before the key is known, by class of route after it.
+"""How often may a caller send requests? By address before the key is known, by key and class of route after it.
 
-The default class and the addresses are counted in this process: a bucket costs microseconds, where Redis would cost
-every request a round trip. The scarce classes (batch orders, subscription writes, instrument refresh) hold
+The default class and the addresses are counted in this process: a bucket costs microseconds, and Redis would cost each
+request a round trip. The scarce classes (batch orders, subscription writes, instrument refresh) hold
 across replicas: they are counted in Redis through ``limits.aio``, within a quarter of a second. While Redis is away
-each replica allows its share of the limit by itself, so an outage neither opens the doors nor shuts them.
+each replica allows its share of the limit by itself, so an outage neither lifts the limits nor refuses everything.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from app.errors import RateLimited
 from app.kit.clock import Clock
 
 REDIS_TIMEOUT_S = 0.25
-REDIS_RETRY_AFTER_S = 1.0  # after a failure, how long nobody pays the timeout again
-MAX_BUCKETS = 10_000  # callers remembered at once; the one that was quiet the longest is forgotten first
+REDIS_RETRY_AFTER_S = 1.0  # how long after a failure no request waits for Redis
+MAX_BUCKETS = 10_000  # callers remembered at once; the one without requests for longest is forgotten first
 
 
 class LimitClass(StrEnum):
+    """Routes that share one limit."""
+
     DEFAULT = "default"
     BATCH_ORDERS = "batch_orders"
     SUBSCRIPTIONS = "subscriptions"
@@ -46,7 +48,7 @@ _WRITES_UNDER = (
 
 
 def classify(method: str, path: str) -> LimitClass:
-    """Reads are always of the default class."""
+    """The class of a route; reads are always of the default class."""
     if method in {"GET", "HEAD", "OPTIONS"}:
         return LimitClass.DEFAULT
     return next((kind for prefix, kind in _WRITES_UNDER if path.startswith(prefix)), LimitClass.DEFAULT)
@@ -74,10 +76,10 @@ class Buckets:
         self._max_callers = max_callers
 
     def take(self, caller: str, *, now: float) -> float:
-        """0.0 when allowed, else the seconds until the next one will be. ``now`` is monotonic."""
+        """0.0 when allowed, else the seconds until the next request will be. ``now`` is monotonic."""
         full_at = max(now, self._full_at.get(caller, now)) + self._step
         wait = full_at - now - self._depth
-        if wait > self._step * 1e-6:  # rounding must not cost the last of the amount
+        if wait > self._step * 1e-6:  # rounding must not cost the last request of the amount
             return wait
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
@@ -108,11 +110,12 @@ class RateLimits:
         self.hits = 0
 
     def check_address(self, address: str) -> None:
+        """Count one request of an address. Raises RateLimited."""
         wait = self._addresses.take(address, now=self._clock.monotonic())
         self._refuse_if(wait, LimitClass.DEFAULT)
 
     async def check(self, caller: str, *, method: str, path: str) -> None:
-        """Count one request of ``caller`` against the class of its route."""
+        """Count one request of ``caller`` against the class of its route. Raises RateLimited."""
         kind = classify(method, path)
         if kind is LimitClass.DEFAULT:
             wait = self._default.take(caller, now=self._clock.monotonic())

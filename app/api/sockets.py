@@ -1,7 +1,6 @@
-"""What both WebSocket doors share: the first message, one writer a socket, bounds on everything, an honest close.
+"""How is a WebSocket served? Authentication, one reader and one writer, bounds on everything, a close with its reason.
 
-A socket costs its endpoint, which reads, and one more task, which writes. The reader never writes: what it has to
-answer goes through the same queue as everything else.
+The endpoint reads, and one more task writes. The reader never writes: its answers go through the writer's queue.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from app.kit.clock import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """Who may read: ``authenticate`` gives the holder of a key; ``allowed`` is False for unknown accounts too."""
+class SocketAccess:
+    """Who may read: ``authenticate`` finds the caller of a key; ``allowed`` is False for unknown accounts too."""
 
     authenticate: Callable[[str], Principal | None]
     allowed: Callable[[Principal, str], bool]
@@ -38,17 +37,19 @@ class Reader(Protocol):
 
 
 class ClientSocket:
-    """A WebSocket with bounds on size, rate and time, and what is known of its client."""
+    """One client's WebSocket, with bounds on the size, rate and time of its messages."""
 
-    def __init__(self, websocket: WebSocket, *, gate: Gate, limits: StreamLimits, counts: SocketCounts) -> None:
+    def __init__(
+        self, websocket: WebSocket, *, access: SocketAccess, limits: StreamLimits, counts: SocketCounts
+    ) -> None:
         self._websocket = websocket
-        self._gate = gate
+        self._access = access
         self._limits = limits
         self._counts = counts
         self._rate = MessageRate(limit=limits.messages_per_second)
 
     async def authenticate(self) -> tuple[Auth, Principal]:
-        """Read the first message. Raises StreamClosed and WebSocketDisconnect."""
+        """The first message and its caller. Raises StreamClosed where it is late or wrong, and WebSocketDisconnect."""
         if self._counts.waiting >= self._limits.unauthenticated:
             raise StreamClosed(CloseReason.UNAVAILABLE)
         self._counts.waiting += 1
@@ -60,7 +61,10 @@ class ClientSocket:
         return auth, self._principal(auth)
 
     async def converse(self, reader: Reader, *, auth: Auth, on_text: Callable[[str], None]) -> None:
-        """Write what ``reader`` has and hand what the client says to ``on_text``, until one of them ends it."""
+        """Send what ``reader`` has and pass the client's messages to ``on_text``, until one of the two ends it.
+
+        Raises StreamClosed and WebSocketDisconnect.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write_all(reader))
@@ -69,17 +73,17 @@ class ClientSocket:
             raise group.exceptions[0] from None
 
     async def close(self, reason: CloseReason) -> None:
-        """Say why and close. A client that does not even take that is cut off by the server."""
+        """Close with the reason. A client that does not read the close is disconnected by the server."""
         self._counts.dropped[reason] += 1
-        with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):  # it may have gone at the same moment
+        with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):  # the client may disconnect at the same moment
             async with asyncio.timeout(self._limits.write_timeout_s):
                 await self._websocket.close(code=reason.code, reason=reason.text)
 
     async def _read_all(self, auth: Auth, on_text: Callable[[str], None]) -> None:
-        checked = self._gate.clock.monotonic()
+        checked = self._access.clock.monotonic()
         while True:
             text = await self._receive(timeout=self._limits.idle_timeout_s, late=CloseReason.IDLE_TIMEOUT)
-            now = self._gate.clock.monotonic()
+            now = self._access.clock.monotonic()
             if self._rate.exceeded(now):
                 raise StreamClosed(CloseReason.BAD_MESSAGE)
             if now - checked >= self._limits.recheck_key_s:
@@ -114,7 +118,7 @@ class ClientSocket:
         return text
 
     def _principal(self, auth: Auth) -> Principal:
-        principal = self._gate.authenticate(auth.api_key)
+        principal = self._access.authenticate(auth.api_key)
         if principal is None:
             raise StreamClosed(CloseReason.UNAUTHORIZED)
         return principal
@@ -122,15 +126,15 @@ class ClientSocket:
 
 @asynccontextmanager
 async def accepted(
-    websocket: WebSocket, *, gate: Gate, limits: StreamLimits, counts: SocketCounts
+    websocket: WebSocket, *, access: SocketAccess, limits: StreamLimits, counts: SocketCounts
 ) -> AsyncIterator[ClientSocket]:
-    """Accept, and close with the right words whatever happens inside."""
-    socket = ClientSocket(websocket, gate=gate, limits=limits, counts=counts)
+    """Accept the socket, and close it with the reason of the exception that ends the block."""
+    socket = ClientSocket(websocket, access=access, limits=limits, counts=counts)
     try:
         await websocket.accept()
         yield socket
     except WebSocketDisconnect:
-        pass  # the client went; there is nobody to tell
+        pass  # the client has disconnected: no close can reach it
     except StreamClosed as closed:
         await socket.close(closed.reason)
     except Unavailable:

@@ -1,4 +1,4 @@
-"""What subscriptions look like on the wire: requests, records, and the results of many at once."""
+"""What do requests and answers about subscriptions look like?"""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ class SubscriptionIn(BaseModel):
 
 
 class SubscriptionsIn(BaseModel):
+    """Many at once, in the order in which their results are answered."""
+
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
@@ -55,9 +57,13 @@ class SubscriptionsIn(BaseModel):
 
 
 class SubscriptionOut(BaseModel):
-    """One instrument at one account. `mode` is the highest that any of `owners` wants.
+    """One instrument at one account.
 
-    `error` says why it cannot be streamed: `INSTRUMENT_EXPIRED`.
+    - `instrument_token`, `exchange`, `tradingsymbol`: the instrument; `account_id`: the account that streams it
+    - `requested_mode`: the mode that you asked for; `mode`: the highest that any of `owners` wants
+    - `status`: how far it is; `last_tick_age_ms`: null before the first tick
+    - `error`: why it cannot be streamed: `INSTRUMENT_EXPIRED`
+    - `created_at`, `updated_at`: IST
     """
 
     instrument_token: int
@@ -93,7 +99,7 @@ class SubscriptionOut(BaseModel):
 
 
 class TokenStatusOut(BaseModel):
-    """`socket` is the number of the account's socket that carries it; null while none does."""
+    """How one instrument is streamed. `socket`: which of the account's sockets carries it; null while none does."""
 
     instrument_token: int
     exchange: str
@@ -106,6 +112,8 @@ class TokenStatusOut(BaseModel):
 
 
 class ItemError(BaseModel):
+    """Why one item was refused; `code` as in a problem."""
+
     code: str
     detail: str
 
@@ -119,7 +127,7 @@ class ItemOut(BaseModel):
 
 
 class ItemsOut(BaseModel):
-    """`changed` were written, `removed` taken back, `refused` have an error; the rest was as wanted already."""
+    """`changed` were written, `removed` are no longer wanted, `refused` have an error; the others were unchanged."""
 
     data: list[ItemOut]
     changed: int
@@ -128,7 +136,7 @@ class ItemsOut(BaseModel):
 
 
 class RemovedOut(BaseModel):
-    """`still_wanted_by`: other owners for whom the instrument goes on being streamed."""
+    """`still_wanted_by`: other owners, for whom the instrument is still streamed."""
 
     instrument_token: int
     still_wanted_by: list[str]

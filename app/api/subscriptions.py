@@ -1,4 +1,4 @@
-"""Subscriptions: which instruments are streamed, for whom, and how each is doing."""
+"""Subscriptions: which instruments are streamed, for which owner, and whether they tick."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from app.api.dependencies import Page, PageCursor, PageLimit, PrincipalDep, ServicesDep, require_account
-from app.api.instruments import TokenPath, decode_cursor, encode_cursor
+from app.api.dependencies import AccountFilter, PrincipalDep, ServicesDep, require_account
+from app.api.instruments import TokenPath
 from app.api.keys import Principal
+from app.api.paging import Page, PageCursor, PageLimit, cursor_of_key, key_of_cursor
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.api.subscription_bodies import (
@@ -22,7 +23,6 @@ from app.api.subscription_bodies import (
     SubscriptionsIn,
     TokenStatusOut,
 )
-from app.broker.identifiers import AccountId
 from app.broker.market import Instrument
 from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
 from app.market.subscriptions.allocation import Wish
@@ -31,7 +31,6 @@ from app.market.subscriptions.records import SubscriptionRecord
 from app.market.subscriptions.service import API_OWNER, SetResult
 
 OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
-AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]
 
 
 def build_router() -> APIRouter:
@@ -50,7 +49,7 @@ def _add_reads(router: APIRouter) -> None:
         limit: PageLimit = 100,
         cursor: PageCursor = None,
     ) -> Page[SubscriptionOut]:
-        """Everything that is streamed or is to be, by exchange and symbol."""
+        """Every instrument that is streamed or will be, by exchange and symbol."""
         page, next_cursor = _page(services, principal, status=status, limit=limit, cursor=cursor)
         return Page(data=[SubscriptionOut.of(record) for record in page], next_cursor=next_cursor)
 
@@ -90,7 +89,7 @@ def _add_writes(router: APIRouter) -> None:
     async def replace_set(
         services: ServicesDep, principal: PrincipalDep, owner: OwnerPath, body: SubscriptionsIn
     ) -> ItemsOut:
-        """The whole set that this owner wants. What others want too goes on; what nobody wants any more ends."""
+        """Replace the whole set of this owner. An instrument that no owner wants any more is no longer streamed."""
         if owner == API_OWNER:
             message = f"{API_OWNER} is the owner of what POST /subscriptions adds: choose another name"
             raise BadInput([Problem(loc=("path", "owner"), msg=message)])
@@ -103,7 +102,7 @@ def _add_writes(router: APIRouter) -> None:
     async def unsubscribe(
         services: ServicesDep, principal: PrincipalDep, instrument_token: TokenPath, account_id: AccountFilter = None
     ) -> RemovedOut:
-        """Takes back what POST added, at every account or at one."""
+        """Remove what POST added, at every account or at one."""
         if account_id is not None:
             require_account(services, principal=principal, account_id=account_id)
         others = await services.subscriptions.unsubscribe(
@@ -115,7 +114,7 @@ def _add_writes(router: APIRouter) -> None:
 def _page(
     services: Services, principal: Principal, *, status: TickStatus | None, limit: int, cursor: str | None
 ) -> tuple[list[SubscriptionRecord], str | None]:
-    after = decode_cursor(cursor)
+    after = key_of_cursor(cursor)
     found = [
         record
         for record in services.subscriptions.records()
@@ -124,11 +123,11 @@ def _page(
         and services.api_keys.allowed(principal, record.account_id)
     ]
     more = len(found) > limit
-    return found[:limit], encode_cursor(_position(found[limit - 1])) if more else None
+    return found[:limit], cursor_of_key(_position(found[limit - 1])) if more else None
 
 
 def _position(record: SubscriptionRecord) -> str:
-    """Orders as ``records`` does: no field contains the separator."""
+    """A key that sorts as ``records`` does, since no field contains the separator."""
     return f"{record.exchange}\x00{record.tradingsymbol}\x00{record.account_id}"
 
 
@@ -148,7 +147,7 @@ def _status_out(services: Services, record: SubscriptionRecord) -> TokenStatusOu
 
 
 async def _wish(services: Services, principal: Principal, item: SubscriptionIn) -> Wish:
-    """Raises NotFound, Gone or NotAuthorised."""
+    """The instrument, mode and account of one item. Raises NotFound, Gone or NotAuthorised."""
     if item.account_id is not None:
         require_account(services, principal=principal, account_id=item.account_id)
     return Wish(instrument=await _instrument(services, item), mode=item.requested_mode, account_id=item.account_id)
@@ -163,7 +162,7 @@ async def _instrument(services: Services, item: SubscriptionIn) -> Instrument:
 async def _wishes(
     services: Services, principal: Principal, items: Sequence[SubscriptionIn]
 ) -> list[Wish | ServiceError]:
-    """An instrument or account that does not exist is that item's error; anything else is the request's."""
+    """A wish or an error for each item: only a missing instrument or account does not fail the whole request."""
     wishes: list[Wish | ServiceError] = []
     for item in items:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from app.api.keys import HEADER
+from app.api.keys import API_KEY_HEADER
 from app.config import Settings
 from app.errors import ServiceError, StartError
 
@@ -33,7 +33,7 @@ async def exchange(settings: Settings, *, service_url: str, account_id: str, req
 async def _call(
     settings: Settings, service_url: str, method: str, path: str, *, json: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    headers = {HEADER: settings.api_key.get_secret_value()}
+    headers = {API_KEY_HEADER: settings.api_key.get_secret_value()}
     try:
         async with httpx.AsyncClient(base_url=service_url, timeout=TIMEOUT_S, trust_env=False) as client:
             response = await client.request(method, path, headers=headers, json=json)

@@ -29,6 +29,7 @@ CHECK_TIMEOUT_S = 1.0
 
 Status = Literal["ok", "degraded", "down"]
 Reachable = Literal["ok", "down"]
+Role = Literal["leader", "follower"]
 
 
 class RegistryState(Protocol):
@@ -63,7 +64,7 @@ class AccountHealth:
     """
 
     account_id: str
-    role: Literal["leader", "follower"]
+    role: Role
     connected: bool
     sockets: int
     subscriptions: int

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.api.keys import Principal
 from app.api.order_stream import serve_orders
-from app.api.sockets import Gate
+from app.api.sockets import SocketAccess
 from app.api.tick_stream import serve_ticks
 from app.db.postgres import Database, Tx, open_database
 from app.db.redis import make_redis
@@ -155,7 +155,7 @@ async def replica_of(
 
 
 def app_of(replica: Replica) -> FastAPI:
-    gate = Gate(
+    access = SocketAccess(
         authenticate=lambda key: Principal(key_id="test") if key in replica.keys else None,
         allowed=lambda _, account_id: account_id in ACCOUNTS,
         clock=SystemClock(),
@@ -164,11 +164,11 @@ def app_of(replica: Replica) -> FastAPI:
 
     @app.websocket("/advanced/ws/orders/{account_id}")
     async def orders(websocket: WebSocket, account_id: str) -> None:
-        await serve_orders(websocket, account_id, hub=replica.orders, gate=gate)
+        await serve_orders(websocket, account_id, hub=replica.orders, access=access)
 
     @app.websocket("/ws/ticks")
     async def ticks(websocket: WebSocket) -> None:
-        await serve_ticks(websocket, hub=replica.ticks, gate=gate)
+        await serve_ticks(websocket, hub=replica.ticks, access=access)
 
     return app
 

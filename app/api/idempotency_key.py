@@ -1,0 +1,47 @@
+"""Who sends this order request, and under which ``Idempotency-Key``?
+
+Only the key's shape is checked here; ``app.orders.entry`` checks whether it was used before, and for what.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.errors import BadInput, Problem
+from app.orders.entry.acceptance import Caller
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+
+IdempotencyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="16-64 of `A-Za-z0-9_-`; the same key and request is the same order, however often it is sent",
+        examples=["my-strategy-2026-001"],
+    ),
+]
+
+
+async def caller_of(
+    services: ServicesDep, principal: PrincipalDep, idempotency_key: IdempotencyHeader = None
+) -> Caller:
+    """The caller with its key; quotes around the key do not count.
+
+    Raises BadInput for a key of another shape, and in production for a missing one.
+    """
+    if idempotency_key is None:
+        if services.settings.environment == "production":
+            problem = Problem(loc=("header", "Idempotency-Key"), msg="is required in production")
+            raise BadInput([problem], code="IDEMPOTENCY_KEY_MISSING")
+        return Caller(principal=principal.key_id)
+    key = idempotency_key.strip('"')
+    if not _KEY.match(key):
+        raise BadInput([Problem(loc=("header", "Idempotency-Key"), msg="must be 16 to 64 of A-Z a-z 0-9 _ -")])
+    return Caller(principal=principal.key_id, idem_key=key)
+
+
+CallerDep = Annotated[Caller, Depends(caller_of)]
