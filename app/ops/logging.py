@@ -1,8 +1,8 @@
 """Logs: one line for each event, to stderr and to a rotated file, without secrets.
 
-The command line sets them up once. A line carries the id of its request. Whatever looks like a credential is replaced
-before a sink sees it, in messages and in tracebacks. Libraries that log URLs are limited to WARNING, because the
-broker's WebSocket URL carries the access token.
+The command line sets them up once. A line carries the id of its request, and ends with the fields that it was bound to
+(``account_id=primary``). Whatever looks like a credential is replaced before a sink sees it, in messages, fields and
+tracebacks. Libraries that log URLs are limited to WARNING, because the broker's WebSocket URL carries the access token.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from loguru import logger
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ROTATE_AT = "20 MB"
 KEEP_FILES = 10
 HIDDEN = "[hidden]"
+_PLACED = ("request_id", "fields", "trace")  # extras that have a place of their own in the line
 _QUIET = ("httpx", "httpcore", "websockets", "uvicorn.access", "asyncio", "psycopg", "psycopg.pool", "redis")
 
 # name=value, name: value, "name": "value", in URLs, headers and representations alike
@@ -84,6 +86,7 @@ def _add_file(settings: Settings) -> None:
 def _patch(record: Record) -> None:
     """Redact the message, and format the exception here: loguru would format it after this function, unredacted."""
     record["message"] = redact(record["message"])
+    record["extra"]["fields"] = redact(_fields(record["extra"]))
     exception = record["exception"]
     if exception is not None and exception.type is not None:
         lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
@@ -91,10 +94,17 @@ def _patch(record: Record) -> None:
         record["exception"] = None
 
 
+def _fields(extra: Mapping[str, object]) -> str:
+    """`` account_id=primary reason='no frame for 5 s'``: what a line was bound to; text with a space is quoted."""
+    bound = ((name, str(value)) for name, value in extra.items() if name not in _PLACED)
+    return "".join(f" {name}={repr(text) if ' ' in text else text}" for name, text in bound)
+
+
 def _format(record: Record) -> str:
     request = " [{extra[request_id]}]" if "request_id" in record["extra"] else ""
     trace = "{extra[trace]}" if "trace" in record["extra"] else ""
-    return "{time:YYYY-MM-DDTHH:mm:ss.SSSZZ} {level: <7} {name}" + request + " {message}" + trace + "\n"
+    line = "{time:YYYY-MM-DDTHH:mm:ss.SSSZZ} {level: <7} {name}" + request + " {message}{extra[fields]}"
+    return line + trace + "\n"
 
 
 class _ToLoguru(logging.Handler):

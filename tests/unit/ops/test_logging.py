@@ -97,3 +97,11 @@ def test_lines_carry_the_request_id(logs: io.StringIO) -> None:
     inside, outside = logs.getvalue().splitlines()
     assert "[req-7]" in inside
     assert "[" not in outside
+
+
+def test_lines_end_with_their_fields(logs: io.StringIO) -> None:
+    """In the order in which they were bound, text with a space quoted, and without a secret."""
+    logger.bind(account_id="primary", attempt=2, reason="no frame for 5 s", access_token=CANARY).warning("disconnected")
+    assert (
+        "disconnected account_id=primary attempt=2 reason='no frame for 5 s' access_token=[hidden]" in logs.getvalue()
+    )
