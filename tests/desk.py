@@ -19,7 +19,7 @@ from app.broker.orders import Exchange, OrderRequest, OrderType, Product, Transa
 from app.broker.port import Credentials
 from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx, open_database
-from app.events import outbox_store
+from app.events import model, outbox_store
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
@@ -72,9 +72,7 @@ class TestEvents:
         await outbox_store.lock(tx, account_id, epoch="test")
 
     async def append(self, tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
-        await outbox_store.append(
-            tx, account_id, [outbox_store.NewEvent(type=kind, data=data) for kind, data in events]
-        )
+        await outbox_store.append(tx, account_id, [model.NewEvent(type=kind, data=data) for kind, data in events])
 
 
 @dataclass(slots=True)

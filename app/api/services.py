@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.kit.clock import Clock
     from app.kit.supervisor import Supervisor
     from app.market.history.service import HistoryService
-    from app.market.instruments.registry import InstrumentService
+    from app.market.instruments.registry import InstrumentRegistry
     from app.market.quotes.service import QuoteService
     from app.market.subscriptions.service import SubscriptionService
     from app.ops.health import HealthService
@@ -47,7 +47,7 @@ class Services:
     feeds: Mapping[str, Feed]  # by account: is it connected?
 
     # market data
-    instruments: InstrumentService  # search and lookup
+    instruments: InstrumentRegistry  # search and lookup
     subscriptions: SubscriptionService  # what is streamed, for which owner
     quotes: QuoteService  # last values
     history: HistoryService  # candles

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.broker.identifiers import AccountId
 from app.broker.market import Mode
 from app.kit.clock import ist_iso
-from app.market.subscriptions.desired_state import TickStatus
 from app.market.subscriptions.records import SubscriptionRecord
 from app.market.subscriptions.service import API_OWNER
+from app.market.subscriptions.tick_status import TickStatus
 
 BULK_MAX = 3000
 

@@ -25,10 +25,10 @@ from app.api.subscription_bodies import (
 )
 from app.broker.market import Instrument
 from app.errors import BadInput, Gone, NotFound, Problem, ServiceError
-from app.market.subscriptions.allocation import Wish
-from app.market.subscriptions.desired_state import TickStatus
+from app.market.subscriptions.model import SubscriptionRequest
 from app.market.subscriptions.records import SubscriptionRecord
 from app.market.subscriptions.service import API_OWNER, SetResult
+from app.market.subscriptions.tick_status import TickStatus
 
 OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["strategy-1"])]
 
@@ -70,8 +70,8 @@ def _add_writes(router: APIRouter) -> None:
     @router.post("", status_code=201, responses=problem_responses(404, 409, 410))
     async def subscribe(services: ServicesDep, principal: PrincipalDep, body: SubscriptionIn) -> SubscriptionOut:
         """Repeating is not an error; another `requested_mode` replaces the former."""
-        wish = await _wish(services, principal, body)
-        result = await services.subscriptions.subscribe(API_OWNER, [wish], accounts=_accounts(services, principal))
+        request = await _request(services, principal, body)
+        result = await services.subscriptions.subscribe(API_OWNER, [request], accounts=_accounts(services, principal))
         outcome = result.outcomes[0]
         if isinstance(outcome, ServiceError):
             raise outcome
@@ -80,10 +80,10 @@ def _add_writes(router: APIRouter) -> None:
     @router.post("/bulk")
     async def subscribe_bulk(services: ServicesDep, principal: PrincipalDep, body: SubscriptionsIn) -> ItemsOut:
         """Up to 3,000 at once: a result per item, and one message to the broker."""
-        wishes = await _wishes(services, principal, body.items)
-        good = [wish for wish in wishes if isinstance(wish, Wish)]
+        requests = await _requests(services, principal, body.items)
+        good = [request for request in requests if isinstance(request, SubscriptionRequest)]
         result = await services.subscriptions.subscribe(API_OWNER, good, accounts=_accounts(services, principal))
-        return _items_out(wishes, result, owner=API_OWNER)
+        return _items_out(requests, result, owner=API_OWNER)
 
     @router.put("/sets/{owner}")
     async def replace_set(
@@ -93,10 +93,10 @@ def _add_writes(router: APIRouter) -> None:
         if owner == API_OWNER:
             message = f"{API_OWNER} is the owner of what POST /subscriptions adds: choose another name"
             raise BadInput([Problem(loc=("path", "owner"), msg=message)])
-        wishes = await _wishes(services, principal, body.items)
-        good = [wish for wish in wishes if isinstance(wish, Wish)]
+        requests = await _requests(services, principal, body.items)
+        good = [request for request in requests if isinstance(request, SubscriptionRequest)]
         result = await services.subscriptions.replace_set(owner, good, accounts=_accounts(services, principal))
-        return _items_out(wishes, result, owner=owner)
+        return _items_out(requests, result, owner=owner)
 
     @router.delete("/{instrument_token}", responses=problem_responses(404))
     async def unsubscribe(
@@ -146,11 +146,13 @@ def _status_out(services: Services, record: SubscriptionRecord) -> TokenStatusOu
     )
 
 
-async def _wish(services: Services, principal: Principal, item: SubscriptionIn) -> Wish:
+async def _request(services: Services, principal: Principal, item: SubscriptionIn) -> SubscriptionRequest:
     """The instrument, mode and account of one item. Raises NotFound, Gone or NotAuthorised."""
     if item.account_id is not None:
         require_account(services, principal=principal, account_id=item.account_id)
-    return Wish(instrument=await _instrument(services, item), mode=item.requested_mode, account_id=item.account_id)
+    return SubscriptionRequest(
+        instrument=await _instrument(services, item), mode=item.requested_mode, account_id=item.account_id
+    )
 
 
 async def _instrument(services: Services, item: SubscriptionIn) -> Instrument:
@@ -159,26 +161,26 @@ async def _instrument(services: Services, item: SubscriptionIn) -> Instrument:
     return await services.instruments.get_by_symbol(item.exchange or "", item.tradingsymbol or "")
 
 
-async def _wishes(
+async def _requests(
     services: Services, principal: Principal, items: Sequence[SubscriptionIn]
-) -> list[Wish | ServiceError]:
-    """A wish or an error for each item: only a missing instrument or account does not fail the whole request."""
-    wishes: list[Wish | ServiceError] = []
+) -> list[SubscriptionRequest | ServiceError]:
+    """A request or an error for each item: a missing instrument or account does not fail the others."""
+    requests: list[SubscriptionRequest | ServiceError] = []
     for item in items:
         try:
-            wishes.append(await _wish(services, principal, item))
+            requests.append(await _request(services, principal, item))
         except (NotFound, Gone) as error:
-            wishes.append(error)
-    return wishes
+            requests.append(error)
+    return requests
 
 
 def _accounts(services: Services, principal: Principal) -> list[str]:
     return [account_id for account_id in services.feeds if services.api_keys.allowed(principal, account_id)]
 
 
-def _items_out(wishes: Sequence[Wish | ServiceError], result: SetResult, *, owner: str) -> ItemsOut:
+def _items_out(requests: Sequence[SubscriptionRequest | ServiceError], result: SetResult, *, owner: str) -> ItemsOut:
     outcomes = iter(result.outcomes)
-    merged = [next(outcomes) if isinstance(wish, Wish) else wish for wish in wishes]
+    merged = [next(outcomes) if isinstance(request, SubscriptionRequest) else request for request in requests]
     data = [_item_out(index, outcome, owner=owner) for index, outcome in enumerate(merged)]
     refused = sum(1 for item in data if item.error is not None)
     return ItemsOut(data=data, changed=result.changed, removed=result.removed, refused=refused)

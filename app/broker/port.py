@@ -20,6 +20,12 @@ from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import SendOutcome
 from app.broker.ticks import Tick
 
+QUOTE_KEYS_LIMIT = 500
+"""Instruments in one quote request (https://kite.trade/docs/connect/v3/market-quotes/)."""
+
+TOKENS_PER_SOCKET = 3000
+"""Instruments that one socket streams (https://kite.trade/docs/connect/v3/websocket/)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,10 +17,11 @@ from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx
 from app.events import outbox_store
 from app.events.limits import StreamLimits
-from app.events.outbox_store import NewEvent
+from app.events.model import NewEvent
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
-from app.market.instruments.registry import InstrumentService
+from app.market.instruments.registry import InstrumentRegistry
+from app.market.subscriptions.market_events import EventRecorder
 from app.market.ticks.pipeline import TickPipeline
 from app.ops.metric_sources import BrokerCalls
 from app.orders.engine.order_engine import OrderEngine
@@ -139,7 +140,7 @@ class AccountLog:
         await outbox_store.append(tx, account_id, [NewEvent(type=kind, data=data) for kind, data in events])
 
 
-def event_recorder(log: AccountLog) -> Callable[[Tx, str, str, Mapping[str, Any]], Awaitable[None]]:
+def event_recorder(log: AccountLog) -> EventRecorder:
     """Writes one event of an account in the caller's transaction."""
 
     async def record(tx: Tx, account_id: str, kind: str, data: Mapping[str, Any]) -> None:
@@ -178,7 +179,7 @@ def is_streamed_here(feeds: Mapping[str, Feed]) -> Callable[[int], bool]:
 
 
 def last_price_of(
-    instruments: InstrumentService, ticks: TickPipeline, *, clock: Clock
+    instruments: InstrumentRegistry, ticks: TickPipeline, *, clock: Clock
 ) -> Callable[[str, str], LastPrice | None]:
     """The last price that this process has ticked, for the limits of orders; None where it streams no such thing."""
 
@@ -201,7 +202,7 @@ def make_order_service(
     engine: OrderEngine,
     queries: OrderQueries,
     engine_settings: EngineSettings,
-    instruments: InstrumentService,
+    instruments: InstrumentRegistry,
     ticks: TickPipeline,
     clock: Clock,
     ids: IdSource,

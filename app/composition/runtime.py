@@ -27,7 +27,7 @@ from app.composition.parts import (
 )
 from app.config import Settings
 from app.db.leases import Lease, LeaseTimes, Ownership
-from app.db.notifications import Notices
+from app.db.notifications import Notifications
 from app.db.postgres import Database
 from app.db.redis_keys import RedisKeys
 from app.events.event_log import EventLog
@@ -39,13 +39,18 @@ from app.kit.ids import IdSource
 from app.kit.process import process_name
 from app.kit.supervisor import Supervisor
 from app.market.calendar.exchange_hours import MarketCalendar
+from app.market.calendar.staleness import StalenessCheck
 from app.market.history.service import HistoryService
-from app.market.instruments.registry import InstrumentService
+from app.market.instruments.registry import InstrumentRegistry
 from app.market.quotes.service import QuoteService
+from app.market.subscriptions.feed_control import FeedControl
+from app.market.subscriptions.feed_silence import FeedSilence
+from app.market.subscriptions.market_events import MarketEvents
+from app.market.subscriptions.records import SubscriptionView
 from app.market.subscriptions.service import SubscriptionService
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
-from app.market.ticks.source import tick_source
+from app.market.ticks.tick_source import tick_source
 from app.ops.health import HealthService
 from app.ops.loop_lag import LoopLag
 from app.ops.metric_sources import DoubtSampler
@@ -100,7 +105,7 @@ class House:
         self.engine_settings = overrides.engine_settings or EngineSettings.from_settings(settings)
         self.stream_limits = overrides.stream_limits or StreamLimits.from_settings(settings)
         self.limits = RateLimits(settings, redis=redis, clock=clock)
-        self.instruments = InstrumentService(ground.database, brokers=ground.brokers, clock=clock)
+        self.instruments = InstrumentRegistry(ground.database, brokers=ground.brokers, clock=clock)
         self.history = HistoryService(brokers=ground.brokers, instruments=self.instruments)
         self.keys = RedisKeys(settings.redis_prefix)
         self.publisher = TickPublisher(settings.redis_url.get_secret_value(), keys=self.keys)
@@ -152,7 +157,7 @@ class House:
         async with engine_database.connection() as connection:
             deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
         tagger = Tagger(self.ids, deployment=deployment)
-        self.notices = Notices(engine_database, url=self.settings.database_dsn, on_notice=self._on_notice)
+        self.notices = Notifications(engine_database, url=self.settings.database_dsn, on_notice=self._on_notice)
         self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
         self.order_stream = OrderStreamHub(
             self.ground.database,
@@ -244,27 +249,26 @@ class House:
             self.ground.accounts.on_new_token(account_id, partial(self.engine.on_session_changed, account_id))
 
     def _build_market(self) -> None:
+        stale_after_s = self.settings.tick_stale_after_s
+        staleness = StalenessCheck(self.calendar, clock=self.clock, stale_after_s=stale_after_s)
         self.subscriptions = SubscriptionService(
             self.ground.database,
-            redis=self.redis,
             instruments=self.instruments,
-            feeds=self.feeds,
-            ticks=self.ticks,
-            calendar=self.calendar,
-            clock=self.clock,
-            keys=self.keys,
-            stale_after_s=self.settings.tick_stale_after_s,
-            record_event=event_recorder(self.log),
+            feeds=FeedControl(self.feeds, ticks=self.ticks),
+            view=SubscriptionView(feeds=self.feeds, ticks=self.ticks, staleness=staleness),
+            silence=FeedSilence(
+                ticks=self.ticks, calendar=self.calendar, clock=self.clock, stale_after_s=stale_after_s
+            ),
+            events=MarketEvents(self.redis, keys=self.keys, clock=self.clock, recorder=event_recorder(self.log)),
         )
         self.quotes = QuoteService(
             ticks=self.ticks,
             instruments=self.instruments,
             brokers=self.ground.brokers,
             redis=self.redis,
-            calendar=self.calendar,
-            clock=self.clock,
             keys=self.keys,
-            stale_after_s=self.settings.tick_stale_after_s,
+            staleness=staleness,
+            clock=self.clock,
         )
 
     def _build_streams(self) -> None:
@@ -277,7 +281,7 @@ class House:
             last_value=self.ticks.last_json,
             served_here=streamed_here,
         )
-        self.ticks.listeners.append(self.tick_stream.on_tick)
+        self.ticks.add_listener(self.tick_stream.on_tick)
 
     def services(self) -> Services:
         return Services(

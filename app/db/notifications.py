@@ -23,7 +23,7 @@ _KEEPALIVE_S = 15.0
 _RECONNECT_S = 1.0
 
 
-class Notices:
+class Notifications:
     """``send`` is a plain function that never waits; ``run`` delivers what others sent, and sends what we have."""
 
     def __init__(self, database: Database, *, url: str, on_notice: Callable[[str], None]) -> None:

@@ -9,13 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from app.events.event_store import LogHead
+from app.events.model import LogHead
 
 HINTS_KEPT = 1000  # events further behind than this are not published to Redis any more
 
 
 @dataclass(slots=True)
-class AccountFeed:
+class DeliveryCursor:
     """``cursor`` is how far the sockets were served, ``relayed`` how far hints are known to have gone to Redis.
 
     ``live``: the cursor means something, because at least one socket reads. ``woken``: this process committed events
@@ -64,7 +64,9 @@ class Position:
     cursor: int
 
 
-def compare(feed: AccountFeed, *, before: Position, heads: Mapping[str, LogHead]) -> Literal["level", "behind", "lost"]:
+def compare(
+    feed: DeliveryCursor, *, before: Position, heads: Mapping[str, LogHead]
+) -> Literal["level", "behind", "lost"]:
     """``lost``: this is no longer the log that the sockets were reading.
 
     ``before`` was taken before the heads were read: meanwhile the feed may have advanced beyond them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.db.postgres import Database
 from app.events import event_store
-from app.events.event_store import LogHead, StoredEvent
+from app.events.model import LogHead, StoredEvent
 
 MAX_PAGE = 500
 

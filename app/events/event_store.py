@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from psycopg.rows import class_row
 
 from app.db.postgres import Tx
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
-    """One event as it was written. ``data`` is JSON text, so that numbers leave exactly as they came in."""
-
-    account_id: str
-    seq: int
-    type: str
-    data: str
-    occurred_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogHead:
-    """Where an account's log stands. A new ``epoch`` means another log: no earlier ``seq`` says anything about it."""
-
-    account_id: str
-    epoch: str
-    seq: int
+from app.events.model import LogHead, StoredEvent
 
 
 async def read_after(tx: Tx, account_id: str, *, after: int, limit: int) -> list[StoredEvent]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.db.postgres import Tx
-from app.events.event_store import LogHead
+from app.events.model import LogHead
 
 _FIRST_BREAK = """
 WITH recent AS (SELECT * FROM event WHERE account_id = %(account_id)s ORDER BY seq DESC LIMIT %(last)s)

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from app.db.postgres import Database
 from app.db.redis_keys import RedisKeys
 from app.errors import Unavailable
-from app.events.delivery_cursor import AccountFeed, Position, compare, hinted_seq
+from app.events.delivery_cursor import DeliveryCursor, Position, compare, hinted_seq
 from app.events.event_log import MAX_PAGE, EventLog
-from app.events.event_store import LogHead, StoredEvent
 from app.events.limits import StreamLimits
+from app.events.model import LogHead, StoredEvent
 from app.events.order_reader import EventItem, Goodbye, Heartbeat, Item, OrderReader
 from app.events.outage import Outage
 from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame
@@ -53,7 +53,7 @@ class OrderStreamHub:
         self._keys = keys
         self._ids = ids
         self._snapshot = snapshot
-        self._feeds: dict[str, AccountFeed] = {}
+        self._feeds: dict[str, DeliveryCursor] = {}
         self._readers: Broadcast[Item] = Broadcast()
         self._dirty: dict[str, None] = {}
         self._something_dirty = asyncio.Event()
@@ -116,7 +116,7 @@ class OrderStreamHub:
 
     # joining
 
-    def _enter(self, account_id: str) -> AccountFeed:
+    def _enter(self, account_id: str) -> DeliveryCursor:
         if self._closing:
             raise StreamClosed(CloseReason.RESTART)
         feed = self._feed(account_id)
@@ -126,17 +126,17 @@ class OrderStreamHub:
         self.counts.enter()
         return feed
 
-    async def _go_live(self, feed: AccountFeed) -> None:
+    async def _go_live(self, feed: DeliveryCursor) -> None:
         """Set the cursor before the first mailbox exists: from then on a mailbox has everything above the cursor."""
         async with feed.opening:
             if feed.live:
                 return
             feed.go_live(await open_head(self._database, feed.account_id, epoch=self._ids.code(EPOCH_LENGTH)))
 
-    def _feed(self, account_id: str) -> AccountFeed:
+    def _feed(self, account_id: str) -> DeliveryCursor:
         feed = self._feeds.get(account_id)
         if feed is None:
-            feed = self._feeds[account_id] = AccountFeed(account_id)
+            feed = self._feeds[account_id] = DeliveryCursor(account_id)
             self._listener.refresh()
         return feed
 
@@ -158,7 +158,7 @@ class OrderStreamHub:
                     self._mark(account_id)
                     await asyncio.sleep(RETRY_S)
 
-    async def _advance(self, feed: AccountFeed) -> None:
+    async def _advance(self, feed: DeliveryCursor) -> None:
         """Read one page and hand it out; a full page leaves the account marked, so that no account starves another."""
         after = feed.read_after()
         if after is None:
@@ -176,7 +176,7 @@ class OrderStreamHub:
             feed.woken = feed.woken or woken
             self._mark(feed.account_id)
 
-    def _hand_out(self, feed: AccountFeed, event: StoredEvent, *, relay: bool) -> None:
+    def _hand_out(self, feed: DeliveryCursor, event: StoredEvent, *, relay: bool) -> None:
         frame = event_frame(event)
         if feed.live and event.seq > feed.cursor:
             self._readers.publish(feed.account_id, EventItem(event.seq, frame))

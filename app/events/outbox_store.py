@@ -8,13 +8,12 @@ what carries events to sockets and webhooks reads this table. Each row carries a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
+from app.events.model import NewEvent
 
 _APPEND = """
 WITH RECURSIVE head AS (
@@ -33,14 +32,6 @@ WITH RECURSIVE head AS (
 INSERT INTO event (account_id, seq, type, data, occurred_at, hash)
 SELECT %(account_id)s, seq, type, data, occurred_at, hash FROM chained
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
-    """``type`` is from the closed list that clients know; ``data`` is JSON-ready."""
-
-    type: str
-    data: Mapping[str, Any]
 
 
 async def open_log(tx: Tx, account_id: str, *, epoch: str) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from app.events.event_store import LogHead, StoredEvent
+from app.events.model import LogHead, StoredEvent
 from app.kit.clock import ist_iso
 
 AUTH_MAX_BYTES = 4096

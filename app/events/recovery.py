@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from app.db.postgres import Database, Tx
 from app.events import event_store, outbox_store
-from app.events.event_store import LogHead
+from app.events.model import LogHead
 from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
 
 

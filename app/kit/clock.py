@@ -32,6 +32,11 @@ class SystemClock:
         return time.monotonic()
 
 
+def epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, cut off: what ticks and their ages are counted in. ``moment`` is aware."""
+    return int(moment.timestamp() * 1000)
+
+
 def trade_date_of(moment: datetime) -> date:
     """The IST calendar day of a moment: what the broker counts and keeps by."""
     return moment.astimezone(IST).date()

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from uuid import UUID
 
-from app.kit.clock import Clock
+from app.kit.clock import Clock, epoch_ms
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -35,7 +35,7 @@ class IdSource:
         self._random_bits = random_bits
 
     def uuid(self) -> UUID:
-        return uuid7(epoch_ms=int(self._clock.now().timestamp() * 1000), random_bits=self._random_bits(74))
+        return uuid7(epoch_ms=epoch_ms(self._clock.now()), random_bits=self._random_bits(74))
 
     def code(self, length: int) -> str:
         """``length`` random characters of Crockford's alphabet, five bits each."""

@@ -18,7 +18,7 @@ from loguru import logger
 from websockets.uri import parse_uri
 
 from app.broker.market import Mode
-from app.broker.port import CredentialSource, FeedListener, FeedState
+from app.broker.port import TOKENS_PER_SOCKET, CredentialSource, FeedListener, FeedState
 from app.errors import BadInput, Problem
 from app.kit.backoff import Backoff
 from app.kit.clock import Clock
@@ -44,7 +44,7 @@ class FeedSettings:
     watchdog_s: float = 5.0
     backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, cap_s=60.0))
     throttled_wait_s: float = 30.0  # after HTTP 429: too many sockets for this api_key
-    max_tokens: int = 3_000  # per socket, the broker's limit
+    max_tokens: int = TOKENS_PER_SOCKET  # instruments
     tls: ssl.SSLContext | None = None  # None: the system's authorities
 
     def __post_init__(self) -> None:

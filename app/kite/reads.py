@@ -9,14 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from app.broker.market import Candle, Instrument, Quote
-from app.broker.port import Governor, RequestKind
+from app.broker.port import QUOTE_KEYS_LIMIT, Governor, RequestKind
 from app.errors import BrokerThrottled, BrokerUnavailable, RateLimited
 from app.kit.clock import IST
 from app.kite.endpoints import Endpoint
 from app.kite.http import KiteHttp, Query
 from app.kite.wire.market import object_of, objects_of, parse_candles, parse_instruments, parse_quotes
-
-QUOTE_KEYS_LIMIT = 500
 
 
 class PacedReads:

@@ -1,4 +1,4 @@
-"""Candles over any range: cut by the broker's day caps, asked through the rate-governed gateway, joined."""
+"""Candles over any range: cut by the broker's day caps, fetched part by part at the broker's pace, joined."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from app.broker.market import Candle, Instrument
 from app.broker.port import Broker
 from app.errors import BadInput, NotFound, Problem, Unavailable
 from app.market.history.ranges import DAY_CAPS, MAX_PARTS, Part, join, split
-from app.market.instruments.registry import InstrumentService
+from app.market.instruments.registry import InstrumentRegistry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRequest:
-    """``start`` and ``end`` are aware and inclusive."""
+    """``start`` and ``end`` are aware and inclusive; ``interval`` is a key of ``DAY_CAPS``.
+
+    ``continuous``: day candles of futures across expiries; ``oi``: with open interest; ``account_id``: through whose
+    session the broker is asked, None: any.
+    """
 
     instrument_token: int
     start: datetime
@@ -29,18 +33,26 @@ class HistoryRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
+    """The candles of the whole range, in order of time."""
+
     instrument: Instrument
     interval: str
     candles: tuple[Candle, ...]
 
 
 class HistoryService:
-    def __init__(self, *, brokers: Mapping[str, Broker], instruments: InstrumentService) -> None:
+    """Keeps nothing: every call asks the broker."""
+
+    def __init__(self, *, brokers: Mapping[str, Broker], instruments: InstrumentRegistry) -> None:
         self._brokers = brokers
         self._instruments = instruments
 
     async def candles(self, request: HistoryRequest) -> History:
-        """Raises BadInput with every problem, NotFound or Gone for the instrument, BrokerError for the broker's no."""
+        """The candles of the request's range.
+
+        Raises BadInput with every problem, NotFound or Gone for the instrument, NotFound for the account, BrokerError
+        when the broker refuses or does not answer.
+        """
         parts = _checked_parts(request)
         instrument = await self._instruments.get(request.instrument_token)
         if request.continuous:

@@ -1,11 +1,10 @@
-"""Instruments in PostgreSQL: COPY into a staging table, merged in one transaction; expired ones stay, marked."""
+"""SQL of instruments: COPY into a staging table, merged in one transaction; expired ones stay, marked as such."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
@@ -13,6 +12,7 @@ from psycopg.rows import class_row
 
 from app.broker.market import Instrument
 from app.db.postgres import Tx
+from app.market.instruments.model import LastRefresh
 
 _COLUMNS = (
     "exchange, tradingsymbol, instrument_token, exchange_token, name, expiry, strike, tick_size, lot_size,"
@@ -23,19 +23,12 @@ _UPDATED = ("instrument_token", "exchange_token", "name", "expiry", "strike", "t
 _ROWS_A_BLOCK = 2000
 _ROWS_A_FETCH = 500
 KEEP_EXPIRED_DAYS = 180
-"""How long an expired instrument is still answered with "gone" instead of "never heard of"."""
+"""How long a request for an expired instrument is still answered with 410 instead of 404."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshRow:
-    """The last successful refresh."""
-
-    refreshed_at: datetime
-    instruments: int
-
-
-async def last_refresh(tx: Tx) -> RefreshRow | None:
-    async with tx.cursor(row_factory=class_row(RefreshRow)) as cursor:
+async def last_refresh(tx: Tx) -> LastRefresh | None:
+    """None: no dump was ever stored."""
+    async with tx.cursor(row_factory=class_row(LastRefresh)) as cursor:
         await cursor.execute("SELECT refreshed_at, instruments FROM instrument_refresh")
         return await cursor.fetchone()
 

@@ -1,8 +1,7 @@
 """The instrument registry: the broker's daily dump in PostgreSQL and, as an immutable index, in memory.
 
-The broker writes a new dump early each morning; it is fetched after 08:30 IST
-(https://kite.trade/docs/connect/v3/market-quotes/#instruments). A refresh that fails, or that brings suspiciously few
-instruments, leaves the old index in place and says so in ``status``.
+When a dump is due is decided in ``dump_schedule``. A refresh that fails, or that brings suspiciously few instruments,
+leaves the old index in place and says so in ``status``.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, time, timedelta
-from typing import Literal
+from datetime import datetime
 
 from loguru import logger
 
@@ -23,38 +20,15 @@ from app.errors import BrokerError, Conflict, Gone, NotFound, ServiceError, Unav
 from app.kit.backoff import Backoff
 from app.kit.clock import IST, Clock
 from app.market.instruments import instrument_store as store
+from app.market.instruments.dump_schedule import is_acceptable, is_due, seconds_to_next_dump
 from app.market.instruments.index import InstrumentFilter, InstrumentIndex, InstrumentPage
-
-DUMP_TIME = time(8, 30)
-SMALLEST_SHARE = 0.5
-"""A dump with fewer than this share of the former is not believed without force."""
+from app.market.instruments.model import Freshness, RefreshResult, RegistryStatus
 
 _RETRY = Backoff(first_s=5.0, cap_s=300.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryStatus:
-    """For health: ``ok``, ``stale`` (an older dump than the latest is in use), ``empty``. ``last_error`` is of the
-    last attempt, None when it succeeded."""
-
-    status: Literal["ok", "stale", "empty"]
-    cached_instruments: int
-    last_refresh: datetime | None
-    last_error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshResult:
-    """What a refresh changed; counts of instruments."""
-
-    instruments: int
-    added: int
-    expired: int
-    refreshed_at: datetime
-
-
-class InstrumentService:
-    """Reads never touch the database but for tokens that are not in today's dump."""
+class InstrumentRegistry:
+    """Reads are answered from memory; the database is only asked about instruments that are not in today's dump."""
 
     def __init__(
         self,
@@ -72,11 +46,17 @@ class InstrumentService:
         self._refreshed_at: datetime | None = None
         self._last_error: str | None = None
         self._refreshing = asyncio.Lock()
-        self.on_change: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], None]] = []
+
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each refresh: tokens may be others, and instruments may have expired."""
+        self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Load what PostgreSQL has; ask the broker when that is empty or older than the latest dump. A broker that
-        fails is no reason not to start. Raises Unavailable when the database cannot be read."""
+        """Load what PostgreSQL has; ask the broker when that is empty or older than the latest dump.
+
+        A broker that fails is no reason not to start. Raises Unavailable when the database cannot be read.
+        """
         await self._load()
         if self._is_due():
             await self._try_refresh()
@@ -87,7 +67,7 @@ class InstrumentService:
         while True:
             if not self._is_due():
                 failures = 0
-                await asyncio.sleep(self._seconds_to_next_dump())
+                await asyncio.sleep(seconds_to_next_dump(self._clock.now()))
             elif not await self._try_refresh():
                 failures += 1
                 await asyncio.sleep(_RETRY.delay(failures, random=self._random_unit()))
@@ -110,6 +90,7 @@ class InstrumentService:
         return self._index.by_token
 
     def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        """The instrument in today's dump, in memory; None when it is not there."""
         return self._index.find(exchange, tradingsymbol)
 
     def search(self, wanted: InstrumentFilter, *, limit: int, after: str | None = None) -> InstrumentPage:
@@ -123,7 +104,7 @@ class InstrumentService:
         )
 
     async def get_by_symbol(self, exchange: str, tradingsymbol: str) -> Instrument:
-        """The same by symbol."""
+        """The same by symbol; raises as ``get`` does."""
         return await self._live_or_gone(
             self._index.find(exchange, tradingsymbol), f"{exchange}:{tradingsymbol}", key=(exchange, tradingsymbol)
         )
@@ -153,7 +134,8 @@ class InstrumentService:
         return instrument
 
     def status(self) -> RegistryStatus:
-        state: Literal["ok", "stale", "empty"] = "ok"
+        """What health shows of the registry."""
+        state: Freshness = "ok"
         if len(self._index) == 0:
             state = "empty"
         elif self._is_due():
@@ -168,10 +150,6 @@ class InstrumentService:
     def _is_due(self) -> bool:
         return is_due(self._refreshed_at, now=self._clock.now()) or len(self._index) == 0
 
-    def _seconds_to_next_dump(self) -> float:
-        now = self._clock.now()
-        return max(1.0, (latest_dump(now) + timedelta(days=1) - now).total_seconds())
-
     async def _load(self) -> None:
         instruments: list[Instrument] = []
         async with self._database.transaction() as tx:
@@ -185,9 +163,10 @@ class InstrumentService:
         try:
             result = await self.refresh(force=False)
         except ServiceError as error:
-            logger.warning("instruments: the dump was not loaded: {}", error.message)
+            logger.warning("instruments not refreshed: {}", error.message)
             return False
-        logger.info("instruments: {} loaded, {} new, {} expired", result.instruments, result.added, result.expired)
+        fields = {"instruments": result.instruments, "added": result.added, "expired": result.expired}
+        logger.bind(**fields).info("instruments refreshed")
         return True
 
     async def _refresh(self, *, force: bool) -> RefreshResult:
@@ -200,14 +179,14 @@ class InstrumentService:
             await store.replace_live(tx, blocks, instruments=len(index), now=now)
         before, self._index = self._index, index
         self._refreshed_at, self._last_error = now, None
-        self._tell()
+        self._notify()
         kept = await asyncio.to_thread(lambda: sum(1 for row in before if index.find(row.exchange, row.tradingsymbol)))
         return RefreshResult(
             instruments=len(index), added=len(index) - kept, expired=len(before) - kept, refreshed_at=now
         )
 
     async def _fetch(self) -> list[Instrument]:
-        """The dump is the same for everybody: the first account that gives it will do."""
+        """The dump is the same for every account: the first one whose broker answers will do."""
         problem: BrokerError | None = None
         for broker in list(self._brokers.values()):
             try:
@@ -220,7 +199,7 @@ class InstrumentService:
 
     def _check_size(self, size: int, *, force: bool) -> None:
         before = len(self._index)
-        if size == 0 or (size < before * SMALLEST_SHARE and not force):
+        if not is_acceptable(size, before=before, force=force):
             raise Conflict(
                 f"the broker's dump has {size} instruments where {before} are known: not taken"
                 + ("" if size == 0 else "; force=true takes it"),
@@ -230,20 +209,8 @@ class InstrumentService:
     async def _adopt(self, instruments: list[Instrument], *, refreshed_at: datetime | None) -> None:
         self._index = await asyncio.to_thread(InstrumentIndex, instruments)
         self._refreshed_at = refreshed_at
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        for listener in self.on_change:
+    def _notify(self) -> None:
+        for listener in self._listeners:
             listener()
-
-
-def latest_dump(now: datetime) -> datetime:
-    """The last moment, at or before ``now``, at which the broker had a new dump ready."""
-    local = now.astimezone(IST)
-    today = datetime.combine(local.date(), DUMP_TIME, IST)
-    return today if today <= local else today - timedelta(days=1)
-
-
-def is_due(refreshed_at: datetime | None, *, now: datetime) -> bool:
-    """Whether a newer dump than the one loaded then should exist."""
-    return refreshed_at is None or refreshed_at < latest_dump(now)

@@ -1,4 +1,4 @@
-"""A quote of the broker's REST interface in the words of a tick, so that ``/quotes`` speaks one language. Pure.
+"""A quote of the broker's REST interface with the field names of a tick, so that ``/quotes`` has one shape. Pure.
 
 REST and ticker name the same things differently (https://kite.trade/docs/connect/v3/market-quotes/).
 """
@@ -24,7 +24,7 @@ _RENAMED = {
 
 
 def to_tick_fields(quote: Quote, instrument: Instrument, *, source: Source, received_at_ms: int) -> dict[str, Any]:
-    """JSON-ready; a field that the quote does not have is absent."""
+    """The fields of a tick, JSON-ready; a field that the quote does not have is absent."""
     raw = quote.raw
     fields: dict[str, Any] = {
         "v": 1,
@@ -49,7 +49,7 @@ def to_tick_fields(quote: Quote, instrument: Instrument, *, source: Source, rece
 
 
 def epoch_of(value: object) -> int | None:
-    """``YYYY-MM-DD HH:MM:SS`` in IST as epoch seconds; None for the broker's ways of saying "never"."""
+    """``YYYY-MM-DD HH:MM:SS`` in IST as epoch seconds; None where the broker writes that there was none."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,7 +1,7 @@
-"""Last values for the doors: from memory, from Redis where another process has the feed, else from the broker.
+"""Last values for ``GET /quotes``: from memory, from Redis where another process has the feed, else from the broker.
 
-The broker allows one quote request a second, so it is asked only for what has never ticked; callers who want such
-instruments at the same time share one request, and its answer serves for a second.
+The broker allows one quote request a second, so it is only asked for instruments that have never ticked. Callers that
+need such instruments at the same time share one request, and its answer serves for a second.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from loguru import logger
@@ -17,55 +17,57 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.broker.market import Instrument, Quote
-from app.broker.port import Broker
+from app.broker.port import QUOTE_KEYS_LIMIT, Broker
 from app.db.redis_keys import RedisKeys
 from app.errors import BadInput, BrokerError, Problem, Unavailable
-from app.kit.clock import Clock
-from app.market.calendar.exchange_hours import MarketCalendar
-from app.market.instruments.registry import InstrumentService
+from app.kit.clock import Clock, epoch_ms
+from app.market.calendar.staleness import StalenessCheck
+from app.market.instruments.registry import InstrumentRegistry
 from app.market.quotes.broker_quote import to_tick_fields
 from app.market.ticks.pipeline import TickPipeline
 
 CACHE_S = 1.0
-MAX_KEYS = 500
-"""Instruments a call."""
+"""How long an answer of the broker serves further callers."""
 
-PER_REQUEST = 500
-"""What Kite takes in one quote request."""
+MAX_KEYS = 500
+"""Instruments in one call."""
+
+Origin: TypeAlias = Literal["tick", "broker"]
+"""Where a value came from: the stream, or a quote request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteAnswer:
-    """``quotes`` by key as it was asked for; ``missing`` are keys for which nobody has a value."""
+    """``quotes`` by the caller's ``EXCHANGE:TRADINGSYMBOL``; ``missing`` are keys for which there is no value."""
 
     quotes: Mapping[str, Mapping[str, Any]]
     missing: tuple[str, ...]
 
 
 class QuoteService:
+    """Keeps what the broker answered for ``CACHE_S``: at most the keys of that time."""
+
     def __init__(
         self,
         *,
         ticks: TickPipeline,
-        instruments: InstrumentService,
+        instruments: InstrumentRegistry,
         brokers: Mapping[str, Broker],
         redis: Redis,
-        calendar: MarketCalendar,
-        clock: Clock,
         keys: RedisKeys,
-        stale_after_s: float,
+        staleness: StalenessCheck,
+        clock: Clock,
     ) -> None:
         self._ticks = ticks
         self._instruments = instruments
         self._brokers = brokers
         self._redis = redis
-        self._calendar = calendar
-        self._clock = clock
         self._keys = keys
-        self._stale_after_s = stale_after_s
-        self._asking = asyncio.Lock()
-        self._wanted: set[str] = set()
-        self._cache: dict[str, tuple[float, int, Quote | None]] = {}
+        self._staleness = staleness
+        self._clock = clock
+        self._fetching = asyncio.Lock()
+        self._wanted: set[str] = set()  # keys of all callers that wait for the next request
+        self._cache: dict[str, tuple[float, int, Quote | None]] = {}  # fetched at: monotonic s, epoch ms
 
     async def quotes(self, keys: Sequence[str]) -> QuoteAnswer:
         """Tick fields plus ``age_ms``, ``stale`` and ``origin`` (``tick`` or ``broker``) for each ``EXCHANGE:SYMBOL``.
@@ -87,14 +89,15 @@ class QuoteService:
         return self._aged(msgspec.to_builtins(last.tick), instrument, received_at_ms=last.received_at_ms)
 
     async def _fill_from_redis(self, wanted: Mapping[str, Instrument], found: dict[str, dict[str, Any] | None]) -> None:
-        """Values of another process, or of the one before us; those of another source than ours are not believed."""
+        """Values that another process wrote, unless they are of another source (a replay) or of another instrument
+        that once had this token."""
         if not wanted:
             return
         tokens = [str(item.instrument_token) for item in wanted.values()]
         try:
             values = await self._redis.hmget(self._keys.last_ticks, tokens)
         except (RedisError, OSError) as error:
-            logger.warning("quotes: Redis has no answer: {}", error)
+            logger.warning("quotes not read from Redis: {}", error)
             return
         for (key, instrument), value in zip(wanted.items(), values, strict=True):
             fields = _read(value)
@@ -106,23 +109,23 @@ class QuoteService:
     ) -> None:
         if not wanted:
             return
-        await self._ask(set(wanted))
+        await self._refresh_cache(set(wanted))
         for key, instrument in wanted.items():
             _, fetched_at_ms, quote = self._cache.get(key, (0.0, 0, None))
             if quote is not None:
                 fields = to_tick_fields(quote, instrument, source=self._ticks.source, received_at_ms=fetched_at_ms)
                 found[key] = self._aged(fields, instrument, received_at_ms=fetched_at_ms, origin="broker")
 
-    async def _ask(self, keys: set[str]) -> None:
-        """Whoever comes first asks for everybody who waits meanwhile."""
+    async def _refresh_cache(self, keys: set[str]) -> None:
+        """The first caller to get the lock fetches for all callers that have come meanwhile."""
         self._wanted |= keys
-        async with self._asking:
+        async with self._fetching:
             now = self._clock.monotonic()
             self._cache = {key: kept for key, kept in self._cache.items() if now - kept[0] < CACHE_S}
             due = sorted(self._wanted - self._cache.keys())
             self._wanted = set()
-            for at in range(0, len(due), PER_REQUEST):
-                await self._fetch(due[at : at + PER_REQUEST])
+            for at in range(0, len(due), QUOTE_KEYS_LIMIT):
+                await self._fetch(due[at : at + QUOTE_KEYS_LIMIT])
 
     async def _fetch(self, keys: Sequence[str]) -> None:
         problem: BrokerError | None = None
@@ -132,20 +135,16 @@ class QuoteService:
             except BrokerError as error:
                 problem = error
                 continue
-            at, at_ms = self._clock.monotonic(), int(self._clock.now().timestamp() * 1000)
+            at, at_ms = self._clock.monotonic(), epoch_ms(self._clock.now())
             self._cache.update({key: (at, at_ms, quotes.get(key)) for key in keys})
             return
         raise problem or Unavailable("no account is configured to ask for quotes with", code="NO_ACCOUNT")
 
     def _aged(
-        self, fields: dict[str, Any], instrument: Instrument, *, received_at_ms: int, origin: str = "tick"
+        self, fields: dict[str, Any], instrument: Instrument, *, received_at_ms: int, origin: Origin = "tick"
     ) -> dict[str, Any]:
-        now = self._clock.now()
-        age_ms = max(0, int(now.timestamp() * 1000) - received_at_ms)
-        stale = self._calendar.is_stale(
-            instrument.exchange, age_s=age_ms / 1000, now=now, stale_after_s=self._stale_after_s
-        )
-        return {**fields, "age_ms": age_ms, "stale": stale, "origin": origin}
+        age = self._staleness.age_of(instrument.exchange, received_at_ms=received_at_ms)
+        return {**fields, "age_ms": age.age_ms, "stale": age.stale, "origin": origin}
 
 
 def _check_keys(keys: Sequence[str]) -> None:
@@ -161,7 +160,7 @@ def _check_keys(keys: Sequence[str]) -> None:
 
 
 def _read(value: bytes | str | None) -> dict[str, Any]:
-    """A stored tick; anything else is as if there were none."""
+    """The fields of a stored tick; empty for anything that is none."""
     if value is None:
         return {}
     try:

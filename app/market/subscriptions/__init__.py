@@ -1,0 +1,12 @@
+"""What owners want to have streamed, and what the feeds are asked for because of it.
+
+service              the writes and the background loop; read ``_change`` first
+committed            in memory what PostgreSQL has at one version
+feed_control         asks the feeds for the difference
+feed_silence         notices when a feed that should tick does not
+records              a subscription as it is shown
+market_events        into the event log and onto Redis
+allocation desired_state tick_status   decisions; pure
+subscription_store   SQL
+model                values: subscription, desired stream
+"""

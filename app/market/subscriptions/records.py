@@ -1,4 +1,4 @@
-"""How a wanted instrument is doing, as the doors show it."""
+"""A subscribed instrument as ``GET /subscriptions`` shows it: what is wanted of it, and whether it ticks."""
 
 from __future__ import annotations
 
@@ -8,46 +8,39 @@ from datetime import datetime
 
 from app.broker.market import Mode
 from app.broker.port import Feed
-from app.kit.clock import Clock
-from app.market.calendar.exchange_hours import MarketCalendar
-from app.market.subscriptions.desired_state import Desired, TickStatus, status_of
+from app.market.calendar.staleness import StalenessCheck
+from app.market.subscriptions.model import DesiredStream
+from app.market.subscriptions.tick_status import TickStatus, status_of
 from app.market.ticks.pipeline import TickPipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRecord:
-    """One instrument at one account as the doors show it. ``owners`` are who wants it and in which mode."""
+    """One instrument at one account."""
 
-    instrument_token: int
+    instrument_token: int  # today's; where there is none today, the one it was last subscribed with
     exchange: str
     tradingsymbol: str
-    account_id: str
-    mode: Mode
-    owners: Mapping[str, Mode]
+    account_id: str  # whose feed streams it
+    mode: Mode  # what is streamed: the highest mode that any owner asks for
+    owners: Mapping[str, Mode]  # by owner, the mode that it asks for
     status: TickStatus
-    last_tick_age_ms: int | None
-    error: str | None
-    created_at: datetime
-    updated_at: datetime
+    last_tick_age_ms: int | None  # None: no tick since this process began
+    error: str | None  # INSTRUMENT_EXPIRED: the broker lists no such instrument today
+    created_at: datetime  # of the first subscription
+    updated_at: datetime  # of the last change by any owner
 
 
 class SubscriptionView:
-    def __init__(
-        self,
-        *,
-        feeds: Mapping[str, Feed],
-        ticks: TickPipeline,
-        calendar: MarketCalendar,
-        clock: Clock,
-        stale_after_s: float,
-    ) -> None:
+    """Combines what is desired with what the feeds and the tick path know of it."""
+
+    def __init__(self, *, feeds: Mapping[str, Feed], ticks: TickPipeline, staleness: StalenessCheck) -> None:
         self._feeds = feeds
         self._ticks = ticks
-        self._calendar = calendar
-        self._clock = clock
-        self._stale_after_s = stale_after_s
+        self._staleness = staleness
 
-    def record(self, item: Desired) -> SubscriptionRecord:
+    def record(self, item: DesiredStream) -> SubscriptionRecord:
+        """The record at this moment."""
         age_ms, stale = self._age(item)
         feed = self._feeds.get(item.account_id)
         return SubscriptionRecord(
@@ -69,13 +62,11 @@ class SubscriptionView:
             updated_at=item.updated_at,
         )
 
-    def _age(self, item: Desired) -> tuple[int | None, bool]:
+    def _age(self, item: DesiredStream) -> tuple[int | None, bool]:
         if item.token is None:
             return None, False
         received_ms = self._ticks.received_at_ms(item.token, account_id=item.account_id)
         if received_ms is None:
             return None, False
-        now = self._clock.now()
-        age_ms = max(0, int(now.timestamp() * 1000) - received_ms)
-        stale = self._calendar.is_stale(item.exchange, age_s=age_ms / 1000, now=now, stale_after_s=self._stale_after_s)
-        return age_ms, stale
+        age = self._staleness.age_of(item.exchange, received_at_ms=received_ms)
+        return age.age_ms, age.stale

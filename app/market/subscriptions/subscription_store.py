@@ -1,26 +1,16 @@
-"""Subscriptions in PostgreSQL: one version row serialises the writers and tells other replicas of changes."""
+"""SQL of subscriptions. One version row serialises the writers and tells the other replicas that something changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from psycopg.rows import kwargs_row
 
 from app.broker.market import Mode
 from app.db.postgres import Tx
-from app.market.subscriptions.desired_state import Place, Want
+from app.market.subscriptions.model import NewSubscription, StreamKey, Subscription
 
 _COLUMNS = "owner, account_id, exchange, tradingsymbol, instrument_token, requested_mode, created_at, updated_at"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewWant:
-    """A row to write."""
-
-    place: Place
-    instrument_token: int
-    requested_mode: Mode
 
 
 async def lock_version(tx: Tx) -> int:
@@ -29,6 +19,7 @@ async def lock_version(tx: Tx) -> int:
 
 
 async def read_version(tx: Tx) -> int:
+    """The version of what is stored; it rises with every change."""
     return _one(await (await tx.execute("SELECT version FROM subscription_version")).fetchone())
 
 
@@ -38,16 +29,16 @@ async def bump_version(tx: Tx) -> int:
     return _one(await cursor.fetchone())
 
 
-async def read_all(tx: Tx) -> list[Want]:
-    """Every want. Bounded by capacity times accounts times owners."""
-    async with tx.cursor(row_factory=kwargs_row(_want)) as cursor:
+async def read_all(tx: Tx) -> list[Subscription]:
+    """Every subscription. Bounded by capacity times accounts times owners."""
+    async with tx.cursor(row_factory=kwargs_row(_subscription)) as cursor:
         await cursor.execute(f"SELECT {_COLUMNS} FROM subscription")
         return await cursor.fetchall()
 
 
-async def upsert(tx: Tx, owner: str, rows: Sequence[NewWant]) -> list[Want]:
-    """Write one owner's wants in one round trip; the rows as stored."""
-    async with tx.cursor(row_factory=kwargs_row(_want)) as cursor:
+async def upsert(tx: Tx, owner: str, rows: Sequence[NewSubscription]) -> list[Subscription]:
+    """Write one owner's subscriptions in one round trip; the rows as stored."""
+    async with tx.cursor(row_factory=kwargs_row(_subscription)) as cursor:
         await cursor.execute(
             f"INSERT INTO subscription ({_COLUMNS})"
             " SELECT %s, account_id, exchange, tradingsymbol, token, mode, now(), now()"
@@ -59,9 +50,9 @@ async def upsert(tx: Tx, owner: str, rows: Sequence[NewWant]) -> list[Want]:
             f" RETURNING {_COLUMNS}",
             (
                 owner,
-                [row.place[0] for row in rows],
-                [row.place[1][0] for row in rows],
-                [row.place[1][1] for row in rows],
+                [row.stream[0] for row in rows],
+                [row.stream[1][0] for row in rows],
+                [row.stream[1][1] for row in rows],
                 [row.instrument_token for row in rows],
                 [row.requested_mode.value for row in rows],
             ),
@@ -69,18 +60,23 @@ async def upsert(tx: Tx, owner: str, rows: Sequence[NewWant]) -> list[Want]:
         return await cursor.fetchall()
 
 
-async def remove(tx: Tx, owner: str, places: Sequence[Place]) -> None:
-    """Take back one owner's wants."""
+async def remove(tx: Tx, owner: str, streams: Sequence[StreamKey]) -> None:
+    """Delete these subscriptions of one owner."""
     await tx.execute(
         "DELETE FROM subscription USING unnest(%s::text[], %s::text[], %s::text[]) AS gone (account, exchange, symbol)"
         " WHERE owner = %s AND account_id = gone.account AND subscription.exchange = gone.exchange"
         "   AND tradingsymbol = gone.symbol",
-        ([place[0] for place in places], [place[1][0] for place in places], [place[1][1] for place in places], owner),
+        (
+            [account_id for account_id, _ in streams],
+            [exchange for _, (exchange, _) in streams],
+            [tradingsymbol for _, (_, tradingsymbol) in streams],
+            owner,
+        ),
     )
 
 
-def _want(**row: object) -> Want:
-    return Want(**{**row, "requested_mode": Mode(str(row["requested_mode"]))})  # type: ignore[arg-type]
+def _subscription(**row: object) -> Subscription:
+    return Subscription(**{**row, "requested_mode": Mode(str(row["requested_mode"]))})  # type: ignore[arg-type]
 
 
 def _one(row: tuple[object, ...] | None) -> int:

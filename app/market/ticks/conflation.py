@@ -1,8 +1,8 @@
 """The newest raw packet of each instrument of one account, and how it becomes JSON.
 
-The socket's reader calls ``on_packets``; it stores bytes and returns. Everything dearer (decoding, naming, encoding)
-is done once per flush for the newest packet alone, one tick alive at a time: a list of ticks would cost more in cache
-misses and garbage collection than the decoding itself.
+The socket's reader calls ``on_packets``, which stores bytes and returns. Everything that costs more (decoding, naming,
+encoding) is done once per flush, for the newest packet only, with one tick alive at a time: a list of ticks would cost
+more in cache misses and garbage collection than the decoding itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from app.kit.histogram import LagCounter
 Raw: TypeAlias = tuple[bytes, int]
 """A packet and the epoch millisecond of its receipt."""
 
+_SMALLEST_PACKET = 4  # bytes: the token, without which a packet belongs to no instrument
 _TOKEN = struct.Struct(">I").unpack_from
 _encode = msgspec.json.Encoder().encode
 
@@ -35,7 +36,11 @@ class LastTick:
 
 
 class AccountTicks:
-    """The tick half of one account's ``FeedListener``. All state is bounded by the number of instruments streamed."""
+    """The tick half of one account's ``FeedListener``. All state is bounded by the number of instruments streamed.
+
+    ``received``, ``malformed`` and ``conflated`` count packets since the start; ``seq`` is that of the newest encoded
+    tick; ``last_received_ms`` is the epoch millisecond of the newest packet, 0 before the first.
+    """
 
     def __init__(
         self,
@@ -57,9 +62,9 @@ class AccountTicks:
         self._own_source: Source = source
         self._feed_lag = feed_lag
         self._wake = wake
-        self._pending: dict[int, Raw] = {}
-        self._latest: dict[int, tuple[bytes, int, int]] = {}
-        self._unpublished: dict[int, Raw] = {}
+        self._pending: dict[int, Raw] = {}  # by token: received since the last flush
+        self._latest: dict[int, tuple[bytes, int, int]] = {}  # by token: the last one encoded, with its seq
+        self._unpublished: dict[int, Raw] = {}  # by token: encoded, but not taken by Redis
 
     def on_packets(self, packets: Sequence[bytes], *, received_at_ms: int) -> None:
         """Keep the newest packet per instrument. Never raises, never waits."""
@@ -77,22 +82,22 @@ class AccountTicks:
         return None
 
     def on_connected(self) -> None:
-        """A new socket is what the addresses say until it says otherwise."""
+        """A new socket streams from where its address says, until the peer announces a recording."""
         self.source = self._own_source
 
     def on_replay(self) -> None:
-        """The socket sends a recording. Zerodha's own hosts do not, whatever a text of theirs says."""
+        """The peer announced a recording. Zerodha's own hosts send none, whatever text comes from them."""
         if self._own_source != "live":
             self.source = "replay"
 
     def _on_short_packet(self, packets: Sequence[bytes], *, received_at_ms: int) -> None:
-        whole = [packet for packet in packets if len(packet) >= _MIN_PACKET]
+        whole = [packet for packet in packets if len(packet) >= _SMALLEST_PACKET]
         self.malformed += len(packets) - len(whole)
         if whole:
             self.on_packets(whole, received_at_ms=received_at_ms)
 
     def take_fresh(self) -> dict[int, Raw]:
-        """What has come since the last flush."""
+        """Take the packets that came since the last flush, by token."""
         work, self._pending = self._pending, {}
         self.conflated += len(self._unpublished.keys() & work.keys())
         for token in self._unpublished.keys() & work.keys():
@@ -100,17 +105,20 @@ class AccountTicks:
         return work
 
     def take_missed(self) -> dict[int, Raw]:
-        """What Redis has missed and nothing newer has replaced."""
+        """Take the packets that Redis missed and that no newer one has replaced, by token."""
         missed, self._unpublished = self._unpublished, {}
         return missed
 
     def keep(self, work: Mapping[int, Raw]) -> None:
-        """Redis did not take these: keep them for later, where nothing newer is kept already."""
+        """Redis did not take these: keep them for later, unless a newer one of the instrument is kept already."""
         self.conflated += len(self._unpublished.keys() & work.keys())
         self._unpublished = {**work, **self._unpublished}
 
     def encode(self, work: Iterable[tuple[int, Raw]], *, names: Mapping[int, Instrument]) -> list[tuple[int, bytes]]:
-        """Decode, stamp and encode a chunk, in order, as ``(token, JSON)``; malformed packets are counted, dropped."""
+        """Decode, stamp and encode a chunk, in order, as ``(token, JSON)``; malformed packets are counted and dropped.
+
+        ``names`` is by token; a tick of an unknown instrument goes out without exchange and symbol.
+        """
         decode, latest, source, account_id, seq = self._decode, self._latest, self.source, self.account_id, self.seq
         out: list[tuple[int, bytes]] = []
         lags: dict[int, int] = {}
@@ -120,7 +128,7 @@ class AccountTicks:
                 self.malformed += 1
                 continue
             seq += 1
-            # what _stamp does, without its call: that is a twentieth of the whole path
+            # the same as _stamp, inlined: the call would cost a twentieth of the whole path
             tick.account_id = account_id
             tick.seq = seq
             tick.received_at = received_at_ms
@@ -161,7 +169,7 @@ class AccountTicks:
         return self._newest(token)[1] or None
 
     def forget(self, tokens: Iterable[int]) -> None:
-        """They are no longer streamed: keep nothing of them."""
+        """Keep nothing of instruments that are no longer streamed."""
         for token in tokens:
             self._pending.pop(token, None)
             self._latest.pop(token, None)
@@ -172,9 +180,6 @@ class AccountTicks:
         if raw is not None:
             return (*raw, 0)
         return self._latest.get(token, (b"", 0, 0))
-
-
-_MIN_PACKET = 4
 
 
 def _stamp(

@@ -1,4 +1,4 @@
-"""What the tick path counts: plain integers on the hot path, immutable snapshots for metrics."""
+"""What the tick path counts, as an immutable snapshot for metrics."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ PUBLISH_LAG_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickStats:
-    """Counters since start; they only rise. ``received`` and ``malformed`` are by account.
+    """Counters since this process started; they only rise."""
 
-    ``conflated`` counts ticks that were replaced by a newer one of the same instrument before Redis had them.
-    """
-
-    received: Mapping[str, int]
-    malformed: Mapping[str, int]
-    published: int
-    conflated: int
+    received: Mapping[str, int]  # packets, by account
+    malformed: Mapping[str, int]  # packets that could not be decoded, by account
+    published: int  # ticks for which Redis has answered
+    conflated: int  # ticks that were replaced by a newer one of the same instrument before Redis had them
     redis_reconnects: int
-    redis_errors: int
-    feed_lag: Histogram
-    publish_lag: Histogram
+    redis_errors: int  # error replies of Redis
+    feed_lag: Histogram  # from the exchange's timestamp to the receipt
+    publish_lag: Histogram  # from the receipt to Redis' answer

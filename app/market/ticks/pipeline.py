@@ -1,9 +1,9 @@
 """The tick path of one process: newest packet per instrument in, one JSON tick to Redis and to in-process listeners.
 
-A flush starts as soon as something has come, at most once per ``flush_ms``, and covers what is newest then. While Redis
-still works on the batch before, or is away, listeners go on receiving and what Redis missed is kept, newest wins; it
-goes out when Redis is back. A gap in ``seq`` therefore says exactly: ticks in between were replaced before Redis had
-them. The feed is never made to wait.
+A flush starts as soon as a packet has come, at most once per ``flush_ms``, and covers the newest packet of each
+instrument at that moment. While Redis still works on the batch before, or is away, listeners go on receiving, and the
+newest tick that Redis missed is kept for each instrument until Redis is back. So a gap in ``seq`` means exactly that
+the ticks in between were replaced before Redis had them. The feed never waits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from app.broker.market import Instrument
 from app.broker.port import TickDecoder
 from app.broker.ticks import Source
-from app.kit.clock import Clock
+from app.kit.clock import Clock, epoch_ms
 from app.kit.histogram import LagCounter
 from app.market.ticks.conflation import AccountTicks, LastTick, Raw
 from app.market.ticks.counters import FEED_LAG_BOUNDS_S, PUBLISH_LAG_BOUNDS_S, TickStats
@@ -29,13 +29,13 @@ TickListener: TypeAlias = Callable[[int, bytes], None]
 """``(instrument_token, tick as JSON)``; must return at once and never raise."""
 
 CHUNK = 100
-"""Ticks a write: small enough to keep one chunk of JSON alive, large enough to keep Redis busy."""
+"""Ticks in one write: few, so that little JSON is alive at once; enough to keep Redis busy meanwhile."""
 
 _Flushed: TypeAlias = list[tuple[AccountTicks, dict[int, Raw]]]
 
 
 class TickPipeline:
-    """Append to ``listeners`` to be given every tick after it was encoded."""
+    """All accounts of this process together. ``run`` is its background loop."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class TickPipeline:
         clock: Clock,
         flush_ms: int,
     ) -> None:
-        self.listeners: list[TickListener] = []
+        self._listeners: list[TickListener] = []
         self.publisher = publisher
         self._source: Source = source
         self._instruments = instruments
@@ -57,10 +57,14 @@ class TickPipeline:
         self._published = 0
         self._feed_lag = LagCounter(FEED_LAG_BOUNDS_S)
         self._publish_lag = LagCounter(PUBLISH_LAG_BOUNDS_S)
-        publisher.on_ready = self._wake.set
+        publisher.add_listener(self._wake.set)
+
+    def add_listener(self, listener: TickListener) -> None:
+        """Call ``listener`` with every tick once it is encoded, whether Redis takes it or not."""
+        self._listeners.append(listener)
 
     def account(self, account_id: str, *, decode: TickDecoder) -> AccountTicks:
-        """The listener for one account's feed; the same one for the same account."""
+        """The tick half of one account's feed listener; the same object at every call for the same account."""
         ticks = self._accounts.get(account_id)
         if ticks is None:
             ticks = AccountTicks(
@@ -86,9 +90,9 @@ class TickPipeline:
                 await asyncio.sleep(rest)
 
     async def flush(self) -> None:
-        """Everything newest to Redis (when it is ready) and to the listeners; yields to the loop between chunks."""
+        """The newest ticks to Redis, when it is ready, and to the listeners; lets other tasks run between chunks."""
         publishing = self.publisher.ready
-        if not publishing and not self.listeners:
+        if not publishing and not self._listeners:
             return
         flushed: _Flushed = []
         for account in self._accounts.values():
@@ -97,7 +101,7 @@ class TickPipeline:
                 await self._emit(account, missed, listeners=(), publishing=True)
                 flushed.append((account, missed))
             if fresh:
-                await self._emit(account, fresh, listeners=self.listeners, publishing=publishing)
+                await self._emit(account, fresh, listeners=self._listeners, publishing=publishing)
                 flushed.append((account, fresh))
         if publishing and flushed:
             self.publisher.seal(lambda answered: self._on_settled(flushed, answered=answered))
@@ -111,7 +115,7 @@ class TickPipeline:
         return max(found, key=lambda last: last.received_at_ms, default=None)
 
     def last_json(self, token: int) -> bytes | None:
-        """The same as the JSON that listeners are given."""
+        """The newest tick in memory as JSON, as listeners get it; None when there is none."""
         last = self.last(token)
         return None if last is None else msgspec.json.encode(last.tick)
 
@@ -126,12 +130,13 @@ class TickPipeline:
         return 0 if account is None else account.last_received_ms
 
     def forget(self, account_id: str, tokens: Iterable[int]) -> None:
-        """These are no longer streamed by this account."""
+        """Drop what is kept of instruments that this account no longer streams."""
         account = self._accounts.get(account_id)
         if account is not None:
             account.forget(tokens)
 
     def stats(self) -> TickStats:
+        """The counters at this moment."""
         accounts = self._accounts
         return TickStats(
             received={name: ticks.received for name, ticks in accounts.items()},
@@ -152,7 +157,7 @@ class TickPipeline:
         listeners: Sequence[TickListener],
         publishing: bool,
     ) -> None:
-        """Encode and hand over in chunks; malformed packets are taken out of ``raws``."""
+        """Encode and hand over in chunks; malformed packets are removed from ``raws``."""
         malformed: list[int] = []
         for chunk in _chunks(raws):
             ticks = account.encode(chunk, names=self._instruments())
@@ -171,7 +176,7 @@ class TickPipeline:
         if not answered:
             _keep(flushed)
             return
-        now_ms = int(self._clock.now().timestamp() * 1000)
+        now_ms = epoch_ms(self._clock.now())
         for _, raws in flushed:
             self._published += len(raws)
             by_receipt = Counter(received_at_ms for _, received_at_ms in raws.values())

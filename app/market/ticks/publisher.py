@@ -1,8 +1,8 @@
 """Ticks to Redis over one connection of its own, one batch in flight at a time.
 
-The pipeline asks ``ready``, writes a batch in chunks and seals it; when as many replies as commands have come, or the
-wait has ended, it is told. Nothing here waits for Redis on behalf of the caller: a Redis that is slow, hung or gone
-makes ``ready`` false, so that ticks conflate in the pipeline and the feed never notices.
+The pipeline checks ``ready``, writes a batch in chunks and seals it. The batch is settled when as many replies as
+commands have come, or when the time for them is over. Nothing here makes the caller wait: a Redis that is slow, hung or
+gone makes ``ready`` false, so that ticks conflate in the pipeline and the feed is not affected.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from loguru import logger
 
 from app.db.redis_keys import RedisKeys
 from app.kit.backoff import Backoff
 from app.kit.cancellation import end_if_cancelled
-from app.market.ticks.redis_commands import RespConnection, TickCommands, parse_target
+from app.market.ticks.redis_commands import TickCommands
+from app.market.ticks.redis_connection import RespConnection, parse_target
 
 REPLY_TIMEOUT_S = 2.0
 CONNECT_TIMEOUT_S = 2.0
 _FATAL = ("READONLY", "NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN")
 
-Settled = Callable[[bool], None]
-"""Told once per batch: True when Redis answered every command, False when that is unknown."""
+Settled: TypeAlias = Callable[[bool], None]
+"""Called once for each batch: True when Redis answered every command, False when that is unknown."""
 
 
 class TickPublisher:
@@ -49,19 +50,23 @@ class TickPublisher:
         self._settled: Settled | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._batch: Literal["none", "open", "broken"] = "none"
-        self.on_ready: Callable[[], None] = _nothing
+        self._listeners: list[Callable[[], None]] = []
         self.connected = False
         self.last_error: str | None = None
         self.reconnects = 0
         self.error_replies = 0
 
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` each time that ``ready`` has become true."""
+        self._listeners.append(listener)
+
     @property
     def ready(self) -> bool:
-        """Connected, and the batch before has been answered."""
+        """Whether Redis is connected and the batch before has been settled."""
         return self.connected and self._batch == "none"
 
     def write(self, ticks: Sequence[tuple[int, bytes]]) -> None:
-        """One chunk of the present batch: about 100 ticks, so that Redis works while the next chunk is built."""
+        """Send one chunk of the present batch, about 100 ticks: Redis works while the next chunk is built."""
         if self._batch == "none":
             self._batch = "open" if self.connected else "broken"
         if self._connection is None or self._batch == "broken":
@@ -70,7 +75,7 @@ class TickPublisher:
         self._connection.send(self._commands.build(ticks))
 
     def seal(self, settled: Settled) -> None:
-        """The batch is complete; ``settled`` is called when it is answered, or at the latest after the timeout."""
+        """End the batch; ``settled`` is called when it is answered, at the latest after the reply timeout."""
         if self._batch == "broken":
             self._end_batch()
             settled(False)
@@ -81,13 +86,13 @@ class TickPublisher:
             self._deadline = asyncio.get_running_loop().call_later(self._reply_timeout_s, self._on_timeout)
 
     async def run(self) -> None:
-        """Connect, hold, connect again; until cancelled."""
+        """Connect, stay connected, connect again; until cancelled."""
         attempt = 0
         try:
             while True:
                 if await self._connect():
                     attempt = 0
-                    await self._hold()
+                    await self._stay_connected()
                     self.reconnects += 1
                 attempt += 1
                 await asyncio.sleep(self._backoff.delay(attempt, random=self._random_unit()))
@@ -104,8 +109,8 @@ class TickPublisher:
             return False
         self.connected = True
         self.last_error = None
-        logger.info("ticks: connected to Redis")
-        self.on_ready()
+        logger.info("tick publisher connected to Redis")
+        self._notify()
         return True
 
     async def _greet(self) -> None:
@@ -138,12 +143,12 @@ class TickPublisher:
         else:
             greeting(count, errors)
 
-    async def _hold(self) -> None:
+    async def _stay_connected(self) -> None:
         connection = self._connection
         if connection is None:
             return
         reason = await connection.closed
-        logger.warning("ticks: Redis is gone: {}", reason)
+        logger.warning("tick publisher lost its connection to Redis: {}", reason)
         self._lose(reason)
 
     def _on_replies(self, count: int, errors: list[str]) -> None:
@@ -164,7 +169,7 @@ class TickPublisher:
     def _finish(self, settled: Settled) -> None:
         self._end_batch()
         settled(True)
-        self.on_ready()
+        self._notify()
 
     def _end_batch(self) -> None:
         if self._deadline is not None:
@@ -175,7 +180,7 @@ class TickPublisher:
         self._batch = "none"
 
     def _lose(self, reason: str) -> None:
-        """Forget the connection; the batch in flight, if sealed, is reported as unknown."""
+        """Forget the connection; a sealed batch in flight is settled as unknown."""
         self.connected = False
         self.last_error = reason
         connection, self._connection = self._connection, None
@@ -188,6 +193,6 @@ class TickPublisher:
         elif self._batch == "open":
             self._batch = "broken"  # its remaining chunks must not go to the next connection
 
-
-def _nothing() -> None:
-    """Nobody asked to be told."""
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()

@@ -26,8 +26,8 @@ from app.db.redis import make_redis
 from app.db.redis_keys import RedisKeys
 from app.events import outbox_store
 from app.events.limits import StreamLimits
+from app.events.model import NewEvent
 from app.events.order_stream import OrderStreamHub
-from app.events.outbox_store import NewEvent
 from app.events.tick_stream import TickStreamHub
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource

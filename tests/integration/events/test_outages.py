@@ -10,7 +10,7 @@ import pytest
 
 from app.db.postgres import Database, open_database
 from app.events.event_log import EventLog
-from app.events.event_store import LogHead
+from app.events.model import LogHead
 from app.events.order_reader import EventItem, Item, OrderReader
 from app.events.protocol import CloseReason, StreamClosed
 from app.events.recovery import Recovery

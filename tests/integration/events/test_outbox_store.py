@@ -15,7 +15,7 @@ from app.api.events import read_page
 from app.db.postgres import Database, open_database
 from app.events import outbox_store, recovery
 from app.events.event_log import MAX_PAGE, EventLog
-from app.events.outbox_store import NewEvent
+from app.events.model import NewEvent
 
 
 @pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""A broker behind the port whose answers a test writes, and a feed that records what it is told."""
+"""A broker behind the port whose answers a test writes, and a feed that records its calls."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from app.errors import BrokerError
 
 @dataclass
 class ScriptedMarket:
-    """``failure`` is raised by every call while it is set; ``asked`` is what each call was asked."""
+    """``failure`` is raised by every call while it is set; ``calls`` are the arguments of each call."""
 
     dump: list[Instrument] = field(default_factory=list)
     prices: dict[str, Quote] = field(default_factory=dict)
     bars: list[Candle] = field(default_factory=list)
     failure: BrokerError | None = None
-    asked: list[Any] = field(default_factory=list)
+    calls: list[Any] = field(default_factory=list)
 
     async def instruments(self, exchange: str | None = None) -> list[Instrument]:
         self._note(("instruments", exchange))
@@ -38,28 +38,28 @@ class ScriptedMarket:
         return [bar for bar in self.bars if start <= bar.time <= end]
 
     def _note(self, call: Any) -> None:
-        self.asked.append(call)
+        self.calls.append(call)
         if self.failure is not None:
             raise self.failure
 
 
 class ScriptedFeed:
-    """Keeps what it is told, and every message as it was told."""
+    """Keeps the subscriptions, and every call."""
 
     def __init__(self) -> None:
         self.state = FeedState(connected=True, sockets=1)
-        self.told: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
         self._wanted: dict[int, Mode] = {}
 
     async def run(self) -> None:
         raise NotImplementedError
 
     def subscribe(self, modes: Mapping[int, Mode]) -> None:
-        self.told.append(("subscribe", dict(modes)))
+        self.calls.append(("subscribe", dict(modes)))
         self._wanted.update(modes)
 
     def unsubscribe(self, tokens: Sequence[int]) -> None:
-        self.told.append(("unsubscribe", sorted(tokens)))
+        self.calls.append(("unsubscribe", sorted(tokens)))
         for token in tokens:
             self._wanted.pop(token, None)
 
@@ -72,7 +72,7 @@ def no_ticks(packet: bytes) -> Tick | None:
 
 
 def broker(market: ScriptedMarket, *, account_id: str = "primary") -> Broker:
-    """Only its market side can be asked."""
+    """Only its market side answers."""
     return Broker(
         account_id=account_id,
         orders=cast("OrderGateway", None),
@@ -84,7 +84,7 @@ def broker(market: ScriptedMarket, *, account_id: str = "primary") -> Broker:
 
 
 class SetClock:
-    """A clock that stands where it is put; ``forward`` moves both of its hands."""
+    """A clock that only moves by ``forward``, the wall clock and the monotonic one together."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now

@@ -11,7 +11,8 @@ import pytest
 
 from app.db.postgres import Database, open_database
 from app.errors import BrokerUnavailable, Conflict, Gone, NotFound, Unavailable
-from app.market.instruments.registry import InstrumentService, is_due
+from app.market.instruments.dump_schedule import is_due
+from app.market.instruments.registry import InstrumentRegistry
 from tests.integration.market.scripted import ScriptedMarket, SetClock, broker
 from tests.unit.market.builders import NOON, instrument
 
@@ -29,8 +30,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-def service(database: Database, market: ScriptedMarket, *, clock: SetClock | None = None) -> InstrumentService:
-    return InstrumentService(database, brokers={"primary": broker(market)}, clock=clock or SetClock(NOON))
+def service(database: Database, market: ScriptedMarket, *, clock: SetClock | None = None) -> InstrumentRegistry:
+    return InstrumentRegistry(database, brokers={"primary": broker(market)}, clock=clock or SetClock(NOON))
 
 
 async def test_the_first_start_loads_the_dump_and_the_next_one_needs_no_broker(database: Database) -> None:
@@ -41,7 +42,7 @@ async def test_the_first_start_loads_the_dump_and_the_next_one_needs_no_broker(d
     market.failure = BrokerUnavailable("gone")
     second = service(database, market)
     await second.start()
-    assert len(market.asked) == 1
+    assert len(market.calls) == 1
     assert [await second.get(row.instrument_token) for row in market.dump] == market.dump
     assert second.status().status == "ok"
     assert second.status().cached_instruments == 3
@@ -142,7 +143,7 @@ async def test_listeners_are_told_of_a_new_index(database: Database) -> None:
     market = ScriptedMarket(dump=[INFY])
     registry = service(database, market)
     seen: list[int] = []
-    registry.on_change.append(lambda: seen.append(len(registry.by_token())))
+    registry.add_listener(lambda: seen.append(len(registry.by_token())))
     await registry.start()
     assert seen[-1] == 1
 

@@ -19,8 +19,9 @@ from app.db.redis_keys import RedisKeys
 from app.errors import BadInput, BrokerUnavailable, NotFound
 from app.kit.clock import IST
 from app.market.calendar.exchange_hours import MarketCalendar
+from app.market.calendar.staleness import StalenessCheck
 from app.market.history.service import HistoryRequest, HistoryService
-from app.market.instruments.registry import InstrumentService
+from app.market.instruments.registry import InstrumentRegistry
 from app.market.quotes.service import QuoteService
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
@@ -34,7 +35,7 @@ FUTURE = instrument("NFO:F", token=3, instrument_type="FUT")
 
 
 @dataclass(kw_only=True)
-class Rig:
+class Environment:
     quotes: QuoteService
     history: HistoryService
     market: ScriptedMarket
@@ -59,21 +60,21 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def rig(database: Database, redis_url: str, redis_prefix: str) -> AsyncIterator[Rig]:
+async def environment(database: Database, redis_url: str, redis_prefix: str) -> AsyncIterator[Environment]:
     clock, market = SetClock(NOON), ScriptedMarket(dump=[A, B, FUTURE])
     brokers = {"primary": broker(market)}
-    instruments = InstrumentService(database, brokers=brokers, clock=clock)
+    instruments = InstrumentRegistry(database, brokers=brokers, clock=clock)
     await instruments.start()
-    market.asked.clear()
+    market.calls.clear()
     redis = Redis.from_url(redis_url)
     publisher = TickPublisher(redis_url, keys=RedisKeys(redis_prefix))
     ticks = TickPipeline(publisher, instruments=instruments.by_token, source="simulator", clock=clock, flush_ms=1)
     ticks.account("primary", decode=decode)
     quotes = QuoteService(
-        ticks=ticks, instruments=instruments, brokers=brokers, redis=redis, calendar=MarketCalendar(mode="always"),
-        clock=clock, keys=RedisKeys(redis_prefix), stale_after_s=30.0,
+        ticks=ticks, instruments=instruments, brokers=brokers, redis=redis, keys=RedisKeys(redis_prefix), clock=clock,
+        staleness=StalenessCheck(MarketCalendar(mode="always"), clock=clock, stale_after_s=30.0),
     )  # fmt: skip
-    yield Rig(
+    yield Environment(
         quotes=quotes, history=HistoryService(brokers=brokers, instruments=instruments), market=market, ticks=ticks,
         clock=clock, redis=redis, prefix=redis_prefix,
     )  # fmt: skip
@@ -84,68 +85,68 @@ def at_ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-async def test_what_has_ticked_comes_from_memory_with_its_age(rig: Rig) -> None:
+async def test_what_has_ticked_comes_from_memory_with_its_age(environment: Environment) -> None:
     """The broker is not asked."""
-    rig.ticks.account("primary", decode=decode).on_packets([ltp_packet(1, 150)], received_at_ms=at_ms(NOON))
-    rig.clock.forward(NOON + timedelta(seconds=31))
-    answer = await rig.quotes.quotes(["NSE:A"])
+    environment.ticks.account("primary", decode=decode).on_packets([ltp_packet(1, 150)], received_at_ms=at_ms(NOON))
+    environment.clock.forward(NOON + timedelta(seconds=31))
+    answer = await environment.quotes.quotes(["NSE:A"])
     value = answer.quotes["NSE:A"]
     assert {name: value[name] for name in ("last_price", "age_ms", "stale", "origin", "source")} == {
         "last_price": 1.5, "age_ms": 31_000, "stale": True, "origin": "tick", "source": "simulator",
     }  # fmt: skip
-    assert rig.market.asked == []
+    assert environment.market.calls == []
 
 
-async def test_what_another_process_received_comes_from_redis(rig: Rig) -> None:
+async def test_what_another_process_received_comes_from_redis(environment: Environment) -> None:
     """But not from another source, and not a stranger that had the token before."""
-    rig.price("NSE:B", "20")
-    await rig.remember(1, tradingsymbol="A", received_at=at_ms(NOON))
-    await rig.remember(2, tradingsymbol="B", received_at=at_ms(NOON), source="live")
-    await rig.remember(3, tradingsymbol="OLD", received_at=at_ms(NOON))
-    answer = await rig.quotes.quotes(["NSE:A", "NSE:B", "NFO:F"])
+    environment.price("NSE:B", "20")
+    await environment.remember(1, tradingsymbol="A", received_at=at_ms(NOON))
+    await environment.remember(2, tradingsymbol="B", received_at=at_ms(NOON), source="live")
+    await environment.remember(3, tradingsymbol="OLD", received_at=at_ms(NOON))
+    answer = await environment.quotes.quotes(["NSE:A", "NSE:B", "NFO:F"])
     assert {key: value["origin"] for key, value in answer.quotes.items()} == {"NSE:A": "tick", "NSE:B": "broker"}
     assert answer.missing == ("NFO:F",)
 
 
-async def test_what_never_ticked_is_asked_once_for_everybody_and_kept_for_a_second(rig: Rig) -> None:
+async def test_what_never_ticked_is_asked_once_for_everybody_and_kept_for_a_second(environment: Environment) -> None:
     """Callers at the same time share requests; what the broker does not know is remembered too."""
-    rig.price("NSE:A", "10.05")
-    rig.price("NSE:B", "20")
-    answers = await asyncio.gather(*(rig.quotes.quotes(["NSE:A", "NSE:B", "NFO:F"]) for _ in range(10)))
+    environment.price("NSE:A", "10.05")
+    environment.price("NSE:B", "20")
+    answers = await asyncio.gather(*(environment.quotes.quotes(["NSE:A", "NSE:B", "NFO:F"]) for _ in range(10)))
     assert all(set(answer.quotes) == {"NSE:A", "NSE:B"} for answer in answers)
     assert answers[0].quotes["NSE:A"]["last_price"] == 10.05
     assert answers[0].quotes["NSE:A"]["volume_traded"] == 7
-    assert len(rig.market.asked) == 1
-    rig.clock.forward(NOON + timedelta(seconds=2))
-    await rig.quotes.quotes(["NSE:A"])
-    assert len(rig.market.asked) == 2
+    assert len(environment.market.calls) == 1
+    environment.clock.forward(NOON + timedelta(seconds=2))
+    await environment.quotes.quotes(["NSE:A"])
+    assert len(environment.market.calls) == 2
 
 
-async def test_a_broker_that_fails_is_an_error_only_when_it_was_needed(rig: Rig) -> None:
+async def test_a_broker_that_fails_is_an_error_only_when_it_was_needed(environment: Environment) -> None:
     """Values in memory go on being served."""
-    rig.market.failure = BrokerUnavailable("gone")
-    await rig.remember(1, tradingsymbol="A", received_at=at_ms(NOON))
-    assert (await rig.quotes.quotes(["NSE:A"])).quotes
+    environment.market.failure = BrokerUnavailable("gone")
+    await environment.remember(1, tradingsymbol="A", received_at=at_ms(NOON))
+    assert (await environment.quotes.quotes(["NSE:A"])).quotes
     with pytest.raises(BrokerUnavailable):
-        await rig.quotes.quotes(["NSE:B"])
+        await environment.quotes.quotes(["NSE:B"])
 
 
-async def test_garbage_in_the_hash_is_as_if_there_were_nothing(rig: Rig) -> None:
+async def test_garbage_in_the_hash_is_as_if_there_were_nothing(environment: Environment) -> None:
     """Somebody else may write there."""
-    rig.price("NSE:A", "1")
+    environment.price("NSE:A", "1")
     for value in (b"\xff", b"[]", b'{"received_at": "x"}'):
-        await rig.redis.hset(f"{rig.prefix}last", "1", value)
-        assert (await rig.quotes.quotes(["NSE:A"])).quotes["NSE:A"]["origin"] == "broker"
+        await environment.redis.hset(f"{environment.prefix}last", "1", value)
+        assert (await environment.quotes.quotes(["NSE:A"])).quotes["NSE:A"]["origin"] == "broker"
 
 
-async def test_unknown_instruments_are_missing_and_malformed_keys_refused(rig: Rig) -> None:
+async def test_unknown_instruments_are_missing_and_malformed_keys_refused(environment: Environment) -> None:
     """Every malformed key at once."""
-    assert (await rig.quotes.quotes(["NSE:NOPE"])).missing == ("NSE:NOPE",)
+    assert (await environment.quotes.quotes(["NSE:NOPE"])).missing == ("NSE:NOPE",)
     with pytest.raises(BadInput) as refused:
-        await rig.quotes.quotes(["INFY", ":X", "NSE:A"])
+        await environment.quotes.quotes(["INFY", ":X", "NSE:A"])
     assert [problem.loc for problem in refused.value.problems] == [("query", "i", 0), ("query", "i", 1)]
     with pytest.raises(BadInput, match="between 1 and 500"):
-        await rig.quotes.quotes([])
+        await environment.quotes.quotes([])
 
 
 START = datetime(2025, 1, 1, tzinfo=IST)
@@ -163,21 +164,21 @@ def request(**changes: Any) -> HistoryRequest:
     return HistoryRequest(**fields)
 
 
-async def test_a_long_range_is_asked_in_parts_and_joined(rig: Rig) -> None:
+async def test_a_long_range_is_asked_in_parts_and_joined(environment: Environment) -> None:
     """By the sixty days of minute candles; each candle once, in order."""
-    rig.market.bars = [bar(day) for day in range(200)]
-    found = await rig.history.candles(request())
+    environment.market.bars = [bar(day) for day in range(200)]
+    found = await environment.history.candles(request())
     assert [candle.volume for candle in found.candles] == list(range(151))
-    assert [(call[3] - call[2]).days for call in rig.market.asked] == [59, 59, 30]
+    assert [(call[3] - call[2]).days for call in environment.market.calls] == [59, 59, 30]
     assert found.instrument == A
 
 
-async def test_every_problem_of_a_request_is_named(rig: Rig) -> None:
+async def test_every_problem_of_a_request_is_named(environment: Environment) -> None:
     """Interval and order of the ends at once; nothing is asked."""
     with pytest.raises(BadInput) as refused:
-        await rig.history.candles(request(interval="7minute", end=START - timedelta(days=1)))
+        await environment.history.candles(request(interval="7minute", end=START - timedelta(days=1)))
     assert [problem.loc[1] for problem in refused.value.problems] == ["interval", "to"]
-    assert rig.market.asked == []
+    assert environment.market.calls == []
 
 
 @pytest.mark.parametrize(
@@ -188,21 +189,23 @@ async def test_every_problem_of_a_request_is_named(rig: Rig) -> None:
         ({"continuous": True, "instrument_token": 3}, "futures only"),  # not day candles
     ],
 )
-async def test_what_the_broker_would_refuse_is_refused_here(rig: Rig, changes: dict[str, Any], error: str) -> None:
+async def test_what_the_broker_would_refuse_is_refused_here(
+    environment: Environment, changes: dict[str, Any], error: str
+) -> None:
     """With what would be right."""
     with pytest.raises(BadInput, match=error):
-        await rig.history.candles(request(**changes))
+        await environment.history.candles(request(**changes))
 
 
-async def test_unknown_instrument_and_account_are_not_found(rig: Rig) -> None:
+async def test_unknown_instrument_and_account_are_not_found(environment: Environment) -> None:
     """Before the broker is asked."""
     for changes in ({"instrument_token": 404}, {"account_id": "nobody"}):
         with pytest.raises(NotFound):
-            await rig.history.candles(request(**changes))
-    assert rig.market.asked == []
+            await environment.history.candles(request(**changes))
+    assert environment.market.calls == []
 
 
-async def test_continuous_day_candles_of_a_future_are_asked_for(rig: Rig) -> None:
+async def test_continuous_day_candles_of_a_future_are_asked_for(environment: Environment) -> None:
     """The flags reach the broker."""
-    await rig.history.candles(request(instrument_token=3, continuous=True, oi=True, interval="day"))
-    assert rig.market.asked[0][4:] == (True, True)
+    await environment.history.candles(request(instrument_token=3, continuous=True, oi=True, interval="day"))
+    assert environment.market.calls[0][4:] == (True, True)

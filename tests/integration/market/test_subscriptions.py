@@ -1,4 +1,4 @@
-"""Subscriptions over a real PostgreSQL and Redis, and a feed that records what it is told."""
+"""Subscriptions over a real PostgreSQL and Redis, and a feed that records its calls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from app.db.postgres import Database, Tx, open_database
 from app.db.redis_keys import RedisKeys
 from app.errors import Conflict, NotFound
 from app.market.calendar.exchange_hours import MarketCalendar
-from app.market.instruments.registry import InstrumentService
-from app.market.subscriptions.allocation import Wish
-from app.market.subscriptions.desired_state import TickStatus
-from app.market.subscriptions.records import SubscriptionRecord
+from app.market.calendar.staleness import StalenessCheck
+from app.market.instruments.registry import InstrumentRegistry
+from app.market.subscriptions.feed_control import FeedControl
+from app.market.subscriptions.feed_silence import FeedSilence
+from app.market.subscriptions.market_events import MarketEvents
+from app.market.subscriptions.model import SubscriptionRequest
+from app.market.subscriptions.records import SubscriptionRecord, SubscriptionView
 from app.market.subscriptions.service import SubscriptionService
+from app.market.subscriptions.tick_status import TickStatus
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet
@@ -32,11 +36,11 @@ A, B, C = (instrument(f"NSE:{name}", token=token) for name, token in (("A", 1), 
 
 
 @dataclass(kw_only=True)
-class Rig:
+class Environment:
     """One replica. ``recorded`` are the events of the account's log."""
 
     service: SubscriptionService
-    instruments: InstrumentService
+    instruments: InstrumentRegistry
     market: ScriptedMarket
     feed: ScriptedFeed
     ticks: TickPipeline
@@ -67,20 +71,26 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def rig(database: Database, redis: Redis, redis_url: str, redis_prefix: str) -> Rig:
+async def environment(database: Database, redis: Redis, redis_url: str, redis_prefix: str) -> Environment:
     return await replica(database, redis, redis_url, redis_prefix)
 
 
 async def replica(
-    database: Database, redis: Redis, redis_url: str, prefix: str, *, capacity: int = 3000, calendar: str = "always"
-) -> Rig:
-    clock = SetClock(NOON)
+    database: Database,
+    redis: Redis,
+    redis_url: str,
+    prefix: str,
+    *,
+    capacity: int = 3000,
+    calendar: MarketCalendar = MarketCalendar(mode="always"),  # noqa: B008 - a frozen value
+) -> Environment:
+    clock, keys = SetClock(NOON), RedisKeys(prefix)
     market = ScriptedMarket(dump=[A, B, C])
-    instruments = InstrumentService(database, brokers={"primary": broker(market)}, clock=clock)
+    instruments = InstrumentRegistry(database, brokers={"primary": broker(market)}, clock=clock)
     await instruments.start()
     feed = ScriptedFeed()
     ticks = TickPipeline(
-        TickPublisher(redis_url, keys=RedisKeys(prefix)),
+        TickPublisher(redis_url, keys=keys),
         instruments=instruments.by_token,
         source="simulator",
         clock=clock,
@@ -95,33 +105,33 @@ async def replica(
 
     service = SubscriptionService(
         database,
-        redis=redis,
         instruments=instruments,
-        feeds={"primary": feed},
-        ticks=ticks,
-        calendar=MarketCalendar(mode="always" if calendar == "always" else "exchange"),
-        clock=clock,
-        keys=RedisKeys(prefix),
-        stale_after_s=30.0,
-        record_event=record,
+        feeds=FeedControl({"primary": feed}, ticks=ticks),
+        view=SubscriptionView(
+            feeds={"primary": feed},
+            ticks=ticks,
+            staleness=StalenessCheck(calendar, clock=clock, stale_after_s=30.0),
+        ),
+        silence=FeedSilence(ticks=ticks, calendar=calendar, clock=clock, stale_after_s=30.0),
+        events=MarketEvents(redis, keys=keys, clock=clock, recorder=record),
         capacity=capacity,
     )
     await service.start()
-    return Rig(
+    return Environment(
         service=service, instruments=instruments, market=market, feed=feed, ticks=ticks, clock=clock, recorded=recorded
     )
 
 
-def wish(row: Instrument, mode: Mode = Mode.QUOTE) -> Wish:
-    return Wish(instrument=row, mode=mode)
+def request(row: Instrument, mode: Mode = Mode.QUOTE) -> SubscriptionRequest:
+    return SubscriptionRequest(instrument=row, mode=mode)
 
 
-async def test_adding_one_tells_the_feed_of_that_one_alone(rig: Rig) -> None:
-    """What streams already is not touched, and repeating tells it nothing."""
-    await rig.service.subscribe("api", [wish(A), wish(B)])
-    await rig.service.subscribe("api", [wish(C, Mode.FULL)])
-    repeated = await rig.service.subscribe("api", [wish(A)])
-    assert rig.feed.told == [
+async def test_adding_an_instrument_asks_the_feed_for_that_one_only(environment: Environment) -> None:
+    """What streams already is not touched, and repeating a request asks for nothing."""
+    await environment.service.subscribe("api", [request(A), request(B)])
+    await environment.service.subscribe("api", [request(C, Mode.FULL)])
+    repeated = await environment.service.subscribe("api", [request(A)])
+    assert environment.feed.calls == [
         ("subscribe", {1: Mode.QUOTE, 2: Mode.QUOTE}),
         ("subscribe", {3: Mode.FULL}),
     ]
@@ -129,115 +139,118 @@ async def test_adding_one_tells_the_feed_of_that_one_alone(rig: Rig) -> None:
     assert isinstance(repeated.outcomes[0], SubscriptionRecord)
 
 
-async def test_an_instrument_streams_in_the_highest_mode_while_anybody_wants_it(rig: Rig) -> None:
-    """The last owner to leave ends it."""
-    await rig.service.subscribe("api", [wish(A, Mode.LTP)])
-    await rig.service.replace_set("bot", [wish(A, Mode.FULL)])
-    assert rig.feed.subscriptions() == {1: Mode.FULL}
-    await rig.service.replace_set("bot", [])
-    assert rig.feed.subscriptions() == {1: Mode.LTP}
-    assert await rig.service.unsubscribe("api", instrument_token=1) == []
-    assert rig.feed.subscriptions() == {}
+async def test_an_instrument_streams_in_the_highest_mode_of_its_owners(environment: Environment) -> None:
+    """Until the last owner leaves."""
+    await environment.service.subscribe("api", [request(A, Mode.LTP)])
+    await environment.service.replace_set("bot", [request(A, Mode.FULL)])
+    assert environment.feed.subscriptions() == {1: Mode.FULL}
+    await environment.service.replace_set("bot", [])
+    assert environment.feed.subscriptions() == {1: Mode.LTP}
+    assert await environment.service.unsubscribe("api", instrument_token=1) == []
+    assert environment.feed.subscriptions() == {}
 
 
-async def test_unsubscribing_says_who_still_wants_it(rig: Rig) -> None:
-    """And leaves the feed alone."""
-    await rig.service.subscribe("api", [wish(A)])
-    await rig.service.replace_set("bot", [wish(A)])
-    assert await rig.service.unsubscribe("api", instrument_token=1) == ["bot"]
-    assert [kind for kind, _ in rig.feed.told] == ["subscribe"]
+async def test_unsubscribing_returns_the_owners_that_remain(environment: Environment) -> None:
+    """While one remains, the feed is not touched."""
+    await environment.service.subscribe("api", [request(A)])
+    await environment.service.replace_set("bot", [request(A)])
+    assert await environment.service.unsubscribe("api", instrument_token=1) == ["bot"]
+    assert [kind for kind, _ in environment.feed.calls] == ["subscribe"]
     with pytest.raises(NotFound):
-        await rig.service.unsubscribe("api", instrument_token=1)
+        await environment.service.unsubscribe("api", instrument_token=1)
 
 
-async def test_a_set_is_replaced_by_its_difference(rig: Rig) -> None:
-    """Only what differs is stored and told."""
-    await rig.service.replace_set("bot", [wish(A), wish(B)])
-    result = await rig.service.replace_set("bot", [wish(B), wish(C)])
+async def test_a_set_is_replaced_by_its_difference(environment: Environment) -> None:
+    """Only what differs is stored and asked of the feed."""
+    await environment.service.replace_set("bot", [request(A), request(B)])
+    result = await environment.service.replace_set("bot", [request(B), request(C)])
     assert (result.changed, result.removed) == (1, 1)
-    assert rig.feed.told[1:] == [("subscribe", {3: Mode.QUOTE}), ("unsubscribe", [1])]
+    assert environment.feed.calls[1:] == [("subscribe", {3: Mode.QUOTE}), ("unsubscribe", [1])]
 
 
 async def test_a_restart_hands_the_whole_desired_state_to_the_feed(
-    rig: Rig, database: Database, redis: Redis, redis_url: str, redis_prefix: str
+    environment: Environment, database: Database, redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """In one message, before the feed runs."""
-    await rig.service.subscribe("api", [wish(A), wish(B, Mode.FULL)])
+    await environment.service.subscribe("api", [request(A), request(B, Mode.FULL)])
     restarted = await replica(database, redis, redis_url, redis_prefix)
-    assert restarted.feed.told == [("subscribe", {1: Mode.QUOTE, 2: Mode.FULL})]
+    assert restarted.feed.calls == [("subscribe", {1: Mode.QUOTE, 2: Mode.FULL})]
 
 
 async def test_another_replicas_change_arrives_and_is_not_overwritten(
-    rig: Rig, database: Database, redis: Redis, redis_url: str, redis_prefix: str
+    environment: Environment, database: Database, redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """Both by following and by writing on top of it."""
     other = await replica(database, redis, redis_url, redis_prefix)
-    await other.service.subscribe("api", [wish(A)])
-    await rig.service.follow()
-    assert rig.feed.subscriptions() == {1: Mode.QUOTE}
-    await other.service.subscribe("api", [wish(B)])
-    await rig.service.subscribe("api", [wish(C)])
-    assert set(rig.feed.subscriptions()) == {1, 2, 3}
+    await other.service.subscribe("api", [request(A)])
+    await environment.service.follow()
+    assert environment.feed.subscriptions() == {1: Mode.QUOTE}
+    await other.service.subscribe("api", [request(B)])
+    await environment.service.subscribe("api", [request(C)])
+    assert set(environment.feed.subscriptions()) == {1, 2, 3}
     await other.service.follow()
     assert set(other.feed.subscriptions()) == {1, 2, 3}
 
 
-async def test_concurrent_writers_lose_nothing(rig: Rig) -> None:
+async def test_concurrent_writers_lose_nothing(environment: Environment) -> None:
     """Twenty at once."""
     rows = [instrument(f"NSE:S{n}", token=100 + n) for n in range(20)]
-    rig.market.dump = [A, B, C, *rows]
-    await rig.instruments.refresh(force=False)
-    await asyncio.gather(*(rig.service.subscribe(f"owner-{n}", [wish(row)]) for n, row in enumerate(rows)))
-    assert set(rig.feed.subscriptions()) == {100 + n for n in range(20)}
+    environment.market.dump = [A, B, C, *rows]
+    await environment.instruments.refresh(force=False)
+    await asyncio.gather(*(environment.service.subscribe(f"owner-{n}", [request(row)]) for n, row in enumerate(rows)))
+    assert set(environment.feed.subscriptions()) == {100 + n for n in range(20)}
 
 
-async def test_beyond_the_capacity_the_surplus_is_refused(
+async def test_requests_beyond_the_capacity_are_refused(
     database: Database, redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """Item by item; what fits is streamed."""
-    rig = await replica(database, redis, redis_url, redis_prefix, capacity=2)
-    result = await rig.service.subscribe("api", [wish(A), wish(B), wish(C)])
+    environment = await replica(database, redis, redis_url, redis_prefix, capacity=2)
+    result = await environment.service.subscribe("api", [request(A), request(B), request(C)])
     assert isinstance(result.outcomes[2], Conflict)
     assert result.outcomes[2].code == "SUBSCRIPTION_LIMIT"
-    assert set(rig.feed.subscriptions()) == {1, 2}
+    assert set(environment.feed.subscriptions()) == {1, 2}
 
 
-async def test_a_recycled_token_moves_the_subscription_with_its_symbol(rig: Rig) -> None:
-    """After a refresh the feed streams the symbol's new token, not the stranger that has the old one."""
-    await rig.service.subscribe("api", [wish(A)])
-    rig.market.dump = [instrument("NSE:A", token=50), instrument("NSE:NEW", token=1), B, C]
-    await rig.instruments.refresh(force=False)
-    assert rig.feed.subscriptions() == {50: Mode.QUOTE}
-    assert rig.status(A).instrument_token == 50
+async def test_a_recycled_token_moves_the_subscription_with_its_symbol(environment: Environment) -> None:
+    """After a refresh the feed streams the symbol's new token, not the instrument that now has the old one."""
+    await environment.service.subscribe("api", [request(A)])
+    environment.market.dump = [instrument("NSE:A", token=50), instrument("NSE:NEW", token=1), B, C]
+    await environment.instruments.refresh(force=False)
+    assert environment.feed.subscriptions() == {50: Mode.QUOTE}
+    assert environment.status(A).instrument_token == 50
 
 
-async def test_an_expired_instrument_ends_streaming_and_says_why(rig: Rig) -> None:
-    """The want stays and can be taken back by its old token."""
+async def test_an_expired_instrument_ends_streaming_and_says_why(environment: Environment) -> None:
+    """The subscription stays and can be ended by its old token."""
     option = instrument("NFO:OPT", token=9, expiry=date(2026, 1, 5))
-    rig.market.dump = [A, B, C, option]
-    await rig.instruments.refresh(force=False)
-    await rig.service.subscribe("api", [wish(option)])
-    rig.market.dump = [A, B, C]
-    await rig.instruments.refresh(force=False)
-    assert rig.feed.subscriptions() == {}
-    assert (rig.status(option).status, rig.status(option).error) == (TickStatus.REQUESTED, "INSTRUMENT_EXPIRED")
-    assert await rig.service.unsubscribe("api", instrument_token=9) == []
+    environment.market.dump = [A, B, C, option]
+    await environment.instruments.refresh(force=False)
+    await environment.service.subscribe("api", [request(option)])
+    environment.market.dump = [A, B, C]
+    await environment.instruments.refresh(force=False)
+    assert environment.feed.subscriptions() == {}
+    assert (environment.status(option).status, environment.status(option).error) == (
+        TickStatus.REQUESTED,
+        "INSTRUMENT_EXPIRED",
+    )
+    assert await environment.service.unsubscribe("api", instrument_token=9) == []
 
 
-async def test_status_goes_from_requested_to_stale(rig: Rig) -> None:
+async def test_status_goes_from_requested_to_stale(environment: Environment) -> None:
     """requested, active, ticking, stale, and ticking again."""
-    rig.feed.state.connected = False
-    await rig.service.subscribe("api", [wish(A)])
-    seen = [rig.status(A).status]
-    rig.feed.state.connected = True
-    seen.append(rig.status(A).status)
-    rig.tick(1)
-    seen.append(rig.status(A).status)
-    rig.clock.forward(NOON + timedelta(seconds=31))
-    seen.append(rig.status(A).status)
-    assert rig.status(A).last_tick_age_ms == 31_000
-    rig.tick(1)
-    seen.append(rig.status(A).status)
+    environment.feed.state.connected = False
+    await environment.service.subscribe("api", [request(A)])
+    seen = [environment.status(A).status]
+    environment.feed.state.connected = True
+    seen.append(environment.status(A).status)
+    environment.tick(1)
+    seen.append(environment.status(A).status)
+    environment.clock.forward(NOON + timedelta(seconds=31))
+    seen.append(environment.status(A).status)
+    assert environment.status(A).last_tick_age_ms == 31_000
+    environment.tick(1)
+    seen.append(environment.status(A).status)
     assert [status.value for status in seen] == ["requested", "active", "ticking", "stale", "ticking"]
 
 
@@ -245,28 +258,30 @@ async def test_a_closed_market_is_silent_without_being_stale(
     database: Database, redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """By the exchange's calendar."""
-    rig = await replica(database, redis, redis_url, redis_prefix, calendar="exchange")
-    await rig.service.subscribe("api", [wish(A)])
-    rig.tick(1)
-    rig.clock.forward(NOON + timedelta(hours=8))
-    await rig.service.watch_feeds()
-    assert rig.status(A).status is TickStatus.TICKING
-    assert "feed_stale" not in [kind for kind, _ in rig.recorded]
+    environment = await replica(database, redis, redis_url, redis_prefix, calendar=MarketCalendar())
+    await environment.service.subscribe("api", [request(A)])
+    environment.tick(1)
+    environment.clock.forward(NOON + timedelta(hours=8))
+    await environment.service.check_feeds()
+    assert environment.status(A).status is TickStatus.TICKING
+    assert "feed_stale" not in [kind for kind, _ in environment.recorded]
 
 
-async def test_a_change_is_recorded_in_its_transaction_and_announced(rig: Rig, redis: Redis, redis_prefix: str) -> None:
+async def test_a_change_is_recorded_in_its_transaction_and_announced(
+    environment: Environment, redis: Redis, redis_prefix: str
+) -> None:
     """``subscription_changed`` in the account's log and on the events channel; once, and not for repeating."""
     pubsub = redis.pubsub()
     await pubsub.subscribe(f"{redis_prefix}events")
     await pubsub.get_message(timeout=20)
-    loop = asyncio.create_task(rig.service.run())
-    await rig.service.subscribe("api", [wish(A)])
-    await rig.service.subscribe("api", [wish(A)])
+    loop = asyncio.create_task(environment.service.run())
+    await environment.service.subscribe("api", [request(A)])
+    await environment.service.subscribe("api", [request(A)])
     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=20)
     loop.cancel()
     await pubsub.aclose()  # type: ignore[no-untyped-call]
     data = {"owner": "api", "subscribed": ["NSE:A"], "unsubscribed": []}
-    assert rig.recorded == [("subscription_changed", data)]
+    assert environment.recorded == [("subscription_changed", data)]
     assert message is not None
     assert json.loads(message["data"]) == {
         "v": 1,
@@ -277,36 +292,34 @@ async def test_a_change_is_recorded_in_its_transaction_and_announced(rig: Rig, r
     }
 
 
-async def test_a_silent_feed_is_said_once_and_its_return_once(rig: Rig) -> None:
-    """While the market is open and something is wanted."""
-    await rig.service.watch_feeds()
-    await rig.service.subscribe("api", [wish(A)])
-    await rig.service.watch_feeds()
-    rig.clock.forward(NOON + timedelta(seconds=31))
-    await rig.service.watch_feeds()
-    await rig.service.watch_feeds()
-    rig.tick(1)
-    await rig.service.watch_feeds()
-    await rig.service.watch_feeds()
-    assert [kind for kind, _ in rig.recorded] == ["subscription_changed", "feed_stale", "feed_recovered"]
-    assert rig.recorded[1][1] == {"connected": True, "subscriptions": 1, "last_tick_age_ms": None}
+async def test_a_silent_feed_is_recorded_once_and_its_recovery_once(environment: Environment) -> None:
+    """While the market is open and an instrument is subscribed."""
+    await environment.service.check_feeds()
+    await environment.service.subscribe("api", [request(A)])
+    await environment.service.check_feeds()
+    environment.clock.forward(NOON + timedelta(seconds=31))
+    await environment.service.check_feeds()
+    await environment.service.check_feeds()
+    environment.tick(1)
+    await environment.service.check_feeds()
+    await environment.service.check_feeds()
+    assert [kind for kind, _ in environment.recorded] == ["subscription_changed", "feed_stale", "feed_recovered"]
+    assert environment.recorded[1][1] == {"connected": True, "subscriptions": 1, "last_tick_age_ms": None}
 
 
-async def test_counts(rig: Rig) -> None:
-    """Active is what a live socket was asked for."""
-    await rig.service.subscribe("api", [wish(A), wish(B)])
-    assert (rig.service.active_count(), rig.service.count("primary")) == (2, 2)
-    assert rig.service.is_subscribed(1)
-    assert not rig.service.is_subscribed(3)
-    rig.feed.state.connected = False
-    assert rig.service.active_count() == 0
+async def test_active_is_what_a_live_socket_was_asked_for(environment: Environment) -> None:
+    """Without a connection nothing is active."""
+    await environment.service.subscribe("api", [request(A), request(B)])
+    assert environment.service.active_count() == 2
+    environment.feed.state.connected = False
+    assert environment.service.active_count() == 0
 
 
-async def test_three_thousand_in_one_request_are_one_message(rig: Rig) -> None:
+async def test_three_thousand_in_one_request_are_one_message(environment: Environment) -> None:
     """And stored in one round trip."""
     rows = [instrument(f"NSE:S{n}", token=1000 + n) for n in range(3000)]
-    rig.market.dump = rows
-    await rig.instruments.refresh(force=True)
-    result = await rig.service.subscribe("api", [wish(row, Mode.FULL) for row in rows])
+    environment.market.dump = rows
+    await environment.instruments.refresh(force=True)
+    result = await environment.service.subscribe("api", [request(row, Mode.FULL) for row in rows])
     assert result.changed == 3000
-    assert [(kind, len(modes)) for kind, modes in rig.feed.told] == [("subscribe", 3000)]
+    assert [(kind, len(modes)) for kind, modes in environment.feed.calls] == [("subscribe", 3000)]

@@ -39,7 +39,7 @@ INFY = Instrument(
     tick_size=Decimal("0.05"), lot_size=1, instrument_type="EQ", segment="NSE", exchange="NSE",
 )  # fmt: skip
 FAST = Backoff(first_s=0.02, cap_s=0.05)
-PATIENCE_S = 20.0
+WAIT_S = 20.0
 
 
 def decode(packet: bytes) -> Tick | None:
@@ -51,7 +51,7 @@ def decode(packet: bytes) -> Tick | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rig:
+class Environment:
     pipeline: TickPipeline
     publisher: TickPublisher
     ticks: AccountTicks
@@ -62,14 +62,14 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(url: str, prefix: str, *, reply_timeout_s: float = PATIENCE_S) -> AsyncIterator[Rig]:
+async def running(url: str, prefix: str, *, reply_timeout_s: float = WAIT_S) -> AsyncIterator[Environment]:
     publisher = TickPublisher(url, keys=RedisKeys(prefix), backoff=FAST, reply_timeout_s=reply_timeout_s)
     pipeline = TickPipeline(
         publisher, instruments=lambda: {408065: INFY}, source="simulator", clock=SystemClock(), flush_ms=1
     )
     tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(pipeline.run())]
     try:
-        yield Rig(pipeline=pipeline, publisher=publisher, ticks=pipeline.account("primary", decode=decode))
+        yield Environment(pipeline=pipeline, publisher=publisher, ticks=pipeline.account("primary", decode=decode))
     finally:
         for task in tasks:
             task.cancel()
@@ -78,7 +78,7 @@ async def running(url: str, prefix: str, *, reply_timeout_s: float = PATIENCE_S)
                 await task
 
 
-async def until(condition: Callable[[], bool], *, timeout: float = PATIENCE_S) -> None:
+async def until(condition: Callable[[], bool], *, timeout: float = WAIT_S) -> None:
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.005)
@@ -94,13 +94,13 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def subscribed(redis: Redis, pattern: str) -> Any:
     pubsub = redis.pubsub()
     await pubsub.psubscribe(pattern)
-    await pubsub.get_message(timeout=PATIENCE_S)
+    await pubsub.get_message(timeout=WAIT_S)
     return pubsub
 
 
 async def read(pubsub: Any) -> dict[str, Any]:
-    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_S)
-    assert message is not None, f"no message within {PATIENCE_S:g} s"
+    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=WAIT_S)
+    assert message is not None, f"no message within {WAIT_S:g} s"
     tick: dict[str, Any] = json.loads(message["data"])
     return tick
 
@@ -110,10 +110,10 @@ async def test_a_tick_is_published_on_its_channel_and_kept_in_the_hash(
 ) -> None:
     """The same bytes go to PUBLISH and HSET, named, stamped and truthful about their source."""
     pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
-    async with running(redis_url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
-        rig.push(ltp_packet(408065, 157315))
-        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_S)
+    async with running(redis_url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
+        environment.push(ltp_packet(408065, 157315))
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=WAIT_S)
         kept = await redis.hget(f"{redis_prefix}last", "408065")
     await pubsub.aclose()
     assert message["channel"].decode() == f"{redis_prefix}ticks:408065"
@@ -131,13 +131,13 @@ async def test_a_tick_is_published_on_its_channel_and_kept_in_the_hash(
 async def test_seq_rises_by_one_per_published_tick(redis: Redis, redis_url: str, redis_prefix: str) -> None:
     """Across instruments, flushes and chunks of an account."""
     pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
-    async with running(redis_url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
-        rig.push(*(ltp_packet(token, 100) for token in range(1, 251)))
+    async with running(redis_url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
+        environment.push(*(ltp_packet(token, 100) for token in range(1, 251)))
         first = [(await read(pubsub))["seq"] for _ in range(250)]
-        rig.push(ltp_packet(7, 101))
+        environment.push(ltp_packet(7, 101))
         second = (await read(pubsub))["seq"]
-        assert rig.pipeline.stats().published == 251
+        assert environment.pipeline.stats().published == 251
     await pubsub.aclose()
     assert first == list(range(1, 251))
     assert second == 251
@@ -148,12 +148,12 @@ async def test_newest_wins_within_a_flush_and_the_replaced_are_counted(
 ) -> None:
     """Three packets of one instrument in one frame are one tick: the last."""
     pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
-    async with running(redis_url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
-        rig.push(ltp_packet(5, 100), ltp_packet(5, 200), ltp_packet(5, 300))
+    async with running(redis_url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
+        environment.push(ltp_packet(5, 100), ltp_packet(5, 200), ltp_packet(5, 300))
         assert (await read(pubsub))["last_price"] == 3.0
-        await until(lambda: rig.pipeline.stats().published == 1)
-        stats = rig.pipeline.stats()
+        await until(lambda: environment.pipeline.stats().published == 1)
+        stats = environment.pipeline.stats()
     await pubsub.aclose()
     assert (stats.received["primary"], stats.conflated) == (3, 2)
     assert sum(stats.publish_lag.counts) == 1
@@ -164,12 +164,12 @@ async def test_malformed_packets_are_counted_and_do_not_disturb_their_neighbours
 ) -> None:
     """Too short to have a token, or refused by the decoder: dropped, counted, never raised."""
     pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
-    async with running(redis_url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
-        rig.push(b"\x00\x01", ltp_packet(5, 100), b"123456789")
+    async with running(redis_url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
+        environment.push(b"\x00\x01", ltp_packet(5, 100), b"123456789")
         assert (await read(pubsub))["instrument_token"] == 5
-        await until(lambda: rig.pipeline.stats().published == 1)
-        assert rig.pipeline.stats().malformed["primary"] == 2
+        await until(lambda: environment.pipeline.stats().published == 1)
+        assert environment.pipeline.stats().malformed["primary"] == 2
     await pubsub.aclose()
 
 
@@ -178,18 +178,18 @@ async def test_redis_away_conflates_and_what_is_newest_goes_out_when_it_is_back(
 ) -> None:
     """The feed's calls return at once; after the return of Redis each instrument has its newest value."""
     pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
-    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
+    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
         await proxy.cut()
-        await until(lambda: not rig.publisher.connected)
+        await until(lambda: not environment.publisher.connected)
         for price in range(1, 51):
-            rig.push(ltp_packet(1, price * 100), ltp_packet(2, price * 100))
-        assert rig.publisher.last_error
+            environment.push(ltp_packet(1, price * 100), ltp_packet(2, price * 100))
+        assert environment.publisher.last_error
         await proxy.heal()
         seen = {tick["instrument_token"]: tick["last_price"] for tick in [await read(pubsub), await read(pubsub)]}
-        await until(lambda: rig.pipeline.stats().published == 2)
-        stats = rig.pipeline.stats()
-        assert rig.publisher.last_error is None
+        await until(lambda: environment.pipeline.stats().published == 2)
+        stats = environment.pipeline.stats()
+        assert environment.publisher.last_error is None
     await pubsub.aclose()
     assert seen == {1: 50.0, 2: 50.0}
     assert stats.conflated == 98
@@ -199,14 +199,14 @@ async def test_redis_away_conflates_and_what_is_newest_goes_out_when_it_is_back(
 async def test_a_hung_redis_does_not_delay_listeners(redis_url: str, redis_prefix: str) -> None:
     """In-process readers get each tick, once, while Redis is still waited for."""
     got: list[tuple[int, float]] = []
-    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix, reply_timeout_s=120.0) as rig:
-        rig.pipeline.listeners.append(lambda token, payload: got.append((token, json.loads(payload)["last_price"])))
-        await until(lambda: rig.publisher.ready)
+    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix, reply_timeout_s=120.0) as environment:
+        environment.pipeline.add_listener(lambda token, payload: got.append((token, json.loads(payload)["last_price"])))
+        await until(lambda: environment.publisher.ready)
         proxy.hang()
         for price in (1, 2, 3):
-            rig.push(ltp_packet(9, price * 100))
+            environment.push(ltp_packet(9, price * 100))
             await until(lambda price=price: len(got) == price)  # type: ignore[misc]
-        assert (rig.publisher.connected, rig.pipeline.stats().published) == (True, 0)
+        assert (environment.publisher.connected, environment.pipeline.stats().published) == (True, 0)
     assert got == [(9, 1.0), (9, 2.0), (9, 3.0)]
 
 
@@ -214,24 +214,26 @@ async def test_a_hung_redis_is_given_up_and_what_is_newest_goes_out_when_it_answ
     redis_url: str, redis_prefix: str
 ) -> None:
     """Nothing is waited for without an end."""
-    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix, reply_timeout_s=0.5) as rig:
-        await until(lambda: rig.publisher.ready)
+    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix, reply_timeout_s=0.5) as environment:
+        await until(lambda: environment.publisher.ready)
         proxy.hang()
         for price in (1, 2, 3):
-            rig.push(ltp_packet(9, price * 100))
-        await until(lambda: not rig.publisher.connected)
-        assert "no answer" in (rig.publisher.last_error or "")
+            environment.push(ltp_packet(9, price * 100))
+        await until(lambda: not environment.publisher.connected)
+        assert "no answer" in (environment.publisher.last_error or "")
         proxy.resume()
-        await until(lambda: rig.pipeline.stats().published == 1)
+        await until(lambda: environment.pipeline.stats().published == 1)
 
 
 async def test_a_wrong_password_is_said_and_tried_again(redis_url: str, redis_prefix: str) -> None:
     """Health can show why ticks do not flow."""
     url = redis_url.replace("redis://", "redis://nobody:wrong@")
-    async with running(url, redis_prefix) as rig:
-        await until(lambda: bool(rig.publisher.last_error))
-        assert "WRONGPASS" in (rig.publisher.last_error or "") or "AUTH" in (rig.publisher.last_error or "")
-        assert not rig.publisher.connected
+    async with running(url, redis_prefix) as environment:
+        await until(lambda: bool(environment.publisher.last_error))
+        assert "WRONGPASS" in (environment.publisher.last_error or "") or "AUTH" in (
+            environment.publisher.last_error or ""
+        )
+        assert not environment.publisher.connected
 
 
 def self_signed(directory: Path) -> ssl.SSLContext:
@@ -266,24 +268,24 @@ async def test_tls_to_redis_trusts_only_whom_it_is_told_to_trust(
         url = proxy.url.replace("redis://", "rediss://")
         async with running(url, redis_prefix) as stranger:
             await until(lambda: "certificate verify failed" in (stranger.publisher.last_error or ""))
-        async with running(f"{url}?ssl_ca_certs={tmp_path / 'cert.pem'}", redis_prefix) as rig:
-            await until(lambda: rig.publisher.ready)
-            rig.push(*(ltp_packet(token, 100) for token in range(500)))
-            await until(lambda: rig.pipeline.stats().published == 500)
+        async with running(f"{url}?ssl_ca_certs={tmp_path / 'cert.pem'}", redis_prefix) as environment:
+            await until(lambda: environment.publisher.ready)
+            environment.push(*(ltp_packet(token, 100) for token in range(500)))
+            await until(lambda: environment.pipeline.stats().published == 500)
     assert await redis.hlen(f"{redis_prefix}last") == 500
 
 
 async def test_last_is_the_newest_tick_in_memory(redis_url: str, redis_prefix: str) -> None:
     """Before and after it was published, and gone when the instrument is no longer streamed."""
-    async with running(redis_url, redis_prefix) as rig:
-        assert rig.pipeline.last(408065) is None
-        rig.push(ltp_packet(408065, 100))
-        before = rig.pipeline.last(408065)
-        await until(lambda: rig.pipeline.stats().published == 1)
-        after = rig.pipeline.last(408065)
-        json_form = rig.pipeline.last_json(408065)
-        rig.pipeline.forget("primary", [408065])
-        assert rig.pipeline.last(408065) is None
+    async with running(redis_url, redis_prefix) as environment:
+        assert environment.pipeline.last(408065) is None
+        environment.push(ltp_packet(408065, 100))
+        before = environment.pipeline.last(408065)
+        await until(lambda: environment.pipeline.stats().published == 1)
+        after = environment.pipeline.last(408065)
+        json_form = environment.pipeline.last_json(408065)
+        environment.pipeline.forget("primary", [408065])
+        assert environment.pipeline.last(408065) is None
     assert before is not None
     assert after is not None
     assert json_form is not None
@@ -298,14 +300,14 @@ async def test_an_error_of_redis_is_counted_and_said_and_ticks_go_on(
     """Somebody made the hash of last values a string: publishing is not hurt by it."""
     await redis.set(f"{redis_prefix}last", "not a hash")
     pubsub = await subscribed(redis, f"{redis_prefix}ticks:*")
-    async with running(redis_url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
+    async with running(redis_url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
         for price in (1, 2):
-            rig.push(ltp_packet(5, price * 100))
+            environment.push(ltp_packet(5, price * 100))
             assert (await read(pubsub))["last_price"] == price
-        await until(lambda: rig.pipeline.stats().redis_errors == 2)
-        assert (rig.publisher.last_error or "").startswith("WRONGTYPE")
-        assert rig.publisher.connected
+        await until(lambda: environment.pipeline.stats().redis_errors == 2)
+        assert (environment.publisher.last_error or "").startswith("WRONGTYPE")
+        assert environment.publisher.connected
     await pubsub.aclose()
 
 
@@ -313,19 +315,19 @@ async def test_a_connection_that_is_lost_between_the_chunks_of_a_batch_loses_no_
     redis_url: str, redis_prefix: str
 ) -> None:
     """The rest of the batch does not go to the next connection as if it were whole: all of it goes again."""
-    async with running(redis_url, redis_prefix) as rig:
-        await until(lambda: rig.publisher.ready)
+    async with running(redis_url, redis_prefix) as environment:
+        await until(lambda: environment.publisher.ready)
         written = 0
 
         def cut_after_the_first_chunk(token: int, payload: bytes) -> None:
             nonlocal written
             written += 1
-            if written == 150 and rig.publisher._connection is not None:
-                rig.publisher._connection.drop("cut by the test")
+            if written == 150 and environment.publisher._connection is not None:
+                environment.publisher._connection.drop("cut by the test")
 
-        rig.pipeline.listeners.append(cut_after_the_first_chunk)
-        rig.push(*(ltp_packet(token, 100) for token in range(300)))
-        await until(lambda: rig.pipeline.stats().published == 300)
-        assert rig.pipeline.stats().redis_reconnects == 1
-        assert rig.pipeline.stats().conflated == 0
+        environment.pipeline.add_listener(cut_after_the_first_chunk)
+        environment.push(*(ltp_packet(token, 100) for token in range(300)))
+        await until(lambda: environment.pipeline.stats().published == 300)
+        assert environment.pipeline.stats().redis_reconnects == 1
+        assert environment.pipeline.stats().conflated == 0
     assert written == 300, "listeners got each tick once"

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.delivery_cursor import AccountFeed, Position, compare, hinted_seq
-from app.events.event_store import LogHead
+from app.events.delivery_cursor import DeliveryCursor, Position, compare, hinted_seq
+from app.events.model import LogHead
 
 
 def head(seq: int, *, epoch: str = "e") -> LogHead:
     return LogHead(account_id="a", epoch=epoch, seq=seq)
 
 
-def live_at(cursor: int) -> AccountFeed:
-    feed = AccountFeed("a", sockets=1)
+def live_at(cursor: int) -> DeliveryCursor:
+    feed = DeliveryCursor("a", sockets=1)
     feed.go_live(head(cursor))
     return feed
 
 
 def test_nobody_reads_nothing() -> None:
     """Without a socket and without a commit of ours there is no reason to read."""
-    assert AccountFeed("a").read_after() is None
+    assert DeliveryCursor("a").read_after() is None
 
 
 def test_reading_goes_on_where_the_one_furthest_behind_is() -> None:
@@ -57,7 +57,7 @@ def test_what_another_replica_published_is_not_published_again() -> None:
 @given(relayed=st.integers(0, 10**6), seq=st.integers(0, 10**6))
 def test_a_forged_hint_does_not_last(relayed: int, seq: int) -> None:
     """The head of the log puts it right, and bounds how much is published late."""
-    feed = AccountFeed("a", relayed=relayed)
+    feed = DeliveryCursor("a", relayed=relayed)
     feed.remember_head(seq)
     assert seq - 1000 <= feed.relayed <= seq
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.api.events import start_of
 from app.errors import BadInput
-from app.events.event_store import LogHead, StoredEvent
+from app.events.model import LogHead, StoredEvent
 from app.events.protocol import (
     Auth,
     CloseReason,

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from app.broker.market import Instrument, Mode
-from app.market.subscriptions.desired_state import Want
+from app.market.subscriptions.model import Subscription
 
 NOON = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
 """Monday 5 January 2026, 12:00 IST."""
@@ -38,7 +38,7 @@ def instrument(
     )
 
 
-def want(
+def subscription(
     owner: str = "api",
     key: str = "NSE:INFY",
     *,
@@ -46,9 +46,9 @@ def want(
     account_id: str = "primary",
     token: int = 408065,
     at: datetime = NOON,
-) -> Want:
+) -> Subscription:
     exchange, _, tradingsymbol = key.partition(":")
-    return Want(
+    return Subscription(
         owner=owner,
         account_id=account_id,
         exchange=exchange,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from app.db.redis_keys import RedisKeys
 from app.errors import SettingsError
-from app.market.ticks.redis_commands import ReplyCounter, RespConnection, TickCommands, pack, parse_target
+from app.market.ticks.redis_commands import ReplyCounter, TickCommands, pack
+from app.market.ticks.redis_connection import RespConnection, parse_target
 
 
 def test_commands_are_arrays_of_bulk_strings() -> None:

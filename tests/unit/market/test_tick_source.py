@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.market.ticks.source import tick_source
+from app.market.ticks.tick_source import tick_source
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from redis.asyncio import Redis
 
+from app.db.postgres import Tx
 from app.db.redis_keys import RedisKeys
-from app.market.subscriptions.announcements import BACKLOG, Announcer
+from app.market.subscriptions.market_events import BACKLOG, MarketEvents, MarketEventType
 from tests.integration.market.proxy import TcpProxy
 from tests.integration.market.scripted import SetClock
 from tests.unit.market.builders import NOON
+
+
+def events_on(redis: Redis, prefix: str) -> MarketEvents:
+    async def refuse(tx: Tx, account_id: str, kind: str, data: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    return MarketEvents(redis, keys=RedisKeys(prefix), clock=SetClock(NOON), recorder=refuse)
 
 
 async def test_without_redis_events_are_dropped_and_counted(redis_url: str, redis_prefix: str) -> None:
     """The next ones go out again when it is back."""
     async with TcpProxy.to(redis_url) as proxy:
         redis = Redis.from_url(proxy.url)
-        announcer = Announcer(redis, keys=RedisKeys(redis_prefix), clock=SetClock(NOON))
+        events = events_on(redis, redis_prefix)
         await proxy.cut()
-        announcer.announce("feed_stale", account_id="primary", data={})
-        announcer.announce("feed_recovered", account_id="primary", data={})
-        await announcer.flush()
-        assert announcer.dropped == 2
+        events.announce(MarketEventType.FEED_STALE, account_id="primary", data={})
+        events.announce(MarketEventType.FEED_RECOVERED, account_id="primary", data={})
+        await events.flush()
+        assert events.dropped == 2
         await proxy.heal()
-        announcer.announce("feed_stale", account_id="primary", data={})
-        await announcer.flush()
-        assert announcer.dropped == 2
+        events.announce(MarketEventType.FEED_STALE, account_id="primary", data={})
+        await events.flush()
+        assert events.dropped == 2
         await redis.aclose()
 
 
@@ -34,11 +45,11 @@ async def test_the_backlog_is_bounded(redis_url: str, redis_prefix: str) -> None
     pubsub = redis.pubsub()
     await pubsub.subscribe(f"{redis_prefix}events")
     await pubsub.get_message(timeout=20)
-    announcer = Announcer(redis, keys=RedisKeys(redis_prefix), clock=SetClock(NOON))
+    events = events_on(redis, redis_prefix)
     for number in range(BACKLOG + 5):
-        announcer.announce("subscription_changed", account_id="primary", data={"number": number})
-    await announcer.wait(timeout=0.1)
-    await announcer.flush()
+        events.announce(MarketEventType.SUBSCRIPTION_CHANGED, account_id="primary", data={"number": number})
+    await events.wait(timeout=0.1)
+    await events.flush()
     first = await pubsub.get_message(ignore_subscribe_messages=True, timeout=20)
     await pubsub.aclose()  # type: ignore[no-untyped-call]
     await redis.aclose()

@@ -1,4 +1,4 @@
-"""Where ticks come from, said truthfully: nothing but Zerodha's own hosts may be called live."""
+"""Where ticks come from, as the addresses prove it: only Zerodha's own hosts are called live. Pure."""
 
 from __future__ import annotations
 
