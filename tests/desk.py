@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -30,12 +30,12 @@ from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Acceptance, Answer, Caller
 from app.orders.entry.admission import Admission
-from app.orders.entry.requests import Intake
+from app.orders.entry.requests import InstrumentLookup, RequestChecker
 from app.orders.entry.service import BatchOptions, OrderService
 from app.orders.risk.limits import RiskLimits
 from app.orders.state import tag_store
 from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.new_tasks import OrderLine
+from app.orders.state.new_tasks import OrderLine, TaskFactory
 from app.orders.state.settlement import NewEvent
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 from app.orders.views.queries import OrderQueries
@@ -157,6 +157,25 @@ def order(**changes: Any) -> OrderRequest:
     return OrderRequest(**{**fields, **changes})
 
 
+class NoInstruments:
+    """A list that is not loaded."""
+
+    is_loaded = False
+
+    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        return None
+
+
+NO_INSTRUMENTS = NoInstruments()
+
+
+def task_factory(settings: EngineSettings = SHORT_RULES, *, deployment: str = "0T") -> TaskFactory:
+    """What makes tasks, with tags of a deployment of its own."""
+    clock = SystemClock()
+    ids = IdSource(clock)
+    return TaskFactory(settings=settings, clock=clock, ids=ids, tagger=Tagger(ids, deployment=deployment))
+
+
 def admission_on(
     database: Database, *, engine: OrderEngine, settings: EngineSettings = SHORT_RULES, limits: RiskLimits = NO_LIMITS
 ) -> Admission:
@@ -167,7 +186,7 @@ def admission_on(
         settings=settings,
         clock=SystemClock(),
         last_price=lambda exchange, symbol: None,
-        find_instrument=lambda exchange, symbol: None,
+        instruments=NO_INSTRUMENTS,
         portfolio=lambda account_id: engine.broker(account_id).portfolio,
     )
 
@@ -180,23 +199,17 @@ def service_on(
     ids: IdSource,
     tagger: Tagger,
     admission: Admission,
-    find_instrument: Callable[[str, str], Instrument | None] = lambda exchange, symbol: None,
+    instruments: InstrumentLookup = NO_INSTRUMENTS,
 ) -> OrderService:
-    """The door to the engine, where no instrument is known unless ``find_instrument`` says so."""
+    """The door to the engine, where no instrument is known unless ``instruments`` says so."""
     clock = SystemClock()
     queries = OrderQueries(database=database, clock=clock)
     return OrderService(
         acceptance=Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock),
         engine=engine,
         queries=queries,
-        intake=Intake(
-            settings=settings,
-            clock=clock,
-            ids=ids,
-            tagger=tagger,
-            find_instrument=find_instrument,
-            registry_loaded=lambda: False,
-        ),
+        checker=RequestChecker(instruments),
+        tasks=TaskFactory(settings=settings, clock=clock, ids=ids, tagger=tagger),
         settings=settings,
         ids=ids,
     )

@@ -20,6 +20,9 @@ from app.orders.operators.halt_and_resume import CancelOpen, HaltService
 from app.orders.risk.halts import HaltMode
 from app.orders.state.audit import Actor
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.new_tasks import TaskFactory
+from app.orders.state.tag_store import deployment_code
+from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 
 
 def nobody_to_wake(account_id: str) -> None:
@@ -53,10 +56,17 @@ async def open_operations(settings: Settings) -> AsyncIterator[HaltService]:
     clock = SystemClock()
     ids = IdSource(clock)
     async with operators_database(settings) as database:
+        async with database.transaction() as tx:
+            deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         yield HaltService(
             database=database,
             events=AccountLog(ids),
-            settings=EngineSettings.from_settings(settings),
+            tasks=TaskFactory(
+                settings=EngineSettings.from_settings(settings),
+                clock=clock,
+                ids=ids,
+                tagger=Tagger(ids, deployment=deployment),
+            ),
             clock=clock,
             ids=ids,
             wake=nobody_to_wake,

@@ -16,6 +16,7 @@ from app.orders.operators.resolution import OperatorDecision, Resolutions
 from app.orders.operators.unresolved import UnresolvedTask
 from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
@@ -35,10 +36,14 @@ async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
         yield Resolutions(
             database=database,
             settlement=Settlement(AccountLog(ids), counters=OrderCounters()),
-            settings=EngineSettings.from_settings(settings),
+            tasks=TaskFactory(
+                settings=EngineSettings.from_settings(settings),
+                clock=clock,
+                ids=ids,
+                tagger=Tagger(ids, deployment=deployment),
+            ),
             clock=clock,
             ids=ids,
-            tagger=Tagger(ids, deployment=deployment),
             wake=nobody_to_wake,
         )
 

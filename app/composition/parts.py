@@ -27,11 +27,11 @@ from app.ops.metric_sources import BrokerCalls
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry.acceptance import Acceptance
 from app.orders.entry.admission import Admission
-from app.orders.entry.requests import Intake
+from app.orders.entry.requests import RequestChecker
 from app.orders.entry.service import OrderService
 from app.orders.risk.limits import LastPrice, RiskLimits
 from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.tags import Tagger
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.views.queries import OrderQueries
 
 EPOCH_LENGTH = 12
@@ -206,17 +206,9 @@ def make_order_service(
     ticks: TickPipeline,
     clock: Clock,
     ids: IdSource,
-    tagger: Tagger,
+    tasks: TaskFactory,
 ) -> OrderService:
-    """The door to the order engine, with everything that is asked before an order is accepted."""
-    intake = Intake(
-        settings=engine_settings,
-        clock=clock,
-        ids=ids,
-        tagger=tagger,
-        find_instrument=instruments.find,
-        registry_loaded=lambda: instruments.status().cached_instruments > 0,
-    )
+    """The entry to the order engine, with everything that is checked before an order is accepted."""
     limits = {
         account_id: RiskLimits.from_settings(settings, own=account.own_limits) for account_id, account in roster.items()
     }
@@ -226,10 +218,16 @@ def make_order_service(
         settings=engine_settings,
         clock=clock,
         last_price=last_price_of(instruments, ticks, clock=clock),
-        find_instrument=instruments.find,
+        instruments=instruments,
         portfolio=lambda account_id: engine.broker(account_id).portfolio,
     )
     acceptance = Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock)
     return OrderService(
-        acceptance=acceptance, engine=engine, queries=queries, intake=intake, settings=engine_settings, ids=ids
+        acceptance=acceptance,
+        engine=engine,
+        queries=queries,
+        checker=RequestChecker(instruments),
+        tasks=tasks,
+        settings=engine_settings,
+        ids=ids,
     )

@@ -61,6 +61,7 @@ from app.orders.entry.withdrawal import Withdrawals
 from app.orders.operators.halt_and_resume import HaltService
 from app.orders.operators.resolution import Resolutions
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
@@ -157,6 +158,7 @@ class House:
         async with engine_database.connection() as connection:
             deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
         tagger = Tagger(self.ids, deployment=deployment)
+        tasks = TaskFactory(settings=self.engine_settings, clock=self.clock, ids=self.ids, tagger=tagger)
         self.notices = Notifications(engine_database, url=self.settings.database_dsn, on_notice=self._on_notice)
         self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
         self.order_stream = OrderStreamHub(
@@ -192,15 +194,15 @@ class House:
             ticks=self.ticks,
             clock=self.clock,
             ids=self.ids,
-            tagger=tagger,
+            tasks=tasks,
         )
-        self._build_operations(tagger)
+        self._build_operations(tasks)
 
-    def _build_operations(self, tagger: Tagger) -> None:
+    def _build_operations(self, tasks: TaskFactory) -> None:
         self.operations = HaltService(
             database=self.ground.database,
             events=self.log,
-            settings=self.engine_settings,
+            tasks=tasks,
             clock=self.clock,
             ids=self.ids,
             wake=self.engine.changed,
@@ -208,18 +210,16 @@ class House:
         self.resolutions = Resolutions(
             database=self.ground.database,
             settlement=Settlement(self.log, counters=self.engine.counters),
-            settings=self.engine_settings,
+            tasks=tasks,
             clock=self.clock,
             ids=self.ids,
-            tagger=tagger,
             wake=self.engine.changed,
         )
         self.withdrawals = Withdrawals(
             database=self.ground.database,
             settlement=Settlement(self.log, counters=self.engine.counters),
-            settings=self.engine_settings,
             clock=self.clock,
-            ids=self.ids,
+            tasks=tasks,
             wake=self.engine.changed,
         )
         self.doubts = DoubtSampler(self.queries.doubts)

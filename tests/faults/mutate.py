@@ -85,7 +85,7 @@ MUTATIONS = (
     ),
     Mutation(
         "no cancel that nothing can follow: time",
-        "app/orders/entry/requests.py",
+        "app/orders/state/new_tasks.py",
         "fresh_s=min(cancel.fresh_s, place.fresh_s)",
         "fresh_s=cancel.fresh_s",
         FAULTS + "test_replacements.py::test_the_cancel_is_over_before_the_order_that_follows_it",

@@ -17,7 +17,7 @@ from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, N
 from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, admission_on, open_desk, order
+from tests.desk import ACCOUNT, Desk, admission_on, open_desk, order, task_factory
 from tests.desk_waits import after_the_lease
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
@@ -94,7 +94,7 @@ async def accepting_through(proxy: TcpProxy, desk: Desk) -> AsyncIterator[Accept
 
 
 def a_task(desk: Desk) -> NewTask:
-    return desk.service._intake.place_task(OrderLine(request=order()), account_id=ACCOUNT)
+    return task_factory(desk.settings).place(OrderLine(request=order()), account_id=ACCOUNT)
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])

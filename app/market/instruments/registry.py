@@ -89,6 +89,11 @@ class InstrumentRegistry:
         """The present instruments: read at every use, replaced as a whole by a refresh."""
         return self._index.by_token
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is any instrument, so that an unknown one is known not to exist."""
+        return len(self._index) > 0
+
     def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
         """The instrument in today's dump, in memory; None when it is not there."""
         return self._index.find(exchange, tradingsymbol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
-from app.orders.state.model import Batch, BatchStatus, Task
+from app.orders.state.model import Batch, BatchStatus, Task, TaskError
 from app.orders.state.new_tasks import NewBatch
 from app.orders.state.task_store import COLUMNS as TASK_COLUMNS
 from app.orders.state.task_store import task_row
@@ -21,6 +21,7 @@ _COLUMNS = """batch_id, account_id, status, rollback_on_failure, on_filled, tota
 
 def _batch_row(**columns: Any) -> Batch:
     columns["status"] = BatchStatus(columns["status"])
+    columns["error"] = None if columns["error"] is None else TaskError.from_json(columns["error"])
     return Batch(**columns)
 
 
@@ -69,14 +70,14 @@ async def tasks_of(tx: Tx, batch_ids: Sequence[UUID]) -> dict[UUID, list[Task]]:
         return found
 
 
-async def write_status(tx: Tx, batch_id: UUID, status: BatchStatus, *, error: Mapping[str, Any] | None) -> Batch:
+async def write_status(tx: Tx, batch_id: UUID, status: BatchStatus, *, error: TaskError | None) -> Batch:
     """Store a batch's new status; an error once written stays unless a later one replaces it."""
     found = await _batches(
         tx,
         f"""UPDATE batch SET status = %s, error = coalesce(%s, error), updated_at = clock_timestamp(),
               completed_at = CASE WHEN %s THEN NULL ELSE clock_timestamp() END
             WHERE batch_id = %s RETURNING {_COLUMNS}""",
-        (status, None if error is None else Jsonb(dict(error)), status.is_open, batch_id),
+        (status, None if error is None else Jsonb(error.to_json()), status.is_open, batch_id),
     )
     return found[0]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.kit.clock import ist_iso
 from app.orders.batches.legs import Leg, LegStatus, Residual, leg_status, residuals
+from app.orders.state.documents import error_json
 from app.orders.state.model import ENDED_WITHOUT_ORDER, Batch, BatchStatus, OrderState, TaskStatus
 
 
@@ -33,7 +34,7 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
         "orders": [_leg_document(leg) for leg in legs],
         "created_at": ist_iso(batch.created_at),
         "completed_at": None if batch.completed_at is None else ist_iso(batch.completed_at),
-        "error": batch.error,
+        "error": error_json(batch.error),
     }
 
 
@@ -54,7 +55,7 @@ def _leg_document(leg: Leg) -> dict[str, Any]:
         "order_id": order_id,
         "state": str(leg_state(leg)),
         "filled_quantity": leg.filled_quantity,
-        "error": leg.task.last_error,
+        "error": error_json(leg.task.last_error),
     }
 
 

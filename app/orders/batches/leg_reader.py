@@ -47,10 +47,10 @@ def _leg(task: Task, companions: Sequence[Task], orders: Mapping[UUID, Sequence[
 def _leg_order(order: KnownOrder) -> LegOrder:
     return LegOrder(
         order_id=order.order_id,
-        variety=str(order.document["variety"]),
+        variety=order.variety,
         state=order.state,
         filled_quantity=order.filled_quantity,
         average_price=order.average_price,
-        parent_order_id=order.document.get("parent_order_id"),
-        stale=bool(order.document.get("stale")),
+        parent_order_id=order.parent_order_id,
+        stale=order.is_stale,
     )

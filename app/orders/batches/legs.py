@@ -67,7 +67,7 @@ class Leg:
     @property
     def refused_slices(self) -> list[str]:
         """What the broker said of the slices that it did not take, while it took others."""
-        return [str(child["error"]["message"]) for child in self.task.children if child.get("error")]
+        return [str(child.message) for child in self.task.children if child.order_id is None]
 
     @property
     def average_price(self) -> Decimal:

@@ -18,7 +18,6 @@ from app.broker.port import PortfolioGateway
 from app.db.postgres import Database, Tx
 from app.errors import BrokerError, RateLimited, ServiceError
 from app.kit.clock import Clock, today
-from app.kit.ids import IdSource
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
@@ -27,13 +26,11 @@ from app.orders.batches.settlement import settle_batch
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
-from app.orders.state.cancels import Canceller
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
-from app.orders.state.model import Batch, BatchStatus, Operation, TaskError, TaskStatus
-from app.orders.state.new_tasks import CancelTarget, NewTask
+from app.orders.state.model import Batch, BatchStatus, Task, TaskError, TaskStatus
+from app.orders.state.new_tasks import BatchLeg, NewTask, OrderTarget, TaskFactory
 from app.orders.state.settlement import Settlement
-from app.orders.state.tags import Tagger
 from app.orders.state.verdicts import withdrawn
 from app.orders.state.wakeups import Wakeups, wait_for
 
@@ -61,8 +58,7 @@ class BatchRunner:
         wakeups: Wakeups,
         settings: EngineSettings,
         clock: Clock,
-        ids: IdSource,
-        tagger: Tagger,
+        tasks: TaskFactory,
     ) -> None:
         self._account_id = account_id
         self._term = term
@@ -72,9 +68,7 @@ class BatchRunner:
         self._wakeups = wakeups
         self._settings = settings
         self._clock = clock
-        self._ids = ids
-        self._tagger = tagger
-        self._canceller = Canceller(account_id, settings=settings, new_id=ids.uuid)
+        self._tasks = tasks
 
     async def run(self) -> None:
         while True:
@@ -147,25 +141,26 @@ class BatchRunner:
         for action in decision.actions:
             if isinstance(action, Withdraw):
                 await self._settlement.settle(tx, action.task_id, withdrawn(reason))
-        instruments = {leg.task.leg: leg.task.instrument for leg in legs}
+        tasks = {leg.task.leg: leg.task for leg in legs}
         cancels = [
-            self._cancel_task(batch, action, instrument=instruments[action.leg])
+            self._cancel_task(batch, action, placement=tasks[action.leg])
             for action in decision.actions
             if isinstance(action, CancelOrder)
         ]
         if cancels:
             await new_task_store.insert_tasks(tx, cancels)
 
-    def _cancel_task(self, batch: Batch, action: CancelOrder, *, instrument: str) -> NewTask:
-        target = CancelTarget(
+    def _cancel_task(self, batch: Batch, action: CancelOrder, *, placement: Task) -> NewTask:
+        target = OrderTarget(
+            account_id=self._account_id,
             order_id=action.order_id,
-            instrument=instrument,
+            instrument=placement.instrument,
+            transaction_type=str(placement.order.transaction_type),
             variety=action.variety,
             parent_order_id=action.parent_order_id,
         )
-        return self._canceller.task(
-            target, trade_date=today(self._clock), purpose="rollback", batch_id=batch.batch_id, leg=action.leg
-        )
+        of_batch = BatchLeg(batch_id=batch.batch_id, leg=action.leg)
+        return self._tasks.cancel(target, purpose="rollback", of_batch=of_batch)
 
     async def _square_off(
         self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff], positions: Positions
@@ -199,26 +194,13 @@ class BatchRunner:
         reducible.take(request, quantity)
         if quantity:
             request = replace(request, quantity=quantity)
-        return NewTask(
-            task_id=self._ids.uuid(),
-            account_id=self._account_id,
-            operation=Operation.PLACE,
-            trade_date=today(self._clock),
-            instrument=request.instrument,
-            request=request.to_json(),
-            fresh_s=self._settings.freshness_limit_s,
-            batch_id=batch.batch_id,
-            leg=leg,
-            purpose="square_off",
-            tag_base=self._tagger.fresh(),
-            reduces=True,
-            status=TaskStatus.PENDING if quantity else TaskStatus.FAILED,
-            error=None if quantity else _NOTHING_TO_REDUCE.to_json(),
-        )
+        of_batch = BatchLeg(batch_id=batch.batch_id, leg=leg)
+        task = self._tasks.square_off(request, account_id=self._account_id, of_batch=of_batch)
+        return task if quantity else replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
 
 
 def _said_before(batch: Batch) -> str:
-    return "its deadline is over" if batch.error is None else str(batch.error["message"])
+    return "its deadline is over" if batch.error is None else batch.error.message
 
 
 def _square_offs(decision: Decision) -> list[SquareOff]:

@@ -157,7 +157,7 @@ def _why(leg: Leg) -> str:
     if any(order.stale for order in leg.orders):
         return "was live when it was last seen, and the book of its day is gone"
     if leg.task.last_error is not None:
-        return f"failed: {leg.task.last_error['message']}"
+        return f"failed: {leg.task.last_error.message}"
     if leg.refused_slices:
         return f"was taken in part only: {leg.refused_slices[0]}"
     ended = [order for order in leg.orders if order.state in {OrderState.REJECTED, OrderState.CANCELLED}]

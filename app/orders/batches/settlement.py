@@ -8,7 +8,7 @@ from app.db.postgres import Tx
 from app.orders.batches import batch_store
 from app.orders.batches.documents import batch_document, batch_event_type
 from app.orders.batches.legs import Leg
-from app.orders.state.model import Batch, BatchStatus
+from app.orders.state.model import Batch, BatchStatus, TaskError
 from app.orders.state.settlement import Settlement
 
 
@@ -20,7 +20,7 @@ async def settle_batch(
     The caller holds the account's lock. The reason with which a rollback began stays beside later statuses.
     """
     code = "BATCH_ROLLBACK" if status is BatchStatus.COMPENSATING else f"BATCH_{status.upper()}"
-    stored = None if error is None else {"code": code, "message": error}
+    stored = None if error is None else TaskError(code=code, message=error)
     settled = await batch_store.write_status(tx, batch.batch_id, status, error=stored)
     settlement.counters.batch_settled(settled)
     event_type = batch_event_type(status)

@@ -25,6 +25,7 @@ from app.orders.sending.session_state import SessionState
 from app.orders.state.counters import OrderCounters, ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.task_store import database_now
@@ -42,6 +43,7 @@ class EngineParts:
     clock: Clock
     ids: IdSource
     tagger: Tagger
+    tasks: TaskFactory
     owner: str
     lease_times: LeaseTimes
 
@@ -151,6 +153,7 @@ class AccountEngine:
             settings=parts.settings,
             clock=parts.clock,
             ids=parts.ids,
+            tasks=parts.tasks,
             deployment=parts.tagger.deployment,
             session=self._session,
             read_counters=self.read_counters,
@@ -167,6 +170,5 @@ class AccountEngine:
             wakeups=self.wakeups,
             settings=parts.settings,
             clock=parts.clock,
-            ids=parts.ids,
-            tagger=parts.tagger,
+            tasks=parts.tasks,
         )

@@ -17,6 +17,7 @@ from app.orders.engine.account_engine import AccountEngine, EngineParts
 from app.orders.engine.activity_check import ActivityCheck
 from app.orders.state.counters import OrderCounters, ReadCounters
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import EventWriter, Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.wakeups import Wakeups
@@ -48,6 +49,7 @@ class OrderEngine:
             clock=clock,
             ids=ids,
             tagger=tagger,
+            tasks=TaskFactory(settings=settings, clock=clock, ids=ids, tagger=tagger),
             owner=owner,
             lease_times=lease_times or LeaseTimes(),
         )

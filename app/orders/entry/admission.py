@@ -17,7 +17,6 @@ from uuid import UUID
 
 from loguru import logger
 
-from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderRequest
 from app.broker.port import PortfolioGateway
 from app.db.postgres import Database, Tx
@@ -28,6 +27,7 @@ from app.orders.batches import batch_store
 from app.orders.entry import idempotency_store, precondition_store
 from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.entry.preconditions import check_not_stopped, check_order
+from app.orders.entry.requests import InstrumentLookup
 from app.orders.risk import limit_store, limits
 from app.orders.risk.limits import (
     MAX_MODIFICATIONS,
@@ -109,7 +109,7 @@ class Admission:
         settings: EngineSettings,
         clock: Clock,
         last_price: Callable[[str, str], LastPrice | None],
-        find_instrument: Callable[[str, str], Instrument | None],
+        instruments: InstrumentLookup,
         portfolio: Callable[[str], PortfolioGateway],
     ) -> None:
         self._database = database
@@ -117,7 +117,7 @@ class Admission:
         self._settings = settings
         self._clock = clock
         self._last_price = last_price
-        self._find_instrument = find_instrument
+        self._instruments = instruments
         self._portfolio = portfolio
 
     async def admit(self, tx: Tx, intent: Intent) -> None:
@@ -187,7 +187,7 @@ class Admission:
     async def _ask_about_order(self, tx: Tx, task: NewTask, asked: _Asked) -> None:
         replacing = task.replaces is not None
         asked.state = await precondition_store.ask_state(
-            tx, task.account_id, order_id=str(task.about), keep="as_it_is" if replacing else "free"
+            tx, task.account_id, order_id=str(task.subject), keep="as_it_is" if replacing else "free"
         )
         if replacing:
             asked.stopped = await precondition_store.ask_stopped(tx, task.account_id, **self._doubt_limits)
@@ -216,7 +216,7 @@ class Admission:
         stored = Stored(
             open_orders=int(open_orders[0][0]) if open_orders else 0, identical=limit_store.identical_of(identical)
         )
-        requests = [OrderRequest.from_json(task.request) for task in intent.placements]
+        requests = [task.order for task in intent.placements]
         for breach in count_breaches(requests, stored, self._limits(intent.account_id)):
             raise LimitReached(breach.message, code=breach.code)
 
@@ -224,9 +224,7 @@ class Admission:
         """Every limit that an order breaks by itself, of all orders at once. Raises BadInput with the first's code."""
         limits = self._limits(intent.account_id)
         found: list[tuple[NewTask, Breach]] = [
-            (task, breach)
-            for task in intent.placements
-            for breach in breaches_of(self._candidate(OrderRequest.from_json(task.request)), limits)
+            (task, breach) for task in intent.placements for breach in breaches_of(self._candidate(task.order), limits)
         ]
         if found:
             problems = [Problem(loc=(*_place_of(task, intent), one.field), msg=one.message) for task, one in found]
@@ -235,14 +233,14 @@ class Admission:
     def _candidate(self, request: OrderRequest) -> Candidate:
         units = 1
         if request.exchange is Exchange.MCX:  # quantities are lots there
-            instrument = self._find_instrument(request.exchange, request.tradingsymbol)
+            instrument = self._instruments.find(request.exchange, request.tradingsymbol)
             units = instrument.lot_size if instrument is not None else 1
         last = self._last_price(request.exchange, request.tradingsymbol)
         return Candidate(request=request, units=units, last=last)
 
     async def _marked(self, tx: Tx, intent: Intent, positions: Positions) -> Intent:
         """With ``reduces`` on what can only make a position smaller, counting every other order of that side."""
-        requests = {task.task_id: OrderRequest.from_json(task.request) for task in intent.placements}
+        requests = {task.task_id: task.order for task in intent.placements}
         reducible = await lock_reducible(
             tx,
             intent.account_id,

@@ -18,12 +18,12 @@ from app.orders.entry import validation
 from app.orders.entry.acceptance import Acceptance, Answer, Caller
 from app.orders.entry.fingerprint import canonical, fingerprint_of
 from app.orders.entry.margin import Sequencing, margin_shortfall, waves_of
-from app.orders.entry.requests import Intake
+from app.orders.entry.requests import RequestChecker
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.documents import broker_document
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import OnFilled, Operation, TaskStatus
-from app.orders.state.new_tasks import NewBatch, OrderLine, Replaces
+from app.orders.state.new_tasks import BatchLeg, NewBatch, OrderLine, OrderTarget, Replaces, TaskFactory
 from app.orders.views.queries import OrderQueries
 
 
@@ -46,14 +46,16 @@ class OrderService:
         acceptance: Acceptance,
         engine: OrderEngine,
         queries: OrderQueries,
-        intake: Intake,
+        checker: RequestChecker,
+        tasks: TaskFactory,
         settings: EngineSettings,
         ids: IdSource,
     ) -> None:
         self._acceptance = acceptance
         self._engine = engine
         self.queries = queries
-        self._intake = intake
+        self._checker = checker
+        self._tasks = tasks
         self._settings = settings
         self._ids = ids
 
@@ -78,7 +80,7 @@ class OrderService:
             line = self.checked([line], account_id=account_id, loc=())[0]
         except BadInput as error:
             return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
-        task = self._intake.place_task(line, account_id=account_id)
+        task = self._tasks.place(line, account_id=account_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def _replace(
@@ -93,10 +95,10 @@ class OrderService:
         earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
         if earlier is not None:
             return earlier
-        order = await self._known(replaces.order_id, account_id)
+        target = await self._target(replaces.order_id, account_id)
         line = self.checked([line], account_id=account_id, loc=())[0]
-        self._intake.check_replacement(line, order)
-        tasks = self._intake.replacement_tasks(line, replaces, order, account_id=account_id)
+        self._checker.check_replacement(line, target)
+        tasks = self._tasks.replacement(line, replaces, target)
         return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
@@ -129,11 +131,13 @@ class OrderService:
             deadline_s=min(self._settings.batch_deadline_s, 30.0 * len(lines)),
         )
         legs = [
-            self._intake.place_task(line, account_id=account_id, batch_id=batch.batch_id, leg=leg, wave=wave)
+            self._tasks.place(
+                line, account_id=account_id, of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg, wave=wave)
+            )
             for leg, (line, wave) in enumerate(zip(lines, waves, strict=True))
         ]
         if shortfall is not None:
-            legs = [replace(leg, status=TaskStatus.FAILED, error=shortfall.to_json()) for leg in legs]
+            legs = [replace(leg, status=TaskStatus.FAILED, error=shortfall) for leg in legs]
         return await self._acceptance.accept(legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def modify(
@@ -147,16 +151,14 @@ class OrderService:
         only_if: frozenset[str] | None = None,
     ) -> Answer:
         """Accept a modification of an order that the book has shown; ``only_if`` it is at one of these versions."""
-        order = await self._known(order_id, account_id)
-        owner = str(order["account_id"])
+        target = await self._target(order_id, account_id)
+        owner = target.account_id
         fingerprint = fingerprint_of(Operation.MODIFY, owner, [], order_id=order_id, changes=canonical(changes))
         try:
-            self._intake.check_changes(changes, order)
+            self._checker.check_changes(changes, target)
         except BadInput as error:
             return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
-        wanted = validation.with_change_defaults(changes)
-        request = {"order_id": order_id, "variety": order["variety"], "changes": wanted.to_json()}
-        task = self._intake.command_task(Operation.MODIFY, order, request, only_if=only_if)
+        task = replace(self._tasks.modify(target, validation.with_change_defaults(changes)), only_if=only_if)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def cancel(
@@ -169,19 +171,19 @@ class OrderService:
         only_if: frozenset[str] | None = None,
     ) -> Answer:
         """Accept the cancellation of an order that the book has shown, under the order's own variety."""
-        order = await self._known(order_id, account_id)
-        task = self._intake.cancel_task(order, only_if=only_if)
-        fingerprint = fingerprint_of(Operation.CANCEL, str(order["account_id"]), [], order_id=order_id)
+        target = await self._target(order_id, account_id)
+        task = replace(self._tasks.cancel(target), only_if=only_if)
+        fingerprint = fingerprint_of(Operation.CANCEL, target.account_id, [], order_id=order_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     def checked(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[OrderLine]:
         """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
         self._engine.wakeups(account_id)
-        return self._intake.checked(lines, loc=loc)
+        return self._checker.checked(lines, loc=loc)
 
     def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"]) -> list[Problem]:
         """What is wrong with one order, for a caller who collects the problems of many."""
-        return self._intake.problems_of(with_order_defaults(line), instrument=instrument)
+        return self._checker.problems_of(with_order_defaults(line), instrument=instrument)
 
     def preview(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[WireRequest]:
         """The exact requests that the broker would get; nothing is stored or sent. Raises as ``checked``."""
@@ -190,13 +192,13 @@ class OrderService:
 
     async def preview_replacement(self, line: OrderLine, replaces: Replaces, *, account_id: str) -> list[WireRequest]:
         """The cancel and the order that would follow it. Raises as ``checked``, NotFound, and NotAsSeen."""
-        order = await self._known(replaces.order_id, account_id)
+        target = await self._target(replaces.order_id, account_id)
         checked = self.checked([line], account_id=account_id, loc=())[0]
-        self._intake.check_replacement(checked, order)
-        place, _ = self._intake.replacement_tasks(checked, replaces, order, account_id=account_id)
+        self._checker.check_replacement(checked, target)
+        place, _ = self._tasks.replacement(checked, replaces, target)
         await self._acceptance.check_order_of(place)
         cancel = self._engine.broker(account_id).orders.preview_cancel(
-            replaces.order_id, variety=order["variety"], parent_order_id=order.get("parent_order_id")
+            replaces.order_id, variety=target.variety, parent_order_id=target.parent_order_id
         )
         return [cancel, self._engine.preview(account_id, checked.request)]
 
@@ -217,7 +219,7 @@ class OrderService:
             raise error
         return earlier
 
-    async def _known(self, order_id: str, account_id: str | None) -> Mapping[str, Any]:
-        order = await self.queries.order(order_id, account_id=account_id)
-        self._engine.wakeups(str(order["account_id"]))
-        return order
+    async def _target(self, order_id: str, account_id: str | None) -> OrderTarget:
+        target = await self.queries.target(order_id, account_id=account_id)
+        self._engine.wakeups(target.account_id)
+        return target

@@ -14,12 +14,11 @@ from uuid import UUID
 from app.db.postgres import Database, Tx
 from app.errors import Conflict
 from app.kit.clock import Clock, today
-from app.kit.ids import IdSource
 from app.orders.state import cancel_store, task_store
-from app.orders.state.cancels import Canceller
+from app.orders.state.cancels import cancel_live
 from app.orders.state.documents import task_document
-from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import FINISHED, UNSENT, Operation, Task, TaskStatus
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import book_day
 from app.orders.state.verdicts import withdrawn
@@ -44,16 +43,14 @@ class Withdrawals:
         *,
         database: Database,
         settlement: Settlement,
-        settings: EngineSettings,
         clock: Clock,
-        ids: IdSource,
+        tasks: TaskFactory,
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._settlement = settlement
-        self._settings = settings
         self._clock = clock
-        self._ids = ids
+        self._tasks = tasks
         self._wake = wake
 
     async def withdraw(self, task_id: UUID) -> Withdrawn:
@@ -77,6 +74,13 @@ class Withdrawals:
         if task.status in _NOTHING_CAME_OF_IT:
             return
         await cancel_store.mark_unwanted(tx, task_id=task.task_id)
-        canceller = Canceller(task.account_id, settings=self._settings, new_id=self._ids.uuid)
         since = min(book_day(self._clock.now()), task.trade_date)
-        await canceller.cancel_live(tx, "unwanted", purpose="withdrawal", today=today(self._clock), since=since)
+        await cancel_live(
+            tx,
+            task.account_id,
+            "unwanted",
+            purpose="withdrawal",
+            today=today(self._clock),
+            since=since,
+            tasks=self._tasks,
+        )

@@ -24,9 +24,9 @@ from app.orders.risk.halts import shown_halt as _shown
 from app.orders.risk.kill_switch import write_halt
 from app.orders.state import audit_store, cancel_store
 from app.orders.state.audit import Actor, AuditEntry
-from app.orders.state.cancels import Canceller
-from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.cancels import cancel_live
 from app.orders.state.model import Page
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import EventWriter
 from app.orders.state.trading_days import book_day
 
@@ -56,14 +56,14 @@ class HaltService:
         *,
         database: Database,
         events: EventWriter,
-        settings: EngineSettings,
+        tasks: TaskFactory,
         clock: Clock,
         ids: IdSource,
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._events = events
-        self._settings = settings
+        self._tasks = tasks
         self._clock = clock
         self._ids = ids
         self._wake = wake
@@ -143,9 +143,10 @@ class HaltService:
         async with self._database.transaction() as tx:
             await self._events.lock(tx, account_id)
             await cancel_store.mark_unwanted(tx, unanswered_of=account_id)
-            canceller = Canceller(account_id, settings=self._settings, new_id=self._ids.uuid)
             day, since = today(self._clock), book_day(self._clock.now())
-            found = tuple(await canceller.cancel_live(tx, "all", purpose="halt", today=day, since=since))
+            found = tuple(
+                await cancel_live(tx, account_id, "all", purpose="halt", today=day, since=since, tasks=self._tasks)
+            )
             if found:
                 await self._audit(tx, "cancel_open", account_id, by=by, before=None, after={"order_ids": list(found)})
         return found

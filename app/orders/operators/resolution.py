@@ -24,12 +24,10 @@ from app.orders.state import alarm_store, audit_store, new_task_store, order_sto
 from app.orders.state.alarms import RaisedAlarm
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
-from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Task, TaskError, TaskStatus
-from app.orders.state.new_tasks import NewTask
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
-from app.orders.state.tags import Tagger
 from app.orders.state.verdicts import Verdict
 
 Resolution = Literal["placed", "not_placed", "requeue"]
@@ -54,18 +52,16 @@ class Resolutions:
         *,
         database: Database,
         settlement: Settlement,
-        settings: EngineSettings,
+        tasks: TaskFactory,
         clock: Clock,
         ids: IdSource,
-        tagger: Tagger,
         wake: Callable[[str], None],
     ) -> None:
         self._database = database
         self._settlement = settlement
-        self._settings = settings
+        self._tasks = tasks
         self._clock = clock
         self._ids = ids
-        self._tagger = tagger
         self._wake = wake
 
     async def resolve(self, task_id: UUID, decision: OperatorDecision, *, by: Actor) -> Mapping[str, Any]:
@@ -135,10 +131,9 @@ class Resolutions:
             raise Conflict(message, code="ORDER_NOT_IN_BOOK")
         if order.task_id not in {None, task.task_id}:
             raise Conflict(f"order {decision.order_id} belongs to task {order.task_id}", code="ORDER_OF_ANOTHER_TASK")
-        seen = f"{order.document.get('exchange')}:{order.document.get('tradingsymbol')}"
         under_tag = {row.order_id for row in await resolution_store.rows_under_tag(tx, task)}
         if order.order_id not in under_tag and (
-            seen != task.instrument or order.document.get("transaction_type") != task.request["transaction_type"]
+            order.instrument != task.instrument or order.transaction_type != task.order.transaction_type
         ):
             raise Conflict(f"order {decision.order_id} is another instrument or side", code="ORDER_DIFFERS")
         return order
@@ -164,24 +159,9 @@ class Resolutions:
             raise Conflict("it was queued again already", code="ALREADY_REQUEUED")
         if task.status is TaskStatus.DEAD_LETTER:
             await self._not_placed(tx, task, decision)
-        fresh = self._again(task)
+        fresh = self._tasks.requeued(task)
         await new_task_store.insert_tasks(tx, [fresh])
         return await task_store.need(tx, fresh.task_id)
-
-    def _again(self, task: Task) -> NewTask:
-        return NewTask(
-            task_id=self._ids.uuid(),
-            account_id=task.account_id,
-            operation=Operation.PLACE,
-            trade_date=today(self._clock),
-            instrument=task.instrument,
-            request=dict(task.request),
-            fresh_s=self._settings.freshness_s(task.order),
-            purpose="requeue",
-            user_tag=task.user_tag,
-            tag_base=self._tagger.fresh(),
-            supersedes=task.task_id,
-        )
 
     async def _settle(self, tx: Tx, task: Task, verdict: Verdict, *, shown: KnownOrder | None = None) -> Task:
         settled = await self._settlement.settle(tx, task.task_id, verdict, shown=shown)

@@ -15,7 +15,6 @@ from app.broker.orders import BrokerOrder
 from app.broker.outcomes import Sent
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
-from app.kit.ids import IdSource
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.settlement import settle_batch
@@ -24,13 +23,12 @@ from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding
 from app.orders.state import new_task_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
-from app.orders.state.cancels import Canceller
 from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
-from app.orders.state.new_tasks import CancelTarget
+from app.orders.state.new_tasks import OrderTarget, TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order
 from app.orders.state.verdicts import Verdict, not_found
@@ -63,14 +61,14 @@ class BookApplier:
         settlement: Settlement,
         anomalies: Anomalies,
         settings: EngineSettings,
-        ids: IdSource,
+        tasks: TaskFactory,
         read_counters: ReadCounters,
     ) -> None:
         self._account_id = account_id
         self._settlement = settlement
         self._anomalies = anomalies
         self._settings = settings
-        self._canceller = Canceller(account_id, settings=settings, new_id=ids.uuid)
+        self._tasks = tasks
         self._read_counters = read_counters
 
     async def take(
@@ -218,16 +216,10 @@ class BookApplier:
         self._read_counters.late_orders += 1
         await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
         live = [row for row in finding.rows if not row.is_terminal]
-        targets = [
-            CancelTarget(
-                order_id=row.order_id,
-                instrument=task.instrument,
-                variety=row.variety,
-                parent_order_id=row.parent_order_id,
-            )
+        cancels = [
+            self._tasks.cancel(_target_of(row, self._account_id), purpose="late", trade_date=reading.today)
             for row in live
         ]
-        cancels = [self._canceller.task(target, trade_date=reading.today, purpose="late") for target in targets]
         await new_task_store.insert_tasks(tx, cancels)
         await self._show(tx, finding.rows, reading)  # before its batch says what is left
         if task.batch_id is not None:
@@ -251,6 +243,17 @@ class BookApplier:
                 await task_store.note_look(tx, task.task_id, clean=False, next_check_at=next_look)
             return False
         return await self._settlement.settle(tx, task.task_id, _command_verdict(finding, task)) is not None
+
+
+def _target_of(row: BrokerOrder, account_id: str) -> OrderTarget:
+    return OrderTarget(
+        account_id=account_id,
+        order_id=row.order_id,
+        instrument=f"{row.exchange}:{row.tradingsymbol}",
+        transaction_type=row.transaction_type,
+        variety=row.variety,
+        parent_order_id=row.parent_order_id,
+    )
 
 
 def _placement_verdict(finding: Finding) -> Verdict:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from app.broker.orders import BrokerOrder, OrderRequest, OrderType, Variety
+from app.broker.orders import BrokerOrder, OrderRequest, Variety
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskStatus
+from app.orders.state.model import BOOKED_AS, KnownOrder, Operation, OrderState, Task, TaskStatus
 from app.orders.state.tags import TAG_LENGTH, attempt_tags, tags_of
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -23,13 +22,6 @@ LOOKS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds between one look for a doubt and the next, from the moment it was sent; the last one repeats."""
 
 CLEAN_READS_NEEDED = 5
-
-_BOOKED_AS = {
-    OrderType.MARKET: {"MARKET", "LIMIT"},  # market protection turns it into a limit order at the band's edge
-    OrderType.SL_M: {"SL-M", "SL"},
-    OrderType.LIMIT: {"LIMIT"},
-    OrderType.SL: {"SL", "LIMIT"},  # once triggered it stands in the book as a limit order
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +86,7 @@ def _row_mismatch(wanted: OrderRequest, row: BrokerOrder) -> str:
         ("transaction_type", row.transaction_type, {wanted.transaction_type}),
         ("product", row.product, {wanted.product, "CO"} if wanted.variety is Variety.CO else {wanted.product}),
         ("variety", row.variety, {wanted.variety}),
-        ("order_type", row.order_type, _BOOKED_AS[wanted.order_type]),
+        ("order_type", row.order_type, BOOKED_AS[wanted.order_type]),
     )
     for name, seen, allowed in pairs:
         if seen not in allowed and not (name == "order_type" and row.raw.get("modified")):
@@ -134,7 +126,7 @@ def examine_command(task: Task, order: KnownOrder | None, *, clean: bool, now: d
         return _examine_cancel(task, order, now=now)
     if task.status is TaskStatus.RUNNING:
         return Finding(event=None)
-    if _shows_changes(task, order):
+    if task.status is TaskStatus.IN_DOUBT and order.shows(task.changes):
         return Finding(event=Event.FOUND)
     if order.state.is_terminal:
         return Finding(event=Event.REFUSED, reason=_ended(order))
@@ -147,7 +139,7 @@ def _examine_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:
         return Finding(event=Event.FOUND)
     if order.state.is_terminal:
         return Finding(event=Event.REFUSED, reason=_ended(order))
-    if task.status != "in_doubt" or order.status == "CANCEL PENDING":
+    if task.status is not TaskStatus.IN_DOUBT or order.status == "CANCEL PENDING":
         return Finding(event=None)
     # the order still stands after an unanswered cancel: asking again can do no harm
     waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=1)
@@ -156,23 +148,6 @@ def _examine_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:
 
 def _ended(order: KnownOrder) -> str:
     return f"the order is {order.state} with {order.filled_quantity} filled"
-
-
-def _shows_changes(task: Task, order: KnownOrder) -> bool:
-    if task.status != "in_doubt":
-        return False
-    wanted = task.changes.to_json()
-    return all(_same(name, order.document.get(name), value) for name, value in wanted.items())
-
-
-def _same(name: str, seen: object, wanted: object) -> bool:
-    if name == "market_protection":  # the book does not repeat it
-        return True
-    if name == "order_type":
-        return seen in _BOOKED_AS[OrderType(str(wanted))]
-    if isinstance(seen, Decimal | int) and not isinstance(seen, bool):
-        return Decimal(str(wanted)) == seen
-    return seen == wanted
 
 
 def next_look(task: Task, *, now: datetime) -> datetime:

@@ -61,16 +61,15 @@ def _price(order: FilledOrder) -> Decimal:
 
 def as_trade(order: FilledOrder, fill: InferredFill) -> Trade:
     """The inferred fill in the fields of a real one. It has no times: nobody has told when it happened."""
-    document = order.document
     return Trade(
         trade_id=order.inferred_id,
         order_id=order.order_id,
-        exchange=document["exchange"],
-        tradingsymbol=document["tradingsymbol"],
-        transaction_type=document["transaction_type"],
-        product=document["product"],
+        exchange=order.exchange,
+        tradingsymbol=order.tradingsymbol,
+        transaction_type=order.transaction_type,
+        product=order.product,
         quantity=fill.quantity,
         average_price=fill.average_price,
-        instrument_token=document["instrument_token"],
-        exchange_order_id=document["exchange_order_id"],
+        instrument_token=order.instrument_token,
+        exchange_order_id=order.exchange_order_id,
     )

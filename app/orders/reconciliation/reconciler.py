@@ -29,11 +29,12 @@ from app.orders.sending.session_state import SessionState
 from app.orders.state import order_store as book_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
-from app.orders.state.cancels import Canceller
+from app.orders.state.cancels import cancel_live
 from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task, TaskStatus
+from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, book_began, book_day, last_gone_day
 from app.orders.state.verdicts import doubtful, expired, overtaken
@@ -69,6 +70,7 @@ class Reconciler:
         settings: EngineSettings,
         clock: Clock,
         ids: IdSource,
+        tasks: TaskFactory,
         deployment: str,
         session: SessionState,
         read_counters: ReadCounters,
@@ -98,10 +100,10 @@ class Reconciler:
             settlement=settlement,
             anomalies=self._anomalies,
             settings=settings,
-            ids=ids,
+            tasks=tasks,
             read_counters=read_counters,
         )
-        self._canceller = Canceller(account_id, settings=settings, new_id=ids.uuid)
+        self._tasks = tasks
         self._fills = FillSync(
             account_id,
             database=database,
@@ -287,8 +289,14 @@ class Reconciler:
         """What a placement that was taken back has made after all."""
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            found = await self._canceller.cancel_live(
-                tx, "unwanted", purpose="withdrawal", today=trade_date_of(now), since=book_day(now)
+            found = await cancel_live(
+                tx,
+                self._account_id,
+                "unwanted",
+                purpose="withdrawal",
+                today=trade_date_of(now),
+                since=book_day(now),
+                tasks=self._tasks,
             )
         if found:
             logger.warning("orders of {} that were taken back are cancelled: {}", self._account_id, ", ".join(found))

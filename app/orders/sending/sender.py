@@ -230,7 +230,7 @@ class Sender:
                         return await self._gateway.cancel(
                             str(task.target_order_id),
                             variety=task.variety,
-                            parent_order_id=task.request.get("parent_order_id"),
+                            parent_order_id=task.parent_order_id,
                         )
         except TimeoutError:
             return InDoubt(reason=f"no answer within {self._settings.send_timeout_s:g} s")

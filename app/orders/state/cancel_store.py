@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from app.db.postgres import Tx
 from app.orders.state.model import Whose
-from app.orders.state.new_tasks import CancelTarget
+from app.orders.state.new_tasks import OrderTarget
 from app.orders.state.task_store import DAYS_AHEAD, MADE_LIVE, OPEN
 
 SHOWS_WITHIN_S = 1
@@ -24,12 +24,13 @@ word goes at once."""
 _LIVE_WITHOUT_CANCEL = f"""
 WITH live AS (
   SELECT task_id, order_id, (document ->> 'exchange') || ':' || (document ->> 'tradingsymbol') AS instrument,
-    document ->> 'variety' AS variety, document ->> 'parent_order_id' AS parent_order_id
+    document ->> 'transaction_type' AS transaction_type, document ->> 'variety' AS variety,
+    document ->> 'parent_order_id' AS parent_order_id
   FROM broker_order
   WHERE account_id = %(account_id)s AND trade_date >= %(since)s AND state NOT IN ('completed', 'cancelled', 'rejected')
     AND NOT document ? 'stale'
   UNION ALL                                    -- accepted, and the book has not shown it yet
-  SELECT t.task_id, ids.order_id, t.instrument, t.request ->> 'variety', NULL
+  SELECT t.task_id, ids.order_id, t.instrument, t.request ->> 'transaction_type', t.request ->> 'variety', NULL
   FROM order_task t,
     LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
              UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
@@ -38,7 +39,7 @@ WITH live AS (
     AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.order_id
                       AND b.trade_date >= t.trade_date - 1)
 )
-SELECT order_id, instrument, variety, parent_order_id FROM live
+SELECT %(account_id)s::text AS account_id, order_id, instrument, transaction_type, variety, parent_order_id FROM live
 WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id
                     AND c.operation = 'cancel' AND c.purpose <> 'replace'
                     AND (c.status IN {OPEN} OR c.finished_at > clock_timestamp() - interval '{SHOWS_WITHIN_S} s'
@@ -49,12 +50,12 @@ ORDER BY order_id
 """
 
 
-async def live_without_cancel(tx: Tx, account_id: str, *, whose: Whose, since: date) -> list[CancelTarget]:
+async def live_without_cancel(tx: Tx, account_id: str, *, whose: Whose, since: date) -> list[OrderTarget]:
     """The account's live orders since that day that nobody is cancelling.
 
     ``all``: from wherever they came; ``unwanted``: those whose placement was marked ``cancel_on_sight``.
     """
-    async with tx.cursor(row_factory=class_row(CancelTarget)) as cursor:
+    async with tx.cursor(row_factory=class_row(OrderTarget)) as cursor:
         await cursor.execute(_LIVE_WITHOUT_CANCEL, {"account_id": account_id, "since": since, "all": whose == "all"})
         return await cursor.fetchall()
 

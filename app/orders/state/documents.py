@@ -6,15 +6,15 @@ ISO-8601 in IST. The caller's own ``tag`` is shown; the one on the wire is ours 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from app.broker.orders import BrokerOrder
-from app.broker.outcomes import Sent
+from app.broker.outcomes import ChildOrder, Sent
 from app.kit.clock import ist_iso
-from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, Operation, OrderState, Task, TaskStatus
+from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import state_of
 
 _EXTRA_FIELDS = (
@@ -64,7 +64,7 @@ def order_document(order: KnownOrder, task: Task | None) -> dict[str, Any]:
     document = dict(order.document)
     document["task_id"] = None if task is None else str(task.task_id)
     document["batch_id"] = None if task is None or task.batch_id is None else str(task.batch_id)
-    document["stale"] = bool(order.document.get("stale"))
+    document["stale"] = order.is_stale
     document["version"] = version_of(order.content_hash)
     if task is not None:
         document["tag"] = task.user_tag
@@ -93,9 +93,28 @@ def unplaced_document(task: Task) -> dict[str, Any]:
         "version": None,
         "task_status": str(task.status),
         "sent": str(task.sent),
-        "error": task.last_error,
+        "error": error_json(task.last_error),
     }
     return document
+
+
+def error_json(error: TaskError | None) -> dict[str, Any] | None:
+    return None if error is None else error.to_json()
+
+
+def children_json(children: Sequence[ChildOrder]) -> list[dict[str, Any]]:
+    """The slices of an order: an id each, or the error with which the broker refused it."""
+    return [
+        {"order_id": child.order_id}
+        if child.order_id
+        else {"error": {"error_type": child.error_type, "message": child.message}}
+        for child in children
+    ]
+
+
+def children_from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[ChildOrder, ...]:
+    """The values that ``children_json`` has stored."""
+    return tuple(ChildOrder(order_id=child.get("order_id"), **child.get("error", {})) for child in stored)
 
 
 def _request_fields(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,12 +140,12 @@ def task_document(task: Task) -> dict[str, Any]:
         "status": str(task.status),
         "attempts": task.attempts,
         "order_id": task.order_id or task.target_order_id,
-        "children": list(task.children),
+        "children": children_json(task.children),
         "batch_id": None if task.batch_id is None else str(task.batch_id),
         "leg": task.leg,
         "request": _request_fields(task.request),
         "tag": task.user_tag,
-        "last_error": task.last_error,
+        "last_error": error_json(task.last_error),
         "sent": str(task.sent),
         "supersedes": None if task.supersedes is None else str(task.supersedes),
         "cancel_on_sight": task.cancel_on_sight,
@@ -176,5 +195,5 @@ def command_document(task: Task) -> dict[str, Any]:
         "operation": str(task.operation),
         "task_status": str(task.status),
         "sent": str(task.sent),
-        "error": task.last_error,
+        "error": error_json(task.last_error),
     }

@@ -83,13 +83,22 @@ def _placed_on(order: str) -> str:
                   (({order}.document ->> 'order_timestamp')::timestamptz AT TIME ZONE 'Asia/Kolkata')::date)"""
 
 
+_FROM_DOCUMENT = ("exchange", "tradingsymbol", "transaction_type", "product", "instrument_token", "exchange_order_id")
+
+
 def _filled_order(
-    *, state: str, inferred_quantity: int | None, inferred_price: Decimal | None, **columns: Any
+    *,
+    state: str,
+    document: Mapping[str, Any],
+    inferred_quantity: int | None,
+    inferred_price: Decimal | None,
+    **columns: Any,
 ) -> FilledOrder:
     inferred = None
     if inferred_quantity is not None and inferred_price is not None:
         inferred = InferredFill(quantity=inferred_quantity, average_price=inferred_price)
-    return FilledOrder(state=OrderState(state), inferred=inferred, **columns)
+    named: dict[str, Any] = {name: document[name] for name in _FROM_DOCUMENT}
+    return FilledOrder(state=OrderState(state), inferred=inferred, **named, **columns)
 
 
 async def uneven(

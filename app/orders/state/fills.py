@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from app.orders.state.model import OrderState
 
@@ -20,23 +18,24 @@ class InferredFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledOrder:
-    """An order's own figures beside its stored fills. ``document`` is its JSON view.
-
-    ``shown_at``: since when it is known as it is; for an order at its end, when a read first showed the end.
-    ``told_quantity`` and ``told_value`` (rupees) sum up what the trade book told; ``inferred`` is what stands beside.
-    """
+    """An order's own figures, from the order book, beside its stored fills."""
 
     account_id: str
     trade_date: date
     order_id: str
     state: OrderState
-    filled_quantity: int
-    average_price: Decimal
-    shown_at: datetime
-    document: Mapping[str, Any]
-    reported_quantity: int = 0
-    reported_value: Decimal = Decimal(0)
-    inferred: InferredFill | None = None
+    filled_quantity: int  # by the order book
+    average_price: Decimal  # by the order book
+    shown_at: datetime  # since when it is known as it is; of an ended order, when a read first showed the end
+    exchange: str
+    tradingsymbol: str
+    transaction_type: str
+    product: str
+    instrument_token: int
+    exchange_order_id: str | None
+    reported_quantity: int = 0  # the sum of the fills that the trade book has reported
+    reported_value: Decimal = Decimal(0)  # their value in rupees
+    inferred: InferredFill | None = None  # the fill that stands for missing ones
 
     @property
     def missing_quantity(self) -> int:

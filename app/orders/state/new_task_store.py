@@ -47,7 +47,7 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.reduces,
         task.supersedes,
         task.fresh_s,
-        None if task.error is None else Jsonb(task.error),
+        None if task.error is None else Jsonb(task.error.to_json()),
         task.status is not TaskStatus.PENDING,
         task.replaces,
         task.account_id,

@@ -1,34 +1,37 @@
-"""Tasks before they are stored, and the one factory that makes them."""
+"""Tasks before they are stored, and the one factory that makes them: for clients, batches and the service itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from app.broker.orders import OrderRequest
-from app.orders.state.model import OnFilled, Operation, Purpose, TaskStatus
+from app.broker.orders import OrderChanges, OrderRequest
+from app.kit.clock import Clock, today
+from app.kit.ids import IdSource
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.model import KnownOrder, OnFilled, Operation, Purpose, Task, TaskError, TaskStatus
+from app.orders.state.tags import Tagger
+
+_REPEATED = frozenset({"late", "halt", "withdrawal"})
+"""Purposes of cancels that no client and no rollback repeats: such a cancel stays fresh until its order has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task as it is first written. ``fresh_s`` counts from the commit: after that it is never sent.
-
-    ``replaces``: the order that has to end, without filling any further, before this one may go.
-    ``only_if``: versions of the order that it is ``about``, one of which must be the present one when it is stored.
-    """
+    """A task as it is first written."""
 
     task_id: UUID
     account_id: str
     operation: Operation
     trade_date: date
-    instrument: str
-    request: dict[str, Any]
-    fresh_s: float
+    instrument: str  # ``NSE:INFY``
+    request: dict[str, Any]  # JSON-ready: the order, or the order to change or cancel
+    fresh_s: float  # seconds from the commit after which it is never sent
     batch_id: UUID | None = None
     leg: int | None = None
-    wave: int = 0
+    wave: int = 0  # legs of a later wave wait for the answers to the one before
     purpose: Purpose = "client"
     user_tag: str | None = None
     tag_base: str | None = None
@@ -36,12 +39,12 @@ class NewTask:
     reduces: bool = False
     supersedes: UUID | None = None
     status: TaskStatus = TaskStatus.PENDING
-    error: dict[str, Any] | None = None
-    only_if: frozenset[str] | None = None
-    replaces: str | None = None
+    error: TaskError | None = None
+    only_if: frozenset[str] | None = None  # versions of ``subject``, one of which must be present when it is stored
+    replaces: str | None = None  # the order that has to end, without filling any further, before this one may go
 
     @property
-    def about(self) -> str | None:
+    def subject(self) -> str | None:
         """The order that it changes, cancels or takes the place of."""
         return self.target_order_id or self.replaces
 
@@ -50,9 +53,16 @@ class NewTask:
         """Lower goes first: exits go with the cancels, before modifications, before what opens a position."""
         return Operation.CANCEL.priority if self.reduces else self.operation.priority
 
+    @property
+    def order(self) -> OrderRequest:
+        """The order to place; only for placements."""
+        return OrderRequest.from_json(self.request)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
+    """A batch as it is first written; ``deadline_s`` counts from the commit."""
+
     batch_id: UUID
     account_id: str
     rollback_on_failure: bool
@@ -62,18 +72,8 @@ class NewBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelTarget:
-    """A live order that nobody is cancelling yet."""
-
-    order_id: str
-    instrument: str
-    variety: str
-    parent_order_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
-    """One order with the caller's own tag, which stays with us."""
+    """One order with the client's own tag, which stays with us."""
 
     request: OrderRequest
     user_tag: str | None = None
@@ -85,3 +85,133 @@ class Replaces:
 
     order_id: str
     version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTarget:
+    """An order at the broker that a command is for."""
+
+    account_id: str
+    order_id: str
+    instrument: str  # ``NSE:INFY``
+    transaction_type: str
+    variety: str
+    parent_order_id: str | None = None
+
+
+def target_of(order: KnownOrder) -> OrderTarget:
+    """An order that the book has shown, as a target."""
+    return OrderTarget(
+        account_id=order.account_id,
+        order_id=order.order_id,
+        instrument=order.instrument,
+        transaction_type=order.transaction_type,
+        variety=order.variety,
+        parent_order_id=order.parent_order_id,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLeg:
+    """Where a task stands in a batch."""
+
+    batch_id: UUID
+    leg: int
+    wave: int = 0
+
+
+class TaskFactory:
+    """Makes tasks with their ids, tags, trading day and freshness. Nothing is stored here."""
+
+    def __init__(self, *, settings: EngineSettings, clock: Clock, ids: IdSource, tagger: Tagger) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._tagger = tagger
+
+    def place(self, line: OrderLine, *, account_id: str, of_batch: BatchLeg | None = None) -> NewTask:
+        """A client's order, by itself or as a leg."""
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=account_id,
+            operation=Operation.PLACE,
+            trade_date=today(self._clock),
+            instrument=line.request.instrument,
+            request=line.request.to_json(),
+            fresh_s=self._settings.freshness_s(line.request),
+            batch_id=None if of_batch is None else of_batch.batch_id,
+            leg=None if of_batch is None else of_batch.leg,
+            wave=0 if of_batch is None else of_batch.wave,
+            user_tag=line.user_tag,
+            tag_base=self._tagger.fresh(),
+        )
+
+    def replacement(self, line: OrderLine, replaces: Replaces, target: OrderTarget) -> tuple[NewTask, NewTask]:
+        """The new order, and the cancel of the one whose place it takes.
+
+        The cancel goes within the new order's own freshness, for an old order must not be cancelled when nothing will
+        follow it; one that leaves in its last moment has the time of an answer to let the new order go.
+        """
+        place = self.place(line, account_id=target.account_id)
+        cancel = self.cancel(target, purpose="replace")
+        return (
+            replace(
+                place,
+                fresh_s=place.fresh_s + self._settings.send_timeout_s,
+                replaces=replaces.order_id,
+                only_if=frozenset({replaces.version}),
+            ),
+            replace(cancel, fresh_s=min(cancel.fresh_s, place.fresh_s)),
+        )
+
+    def requeued(self, task: Task) -> NewTask:
+        """The order of a task that an operator gave up, once more, under a tag of its own."""
+        again = self.place(OrderLine(request=task.order, user_tag=task.user_tag), account_id=task.account_id)
+        return replace(again, request=dict(task.request), purpose="requeue", supersedes=task.task_id)
+
+    def square_off(self, request: OrderRequest, *, account_id: str, of_batch: BatchLeg) -> NewTask:
+        """The opposite order that takes a leg's fills back; proven to reduce by the caller."""
+        order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch)
+        return replace(order, purpose="square_off", reduces=True, fresh_s=self._settings.freshness_limit_s)
+
+    def modify(self, target: OrderTarget, changes: OrderChanges) -> NewTask:
+        """A modification under the order's own variety."""
+        request = {"order_id": target.order_id, "variety": target.variety, "changes": changes.to_json()}
+        return self._command(Operation.MODIFY, target, request, fresh_s=self._settings.freshness_limit_s)
+
+    def cancel(
+        self,
+        target: OrderTarget,
+        *,
+        purpose: Purpose = "client",
+        trade_date: date | None = None,
+        of_batch: BatchLeg | None = None,
+    ) -> NewTask:
+        """A cancel under the order's own variety; ``trade_date`` is today where it is not given."""
+        request = {"order_id": target.order_id, "variety": target.variety}
+        if target.parent_order_id:
+            request["parent_order_id"] = target.parent_order_id
+        settings = self._settings
+        fresh_s = settings.freshness_repeated_cancel_s if purpose in _REPEATED else settings.freshness_cancel_s
+        task = self._command(Operation.CANCEL, target, request, fresh_s=fresh_s)
+        return replace(
+            task,
+            purpose=purpose,
+            trade_date=trade_date or task.trade_date,
+            batch_id=None if of_batch is None else of_batch.batch_id,
+            leg=None if of_batch is None else of_batch.leg,
+        )
+
+    def _command(
+        self, operation: Operation, target: OrderTarget, request: dict[str, Any], *, fresh_s: float
+    ) -> NewTask:
+        return NewTask(
+            task_id=self._ids.uuid(),
+            account_id=target.account_id,
+            operation=operation,
+            trade_date=today(self._clock),
+            instrument=target.instrument,
+            request=request,
+            fresh_s=fresh_s,
+            target_order_id=target.order_id,
+        )

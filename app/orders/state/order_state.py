@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
 
 from app.broker.orders import BrokerOrder
 from app.kit.json import encode_json
@@ -48,10 +47,9 @@ def moves_forward(known: KnownOrder, seen: BrokerOrder) -> bool:
 
 def _is_older(seen: BrokerOrder, known: KnownOrder) -> bool:
     """By the exchange's own stamp, where both have one: a stale book shows the order before its last change."""
-    stamp = known.document.get("exchange_update_timestamp")
-    if stamp is None or seen.exchange_update_timestamp is None:
+    if known.exchange_update_timestamp is None or seen.exchange_update_timestamp is None:
         return False
-    return seen.exchange_update_timestamp < datetime.fromisoformat(str(stamp))
+    return seen.exchange_update_timestamp < known.exchange_update_timestamp
 
 
 _TRIGGER_STATUSES = frozenset({"TRIGGER PENDING"})

@@ -13,7 +13,8 @@ from psycopg.types.json import Jsonb
 from app.broker.outcomes import ChildOrder, SendOutcome, Sent
 from app.db.postgres import Tx
 from app.errors import NotFound
-from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskStatus
+from app.orders.state.documents import children_from_json, children_json
+from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskError, TaskStatus
 from app.orders.state.verdicts import Verdict
 
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
@@ -48,7 +49,8 @@ def task_row(**columns: Any) -> Task:
     columns["operation"] = Operation(columns["operation"])
     columns["status"] = TaskStatus(columns["status"])
     columns["sent"] = Sent(columns["sent"])
-    columns["children"] = tuple(columns["children"])
+    columns["children"] = children_from_json(columns["children"])
+    columns["last_error"] = None if columns["last_error"] is None else TaskError.from_json(columns["last_error"])
     return Task(**columns)
 
 
@@ -105,7 +107,7 @@ prove that none did. A placement is only repeated when the one before is proven 
 
 async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict) -> Task:
     """Store a transition that the lifecycle allowed; the caller holds the row."""
-    children = _shown(verdict.children)
+    children = children_json(verdict.children)
     found = await fetch_tasks(
         tx,
         f"""UPDATE order_task SET status = %s, sent = {_CERTAINTY}, order_id = coalesce(%s, order_id),
@@ -132,16 +134,9 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
 
 async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder]) -> None:
     """The slices of an order that the book had shown before its answer came."""
-    await tx.execute("UPDATE order_task SET children = %s WHERE task_id = %s", (Jsonb(_shown(children)), task_id))
-
-
-def _shown(children: Sequence[ChildOrder]) -> list[dict[str, Any]]:
-    return [
-        {"order_id": child.order_id}
-        if child.order_id
-        else {"error": {"error_type": child.error_type, "message": child.message}}
-        for child in children
-    ]
+    await tx.execute(
+        "UPDATE order_task SET children = %s WHERE task_id = %s", (Jsonb(children_json(children)), task_id)
+    )
 
 
 async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:

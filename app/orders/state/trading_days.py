@@ -52,12 +52,8 @@ def day_of_order(row: BrokerOrder, *, known: KnownOrder | None, now: datetime) -
 
 def is_same_order(known: KnownOrder, row: BrokerOrder) -> bool:
     """The broker's ids are unique within a day only: another order may come under the id of an old one."""
-    pairs = (
-        ("exchange", row.exchange),
-        ("tradingsymbol", row.tradingsymbol),
-        ("transaction_type", row.transaction_type),
-    )
-    if any(known.document.get(name) != value for name, value in pairs):
+    named = (row.exchange, row.tradingsymbol, row.transaction_type)
+    if (known.exchange, known.tradingsymbol, known.transaction_type) != named:
         return False
     ordered = row.order_timestamp
     return not known.state.is_terminal or ordered is None or trade_date_of(ordered) <= known.trade_date

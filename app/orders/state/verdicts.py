@@ -53,7 +53,7 @@ def day_over(task: Task) -> Verdict:
 def expired(task: Task) -> Verdict:
     """Its freshness ended before it could be sent, or (a cancel) sent once more: then `sent` stays what it was."""
     code = task.error_code if task.status is TaskStatus.HELD else None
-    why = f" ({task.last_error['message']})" if task.last_error is not None else ""
+    why = f" ({task.last_error.message})" if task.last_error is not None else ""
     return Verdict(
         event=Event.EXPIRE,
         sent=task.sent,

@@ -15,7 +15,8 @@ from app.orders.batches.documents import batch_document
 from app.orders.batches.leg_reader import load_legs
 from app.orders.state import fill_store, order_store, task_store
 from app.orders.state.documents import order_document, task_document, unplaced_document
-from app.orders.state.model import Page, Task, TaskStatus
+from app.orders.state.model import KnownOrder, Page, Task, TaskStatus
+from app.orders.state.new_tasks import OrderTarget, target_of
 from app.orders.views import query_store
 
 
@@ -95,17 +96,34 @@ class OrderQueries:
 
     async def order(self, order_id: str, *, account_id: str | None = None) -> Mapping[str, Any]:
         """One order as last seen, by the broker's id; as accepted, when the book has not shown it. Raises NotFound."""
+        match await self._find(order_id, account_id=account_id):
+            case KnownOrder() as known, task:
+                return order_document(known, task)
+            case None, Task() as task:
+                return unplaced_document(task)
+        raise NotFound("order", order_id)
+
+    async def target(self, order_id: str, *, account_id: str | None = None) -> OrderTarget:
+        """The same order as what a command needs to know of it. Raises NotFound."""
+        match await self._find(order_id, account_id=account_id):
+            case KnownOrder() as known, _:
+                return target_of(known)
+            case None, Task() as task:
+                return OrderTarget(
+                    account_id=task.account_id,
+                    order_id=order_id,
+                    instrument=task.instrument,
+                    transaction_type=str(task.order.transaction_type),
+                    variety=task.variety,
+                )
+        raise NotFound("order", order_id)
+
+    async def _find(self, order_id: str, *, account_id: str | None) -> tuple[KnownOrder | None, Task | None]:
         async with self._database.transaction() as tx:
             known = await order_store.find(tx, order_id, account_id=account_id)
             if known is None:
-                task = await task_store.by_order_id(tx, order_id, account_id=account_id)
-            else:
-                task = None if known.task_id is None else await task_store.load(tx, known.task_id)
-        if known is not None:
-            return order_document(known, task)
-        if task is None:
-            raise NotFound("order", order_id)
-        return unplaced_document(task)
+                return None, await task_store.by_order_id(tx, order_id, account_id=account_id)
+            return known, None if known.task_id is None else await task_store.load(tx, known.task_id)
 
     async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
         """The fills of the trading day."""

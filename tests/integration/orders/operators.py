@@ -10,8 +10,7 @@ from app.orders.operators.resolution import Resolutions
 from app.orders.state.audit import Actor
 from app.orders.state.counters import OrderCounters
 from app.orders.state.settlement import Settlement
-from app.orders.state.tags import Tagger
-from tests.desk import Desk, TestEvents
+from tests.desk import Desk, TestEvents, task_factory
 
 OPERATOR = Actor(principal="operator", request_id="req-1")
 
@@ -21,7 +20,7 @@ def operations_of(desk: Desk) -> HaltService:
     return HaltService(
         database=desk.database,
         events=TestEvents(),
-        settings=desk.settings,
+        tasks=task_factory(desk.settings),
         clock=clock,
         ids=IdSource(clock),
         wake=desk.engine.changed,
@@ -34,10 +33,9 @@ def resolutions_of(desk: Desk) -> Resolutions:
     return Resolutions(
         database=desk.database,
         settlement=Settlement(TestEvents(), counters=OrderCounters()),
-        settings=desk.settings,
+        tasks=task_factory(desk.settings),
         clock=clock,
         ids=ids,
-        tagger=Tagger(ids, deployment="0T"),
         wake=desk.engine.changed,
     )
 
@@ -47,8 +45,7 @@ def withdrawals_of(desk: Desk) -> Withdrawals:
     return Withdrawals(
         database=desk.database,
         settlement=Settlement(TestEvents(), counters=OrderCounters()),
-        settings=desk.settings,
         clock=clock,
-        ids=IdSource(clock),
+        tasks=task_factory(desk.settings),
         wake=desk.engine.changed,
     )

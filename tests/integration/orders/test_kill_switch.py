@@ -15,7 +15,7 @@ from app.db.postgres import Database, Tx
 from app.errors import Unavailable
 from app.orders.entry.acceptance import Caller
 from app.orders.operators.halt_and_resume import HaltService
-from app.orders.state.model import TaskStatus
+from app.orders.state.model import TaskError, TaskStatus
 from tests.desk import ACCOUNT, Desk
 from tests.desk_waits import end_of, no_longer_fresh, now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of
@@ -31,7 +31,7 @@ async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(desk: Desk) ->
     task = await desk.place(wait_s=0)
     await reaches(desk, task, TaskStatus.HELD)
     held = await now(desk, task)
-    assert held.last_error == {"code": "HALTED", "message": "halt is in force: looks odd"}
+    assert held.last_error == TaskError(code="HALTED", message="halt is in force: looks odd")
     assert await operations.resume(ACCOUNT, reason="fine again", by=OPERATOR)
     await reaches(desk, task, TaskStatus.COMPLETED)
     assert len(await desk.ledger()) == 1

@@ -25,7 +25,7 @@ from app.orders.state.counters import OrderCounters, ReadCounters
 from app.orders.state.model import BatchStatus, Operation, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.settlement import Settlement
-from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order
+from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order, task_factory
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 
@@ -59,7 +59,7 @@ class Ledger:
             settlement=self.settlement,
             anomalies=self.anomalies(),
             settings=SHORT_RULES,
-            ids=IdSource(SystemClock()),
+            tasks=task_factory(),
             read_counters=ReadCounters(),
         )
 
@@ -194,7 +194,9 @@ async def test_a_placement_given_up_yesterday_that_shows_today_is_taken_back(led
     """An AMO that nobody had seen in the evening: late, and cancelled, in the morning too."""
     await ledger.place(trade_date=MONDAY, status="failed")
     async with ledger.database.transaction() as tx:
-        await tx.execute("""UPDATE order_task SET order_id = NULL, last_error = '{"code": "NOT_FOUND_AT_BROKER"}'""")
+        await tx.execute(
+            """UPDATE order_task SET order_id = NULL, last_error = '{"code": "NOT_FOUND_AT_BROKER", "message": ""}'"""
+        )
     await ledger.read(row(status="OPEN", order_timestamp=at("7 09:00")), now=at("7 09:01"))
     found = await ledger.rows("SELECT operation, status, purpose FROM order_task ORDER BY created_at, operation DESC")
     assert found == [("place", TaskStatus.COMPLETED, "client"), ("cancel", TaskStatus.PENDING, "late")]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from app.broker.market import Instrument
 from app.broker.orders import OrderChanges, OrderType
 from app.errors import BadInput, NotFound
 from app.kit.clock import SystemClock
@@ -104,6 +105,15 @@ async def test_the_same_price_in_other_digits_is_the_same_request(desk: Desk) ->
     assert len(await desk.ledger()) == 1
 
 
+class CoarseTicks:
+    """Each instrument has a tick size that none of the prices is a multiple of."""
+
+    is_loaded = True
+
+    def find(self, exchange: str, tradingsymbol: str) -> Instrument:
+        return instrument(tick_size=Decimal(9))
+
+
 async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(desk: Desk) -> None:
     """An option expires, a tick size changes: "not sent" must not be said of an order that was sent."""
     placed = await desk.place(key="p" * 16)
@@ -118,7 +128,7 @@ async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(de
         ids=IdSource(SystemClock()),
         tagger=Tagger(IdSource(SystemClock()), deployment="0T"),
         admission=admission_on(desk.database, engine=desk.engine),
-        find_instrument=lambda exchange, symbol: instrument(tick_size=Decimal(9)),  # none of the prices is one of its
+        instruments=CoarseTicks(),
     )
     assert (await desk.place(key="p" * 16))["task_id"] == placed["task_id"]
     again = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=20.0)

@@ -18,7 +18,7 @@ from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 
 GRACE_S = 60.0
 AFTER_GRACE = at("6 15:01")
-DOCUMENT = {
+BOOKED = {
     "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "product": "MIS", "instrument_token": 408065,
     "exchange_order_id": "11",
 }  # fmt: skip
@@ -34,7 +34,7 @@ def filled(**changes: Any) -> FilledOrder:
         "filled_quantity": 10,
         "average_price": Decimal(1500),
         "shown_at": at("6 15:00"),
-        "document": DOCUMENT,
+        **BOOKED,
     }
     return FilledOrder(**{**fields, **changes})
 
@@ -43,7 +43,7 @@ def reported(quantity: int, price: str) -> dict[str, Any]:
     return {"reported_quantity": quantity, "reported_value": quantity * Decimal(price)}
 
 
-def standing(quantity: int, price: str) -> InferredFill:
+def stands_for(quantity: int, price: str) -> InferredFill:
     return InferredFill(quantity=quantity, average_price=Decimal(price))
 
 
@@ -54,15 +54,15 @@ def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = 
 @pytest.mark.parametrize(
     ("changes", "fill"),
     [
-        ({}, standing(10, "1500")),
-        ({"state": OrderState.CANCELLED, "filled_quantity": 4}, standing(4, "1500")),
-        ({"state": OrderState.REJECTED, "filled_quantity": 4}, standing(4, "1500")),
-        (reported(4, "1500"), standing(6, "1500")),
-        (reported(4, "1497"), standing(6, "1502")),  # the average of all ten is the order's
-        (reported(3, "1499.95"), standing(7, "1500.0214")),  # 1500.02142857...
-        ({"average_price": Decimal("1499.9333333333334")}, standing(10, "1499.9333333333334")),  # nothing to work out
-        (reported(9, "1700"), standing(1, "0")),  # told fills are worth more than the whole: no price is below zero
-        ({"average_price": Decimal(0)}, standing(10, "0")),
+        ({}, stands_for(10, "1500")),
+        ({"state": OrderState.CANCELLED, "filled_quantity": 4}, stands_for(4, "1500")),
+        ({"state": OrderState.REJECTED, "filled_quantity": 4}, stands_for(4, "1500")),
+        (reported(4, "1500"), stands_for(6, "1500")),
+        (reported(4, "1497"), stands_for(6, "1502")),  # the average of all ten is the order's
+        (reported(3, "1499.95"), stands_for(7, "1500.0214")),  # 1500.02142857...
+        ({"average_price": Decimal("1499.9333333333334")}, stands_for(10, "1499.9333333333334")),  # nothing to work out
+        (reported(9, "1700"), stands_for(1, "0")),  # told fills are worth more than the whole: no price is below zero
+        ({"average_price": Decimal(0)}, stands_for(10, "0")),
         # nothing is missing
         (reported(10, "1500"), None),
         (reported(12, "1500"), None),  # the order book is behind the trade book
@@ -70,9 +70,9 @@ def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = 
         # more may still come
         ({"state": OrderState.PARTIALLY_FILLED, "filled_quantity": 4}, None),
         # what stands shrinks, goes, and never comes from elsewhere than the order's own figures
-        ({**reported(4, "1500"), "inferred": standing(10, "1500")}, standing(6, "1500")),
-        ({**reported(10, "1500"), "inferred": standing(10, "1500")}, None),
-        ({"inferred": standing(10, "1500")}, standing(10, "1500")),
+        ({**reported(4, "1500"), "inferred": stands_for(10, "1500")}, stands_for(6, "1500")),
+        ({**reported(10, "1500"), "inferred": stands_for(10, "1500")}, None),
+        ({"inferred": stands_for(10, "1500")}, stands_for(10, "1500")),
     ],
 )
 def test_what_stands_for_the_fills_that_are_untold(changes: dict[str, Any], fill: InferredFill | None) -> None:
@@ -108,8 +108,8 @@ def test_when_the_trade_book_should_have_told_all(changes: dict[str, Any], read_
 def test_a_read_that_lacks_what_was_told_before_proves_nothing() -> None:
     """Nothing is inferred from it; what stands already stays, for what is still untold."""
     assert infer(filled(), clean=False) is None
-    stands = filled(**reported(4, "1500"), inferred=standing(10, "1500"))
-    assert infer(stands, clean=False, read_at=at("7 09:15")) == standing(6, "1500")
+    stands = filled(**reported(4, "1500"), inferred=stands_for(10, "1500"))
+    assert infer(stands, clean=False, read_at=at("7 09:15")) == stands_for(6, "1500")
 
 
 def test_an_inferred_fill_has_an_id_of_its_own_for_ever() -> None:
@@ -125,7 +125,7 @@ def test_an_inferred_fill_has_an_id_of_its_own_for_ever() -> None:
 
 def test_an_inferred_fill_is_a_trade_without_times() -> None:
     """In the fields of a real one."""
-    trade = as_trade(filled(), standing(10, "1500"))
+    trade = as_trade(filled(), stands_for(10, "1500"))
     assert (trade.order_id, trade.quantity, trade.average_price) == ("7", 10, Decimal(1500))
     assert (trade.tradingsymbol, trade.transaction_type, trade.product) == ("INFY", "BUY", "MIS")
     assert (trade.fill_timestamp, trade.exchange_timestamp) == (None, None)
@@ -165,7 +165,7 @@ def test_the_sums_of_all_fills_are_the_orders(made: list[tuple[int, int]], data:
     average=st.decimals(0, 10**12, places=8),
     reported_quantity=st.integers(0, 10**9),
     reported_value=st.decimals(0, 10**18, places=4),
-    stands=st.none() | st.builds(standing, st.integers(1, 100), st.just("1500")),
+    stands=st.none() | st.builds(stands_for, st.integers(1, 100), st.just("1500")),
     state=st.sampled_from(OrderState),
     clean=st.booleans(),
 )

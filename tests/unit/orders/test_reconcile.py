@@ -15,7 +15,7 @@ from app.orders.reconciliation import doubt_rules
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskStatus
+from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of
 from tests.desk import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
@@ -90,7 +90,7 @@ def test_an_earlier_attempts_tag_still_finds_the_order() -> None:
 
 def test_a_throttled_order_goes_once_more_after_a_clean_absence() -> None:
     """And only while it is fresh; without a clean read, or too early for the book to show it, nothing happens."""
-    throttled = task(last_error={"code": THROTTLED, "message": "x"})
+    throttled = task(last_error=TaskError(code=THROTTLED, message="x"))
     early = replace(throttled, last_sent_at=NOW - seconds(THROTTLE_COOL_DOWN_S - 0.1))
     assert judged(early, []).event is None
     assert judged(throttled, [], clean=False).event is None

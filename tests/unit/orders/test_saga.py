@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType, Variety
+from app.broker.outcomes import ChildOrder
 from app.orders.batches.legs import Leg, LegStatus, Residual, at_rest, leg_status, residuals
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.state.model import BatchStatus, OrderState, TaskStatus
@@ -184,7 +185,7 @@ def test_square_off_waits_until_all_is_at_rest_and_happens_once() -> None:
 
 def test_slices_that_the_book_has_not_shown_are_part_of_their_leg() -> None:
     """Three were confirmed, one is shown: it is not confirmed, not at rest, and the other two are cancelled too."""
-    children = ({"order_id": "7"}, {"order_id": "8"}, {"order_id": "9"})
+    children = tuple(ChildOrder(order_id=order_id) for order_id in "789")
     sliced = leg(1, S.COMPLETED, leg_order(OPEN), order_id="7", children=children)
     assert leg_status(sliced) is LegStatus.WAITING
     ended = replace(sliced, orders=(leg_order(CANCELLED),))
@@ -195,7 +196,10 @@ def test_slices_that_the_book_has_not_shown_are_part_of_their_leg() -> None:
 
 def test_a_leg_that_was_taken_in_part_only_has_failed() -> None:
     """One slice was refused: what was asked for does not stand, and the rest is taken back."""
-    children = ({"order_id": "7"}, {"error": {"error_type": "MarginException", "message": "Insufficient funds"}})
+    children = (
+        ChildOrder(order_id="7"),
+        ChildOrder(error_type="MarginException", message="Insufficient funds"),
+    )
     decision = decided([leg(0, S.COMPLETED, leg_order(OPEN), order_id="7", children=children)])
     assert decision.status is BatchStatus.COMPENSATING
     assert decision.error == "leg 0 was taken in part only: Insufficient funds"
