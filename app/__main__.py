@@ -2,7 +2,7 @@
 
 Without a command it serves.
 
-Exit codes: 0 done, 1 something is away or failed (one line says what), 2 a setting is wrong (one line names it).
+Exit codes: 0 for success, 1 for a failure (one line says what), 2 for a wrong setting (one line names it).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
@@ -19,10 +19,10 @@ from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.config import Settings, load_settings
 from app.errors import ServiceError, SettingsError
 from app.ops.logging import configure_logging, redact
+from app.orders.risk.halts import HaltMode
+from app.orders.state.model import Resolution
 
 T = TypeVar("T")
-HaltMode = Literal["halt", "reduce_only"]
-ResolveAs = Literal["placed", "not_placed", "requeue"]
 
 
 def build_cli() -> typer.Typer:
@@ -38,9 +38,9 @@ def build_cli() -> typer.Typer:
     cli.command("doctor", help="Check settings, database, schema, Redis and broker sessions.")(_doctor)
     cli.command("login", help="Print the login link; with --request-token, finish the login.")(_login)
     cli.command("tail", help="Print ticks from Redis.")(_tail)
-    orders = typer.Typer(no_args_is_help=True, help="What became of orders that only a person can decide.")
-    orders.command("doubts", help="List them, with what the book shows, and the newest alarms.")(_doubts)
-    orders.command("resolve", help="Say what became of one.")(_resolve)
+    orders = typer.Typer(no_args_is_help=True, help="Orders whose outcome only an operator can decide.")
+    orders.command("doubts", help="List them, with what the order book shows, and the newest alarms.")(_doubts)
+    orders.command("resolve", help="Decide the outcome of one.")(_resolve)
     cli.add_typer(orders, name="orders")
     cli.command("kill", help="Stop new orders (or --resume them), also while the service is down.")(_kill)
     return cli
@@ -48,7 +48,7 @@ def build_cli() -> typer.Typer:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """What was raised on purpose is one line on stderr, without a traceback."""
+    """Print an error that the service raises on purpose as one line on stderr, without a traceback."""
     try:
         yield
     except SettingsError as error:
@@ -141,8 +141,8 @@ def _doubts() -> None:
 
 def _resolve(
     task: Annotated[UUID, typer.Argument(help="the task's id, as `orders doubts` shows it")],
-    resolution: Annotated[ResolveAs, typer.Option("--as", help="requeue: place it again under a new task and tag")],
-    note: Annotated[str, typer.Option(help="how you know; for whoever reads the trail")],
+    resolution: Annotated[Resolution, typer.Option("--as", help="requeue: place it again under a new task and tag")],
+    note: Annotated[str, typer.Option(help="how you know; for readers of the audit trail")],
     order_id: Annotated[str, typer.Option(help="with placed: the order that the book shows")] = "",
 ) -> None:
     with _one_line_errors():
@@ -150,14 +150,14 @@ def _resolve(
         from app.commands import orders  # noqa: PLC0415 - see _serve
         from app.orders.operators.resolution import OperatorDecision  # noqa: PLC0415 - see _serve
 
-        word = OperatorDecision(resolution=resolution, note=note, order_id=order_id or None)
-        typer.echo(_run(lambda: orders.resolve(settings, task, word)))
+        decision = OperatorDecision(resolution=resolution, note=note, order_id=order_id or None)
+        typer.echo(_run(lambda: orders.resolve(settings, task, decision)))
 
 
 def _kill(
-    reason: Annotated[str, typer.Option(help="for whoever reads the trail")],
+    reason: Annotated[str, typer.Option(help="for readers of the audit trail")],
     account: Annotated[str, typer.Option(help="of one account only; by default of all")] = "",
-    mode: Annotated[HaltMode, typer.Option(help="reduce_only lets through what makes a position smaller")] = "halt",
+    mode: Annotated[HaltMode, typer.Option(help="reduce_only passes orders that reduce a position")] = "halt",
     cancel_open: Annotated[bool, typer.Option("--cancel-open", help="cancel every live order too")] = False,
     lift: Annotated[bool, typer.Option("--resume", help="lift the halt of this scope instead")] = False,
 ) -> None:
@@ -168,15 +168,20 @@ def _kill(
         if lift:
             lines = _run(lambda: kill.resume(settings, account_id=account or None, reason=reason))
         else:
-            open_orders: Literal["cancel", "leave"] = "cancel" if cancel_open else "leave"
-            halt = kill.halt(settings, account_id=account or None, mode=mode, open_orders=open_orders, reason=reason)
+            halt = kill.halt(
+                settings,
+                account_id=account or None,
+                mode=mode,
+                open_orders="cancel" if cancel_open else "leave",
+                reason=reason,
+            )
             lines = _run(lambda: halt)
     for line in lines:
         typer.echo(line)
 
 
 def _quiet_settings() -> Settings:
-    """For commands that print an answer: only warnings beside it, and the service's log file is left alone."""
+    """Settings for a command that prints its answer: it logs warnings to stderr, and nothing to the service's file."""
     settings = load_settings()
     configure_logging(settings.model_copy(update={"log_level": "WARNING"}), sinks="stream")
     return settings

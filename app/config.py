@@ -1,8 +1,8 @@
-"""Settings from the environment or ``.env``, checked once at start: a bad one stops the start with one clear line.
+"""Settings from the environment or ``.env``, checked once at the start: a wrong one stops it with one clear line.
 
-Grouped by what they steer. Any of them may come from a file instead (``API_KEY_FILE=/run/secrets/api_key``), and an
-empty variable counts as not set. ``Settings(...)`` itself reads nothing but its arguments: only ``load_settings`` looks
-at the environment, so tests build exactly what they name.
+Each setting has its comment in ``.env.example``. Any of them may come from a file instead
+(``API_KEY_FILE=/run/secrets/api_key``), and an empty variable counts as not set. ``Settings(...)`` reads only its
+arguments and ``load_settings`` the environment, so tests get exactly the settings that they name.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     api_key_enabled: bool = True
 
-    # what it stands on
+    # PostgreSQL and Redis
     database_url: SecretStr = SecretStr("")
     instrument_db_host: str = ""
     instrument_db_port: int = 5432
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     order_alarm_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     order_fill_grace_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
 
-    # what one account may ask for; 0 is off, nothing is the default of the real broker (off at a simulator)
+    # limits of an account's orders; 0 is off, None is the default for the real broker (off at a simulator)
     risk_max_order_value: Amount | None = None
     risk_max_quantity: Count | None = None
     risk_price_band_percent: Percent | None = None
@@ -109,14 +109,14 @@ class Settings(BaseSettings):
     feed_reconnect_first_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     feed_reconnect_cap_s: Annotated[float, Field(gt=0, le=300)] = 60.0
 
-    # the order stream
+    # WebSockets
     ws_auth_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     ws_heartbeat_s: Annotated[float, Field(gt=0, le=60)] = 15.0
     ws_idle_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
     ws_connections_per_account: Annotated[int, Field(ge=1, le=10000)] = 100
     ws_queue_length: Annotated[int, Field(ge=1, le=100000)] = 1000
 
-    # limits at the door: "count/period" as the limits library writes them
+    # limits of requests: "count/period" as the limits library writes them
     limit_default: str = "100/second"
     limit_address: str = "200/second"
     limit_batch_orders: str = "10/minute"
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the ``.env`` that was named; never ``os.environ`` behind the caller's back."""
+        """Arguments, then the ``.env`` file that the caller names; never ``os.environ``."""
         return init_settings, dotenv_settings
 
     @field_validator("kite_rest_url", "kite_ws_url", "kite_login_url")
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
 
     @property
     def database_dsn(self) -> str:
-        """The URL of the database: ``DATABASE_URL``, or put together from the ``INSTRUMENT_DB_*`` parts."""
+        """The URL of the database: ``DATABASE_URL``, or built from the ``INSTRUMENT_DB_*`` parts."""
         if self.database_url.get_secret_value():
             return self.database_url.get_secret_value()
         password = quote(self.instrument_db_password.get_secret_value(), safe="")
@@ -190,18 +190,18 @@ class Settings(BaseSettings):
 
     @property
     def token_key_bytes(self) -> bytes | None:
-        """The key that seals broker tokens at rest, or None where none is set."""
+        """The key that encrypts broker tokens in the database, or None where none is set."""
         return _decoded(self.token_key.get_secret_value()) or None
 
     @property
     def source_is_simulator(self) -> bool:
-        """True unless both addresses are Zerodha's own hosts: such a broker must never pass for the real one."""
+        """True unless both addresses are Zerodha's own: any other broker must never count as the real one."""
         rest, stream = urlsplit(self.kite_rest_url), urlsplit(self.kite_ws_url)
         return (rest.scheme, rest.hostname, stream.scheme, stream.hostname) != _ZERODHA
 
 
 def refuse_unsafe(settings: Settings) -> None:
-    """Production starts only with authentication, real passwords and a real broker. Raises SettingsError."""
+    """Production needs authentication, passwords that are no defaults, and the real broker. Raises SettingsError."""
     if settings.environment != "production":
         return
     if not settings.api_key_enabled:
@@ -220,7 +220,7 @@ def refuse_unsafe(settings: Settings) -> None:
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
-    """Read, check, and raise SettingsError naming the first variable that is wrong and what it wants."""
+    """The settings of this process. Raises SettingsError with the first variable that is wrong and what it wants."""
     environ = os.environ if environ is None else environ
     in_file = {} if env_file is None else {k: v for k, v in dotenv_values(env_file).items() if v is not None}
     given: dict[str, Any] = {}
@@ -236,7 +236,10 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
 
 
 def _from_files(variables: Mapping[str, str]) -> dict[str, Any]:
-    """``NAME_FILE=/path`` gives NAME its value. Naming both is refused: one of them would be ignored silently."""
+    """Values of settings that come from files: ``NAME_FILE=/path`` gives NAME its value.
+
+    Raises SettingsError where both are set, because one of them would be ignored, and for a file that cannot be read.
+    """
     values: dict[str, Any] = {}
     for name in Settings.model_fields:
         variable = name.upper() + _FILE_SUFFIX
@@ -260,6 +263,7 @@ def _checked_url(url: str, *, schemes: set[str]) -> str:
 
 
 def _decoded(key: str) -> bytes:
+    """The bytes of a base64 key; none for text that is no base64."""
     try:
         return base64.b64decode(key, validate=True)
     except binascii.Error:

@@ -1,23 +1,24 @@
-"""Every error that the service raises on purpose, in one tree.
+"""Every error that the service raises on purpose, as one tree.
 
     ServiceError                      code, message
     ├── SettingsError                 variable, wants            the start is refused, exit code 2
     ├── StartError                                               a part cannot start (port, database), exit code 1
     ├── BadInput                      problems                   the caller's request is wrong; nothing was stored
-    ├── NotAuthorised                 code                       no key, a wrong key, or a key without the right
+    ├── NotAuthorised                 code                       no key, a wrong key, or not for this account
     ├── NotFound                      what, key
-    ├── Gone                          what, key                  it existed and never will again
+    ├── Gone                          what, key                  it existed once and will not come back
     ├── Conflict                      code                       the request contradicts what is stored
     ├── RateLimited                   retry_after_s
-    ├── Unavailable                   code, retry_after_s    a dependency of ours is away; nothing was sent
+    ├── Unavailable                   code, retry_after_s        a dependency is away; nothing was sent
     └── BrokerError                   message, error_type, http_status       a read or a session call failed
-        ├── BrokerRefused                                        the broker says no; asking again changes nothing
+        ├── BrokerRefused                                        the broker refuses; repeating changes nothing
         ├── SessionExpired                                       the access token is dead; log in again
         ├── BrokerThrottled                                      429
         └── BrokerUnavailable                                    transport failure, 5xx, or an unreadable answer
 
 The outcome of sending an order is never an exception: it is a value, see ``app.broker.outcomes``.
-Classes carry data; ``str(error)`` is the sentence that a person reads. ``app.api.problems`` turns the tree into HTTP.
+Classes carry data; ``str(error)`` is the sentence that a client or an operator reads. ``app.api.problems`` maps the
+tree to HTTP.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class ServiceError(Exception):
 
 
 class SettingsError(ServiceError):
-    """A setting is missing or unsafe: names the variable and what it wants."""
+    """A setting is missing or wrong: ``variable`` names it, ``wants`` says what is expected."""
 
     default_code = "BAD_SETTING"
 
@@ -73,12 +74,14 @@ class BadInput(ServiceError):
 
 
 class NotAuthorised(ServiceError):
-    """The caller may not do this. Codes: ``UNAUTHORIZED`` (who are you), ``FORBIDDEN`` (you, but not this)."""
+    """The caller may not do this. Codes: ``UNAUTHORIZED`` (no valid key), ``FORBIDDEN`` (a key without this right)."""
 
     default_code = "UNAUTHORIZED"
 
 
 class NotFound(ServiceError):
+    """``what`` (an account, an order) with this ``key`` does not exist."""
+
     default_code = "NOT_FOUND"
 
     def __init__(self, what: str, key: str) -> None:
@@ -88,6 +91,8 @@ class NotFound(ServiceError):
 
 
 class Gone(ServiceError):
+    """``what`` with this ``key`` existed once: an expired instrument."""
+
     default_code = "GONE"
 
     def __init__(self, what: str, key: str, *, code: str | None = None) -> None:
@@ -97,10 +102,14 @@ class Gone(ServiceError):
 
 
 class Conflict(ServiceError):
+    """The request contradicts the stored state; the code says how."""
+
     default_code = "CONFLICT"
 
 
 class RateLimited(ServiceError):
+    """The caller sends too many requests; the next one is allowed in ``retry_after_s`` seconds."""
+
     default_code = "RATE_LIMITED"
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
@@ -109,7 +118,7 @@ class RateLimited(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """A dependency of ours is away. Raised only where nothing can have been sent to the broker."""
+    """A dependency of the service is away. Raised only where nothing can have been sent to the broker."""
 
     default_code = "UNAVAILABLE"
 
@@ -130,16 +139,24 @@ class BrokerError(ServiceError):
 
 
 class BrokerRefused(BrokerError):
+    """The broker understood the request and refused it."""
+
     default_code = "BROKER_REFUSED"
 
 
 class SessionExpired(BrokerError):
+    """The access token is no longer valid: the account must log in again."""
+
     default_code = "SESSION_EXPIRED"
 
 
 class BrokerThrottled(BrokerError):
+    """The broker answered 429."""
+
     default_code = "BROKER_THROTTLED"
 
 
 class BrokerUnavailable(BrokerError):
+    """No readable answer of the broker: a transport failure, a 5xx, or a broken body."""
+
     default_code = "BROKER_UNAVAILABLE"

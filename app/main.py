@@ -1,4 +1,4 @@
-"""``create_app``: middleware, routers, lifespan. Nothing else."""
+"""The application: middleware, routers, lifespan. Nothing else."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ DESCRIPTION = (
     "Ticks, orders and events between your programs and Kite Connect. Every error is `application/problem+json`."
 )
 
-
-DOORS = (
+RESOURCES = (
     health,
     accounts,
     instruments,
@@ -59,7 +58,7 @@ DOORS = (
 
 
 def create_app(settings: Settings, *, services: Services | None = None, overrides: Overrides | None = None) -> FastAPI:
-    """The application. Its lifespan opens the services, or adopts ``services`` that the caller opened and will close.
+    """The application. Its lifespan opens the services, or uses ``services`` that the caller has opened and will close.
 
     ``overrides`` are those of ``app.bootstrap.open_services``.
     """
@@ -88,6 +87,6 @@ def create_app(settings: Settings, *, services: Services | None = None, override
     )
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(app)
-    for door in DOORS:
-        app.include_router(door.build_router())
+    for resource in RESOURCES:
+        app.include_router(resource.build_router())
     return app

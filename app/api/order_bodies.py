@@ -20,8 +20,7 @@ from app.broker.orders import (
     Variety,
 )
 from app.orders.entry.margin import Sequencing
-from app.orders.operators.resolution import Resolution
-from app.orders.state.model import OnFilled
+from app.orders.state.model import OnFilled, Resolution
 from app.orders.state.new_tasks import OrderLine, Replaces
 
 MAX_ORDERS = 20

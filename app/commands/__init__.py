@@ -1,1 +1,4 @@
-"""The bodies of ``python -m app ...``: plain coroutines, so that tests call them without a terminal."""
+"""The bodies of the commands of ``python -m app``, one file a command; ``app/__main__.py`` is the command line.
+
+They are plain coroutines that return text, so that tests call them without a terminal.
+"""

@@ -1,4 +1,4 @@
-"""``python -m app doctor``: is everything there that a start needs? One line a check."""
+"""``python -m app doctor``: does everything that the service needs work? One line for each check."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from app.ops.logging import redact
 
 CHECK_TIMEOUT_S = 10.0
 EVENTS_CHECKED = 10_000
-"""The newest of each account."""
+"""Of each account, the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """``warn`` is something that the service can start without."""
+    """The result of one check; with ``warn`` the service can start all the same."""
 
     verdict: Literal["ok", "warn", "fail"]
     subject: str
@@ -40,7 +40,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every check, also after one has failed. ``settings`` being readable is the first finding."""
+    """Every check, also after one has failed. The first finding is that the settings could be read."""
     accounts = load_accounts(settings)
     findings = [
         Finding(verdict="ok", subject="settings", detail=f"{settings.environment}, accounts: {', '.join(accounts)}")
@@ -84,7 +84,7 @@ async def _migrations(settings: Settings) -> Finding:
 
 
 async def _event_log(settings: Settings) -> Finding:
-    """Whether the newest events of each account are as they were written."""
+    """Are the newest events of each account as they were written?"""
     database = await open_database(settings.database_dsn, name="doctor", min_size=1, max_size=1)
     try:
         async with database.connection() as connection:
@@ -108,7 +108,7 @@ async def _redis(settings: Settings) -> Finding:
 
 
 async def _session(settings: Settings, account_id: str) -> Finding:
-    """A profile read with the token in force: proves address, key, token and network at once."""
+    """Read the profile with the token in force: this proves address, key, token and network at once."""
     subject = f"broker {account_id}"
     async with open_accounts(settings) as opened:
         if not opened.accounts.get(account_id).has_session:

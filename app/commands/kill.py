@@ -1,61 +1,31 @@
-"""``python -m app kill``: the kill switch from the command line, on the database alone, for when the API is down."""
+"""``python -m app kill``: the kill switch from the command line. It needs the database only, not a running service."""
 
 from __future__ import annotations
 
-import getpass
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from psycopg import ProgrammingError
-
 from app.accounts.roster import load_accounts
+from app.commands.operator_database import current_operator, open_operator_database, wake_none
 from app.composition.parts import AccountLog
 from app.config import Settings
-from app.db.postgres import Database, open_database
-from app.errors import NotFound, StartError
+from app.errors import NotFound
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.operators.halt_and_resume import CancelOpen, HaltService
 from app.orders.risk.halts import HaltMode
-from app.orders.state.audit import Actor
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.tag_store import deployment_code
 from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 
 
-def nobody_to_wake(account_id: str) -> None:
-    """Senders look at the database by themselves."""
-
-
-def operator(*, login_name: Callable[[], str] = getpass.getuser) -> Actor:
-    """Whoever is logged in on this machine; a container may run under a number that has no name."""
-    try:
-        name = login_name()
-    except (KeyError, OSError):
-        name = f"uid-{os.getuid()}"
-    return Actor(principal=f"cli:{name}")
-
-
 @asynccontextmanager
-async def operators_database(settings: Settings) -> AsyncIterator[Database]:
-    """Raises StartError when the database cannot be reached, or is not one of this service."""
-    database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
-    try:
-        yield database
-    except ProgrammingError as error:  # a table or a column is not there
-        raise StartError("DATABASE_URL: the schema is not at this version: python -m app migrate") from error
-    finally:
-        await database.close()
-
-
-@asynccontextmanager
-async def open_operations(settings: Settings) -> AsyncIterator[HaltService]:
-    """Raises StartError."""
+async def open_halt_service(settings: Settings) -> AsyncIterator[HaltService]:
+    """The halt service on the database. Raises StartError."""
     clock = SystemClock()
     ids = IdSource(clock)
-    async with operators_database(settings) as database:
+    async with open_operator_database(settings) as database:
         async with database.transaction() as tx:
             deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         yield HaltService(
@@ -69,18 +39,23 @@ async def open_operations(settings: Settings) -> AsyncIterator[HaltService]:
             ),
             clock=clock,
             ids=ids,
-            wake=nobody_to_wake,
+            wake=wake_none,
         )
 
 
 async def halt(
     settings: Settings, *, account_id: str | None, mode: HaltMode, open_orders: CancelOpen, reason: str
 ) -> list[str]:
-    """Halt, and say in lines what was done. Raises NotFound: a misspelt account must not be said to be halted."""
+    """Halt, and return what was done, in lines.
+
+    Raises NotFound for an unknown account: a misspelt one must not look halted.
+    """
     if account_id is not None and account_id not in load_accounts(settings):
         raise NotFound("account", account_id)
-    async with open_operations(settings) as operations:
-        done = await operations.halt(account_id, mode=mode, open_orders=open_orders, reason=reason, by=operator())
+    async with open_halt_service(settings) as operations:
+        done = await operations.halt(
+            account_id, mode=mode, open_orders=open_orders, reason=reason, by=current_operator()
+        )
     lines = [f"{mode} is in force for {account_id or 'all accounts'}"]
     lines += [f"{account}: cancelling {', '.join(ids)}" for account, ids in done.cancelled.items()]
     lines += [
@@ -91,9 +66,9 @@ async def halt(
 
 
 async def resume(settings: Settings, *, account_id: str | None, reason: str) -> list[str]:
-    """Lift the halt, and say in lines what stays in force."""
-    async with open_operations(settings) as operations:
-        lifted = await operations.resume(account_id, reason=reason, by=operator())
+    """Lift the halt of this scope, and return which halts stay in force, in lines."""
+    async with open_halt_service(settings) as operations:
+        lifted = await operations.resume(account_id, reason=reason, by=current_operator())
         left = await operations.halts()
     what = account_id or "all accounts"
     lines = [f"the halt of {what} is lifted" if lifted else f"there was no halt of {what}"]

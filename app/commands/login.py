@@ -1,6 +1,6 @@
 """``python -m app login``: the login link, and the exchange of its ``request_token``, through the running service.
 
-The service does the exchange, so the new token is in force at once and this command never sees it.
+The service exchanges the token, so the new one is in force at once, and this command never has it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ TIMEOUT_S = 15.0
 
 
 async def login_url(settings: Settings, *, service_url: str, account_id: str) -> str:
-    """Where to log in. Raises StartError when the service does not answer, ServiceError with its own words."""
+    """The address of the login page. Raises StartError when the service does not answer, ServiceError as it answers."""
     answer = await _call(settings, service_url, "GET", f"/accounts/{account_id}/login-url")
     return str(answer["login_url"])
 
 
 async def exchange(settings: Settings, *, service_url: str, account_id: str, request_token: str) -> str:
-    """Who is logged in now, in one sentence."""
+    """Log in, and return which user is logged in until when, as a sentence. Raises as ``login_url`` does."""
     body = {"request_token": request_token}
     answer = await _call(settings, service_url, "POST", f"/accounts/{account_id}/session", json=body)
     kept = "" if answer["persistent"] else "; not kept over a restart, because TOKEN_KEY is not set"

@@ -1,4 +1,4 @@
-"""``python -m app migrate``: the schema to this version, in one line of answer."""
+"""``python -m app migrate``: bring the schema to this version of the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from app.errors import StartError
 
 
 def to_head(settings: Settings) -> str:
-    """What was done, as a sentence. Blocking. Raises StartError when the database cannot be asked or refuses."""
+    """Migrate, and return what was done, as a sentence. Blocking.
+
+    Raises StartError when the database cannot be reached or refuses the migration.
+    """
     url = settings.database_dsn
     try:
         before = applied_revision(url)

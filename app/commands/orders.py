@@ -1,4 +1,4 @@
-"""``python -m app orders doubts|resolve``: what only a person can decide, on the database alone."""
+"""``python -m app orders doubts|resolve``: decide the outcome of orders as an operator. Needs the database only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
-from app.commands.kill import nobody_to_wake, operator, operators_database
+from app.commands.operator_database import current_operator, open_operator_database, wake_none
 from app.composition.parts import AccountLog
 from app.config import Settings
 from app.kit.clock import SystemClock, ist_iso
@@ -27,10 +27,10 @@ _HEADINGS = ("task", "account", "status", "age", "tag", "instrument", "what", "t
 
 @asynccontextmanager
 async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
-    """Raises StartError."""
+    """The resolutions on the database. Raises StartError."""
     clock = SystemClock()
     ids = IdSource(clock)
-    async with operators_database(settings) as database:
+    async with open_operator_database(settings) as database:
         async with database.transaction() as tx:
             deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
         yield Resolutions(
@@ -44,16 +44,16 @@ async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
             ),
             clock=clock,
             ids=ids,
-            wake=nobody_to_wake,
+            wake=wake_none,
         )
 
 
 async def doubts(settings: Settings) -> list[str]:
-    """A table of what is in doubt, dead or given up today, and the newest alarms, in lines."""
+    """Tasks that are in doubt, dead letters, or given up today, and the newest alarms: two tables, in lines."""
     async with open_resolutions(settings) as resolutions:
         questions = await resolutions.open_questions()
         alarms = await resolutions.alarms(limit=ALARMS_SHOWN)
-        rows = [_row(question, age_s=resolutions.age_s(_since(question))) for question in questions]
+        rows = [_row(question, age_s=resolutions.age_s(_sent_at(question))) for question in questions]
     lines = table([_HEADINGS, *rows]) if rows else ["nothing is in doubt"]
     if alarms:
         lines += ["", "alarms, newest first:"]
@@ -62,20 +62,23 @@ async def doubts(settings: Settings) -> list[str]:
     return lines
 
 
-async def resolve(settings: Settings, task_id: UUID, word: OperatorDecision) -> str:
-    """Decide, and say what is now in force. Raises Conflict, NotFound."""
+async def resolve(settings: Settings, task_id: UUID, decision: OperatorDecision) -> str:
+    """Apply the decision, and return the state of the task, as a sentence.
+
+    Raises NotFound for an unknown task, Conflict where it cannot be decided this way.
+    """
     async with open_resolutions(settings) as resolutions:
-        task = await resolutions.resolve(task_id, word, by=operator())
+        task = await resolutions.resolve(task_id, decision, by=current_operator())
     return f"task {task['task_id']} is {task['status']}, order {task['order_id'] or 'none'}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their longest entry, two spaces between."""
+    """Lines with columns as wide as their longest entry, two spaces between."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _since(question: UnresolvedTask) -> datetime:
+def _sent_at(question: UnresolvedTask) -> datetime:
     return question.task.last_sent_at or question.task.created_at
 
 

@@ -1,8 +1,8 @@
-"""Serving: the socket first, then the services, then the doors; and everything back in the opposite order.
+"""``python -m app serve``: bind the port, open the services, serve; and close everything in the opposite order.
 
-A first SIGTERM or SIGINT drains: not ready any more, streams closed with 1012, requests finished, tasks ended, each
-within a bound. A second one does not wait. A background task that ends although nobody asked it to stops the process
-in the same order, with exit code 1, so that the platform starts it again.
+A first SIGTERM or SIGINT drains the process: it is not ready any more, closes its streams with 1012, finishes its
+requests and ends its tasks, each within a bound. A second signal does not wait. A background task that ends by itself
+stops the process in the same order, with exit code 1, so that the platform starts it again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BACKLOG = 2048
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything else starts. Raises StartError."""
+    """A socket on the port, bound before anything else starts. Raises StartError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -47,7 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed; None for asyncio's own loop."""
+    """uvloop's factory where it is installed; None for asyncio's own loop."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     import uvloop  # noqa: PLC0415 - optional: it does not exist on every platform
@@ -57,7 +57,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _Server(uvicorn.Server):
-    """Signals are ours: uvicorn would close the sockets of the streams before they could say why.
+    """A server that leaves signals alone: uvicorn would close the streams' sockets without their close reason.
 
     ``listening`` is set once connections are accepted.
     """
@@ -97,7 +97,7 @@ def make_server(app: FastAPI, settings: Settings) -> _Server:
 
 @asynccontextmanager
 async def serving(services: Services, listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
-    """The doors are open inside the block; leaving it drains them."""
+    """Accept requests inside the block; leaving it drains the server."""
     app = create_app(services.settings, services=services)
     server = make_server(app, services.settings)
     async with asyncio.TaskGroup() as group:
@@ -112,7 +112,7 @@ async def serving(services: Services, listener: socket.socket) -> AsyncIterator[
 
 
 class _Signals:
-    """SIGTERM and SIGINT: the first stops in order (or gives up a start), a second one does not wait for requests."""
+    """SIGTERM and SIGINT: the first stops in order (or cancels the start), a second one does not wait for requests."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -147,7 +147,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
         try:
             async with open_services(settings) as services, serving(services, listener) as server:
                 signals.server = server
-                spare_the_collector()
+                freeze_garbage_collection()
                 logger.info("listening on http://{}:{} ({})", *listener.getsockname()[:2], settings.environment)
                 code = await exit_code(stop=signals.stop, failed=services.supervisor.failed)
                 logger.info("stopping")
@@ -157,17 +157,17 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
     return code
 
 
-def spare_the_collector() -> None:
-    """What the start has made stays to the end, so the garbage collector need not look at it again and again.
+def freeze_garbage_collection() -> None:
+    """Exclude the objects of the start from garbage collection: they live as long as the process.
 
-    Each full collection stopped everything for 70 ms, and for 120 with a hundred accounts.
+    Otherwise each full collection stops everything for 70 ms, and for 120 ms with a hundred accounts.
     """
     gc.collect()
     gc.freeze()
 
 
 async def _close_streams(services: Services) -> None:
-    """Not ready any more, and every stream told to come back elsewhere."""
+    """Become not ready, answer waiting order requests, and close every stream so that its client connects elsewhere."""
     services.health.draining = True
     services.orders.stop_waiting()
     await asyncio.gather(
@@ -176,7 +176,7 @@ async def _close_streams(services: Services) -> None:
 
 
 async def exit_code(*, stop: asyncio.Event, failed: asyncio.Event) -> int:
-    """Wait for either: 0 when somebody asked us to stop, 1 when a background task has ended by itself."""
+    """Wait for either event: 0 after a signal to stop, 1 when a background task has ended by itself."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(event.wait()) for event in (stop, failed)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

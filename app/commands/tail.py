@@ -1,4 +1,4 @@
-"""``python -m app tail``: ticks as they leave the service, from Redis, to see whether they flow."""
+"""``python -m app tail``: ticks as the service publishes them to Redis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.errors import StartError
 
 
 class _Names(msgspec.Struct):
-    """The part of a tick that says which instrument it is."""
+    """The fields of a tick that name its instrument."""
 
     exchange: str = ""
     tradingsymbol: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from app.broker.outcomes import Sent
@@ -25,12 +25,11 @@ from app.orders.state.alarms import RaisedAlarm
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Task, TaskError, TaskStatus
+from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Resolution, Task, TaskError, TaskStatus
 from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.verdicts import Verdict
 
-Resolution = Literal["placed", "not_placed", "requeue"]
 _OPEN_QUESTIONS = frozenset({TaskStatus.IN_DOUBT, TaskStatus.DEAD_LETTER})
 MAX_LISTED = 500
 

@@ -86,6 +86,8 @@ class BatchStatus(StrEnum):
 
 Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue", "withdrawal", "replace"]
 OnFilled = Literal["report", "square_off"]
+Resolution = Literal["placed", "not_placed", "requeue"]
+"""What an operator decides about a task whose outcome is unknown."""
 
 Whose = Literal["all", "unwanted"]
 """Whose live orders are to be cancelled: every one of the account, or those of placements marked unwanted."""

@@ -7,9 +7,9 @@ import msgspec
 import psycopg
 import pytest
 
-from app.commands import kill, login, orders, tail
+from app.commands import kill, login, operator_database, orders, tail
 from app.commands.doctor import examine
-from app.commands.serve import bind, exit_code, spare_the_collector
+from app.commands.serve import bind, exit_code, freeze_garbage_collection
 from app.config import Settings
 from app.db.redis import make_redis
 from app.errors import NotFound, ServiceError, StartError
@@ -119,7 +119,7 @@ def test_the_kill_switch_works_for_a_user_without_a_name() -> None:
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found")
 
-    assert kill.operator(login_name=nameless).principal.startswith("cli:uid-")
+    assert operator_database.current_operator(login_name=nameless).principal.startswith("cli:uid-")
 
 
 async def test_operators_are_told_in_one_line_that_the_schema_is_not_there(
@@ -157,7 +157,7 @@ def test_the_collector_leaves_alone_what_the_start_has_made() -> None:
     """Its full collections would stop everything for as long as that takes to look at."""
     gc.unfreeze()
     try:
-        spare_the_collector()
+        freeze_garbage_collection()
         assert gc.get_freeze_count() > 10_000
     finally:
         gc.unfreeze()

@@ -12,8 +12,8 @@ import pytest
 
 from app.errors import BadInput, Conflict, NotFound
 from app.orders.operators import resolution_store as store
-from app.orders.operators.resolution import OperatorDecision, Resolution
-from app.orders.state.model import TaskStatus
+from app.orders.operators.resolution import OperatorDecision
+from app.orders.state.model import Resolution, TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import now, reaches
