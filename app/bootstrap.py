@@ -21,9 +21,9 @@ from app.composition.parts import Accounts, Overrides
 from app.composition.runtime import House
 from app.config import Settings
 from app.db.migrate import head_revision
-from app.db.postgres import Database, open_database
+from app.db.postgres import open_database
 from app.db.redis import make_redis
-from app.errors import StartError
+from app.db.schema import require_revision
 from app.kit.backoff import Backoff
 from app.kit.clock import Clock, SystemClock
 from app.kite.broker import KiteAccount, open_broker
@@ -32,7 +32,7 @@ from app.kite.http import HttpSettings
 from app.ops.metric_sources import BrokerCalls
 from app.orders.engine.statement_warmup import warm_up
 
-DOORS_POOL = 10
+API_POOL = 10
 ENGINE_POOL = 6  # a pool of its own: a flood of requests cannot starve the path that risks money
 WAITERS_PER_ACCOUNT = 20  # loops, leases and sends in flight; each waits for a bounded time
 SENDS_FINISH_S = 2.0
@@ -45,9 +45,9 @@ async def open_accounts(settings: Settings, *, clock: Clock | None = None) -> As
     clock = clock or SystemClock()
     roster = load_accounts(settings)
     async with AsyncExitStack() as stack:
-        database = await open_database(settings.database_dsn, name="ticker doors", max_size=DOORS_POOL)
+        database = await open_database(settings.database_dsn, name="ticker api", max_size=API_POOL)
         stack.push_async_callback(database.close)
-        await _check_schema(database)
+        await require_revision(database, head_revision())
         key = settings.token_key_bytes
         kite: dict[str, KiteAccount] = {}
         accounts = AccountService(
@@ -87,12 +87,12 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         stack.push_async_callback(redis.aclose)
         engine_database = await open_database(
             settings.database_dsn,
-            name="ticker orders",
+            name="ticker engine",
             min_size=ENGINE_POOL,
             max_size=ENGINE_POOL,
             max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(ground.accounts.ids()),
             plans="once",
-            rehearse=warm_up,
+            warm_up=warm_up,
         )
         stack.push_async_callback(engine_database.close)
         house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)
@@ -101,20 +101,6 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         stack.push_async_callback(house.hand_over, timeout_s=SENDS_FINISH_S)
         await house.start()
         yield house.services()
-
-
-async def _check_schema(database: Database) -> None:
-    """Raises StartError: this code must not run on a schema that it does not know."""
-    head = head_revision()
-    async with database.connection() as connection:
-        cursor = await connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL")
-        row = await cursor.fetchone()
-        if row is not None and row[0]:
-            cursor = await connection.execute("SELECT version_num FROM alembic_version")
-            row = await cursor.fetchone()
-            if row is not None and row[0] == head:
-                return
-    raise StartError("DATABASE_URL: the schema is not at this version; bring it up to date with: python -m app migrate")
 
 
 def _feed_settings(settings: Settings) -> FeedSettings:

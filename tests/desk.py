@@ -231,7 +231,7 @@ async def open_desk(
     ids = IdSource(clock)
     credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
     async with AsyncExitStack() as stack:
-        database = await open_database(database_url, name="desk", plans="once", rehearse=warm_up)
+        database = await open_database(database_url, name="desk", plans="once", warm_up=warm_up)
         stack.push_async_callback(database.close)
         account = await stack.enter_async_context(
             open_broker(

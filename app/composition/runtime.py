@@ -159,7 +159,7 @@ class House:
             deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
         tagger = Tagger(self.ids, deployment=deployment)
         tasks = TaskFactory(settings=self.engine_settings, clock=self.clock, ids=self.ids, tagger=tagger)
-        self.notices = Notifications(engine_database, url=self.settings.database_dsn, on_notice=self._on_notice)
+        self.notices = Notifications(engine_database, url=self.settings.database_dsn, on_notification=self._on_notice)
         self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
         self.order_stream = OrderStreamHub(
             self.ground.database,

@@ -1,0 +1,9 @@
+"""PostgreSQL and Redis: connections, and what is built on them for everything else. No domain.
+
+postgres        pools, transactions, bounds on the server's side; read it first
+leases          one owner at a time, across processes, with a term
+notifications   LISTEN and NOTIFY between replicas
+migrate schema  bring the schema up to date, and refuse any other one
+redis           clients
+redis_keys      the names of every key and channel
+"""

@@ -1,8 +1,8 @@
-"""One owner at a time, by a row with a term: who may send an account's orders, who holds its feed.
+"""One owner at a time, by a row with a term: which process sends an account's orders, and which has its feed.
 
-A lease that is not renewed ends by the database's clock, and the next owner's term is one higher. The holder trusts
-its lease for less time than it lasts, counted from before the renewal was sent, so that a process that was paused
-stops before another one starts. What must never be done by two owners also names the term in its own statement.
+A lease that is not renewed ends by the database's clock, and the next owner's term is one higher. The owner trusts its
+lease for less time than it lasts, counted from before the renewal was sent, so that a process that was paused stops
+before another one starts. A statement that two owners must never both run also names the term (``HELD_BY_TERM``).
 An advisory lock would not do: a stopped process keeps it for as long as its connection lives.
 """
 
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from loguru import logger
 
@@ -22,6 +22,9 @@ from app.kit.cancellation import end_if_cancelled
 from app.kit.clock import Clock
 from app.kit.process import is_gone
 
+if TYPE_CHECKING:
+    from loguru import Logger
+
 HELD_BY_TERM = """EXISTS (SELECT 1 FROM lease l WHERE l.name = %(lease_name)s AND l.owner = %(lease_owner)s
   AND l.term = %(lease_term)s AND l.expires_at > clock_timestamp())"""
 """The condition that a guarded statement adds; its parameters are ``Lease.guard``."""
@@ -29,25 +32,28 @@ HELD_BY_TERM = """EXISTS (SELECT 1 FROM lease l WHERE l.name = %(lease_name)s AN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimes:
-    """Seconds. ``trust_s`` must be well below ``ttl_s``: the gap is what clocks and pauses may take."""
+    """In seconds. ``trust_s`` must be well below ``ttl_s``: the difference is what clocks and pauses may take."""
 
-    ttl_s: float = 10.0
-    trust_s: float = 7.0
+    ttl_s: float = 10.0  # how long the row is valid after a renewal
+    trust_s: float = 7.0  # how long its owner acts on it after a renewal
     renew_every_s: float = 2.0
-    try_every_s: float = 0.4
+    try_every_s: float = 0.4  # how often a process without the lease tries to take it
 
     @classmethod
     def lasting(cls, ttl_s: float) -> LeaseTimes:
-        """Times in proportion to how long a lease outlives the last word of its holder."""
+        """Times in proportion to ``ttl_s``, which is how long a lease outlives the last renewal."""
         return cls(ttl_s=ttl_s, trust_s=ttl_s * 0.7, renew_every_s=ttl_s * 0.2, try_every_s=ttl_s * 0.04)
 
 
 class LeaseLost(Exception):
-    """Somebody else owns it now, or nobody could be asked for too long."""
+    """Another process owns it now, or the database did not answer for too long."""
 
 
 class Lease:
-    """One process's side of one lease. Raises Unavailable when the database is away."""
+    """One process's side of one lease. Its calls raise Unavailable when the database does not answer.
+
+    ``term`` is that of the last time the lease was taken here; 0 before the first.
+    """
 
     def __init__(self, database: Database, *, name: str, owner: str, times: LeaseTimes, clock: Clock) -> None:
         self._database = database
@@ -69,9 +75,12 @@ class Lease:
         return {"lease_name": self.name, "lease_owner": self.owner, "lease_term": self.term}
 
     async def try_take(self) -> bool:
-        """Take the lease if nobody holds it, or if its holder is proven dead; a new term begins."""
+        """Take the lease if it is free, or if the process that holds it is proven dead; a new term begins.
+
+        False: another process holds it.
+        """
         async with self._answering() as connection:
-            asked_at = self._clock.monotonic()  # not before: a connection may have been waited for, the row was not
+            begun_at = self._clock.monotonic()  # after the wait for a connection, before the row is written
             cursor = await connection.execute("SELECT owner, term FROM lease WHERE name = %s", (self.name,))
             holder = await cursor.fetchone()
             dead = holder is not None and holder[0] != self.owner and is_gone(holder[0])
@@ -93,13 +102,13 @@ class Lease:
         if row is None:
             return False
         self.term = int(row[0])
-        self._trusted_until = asked_at + self.times.trust_s
+        self._trusted_until = begun_at + self.times.trust_s
         return True
 
     async def renew(self) -> None:
-        """Raises LeaseLost when the term is over."""
+        """Extend the lease. Raises LeaseLost when the term is over."""
         async with self._answering() as connection:
-            asked_at = self._clock.monotonic()
+            begun_at = self._clock.monotonic()
             cursor = await connection.execute(
                 """UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => %s)
                    WHERE name = %s AND owner = %s AND term = %s AND expires_at > clock_timestamp()""",
@@ -108,10 +117,10 @@ class Lease:
         if cursor.rowcount != 1:
             self._trusted_until = 0.0
             raise LeaseLost(self.name)
-        self._trusted_until = asked_at + self.times.trust_s
+        self._trusted_until = begun_at + self.times.trust_s
 
     async def release(self) -> None:
-        """Let the next owner begin at once; nothing happens when the term is over already."""
+        """Let the next owner begin immediately; nothing happens when the term is over already."""
         self._trusted_until = 0.0
         async with self._answering() as connection:
             await connection.execute(
@@ -121,8 +130,8 @@ class Lease:
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[Tx]:
-        """A connection for as long as the lease would be trusted: one whose line swallows everything must not keep
-        its holder from ever noticing that the lease is over. Raises Unavailable then."""
+        """A connection, for no longer than the lease would be trusted. Raises Unavailable after that: a line that
+        swallows every packet must not keep the owner from noticing that its lease is over."""
         try:
             async with asyncio.timeout(POOL_WAIT_S + self.times.trust_s), self._database.connection() as connection:
                 yield connection
@@ -130,16 +139,16 @@ class Lease:
             raise Unavailable("the database does not answer", code="DATABASE_UNAVAILABLE") from error
 
 
-WhenUnsure = Literal["stop", "go_on"]
+WhenUnsure: TypeAlias = Literal["stop", "go_on"]
+"""What work does while the database does not answer. Work that must never be done twice stops; work that does no harm
+twice (a feed) goes on until another process is known to hold the lease."""
 
 
 class Ownership:
     """Runs work only while a lease is held: waits for the lease, works, waits again. Lives until cancelled.
 
     Work that ends with a ServiceError (the database was lost while it began) gives the lease back and begins anew.
-    ``when_unsure`` is for the time in which the database cannot be asked: work that must never be done twice stops;
-    work that does no harm twice (a feed) goes on until somebody else is known to hold the lease.
-    ``leave`` hands the lease over and takes it no more.
+    ``leave`` hands the lease over; it is not taken again. ``working`` says whether the work runs now.
     """
 
     def __init__(self, lease: Lease, work: Callable[[], Awaitable[None]], *, when_unsure: WhenUnsure = "stop") -> None:
@@ -152,7 +161,7 @@ class Ownership:
     async def run(self) -> None:
         while True:
             await self._take()
-            logger.info("{} is ours, term {}", self.lease.name, self.lease.term)
+            self._log().info("lease taken")
             self.working, broken = True, False
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -161,10 +170,10 @@ class Ownership:
                     # only waits for the group's end, and this task would count as cancelled ever after
                     await self._work()
             except* LeaseLost:
-                logger.warning("{} is no longer ours (term {})", self.lease.name, self.lease.term)
+                self._log().warning("lease lost")
             except* ServiceError as errors:
                 broken = True
-                logger.warning("{} is given back (term {}): {}", self.lease.name, self.lease.term, errors.exceptions[0])
+                self._log().warning("lease given back, its work failed: {}", errors.exceptions[0])
             finally:
                 self.working = False
             end_if_cancelled()  # the error may have come from being stopped
@@ -172,7 +181,7 @@ class Ownership:
                 await self._release()
 
     async def leave(self) -> None:
-        """Let the next owner begin at once. The work itself is stopped by whoever runs it."""
+        """Let the next owner begin immediately. The work itself ends when ``run`` is cancelled."""
         self._leaving.set()
         if self.lease.held:
             await self._release()
@@ -181,7 +190,7 @@ class Ownership:
         try:
             await self.lease.release()
         except ServiceError as error:
-            logger.warning("{} not handed over: {}", self.lease.name, error)
+            self._log().warning("lease not handed over: {}", error)
 
     async def _take(self) -> None:
         while True:
@@ -190,7 +199,7 @@ class Ownership:
                     if await self.lease.try_take():
                         return
                 except ServiceError as error:
-                    logger.warning("{} cannot be asked for: {}", self.lease.name, error)
+                    self._log().warning("lease not taken: {}", error)
             await asyncio.sleep(self.lease.times.try_every_s)
 
     async def _keep(self) -> None:
@@ -201,7 +210,7 @@ class Ownership:
                 if not self._leaving.is_set():
                     await self._renew()
             except ServiceError as error:
-                logger.warning("{} not renewed: {}", self.lease.name, error)
+                self._log().warning("lease not renewed: {}", error)
                 if not self.lease.held and self._when_unsure == "stop":
                     raise LeaseLost(self.lease.name) from error
 
@@ -211,4 +220,7 @@ class Ownership:
         except LeaseLost:
             if self._when_unsure == "stop" or not await self.lease.try_take():
                 raise
-            logger.info("{} is ours again, term {}", self.lease.name, self.lease.term)
+            self._log().info("lease taken again")
+
+    def _log(self) -> Logger:
+        return logger.bind(lease=self.lease.name, term=self.lease.term)

@@ -1,6 +1,6 @@
-"""LISTEN and NOTIFY: how one replica wakes another. Hints only: whoever is woken reads the tables, and also polls.
+"""LISTEN and NOTIFY: how one replica wakes another. Hints only: the receiver reads the tables, and also polls.
 
-One connection outside every pool listens for the whole process. A notice is sent after its commit, not inside the
+One connection outside every pool listens for the whole process. A notification is sent after its commit, not inside the
 transaction (which would serialise all commits), and at most twenty times a second.
 """
 
@@ -18,31 +18,34 @@ from app.errors import ServiceError
 from app.kit.cancellation import end_if_cancelled
 
 CHANNEL = "ticker_orders"
-_LEAST_GAP_S = 0.05
-_KEEPALIVE_S = 15.0
+_LEAST_GAP_S = 0.05  # between two round trips that send
+_KEEPALIVE_S = 15.0  # how often a silent connection is checked
 _RECONNECT_S = 1.0
 
 
 class Notifications:
-    """``send`` is a plain function that never waits; ``run`` delivers what others sent, and sends what we have."""
+    """``send`` is a plain function that never waits; ``run`` sends, and calls ``on_notification`` with what arrives.
 
-    def __init__(self, database: Database, *, url: str, on_notice: Callable[[str], None]) -> None:
+    ``on_notification`` gets the subject; an empty one means that any subject may have changed.
+    """
+
+    def __init__(self, database: Database, *, url: str, on_notification: Callable[[str], None]) -> None:
         self._database = database
         self._url = url
-        self._on_notice = on_notice
+        self._on_notification = on_notification
         self._waiting: set[str] = set()
         self._wake = asyncio.Event()
 
     def send(self, subject: str) -> None:
-        """Tell the other replicas that something about ``subject`` changed; repeated subjects are sent once."""
+        """Notify the other replicas that something about ``subject`` changed; repeated subjects are sent once."""
         self._waiting.add(subject)
         self._wake.set()
 
     async def run(self) -> None:
         """Lives until cancelled; reconnects by itself."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._listen(), name="notices-listen")
-            loops.create_task(self._send_all(), name="notices-send")
+            loops.create_task(self._listen(), name="notifications-listen")
+            loops.create_task(self._send_all(), name="notifications-send")
 
     async def _send_all(self) -> None:
         while True:
@@ -54,8 +57,8 @@ class Notifications:
                     await connection.execute(
                         "SELECT pg_notify(%s, subject) FROM unnest(%s::text[]) AS subject", (CHANNEL, sorted(subjects))
                     )
-            except ServiceError as error:  # the others poll: a lost notice costs them a moment
-                logger.debug("notice not sent: {}", error)
+            except ServiceError as error:  # the other replicas poll: a lost notification costs them a moment
+                logger.debug("notification not sent: {}", error)
             await asyncio.sleep(_LEAST_GAP_S)
 
     async def _listen(self) -> None:
@@ -64,17 +67,17 @@ class Notifications:
                 await self._listen_once()
             except (psycopg.Error, OSError, TimeoutError) as error:
                 end_if_cancelled()
-                logger.warning("not listening to other replicas: {}", error)
+                logger.warning("not listening for notifications of other replicas: {}", error)
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen_once(self) -> None:
         connection = await AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="ticker notices"
+            self._url, autocommit=True, connect_timeout=5, application_name="ticker notifications"
         )
         async with connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
-            self._on_notice("")  # something may have been said while nobody listened
+            self._on_notification("")  # notifications may have been missed while this process did not listen
             while True:
-                async for notice in connection.notifies(timeout=_KEEPALIVE_S):
-                    self._on_notice(notice.payload)
+                async for notification in connection.notifies(timeout=_KEEPALIVE_S):
+                    self._on_notification(notification.payload)
                 await connection.execute("SELECT 1")

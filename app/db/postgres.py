@@ -1,7 +1,7 @@
 """PostgreSQL: pools and transactions. The only place that knows how a connection is made.
 
-Two pools: one for the doors and readers, and a small one of its own for sending orders, so that a flood of requests
-cannot starve the path that risks money. Every statement, lock and idle transaction has a server-side bound.
+The service has two pools: one for requests and readers, and a small one for sending orders, so that a flood of requests
+cannot starve the path that risks money. Every statement, lock and idle transaction has a bound on the server's side.
 """
 
 from __future__ import annotations
@@ -25,23 +25,27 @@ from app.kit.cancellation import cancel_requests, end_if_cancelled
 from app.kit.json import decode_json, encode_json
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
-"""A connection inside an open transaction: what every ``store.py`` function takes first."""
+"""A connection, mostly inside an open transaction: what every function of a ``*_store.py`` takes first."""
 
 POOL_WAIT_S = 2.0
+"""How long a caller waits for a connection."""
+
 RESTED_S = 1.0
+"""How long a connection may have been unused to be taken without a check."""
+
 _SESSION_BOUNDS = (
     "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
 )
 _PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
 _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
-"""Ends of a connection that psycopg counts among programming errors: this process was paused inside a transaction, or
+"""Ends of a connection that psycopg classes with programming errors: this process was paused inside a transaction, or
 the server has become a standby. Nothing was stored; the next connection may work."""
 
 
 class Database:
-    """``async with database.transaction() as tx`` commits at the end, rolls back on any exception.
+    """One pool. Everything here raises Unavailable when there is no connection or it fails: nothing was stored then.
 
-    Raises Unavailable (503, nothing was sent) when no connection can be had, so that the doors answer truthfully.
+    ``connection_errors`` counts how often that happened.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Tx]) -> None:
@@ -50,30 +54,38 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
+        """Commits at the end of the block, rolls back on any exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Tx]:
+        """A read-only transaction whose statements all see the same state (REPEATABLE READ)."""
+        async with self.transaction() as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield tx
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[Tx]:
         """An autocommit connection: each statement is its own transaction."""
-        asked = cancel_requests()
+        cancels = cancel_requests()
         try:
             async with self._pool.connection() as connection:
-                end_if_cancelled(beyond=asked)  # the pool's queue loses one that comes together with the connection
+                end_if_cancelled(beyond=cancels)  # the pool's queue loses one that comes together with the connection
                 try:
                     yield connection
                 except ReadOnlySqlTransaction:
                     await connection.close()  # the next one may be made to the server that took over
                     raise
         except PoolTimeout as error:
-            end_if_cancelled(beyond=asked)
+            end_if_cancelled(beyond=cancels)
             self.connection_errors += 1
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
         except TooManyRequests as error:
             self.connection_errors += 1
             raise Unavailable("too many wait for a database connection", code="DATABASE_UNAVAILABLE") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, *_SESSION_OVER) as error:
-            end_if_cancelled(beyond=asked)
+            end_if_cancelled(beyond=cancels)
             self.connection_errors += 1
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
 
@@ -88,11 +100,11 @@ class Database:
         await self._pool.close(timeout=2.0)
 
 
-class _Rested:
-    """Asks a pooled connection whether it lives, which costs a round trip, only when there is reason to.
+class _RestCheck:
+    """Checks whether a pooled connection works, which costs a round trip, only where there is a reason to.
 
-    One that was in use a moment ago and whose socket is silent is taken as it is: a server that ended says so by bytes
-    or by the end of the stream.
+    One that was in use a moment ago and whose socket has nothing to read is taken as it is: a server that ended a
+    connection has sent bytes or the end of the stream.
     """
 
     def __init__(self) -> None:
@@ -102,26 +114,25 @@ class _Rested:
         self._since[connection] = asyncio.get_running_loop().time()
 
     async def check(self, connection: Tx) -> None:
-        """Raises OperationalError for a dead one, which the pool replaces."""
+        """Raises OperationalError for a connection that does not work; the pool replaces it."""
         rested_s = asyncio.get_running_loop().time() - self._since.get(connection, 0.0)
-        if rested_s > RESTED_S or _has_something_to_say(connection):
+        if rested_s > RESTED_S or _has_input(connection):
             await AsyncConnectionPool.check_connection(connection)
 
 
-def _has_something_to_say(connection: Tx) -> bool:
+def _has_input(connection: Tx) -> bool:
     poller = select.poll()
     poller.register(connection.fileno(), select.POLLIN)
     return bool(poller.poll(0))
 
 
-async def no_rehearsal(connection: Tx) -> None:
-    """A connection that is used as it comes."""
+WarmUp: TypeAlias = Callable[[Tx], Awaitable[None]]
+"""What a new connection does before its first caller gets it."""
 
-
-Plans = Literal["each_its_own", "once"]
+Plans: TypeAlias = Literal["each_its_own", "once"]
 """``once``: a statement is planned the first time that a connection runs it. The claim alone takes 5 ms to plan and
 under 1 ms to run, and PostgreSQL would plan it anew for the first seven orders on each connection. For statements whose
-best plan does not depend on what is asked for."""
+best plan does not depend on their parameters."""
 
 
 async def open_database(
@@ -132,18 +143,20 @@ async def open_database(
     max_size: int = 10,
     max_waiting: int = 200,
     plans: Plans = "each_its_own",
-    rehearse: Callable[[Tx], Awaitable[None]] = no_rehearsal,
+    warm_up: WarmUp | None = None,
 ) -> Database:
-    """Connect, or raise StartError in one line within five seconds.
+    """A pool of ``min_size`` to ``max_size`` connections.
 
-    ``max_waiting``: callers in the queue at most; ``rehearse``: what each new connection does before its first caller.
+    ``name`` is what PostgreSQL shows as ``application_name``; ``max_waiting`` bounds the callers that wait for a
+    connection. Raises StartError, within five seconds, when it cannot connect.
     """
     await _probe(url)
-    rested = _Rested()
+    rest_check = _RestCheck()
 
     async def configure(connection: Tx) -> None:
         await use_exact_json(connection)
-        await rehearse(connection)
+        if warm_up is not None:
+            await warm_up(connection)
 
     pool: AsyncConnectionPool[Tx] = AsyncConnectionPool(
         url,
@@ -154,8 +167,8 @@ async def open_database(
         max_lifetime=1800.0,
         max_waiting=max_waiting,
         reconnect_timeout=0,
-        check=rested.check,
-        reset=rested.begin,
+        check=rest_check.check,
+        reset=rest_check.begin,
         configure=configure,
         name=name,
         open=False,
@@ -165,11 +178,12 @@ async def open_database(
 
 
 def connection_options(name: str, *, plans: Plans) -> dict[str, Any]:
+    """The arguments of every connection of a pool, bounds of the session included."""
     return {
         "autocommit": True,
         "application_name": name,
         "connect_timeout": 3,
-        "keepalives_idle": 10,  # a line that died without a word is noticed in seconds, not in a quarter of an hour
+        "keepalives_idle": 10,  # a line that died silently is noticed in seconds, not in a quarter of an hour
         "keepalives_interval": 3,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
@@ -185,7 +199,7 @@ async def use_exact_json(connection: Tx) -> None:
 
 
 async def _probe(url: str) -> None:
-    """A wrong address or password should be one clear line at start, not a pool that retries for ever."""
+    """Raises StartError: a wrong address or password is one clear line, not a pool that retries for ever."""
     try:
         connection = await AsyncConnection.connect(url, connect_timeout=5)
     except psycopg.OperationalError as error:

@@ -1,4 +1,4 @@
-"""Redis: how clients are made. Redis carries ticks and hints; losing it loses neither an order nor an event."""
+"""Redis: how clients are made. It carries ticks and hints; an outage of it loses neither an order nor an event."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OPERATION_TIMEOUT_S = 2.0
 
 
 class _KeepsCancellation(AbstractConnection):
-    """The library sends under ``asyncio.wait_for``, which loses a cancellation that comes as the send is done."""
+    """The library sends under ``asyncio.wait_for``, which loses a cancellation that arrives as the send completes."""
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
-        asked = cancel_requests()
+        cancels = cancel_requests()
         await super().send_packed_command(command, check_health)
-        if cancel_requests() > asked:
-            await self.disconnect(nowait=True)  # nobody will read the answer
-            end_if_cancelled(beyond=asked)
+        if cancel_requests() > cancels:
+            await self.disconnect(nowait=True)  # the answer will not be read
+            end_if_cancelled(beyond=cancels)
 
 
 class _Tcp(_KeepsCancellation, Connection): ...
@@ -40,7 +40,7 @@ class _Tls(_KeepsCancellation, SSLConnection): ...
 class _Unix(_KeepsCancellation, UnixDomainSocketConnection): ...
 
 
-_OURS: Mapping[type[AbstractConnection], type[AbstractConnection]] = {
+_CONNECTIONS: Mapping[type[AbstractConnection], type[AbstractConnection]] = {
     Connection: _Tcp,
     SSLConnection: _Tls,
     UnixDomainSocketConnection: _Unix,
@@ -48,7 +48,7 @@ _OURS: Mapping[type[AbstractConnection], type[AbstractConnection]] = {
 
 
 def make_redis(url: str) -> Redis:
-    """A client that connects at first use and fails within two seconds; retrying is the caller's business."""
+    """A client that connects at first use. A command fails within two seconds and is not retried here."""
     pool = ConnectionPool.from_url(
         url,
         socket_timeout=OPERATION_TIMEOUT_S,
@@ -57,5 +57,5 @@ def make_redis(url: str) -> Redis:
         health_check_interval=15,
         max_connections=50,
     )
-    pool.connection_class = _OURS[pool.connection_class]
+    pool.connection_class = _CONNECTIONS[pool.connection_class]
     return Redis.from_pool(pool)

@@ -34,8 +34,7 @@ async def recover(
     database: Database, account_id: str, *, resume: Resume | None, limit: int, snapshot: Snapshot
 ) -> Recovery:
     """Raises Unavailable. The account's log is open (``open_head``)."""
-    async with database.transaction() as tx:
-        await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    async with database.snapshot() as tx:
         head = await event_store.read_head(tx, account_id)
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # the log was removed since it was opened

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from app.broker.port import Feed
 from app.db.postgres import Database
+from app.db.schema import read_revision
 from app.errors import Unavailable
 from app.kit.clock import Clock
 from app.kit.probe import Probe
@@ -200,9 +201,7 @@ class HealthService:
 
     async def _read_revision(self) -> str | None:
         async with self._sources.database.connection() as connection:
-            cursor = await connection.execute("SELECT version_num FROM alembic_version")
-            row = await cursor.fetchone()
-        return None if row is None else str(row[0])
+            return await read_revision(connection)
 
     def _account(self, account_id: str, feed: Feed) -> AccountHealth:
         state = feed.state

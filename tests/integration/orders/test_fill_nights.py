@@ -131,7 +131,7 @@ async def patient(database_url: str) -> AsyncIterator[Database]:
         for bound in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
             await connection.execute(f"SET {bound} = 0")
 
-    database = await open_database(database_url, name="patient", rehearse=without_bounds)
+    database = await open_database(database_url, name="patient", warm_up=without_bounds)
     yield database
     await database.close()
 
