@@ -11,7 +11,7 @@ from datetime import datetime
 
 UNFINISHED = frozenset({"pending", "held", "running", "retrying", "in_doubt"})
 ENDED_STATES = frozenset({"completed", "cancelled", "rejected"})
-PROVEN_WITHOUT_EFFECT = frozenset({"NotSent", "Throttled", "SessionRejected"})
+PROVEN_WITHOUT_EFFECT = frozenset({"not_sent", "throttled", "session_rejected"})
 """Outcomes of an attempt after which another attempt of the same order may leave."""
 
 

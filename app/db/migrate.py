@@ -12,9 +12,9 @@ from alembic.script import ScriptDirectory
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
-def migrate(database_url: str) -> None:
-    """Upgrade to head; safe to run from several replicas at once (the migrations hold a lock). Blocking."""
-    command.upgrade(_config(database_url), "head")
+def migrate(database_url: str, *, to: str = "head") -> None:
+    """Upgrade to a revision; safe to run from several replicas at once (the migrations hold a lock). Blocking."""
+    command.upgrade(_config(database_url), to)
 
 
 def head_revision() -> str:

@@ -107,7 +107,7 @@ async def test_an_answer_under_an_old_fence_changes_nothing(desk: Desk) -> None:
     assert (after.status, after.order_id) == (TaskStatus.RUNNING, None)
     async with desk.database.connection() as connection:
         cursor = await connection.execute("SELECT outcome, order_id FROM order_attempt")
-        assert await cursor.fetchone() == ("Accepted", "1")
+        assert await cursor.fetchone() == ("accepted", "1")
 
 
 async def test_a_stale_order_is_not_claimed(desk: Desk) -> None:

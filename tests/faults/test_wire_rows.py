@@ -123,7 +123,7 @@ async def test_row_9_a_burst_of_429_loses_nothing(database_url: str, simulator: 
         cursor = await connection.execute(
             """SELECT extract(epoch FROM later.started_at - one.finished_at), later.task_id = one.task_id
                FROM order_attempt one, order_attempt later
-               WHERE one.outcome = 'Throttled' AND later.started_at > one.finished_at"""
+               WHERE one.outcome = 'throttled' AND later.started_at > one.finished_at"""
         )
         pauses = [(float(seconds), is_same) for seconds, is_same in await cursor.fetchall()]
     assert len([seconds for seconds, is_same in pauses if is_same]) == 3

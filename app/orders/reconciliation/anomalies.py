@@ -112,7 +112,7 @@ class Anomalies:
                 "orders": len(missing),
                 "missing": dict(itertools.islice(missing.items(), MAX_NAMED)),
             }
-            await self.alarm(tx, Alarm.FILLS_UNTOLD, day.isoformat(), data)
+            await self.alarm(tx, Alarm.FILLS_MISSING, day.isoformat(), data)
 
     async def report_old_doubts(self, tx: Tx) -> None:
         """Once for each doubt that the book has not resolved for long: a person should look."""

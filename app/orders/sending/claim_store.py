@@ -9,6 +9,7 @@ from app.db.postgres import Tx
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
 from app.orders.sending.claim_terms import ClaimTerms
 from app.orders.sending.hand_over_pause import SentToday
+from app.orders.state.attempts import AttemptOutcome
 from app.orders.state.model import Operation, Task
 from app.orders.state.task_store import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
 
@@ -105,7 +106,7 @@ async def sent_today(tx: Tx, account_id: str, *, trade_date: date) -> SentToday:
              coalesce(array_agg(extract(epoch FROM clock_timestamp() - a.started_at)::float8)
                         FILTER (WHERE a.started_at > clock_timestamp() - interval '{_RECENT}'), '{{}}')
            FROM order_attempt a JOIN order_task t USING (task_id)
-           WHERE t.account_id = %s AND t.trade_date = %s AND a.outcome IS DISTINCT FROM 'NotSent'""",
+           WHERE t.account_id = %s AND t.trade_date = %s AND a.outcome IS DISTINCT FROM '{AttemptOutcome.NOT_SENT}'""",
         (account_id, trade_date),
     )
     row = await cursor.fetchone()

@@ -23,7 +23,7 @@ class Alarm(StrEnum):
     MISMATCH = "mismatch"  # the book has something else under a task's tag
     END_UNSEEN = "end_unseen"  # orders were live when last seen, and the book that could have shown their end is gone
     INFERRED_FILL = "inferred_fill"  # the trade book does not tell all fills of an order; what is missing was inferred
-    FILLS_UNTOLD = "fills_untold"  # orders have filled, and the trade book that could have told their fills is gone
+    FILLS_MISSING = "fills_missing"  # orders have filled, and the trade book that could have told their fills is gone
     ADDRESS_REFUSED = "address_refused"  # the broker takes no orders from this machine's address; the account is halted
 
 

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from app.broker.outcomes import ChildOrder, SendOutcome, Sent
 from app.db.postgres import Tx
 from app.errors import NotFound
+from app.orders.state.attempts import AttemptOutcome, label_of
 from app.orders.state.documents import children_from_json, children_json
 from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskError, TaskStatus
 from app.orders.state.verdicts import Verdict
@@ -87,7 +88,7 @@ async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
              finished_at = now()
            WHERE task_id = %s AND attempt = %s""",
         (
-            type(outcome).__name__,
+            label_of(outcome),
             getattr(outcome, "order_id", None),
             getattr(outcome, "http_status", None),
             getattr(outcome, "error_type", None),
@@ -98,9 +99,10 @@ async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
     )
 
 
-_CERTAINTY = """CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
+_CERTAINTY = f"""CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
   SELECT 1 FROM order_attempt a WHERE a.task_id = order_task.task_id
-    AND coalesce(a.outcome, '') NOT IN ('NotSent', 'SessionRejected')) THEN 'unknown' ELSE %s END"""
+    AND coalesce(a.outcome, '') NOT IN ('{AttemptOutcome.NOT_SENT}', '{AttemptOutcome.SESSION_REJECTED}'))
+  THEN 'unknown' ELSE %s END"""
 """A cancel may be sent again while nobody knows what became of the one before: that the last did not leave does not
 prove that none did. A placement is only repeated when the one before is proven to have come to nothing."""
 

@@ -145,7 +145,7 @@ async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_says_what_i
     assert await account.fills() == [(MONDAY, 4, False)]
     for _ in range(2):
         await account.close_days(until=MONDAY)
-    assert await account.alarms() == [("fills_untold", MONDAY.isoformat())]
+    assert await account.alarms() == [("fills_missing", MONDAY.isoformat())]
     assert await account.rows("SELECT data FROM order_alarm") == [({"orders": 1, "missing": {"7": 6}},)]
 
 

@@ -98,7 +98,7 @@ PASS: dict[str, History] = {
     "a second attempt after proof": replace(
         GOOD,
         ledger=(replace(ORDER, tag=BASE + "2"),),
-        attempts=(Attempt(task_id="t1", attempt=1, outcome="NotSent"), Attempt(task_id="t1", attempt=2)),
+        attempts=(Attempt(task_id="t1", attempt=1, outcome="not_sent"), Attempt(task_id="t1", attempt=2)),
     ),
     "an order that was refused": replace(
         GOOD,
