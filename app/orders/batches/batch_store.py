@@ -45,7 +45,7 @@ async def open_batches(tx: Tx, account_id: str) -> list[Batch]:
 
 
 async def page(tx: Tx, account_id: str | None, *, before: UUID | None, limit: int) -> list[Batch]:
-    """Newest first; ``before`` is the last id of the previous page."""
+    """One page, newest first; ``before`` is the last id of the previous page."""
     return await _batches(
         tx,
         f"""SELECT {_COLUMNS} FROM batch
@@ -57,7 +57,7 @@ async def page(tx: Tx, account_id: str | None, *, before: UUID | None, limit: in
 
 
 async def tasks_of(tx: Tx, batch_ids: Sequence[UUID]) -> dict[UUID, list[Task]]:
-    """Every task of these batches: the legs, and what rollback added, in the order of legs and time."""
+    """Every task by batch, those that rollback added too, ordered by leg and time."""
     async with tx.cursor(row_factory=kwargs_row(task_row)) as cursor:
         await cursor.execute(
             f"SELECT {TASK_COLUMNS} FROM order_task WHERE batch_id = ANY(%s) ORDER BY leg, created_at",
@@ -71,7 +71,7 @@ async def tasks_of(tx: Tx, batch_ids: Sequence[UUID]) -> dict[UUID, list[Task]]:
 
 
 async def write_status(tx: Tx, batch_id: UUID, status: BatchStatus, *, error: TaskError | None) -> Batch:
-    """Store a batch's new status; an error once written stays unless a later one replaces it."""
+    """Store a batch's new status and return the batch; ``error`` None keeps the error that is stored."""
     found = await _batches(
         tx,
         f"""UPDATE batch SET status = %s, error = coalesce(%s, error), updated_at = clock_timestamp(),

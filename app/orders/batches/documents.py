@@ -12,7 +12,10 @@ from app.orders.state.model import ENDED_WITHOUT_ORDER, Batch, BatchStatus, Orde
 
 
 def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
-    """A batch as clients see it: counts add up to ``total_orders`` once the batch is at its end."""
+    """A batch as clients see it.
+
+    ``succeeded``, ``failed`` and ``rolled_back`` add up to ``total_orders`` once the batch is finished.
+    """
     statuses = [leg_status(leg) for leg in legs]
     rolled_back = batch.status in {
         BatchStatus.COMPENSATING,
@@ -28,7 +31,7 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
         "success": batch.status is BatchStatus.COMPLETED,
         "total_orders": batch.total_orders,
         "succeeded": statuses.count(LegStatus.CONFIRMED),
-        "failed": sum(place is LegStatus.FAILED for place in statuses) - len(undone),
+        "failed": statuses.count(LegStatus.FAILED) - len(undone),
         "rolled_back": len(undone),
         "residual": [_residual_document(residual) for residual in residuals(legs)] if rolled_back else [],
         "orders": [_leg_document(leg) for leg in legs],
@@ -39,7 +42,7 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
 
 
 def _was_undone(leg: Leg) -> bool:
-    """Taken back by us: withdrawn before it was sent, or cancelled at the broker without a fill."""
+    """Whether rollback undid the leg: it was withdrawn unsent, or cancelled at the broker without a fill."""
     if leg.task.status is TaskStatus.CANCELLED:
         return True
     cancelled = bool(leg.orders) and all(order.state is OrderState.CANCELLED for order in leg.orders)
@@ -60,7 +63,7 @@ def _leg_document(leg: Leg) -> dict[str, Any]:
 
 
 def leg_state(leg: Leg) -> OrderState:
-    """One state for a leg that may consist of several slices: the least finished one speaks."""
+    """The state of a leg that may consist of several slices: that of the least finished one."""
     if not leg.orders:
         return OrderState.REJECTED if leg.task.status in ENDED_WITHOUT_ORDER else OrderState.PENDING
     live = [order.state for order in leg.orders if not order.state.is_terminal]
@@ -84,6 +87,7 @@ def _residual_document(residual: Residual) -> dict[str, Any]:
 
 
 def batch_event_type(status: BatchStatus) -> str | None:
+    """The event that announces this status; None for a status that is not announced."""
     return {
         BatchStatus.COMPLETED: "batch_completed",
         BatchStatus.PARTIALLY_COMPLETED: "batch_completed",

@@ -1,4 +1,4 @@
-"""Puts a batch's legs together from the durable rows: its place tasks, their orders, and what rollback added."""
+"""Builds the legs of a batch from stored rows: its placements, their orders, and the tasks that rollback added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.orders.state.model import FINISHED, Batch, KnownOrder, Operation, Task
 
 
 async def load_legs(tx: Tx, wanted: Sequence[Batch]) -> dict[UUID, list[Leg]]:
-    """The legs of these batches, in order, as they are now."""
+    """The present legs of these batches, by batch, in the order of their index."""
     tasks = await batch_store.tasks_of(tx, [batch.batch_id for batch in wanted])
     places = [task.task_id for found in tasks.values() for task in found if task.operation is Operation.PLACE]
     orders: dict[UUID, list[KnownOrder]] = {}
@@ -24,7 +24,7 @@ async def load_legs(tx: Tx, wanted: Sequence[Batch]) -> dict[UUID, list[Leg]]:
 
 
 def assemble(tasks: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]]) -> list[Leg]:
-    """Legs from a batch's tasks and the known orders by task."""
+    """The legs that a client asked for, from all tasks of one batch and the known orders by task."""
     return [
         _leg(task, [other for other in tasks if other.leg == task.leg], orders)
         for task in tasks
@@ -52,5 +52,5 @@ def _leg_order(order: KnownOrder) -> LegOrder:
         filled_quantity=order.filled_quantity,
         average_price=order.average_price,
         parent_order_id=order.parent_order_id,
-        stale=order.is_stale,
+        is_stale=order.is_stale,
     )

@@ -1,7 +1,7 @@
-"""Where the legs of a batch stand, and what position they have left: pure, from their tasks and orders.
+"""The state of a batch's legs and the positions that they leave: pure rules over their tasks and orders.
 
-A leg is one task and the orders that the broker made of it: one, or several slices. It stands for what was asked only
-when all of it does; it is at rest when nothing of it is live or may become live.
+A leg is one task and the orders that the broker made of it: one order, or several slices. A leg is confirmed only when
+the broker has accepted all of its orders, and finished only when none of them is live or can become live.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from app.orders.state.model import FINISHED, OrderState, Task, TaskStatus
 
 
 class LegStatus(StrEnum):
-    """Where one leg stands."""
+    """The state of one leg, for the decisions of its batch."""
 
     WAITING = "waiting"  # not sent, or accepted and not yet past the broker's checks
-    CONFIRMED = "confirmed"  # the broker shows it live or filled
-    DOUBTFUL = "doubtful"  # it may or may not exist
-    FAILED = "failed"  # it will not happen; nothing of it is live
-    LOST = "lost"  # only a person can tell
+    CONFIRMED = "confirmed"  # the order book shows it live or filled
+    DOUBTFUL = "doubtful"  # its order may or may not exist; the reconciler is finding out
+    FAILED = "failed"  # the broker has no order for it, or not all of its slices
+    LOST = "lost"  # its outcome was never observed; an operator has to determine it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +36,18 @@ class LegOrder:
     filled_quantity: int
     average_price: Decimal
     parent_order_id: str | None = None
-    stale: bool = False  # its end was never seen, and no book will show it any more
+    is_stale: bool = False  # its final state was never observed, and no order book will show it again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """A leg's task, its orders at the broker, and the cancels that rollback has already asked for."""
+    """A leg's task, its orders at the broker, and what rollback has already requested for them."""
 
     task: Task
     orders: tuple[LegOrder, ...] = ()
     open_cancels: frozenset[str] = frozenset()  # order ids with an unfinished cancel task
-    last_cancel_at: datetime | None = None
-    square_off: Leg | None = None  # the order that takes this leg's fills back, once there is one
+    last_cancel_at: datetime | None = None  # when the newest cancel task finished or last changed
+    square_off: Leg | None = None  # the opposite order that closes this leg's fills, once it exists
 
     @property
     def filled_quantity(self) -> int:
@@ -55,18 +55,18 @@ class Leg:
 
     @property
     def unseen(self) -> list[str]:
-        """Orders that the broker has confirmed, slice by slice, and that the book has not shown yet."""
+        """Ids of orders (or slices) that the broker has confirmed and the order book has not shown yet."""
         shown = {order.order_id for order in self.orders}
         return [order_id for order_id in self.task.confirmed_ids if order_id not in shown]
 
     @property
     def is_lost(self) -> bool:
-        """Only a person can tell what became of it."""
-        return self.task.status is TaskStatus.DEAD_LETTER or any(order.stale for order in self.orders)
+        """Whether its outcome was never observed, so that an operator has to determine it."""
+        return self.task.status is TaskStatus.DEAD_LETTER or any(order.is_stale for order in self.orders)
 
     @property
     def refused_slices(self) -> list[str]:
-        """What the broker said of the slices that it did not take, while it took others."""
+        """The broker's messages about the slices that it refused while it accepted others."""
         return [str(child.message) for child in self.task.children if child.order_id is None]
 
     @property
@@ -80,7 +80,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """What rollback could not undo: a position that the filled legs left. Quantity is signed, sold is negative."""
+    """A position that the filled legs leave and rollback could not undo.
+
+    ``quantity`` is in Kite's units, negative for a short position; ``average_price`` is in rupees.
+    """
 
     exchange: str
     tradingsymbol: str
@@ -90,6 +93,7 @@ class Residual:
 
 
 def leg_status(leg: Leg) -> LegStatus:
+    """The state of one leg: by its task until the broker has confirmed it, then by its orders."""
     status = leg.task.status
     if status is TaskStatus.IN_DOUBT:
         return LegStatus.DOUBTFUL
@@ -108,23 +112,23 @@ def leg_status(leg: Leg) -> LegStatus:
     return LegStatus.CONFIRMED
 
 
-def at_rest(leg: Leg) -> bool:
-    """Nothing of this leg is live or may become live."""
+def is_finished(leg: Leg) -> bool:
+    """Whether no order of this leg is live or can become live."""
     if leg.task.status is TaskStatus.COMPLETED:
         shown = bool(leg.orders or leg.task.children) and not leg.unseen
-        return shown and all(order.state.is_terminal for order in leg.orders) and not _more_to_come(leg)
+        return shown and all(order.state.is_terminal for order in leg.orders) and not _has_slices_to_come(leg)
     return leg.task.status in FINISHED and leg.task.status is not TaskStatus.DEAD_LETTER
 
 
-def _more_to_come(leg: Leg) -> bool:
-    """The next slice of an iceberg goes when the one before has filled."""
+def _has_slices_to_come(leg: Leg) -> bool:
+    """The broker sends the next slice of an iceberg when the previous one has filled."""
     wanted = leg.task.order
     all_filled = all(order.state is OrderState.COMPLETED for order in leg.orders)
     return wanted.variety is Variety.ICEBERG and all_filled and leg.filled_quantity < wanted.quantity
 
 
 def residuals(legs: Sequence[Leg]) -> list[Residual]:
-    """The exact position that the batch left, by exchange, symbol and product; what nets to nothing is left out."""
+    """The positions that the batch leaves, by exchange, symbol and product, without those that net to zero."""
     sums: dict[tuple[str, str, str], list[tuple[int, Decimal]]] = {}
     for leg in [*legs, *(leg.square_off for leg in legs if leg.square_off is not None)]:
         if not leg.filled_quantity:
@@ -147,7 +151,7 @@ def residuals(legs: Sequence[Leg]) -> list[Residual]:
 
 
 def _average(parts: Sequence[tuple[int, Decimal]], *, long: bool) -> Decimal:
-    """Average price of the side that is left open."""
+    """The average price in rupees of the side that stays open, to four decimals."""
     side = [(abs(signed), price) for signed, price in parts if (signed > 0) is long]
     total = sum(quantity for quantity, _ in side)
     value = sum((quantity * price for quantity, price in side), Decimal(0))

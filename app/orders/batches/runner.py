@@ -1,7 +1,7 @@
-"""Drives the batches of one account to their end: asks ``saga`` what is next and makes that durable.
+"""The loop that finishes the batches of one account: it stores what ``saga`` decides.
 
-It keeps nothing in memory. Whatever it decides becomes rows (withdrawn legs, cancel tasks, a new status) in one
-transaction, and the sender and the reconciler do the rest; after a crash the next round decides from the same rows.
+The runner keeps nothing in memory. One transaction stores a decision as rows (withdrawn legs, cancel tasks, a new
+status); the sender and the reconciler act on them. After a crash the next round decides from the same rows.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from app.orders.state.verdicts import withdrawn
 from app.orders.state.wakeups import Wakeups, wait_for
 
 POSITIONS_TIMEOUT_S = 5.0
-_LONGEST_REST_S = 1.0
-"""Between two looks at the open batches of an account."""
+_MAX_WAIT_S = 1.0
+"""Between two rounds over the open batches of an account, when no wake-up comes."""
 
 _NOTHING_TO_REDUCE = TaskError(
     code="NOTHING_TO_REDUCE",
@@ -45,7 +45,7 @@ _NOTHING_TO_REDUCE = TaskError(
 
 
 class BatchRunner:
-    """``run`` lives until cancelled; ``advance`` is one round over the account's open batches."""
+    """Advances the open batches of one account. ``run`` lives until it is cancelled; ``advance`` is one round."""
 
     def __init__(
         self,
@@ -72,24 +72,30 @@ class BatchRunner:
 
     async def run(self) -> None:
         while True:
-            rest_s = _LONGEST_REST_S
+            wait_s = _MAX_WAIT_S
             try:
-                rest_s = await self.advance()
+                wait_s = await self.advance()
             except ServiceError as error:
-                logger.warning("batches of {} pause: {}", self._account_id, error)
-            await wait_for(self._wakeups.batches, self._wakeups.rest_s(rest_s))
+                logger.bind(account_id=self._account_id, reason=error.message).warning("batches not advanced")
+            await wait_for(self._wakeups.batches, self._wakeups.rest_s(wait_s))
 
     async def advance(self) -> float:
-        """Take every open batch as far as it can go now; returns the seconds until the next look."""
+        """Take every open batch as far as it can go now; return the seconds until the next round is due.
+
+        Raises Unavailable when the database is away; what was stored before stays.
+        """
         found = await self._find_open()
+        # Each batch has its own transaction, so a broker that is slow to give the positions delays no cancel.
         decided = [(batch, *await self._decide_and_store(batch)) for batch in found]
+        # Square-offs come last: they alone need the broker, and one read of the positions serves them all.
         await self._square_off_all(decided)
         moments = [decision.again_at for _, decision, _ in decided if decision.again_at is not None]
         due = [(moment - self._clock.now()).total_seconds() for moment in moments]
-        return min([_LONGEST_REST_S, *(max(0.01, seconds) for seconds in due)])
+        # 10 ms at least: a moment that has passed already must not make the loop spin.
+        return min([_MAX_WAIT_S, *(max(0.01, seconds) for seconds in due)])
 
     async def _find_open(self) -> Sequence[Batch]:
-        """One that is stored during the question says so itself, so its word must not be overwritten by the answer."""
+        # Acceptance sets the flag again when it stores a batch during the query, so the flag is cleared before it.
         self._wakeups.batches_open = False
         async with self._database.connection() as connection:
             found = await batch_store.open_batches(connection, self._account_id)
@@ -97,8 +103,7 @@ class BatchRunner:
         return found
 
     async def _square_off_all(self, decided: Sequence[tuple[Batch, Decision, list[Leg]]]) -> None:
-        """One read of the positions serves all. Without it they are asked for again in the next round: nobody else
-        has waited for them, because whatever the other batches need was done before."""
+        """Store the square-off orders of all batches. Without the positions they wait for the next round."""
         todo = [(batch, legs, _square_offs(decision)) for batch, decision, legs in decided if _square_offs(decision)]
         if not todo:
             return
@@ -106,38 +111,47 @@ class BatchRunner:
             async with asyncio.timeout(POSITIONS_TIMEOUT_S):
                 positions = await read_positions(self._database, self._portfolio)
         except (BrokerError, RateLimited, TimeoutError) as error:
-            logger.warning("square-offs of {} wait for the positions: {!r}", self._account_id, error)
+            ids = ",".join(str(batch.batch_id) for batch, _, _ in todo)
+            fields = {"account_id": self._account_id, "batch_ids": ids, "action": "square_off", "reason": repr(error)}
+            logger.bind(**fields).warning("square-offs wait, positions not read")
             return
         for batch, legs, actions in todo:
             await self._square_off(batch, legs, actions, positions)
 
-    async def _decide_and_store(self, stale: Batch) -> tuple[Decision, list[Leg]]:
+    async def _decide_and_store(self, listed: Batch) -> tuple[Decision, list[Leg]]:
+        """Decide one batch's next step and store it; return the decision and the legs that it was made from."""
         async with self._database.transaction() as tx:
+            # Under the account's lock no leg changes between the decision and the commit.
             await self._settlement.lock(tx, self._account_id)
-            batch = await batch_store.load(tx, stale.batch_id) or stale
+            batch = await batch_store.load(tx, listed.batch_id) or listed
             legs = (await load_legs(tx, [batch]))[batch.batch_id]
             if not batch.status.is_open:
                 return Decision(status=batch.status), legs
             decision = decide(batch, legs, now=self._clock.now(), doubt_timeout=self._settings.doubt_timeout)
-            decision = self._believed(decision, legs)
+            decision = self._without_unproven_withdrawals(decision, legs)
             await self._carry_out(tx, batch, legs, decision)
             if decision.status is not batch.status:
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
                 await settle_batch(tx, batch, decision.status, legs, error=decision.error, settlement=self._settlement)
                 if decision.status is not BatchStatus.COMPLETED:
-                    logger.info("batch {} is {}: {}", batch.batch_id, decision.status, decision.error or "")
-        if len(decision.actions) > len(_square_offs(decision)) or decision.status is not stale.status:
+                    fields = {"account_id": self._account_id, "batch_id": batch.batch_id, "status": decision.status}
+                    logger.bind(**fields, reason=decision.error or "").info("batch status changed")
+        if len(decision.actions) > len(_square_offs(decision)) or decision.status is not listed.status:
             self._wakeups.changed()
         return decision, legs
 
-    def _believed(self, decision: Decision, legs: Sequence[Leg]) -> Decision:
-        """Legs from before this term are not called unsent before the book was read; the next round asks again."""
-        unbelieved = {leg.task.task_id for leg in legs if not self._term.knows(leg.task)}
-        actions = (one for one in decision.actions if not (isinstance(one, Withdraw) and one.task_id in unbelieved))
+    def _without_unproven_withdrawals(self, decision: Decision, legs: Sequence[Leg]) -> Decision:
+        """The decision without withdrawals of legs whose rows are older than this term, until the book was read.
+
+        A database that was restored may have forgotten that such a leg was sent. The next round decides again.
+        """
+        unproven = {leg.task.task_id for leg in legs if not self._term.knows(leg.task)}
+        actions = (one for one in decision.actions if not (isinstance(one, Withdraw) and one.task_id in unproven))
         return replace(decision, actions=tuple(actions))
 
     async def _carry_out(self, tx: Tx, batch: Batch, legs: Sequence[Leg], decision: Decision) -> None:
-        reason = f"its batch goes no further: {decision.error or _said_before(batch)}"
+        """Withdraw the unsent legs and store the cancel tasks that the decision names; square-offs come later."""
+        reason = f"its batch goes no further: {decision.error or _stored_reason(batch)}"
         for action in decision.actions:
             if isinstance(action, Withdraw):
                 await self._settlement.settle(tx, action.task_id, withdrawn(reason))
@@ -165,12 +179,13 @@ class BatchRunner:
     async def _square_off(
         self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff], positions: Positions
     ) -> None:
-        """Take fills back by opposite orders that can only reduce what is really held."""
+        """Store opposite orders for the fills, none larger than the position that the account really has."""
         by_leg = {leg.task.leg: leg.task for leg in legs}
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            fresh = (await load_legs(tx, [batch]))[batch.batch_id]
-            open_legs = {leg.task.leg for leg in fresh if leg.square_off is None}
+            # Another process may have stored the square-offs while the positions were read.
+            present = (await load_legs(tx, [batch]))[batch.batch_id]
+            open_legs = {leg.task.leg for leg in present if leg.square_off is None}
             wanted = {
                 action.leg: _opposite(by_leg[action.leg].order, action.quantity)
                 for action in actions
@@ -189,7 +204,7 @@ class BatchRunner:
         self._wakeups.changed()
 
     def _square_off_task(self, batch: Batch, leg: int, request: OrderRequest, reducible: Reducible) -> NewTask:
-        """One that would open a position is stored as failed, so that the batch says what stays."""
+        """The order for one leg; stored as failed where nothing can be reduced, so that the batch reports the rest."""
         quantity = reducible.free_for(request)
         reducible.take(request, quantity)
         if quantity:
@@ -199,7 +214,7 @@ class BatchRunner:
         return task if quantity else replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
 
 
-def _said_before(batch: Batch) -> str:
+def _stored_reason(batch: Batch) -> str:
     return "its deadline is over" if batch.error is None else batch.error.message
 
 
@@ -208,7 +223,7 @@ def _square_offs(decision: Decision) -> list[SquareOff]:
 
 
 def _opposite(order: OrderRequest, quantity: int) -> OrderRequest:
-    """The order that takes back so much of a fill, at the market's price."""
+    """A market order for this quantity of the same position on the opposite side."""
     return OrderRequest(
         exchange=order.exchange,
         tradingsymbol=order.tradingsymbol,

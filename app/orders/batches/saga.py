@@ -1,8 +1,8 @@
-"""What a batch does next: pure decisions from the state of its legs. The runner carries them out and asks again.
+"""Decides the next step of a batch from the state of its legs. Pure: the runner carries the step out and decides again.
 
-A batch has no memory of its own but its status: everything else is read from the durable legs each time, so a crash
-between any two steps changes nothing. ``rolled_back`` is said only when every leg is at its end and nothing filled;
-what filled cannot be cancelled and is reported to the last share.
+A batch stores nothing but its status. Everything else is read from the stored legs each time, so a crash between any
+two steps changes nothing. A batch is ``rolled_back`` only when every leg is finished and nothing filled; fills cannot
+be cancelled, and the batch reports every one of them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from decimal import Decimal
 from typing import TypeAlias
 from uuid import UUID
 
-from app.orders.batches.legs import Leg, LegOrder, LegStatus, at_rest, leg_status
+from app.orders.batches.legs import Leg, LegOrder, LegStatus, is_finished, leg_status
 from app.orders.state.model import UNSENT, Batch, BatchStatus, OrderState, Task, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdraw:
+    """Finish an unsent task without sending it."""
+
     task_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelOrder:
+    """Ask the broker to cancel one order of a leg."""
+
     leg: int
     order_id: str
     variety: str
@@ -33,6 +37,8 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SquareOff:
+    """Close what a leg has filled by an order of the opposite side."""
+
     leg: int
     quantity: int
 
@@ -42,20 +48,22 @@ Action: TypeAlias = Withdraw | CancelOrder | SquareOff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do now, and the batch's status after it. ``again_at``: ask again by then even if nothing happens."""
+    """The next step of a batch."""
 
-    status: BatchStatus
+    status: BatchStatus  # the batch's status from now on
     actions: tuple[Action, ...] = ()
-    error: str | None = None
-    again_at: datetime | None = None
+    error: str | None = None  # why the status is no success; None keeps the stored reason
+    again_at: datetime | None = None  # decide again at this time even if nothing changes
 
 
 CANCEL_AGAIN_AFTER = timedelta(seconds=1)
+"""A leg's orders are not cancelled again sooner: the order book needs time to show the effect of the last cancel."""
+
 _DECIDED = frozenset({LegStatus.CONFIRMED, LegStatus.FAILED, LegStatus.LOST})
 
 
 def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_timeout: timedelta) -> Decision:
-    """The next step of a batch that is not at its end."""
+    """The next step of an open batch. A doubt that is older than ``doubt_timeout`` counts as a failed leg."""
     if batch.status is BatchStatus.COMPENSATING:
         return _compensate(batch, legs, now=now, error=None)
     statuses = [leg_status(leg) for leg in legs]
@@ -63,29 +71,31 @@ def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_timeout: t
         reason = _reason_to_roll_back(batch, legs, statuses, now=now, doubt_timeout=doubt_timeout)
         if reason:
             return _compensate(batch, legs, now=now, error=reason)
-    if all(place is LegStatus.CONFIRMED for place in statuses):
+    if all(status is LegStatus.CONFIRMED for status in statuses):
         return Decision(status=BatchStatus.COMPLETED)
     if batch.rollback_on_failure:
-        return Decision(status=BatchStatus.RUNNING, again_at=_next_moment(batch, legs, doubt_timeout=doubt_timeout))
-    return _carry_on(batch, legs, statuses, now=now)
+        return Decision(status=BatchStatus.RUNNING, again_at=_next_timeout(batch, legs, doubt_timeout=doubt_timeout))
+    return _continue_without_rollback(batch, legs, statuses, now=now)
 
 
 def _reason_to_roll_back(
     batch: Batch, legs: Sequence[Leg], statuses: Sequence[LegStatus], *, now: datetime, doubt_timeout: timedelta
 ) -> str:
-    for leg, place in zip(legs, statuses, strict=True):
-        if place in {LegStatus.FAILED, LegStatus.LOST}:
-            return f"leg {leg.task.leg} {_why(leg)}"
-        if place is LegStatus.DOUBTFUL and _doubt_since(leg) + doubt_timeout <= now:
+    for leg, status in zip(legs, statuses, strict=True):
+        if status in {LegStatus.FAILED, LegStatus.LOST}:
+            return f"leg {leg.task.leg} {_failure_of(leg)}"
+        if status is LegStatus.DOUBTFUL and _doubt_since(leg) + doubt_timeout <= now:
             return f"leg {leg.task.leg} is in doubt for longer than {doubt_timeout.total_seconds():g} s"
     if now >= batch.deadline_at:
         return "the batch was not placed within its deadline"
     return ""
 
 
-def _carry_on(batch: Batch, legs: Sequence[Leg], statuses: Sequence[LegStatus], *, now: datetime) -> Decision:
-    """Without rollback every leg stands for itself; the batch ends when each has its answer."""
-    if all(place in _DECIDED for place in statuses):
+def _continue_without_rollback(
+    batch: Batch, legs: Sequence[Leg], statuses: Sequence[LegStatus], *, now: datetime
+) -> Decision:
+    """Without rollback the legs are independent; the batch finishes when the outcome of each is decided."""
+    if all(status in _DECIDED for status in statuses):
         if LegStatus.LOST in statuses:
             return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
         failed = statuses.count(LegStatus.FAILED)
@@ -97,27 +107,37 @@ def _carry_on(batch: Batch, legs: Sequence[Leg], statuses: Sequence[LegStatus], 
 
 
 def _compensate(batch: Batch, legs: Sequence[Leg], *, now: datetime, error: str | None) -> Decision:
+    """Undo every leg; when all are finished, decide the final status."""
     actions = [action for leg in legs for action in _undo(leg, now=now)]
-    if actions or not all(at_rest(leg) or leg.is_lost for leg in legs):
+    if actions or not all(is_finished(leg) or leg.is_lost for leg in legs):
         again_at = now + CANCEL_AGAIN_AFTER
         return Decision(status=BatchStatus.COMPENSATING, actions=tuple(actions), error=error, again_at=again_at)
     if any(leg.is_lost for leg in legs):
         return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
     if not any(leg.filled_quantity for leg in legs):
         return Decision(status=BatchStatus.ROLLED_BACK, error=error)
-    return _deal_with_fills(batch, legs, error=error)
+    return _finish_with_fills(batch, legs, error=error)
 
 
 def _undo(leg: Leg, *, now: datetime) -> list[Action]:
-    """What takes one leg back, given what was already tried."""
+    """The actions that undo one leg, given what rollback has already requested.
+
+    An empty list for a leg that is being sent or in doubt: its order id is unknown, so there is nothing to cancel until
+    the answer or the order book gives one.
+    """
     task = leg.task
+    # The broker has not received an unsent leg, so finishing its task is enough.
     if task.status in UNSENT:
         return [Withdraw(task_id=task.task_id)]
-    live = [order for order in leg.orders if not order.state.is_terminal and not order.stale]
-    if task.status is TaskStatus.COMPLETED:  # what the book has not shown yet can be cancelled all the same
+    # No order book shows a stale order any more, so there is nothing left to cancel.
+    live = [order for order in leg.orders if not order.state.is_terminal and not order.is_stale]
+    # The broker's answer gave the id, so an order can be cancelled before the order book shows it.
+    if task.status is TaskStatus.COMPLETED:
         live += [_unseen(task, order_id) for order_id in leg.unseen]
+    # The last cancel may have worked without the order book showing it yet.
     if leg.last_cancel_at is not None and now - leg.last_cancel_at < CANCEL_AGAIN_AFTER:
         return []
+    # An order with an open cancel task is not cancelled twice.
     return [
         CancelOrder(
             leg=task.leg or 0, order_id=order.order_id, variety=order.variety, parent_order_id=order.parent_order_id
@@ -128,6 +148,7 @@ def _undo(leg: Leg, *, now: datetime) -> list[Action]:
 
 
 def _unseen(task: Task, order_id: str) -> LegOrder:
+    """A confirmed order that the order book has not shown yet."""
     return LegOrder(
         order_id=order_id,
         variety=task.variety,
@@ -137,24 +158,25 @@ def _unseen(task: Task, order_id: str) -> LegOrder:
     )
 
 
-def _deal_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
-    backs = [leg.square_off for leg in legs if leg.square_off is not None]
+def _finish_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
+    """All legs are finished and some filled: square the fills off if the client asked for that, then report them."""
+    square_offs = [leg.square_off for leg in legs if leg.square_off is not None]
     if batch.on_filled == "square_off":
         todo = tuple(
             SquareOff(leg=leg.task.leg or 0, quantity=leg.filled_quantity)
             for leg in legs
             if leg.filled_quantity and leg.square_off is None
         )
-        waiting = not all(at_rest(back) or back.is_lost for back in backs)
+        waiting = not all(is_finished(leg) or leg.is_lost for leg in square_offs)
         if todo or waiting:
             return Decision(status=BatchStatus.COMPENSATING, actions=todo, error=error)
-    if any(back.is_lost for back in backs):
+    if any(leg.is_lost for leg in square_offs):
         return Decision(status=BatchStatus.NEEDS_ATTENTION, error="the fate of a square-off could not be proven")
     return Decision(status=BatchStatus.ROLLED_BACK_WITH_FILLS, error=error)
 
 
-def _why(leg: Leg) -> str:
-    if any(order.stale for order in leg.orders):
+def _failure_of(leg: Leg) -> str:
+    if any(order.is_stale for order in leg.orders):
         return "was live when it was last seen, and the book of its day is gone"
     if leg.task.last_error is not None:
         return f"failed: {leg.task.last_error.message}"
@@ -170,6 +192,7 @@ def _doubt_since(leg: Leg) -> datetime:
     return leg.task.last_sent_at or leg.task.updated_at
 
 
-def _next_moment(batch: Batch, legs: Sequence[Leg], *, doubt_timeout: timedelta) -> datetime:
+def _next_timeout(batch: Batch, legs: Sequence[Leg], *, doubt_timeout: timedelta) -> datetime:
+    """When the batch's deadline or the first doubt's timeout is reached."""
     doubts = [_doubt_since(leg) + doubt_timeout for leg in legs if leg.task.status is TaskStatus.IN_DOUBT]
     return min([batch.deadline_at, *doubts])

@@ -15,9 +15,9 @@ from app.orders.state.settlement import Settlement
 async def settle_batch(
     tx: Tx, batch: Batch, status: BatchStatus, legs: Sequence[Leg], *, error: str | None, settlement: Settlement
 ) -> Batch:
-    """Store a batch's new status and announce its end; returns the batch as stored.
+    """Store a batch's new status, append the event of a final one, and return the batch as stored.
 
-    The caller holds the account's lock. The reason with which a rollback began stays beside later statuses.
+    The caller holds the account's lock. ``error`` None keeps the reason for which a rollback began.
     """
     code = "BATCH_ROLLBACK" if status is BatchStatus.COMPENSATING else f"BATCH_{status.upper()}"
     stored = None if error is None else TaskError(code=code, message=error)

@@ -104,7 +104,7 @@ def leg_order(
 ) -> LegOrder:
     average = Decimal(price) if filled else Decimal(0)
     return LegOrder(
-        order_id=order_id, variety="regular", state=state, filled_quantity=filled, average_price=average, stale=stale
+        order_id=order_id, variety="regular", state=state, filled_quantity=filled, average_price=average, is_stale=stale
     )
 
 

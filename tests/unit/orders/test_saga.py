@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType, Variety
 from app.broker.outcomes import ChildOrder
-from app.orders.batches.legs import Leg, LegStatus, Residual, at_rest, leg_status, residuals
+from app.orders.batches.legs import Leg, LegStatus, Residual, is_finished, leg_status, residuals
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.state.model import BatchStatus, OrderState, TaskStatus
 from tests.desk import order
@@ -261,10 +261,10 @@ def test_no_decision_ever_lies(raw: list[tuple[TaskStatus, list[object]]], statu
     if decision.status is BatchStatus.COMPLETED:
         assert all(leg_status(one) is LegStatus.CONFIRMED for one in legs)
     if decision.status is BatchStatus.ROLLED_BACK:
-        assert all(at_rest(one) for one in legs)
+        assert all(is_finished(one) for one in legs)
         assert not filled
     if decision.status is BatchStatus.ROLLED_BACK_WITH_FILLS:
-        assert all(at_rest(one) for one in legs)
+        assert all(is_finished(one) for one in legs)
         assert filled
     if not decision.status.is_open:
         assert decision.actions == ()
