@@ -32,6 +32,6 @@ async def serve_ticks(websocket: WebSocket, *, hub: TickStreamHub, access: Socke
                 if text == PING:
                     reader.reply(PONG)
                 else:
-                    hub.obey(reader, parse_tick_command(text))
+                    hub.execute(parse_tick_command(text), reader=reader)
 
             await socket.converse(reader, auth=auth, on_text=answer)

@@ -17,7 +17,7 @@ from app.db.leases import LeaseTimes
 from app.db.postgres import Database, Tx
 from app.events import outbox_store
 from app.events.limits import StreamLimits
-from app.events.model import NewEvent
+from app.events.model import EPOCH_LENGTH, NewEvent
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.market.instruments.registry import InstrumentRegistry
@@ -33,8 +33,6 @@ from app.orders.risk.limits import LastPrice, RiskLimits
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import TaskFactory
 from app.orders.views.queries import OrderQueries
-
-EPOCH_LENGTH = 12
 
 
 class RunningFeed(Feed, Protocol):
@@ -169,13 +167,21 @@ def tick_expectation(
     return expects_ticks
 
 
-def is_streamed_here(feeds: Mapping[str, Feed]) -> Callable[[int], bool]:
-    """Does a feed of this process want the instrument?"""
+class StreamedTicks:
+    """What this process knows of the ticks of an instrument: the feeds' subscriptions, and the newest in memory."""
 
-    def streamed(instrument_token: int) -> bool:
-        return any(instrument_token in feed.subscriptions() for feed in feeds.values())
+    def __init__(self, feeds: Mapping[str, Feed], *, ticks: TickPipeline) -> None:
+        self._feeds = feeds
+        self._ticks = ticks
 
-    return streamed
+    def is_subscribed(self, instrument_token: int) -> bool:
+        return any(instrument_token in feed.subscriptions() for feed in self._feeds.values())
+
+    def is_streamed_here(self, instrument_token: int) -> bool:
+        return self.is_subscribed(instrument_token)
+
+    def last_json(self, instrument_token: int) -> bytes | None:
+        return self._ticks.last_json(instrument_token)
 
 
 def last_price_of(

@@ -21,8 +21,8 @@ from app.composition.parts import (
     Accounts,
     FeedFanout,
     Overrides,
+    StreamedTicks,
     event_recorder,
-    is_streamed_here,
     make_order_service,
 )
 from app.config import Settings
@@ -272,14 +272,11 @@ class House:
         )
 
     def _build_streams(self) -> None:
-        streamed_here = is_streamed_here(self.feeds)
         self.tick_stream = TickStreamHub(
             self.redis,
             keys=self.keys,
             limits=self.stream_limits,
-            subscribed=streamed_here,
-            last_value=self.ticks.last_json,
-            served_here=streamed_here,
+            source=StreamedTicks(self.feeds, ticks=self.ticks),
         )
         self.ticks.add_listener(self.tick_stream.on_tick)
 

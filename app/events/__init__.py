@@ -1,0 +1,13 @@
+"""The event log of each account, and the WebSocket streams that are read from it and from the ticks.
+
+model          an event, and where a log stands
+outbox_store   appends, in the transaction that changes the state; event_store reads (both SQL)
+event_log      pages for readers; hash_chain proves that nothing was changed
+
+order_stream   events to every socket of an account, exactly once; read it first
+order_reader recovery delivery_cursor   one socket's place; where it starts; how far an account was served
+tick_stream    the newest tick to every socket that reads it; tick_modes reduces it
+protocol       messages and close reasons
+redis_bus      hints and ticks between replicas; outage logs when Redis fails
+limits stats   bounds and counts
+"""

@@ -1,11 +1,15 @@
-"""How far one account was served: the bookkeeping of the order stream, without a clock or a wire."""
+"""How far the event log of one account was handed to sockets and to Redis: no clock, no connection.
+
+An account's log is read once for two kinds of readers: the sockets of this process, and the other replicas, which get
+hints through Redis about events that this process committed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -16,67 +20,79 @@ HINTS_KEPT = 1000  # events further behind than this are not published to Redis 
 
 @dataclass(slots=True)
 class DeliveryCursor:
-    """``cursor`` is how far the sockets were served, ``relayed`` how far hints are known to have gone to Redis.
-
-    ``live``: the cursor means something, because at least one socket reads. ``woken``: this process committed events
-    that it has not read back yet.
-    """
+    """Where one account's log has to be read on. Every number is a ``seq`` of that log."""
 
     account_id: str
     epoch: str = ""
-    cursor: int = 0
+    """The log that ``delivered`` counts in."""
+
+    delivered: int = 0
+    """Everything up to here was put into the mailboxes of the sockets. It only means something while ``live``."""
+
     relayed: int = 0
+    """Hints up to here are known to have gone to Redis, from this process or from another one."""
+
     live: bool = False
+    """At least one socket reads."""
+
     woken: bool = False
+    """This process committed events that it has not read back yet: they have to be published."""
+
     sockets: int = 0
+    """Sockets that have a place, the one that is just joining included."""
+
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the first socket sets the cursor, so that a second one does not set it again."""
 
     def read_after(self) -> int | None:
-        """Where to read on; None when nobody wants to know."""
+        """The ``seq`` after which the log must be read next; None when there is no reason to read."""
         wanted = [self.relayed] if self.woken else []
-        wanted += [self.cursor] if self.live else []
+        wanted += [self.delivered] if self.live else []
         return min(wanted, default=None)
 
     def go_live(self, head: LogHead) -> None:
-        self.epoch, self.cursor, self.live = head.epoch, head.seq, True
+        """The first socket joins: it gets what comes after ``head``."""
+        self.epoch, self.delivered, self.live = head.epoch, head.seq, True
 
     def leave(self) -> None:
-        """One socket less; the cursor of nobody means nothing."""
+        """One socket less. After the last one ``delivered`` stands still, so it says nothing to the next socket."""
         self.sockets -= 1
         self.live = self.live and self.sockets > 0
 
-    def heard(self, seq: int) -> bool:
-        """Somebody published event ``seq``; True when it is worth a look into the log."""
+    def hear_hint(self, seq: int) -> bool:
+        """Some process published event ``seq``; True when the log should be read because of it."""
         if not self.woken:
             self.relayed = max(self.relayed, seq)
-        return self.live and seq > self.cursor
+        return self.live and seq > self.delivered
 
     def remember_head(self, seq: int) -> None:
-        """Nobody can have published more than there is, and what is long past is no hint."""
+        """The log ends at ``seq``: no hint beyond it can be true, and events long before it are no hint any more."""
         self.relayed = min(max(self.relayed, seq - HINTS_KEPT), seq)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a live feed stood before the heads were read."""
+    """Where a live cursor was before the heads were read."""
 
     epoch: str
-    cursor: int
+    delivered: int
 
 
-def compare(
-    feed: DeliveryCursor, *, before: Position, heads: Mapping[str, LogHead]
-) -> Literal["level", "behind", "lost"]:
-    """``lost``: this is no longer the log that the sockets were reading.
+Lag: TypeAlias = Literal["level", "behind", "lost"]
+"""``behind``: the log has more. ``lost``: this is no longer the log that the sockets were reading."""
 
-    ``before`` was taken before the heads were read: meanwhile the feed may have advanced beyond them.
+
+def compare(cursor: DeliveryCursor, *, before: Position, heads: Mapping[str, LogHead]) -> Lag:
+    """How ``cursor`` compares with the head of its log, by account in ``heads``.
+
+    ``before`` was taken before the heads were read: the cursor may have advanced beyond them meanwhile.
     """
-    if not feed.live or feed.epoch != before.epoch:
+    if not cursor.live or cursor.epoch != before.epoch:
         return "level"
-    head = heads.get(feed.account_id)
-    if head is None or head.epoch != before.epoch or head.seq < before.cursor:
+    head = heads.get(cursor.account_id)
+    if head is None or head.epoch != before.epoch or head.seq < before.delivered:
         return "lost"
-    return "behind" if head.seq > feed.cursor else "level"
+    return "behind" if head.seq > cursor.delivered else "level"
 
 
 class _Hint(msgspec.Struct):
@@ -84,7 +100,7 @@ class _Hint(msgspec.Struct):
 
 
 def hinted_seq(data: bytes) -> int | None:
-    """The ``seq`` of a message from Redis; None when it is none of ours."""
+    """The ``seq`` of a message from Redis; None when the message is no event."""
     try:
         return msgspec.json.decode(data, type=_Hint).seq
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

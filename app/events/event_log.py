@@ -10,7 +10,7 @@ MAX_PAGE = 500
 
 
 class EventLog:
-    """Reads only. Every answer is bounded; a page that is shorter than asked for is the end of the log."""
+    """Reads only. Every answer is bounded; a page shorter than its limit is the end of the log. Raises Unavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -21,11 +21,11 @@ class EventLog:
             return await event_store.read_after(connection, account_id, after=after, limit=min(limit, MAX_PAGE))
 
     async def head(self, account_id: str) -> LogHead | None:
-        """None: the account has never had an event."""
+        """Where the account's log stands; None when the account has never had an event."""
         async with self._database.connection() as connection:
             return await event_store.read_head(connection, account_id)
 
     async def all_heads(self) -> list[LogHead]:
-        """Where every log stands, one entry an account."""
+        """Where every log stands, one entry for each account."""
         async with self._database.connection() as connection:
             return await event_store.read_all_heads(connection)

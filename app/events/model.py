@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+EPOCH_LENGTH = 12
+"""Characters of the name that a new log gets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:

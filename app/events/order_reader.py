@@ -1,4 +1,4 @@
-"""One socket's place in the order stream: what it is to be sent next, in order, without a gap and without a repeat."""
+"""One socket's place in the order stream: what to send next, in order, without a gap and without a repeat."""
 
 from __future__ import annotations
 
@@ -36,15 +36,19 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """The answer to a message of this socket's client."""
+
     frame: str
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
+class Closing:
+    """The stream closes the socket."""
+
     reason: CloseReason
 
 
-Item: TypeAlias = EventItem | Heartbeat | Reply | Goodbye
+Item: TypeAlias = EventItem | Heartbeat | Reply | Closing
 
 
 class OrderReader:
@@ -61,28 +65,29 @@ class OrderReader:
         self._greeting = _greet(recovery)
         self._last = recovery.last
         self._read_to = recovery.head.seq
-        self._held: deque[Item] = deque()
+        self._waiting: deque[Item] = deque()
 
     def reply(self, frame: str) -> None:
-        """Put an answer to the client in line."""
+        """Queue an answer to the client behind what waits already."""
         self._box.put(Reply(frame))
 
     async def next_batch(self) -> list[str]:
-        """What to send now, perhaps nothing yet. Raises StreamClosed, and Unavailable when a replay cannot go on."""
+        """The frames to send now; an empty list: ask again. Raises StreamClosed, and Unavailable when a replay cannot
+        go on."""
         if self._greeting:
             greeting, self._greeting = self._greeting, []
             return greeting
         if self._last < self._read_to:
             return await self._read_page()
-        if not self._held:
+        if not self._waiting:
             try:
-                self._held.extend(await self._box.take())
+                self._waiting.extend(await self._box.take())
             except Overflowed as error:
                 raise StreamClosed(CloseReason.SLOW_CONSUMER) from error
-        return self._take_held()
+        return self._take_waiting()
 
     async def _read_page(self) -> list[str]:
-        """The next events straight from the log. A hole means that they were deleted: the client starts afresh."""
+        """The next events straight from the log. A gap means that they were deleted: the client has to start anew."""
         limit = min(MAX_PAGE, self._read_to - self._last)
         events = await self._log.page(self._account_id, after=self._last, limit=limit)
         expected = range(self._last + 1, self._last + 1 + limit)
@@ -91,15 +96,15 @@ class OrderReader:
         self._last = events[-1].seq
         return [event_frame(event) for event in events]
 
-    def _take_held(self) -> list[str]:
-        """Frames up to the first gap; a gap sets ``_read_to`` and leaves the rest for later."""
+    def _take_waiting(self) -> list[str]:
+        """The frames up to the first gap; a gap sets ``_read_to``, and what follows it waits until it is filled."""
         frames: list[str] = []
-        while self._held:
-            item = self._held[0]
+        while self._waiting:
+            item = self._waiting[0]
             if isinstance(item, EventItem) and item.seq > self._last + 1:
                 self._read_to = item.seq - 1
                 break
-            self._held.popleft()
+            self._waiting.popleft()
             frames.extend(self._frame_of(item))
         return frames
 
@@ -114,7 +119,7 @@ class OrderReader:
                 return [heartbeat_frame(max(seq, self._last))]
             case Reply(frame):
                 return [frame]
-            case Goodbye(reason):
+            case Closing(reason):
                 raise StreamClosed(reason)
 
 

@@ -1,7 +1,7 @@
 """The order stream: events of the log to every socket of their account, each exactly once and in order.
 
-The log in PostgreSQL is the truth. Three things say that there may be something new (a commit in this process, a hint
-through Redis from another one, a look at the heads each second); what is new is then read from the log, once per
+The log in PostgreSQL decides. Three things suggest that it may have more: a commit in this process, a hint through
+Redis from another one, and a read of all heads each second. What is new is then read from the log, once for each
 account, rendered once, and handed to all sockets. So a lost, doubled, late or forged hint changes nothing.
 """
 
@@ -20,8 +20,8 @@ from app.errors import Unavailable
 from app.events.delivery_cursor import DeliveryCursor, Position, compare, hinted_seq
 from app.events.event_log import MAX_PAGE, EventLog
 from app.events.limits import StreamLimits
-from app.events.model import LogHead, StoredEvent
-from app.events.order_reader import EventItem, Goodbye, Heartbeat, Item, OrderReader
+from app.events.model import EPOCH_LENGTH, LogHead, StoredEvent
+from app.events.order_reader import Closing, EventItem, Heartbeat, Item, OrderReader
 from app.events.outage import Outage
 from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame
 from app.events.recovery import Snapshot, open_head, recover
@@ -31,12 +31,14 @@ from app.kit.broadcast import Broadcast
 from app.kit.ids import IdSource
 
 RECOVERIES = 4  # snapshots and replays that start at once: a storm of reconnects must not take the whole pool
-RETRY_S = 0.5
-EPOCH_LENGTH = 12
+RETRY_S = 0.5  # until the next read of a log after PostgreSQL did not answer
 
 
 class OrderStreamHub:
-    """Per account: the sockets, and how far the log was handed to them. ``run`` is its background loop."""
+    """For each account, its sockets and how far the log was handed to them. ``run`` is its background loop.
+
+    ``snapshot`` reads the orders of the day, for sockets that cannot be sent the events that they missed.
+    """
 
     def __init__(
         self,
@@ -53,40 +55,41 @@ class OrderStreamHub:
         self._keys = keys
         self._ids = ids
         self._snapshot = snapshot
-        self._feeds: dict[str, DeliveryCursor] = {}
+        self._cursors: dict[str, DeliveryCursor] = {}
         self._readers: Broadcast[Item] = Broadcast()
-        self._dirty: dict[str, None] = {}
-        self._something_dirty = asyncio.Event()
+        self._marked: dict[str, None] = {}  # accounts whose log may have more, in the order in which that was noticed
+        self._any_marked = asyncio.Event()
         self._recoveries = asyncio.Semaphore(RECOVERIES)
         self._page = max(1, min(MAX_PAGE, limits.queue_length // 4))  # a page alone must never overflow a queue
         self._closing = False
         self._relay = HintRelay(redis)
         self._listener = RedisListener(
-            redis, name="hearing order events", wanted=self._channels, on_message=self._on_hint
+            redis, purpose="listening for order events", wanted=self._channels, on_message=self._on_hint
         )
         self.limits = limits
         self.counts = SocketCounts()
 
     def wake(self, account_id: str) -> None:
-        """Say that this process committed events of ``account_id``. Returns at once; needless calls cost little."""
-        self._feed(account_id).woken = True
+        """Note that this process committed events of ``account_id``. Never waits; needless calls cost little."""
+        self._cursor_of(account_id).woken = True
         self._mark(account_id)
 
     async def run(self) -> None:
-        """Hand out events until cancelled. An outage of PostgreSQL or Redis is waited for, not fatal."""
+        """Hand out events until cancelled. It outlives outages of PostgreSQL and of Redis."""
         async with asyncio.TaskGroup() as loops:
             for loop in (self._deliver, self._poll, self._beat, self._relay.run, self._listener.run):
                 loops.create_task(loop())
 
     @asynccontextmanager
     async def join(self, account_id: str, *, resume: Resume | None) -> AsyncIterator[OrderReader]:
-        """A socket's place in the stream. Raises StreamClosed (limit, restart) and Unavailable.
+        """A socket's place in the stream, for the time of the block. Raises StreamClosed (limit, restart), Unavailable.
 
-        The account exists and the caller may read it. The place is counted from here, the handshake included.
+        The caller has checked that the account exists and may be read. The place counts against the limit of the
+        account from here on, before the snapshot is read.
         """
-        feed = self._enter(account_id)
+        cursor = self._enter(account_id)
         try:
-            await self._go_live(feed)
+            await self._go_live(cursor)
             box = self._readers.subscribe(account_id, limit=self.limits.queue_length)
             try:
                 async with self._recoveries:
@@ -97,19 +100,23 @@ class OrderStreamHub:
             finally:
                 self._readers.unsubscribe(account_id, box)
         finally:
-            feed.leave()
+            cursor.leave()
             self.counts.leave()
 
     async def close(self, *, timeout: float) -> int:
-        """Refuse newcomers, close every socket with 1012 ``restart``; returns how many were still open at the end."""
+        """Refuse new sockets and close every open one with 1012 ``restart``.
+
+        Returns how many are still open after ``timeout`` seconds.
+        """
         self._closing = True
         for account_id in self._readers.topics():
-            self._readers.publish(account_id, Goodbye(CloseReason.RESTART))
+            self._readers.publish(account_id, Closing(CloseReason.RESTART))
         return await self.counts.drained(timeout=timeout)
 
     def stats(self) -> StreamStats:
+        """The sockets of this process, by account."""
         return StreamStats(
-            connections={feed.account_id: feed.sockets for feed in self._feeds.values() if feed.sockets},
+            connections={cursor.account_id: cursor.sockets for cursor in self._cursors.values() if cursor.sockets},
             dropped=self.counts.by_reason(),
             delivered=self.counts.delivered,
         )
@@ -119,98 +126,98 @@ class OrderStreamHub:
     def _enter(self, account_id: str) -> DeliveryCursor:
         if self._closing:
             raise StreamClosed(CloseReason.RESTART)
-        feed = self._feed(account_id)
-        if feed.sockets >= self.limits.connections_per_account:
+        cursor = self._cursor_of(account_id)
+        if cursor.sockets >= self.limits.connections_per_account:
             raise StreamClosed(CloseReason.CONNECTION_LIMIT)
-        feed.sockets += 1
+        cursor.sockets += 1
         self.counts.enter()
-        return feed
+        return cursor
 
-    async def _go_live(self, feed: DeliveryCursor) -> None:
-        """Set the cursor before the first mailbox exists: from then on a mailbox has everything above the cursor."""
-        async with feed.opening:
-            if feed.live:
+    async def _go_live(self, cursor: DeliveryCursor) -> None:
+        """Set the cursor before the first mailbox exists: each mailbox then gets everything above the cursor."""
+        async with cursor.opening:
+            if cursor.live:
                 return
-            feed.go_live(await open_head(self._database, feed.account_id, epoch=self._ids.code(EPOCH_LENGTH)))
+            cursor.go_live(await open_head(self._database, cursor.account_id, epoch=self._ids.code(EPOCH_LENGTH)))
 
-    def _feed(self, account_id: str) -> DeliveryCursor:
-        feed = self._feeds.get(account_id)
-        if feed is None:
-            feed = self._feeds[account_id] = DeliveryCursor(account_id)
+    def _cursor_of(self, account_id: str) -> DeliveryCursor:
+        cursor = self._cursors.get(account_id)
+        if cursor is None:
+            cursor = self._cursors[account_id] = DeliveryCursor(account_id)
             self._listener.refresh()
-        return feed
+        return cursor
 
     # delivering
 
     def _mark(self, account_id: str) -> None:
-        self._dirty[account_id] = None
-        self._something_dirty.set()
+        self._marked[account_id] = None
+        self._any_marked.set()
 
     async def _deliver(self) -> None:
         while True:
-            await self._something_dirty.wait()
-            self._something_dirty.clear()
-            accounts, self._dirty = self._dirty, {}
+            await self._any_marked.wait()
+            self._any_marked.clear()
+            accounts, self._marked = self._marked, {}
             for account_id in accounts:
                 try:
-                    await self._advance(self._feeds[account_id])
+                    await self._advance(self._cursors[account_id])
                 except Unavailable:
                     self._mark(account_id)
                     await asyncio.sleep(RETRY_S)
 
-    async def _advance(self, feed: DeliveryCursor) -> None:
-        """Read one page and hand it out; a full page leaves the account marked, so that no account starves another."""
-        after = feed.read_after()
+    async def _advance(self, cursor: DeliveryCursor) -> None:
+        """Read one page and hand it out. After a full page the account is marked again: no account starves another."""
+        after = cursor.read_after()
         if after is None:
             return
-        woken, relay_above = feed.woken, feed.relayed
-        feed.woken = False
+        woken, relay_above = cursor.woken, cursor.relayed
+        cursor.woken = False
         try:
-            events = await self._log.page(feed.account_id, after=after, limit=self._page)
+            events = await self._log.page(cursor.account_id, after=after, limit=self._page)
         except Unavailable:
-            feed.woken = feed.woken or woken
+            cursor.woken = cursor.woken or woken
             raise
         for event in events:
-            self._hand_out(feed, event, relay=woken and event.seq > relay_above)
+            self._hand_out(cursor, event, relay=woken and event.seq > relay_above)
         if len(events) == self._page:
-            feed.woken = feed.woken or woken
-            self._mark(feed.account_id)
+            cursor.woken = cursor.woken or woken
+            self._mark(cursor.account_id)
 
-    def _hand_out(self, feed: DeliveryCursor, event: StoredEvent, *, relay: bool) -> None:
+    def _hand_out(self, cursor: DeliveryCursor, event: StoredEvent, *, relay: bool) -> None:
         frame = event_frame(event)
-        if feed.live and event.seq > feed.cursor:
-            self._readers.publish(feed.account_id, EventItem(event.seq, frame))
-            feed.cursor = event.seq
+        if cursor.live and event.seq > cursor.delivered:
+            self._readers.publish(cursor.account_id, EventItem(event.seq, frame))
+            cursor.delivered = event.seq
         if relay:
-            self._relay.offer(self._keys.orders(feed.account_id), frame)
-            feed.relayed = max(feed.relayed, event.seq)
+            self._relay.offer(self._keys.orders(cursor.account_id), frame)
+            cursor.relayed = max(cursor.relayed, event.seq)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.limits.heartbeat_s)
-            for feed in self._feeds.values():
-                if feed.live:
-                    self._readers.publish(feed.account_id, Heartbeat(feed.cursor))
+            for cursor in self._cursors.values():
+                if cursor.live:
+                    self._readers.publish(cursor.account_id, Heartbeat(cursor.delivered))
 
     # noticing
 
     def _channels(self) -> list[str]:
-        return [self._keys.orders(account_id) for account_id in self._feeds]
+        return [self._keys.orders(account_id) for account_id in self._cursors]
 
     def _on_hint(self, channel: str, data: bytes) -> None:
-        """Some replica published an event; what it says is only taken as a reason to look."""
-        feed = self._feeds.get(self._keys.account_of(channel))
+        """Some replica published an event: only a reason to read the log, whatever the message says."""
+        cursor = self._cursors.get(self._keys.account_of(channel))
         seq = hinted_seq(data)
-        if feed is not None and seq is not None and feed.heard(seq):
-            self._mark(feed.account_id)
+        if cursor is not None and seq is not None and cursor.hear_hint(seq):
+            self._mark(cursor.account_id)
 
     async def _poll(self) -> None:
-        """The safety net under every hint, and the only way that a change of the log itself is noticed."""
-        outage = Outage("PostgreSQL", doing="watching the event log")
+        """Notices events whose hints were lost, and is the only way to notice that the log itself was replaced."""
+        outage = Outage("PostgreSQL", affected="order stream")
         self._start_from(await self._first_heads(outage))
         while True:
             await asyncio.sleep(self.limits.poll_s)
-            before = {f.account_id: Position(f.epoch, f.cursor) for f in self._feeds.values() if f.live}
+            before = {one.account_id: Position(one.epoch, one.delivered) for one in self._cursors.values() if one.live}
             try:
                 heads = await self._log.all_heads()
             except Unavailable as error:
@@ -228,18 +235,18 @@ class OrderStreamHub:
                 await asyncio.sleep(self.limits.poll_s)
 
     def _start_from(self, heads: list[LogHead]) -> None:
-        """What was written before this process began is not its to publish."""
+        """Events from before this process began are not published by it."""
         for head in heads:
-            feed = self._feed(head.account_id)
-            if not feed.woken:
-                feed.relayed = max(feed.relayed, head.seq)
+            cursor = self._cursor_of(head.account_id)
+            if not cursor.woken:
+                cursor.relayed = max(cursor.relayed, head.seq)
 
     def _check(self, before: Mapping[str, Position], heads: list[LogHead]) -> None:
         by_account = {head.account_id: head for head in heads}
         for head in heads:
-            self._feed(head.account_id).remember_head(head.seq)
+            self._cursor_of(head.account_id).remember_head(head.seq)
         for account_id, position in before.items():
-            match compare(self._feeds[account_id], before=position, heads=by_account):
+            match compare(self._cursors[account_id], before=position, heads=by_account):
                 case "behind":
                     self._mark(account_id)
                 case "lost":
@@ -248,7 +255,7 @@ class OrderStreamHub:
                     pass
 
     def _restart(self, account_id: str) -> None:
-        """The log was replaced: nothing that these sockets know continues, so they begin again with a snapshot."""
-        logger.warning("the event log of account {} is another one now, its sockets begin again", account_id)
-        self._feeds[account_id].live = False
-        self._readers.publish(account_id, Goodbye(CloseReason.RESTART))
+        """The log was replaced: no ``seq`` that these sockets know continues, so they begin again with a snapshot."""
+        logger.bind(account_id=account_id).warning("event log replaced, its sockets begin again")
+        self._cursors[account_id].live = False
+        self._readers.publish(account_id, Closing(CloseReason.RESTART))

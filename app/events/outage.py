@@ -1,4 +1,4 @@
-"""One line when a dependency goes away and one when it is back, instead of one at every attempt."""
+"""One log line when a dependency fails and one when it works again, instead of one for every attempt."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from loguru import logger
 
 
 class Outage:
-    """``doing`` says what waits for ``dependency``."""
+    """``affected`` names the activity that needs ``dependency`` and waits for it."""
 
-    def __init__(self, dependency: str, *, doing: str) -> None:
+    def __init__(self, dependency: str, *, affected: str) -> None:
         self._dependency = dependency
-        self._doing = doing
-        self.on = False
+        self._log = logger.bind(affected=affected)
+        self._lasts = False
 
     def begin(self, error: Exception) -> None:
-        if not self.on:
-            logger.warning("{}: {} is away ({}), trying again", self._doing, self._dependency, type(error).__name__)
-        self.on = True
+        """An attempt failed with ``error``."""
+        if not self._lasts:
+            self._log.warning("{} fails with {}, trying again", self._dependency, type(error).__name__)
+        self._lasts = True
 
     def end(self) -> None:
-        if self.on:
-            logger.info("{}: {} is back", self._doing, self._dependency)
-        self.on = False
+        """An attempt succeeded."""
+        if self._lasts:
+            self._log.info("{} works again", self._dependency)
+        self._lasts = False

@@ -1,9 +1,8 @@
-"""The event log: one gap-free sequence per account, written in the transaction that changes the state.
+"""SQL that writes the event log: one gap-free sequence for each account, in the transaction that changes the state.
 
 ``lock`` is taken first by every transaction that will append: it serialises the writers of one account, so sequence
 order is commit order, and a reader that saw ``seq`` n has missed nothing below n. Nothing is "published after commit":
-what carries events to sockets and webhooks reads this table. Each row carries a hash over itself and the one before
-(``chain`` proves it).
+what carries events to sockets reads this table. Each row has a hash over itself and the row before (``hash_chain``).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ async def open_log(tx: Tx, account_id: str, *, epoch: str) -> None:
 
 
 async def lock(tx: Tx, account_id: str, *, epoch: str) -> None:
-    """Become the one writer of this account until the transaction ends; ``epoch`` names the log if it is new."""
+    """Become the one writer of the account's log until the transaction ends; ``epoch`` names the log if it is new."""
     if await _lock_row(tx, account_id):
         return
     await open_log(tx, account_id, epoch=epoch)

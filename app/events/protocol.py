@@ -1,4 +1,4 @@
-"""What is said on a stream, as values: first messages, close reasons, frames. No socket, no clock, no database.
+"""The messages of a stream, as values: first messages, close reasons, frames. No socket, no clock, no database.
 
 Every close has a code of RFC 6455 section 7.4.1: 1008 means that connecting again changes nothing, 1012 and 1013 that
 the client should connect again and resume.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from app.broker.market import Mode
 from app.events.model import LogHead, StoredEvent
 from app.kit.clock import ist_iso
 
@@ -20,8 +21,6 @@ AUTH_MAX_BYTES = 4096
 MESSAGE_MAX_BYTES = 65_536
 PING = "ping"
 PONG = "pong"
-
-Mode: TypeAlias = Literal["ltp", "quote", "full"]
 
 
 class CloseReason(Enum):
@@ -47,7 +46,7 @@ class CloseReason(Enum):
 
 
 class StreamClosed(Exception):
-    """This socket is to be closed, and why."""
+    """The socket has to be closed, for this ``reason``."""
 
     def __init__(self, reason: CloseReason) -> None:
         super().__init__(reason.text)
@@ -75,11 +74,11 @@ Token = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
 
 
 class TickCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a reader of ``/ws/ticks`` asks for. ``mode`` is the most that it wants to be sent."""
+    """A request of a client of ``/ws/ticks``. ``mode`` is the most that it wants of each tick."""
 
     action: Literal["subscribe", "unsubscribe"]
     tokens: Annotated[list[Token], msgspec.Meta(min_length=1)]
-    mode: Mode = "full"
+    mode: Mode = Mode.FULL
 
 
 class OrderUpdate(msgspec.Struct, frozen=True, tag_field="type", tag="order_update"):
@@ -102,12 +101,12 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_auth(text: str) -> Auth:
-    """Raises StreamClosed(BAD_MESSAGE)."""
+    """The first message. Raises StreamClosed(BAD_MESSAGE) for anything else."""
     return _parse(text, kind=Auth, max_bytes=AUTH_MAX_BYTES)
 
 
 def parse_tick_command(text: str) -> TickCommand:
-    """Raises StreamClosed(BAD_MESSAGE)."""
+    """A subscription of ticks. Raises StreamClosed(BAD_MESSAGE) for anything else."""
     return _parse(text, kind=TickCommand, max_bytes=MESSAGE_MAX_BYTES)
 
 
@@ -125,7 +124,7 @@ def _parse(text: str, *, kind: type[_Message], max_bytes: int) -> _Message:
 
 
 def can_resume(resume: Resume, *, head: LogHead, limit: int) -> bool:
-    """The same log, not ahead of it, and not further behind than we replay."""
+    """Whether the client's position is in the same log, not ahead of it, and at most ``limit`` events behind."""
     return resume.epoch == head.epoch and 0 <= head.seq - resume.seq <= limit
 
 
@@ -135,6 +134,7 @@ def event_frame(event: StoredEvent) -> str:
 
 
 def event_update(event: StoredEvent) -> OrderUpdate:
+    """The event as clients see it."""
     return OrderUpdate(
         account_id=event.account_id,
         seq=event.seq,
@@ -145,15 +145,18 @@ def event_update(event: StoredEvent) -> OrderUpdate:
 
 
 def authenticated_frame(head: LogHead, *, resumed: bool) -> str:
+    """The greeting of the order stream; ``resumed`` False: a snapshot follows."""
     fields = {"account_id": head.account_id, "epoch": head.epoch, "seq": head.seq, "resumed": resumed}
     return json_frame("authenticated", **fields)
 
 
 def snapshot_frame(orders: Sequence[Mapping[str, Any]], *, seq: int) -> str:
+    """The orders of the day as they were at ``seq``."""
     return json_frame("snapshot", seq=seq, orders=orders)
 
 
 def heartbeat_frame(seq: int) -> str:
+    """Everything up to ``seq`` was sent."""
     return f'{{"type":"heartbeat","seq":{seq}}}'
 
 

@@ -1,6 +1,6 @@
 """Where a socket starts: an exact replay from its last event, or the orders of the day. Never a part of either.
 
-The decision is one REPEATABLE READ transaction, so that the snapshot is the state at exactly ``head.seq``.
+The decision and the snapshot are read in one transaction, so that the snapshot is the state at exactly ``head.seq``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
 
 
 class Snapshot(Protocol):
+    """Reads the orders of the day, which another package knows."""
+
     async def __call__(self, tx: Tx, account_id: str) -> Sequence[Mapping[str, Any]]:
         """The account's orders of the day, JSON-ready, as this transaction sees them; it may only read."""
         ...
@@ -33,7 +35,10 @@ class Recovery:
 async def recover(
     database: Database, account_id: str, *, resume: Resume | None, limit: int, snapshot: Snapshot
 ) -> Recovery:
-    """Raises Unavailable. The account's log is open (``open_head``)."""
+    """How a socket starts that has events up to ``resume``; at most ``limit`` events are replayed.
+
+    The account's log has been opened (``open_head``). Raises StreamClosed when it was removed since, and Unavailable.
+    """
     async with database.snapshot() as tx:
         head = await event_store.read_head(tx, account_id)
         if head is None:
@@ -50,7 +55,10 @@ async def _replayable(tx: Tx, resume: Resume, *, head: LogHead, limit: int) -> b
 
 
 async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHead:
-    """Where the account's log stands; an account without a log gets an empty one, named ``epoch``."""
+    """Where the account's log stands; an account without a log gets an empty one, named ``epoch``.
+
+    Raises StreamClosed when the log was removed at the same moment, and Unavailable.
+    """
     async with database.transaction() as tx:
         head = await event_store.read_head(tx, account_id)
         if head is None:

@@ -1,6 +1,6 @@
-"""Redis between replicas: hints out, messages in. Losing Redis delays a hint and loses nothing else.
+"""Redis between replicas: hints out, messages in. An outage of Redis delays hints and loses nothing else.
 
-Both loops live through an outage: they log when it begins and when it ends, and try again each second.
+Both loops outlive an outage: they log when it begins and when it ends, and try again each second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.kit.cancellation import end_if_cancelled
 BACKLOG = 10_000  # hints that wait for Redis; older ones are dropped, PostgreSQL has them
 BATCH = 200  # hints per round trip
 RETRY_S = 1.0
-LOOK_S = 0.25  # how soon a changed set of channels is noticed while nothing arrives
+REFRESH_S = 0.25  # how soon a changed set of channels is noticed while nothing arrives
 
 
 class HintRelay:
@@ -29,16 +29,18 @@ class HintRelay:
         self._redis = redis
         self._waiting: deque[tuple[str, str]] = deque(maxlen=BACKLOG)
         self._ready = asyncio.Event()
-        self._outage = Outage("Redis", doing="publishing order events")
+        self._outage = Outage("Redis", affected="publishing order events")
         self.lost = 0
 
     def offer(self, channel: str, message: str) -> None:
+        """Queue one message; when the queue is full the oldest one is dropped."""
         if len(self._waiting) == BACKLOG:
             self.lost += 1
         self._waiting.append((channel, message))
         self._ready.set()
 
     async def run(self) -> None:
+        """Publish what is queued; until cancelled."""
         while True:
             await self._ready.wait()
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
@@ -63,14 +65,14 @@ class HintRelay:
 class RedisListener:
     """Hands each message of the wanted channels to ``on_message(channel, data)``, which must not wait.
 
-    ``wanted`` is asked again after ``refresh`` and after every reconnect.
+    ``wanted`` is called again after ``refresh`` and after every reconnect; ``purpose`` names the listener in log lines.
     """
 
     def __init__(
         self,
         redis: Redis,
         *,
-        name: str,
+        purpose: str,
         wanted: Callable[[], Collection[str]],
         on_message: Callable[[str, bytes], None],
     ) -> None:
@@ -78,13 +80,14 @@ class RedisListener:
         self._wanted = wanted
         self._on_message = on_message
         self._stale = True
-        self._outage = Outage("Redis", doing=name)
+        self._outage = Outage("Redis", affected=purpose)
 
     def refresh(self) -> None:
         """The wanted channels may have changed."""
         self._stale = True
 
     async def run(self) -> None:
+        """Listen; until cancelled."""
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
@@ -102,9 +105,9 @@ class RedisListener:
                 self._stale = False
                 have = await _follow(pubsub, have=have, want=set(self._wanted()))
             if not have:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(REFRESH_S)
                 continue
-            message = await pubsub.get_message(timeout=LOOK_S)
+            message = await pubsub.get_message(timeout=REFRESH_S)
             self._outage.end()
             if message is not None:
                 self._on_message(message["channel"].decode(), message["data"])

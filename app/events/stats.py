@@ -1,4 +1,4 @@
-"""What the streams count about themselves; metrics and the statistics route read it."""
+"""What the streams count about themselves, for metrics and for the statistics route."""
 
 from __future__ import annotations
 
@@ -13,41 +13,40 @@ from app.events.protocol import CloseReason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStats:
-    """One stream at one moment. ``dropped`` (sockets closed by us, by reason) and ``delivered`` only rise.
+    """One stream of this process at one moment."""
 
-    ``connections`` is by account for orders, and one entry ``ticks`` for ticks.
-    """
-
-    connections: Mapping[str, int]
-    dropped: Mapping[str, int]
-    delivered: int
+    connections: Mapping[str, int]  # by account for orders; one entry ``ticks`` for ticks
+    dropped: Mapping[str, int]  # sockets that the service closed since the start, by reason
+    delivered: int  # frames sent since the start
 
 
 class SocketCounts:
-    """The sockets of one stream: ``waiting`` have not said who they are, ``joined`` have a place."""
+    """The sockets of one stream. ``waiting`` have not authenticated yet, ``joined`` have a place."""
 
     def __init__(self) -> None:
         self.waiting = 0
         self.joined = 0
         self.delivered = 0
         self.dropped: Counter[CloseReason] = Counter()
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def enter(self) -> None:
+        """A socket got a place."""
         self.joined += 1
-        self._nobody.clear()
+        self._empty.clear()
 
     def leave(self) -> None:
+        """A socket gave up its place."""
         self.joined -= 1
         if not self.joined:
-            self._nobody.set()
+            self._empty.set()
 
     async def drained(self, *, timeout: float) -> int:
-        """Wait until nobody is left, at most ``timeout`` seconds; returns how many are."""
+        """Wait until no socket is left, at most ``timeout`` seconds. Returns how many are."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._nobody.wait()
+                await self._empty.wait()
         return self.joined
 
     def by_reason(self) -> dict[str, int]:

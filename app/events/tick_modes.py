@@ -1,4 +1,4 @@
-"""A tick in less than the mode that it came in: for a reader that asked for ``ltp`` where the feed has ``full``."""
+"""A tick reduced to a lower mode, for a client that reads less of an instrument than the feed streams."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from app.events.protocol import Mode
+from app.broker.market import Mode
 
-_RANK: Final = {"ltp": 0, "quote": 1, "full": 2}
+_RANK: Final = {mode.value: mode.rank for mode in Mode}
 _LTP: Final = frozenset(
     {
         *("v", "instrument_token", "exchange", "tradingsymbol", "mode", "tradable", "last_price"),
@@ -20,14 +20,14 @@ _FULL_ONLY: Final = frozenset({"last_trade_time", "oi", "oi_day_high", "oi_day_l
 
 
 def reduce_tick(payload: bytes, *, mode: Mode) -> bytes:
-    """The tick as ``mode`` would have it; unchanged when it has no more than that. ``payload`` is a tick's JSON."""
+    """A tick's JSON with the fields of ``mode`` only; ``payload`` itself when it has no more than those."""
     tick: dict[str, Any] = msgspec.json.decode(payload)
-    if _RANK.get(tick["mode"], 0) <= _RANK[mode]:
+    if _RANK.get(tick["mode"], 0) <= mode.rank:
         return payload
     kept = {name: value for name, value in tick.items() if _has(mode, name)}
-    kept["mode"] = mode
+    kept["mode"] = mode.value
     return msgspec.json.encode(kept)
 
 
 def _has(mode: Mode, name: str) -> bool:
-    return name in _LTP if mode == "ltp" else name not in _FULL_ONLY
+    return name in _LTP if mode is Mode.LTP else name not in _FULL_ONLY

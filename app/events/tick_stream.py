@@ -1,6 +1,6 @@
-"""The tick stream: the newest value of an instrument to every socket that asked for it.
+"""The tick stream: the newest tick of an instrument to every socket that reads it.
 
-A tick that a slow reader has not taken yet is replaced by the next one of the same instrument, so what waits for a
+A tick that a slow reader has not taken yet is replaced by the next one of the same instrument. So what waits for a
 reader is bounded by the number of its instruments, and one reader never slows another.
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from redis.asyncio import Redis
 
+from app.broker.market import Mode
 from app.db.redis_keys import RedisKeys
 from app.events.limits import StreamLimits
-from app.events.protocol import CloseReason, Mode, StreamClosed, TickCommand, json_frame
+from app.events.protocol import CloseReason, StreamClosed, TickCommand, json_frame
 from app.events.redis_bus import RedisListener
 from app.events.stats import SocketCounts, StreamStats
 from app.events.tick_modes import reduce_tick
@@ -24,39 +26,43 @@ REPLIES_KEPT = 64  # answers that wait for one reader; more than that and it is 
 
 
 class TickReader:
-    """One socket's instruments and what waits to be sent to it."""
+    """One socket's place: ``modes`` by instrument token, and what waits to be sent."""
 
     def __init__(self) -> None:
         self.modes: dict[int, Mode] = {}
         self._ticks: dict[int, bytes] = {}
         self._replies: deque[str] = deque()
         self._ready = asyncio.Event()
-        self._goodbye: CloseReason | None = None
+        self._closing: CloseReason | None = None
 
     def put(self, instrument_token: int, payload: bytes) -> None:
+        """Queue a tick as JSON; one of the same instrument that still waits is replaced."""
         self._ticks[instrument_token] = payload
         self._ready.set()
 
     def forget(self, instrument_token: int) -> None:
+        """Read this instrument no longer; a tick that waits is dropped."""
         self.modes.pop(instrument_token, None)
         self._ticks.pop(instrument_token, None)
 
     def reply(self, frame: str) -> None:
+        """Queue an answer to the client. A client that does not take them is closed."""
         if len(self._replies) >= REPLIES_KEPT:
-            self.part(CloseReason.SLOW_CONSUMER)
+            self.close(CloseReason.SLOW_CONSUMER)
         else:
             self._replies.append(frame)
             self._ready.set()
 
-    def part(self, reason: CloseReason) -> None:
-        self._goodbye = self._goodbye or reason
+    def close(self, reason: CloseReason) -> None:
+        """Make the next ``next_batch`` raise StreamClosed; the first reason counts."""
+        self._closing = self._closing or reason
         self._ready.set()
 
     async def next_batch(self) -> list[str]:
         """Answers first, then the newest tick of each instrument that has one. Raises StreamClosed."""
         await self._ready.wait()
-        if self._goodbye is not None:
-            raise StreamClosed(self._goodbye)
+        if self._closing is not None:
+            raise StreamClosed(self._closing)
         self._ready.clear()
         ticks, self._ticks = self._ticks, {}
         frames = list(self._replies)
@@ -66,51 +72,54 @@ class TickReader:
 
     def _in_mode(self, instrument_token: int, payload: bytes) -> str:
         mode = self.modes[instrument_token]
-        return (payload if mode == "full" else reduce_tick(payload, mode=mode)).decode()
+        return (payload if mode is Mode.FULL else reduce_tick(payload, mode=mode)).decode()
+
+
+class TickSource(Protocol):
+    """What is known in this process about the ticks of an instrument."""
+
+    def is_subscribed(self, instrument_token: int) -> bool:
+        """Whether the instrument is subscribed at the broker, for any owner."""
+        ...
+
+    def is_streamed_here(self, instrument_token: int) -> bool:
+        """Whether its ticks come through ``on_tick``; if not, they are received through Redis."""
+        ...
+
+    def last_json(self, instrument_token: int) -> bytes | None:
+        """Its newest tick in memory, as JSON."""
+        ...
 
 
 class TickStreamHub:
-    """Register ``on_tick`` with the tick pipeline; run ``run`` for heartbeats and for feeds in other processes.
+    """The sockets that read ticks. ``on_tick`` is a listener of the tick pipeline; ``run`` is the background loop."""
 
-    ``subscribed``: is this instrument subscribed at the broker, by anybody? ``last_value``: its last tick as JSON, if
-    any. ``served_here``: do its ticks come through ``on_tick``? If not they are heard through Redis.
-    """
-
-    def __init__(
-        self,
-        redis: Redis,
-        *,
-        keys: RedisKeys,
-        limits: StreamLimits,
-        subscribed: Callable[[int], bool],
-        last_value: Callable[[int], bytes | None],
-        served_here: Callable[[int], bool],
-    ) -> None:
+    def __init__(self, redis: Redis, *, keys: RedisKeys, limits: StreamLimits, source: TickSource) -> None:
         self._keys = keys
-        self._subscribed = subscribed
-        self._last_value = last_value
-        self._served_here = served_here
+        self._source = source
         self._readers: set[TickReader] = set()
         self._by_token: dict[int, set[TickReader]] = {}
-        self._listener = RedisListener(redis, name="hearing ticks", wanted=self._channels, on_message=self._on_message)
+        self._listener = RedisListener(
+            redis, purpose="listening for ticks", wanted=self._channels, on_message=self._on_message
+        )
         self._closing = False
         self.limits = limits
         self.counts = SocketCounts()
 
     def on_tick(self, instrument_token: int, payload: bytes) -> None:
-        """The pipeline's listener: one look into a dictionary when nobody reads this instrument."""
+        """One tick as JSON. It costs one dictionary access when no socket reads the instrument."""
         for reader in self._by_token.get(instrument_token, ()):
             reader.put(instrument_token, payload)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Send heartbeats, and receive from Redis what other processes stream; until cancelled."""
         async with asyncio.TaskGroup() as loops:
             for loop in (self._beat, self._look_for_moved_feeds, self._listener.run):
                 loops.create_task(loop())
 
     @asynccontextmanager
     async def join(self) -> AsyncIterator[TickReader]:
-        """A socket's place. Raises StreamClosed while the process is going down."""
+        """A socket's place, for the time of the block. Raises StreamClosed while the process is stopping."""
         if self._closing:
             raise StreamClosed(CloseReason.RESTART)
         reader = TickReader()
@@ -124,8 +133,8 @@ class TickStreamHub:
             self._release(reader, list(reader.modes))
             self.counts.leave()
 
-    def obey(self, reader: TickReader, command: TickCommand) -> None:
-        """Do what the client asked for, and tell it what was done and what was not."""
+    def execute(self, command: TickCommand, *, reader: TickReader) -> None:
+        """Subscribe or unsubscribe the reader; it is answered with what was done and what was not."""
         tokens = list(dict.fromkeys(command.tokens))
         if command.action == "unsubscribe":
             self._release(reader, tokens)
@@ -135,13 +144,17 @@ class TickStreamHub:
         self._listener.refresh()
 
     async def close(self, *, timeout: float) -> int:
-        """Refuse newcomers, close every socket with 1012 ``restart``; returns how many were still open at the end."""
+        """Refuse new sockets and close every open one with 1012 ``restart``.
+
+        Returns how many are still open after ``timeout`` seconds.
+        """
         self._closing = True
         for reader in self._readers:
-            reader.part(CloseReason.RESTART)
+            reader.close(CloseReason.RESTART)
         return await self.counts.drained(timeout=timeout)
 
     def stats(self) -> StreamStats:
+        """The sockets of this process."""
         return StreamStats(
             connections={"ticks": len(self._readers)},
             dropped=self.counts.by_reason(),
@@ -149,7 +162,7 @@ class TickStreamHub:
         )
 
     def _subscribe(self, reader: TickReader, tokens: Sequence[int], *, mode: Mode) -> None:
-        known = [token for token in tokens if self._subscribed(token)]
+        known = [token for token in tokens if self._source.is_subscribed(token)]
         if unknown := [token for token in tokens if token not in set(known)]:
             detail = "not subscribed at the broker; POST /subscriptions first"
             reader.reply(json_frame("error", code="NOT_SUBSCRIBED", detail=detail, tokens=unknown))
@@ -163,7 +176,7 @@ class TickStreamHub:
         for token in known:
             reader.modes[token] = mode
             self._by_token.setdefault(token, set()).add(reader)
-            last = self._last_value(token)
+            last = self._source.last_json(token)
             if last is not None:
                 reader.put(token, last)
 
@@ -178,11 +191,11 @@ class TickStreamHub:
         self._listener.refresh()
 
     def _channels(self) -> list[str]:
-        return [self._keys.ticks(token) for token in self._by_token if not self._served_here(token)]
+        return [self._keys.ticks(token) for token in self._by_token if not self._source.is_streamed_here(token)]
 
     def _on_message(self, channel: str, data: bytes) -> None:
         token = self._keys.token_of(channel)
-        if not self._served_here(token):
+        if not self._source.is_streamed_here(token):
             self.on_tick(token, data)
 
     async def _beat(self) -> None:

@@ -40,11 +40,20 @@ WAIT_S = 20.0
 
 @dataclass(kw_only=True)
 class Market:
-    """What the tick hub is told about the market."""
+    """A TickSource whose knowledge the test writes."""
 
     subscribed: set[int] = field(default_factory=set)
     last: dict[int, bytes] = field(default_factory=dict)
     here: set[int] = field(default_factory=set)
+
+    def is_subscribed(self, instrument_token: int) -> bool:
+        return instrument_token in self.subscribed
+
+    def is_streamed_here(self, instrument_token: int) -> bool:
+        return instrument_token in self.here
+
+    def last_json(self, instrument_token: int) -> bytes | None:
+        return self.last.get(instrument_token)
 
 
 @dataclass(kw_only=True)
@@ -144,9 +153,7 @@ async def replica_of(
             redis,
             keys=RedisKeys(prefix),
             limits=limits,
-            subscribed=market.subscribed.__contains__,
-            last_value=market.last.get,
-            served_here=market.here.__contains__,
+            source=market,
         )
         replica = Replica(database=database, redis=redis, orders=orders, ticks=ticks, market=market, keys={KEY})
         await stack.enter_async_context(running(orders, ticks))

@@ -14,56 +14,56 @@ def head(seq: int, *, epoch: str = "e") -> LogHead:
     return LogHead(account_id="a", epoch=epoch, seq=seq)
 
 
-def live_at(cursor: int) -> DeliveryCursor:
-    feed = DeliveryCursor("a", sockets=1)
-    feed.go_live(head(cursor))
-    return feed
+def live_at(seq: int) -> DeliveryCursor:
+    cursor = DeliveryCursor("a", sockets=1)
+    cursor.go_live(head(seq))
+    return cursor
 
 
-def test_nobody_reads_nothing() -> None:
-    """Without a socket and without a commit of ours there is no reason to read."""
+def test_an_account_without_readers_is_not_read() -> None:
+    """Without a socket and without a commit of this process there is no reason to read."""
     assert DeliveryCursor("a").read_after() is None
 
 
-def test_reading_goes_on_where_the_one_furthest_behind_is() -> None:
+def test_the_log_is_read_on_after_the_least_served_reader() -> None:
     """Sockets and Redis are served from one read."""
-    feed = live_at(10)
-    assert feed.read_after() == 10
-    feed.relayed, feed.woken = 7, True
-    assert feed.read_after() == 7
+    cursor = live_at(10)
+    assert cursor.read_after() == 10
+    cursor.relayed, cursor.woken = 7, True
+    assert cursor.read_after() == 7
 
 
-def test_the_cursor_of_the_last_socket_goes_with_it() -> None:
-    """It would be stale by the time that the next one comes."""
-    feed = live_at(10)
-    feed.sockets = 2
-    feed.leave()
-    assert feed.live
-    feed.leave()
-    assert not feed.live
+def test_a_cursor_means_nothing_after_its_last_socket() -> None:
+    """It is out of date when the next one joins."""
+    cursor = live_at(10)
+    cursor.sockets = 2
+    cursor.leave()
+    assert cursor.live
+    cursor.leave()
+    assert not cursor.live
 
 
-def test_what_another_replica_published_is_not_published_again() -> None:
-    """Unless a commit of our own still waits to be read: its hint may be below."""
-    feed = live_at(10)
-    assert feed.heard(12)
-    assert feed.relayed == 12
-    feed.woken = True
-    feed.heard(15)
-    assert feed.relayed == 12
-    assert not feed.heard(10)
+def test_an_event_that_another_replica_published_is_not_published_again() -> None:
+    """Unless a commit of this process still waits to be read: its hint may be below."""
+    cursor = live_at(10)
+    assert cursor.hear_hint(12)
+    assert cursor.relayed == 12
+    cursor.woken = True
+    cursor.hear_hint(15)
+    assert cursor.relayed == 12
+    assert not cursor.hear_hint(10)
 
 
 @given(relayed=st.integers(0, 10**6), seq=st.integers(0, 10**6))
 def test_a_forged_hint_does_not_last(relayed: int, seq: int) -> None:
-    """The head of the log puts it right, and bounds how much is published late."""
-    feed = DeliveryCursor("a", relayed=relayed)
-    feed.remember_head(seq)
-    assert seq - 1000 <= feed.relayed <= seq
+    """The head of the log corrects it, and bounds how much is published late."""
+    cursor = DeliveryCursor("a", relayed=relayed)
+    cursor.remember_head(seq)
+    assert seq - 1000 <= cursor.relayed <= seq
 
 
 @pytest.mark.parametrize(
-    ("heads", "verdict"),
+    ("heads", "lag"),
     [
         ({"a": head(10)}, "level"),
         ({"a": head(11)}, "behind"),
@@ -72,13 +72,13 @@ def test_a_forged_hint_does_not_last(relayed: int, seq: int) -> None:
         ({}, "lost"),
     ],
 )
-def test_what_the_head_of_the_log_means(heads: dict[str, LogHead], verdict: str) -> None:
-    """Compared with where the feed stood before the heads were read."""
-    assert compare(live_at(10), before=Position("e", 10), heads=heads) == verdict
+def test_what_the_head_of_the_log_means(heads: dict[str, LogHead], lag: str) -> None:
+    """Compared with where the cursor was before the heads were read."""
+    assert compare(live_at(10), before=Position("e", 10), heads=heads) == lag
 
 
-def test_a_feed_that_advanced_while_the_heads_were_read_is_not_lost() -> None:
-    """It knows more than the answer, that is all."""
+def test_a_cursor_that_advanced_while_the_heads_were_read_is_not_lost() -> None:
+    """It knows more than the answer."""
     assert compare(live_at(12), before=Position("e", 10), heads={"a": head(11)}) == "level"
 
 
@@ -86,6 +86,6 @@ def test_a_feed_that_advanced_while_the_heads_were_read_is_not_lost() -> None:
     ("data", "seq"),
     [(b'{"type": "order_update", "seq": 5}', 5), (b"", None), (b"5", None), (b'{"seq": null}', None), (b"\xff", None)],
 )
-def test_hints_of_others_are_ignored(data: bytes, seq: int | None) -> None:
-    """Anybody may publish to Redis."""
+def test_only_events_are_hints(data: bytes, seq: int | None) -> None:
+    """Any program may publish to Redis."""
     assert hinted_seq(data) == seq

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from app.broker.market import Mode
 from app.broker.ticks import Depth, DepthItem, Ohlc, Tick
 from app.events.tick_modes import reduce_tick
 
@@ -34,14 +35,14 @@ FULL = msgspec.json.encode(
 @pytest.mark.parametrize(
     ("mode", "gone"),
     [
-        ("ltp", {"volume_traded", "ohlc", "change", "last_trade_time", "oi", "depth"}),
-        ("quote", {"last_trade_time", "oi", "depth"}),
-        ("full", set()),
+        (Mode.LTP, {"volume_traded", "ohlc", "change", "last_trade_time", "oi", "depth"}),
+        (Mode.QUOTE, {"last_trade_time", "oi", "depth"}),
+        (Mode.FULL, set()),
     ],
 )
-def test_a_mode_has_its_own_fields(mode: str, gone: set[str]) -> None:
+def test_a_mode_has_its_own_fields(mode: Mode, gone: set[str]) -> None:
     """Absent, not zero; the rest unchanged; `source` always there."""
-    reduced = json.loads(reduce_tick(FULL, mode=mode))  # type: ignore[arg-type]
+    reduced = json.loads(reduce_tick(FULL, mode=mode))
     before = json.loads(FULL)
     assert before.keys() - reduced.keys() == gone
     assert reduced == {name: before[name] for name in reduced} | {"mode": mode}
@@ -51,4 +52,4 @@ def test_a_mode_has_its_own_fields(mode: str, gone: set[str]) -> None:
 def test_a_tick_of_less_is_passed_on_as_it_is() -> None:
     """Its own `mode` says what it is."""
     tick = b'{"instrument_token": 1, "mode": "ltp", "last_price": 1.0}'
-    assert reduce_tick(tick, mode="quote") is tick
+    assert reduce_tick(tick, mode=Mode.QUOTE) is tick
