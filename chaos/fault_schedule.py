@@ -76,7 +76,7 @@ TOXICS: tuple[tuple[Kind, dict[str, Any]], ...] = (
 BOTH: tuple[Direction, Direction] = ("up", "down")
 
 
-class Weather:
+class FaultSchedule:
     """``run`` makes trouble until cancelled; ``clear`` ends what is left of it. ``counts`` tells what was done."""
 
     def __init__(self, stack: Stack, redis_proxy: FaultProxy, *, seed: int) -> None:

@@ -23,7 +23,7 @@ import httpx
 import psycopg
 
 from chaos.checker import Violation, check
-from chaos.fault_schedule import Weather
+from chaos.fault_schedule import FaultSchedule
 from chaos.history import History
 from chaos.history_reader import Doubts, find_leaks, read_doubts, read_history
 from chaos.load import Load
@@ -87,7 +87,7 @@ def _number(environ: Mapping[str, str], name: str, *, default: float, low: float
 async def run(plan: Plan, directory: Path) -> Outcome:
     """``directory`` takes the data and logs of everything."""
     async with open_stack(directory, replicas=plan.replicas, seed=plan.seed) as (stack, redis_proxy):
-        weather = Weather(stack, redis_proxy, seed=plan.seed)
+        weather = FaultSchedule(stack, redis_proxy, seed=plan.seed)
         load = Load(stack.replicas, seed=plan.seed, pause_s=PAUSE_S)
         readers = [
             Subscriber(f"{account}-{number}", account, stack.replicas, seed=plan.seed + number)
@@ -135,7 +135,7 @@ def fill_market_orders(simulator_url: str) -> int:
 
 
 async def _settle(
-    stack: Stack, load: Load, weather: Weather, readers: Sequence[Subscriber]
+    stack: Stack, load: Load, weather: FaultSchedule, readers: Sequence[Subscriber]
 ) -> tuple[History, float | None]:
     """Look until nothing is open any more, or the time is over; the last look is what is judged."""
     began = time.monotonic()

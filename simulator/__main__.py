@@ -1,6 +1,6 @@
-"""`python -m simulator`: a broker on localhost until Ctrl-C, with its addresses and keys printed.
+"""`python -m simulator`: a broker on localhost until Ctrl-C. It prints its addresses and keys.
 
-`python -m simulator record` writes what a ticker sends into a file for `--replay`.
+`python -m simulator record` records the frames of a ticker into a file for `--replay`.
 """
 
 import asyncio
@@ -14,7 +14,9 @@ from typing import Annotated
 import typer
 import uvloop
 
-from simulator.formats import IST
+from simulator.clock import IST
+from simulator.exchange.orders.ids import SEED_SPAN
+from simulator.market.sessions import SessionMode
 from simulator.recorder import RecordingError, Ticker, record
 from simulator.replay import BadRecordingError
 from simulator.server import PortTakenError, RunningSimulator, serve
@@ -25,15 +27,12 @@ from simulator.settings import (
     RateLimits,
     Repeat,
     ReplaySettings,
-    Sessions,
     SimulatorSettings,
     Switch,
 )
 from simulator.state.journal import JournalError
 from simulator.state.persistence import stored_seed
 from simulator.stream.packets import Mode
-
-SEED_SPAN = 10**9
 
 commands = typer.Typer(add_completion=False, help="The broker simulator: a Kite Connect on localhost.")
 
@@ -44,20 +43,20 @@ def main(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     accounts: Annotated[int, typer.Option(help="Number of accounts: SIM001, SIM002, ...")] = 1,
-    sessions: Annotated[Sessions, typer.Option(help="`always` open, or the exchange's `calendar`.")] = "always",
+    sessions: Annotated[SessionMode, typer.Option(help="`always` open, or the exchange's `calendar`.")] = "always",
     seed: Annotated[
         int | None, typer.Option(help="Repeats prices and ids. Omitted: a new one, so that ids never repeat.")
     ] = None,
-    ticks_per_second: Annotated[float, typer.Option(help="Quote changes over the watched instruments.")] = 500.0,
+    ticks_per_second: Annotated[float, typer.Option(help="Quote changes over the subscribed instruments.")] = 500.0,
     cash: Annotated[str, typer.Option(help="Rupees of each account in each segment.")] = "10000000",
     postback_url: Annotated[str | None, typer.Option(help="Where account 1's order updates are posted.")] = None,
     redirect_url: Annotated[str, typer.Option(help="Where a login sends the browser.")] = DEFAULT_REDIRECT_URL,
     rate_limits: Annotated[Switch, typer.Option(help="Enforce Kite's request limits.")] = "on",
     start_time: Annotated[str | None, typer.Option(help="Start the clock here (ISO 8601, IST).")] = None,
     speed: Annotated[float, typer.Option(help="Simulated seconds in a real second.")] = 1.0,
-    state_dir: Annotated[Path | None, typer.Option(help="Keep orders, positions and ledger here.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Save orders, positions and ledger here.")] = None,
     autoslice_answer: Annotated[AutosliceAnswer, typer.Option(help="Kite's newer or its documented shape.")] = "object",
-    replay: Annotated[Path | None, typer.Option(help="Send the frames of this recording, not made prices.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Send a recording instead of simulated prices.")] = None,
     replay_speed: Annotated[float, typer.Option(help="Recorded seconds in a real second.")] = 1.0,
     replay_repeat: Annotated[Repeat, typer.Option(help="`once`, or in a `loop`.")] = "once",
 ) -> None:
@@ -94,13 +93,13 @@ def main(
 
 @commands.command("record")
 def record_ticker(
-    file: Annotated[Path, typer.Argument(help="The recording to write; it must not be there yet.")],
-    token: Annotated[list[int], typer.Option(help="An instrument token; give it once for each.")],
+    file: Annotated[Path, typer.Argument(help="The recording to write; it must not exist.")],
+    token: Annotated[list[int], typer.Option(help="An instrument token; repeat the option for several.")],
     ws_url: Annotated[str, typer.Option(help="The ticker, without a query.")] = f"ws://127.0.0.1:{DEFAULT_PORT}",
     api_key: Annotated[str, typer.Option(envvar="KITE_API_KEY")] = "simkey",
-    access_token: Annotated[str, typer.Option(envvar="KITE_ACCESS_TOKEN", help="Better by the environment.")] = "",
+    access_token: Annotated[str, typer.Option(envvar="KITE_ACCESS_TOKEN", help="Better set in the environment.")] = "",
     mode: Annotated[Mode, typer.Option(help="What to subscribe to.")] = "full",
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long; else at Ctrl-C.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds; without it, at Ctrl-C.")] = None,
 ) -> None:
     """Record a ticker's frames for `--replay`."""
     if not access_token:
@@ -117,7 +116,7 @@ def record_ticker(
 
 
 def choose_seed(seed: int | None, state_dir: Path | None) -> int:
-    """The one asked for, or the one that the kept state has, or a new one. Raises JournalError."""
+    """The given seed, or the one of the state directory, or a new one. Raises JournalError."""
     if seed is not None:
         return seed
     stored = None if state_dir is None else stored_seed(state_dir)
@@ -125,6 +124,7 @@ def choose_seed(seed: int | None, state_dir: Path | None) -> int:
 
 
 def parse_cash(text: str) -> Decimal:
+    """Rupees. Raises ValueError."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -132,6 +132,7 @@ def parse_cash(text: str) -> Decimal:
 
 
 def parse_start(text: str) -> datetime:
+    """An aware time, in IST without an offset. Raises ValueError."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -140,17 +141,18 @@ def parse_start(text: str) -> datetime:
 
 
 def fail(line: str, *, code: int) -> None:
+    """Prints one line to stderr and exits."""
     print(line, file=sys.stderr)
     raise typer.Exit(code)
 
 
 def announce(running: RunningSimulator) -> None:
-    """What somebody needs to point a client here."""
+    """Prints what a client needs: addresses, keys and tokens."""
     simulator = running.simulator
     lines = [f"Kite Connect simulator at {running.url} (WebSocket {running.ws_url}), seed {simulator.settings.seed}"]
     lines += [
         f"  {account.user_id}: api_key {account.api_key}, api_secret {account.api_secret}, "
-        f"access_token {account.standing_token}"
+        f"access_token {account.preset_token}"
         for account in simulator.accounts
     ]
     lines.append(f"  login:   {running.url}/connect/login?v=3&api_key=simkey")

@@ -1,20 +1,15 @@
-"""The composition root: one simulator from its settings, all parts wired, nothing listening yet."""
+"""Builds one simulator from its settings: all parts connected, nothing listening yet."""
 
 import asyncio
 import time
 from dataclasses import dataclass
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp
 
+from simulator.application import create_application, wrap
 from simulator.clock import SimClock
-from simulator.errors import KiteError, method_not_allowed, route_not_found
-from simulator.exchange.accounts.users import Accounts
+from simulator.exchange.accounts.users import Accounts, Authenticate
 from simulator.exchange.exchange import Exchange
 from simulator.faults.middleware import FaultMiddleware
 from simulator.faults.registry import FaultRegistry
@@ -23,8 +18,7 @@ from simulator.order_updates import Postbacks, Updates
 from simulator.rate_limits import Traffic
 from simulator.replay import Player, check_recording
 from simulator.rest.alerts import AlertRoutes
-from simulator.rest.auth import Authenticate, Guard
-from simulator.rest.envelope import failure
+from simulator.rest.auth import Guard
 from simulator.rest.gtt import TriggerRoutes
 from simulator.rest.historical import HistoricalRoutes
 from simulator.rest.instruments import InstrumentRoutes
@@ -34,20 +28,18 @@ from simulator.rest.orders import OrderRoutes
 from simulator.rest.portfolio import PortfolioRoutes
 from simulator.rest.quotes import QuoteRoutes
 from simulator.rest.replay_header import SourceMiddleware
-from simulator.rest.request_limits import ArrivalMiddleware, Caller, LimitMiddleware
+from simulator.rest.sim_parts import SimParts
 from simulator.rest.sim_routes import sim_routes
 from simulator.rest.user import UserRoutes
 from simulator.settings import SimulatorSettings
 from simulator.state.journal import Journal
-from simulator.state.persistence import keep_state
+from simulator.state.persistence import persist_exchange
 from simulator.stream.sockets import TickerSockets
-
-GZIP_FROM_BYTES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """The parts of one simulator. `app` is the ASGI application with its middleware around it."""
+    """The parts of one simulator."""
 
     settings: SimulatorSettings
     clock: SimClock
@@ -56,18 +48,22 @@ class Simulator:
     exchange: Exchange
     faults: FaultRegistry
     traffic: Traffic
+    """Counts requests and enforces their limits."""
     sockets: TickerSockets
+    """The open ticker WebSockets."""
     postbacks: Postbacks
+    """The queue of order updates to postback URLs."""
     journal: Journal | None
-    """Where the exchange is kept; None where it lives in memory alone."""
+    """Where the exchange is saved; None: nowhere."""
     player: Player | None
-    """Plays the recording; None where the market makes its own prices."""
+    """Plays a recording; None: the market simulates prices."""
     fault_middleware: FaultMiddleware
     app: ASGIApp
+    """The routes with all middleware around them."""
 
 
 def build_simulator(settings: SimulatorSettings) -> Simulator:
-    """Call it inside the event loop that will serve it. Raises BadRecordingError."""
+    """Must be called inside the event loop that serves it. Raises BadRecordingError and JournalError."""
     clock = SimClock(settings.start_time, speed=settings.clock_speed)
     market = open_market(settings, clock)
     accounts = open_accounts(settings, clock)
@@ -94,15 +90,17 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
             settings, exchange=exchange, accounts=accounts, market=market, clock=clock, traffic=traffic, guard=guard
         ),
         *sim_routes(
-            exchange=exchange,
-            accounts=accounts,
-            market=market,
-            clock=clock,
-            faults=faults,
-            traffic=traffic,
-            sockets=sockets,
-            postbacks=postbacks,
-            player=player,
+            SimParts(
+                exchange=exchange,
+                accounts=accounts,
+                market=market,
+                clock=clock,
+                faults=faults,
+                traffic=traffic,
+                sockets=sockets,
+                postbacks=postbacks,
+                player=player,
+            )
         ),
         WebSocketRoute("/", sockets.endpoint),
     ]
@@ -125,13 +123,13 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
 
 
 def open_market(settings: SimulatorSettings, clock: SimClock) -> Market:
-    """Its prices stand still where a recording has them."""
+    """The market; with a recording it makes no prices of its own."""
     rate = 0 if settings.replay else settings.ticks_per_second
     return Market(seed=settings.seed, now=clock.now(), sessions=settings.sessions, ticks_per_second=rate)
 
 
 def open_accounts(settings: SimulatorSettings, clock: SimClock) -> Accounts:
-    """Sessions end at six in the morning only where the calendar counts: a simulator that is always open stays so."""
+    """The accounts. Access tokens end at six in the morning only with sessions `calendar`."""
     accounts = Accounts(
         settings.accounts,
         seed=settings.seed,
@@ -152,7 +150,7 @@ def open_exchange(
     postbacks: Postbacks,
     sockets: TickerSockets,
 ) -> Exchange:
-    """The exchange, which starts a new day when the market does."""
+    """The exchange, which begins a new day when the market does."""
     call_later = asyncio.get_running_loop().call_later
     updates = Updates(
         accounts=accounts,
@@ -179,6 +177,7 @@ def open_exchange(
 def open_sockets(
     settings: SimulatorSettings, *, market: Market, authenticate: Authenticate, faults: FaultRegistry
 ) -> TickerSockets:
+    """The ticker sockets, which send simulated prices or those of a recording."""
     return TickerSockets(
         market,
         authenticate=authenticate,
@@ -189,25 +188,27 @@ def open_sockets(
 
 
 def open_player(settings: SimulatorSettings, sockets: TickerSockets) -> Player | None:
-    """Raises BadRecordingError."""
+    """The player of the recording, if there is one. It starts with the first subscription. Raises BadRecordingError."""
     if settings.replay is None:
         return None
     check_recording(settings.replay.file)
     player = Player(settings.replay, show=sockets.play)
-    sockets.on_wish = player.start
+    sockets.on_subscribed = player.start
     return player
 
 
 def open_journal(
     settings: SimulatorSettings, *, exchange: Exchange, accounts: Accounts, clock: SimClock
 ) -> Journal | None:
-    """Raises JournalError."""
+    """The journal of `state_dir`, with the exchange restored from it; None without one. Raises JournalError."""
     if settings.state_dir is None:
         return None
-    return keep_state(settings.state_dir, exchange=exchange, accounts=accounts, seed=settings.seed, now=clock.now)
+    return persist_exchange(settings.state_dir, exchange=exchange, accounts=accounts, seed=settings.seed, now=clock.now)
 
 
 def authenticator(accounts: Accounts, clock: SimClock) -> Authenticate:
+    """Checks API key and access token at the present time."""
+
     def authenticate(api_key: str, access_token: str) -> str | None:
         return accounts.authenticate(api_key, access_token, now=clock.now())
 
@@ -239,60 +240,10 @@ def broker_routes(
         ).routes(),
         *PortfolioRoutes(exchange=exchange, market=market, guard=guard, now=now).routes(),
         *MarginRoutes(exchange=exchange, guard=guard).routes(),
-        *TriggerRoutes(desk=exchange.triggers, guard=guard).routes(),
-        *AlertRoutes(desk=exchange.alerts, guard=guard, now=now).routes(),
+        *TriggerRoutes(triggers=exchange.triggers, guard=guard).routes(),
+        *AlertRoutes(alerts=exchange.alerts, guard=guard, now=now).routes(),
         *FundRoutes(guard=guard, now=now).routes(),
         *QuoteRoutes(market, guard=guard).routes(),
         *HistoricalRoutes(market, guard=guard, now=now).routes(),
         *InstrumentRoutes(market).routes(),
     ]
-
-
-def create_application(routes: list[BaseRoute]) -> ASGIApp:
-    """The routes with gzip, and every error in Kite's envelope."""
-    application = Starlette(
-        routes=routes,
-        exception_handlers={
-            KiteError: answer_kite_error,
-            HTTPException: answer_http_error,
-            ClientDisconnect: answer_nobody,
-        },
-    )
-    application.router.redirect_slashes = False
-    return GZipMiddleware(application, minimum_size=GZIP_FROM_BYTES, compresslevel=1)
-
-
-def wrap(
-    app: ASGIApp, *, exchange: Exchange, accounts: Accounts, traffic: Traffic, faults: FaultRegistry
-) -> tuple[FaultMiddleware, ASGIApp]:
-    """Arrivals counted outside, then faults, then limits, then the application."""
-
-    def tag_of_order(order_id: str) -> str | None:
-        order = exchange.book.find(order_id)
-        return order.request.tag if order else None
-
-    caller = Caller(accounts.user_of_key)
-    limited = LimitMiddleware(app, traffic=traffic, caller=caller, wall=time.time)
-    faulty = FaultMiddleware(limited, registry=faults, user_of=caller.user, tag_of_order=tag_of_order)
-    return faulty, ArrivalMiddleware(faulty, traffic=traffic, caller=caller, wall=time.time)
-
-
-async def answer_kite_error(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, KiteError):
-        raise error
-    return failure(error)
-
-
-async def answer_http_error(_request: Request, error: Exception) -> Response:
-    """Starlette's 404 and 405 in Kite's words."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 404:
-        return failure(route_not_found())
-    if status == 405:
-        return failure(method_not_allowed())
-    return failure(KiteError("Something unexpected happened.", status=status, error_type="GeneralException"))
-
-
-async def answer_nobody(_request: Request, _error: Exception) -> Response:
-    """The client left in the middle of its own request; the answer goes nowhere."""
-    return failure(KiteError("Client closed the request.", status=400, error_type="NetworkException"))

@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, for callers without an event loop: official clients, scripts, benchmarks."""
+"""A simulator in a thread of its own, for callers without an event loop: tests of the official clients, scripts."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ STOP_TIMEOUT_S = 10.0
 
 @contextlib.contextmanager
 def simulator_in_thread(settings: SimulatorSettings | None = None) -> Iterator[RunningSimulator]:
-    """Serves until the block ends. Talk to it over HTTP only: its objects belong to the thread.
+    """Serves until the block ends. Use it over HTTP only: its objects belong to the thread.
 
     Raises PortTakenError, and at the end of the block what a crashed loop raised.
     """

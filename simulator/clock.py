@@ -1,15 +1,17 @@
-"""The simulator's only clock: the real one until a test or a person moves it.
+"""The simulator's clock: the real time until `/_sim/clock` sets it or changes its speed.
 
-Everything that asks for the time asks a `SimClock`, so `/_sim/clock` can put the whole simulator on another day or run
-it fast. Times are aware and in IST, as the exchange thinks; `delay` turns simulated seconds into real ones for sleeps.
+Everything that needs the time reads it here, so that the whole simulator can be put on another day or run fast. Times
+are aware and in IST.
 """
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 IST = ZoneInfo("Asia/Kolkata")
+IST_OFFSET_S = 19_800
+"""Ahead of UTC, the whole year."""
 MAX_SPEED = 100_000.0
 
 
@@ -50,12 +52,6 @@ class SimClock:
         anchor = self.epoch() if now is None else _epoch(now)
         new_speed = self._speed if speed is None else _check_speed(speed)
         self._anchor, self._real_anchor, self._speed = anchor, self._real(), new_speed
-
-    def delay(self, duration: timedelta) -> float:
-        """Real seconds that pass while the simulated clock advances by `duration`; inf when it stands still."""
-        if self._speed == 0:
-            return float("inf")
-        return duration.total_seconds() / self._speed
 
 
 def _epoch(moment: datetime) -> float:

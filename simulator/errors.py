@@ -1,13 +1,13 @@
-"""The broker's refusals in its own words: one exception, and a builder for each sentence that clients match on.
+"""Kite's refusals: one exception, and a function for each sentence that clients match on.
 
-The sentences, codes and types are those observed at Kite Connect; a change here is a change of the wire.
+Sentences, codes and types are those observed at Kite Connect. A change here changes the wire.
 """
 
 from decimal import Decimal
 
 
 class KiteError(Exception):
-    """A refusal in Kite's words: the HTTP status, the `error_type` and the `message` of the envelope."""
+    """A refusal: the HTTP status, and the `error_type` and `message` of Kite's envelope."""
 
     def __init__(self, message: str, *, status: int, error_type: str) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ def input_error(message: str) -> KiteError:
 
 
 def missing_field(name: str) -> KiteError:
-    """400 with Kite's own sentence for a field that is absent or empty."""
+    """400 for a field that is absent or empty."""
     return input_error(f"Missing or empty field `{name}`")
 
 
@@ -51,7 +51,7 @@ def too_many_requests() -> KiteError:
 
 
 def too_many_orders() -> KiteError:
-    """Over the cap of the minute or of the day."""
+    """429 above the limit of the minute or of the day."""
     return KiteError("Maximum allowed order requests exceeded", status=429, error_type="NetworkException")
 
 
@@ -64,7 +64,7 @@ def unknown_order() -> KiteError:
 
 
 def order_in_process(action: str) -> KiteError:
-    """`action` is `cancelled` or `modified`: the order is terminal or between two states."""
+    """400 for an order that is finished or between two statuses; `action` is `cancelled` or `modified`."""
     return input_error(f"Order cannot be {action} as it is being processed. Try later.")
 
 
@@ -92,7 +92,7 @@ def insufficient_holding(*, tradingsymbol: str, quantity: int, available: int) -
 
 
 def order_timed_out() -> KiteError:
-    """A 400 that proves nothing: the order may appear later."""
+    """400 of unknown outcome: the order may be placed later."""
     return KiteError(
         "Order request timed out. Please check the order book and confirm before placing again.",
         status=400,

@@ -1,29 +1,31 @@
-"""The broker's forms of times and numbers in JSON, and the moment at which a day's sessions end."""
+"""How Kite writes times and numbers in JSON, and when it ends sessions."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
-IST = ZoneInfo("Asia/Kolkata")
-TOKEN_DEATH_HOUR = 6
+from simulator.clock import IST
+
+SESSION_END_HOUR = 6
+"""IST."""
 
 
 def format_time(moment: datetime) -> str:
-    """`YYYY-MM-DD HH:MM:SS` in IST, without a zone: the form of every REST time."""
+    """`YYYY-MM-DD HH:MM:SS` in IST without a zone, as every REST time is written."""
     return moment.astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def next_token_death(moment: datetime) -> datetime:
-    """06:00 IST after `moment`, when the regulator ends every session."""
+def next_session_end(moment: datetime) -> datetime:
+    """06:00 IST after `moment`, when every session ends by regulation."""
     local = moment.astimezone(IST)
-    death = local.replace(hour=TOKEN_DEATH_HOUR, minute=0, second=0, microsecond=0)
-    return death if local < death else death + timedelta(days=1)
+    end = local.replace(hour=SESSION_END_HOUR, minute=0, second=0, microsecond=0)
+    return end if local < end else end + timedelta(days=1)
 
 
 def to_number(value: Decimal) -> int | float:
-    """The JSON number: without a decimal point where the value is whole, as Go's client needs for its integers."""
+    """The JSON number, without a decimal point where the value is whole: the Go client needs that for integers."""
     return int(value) if value == value.to_integral_value() else float(value)
 
 
 def format_optional_time(moment: datetime | None) -> str | None:
+    """As `format_time`; None stays None."""
     return None if moment is None else format_time(moment)

@@ -1,7 +1,7 @@
-"""Order updates on their way out: to the user's sockets and to the app's postback URL, with the faults of pushes.
+"""Order updates to clients: to the user's sockets and to the app's postback URL, with the faults of pushes.
 
-Fire and forget, as Kite's are: no replay, no order promised. A postback waits in a bounded queue; when the queue is
-full the newest is dropped and counted.
+As at Kite, an update is sent once, without a replay and without a guaranteed order. A postback waits in a bounded
+queue; when the queue is full, the newest is dropped and counted.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from typing import Final
 
 import httpx
 
+from simulator.envelope import encode_json
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.orders.order import HistoryRow, Order
 from simulator.exchange.orders.rows import update_payload
 from simulator.exchange.steps.atomic_step import Audience
 from simulator.exchange.steps.delayed_steps import CallLater
-from simulator.faults.registry import Facts, Fault, FaultRegistry
-from simulator.rest.envelope import encode_json
+from simulator.faults.registry import Fault, FaultRegistry, MatchFacts
 
 QUEUE_MAX: Final = 1_000
 TIMEOUT_S: Final = 5.0
@@ -27,7 +27,7 @@ PushToSockets = Callable[[str, Payload], None]
 
 
 class Postbacks:
-    """Posts payloads one after another. `run` is the loop; `enqueue` never waits."""
+    """Posts payloads to postback URLs, one after another. `run` is the loop; `enqueue` never waits."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(maxsize=QUEUE_MAX)
@@ -42,9 +42,9 @@ class Postbacks:
             self.dropped += 1
 
     async def run(self) -> None:
-        """For ever; one attempt each, as nothing is known of retries at Kite.
+        """Posts until cancelled; each payload once, because Kite documents no retries.
 
-        The client is made when there is something to post: its certificates take a while to load.
+        The HTTP client is created with the first payload: it loads certificates, which takes a while.
         """
         url, body = await self._queue.get()
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
@@ -63,12 +63,13 @@ class Postbacks:
         else:
             self.failed += 1
 
-    def report(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
+        """How many postbacks were delivered, failed and dropped."""
         return {"delivered": self.delivered, "failed": self.failed, "dropped": self.dropped}
 
 
 class Updates:
-    """Turns a change of an order into pushes. Called synchronously by the engine, so it never waits either."""
+    """Turns a change of an order into updates. Called synchronously at the end of a step, so it never waits."""
 
     def __init__(
         self,
@@ -87,13 +88,15 @@ class Updates:
         self._now = now
         self._call_later = call_later
         self._held_back: dict[str, list[tuple[Payload, Audience]]] = {}
+        """By user id: updates that a `reorder_update` fault delays."""
 
     def notify(self, order: Order, *, state: HistoryRow, as_status: str, audience: Audience) -> None:
+        """Implements `Notify`: sends, drops, doubles or delays the update of one change."""
         account = self._accounts.get(order.user_id)
         if account is None:
             return
-        payload = update_payload(order, state, account=account, status=as_status)
-        facts = Facts(user_id=order.user_id, tag=order.request.tag, status=as_status)
+        payload = update_payload(order, state, app_id=account.app_id, api_secret=account.api_secret, status=as_status)
+        facts = MatchFacts(user_id=order.user_id, tag=order.request.tag, status=as_status)
         struck = {fault.kind: fault for fault in self._faults.take(facts, "update")}
         reorder = struck.get("reorder_update")
         if reorder is not None:
@@ -113,7 +116,7 @@ class Updates:
             self._postbacks.enqueue(account.postback_url, payload)
 
     def _hold_back(self, user_id: str, payload: Payload, audience: Audience, *, fault: Fault) -> None:
-        """Until the next update of the user has gone out, or the fault's time is over."""
+        """Delays an update until the user's next one was sent, or the fault's time is over."""
         self._held_back.setdefault(user_id, []).append((payload, audience))
         self._call_later(fault.number("ms") / 1000, lambda: self._release(user_id))
 

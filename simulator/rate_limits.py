@@ -1,7 +1,7 @@
-"""Kite's request limits: counted for everyone, enforced when asked for, and reported so that a caller can be judged.
+"""Kite's request limits: always counted, enforced when the settings say so, and shown in `/_sim/stats`.
 
-Limits are enforced on calendar seconds, minutes and days of the host's clock; the report has the worst rolling second
-and minute, which a caller that governs itself by rolling windows must keep below the same numbers. Pure: `now` is an
+Limits are enforced on calendar seconds, minutes and days of the host's clock. The statistics have the maximum of any
+rolling second and minute: a client that counts in rolling windows must stay below the same numbers there. `now` is an
 argument, in epoch seconds.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from simulator.clock import IST_OFFSET_S
 from simulator.settings import RateLimits
 
 RequestClass = Literal["order", "quote", "historical", "other"]
@@ -17,14 +18,13 @@ Verdict = Literal["allowed", "too_fast", "over_cap"]
 
 MINUTE_S: Final = 60
 DAY_S: Final = 86_400
-IST_OFFSET_S: Final = 19_800
 MAX_WINDOW: Final = 200_000
-"""Arrivals remembered for a rolling window."""
+"""The arrivals that a rolling window keeps."""
 UNLIMITED_PREFIXES: Final = ("/_sim", "/connect/")
 
 
 def classify(method: str, path: str) -> RequestClass | None:
-    """The class that a request counts in; None for what is not Kite's API."""
+    """The class in which a request counts; None for what is not Kite's API."""
     if path.startswith(UNLIMITED_PREFIXES):
         return None
     if method == "POST" and path.startswith("/orders/"):
@@ -58,11 +58,11 @@ class Window:
     count: int = 0
 
     def add(self, now: float) -> int:
-        """The count with this event in it."""
+        """Counts an event; returns the count of its window."""
         return self.add_many(1, now)
 
     def add_many(self, events: int, now: float) -> int:
-        """Days are India's."""
+        """Counts several; windows of a day begin at midnight in India."""
         number = int((now + IST_OFFSET_S) // self.width)
         if number != self.number:
             self.number, self.count = number, 0
@@ -71,7 +71,7 @@ class Window:
 
 
 class Peaks:
-    """Rolling second and minute of one caller's requests of one class."""
+    """One caller's requests of one class: their number, and their maximum in a rolling second and minute."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -92,7 +92,7 @@ def rows_of(callers: Mapping[str, Peaks]) -> dict[str, dict[str, int]]:
 
 
 class Traffic:
-    """All counting of one simulator. Accounts and keys are few, so the tables stay small."""
+    """All counts of one simulator. The callers are its accounts and API keys, so the tables stay small."""
 
     def __init__(self, limits: RateLimits) -> None:
         self._limits = limits
@@ -106,16 +106,16 @@ class Traffic:
         self._accepted: dict[str, Peaks] = {}
 
     def arrive(self, request_class: RequestClass, caller: str, *, now: float) -> None:
-        """A request has come in, whatever becomes of it. `caller` is the account for orders, else the API key."""
+        """Counts a request that came in. `caller` is the account for orders, else the API key."""
         self._requests[request_class] += 1
         self._arrived.setdefault(request_class, {}).setdefault(caller, Peaks()).add(now)
 
     def accepted(self, caller: str, *, now: float) -> None:
-        """An order was accepted."""
+        """Counts an order that was accepted."""
         self._accepted.setdefault(caller, Peaks()).add(now)
 
     def admit(self, request_class: RequestClass, caller: str, *, now: float) -> Verdict:
-        """Counts a request that reached the broker; not `allowed` only while limits are enforced."""
+        """Counts a request that reached the broker, and says whether it is within the limits (or they are off)."""
         verdict: Verdict = "allowed"
         for width, limit in self._limits_of(request_class):
             window = self._windows.setdefault((request_class, caller, width), Window(width))
@@ -126,12 +126,16 @@ class Traffic:
         return verdict if self._limits.enforced == "on" else "allowed"
 
     def charge(self, caller: str, orders: int, *, now: float) -> Verdict:
-        """Orders beside the requests: legs of an iceberg, a trigger that fires. They count for the day alone."""
+        """Counts orders that come with no request of their own (legs of an iceberg, a GTT that fires).
+
+        They count towards the day's limit only.
+        """
         window = self._windows.setdefault(("order", caller, DAY_S), Window(DAY_S))
         over = window.add_many(orders, now) > self._limits.orders_per_day
         return "over_cap" if over and self._limits.enforced == "on" else "allowed"
 
-    def report(self) -> dict[str, object]:
+    def stats(self) -> dict[str, object]:
+        """The part of `GET /_sim/stats` that is about requests."""
         return {
             "requests": dict(self._requests),
             "orders": {

@@ -1,7 +1,7 @@
-"""Writes what any Kite-speaking ticker sends into a recording (`simulator.replay` has the form of the file).
+"""Records the frames of any ticker that speaks Kite's protocol (`simulator.replay` describes the file).
 
-A client of its own, so that a session of the real broker can be replayed later. It reconnects and goes on in the same
-file; a refused upgrade ends it, since a dead token does not come back to life.
+So a session of the real broker can be replayed later. The recorder reconnects and goes on in the same file; a refused
+upgrade ends it, because an expired token does not become valid again.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from simulator.stream.packets import Mode
 
 HEARTBEAT_BYTES: Final = 1
 SILENCE_S: Final = 5.0
-"""Without any frame for so long the connection counts as lost; a living one has a heartbeat each second or two."""
+"""A connection without any frame for so long counts as lost; a good one has a heartbeat every second or two."""
 RECONNECT_AFTER_S: Final = 5.0
 TOKENS_PER_MESSAGE: Final = 500
 
 
 class RecordingError(Exception):
-    """The recording cannot begin or go on; the text says why and has no token in it."""
+    """The recording cannot begin or go on; the text says why, without the token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticker:
-    """What to record. `ws_url` is the address without a query, as in `wss://ws.kite.trade`."""
+    """What to record. `ws_url` is the address without a query, such as `wss://ws.kite.trade`."""
 
     ws_url: str
     api_key: str
@@ -43,9 +43,9 @@ class Ticker:
 
 
 async def record(ticker: Ticker, path: Path, *, seconds: float | None) -> int:
-    """Records until `seconds` are over (None: until cancelled); the number of frames written.
+    """Records for `seconds` (None: until cancelled); returns the number of frames written.
 
-    Raises RecordingError, also for a file that is there already.
+    Raises RecordingError, also when the file exists.
     """
     try:
         file = path.open("xb", buffering=0)
@@ -56,12 +56,14 @@ async def record(ticker: Ticker, path: Path, *, seconds: float | None) -> int:
         writer = FrameWriter(file)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await record_for_ever(ticker, writer)
+                await record_connections(ticker, writer)
     return writer.frames
 
 
 @dataclass(slots=True)
 class FrameWriter:
+    """Appends frames with the time of their receipt; `frames` counts them."""
+
     file: BinaryIO
     frames: int = 0
 
@@ -71,7 +73,8 @@ class FrameWriter:
         self.frames += 1
 
 
-async def record_for_ever(ticker: Ticker, writer: FrameWriter) -> None:
+async def record_connections(ticker: Ticker, writer: FrameWriter) -> None:
+    """Records one connection after the other, until cancelled. Raises RecordingError for a refused upgrade."""
     while True:
         try:
             await record_connection(ticker, writer)
@@ -83,7 +86,7 @@ async def record_for_ever(ticker: Ticker, writer: FrameWriter) -> None:
 
 
 async def record_connection(ticker: Ticker, writer: FrameWriter) -> None:
-    """Until the connection ends. Texts (orders, messages) are not recorded."""
+    """Records until the connection ends. Texts (orders, messages) are not recorded."""
     query = urlencode({"api_key": ticker.api_key, "access_token": ticker.access_token})
     async with connect(
         f"{ticker.ws_url.rstrip('/')}/?{query}",
@@ -100,6 +103,7 @@ async def record_connection(ticker: Ticker, writer: FrameWriter) -> None:
 
 
 async def subscribe(socket: ClientConnection, ticker: Ticker) -> None:
+    """Subscribes to the ticker's tokens in its mode."""
     for at in range(0, len(ticker.tokens), TOKENS_PER_MESSAGE):
         part = list(ticker.tokens[at : at + TOKENS_PER_MESSAGE])
         await socket.send(json.dumps({"a": "subscribe", "v": part}))
@@ -107,10 +111,11 @@ async def subscribe(socket: ClientConnection, ticker: Ticker) -> None:
 
 
 class SilentError(Exception):
-    """Nothing came for `SILENCE_S`."""
+    """No frame came for `SILENCE_S`."""
 
 
 async def next_frame(socket: ClientConnection) -> str | bytes:
+    """Raises SilentError."""
     try:
         async with asyncio.timeout(SILENCE_S):
             return await socket.recv()

@@ -1,11 +1,12 @@
-"""Recordings of a ticker socket: the file, and the player that sends one again in its own time.
+"""Recordings of a ticker socket: the file, and the player that sends its frames again.
 
 A recording is a header line, `KITEFRAMES 1` and a newline, then one entry for each binary frame in the order of
-receipt: 8 bytes, the receipt in microseconds since the epoch; 4 bytes, the length of the frame; the frame as it came.
-Integers are unsigned and big-endian. Heartbeats are not recorded. A last entry that is cut short, as a recorder that
-was killed leaves it, ends the recording.
+receipt: 8 bytes, the receipt in microseconds since the epoch; 4 bytes, the length of the frame; the frame as received.
+Integers are unsigned and big-endian. Heartbeats are not recorded. An incomplete last entry, as a killed recorder leaves
+it, ends the recording.
 
-Whoever replays says so: prices of another day must never be taken for prices of now. See `MARK` and `SOURCE_HEADER`.
+A simulator that replays marks its sockets and answers (`MARK`, `SOURCE_HEADER`), so that no client takes the prices of
+another day for present ones.
 """
 
 import asyncio
@@ -19,9 +20,9 @@ from simulator.settings import ReplaySettings
 
 HEADER: Final = b"KITEFRAMES 1\n"
 MAX_FRAME_BYTES: Final = 1 << 24
-"""More than 65,535 packets, the most that a container counts, can take."""
+"""More than the 65,535 packets of the largest container need."""
 MARK: Final = "replay"
-"""The first text on every socket is `{"type": "message", "data": "replay"}`; clients of Kite pass it over."""
+"""The first text on every socket is `{"type": "message", "data": "replay"}`; Kite's clients ignore it."""
 SOURCE_HEADER: Final = (b"x-simulator-source", b"replay")
 """On every HTTP answer, upgrades included."""
 
@@ -35,25 +36,27 @@ class BadRecordingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
+    """One frame of a recording, and when it was received, in microseconds since the epoch."""
+
     received_at_us: int
     frame: bytes
 
 
 def encode_entry(recorded: RecordedFrame) -> bytes:
-    """Raises ValueError for a frame that no container can be."""
+    """The bytes of an entry. Raises ValueError for a frame above `MAX_FRAME_BYTES`."""
     if len(recorded.frame) > MAX_FRAME_BYTES:
         raise ValueError(f"a frame of {len(recorded.frame)} bytes is above {MAX_FRAME_BYTES}")
     return _ENTRY.pack(recorded.received_at_us, len(recorded.frame)) + recorded.frame
 
 
 def check_recording(path: Path) -> None:
-    """Raises BadRecordingError for what has no header of ours or not one whole frame."""
+    """Raises BadRecordingError for a file without the header, or without a single complete frame."""
     if next(read_recording(path), None) is None:
         raise BadRecordingError(f"{path}: there is no whole frame in it")
 
 
 def read_recording(path: Path) -> Iterator[RecordedFrame]:
-    """The frames one by one, never the whole file at once. Raises BadRecordingError."""
+    """The frames, read one by one. Raises BadRecordingError."""
     try:
         with path.open("rb") as file:
             if file.readline(len(HEADER)) != HEADER:
@@ -75,7 +78,7 @@ def _read_entries(file: BinaryIO, *, path: Path) -> Iterator[RecordedFrame]:
 
 
 def cut_frame(frame: bytes) -> list[bytes]:
-    """The packets of a container, those of a damaged one up to the damage."""
+    """The packets of a container; of a damaged one, those before the damage."""
     packets: list[bytes] = []
     if len(frame) < _COUNT.size:
         return packets
@@ -93,25 +96,25 @@ def cut_frame(frame: bytes) -> list[bytes]:
 
 
 class Player:
-    """Plays a recording to `show`, frame by frame as lists of packets. It starts with the first subscription.
+    """Plays a recording: calls `show` with the packets of each frame, once `start` was called.
 
-    At `speed` 2 the gaps between frames are half of what they were; a frame that is late is sent at once, so that the
-    whole never drifts.
+    At speed 2 the time between two frames is half of what it was. A frame that is late is sent immediately, so that
+    delays do not add up.
     """
 
     def __init__(self, settings: ReplaySettings, *, show: Callable[[Sequence[bytes]], None]) -> None:
         self._settings = settings
         self._show = show
-        self._wanted = asyncio.Event()
+        self._started = asyncio.Event()
         self.frames_played = 0
         self.rounds_finished = 0
 
     def start(self) -> None:
-        self._wanted.set()
+        self._started.set()
 
     async def run(self) -> None:
-        """For ever: after the last frame it plays again, or stays silent. Raises BadRecordingError."""
-        await self._wanted.wait()
+        """Runs until cancelled: after the last frame it plays again, or does nothing more. Raises BadRecordingError."""
+        await self._started.wait()
         await self._play()
         while self._settings.repeat == "loop":
             await self._play()
@@ -128,7 +131,8 @@ class Player:
             self.frames_played += 1
         self.rounds_finished += 1
 
-    def report(self) -> dict[str, object]:
+    def stats(self) -> dict[str, object]:
+        """The part of `GET /_sim/stats` that is about the recording."""
         return {
             "file": self._settings.file.name,
             "speed": self._settings.speed,
@@ -139,6 +143,6 @@ class Player:
         }
 
     def _state(self) -> Literal["waiting", "playing", "ended"]:
-        if not self._wanted.is_set():
+        if not self._started.is_set():
             return "waiting"
         return "ended" if self._settings.repeat == "once" and self.rounds_finished else "playing"

@@ -1,7 +1,7 @@
-"""A simulator that listens: REST and WebSocket on one port, with the loops that let its market and its pushes run.
+"""Serves a simulator: REST and WebSocket on one port, and the loops of market, postbacks and expiries.
 
-`running_simulator` is for tests and other programs: it serves inside the running loop and is gone when the block ends.
-`serve` is for the command line: it runs until SIGINT or SIGTERM.
+`running_simulator` is for tests and other programs: it serves in the running event loop until the block ends. `serve`
+is for the command line: it runs until SIGINT or SIGTERM.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from simulator.transport import SimulatorHttpProtocol
 
 __all__ = ["PortTakenError", "RunningSimulator", "Simulator", "build_simulator", "running_simulator", "serve"]
 
-EXPIRE_EVERY_S = 0.5
+PASS_TIME_EVERY_S = 0.5
 STOP_TIMEOUT_S = 2
 KEEP_ALIVE_S = 75
 MAX_FRAME_BYTES = 1 << 20
@@ -31,27 +31,27 @@ MAX_FRAME_BYTES = 1 << 20
 
 
 class PortTakenError(Exception):
-    """The port cannot be listened on; the text says which and why."""
+    """The simulator cannot listen on its port; the text names it and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningSimulator:
-    """A simulator that listens. `url` and `ws_url` have no trailing slash, as official clients want their `root`."""
+    """A simulator that listens. `url` and `ws_url` have no trailing slash, as official clients expect their `root`."""
 
     simulator: Simulator
     url: str
     ws_url: str
     port: int
     loops: tuple[asyncio.Task[None], ...]
-    """What runs beside the requests; one that ends has crashed."""
+    """They run for ever: one that ends has crashed."""
 
 
 @contextlib.asynccontextmanager
 async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serves until the block ends; without settings on a free port. Raises PortTakenError, BadRecordingError and
-    JournalError.
+    """Serves until the block ends; without settings on a free port.
 
-    A loop that crashed meanwhile raises its error at the end of the block.
+    Raises PortTakenError, BadRecordingError and JournalError at the start, and at the end of the block the error of a
+    loop that crashed.
     """
     settings = settings or SimulatorSettings(port=0)
     listener = bind(settings.host, settings.port)
@@ -72,7 +72,7 @@ async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncI
 
 
 async def serve(settings: SimulatorSettings, *, announce: Callable[[RunningSimulator], None]) -> None:
-    """Serves until a signal; `announce` is called once it listens. Raises what a crashed loop raised."""
+    """Serves until a signal; `announce` is called when it listens. Raises as `running_simulator` does."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,7 +85,7 @@ async def serve(settings: SimulatorSettings, *, announce: Callable[[RunningSimul
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening address of our own, so that a taken port is known before anything is built."""
+    """A bound socket, so that a taken port is known before the simulator is built. Raises PortTakenError."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio disables Nagle only so
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -97,7 +97,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def create_server(simulator: Simulator) -> uvicorn.Server:
-    """uvicorn without pings, deflate, log configuration and signal handlers: none of them is Kite's or ours."""
+    """A uvicorn server without pings, deflate, logging and signal handlers, which Kite does not have."""
     config = uvicorn.Config(
         simulator.app,
         http=SimulatorHttpProtocol,
@@ -119,27 +119,28 @@ def create_server(simulator: Simulator) -> uvicorn.Server:
 
 
 def start_loops(simulator: Simulator) -> tuple[asyncio.Task[None], ...]:
+    """Starts everything that runs beside the requests."""
     tasks = [
         asyncio.create_task(run_market(simulator.market, clock=simulator.clock), name="market"),
         asyncio.create_task(simulator.postbacks.run(), name="postbacks"),
-        asyncio.create_task(expire_orders(simulator), name="expiry"),
+        asyncio.create_task(pass_time(simulator), name="expiry"),
     ]
     if simulator.player is not None:
         tasks.append(asyncio.create_task(simulator.player.run(), name="replay"))
     return tuple(tasks)
 
 
-async def expire_orders(simulator: Simulator) -> None:
-    """Ends orders whose minutes are over and does what the hour asks for, for ever."""
+async def pass_time(simulator: Simulator) -> None:
+    """Expires orders and follows the day's schedule, until cancelled."""
     while True:
         simulator.exchange.pass_time()
-        await asyncio.sleep(EXPIRE_EVERY_S)
+        await asyncio.sleep(PASS_TIME_EVERY_S)
 
 
 async def stop(
     server: uvicorn.Server, simulator: Simulator, *, listener: socket.socket, loops: tuple[asyncio.Task[None], ...]
 ) -> None:
-    """Ends loops, the listener, open connections and the requests on them; nothing is left behind."""
+    """Stops loops, listener, connections and requests, and closes the journal. Raises the error of a crashed loop."""
     for task in loops:
         task.cancel()
     outcomes = await asyncio.gather(*loops, return_exceptions=True)

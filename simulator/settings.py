@@ -1,4 +1,4 @@
-"""What a simulator can be told before it starts. Everything that may change while it runs is set through `/_sim/*`."""
+"""The settings of a simulator, fixed at its start. What may change while it runs is set through `/_sim/*`."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from simulator.clock import MAX_SPEED
+from simulator.market.sessions import SessionMode
 
 Switch = Literal["on", "off"]
-Sessions = Literal["always", "calendar"]
 AutosliceAnswer = Literal["object", "array"]
 Repeat = Literal["once", "loop"]
 
@@ -20,12 +20,13 @@ MAX_ACCOUNTS = 999
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Requests allowed in a calendar second, minute or day; the numbers are Kite Connect's own.
+    """How many requests are allowed in a calendar second, minute or day; the defaults are Kite Connect's.
 
-    Orders count per account over every app; the other classes count per API key.
+    Orders count per account over all apps, the other classes per API key.
     """
 
     enforced: Switch = "on"
+    """`off`: they are counted and not enforced."""
     orders_per_second: int = 10
     orders_per_minute: int = 400
     orders_per_day: int = 5_000
@@ -36,10 +37,11 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
-    """A recording in place of made prices. `speed`: recorded seconds in a real second."""
+    """A recording that replaces the simulated prices."""
 
     file: Path
     speed: float = 1.0
+    """Recorded seconds in a real second."""
     repeat: Repeat = "once"
 
     def __post_init__(self) -> None:
@@ -49,20 +51,25 @@ class ReplaySettings:
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """One simulator. `port=0` takes a free port; `start_time=None` starts on the host's clock."""
+    """One simulator. Raises ValueError for a value out of its range."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    """0: a free port."""
     accounts: int = 1
-    sessions: Sessions = "always"
+    """How many, from `SIM001` on."""
+    sessions: SessionMode = "always"
+    """Trading hours: round the clock, or those of the exchanges."""
     seed: int = 1
+    """Of prices, ids and fault probabilities: the same seed and requests give the same simulator."""
     ticks_per_second: float = 500.0
-    """Quote changes per second over the whole universe; 0 stops the paths, so that only `/_sim/market` moves prices."""
+    """Quote changes per second over the subscribed instruments. With 0 only `/_sim/market` and trades move prices."""
     start_time: datetime | None = None
-    """Aware; the simulator's clock starts here and runs at `clock_speed`."""
+    """Where the clock starts, aware; None: at the host's time."""
     clock_speed: float = 1.0
+    """Simulated seconds in a real second."""
     heartbeat_s: float = 1.0
-    """Seconds between the one-byte frames on every WebSocket."""
+    """Seconds between the one-byte frames on every idle WebSocket."""
     opening_cash: Decimal = Decimal(10_000_000)
     """Rupees available to each account in each of the two segments at the start of the day."""
     postback_url: str | None = None
@@ -70,12 +77,12 @@ class SimulatorSettings:
     redirect_url: str = DEFAULT_REDIRECT_URL
     """Where a login sends the browser, as the app's registration says at Kite."""
     state_dir: Path | None = None
-    """Where the exchange is kept, so that it outlives the process; None keeps it in memory."""
+    """Where the exchange's journal is written; None: the exchange ends with the process."""
     autoslice_answer: AutosliceAnswer = "object"
-    """Kite's two shapes: `{"order_id", "children"}`, or an array of the children alone as the docs have it."""
+    """The answer to a sliced order: `{"order_id", "children"}`, or an array of the children, as Kite documents it."""
     rate_limits: RateLimits = field(default_factory=RateLimits)
     replay: ReplaySettings | None = None
-    """Prices come from a recording; `ticks_per_second` has no effect then."""
+    """With a recording, `ticks_per_second` has no effect."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.accounts <= MAX_ACCOUNTS:

@@ -1,7 +1,7 @@
-"""The TCP side of a request: a protocol that hands its transport to the application, and ways to end a connection.
+"""The TCP connection under a request: a protocol that puts its transport into the ASGI scope, and ways to end it.
 
-uvicorn's HTTP protocol is subclassed so that a fault can close, reset or half-answer; the transport travels in the ASGI
-scope under `extensions["simulator.transport"]`.
+uvicorn's HTTP protocol is subclassed so that a fault can close, reset or half answer a connection. The transport is in
+the scope under `extensions["simulator.transport"]`.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def transport_of(scope: Scope) -> asyncio.Transport:
 
 
 async def drop(scope: Scope, receive: Receive) -> None:
-    """Closes the connection after what was written, without another byte."""
+    """Closes the connection after the bytes that were written."""
     transport_of(scope).close()
     await wait_for_disconnect(receive)
 
@@ -48,7 +48,7 @@ async def reset(scope: Scope, receive: Receive) -> None:
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Returns when the other side, or we, have closed the connection."""
+    """Returns when either side has closed the connection."""
     while True:
         message: Message = await receive()
         if message["type"] == "http.disconnect":

@@ -1,40 +1,39 @@
-"""From the faults that strike a request to what the exchange, the order book and the trade book do differently."""
+"""What the faults of a request change: for the exchange, in an answer of the order book, and of the trade book."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from simulator.exchange.orders.book import book_rows, book_rows_at, trades_of
 from simulator.exchange.orders.order import Order
-from simulator.exchange.orders.order_faults import NORMAL, Quirks
-from simulator.exchange.orders.rows import trade_row
+from simulator.exchange.orders.order_faults import NO_FAULTS, OrderFaults
+from simulator.exchange.orders.rows import book_rows, book_rows_at, trade_row, trades_of
 from simulator.faults.registry import Fault
 
 Row = dict[str, object]
 
 
-def order_quirks(faults: Iterable[Fault]) -> Quirks:
-    """Later faults of one kind override earlier ones."""
-    quirks = NORMAL
+def order_faults(faults: Iterable[Fault]) -> OrderFaults:
+    """The faults of target `order` together; a later one of a kind overrides an earlier one."""
+    combined = NO_FAULTS
     for fault in faults:
         match fault.kind:
             case "late_visible":
-                quirks = replace(quirks, hidden_ms=fault.number("ms"))
+                combined = replace(combined, hidden_ms=fault.number("ms"))
             case "tag_null":
-                quirks = replace(quirks, tag="lost")
+                combined = replace(combined, tag="lost")
             case "stuck":
-                quirks = replace(quirks, stuck_status=fault.text("status"), stuck_ms=fault.number("ms"))
+                combined = replace(combined, stuck_status=fault.text("status"), stuck_ms=fault.number("ms"))
             case "reject":
-                quirks = replace(quirks, refusal=fault.text("message"))
+                combined = replace(combined, refusal=fault.text("message"))
             case "partial_fill":
-                quirks = replace(quirks, fill_at_most=fault.number("quantity"))
+                combined = replace(combined, fill_at_most=fault.number("quantity"))
             case "cancel_fill_race":
-                quirks = replace(quirks, cancel_race="fill_wins")
-    return quirks
+                combined = replace(combined, cancel_race="fill_wins")
+    return combined
 
 
 def faulty_book(orders: Sequence[Order], faults: Iterable[Fault], *, now: datetime) -> list[Row]:
-    """The rows of `GET /orders`: of an earlier moment, without the newest, or without tags, as the faults say."""
+    """The rows of `GET /orders`: of an earlier moment, without the newest rows, or without tags, as the faults say."""
     faults = list(faults)
     stale = [fault for fault in faults if fault.kind == "stale_book"]
     if stale:
@@ -50,7 +49,7 @@ def faulty_book(orders: Sequence[Order], faults: Iterable[Fault], *, now: dateti
 
 
 def faulty_trades(orders: Iterable[Order], faults: Iterable[Fault]) -> list[Row]:
-    """The rows of `GET /trades`: all, or without the newest, as the faults say."""
+    """The rows of `GET /trades`: all, or without the newest rows, as the faults say."""
     rows = [trade_row(trade, order=order) for order, trade in trades_of(orders)]
     for fault in faults:
         if fault.kind == "shrink_trades":
@@ -59,4 +58,5 @@ def faulty_trades(orders: Iterable[Order], faults: Iterable[Fault]) -> list[Row]
 
 
 def untagged(row: Row) -> Row:
+    """The row of an order as if the client had given no tag."""
     return {name: None if name == "tag" else value for name, value in row.items() if name != "tags"}

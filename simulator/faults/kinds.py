@@ -1,17 +1,18 @@
-"""Every kind of fault with the parameters that it takes: the table that `POST /_sim/faults` is checked against.
+"""Every kind of fault with its parameters: the table by which `POST /_sim/faults` is checked.
 
-`process` says whether the request still reaches the exchange; an order may be placed although its answer is lost.
+The parameter `process` says whether the request reaches the exchange: an order may be placed although its answer is
+lost.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from simulator.exchange.orders.order_faults import STUCK_STATES
+from simulator.exchange.orders.order_faults import STUCK_STATUSES
 
-Stage = Literal["connection", "order", "book", "update", "upgrade", "socket"]
-"""Where it acts: on the TCP connection of a request, on the order that a request makes or changes, on an answer of the
-order book or the trade book, on a push, on a WebSocket upgrade, on an open WebSocket."""
+FaultTarget = Literal["connection", "order", "book", "update", "upgrade", "socket"]
+"""What a fault acts on: the TCP connection of a request, the order that a request places or changes, an answer of the
+order book or trade book, a push, a WebSocket upgrade, an open WebSocket."""
 
 ParamValue = str | int | float | bool
 
@@ -19,22 +20,26 @@ UPDATE_CHANNELS: Final = ("both", "socket", "postback")
 
 
 class BadFaultError(Exception):
-    """A fault that cannot be registered; the text says which part and what it wants."""
+    """A fault that cannot be set; the text names the bad part and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """The default decides the type that is asked for. `choices` and bounds apply where given."""
+    """One parameter of a kind."""
 
     default: ParamValue
+    """Its type is the parameter's type."""
     choices: tuple[str, ...] = ()
+    """The allowed texts; empty: any."""
     minimum: int = 0
     maximum: int = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    stage: Stage
+    """What a kind acts on, and its parameters by name."""
+
+    target: FaultTarget
     params: Mapping[str, Param]
 
 
@@ -60,7 +65,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "timeout_400_then_placed": Kind("connection", {"after_ms": Param(8_000)}),
     "late_visible": Kind("order", {"ms": Param(8_000, minimum=-1)}),
-    "stuck": Kind("order", {"status": Param("OPEN PENDING", choices=STUCK_STATES), "ms": FOREVER_OR_MS}),
+    "stuck": Kind("order", {"status": Param("OPEN PENDING", choices=STUCK_STATUSES), "ms": FOREVER_OR_MS}),
     "reject": Kind("order", {"message": Param("RMS:Blocked for nse_cm block type: ALL")}),
     "partial_fill": Kind("order", {"quantity": Param(1, maximum=10**9)}),
     "cancel_fill_race": Kind("order", {}),
@@ -79,7 +84,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 def check_params(kind: str, given: Mapping[str, object]) -> dict[str, ParamValue]:
-    """All parameters of `kind` with defaults filled in. Raises BadFaultError naming the bad one."""
+    """All parameters of `kind`, with defaults filled in. Raises BadFaultError, which names the bad one."""
     known = KINDS[kind].params
     for name in given:
         if name not in known:
@@ -89,6 +94,7 @@ def check_params(kind: str, given: Mapping[str, object]) -> dict[str, ParamValue
 
 
 def check_param(kind: str, name: str, param: Param, value: object) -> ParamValue:
+    """The value when it fits `param`. Raises BadFaultError."""
     where = f"parameter `{name}` of fault `{kind}`"
     if isinstance(param.default, bool):
         if not isinstance(value, bool):

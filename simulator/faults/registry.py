@@ -1,7 +1,7 @@
 """The faults that are set, and which of them strike now.
 
-A fault matches by method, path glob, tag prefix and user; of its matches the first `after` pass, then each strikes with
-`probability` until `times` are used up (-1: for ever). Order of registration is the order of effect.
+A fault matches by method, path glob, tag prefix and user. The first `after` matches do nothing; then each strikes with
+`probability` until `times` are used up (-1: never). Faults take effect in the order in which they were set.
 """
 
 import random
@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from simulator.faults.kinds import KINDS, BadFaultError, ParamValue, Stage, check_params
+from simulator.faults.kinds import KINDS, BadFaultError, FaultTarget, ParamValue, check_params
 from simulator.stream.socket_faults import SocketFault, SocketFaultKind
 
 MAX_FAULTS = 1_000
@@ -17,8 +17,8 @@ FIELDS = frozenset({"method", "path", "kind", "times", "probability", "after", "
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a request, push or socket is matched by."""
+class MatchFacts:
+    """What is known of a request, push or socket, and compared with the faults."""
 
     method: str = ""
     path: str = ""
@@ -29,37 +29,49 @@ class Facts:
 
 @dataclass(slots=True)
 class Fault:
-    """One rule and its count. `matched` counts matches, `struck` the times it took effect."""
+    """One fault, with its counts."""
 
     fault_id: str
     kind: str
+    """A key of `KINDS`."""
     method: str
+    """Of the request; `*`: any."""
     path: str
+    """A glob."""
     times: int
+    """How often it strikes; -1: without limit."""
     probability: float
+    """From 0 to 1, for each match after the first `after`."""
     after: int
     params: Mapping[str, ParamValue]
+    """Those of its kind, complete."""
     tag_prefix: str | None = None
+    """Of the order's tag; None: any order."""
     user_id: str | None = None
+    """None: any user."""
     matched: int = 0
+    """How often it matched."""
     struck: int = field(default=0)
+    """How often it took effect."""
 
     @property
-    def stage(self) -> Stage:
-        return KINDS[self.kind].stage
+    def target(self) -> FaultTarget:
+        return KINDS[self.kind].target
 
     @property
     def spent(self) -> bool:
+        """Whether its `times` are used up."""
         return 0 <= self.times <= self.struck
 
-    def matches(self, facts: Facts) -> bool:
+    def matches(self, facts: MatchFacts) -> bool:
+        """Whether it applies; method and path count for requests only."""
         if self.user_id is not None and facts.user_id != self.user_id:
             return False
         if self.tag_prefix is not None and not (facts.tag or "").startswith(self.tag_prefix):
             return False
-        if self.stage == "update":
+        if self.target == "update":
             return self.params["status"] in ("", facts.status)
-        if self.stage in ("upgrade", "socket"):
+        if self.target in ("upgrade", "socket"):
             return True
         return self.matches_path(facts.method, facts.path)
 
@@ -67,74 +79,78 @@ class Fault:
         return self.method in ("*", method) and fnmatchcase(path, self.path)
 
     def number(self, name: str) -> int:
+        """A parameter as a whole number."""
         value = self.params[name]
         return int(value)
 
     def text(self, name: str) -> str:
+        """A parameter as text."""
         return str(self.params[name])
 
 
 class FaultRegistry:
-    """All faults of one simulator. The sockets ask it through `upgrade_fault` and `socket_fault`."""
+    """All faults of one simulator. It implements `SocketFaults` for the sockets."""
 
     def __init__(self, *, seed: int) -> None:
         self._random = random.Random(seed)
         self._faults: dict[str, Fault] = {}
         self._count = 0
-        self._watching_sockets = False
+        self._has_socket_faults = False
 
     def add(self, spec: Mapping[str, object]) -> Fault:
-        """Registers a fault from its JSON form. Raises BadFaultError with what is wrong."""
+        """Sets a fault from its JSON form. Raises BadFaultError."""
         if len(self._faults) >= MAX_FAULTS:
             raise BadFaultError(f"there are {MAX_FAULTS} faults already; DELETE some")
         fault = parse_fault(f"fault-{self._count + 1}", spec)
         self._count += 1
         self._faults[fault.fault_id] = fault
-        self._refresh()
+        self._update_socket_flag()
         return fault
 
     def active(self) -> Collection[Fault]:
-        """All that are registered, spent ones too, in the order of registration."""
+        """All faults that are set, spent ones included, in the order in which they were set."""
         return self._faults.values()
 
     def remove(self, fault_id: str) -> bool:
+        """Whether there was such a fault."""
         found = self._faults.pop(fault_id, None) is not None
-        self._refresh()
+        self._update_socket_flag()
         return found
 
     def clear(self) -> None:
         self._faults.clear()
-        self._refresh()
+        self._update_socket_flag()
 
-    def take(self, facts: Facts, *stages: Stage) -> list[Fault]:
-        """The faults of these stages that strike now; each has used one of its times."""
+    def take(self, facts: MatchFacts, *targets: FaultTarget) -> list[Fault]:
+        """The faults of these targets that strike now. Each of them counts it as one of its `times`."""
         if not self._faults:
             return []
         return [
             fault
             for fault in self._faults.values()
-            if fault.stage in stages and not fault.spent and fault.matches(facts) and self._strikes(fault)
+            if fault.target in targets and not fault.spent and fault.matches(facts) and self._strikes(fault)
         ]
 
-    def wants_tag(self, method: str, path: str) -> bool:
-        """Whether some fault for this request can be decided only after its body was read."""
+    def needs_tag(self, method: str, path: str) -> bool:
+        """Whether a fault for this request depends on the order's tag, so that the body must be read first."""
         return any(
             fault.tag_prefix is not None and not fault.spent and fault.matches_path(method, path)
             for fault in self._faults.values()
         )
 
     def upgrade_fault(self, user_id: str) -> SocketFault | None:
-        for fault in self.take(Facts(user_id=user_id), "upgrade"):
+        """The fault of a WebSocket upgrade, or None."""
+        for fault in self.take(MatchFacts(user_id=user_id), "upgrade"):
             return SocketFault(kind="ws_refuse", status=fault.number("status"))
         return None
 
     def socket_fault(self, user_id: str) -> SocketFault | None:
-        """Asked before every frame, so it answers at once while no such fault is set."""
-        if not self._watching_sockets:
+        """The fault of an open socket, or None. Called before every frame, so it is fast while no such fault is set."""
+        if not self._has_socket_faults:
             return None
-        for fault in self.take(Facts(user_id=user_id), "socket"):
+        for fault in self.take(MatchFacts(user_id=user_id), "socket"):
             if fault.spent:
-                self._refresh()
+                self._update_socket_flag()
             return socket_fault_of(fault)
         return None
 
@@ -145,18 +161,19 @@ class FaultRegistry:
         fault.struck += 1
         return True
 
-    def _refresh(self) -> None:
-        self._watching_sockets = any(f.stage == "socket" and not f.spent for f in self._faults.values())
+    def _update_socket_flag(self) -> None:
+        self._has_socket_faults = any(f.target == "socket" and not f.spent for f in self._faults.values())
 
 
 def socket_fault_of(fault: Fault) -> SocketFault:
+    """A fault of target `socket` as the sockets take it."""
     kinds: dict[str, SocketFaultKind] = {name: name for name in ("ws_silent", "ws_close", "ws_garbage")}
     code = fault.number("code") if "code" in fault.params else 1011
     return SocketFault(kind=kinds[fault.kind], code=code)
 
 
 def parse_fault(fault_id: str, spec: Mapping[str, object]) -> Fault:
-    """A fault from its JSON form. `tag_prefix` and `user_id` may stand beside the other fields or among the params."""
+    """A fault from its JSON form. `tag_prefix` and `user_id` may be fields or params. Raises BadFaultError."""
     for name in spec:
         if name not in FIELDS:
             raise BadFaultError(f"unknown field `{name}`; a fault has: {', '.join(sorted(FIELDS))}")
@@ -212,6 +229,7 @@ def read_probability(spec: Mapping[str, object]) -> float:
 
 
 def fault_row(fault: Fault) -> dict[str, object]:
+    """A row of `GET /_sim/faults`."""
     return {
         "fault_id": fault.fault_id,
         "method": fault.method,

@@ -1,7 +1,7 @@
-"""Candles cut from the same paths that tick: minutes are sampled from the path, longer intervals are sums of minutes.
+"""Candles of the price paths: minutes are sampled from the path, longer intervals are combined from minutes.
 
-Past days have the regular hours of their segment on weekdays; today reaches to the present moment and ends in the
-present last price, within the day's range. The candle that is still forming is included.
+Past weekdays have the regular hours of their segment. Today's candles reach to the present moment, stay within the
+day's range, and end at the present last price. The unfinished candle is included.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from simulator.clock import IST
+from simulator.clock import IST, IST_OFFSET_S
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from simulator.market.prices import Floats, Ints, hash_values
@@ -27,10 +27,12 @@ _CONTINUOUS_YEARS = 15 / 365  # a future that is always half a month from its ex
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A candle's length and how many days one request may span."""
+    """A candle's length, and how many days a request may span."""
 
     name: str
+    """As in the route's path."""
     minutes: int
+    """0 for days and weeks, which go by dates."""
     max_days: int
 
 
@@ -53,9 +55,10 @@ INTERVALS: dict[str, Interval] = {
 
 @dataclass(frozen=True, slots=True)
 class Candles:
-    """Columns, one entry a candle: epoch seconds of the start, prices in units, quantities."""
+    """Columns with an entry for each candle; prices in units."""
 
     start: Ints
+    """Epoch seconds."""
     open: Ints
     high: Ints
     low: Ints
@@ -68,13 +71,13 @@ _COLUMNS = ("start", "open", "high", "low", "close", "volume", "oi")
 
 
 class CandleSource:
-    """One instrument's history as of one moment. Reads the market while it is built, then nothing but its own copies.
+    """One instrument's history up to one moment. It copies what it needs of the market when it is created.
 
-    So it may be used in a thread while the market goes on.
+    So it can be used in a thread while the market changes.
     """
 
     def __init__(self, market: Market, token: int, *, now: datetime, future: Literal["contract", "continuous"]) -> None:
-        """`future="continuous"` gives a future's whole past instead of its own life. Raises KeyError for the token."""
+        """`future="continuous"` gives a future's history before its own contract too. Raises KeyError for the token."""
         listing = market.listing
         self._row = listing.row_of[token]
         self._instrument = listing.instruments[self._row]
@@ -88,7 +91,7 @@ class CandleSource:
         self._years = np.full(1, _CONTINUOUS_YEARS) if future == "continuous" else None
 
     def cut(self, interval: Interval, *, start: datetime, end: datetime) -> Candles:
-        """Every candle that begins from `start` to `end`, both included; days and weeks go by their dates."""
+        """The candles that start between `start` and `end`, both included; days and weeks go by their dates."""
         sessions = list(self._sessions(start.date(), end.date())) if self._traded else []
         if not sessions:
             return Candles(*(np.empty(0, dtype=np.int64) for _ in _COLUMNS))
@@ -150,7 +153,7 @@ class CandleSource:
         return (self._day_volume * (8 + _nibble(words, 8)) / (15.5 * minutes)).astype(np.int64) // lot * lot
 
     def _fit_today(self, minutes: Candles) -> None:
-        """Today agrees with the quote: inside its range, its volume in sum, the last close its last price."""
+        """Makes today's candles agree with the quote in range, total volume and last price."""
         today = minutes.start >= _midnight(self._now.astimezone(IST).date())
         high, low, last, volume = (int(self._today[name]) for name in ("high", "low", "last_price", "volume"))
         if not today.any() or low == 0:
@@ -162,20 +165,20 @@ class CandleSource:
         minutes.volume[today] = minutes.volume[today] * (volume / max(int(minutes.volume[today].sum()), 1))
 
     def _finish_today(self, days: Candles) -> None:
-        """The candle of today is the quote's day."""
+        """Today's day candle has the open, high, low and volume of the quote."""
         if days.start[-1] >= _midnight(self._now.astimezone(IST).date()) and self._today["open"]:
             for name in ("open", "high", "low", "volume"):
                 getattr(days, name)[-1] = self._today[name]
 
 
 def _minute_edges(session: Session, *, now: datetime) -> Floats:
-    """The starts of the session's minutes so far, and where the last one ends."""
+    """The starts of the session's minutes so far, and the end of the last one."""
     until = min(session.closes.timestamp(), now.timestamp())
     return np.append(np.arange(session.opens.timestamp(), until, MINUTE_S), until)
 
 
 def candle_rows(candles: Candles, instrument: Instrument, *, columns: int) -> list[list[object]]:
-    """JSON rows `[time, open, high, low, close, volume, oi]` cut to `columns`; floats, integers, times with +0530."""
+    """Rows `[time, open, high, low, close, volume, oi]`, cut to `columns`; times have the offset +0530."""
     prices: list[list[float]] = [
         (column / instrument.divisor).tolist() for column in (candles.open, candles.high, candles.low, candles.close)
     ]
@@ -196,10 +199,9 @@ def _nibble(words: npt.NDArray[np.uint64], shift: int) -> Ints:
 
 
 def _day_starts(start: Ints, *, week: bool) -> Ints:
-    """The IST midnight, of the same day or of its Monday."""
-    offset = 19_800
-    day = (start + offset) // 86_400
-    return (day - (day + 3) % 7 * week) * 86_400 - offset
+    """For each start, midnight (IST) of its day or of its week's Monday, in epoch seconds."""
+    day = (start + IST_OFFSET_S) // 86_400
+    return (day - (day + 3) % 7 * week) * 86_400 - IST_OFFSET_S
 
 
 def _select(candles: Candles, *, first: float, last: float) -> Candles:
@@ -208,7 +210,7 @@ def _select(candles: Candles, *, first: float, last: float) -> Candles:
 
 
 def _group(minutes: Candles, starts: Ints) -> Candles:
-    """One candle for each run of equal `starts`."""
+    """Combines minutes to one candle for each run of equal `starts`."""
     first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
     last = np.append(first[1:], len(starts)) - 1
     return Candles(

@@ -1,8 +1,8 @@
 """Expiry days, contract symbols and exchange tokens of derivatives.
 
-Weekly symbols are `NIFTY2580724400CE` (year, one-character month 1-9 O N D, day, strike); the last expiry of a month
-has the monthly form `NIFTY25AUG24400CE`, futures `NIFTY25AUGFUT`. NSE contracts expire on Tuesdays and BSE contracts on
-Thursdays, the monthly ones on the last of the month.
+Weekly symbols are `NIFTY2580724400CE` (year, one-character month 1-9 O N D, day, strike). The last expiry of a month
+has the monthly form `NIFTY25AUG24400CE`; futures are `NIFTY25AUGFUT`. NSE contracts expire on Tuesdays and BSE
+contracts on Thursdays, monthly ones on the last of the month.
 """
 
 import calendar
@@ -24,7 +24,7 @@ def last_weekday_of_month(year: int, month: int, *, weekday: int) -> date:
 
 
 def weekly_expiries(day: date, *, weekday: int, count: int) -> tuple[date, ...]:
-    """The next `count` expiries, `day` included when it is one."""
+    """The next `count` expiries, from `day` on."""
     first = day + timedelta(days=(weekday - day.weekday()) % 7)
     return tuple(first + timedelta(weeks=week) for week in range(count))
 
@@ -36,7 +36,7 @@ def monthly_expiries(day: date, *, weekday: int, count: int) -> tuple[date, ...]
 
 
 def dated_expiries(day: date, *, day_of_month: int, count: int) -> tuple[date, ...]:
-    """The given day of each month (its last day where shorter), moved back to a weekday, not before `day`."""
+    """The given day of each month (the last day of a shorter one), moved back to a weekday, not before `day`."""
     expiries = []
     for year, month in _months(day, count + 1):
         expiry = date(year, month, min(day_of_month, calendar.monthrange(year, month)[1]))
@@ -52,7 +52,7 @@ def _months(day: date, count: int) -> list[tuple[int, int]]:
 
 
 def is_monthly(expiry: date) -> bool:
-    """Whether no later expiry on the same weekday falls into the month."""
+    """Whether it is the last such weekday of its month."""
     return (expiry + timedelta(weeks=1)).month != expiry.month
 
 
@@ -73,9 +73,9 @@ def format_strike(strike: Decimal) -> str:
 
 
 def contract_token(product_number: int, expiry: date, *, kind: str, strike_number: int = 0) -> int:
-    """An exchange token below 2^23, the same on every day of the contract's life, recycled half a year after it.
+    """An exchange token below 2^23, the same on every day of the contract's life. It is reused half a year later.
 
-    `strike_number` counts strike steps from zero; at most 1,024 neighbouring ones are told apart.
+    `strike_number` counts strike steps from zero; at most 1,024 neighbouring ones have different tokens.
     """
     week = expiry.toordinal() // 7 % _WEEKS_IN_A_ROUND
     number = (week * 64 + product_number) * _STRIKES + strike_number % _STRIKES

@@ -1,4 +1,4 @@
-"""The instruments dump: one CSV line an instrument, CRLF, Kite's header and number forms."""
+"""The instrument dump: a CSV line for each instrument, with CRLF and Kite's header and number forms."""
 
 from collections.abc import Iterable
 
@@ -8,11 +8,10 @@ HEADER = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
     "instrument_type,segment,exchange"
 )
-EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")
 
 
 def dump_instruments(instruments: Iterable[Instrument]) -> bytes:
-    """UTF-8 text. The last price of the dump is stale by nature and always 0; a missing strike is 0, not empty."""
+    """The dump in UTF-8. Its last price is always 0, as it would be stale; a missing strike is 0, not empty."""
     lines = [HEADER, *map(_line, instruments), ""]
     return "\r\n".join(lines).encode()
 

@@ -1,16 +1,24 @@
-"""One tradable thing (or index) and the arithmetic of its token and its prices.
+"""An instrument or index, and the arithmetic of its token and prices.
 
-The token carries the segment in its low byte and the segment decides the price divisor (Kite Connect, WebSocket
-streaming). Inside the simulator a price is an integer count of 1/divisor rupees ("units"); outside it is a Decimal.
+The token has the segment in its low byte, and the segment decides the price divisor (Kite Connect, WebSocket
+streaming). In the market's columns a price is an integer count of 1/divisor rupees ("units"); elsewhere it is a
+Decimal.
 """
 
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import IntEnum
-from typing import Literal
+from typing import Final, Literal
 
 InstrumentType = Literal["EQ", "FUT", "CE", "PE"]
+
+EQUITY: Final = frozenset({"NSE", "BSE"})
+EQUITY_DERIVATIVES: Final = frozenset({"NFO", "BFO"})
+CURRENCY: Final = frozenset({"CDS", "BCD"})
+COMMODITY: Final = frozenset({"MCX"})
+EXCHANGES: Final = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")
+"""All of these, in Kite's order."""
 
 
 class Segment(IntEnum):
@@ -42,26 +50,28 @@ INDEX_STEP_UNITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A row of the instruments dump, with Kite's field names, and what the exchange needs beside it.
-
-    `underlying` names what a derivative is derived from (`NIFTY 50`, `INFY`, `CRUDEOIL`); for equity and indices it is
-    the symbol itself. `freeze_quantity` is the largest quantity of one order (0: no limit). `tick_size` is 0 for an
-    index. `exchange` of an index is NSE or BSE while `segment` is INDICES.
-    """
+    """A row of the instrument dump, with Kite's field names, and what the exchange needs in addition."""
 
     exchange: str
+    """Of an index: NSE or BSE."""
     tradingsymbol: str
     name: str
+    """The company's, or the underlying's of a derivative."""
     exchange_token: int
     segment_id: Segment
     segment: str
+    """Kite's name of it, such as `NSE` or `NFO-OPT`; of an index: INDICES."""
     instrument_type: InstrumentType
     underlying: str
+    """The spot whose price it follows (`NIFTY 50`, `INFY`, `CRUDEOIL`); for equity and indices the symbol itself."""
     tick_size: Decimal
+    """0 for an index."""
     lot_size: int
     expiry: date | None = None
     strike: Decimal = Decimal(0)
+    """0 without one."""
     freeze_quantity: int = 0
+    """The largest quantity of one order; 0: no limit."""
 
     @property
     def instrument_token(self) -> int:
@@ -78,18 +88,20 @@ class Instrument:
 
     @property
     def tick_units(self) -> int:
-        """The smallest price step in units; an index, which has no tick size, moves in steps of 0.05."""
+        """The smallest price step in units; an index, which has no tick size, moves by 0.05."""
         return int(self.tick_size * self.divisor) or INDEX_STEP_UNITS
 
     def to_units(self, price: Decimal) -> int:
-        """Raises ValueError when `price` is finer than a unit."""
+        """The price in units. Raises ValueError when it is finer than a unit."""
         units = price * self.divisor
         if units != units.to_integral_value():
             raise ValueError(f"{self.exchange}:{self.tradingsymbol}: price {price} is finer than 1/{self.divisor}")
         return int(units)
 
     def to_price(self, units: int) -> Decimal:
+        """The price in rupees."""
         return Decimal(units) / self.divisor
 
     def is_on_tick(self, price: Decimal) -> bool:
+        """Whether it is a multiple of the tick size; always for an index."""
         return price % self.tick_size == 0 if self.tick_size else True

@@ -1,6 +1,6 @@
-"""How a trading day begins: the day's listing with its columns, and each segment's state when its session starts.
+"""A day's instruments with their columns, and how a session starts in them.
 
-A session that is already under way, or over, is shown as if the simulator had run since its start.
+A session that has begun before the simulator, or is over, looks as if the simulator had run since its start.
 """
 
 from collections.abc import Mapping
@@ -24,21 +24,27 @@ _DAY_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The instruments of one day. An instrument's row is its place in `instruments` and in every column."""
+    """The instruments of one day. An instrument's row is its index in `instruments` and in every column."""
 
     day: date
     instruments: tuple[Instrument, ...]
     by_token: Mapping[int, Instrument]
     by_symbol: Mapping[tuple[str, str], Instrument]
+    """By exchange and tradingsymbol."""
     row_of: Mapping[int, int]
+    """The row of an instrument token."""
     tokens: Ints
+    """The instrument token of each row."""
     segments: Ints
+    """The `Segment` of each row."""
     traded: npt.NDArray[np.bool_]
+    """Whether a row ever trades; a few are listed and do not."""
     model: PriceModel
     state: State
+    """The present quotes."""
 
     def prices_at(self, rows: Ints, at: float) -> Ints:
-        """The path prices of `rows` in units, moved to where a person has put them."""
+        """The prices of `rows` in units at a moment (epoch seconds), scaled to what `/_sim/market` has set."""
         prices, scale = self.model.prices(rows, at), self.state.scale[rows]
         if (scale == 1.0).all():
             return prices
@@ -46,8 +52,9 @@ class Listing:
         return np.maximum(np.rint(prices * scale / tick).astype(np.int64), 1) * tick
 
 
-@lru_cache(maxsize=8)  # values that never change; a test run opens the same day in hundreds of simulators
+@lru_cache(maxsize=8)  # immutable values; a test run opens the same day in hundreds of simulators
 def instruments_of(day: date, seed: int) -> tuple[Instrument, ...]:
+    """Everything that is listed on `day`. Option strikes lie around the close of the day before."""
     spots = all_spots()
     anchored_at = datetime.combine(previous_session_day(day), time(15, 30), IST).timestamp()
     return build_universe(day, anchor=lambda name: spot_price(spots[name], seed=seed, at=anchored_at))
@@ -75,7 +82,7 @@ def open_listing(day: date, *, seed: int) -> Listing:
 def due_sessions(
     current: Mapping[Segment, Session], now: datetime, *, mode: SessionMode
 ) -> dict[Session, list[Segment]]:
-    """The sessions that `current` does not know yet, each with its segments."""
+    """The sessions that have begun and are not in `current`, each with its segments."""
     due: dict[Session, list[Segment]] = {}
     for segment in Segment:
         session = session_at(segment, now, mode=mode)
@@ -85,7 +92,7 @@ def due_sessions(
 
 
 def start_session(listing: Listing, rows: Ints, *, session: Session, now: datetime) -> None:
-    """Bring `rows` to where their session stands at `now`."""
+    """Sets `rows` to the state of their session at `now`."""
     opens, closes = session.opens.timestamp(), session.closes.timestamp()
     until = min(max(now.timestamp(), opens), closes)
     samples = np.stack([listing.prices_at(rows, at) for at in np.linspace(opens, until, _DAY_SAMPLES)])
@@ -101,7 +108,7 @@ def start_session(listing: Listing, rows: Ints, *, session: Session, now: dateti
 
 
 def carry_over(old: Listing, new: Listing) -> None:
-    """Keep what a person set (prices, frozen, liquidity) for the instruments that are listed on both days."""
+    """Copies what `/_sim/market` has set (prices, frozen, liquidity) for instruments that are listed on both days."""
     _, before, after = np.intersect1d(old.tokens, new.tokens, return_indices=True)
     for name in ("scale", "frozen", "liquidity"):
         getattr(new.state, name)[after] = getattr(old.state, name)[before]

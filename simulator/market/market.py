@@ -1,4 +1,4 @@
-"""The market as its neighbours see it: instruments by token, quotes, steps in time, and who hears of changes."""
+"""The market: instruments by token, quotes, steps in time, and listeners for changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -26,9 +26,9 @@ TokenListener = Callable[[Sequence[int]], None]
 class Market:
     """Every instrument of the day with its present quote. Not thread-safe: one event loop owns it.
 
-    `step` is deterministic: the same seed, start and sequence of calls give the same prices. `ticks_per_second`
-    changes a second go round the watched instruments (each at most once a step), all others change about every two
-    seconds; with 0 only `set_price` and `record_trade` change anything.
+    `step` is deterministic: the same seed, start and sequence of calls give the same prices. The subscribed instruments
+    together change `ticks_per_second` times a second (each at most once in a step), each other one about every two
+    seconds. With 0 only `set_price` and `record_trade` change anything.
     """
 
     def __init__(
@@ -45,31 +45,31 @@ class Market:
         self.reset(now)
 
     def reset(self, now: datetime) -> None:
-        """A fresh day at `now`: overrides forgotten, universe and state rebuilt, the dice of the paths thrown anew."""
+        """Begins the day again at `now`: without what `set_price` has set, and with the random numbers of the start."""
         self._random = np.random.default_rng(self._seed)
         self._start_day(open_listing(now.astimezone(IST).date(), seed=self._seed), now)
 
     def _roll_day(self, now: datetime) -> Sequence[int]:
-        for told in self._day_end_listeners:
-            told()
+        for on_day_end in self._day_end_listeners:
+            on_day_end()
         listing = open_listing(now.astimezone(IST).date(), seed=self._seed)
         carry_over(self._listing, listing)
         self._start_day(listing, now)
         every_row = np.arange(len(listing.tokens))
-        return self._tell(every_row, np.ones(len(every_row), dtype=np.bool_))
+        return self._notify(every_row, np.ones(len(every_row), dtype=np.bool_))
 
     def _start_day(self, listing: Listing, now: datetime) -> None:
         self._listing = listing
         self._sessions: dict[Segment, Session] = {}
-        self._pending: dict[int, bool] = {}  # rows of our own trades, and whether the last price moved
+        self._pending: dict[int, bool] = {}  # rows of the exchange's trades, and whether the last price moved
         self._last_step = now
         self._start_due_sessions(now)
-        self.watch(np.empty(0, dtype=np.int64))
-        for told in self._day_listeners:
-            told()
+        self.set_subscribed(np.empty(0, dtype=np.int64))
+        for on_new_day in self._day_listeners:
+            on_new_day()
 
     def _start_due_sessions(self, now: datetime) -> Ints:
-        """Start what has come due; its rows."""
+        """Starts the sessions that have come due; returns their rows."""
         started = []
         for session, segments in due_sessions(self._sessions, now, mode=self._mode).items():
             rows = np.flatnonzero(np.isin(self._listing.segments, segments))
@@ -100,7 +100,7 @@ class Market:
 
     @property
     def state(self) -> State:
-        """The columns themselves: read them, change nothing."""
+        """The columns themselves, for reading only."""
         return self._listing.state
 
     @property
@@ -108,6 +108,7 @@ class Market:
         return self._mode
 
     def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        """The instrument that is listed today; None when there is none."""
         return self._listing.by_symbol.get((exchange, tradingsymbol))
 
     def quote(self, token: int) -> Quote:
@@ -141,12 +142,12 @@ class Market:
         frozen: bool | None = None,
         liquidity: int | None = None,
     ) -> None:
-        """Put the price where a person wants it; None leaves a thing as it is.
+        """Sets price, freeze and liquidity of an instrument; None does not change a thing.
 
-        Frozen: the price stays until unfrozen. Liquidity: the whole quantity on each side of the book, all of it at the
-        best price (0: an empty book). The best ask becomes the last price. Raises KeyError for an unknown token and
-        ValueError for a price that is not positive or off the tick size or for negative liquidity; nothing is changed
-        then.
+        `frozen`: the price does not change until it is unfrozen. `liquidity`: the whole quantity on each side of the
+        book, all of it at the best price (0: an empty book). The last price becomes the best ask. Raises KeyError for
+        an unknown token, and ValueError for negative liquidity or a price that is not positive or not on the tick size;
+        nothing is changed then.
         """
         row = self._listing.row_of[token]
         units = None if last_price is None else self._check_price(row, last_price)
@@ -163,7 +164,7 @@ class Market:
         if units is not None or frozen is False:
             self._anchor_path(rows)
         set_depth(self.state, rows, words=self.state.keys[rows] | LAST_PRICE_IS_ASK)
-        self._tell(rows, self.state.ticks["last_price"][rows] != before)
+        self._notify(rows, self.state.ticks["last_price"][rows] != before)
 
     def _check_price(self, row: int, price: Decimal) -> int:
         instrument = self._listing.instruments[row]
@@ -178,24 +179,24 @@ class Market:
         state = self.state
         at = int(self._last_step.timestamp())
         add_trades(state, rows, prices=np.array([units]), quantity=np.zeros(1, dtype=np.int64), at=at)
-        # the band takes in a fifth on both sides of a price that was set, whatever the day before was like
+        # the limits are at least 20 % away from a price that was set, whatever the previous close was
         lowest = np.minimum(state.lower_circuit[rows], units * 4 // 5)
         highest = np.maximum(state.upper_circuit[rows], units * 6 // 5)
         set_circuits(state, rows, lowest=lowest, highest=highest)
 
     def _anchor_path(self, rows: Ints) -> None:
-        """Let the path go on from the present price."""
+        """Lets the path go on from the present price."""
         path = self._listing.model.prices(rows, self._last_step.timestamp())
         self.state.scale[rows] = self.state.ticks["last_price"][rows] / path
 
     def show(self, packets: Sequence[bytes]) -> None:
-        """Take over what recorded packets say and tell the listeners."""
+        """Applies recorded packets and notifies the listeners."""
         rows, changed = apply_packets(self.state, self._listing.row_of, packets)
         if rows.size:
-            self._tell(rows, changed)
+            self._notify(rows, changed)
 
-    def watch(self, rows: Ints) -> None:
-        """The rows that `ticks_per_second` is spent on, replacing the ones before."""
+    def set_subscribed(self, rows: Ints) -> None:
+        """Sets the rows on which `ticks_per_second` is spent; they replace the previous ones."""
         alive = self._listing.traded.copy()
         alive[rows] = False
         traded = rows[self._listing.traded[rows]]
@@ -203,11 +204,11 @@ class Market:
         self._background = Rotation(np.flatnonzero(alive), random=self._random)
 
     @property
-    def watched_count(self) -> int:
+    def subscribed_count(self) -> int:
         return self._foreground.size
 
     def step(self, now: datetime) -> Sequence[int]:
-        """Advance the paths to `now`; the tokens whose quote changed, already told to the listeners."""
+        """Moves prices to `now` and notifies the listeners; returns the tokens whose quote changed."""
         if now.astimezone(IST).date() != self._listing.day:
             return self._roll_day(now)
         started = self._start_due_sessions(now)
@@ -215,12 +216,12 @@ class Market:
         self._last_step = now
         if started.size or self._pending:
             rows, changed = self._add_pending(rows, changed, started=started)
-        return self._tell(rows, changed) if rows.size else ()
+        return self._notify(rows, changed) if rows.size else ()
 
     def _add_pending(
         self, rows: Ints, changed: npt.NDArray[np.bool_], *, started: Ints
     ) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """What the step changed, and with it begun sessions and our own trades."""
+        """Adds sessions that have started and the exchange's trades to what the step has changed."""
         moved = np.zeros(len(self._listing.tokens), dtype=np.bool_)
         moved[rows] = changed
         moved[started] = True
@@ -244,42 +245,42 @@ class Market:
     def _choose_rows(self, elapsed: float, now: datetime) -> Ints:
         if self._ticks_per_second == 0:
             return np.empty(0, dtype=np.int64)
-        watched = self._foreground.take(self._ticks_per_second * elapsed)
+        subscribed = self._foreground.take(self._ticks_per_second * elapsed)
         others = self._background.take(self._background.size * elapsed / BACKGROUND_PERIOD_S)
-        rows = np.concatenate((watched, others))
+        rows = np.concatenate((subscribed, others))
         rows = rows[~self.state.frozen[rows]]
         closed = [segment for segment, session in self._sessions.items() if not session.is_open(now)]
         return rows[~np.isin(self._listing.segments[rows], closed)] if closed else rows
 
-    def _tell(self, rows: Ints, last_price_changed: npt.NDArray[np.bool_]) -> Sequence[int]:
+    def _notify(self, rows: Ints, last_price_changed: npt.NDArray[np.bool_]) -> Sequence[int]:
         tokens: list[int] = self._listing.tokens[rows].tolist()
-        for hear_rows in self._row_listeners:
-            hear_rows(rows, last_price_changed)
-        for hear_tokens in self._token_listeners:
-            hear_tokens(tokens)
+        for on_rows in self._row_listeners:
+            on_rows(rows, last_price_changed)
+        for on_tokens in self._token_listeners:
+            on_tokens(tokens)
         return tokens
 
     def on_change(self, listener: TokenListener) -> None:
-        """Call `listener(tokens)` after every `step` or `set_price`; the next step tells what `record_trade` did."""
+        """Calls `listener(tokens)` after every `step` and `set_price`; recorded trades come with the next step."""
         self._token_listeners.append(listener)
 
     def on_rows(self, listener: RowListener) -> None:
-        """Call `listener(rows, last_price_changed)` at the same moments: row numbers of `listing`, a flag for each."""
+        """Calls `listener(rows, last_price_changed)` at the same times: rows of `listing`, and a flag for each."""
         self._row_listeners.append(listener)
 
     def on_new_day(self, listener: Callable[[], None]) -> None:
-        """Call after instruments and rows were replaced: row numbers held from before mean nothing any more."""
+        """Calls `listener` after instruments and rows were replaced; earlier row numbers are not valid any more."""
         self._day_listeners.append(listener)
 
     def on_day_end(self, listener: Callable[[], None]) -> None:
-        """Call before instruments and rows are replaced, while the old day's prices still stand."""
+        """Calls `listener` before instruments and rows are replaced, while the old day's prices are still there."""
         self._day_end_listeners.append(listener)
 
     def record_trade(self, token: int, price: Decimal, quantity: int, at: datetime) -> None:
-        """Show a fill of ours in last price, last quantity, volume, average and day range.
+        """Adds a trade of the exchange to last price, last quantity, volume, average price and day range.
 
-        A frozen instrument keeps its last price. Listeners hear of it in the next step, so that the exchange may call
-        this while it is being told of a change.
+        A frozen instrument keeps its last price. Listeners are notified in the next step, so that the exchange may call
+        this while it handles a change.
         """
         row = self._listing.row_of[token]
         units = self._listing.instruments[row].to_units(price)

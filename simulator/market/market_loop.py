@@ -1,4 +1,4 @@
-"""The loop that lets time pass: it steps the market, and the market tells the sockets and the exchange."""
+"""The loop that steps the market with the clock. The market's listeners are the sockets and the exchange."""
 
 import asyncio
 
@@ -7,26 +7,27 @@ from simulator.market.market import Market
 
 STEP_S = 0.05
 SHORTEST_STEP_S = 0.005
-SHORTEST_PAUSE_S = 0.001  # for requests and sockets, however late the steps are
-_STEPS_SUFFICE = 5_000  # ticks a second up to which the ordinary step is short enough
+SHORTEST_PAUSE_S = 0.001  # however late the steps are, requests and sockets get to run
+_ORDINARY_STEP_UP_TO = 5_000  # ticks per second
 
 
-def step_period(ticks_per_second: float, *, watched: int) -> float:
-    """Real seconds between steps. An instrument ticks once a step at most, so high rates need shorter steps.
+def step_period(ticks_per_second: float, *, subscribed: int) -> float:
+    """The real seconds between two steps for a rate over `subscribed` instruments.
 
-    A fifth shorter than just enough, because a late step is not made up for.
+    An instrument ticks at most once in a step, so high rates need shorter steps. They are a fifth shorter than needed,
+    because the ticks of a late step are not made up for.
     """
-    if ticks_per_second <= _STEPS_SUFFICE:
+    if ticks_per_second <= _ORDINARY_STEP_UP_TO:
         return STEP_S
-    return min(STEP_S, max(SHORTEST_STEP_S, 0.8 * watched / ticks_per_second))
+    return min(STEP_S, max(SHORTEST_STEP_S, 0.8 * subscribed / ticks_per_second))
 
 
 async def run_market(market: Market, *, clock: SimClock) -> None:
-    """Step the market with the clock for ever; the server runs it as one task."""
+    """Steps the market until cancelled."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
         market.step(clock.now())
-        due += step_period(market.ticks_per_second, watched=market.watched_count)
+        due += step_period(market.ticks_per_second, subscribed=market.subscribed_count)
         due = max(due, loop.time() + SHORTEST_PAUSE_S)
         await asyncio.sleep(due - loop.time())

@@ -1,4 +1,4 @@
-"""A few mutual funds, made up: what the read-only routes of Kite's mutual funds show. The same in every simulator."""
+"""A few invented mutual funds for Kite's read-only routes. They are the same in every simulator."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +17,7 @@ CSV_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fund:
-    """One scheme; `quantity` units are held at `average_price`, none where it is 0."""
+    """One scheme, and how many units of it a user has."""
 
     isin: str
     amc: str
@@ -54,7 +54,7 @@ ORDER_ID: Final = str(UUID(int=0x51AD0000000040008000000000000001))
 
 
 def dump_funds(day: date) -> str:
-    """The CSV of `GET /mf/instruments`, as of the day before."""
+    """The CSV of `GET /mf/instruments`, with the prices of the day before."""
     rows = [
         f"{fund.isin},{fund.amc},{fund.name},1,1,1000.0,1.0,1000.0,0.001,0.001,growth,{fund.scheme},direct,T1,"
         f"{fund.price},{day - timedelta(days=1)}"
@@ -64,6 +64,7 @@ def dump_funds(day: date) -> str:
 
 
 def fund_holdings() -> list[dict[str, object]]:
+    """The rows of `GET /mf/holdings`."""
     return [
         {
             "folio": f"{3108290880 + number}",
@@ -82,7 +83,7 @@ def fund_holdings() -> list[dict[str, object]]:
 
 
 def fund_orders(user_id: str, now: datetime) -> list[dict[str, object]]:
-    """One purchase of yesterday, which is allotted."""
+    """One allotted purchase of the day before."""
     fund, ordered = FUNDS[1], now - timedelta(days=1)
     return [
         {
@@ -111,7 +112,7 @@ def fund_orders(user_id: str, now: datetime) -> list[dict[str, object]]:
 
 
 def fund_sips(now: datetime) -> list[dict[str, object]]:
-    """One weekly plan without an end."""
+    """One weekly plan without an end date."""
     created = now - timedelta(days=3)
     return [
         {

@@ -1,8 +1,8 @@
-"""Seeded price paths as pure functions of time: the same seed gives the same price at the same moment, always.
+"""Price paths as pure functions of seed and time: the same seed gives the same price at the same moment.
 
-A spot follows self-similar noise (a stack of linear noises whose amplitudes grow with the square root of their
-periods, as a random walk's do). Futures carry it forward, options are priced on it by Black and Scholes. Because a
-price depends on nothing but seed and time, candles of any past day agree with each other and with the running price.
+A spot follows self-similar noise: a sum of linear noises whose amplitudes grow with the square root of their periods,
+as those of a random walk do. Futures add the cost of carry, options are priced by Black and Scholes. Because a price
+depends on nothing but seed and time, candles of any past day agree with each other and with the present price.
 """
 
 import zlib
@@ -31,7 +31,7 @@ _KINDS = {"EQ": _SPOT, "FUT": _FUTURE, "CE": _CALL, "PE": _PUT}
 
 
 def hash_values(values: Hashes) -> Hashes:
-    """SplitMix64's finalizer: a well-mixed 64-bit number for each one given."""
+    """A well-mixed 64-bit number for each value (the finalizer of SplitMix64)."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -39,18 +39,18 @@ def hash_values(values: Hashes) -> Hashes:
 
 
 def name_key(seed: int, name: str) -> int:
-    """A 64-bit key of a name under a seed, independent of the process."""
+    """A 64-bit key of a name and a seed, the same in every process."""
     return (zlib.crc32(name.encode()) << 32 | zlib.crc32(f"{seed}/{name}".encode())) ^ (seed & 0xFFFFFFFF)
 
 
 def unit_noise(keys: Hashes, lattice: Ints) -> Floats:
-    """A number in [-1, 1) for each (key, lattice point), by broadcasting."""
+    """A number in [-1, 1) for each key and lattice point, by broadcasting."""
     mixed = hash_values(keys ^ hash_values(lattice.astype(np.uint64)))
     return np.asarray((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0)
 
 
 def path_noise(keys: Hashes, times: Floats) -> Floats:
-    """The walk of each key at each time (epoch seconds), in yearly standard deviations, by broadcasting."""
+    """The path of each key at each time (epoch seconds), in yearly standard deviations, by broadcasting."""
     total = np.zeros(np.broadcast_shapes(keys.shape, times.shape))
     for octave in range(len(_PERIODS_S)):
         position = times / _PERIODS_S[octave]
@@ -63,7 +63,7 @@ def path_noise(keys: Hashes, times: Floats) -> Floats:
 
 
 def path_noise_at(keys: Hashes, at: float) -> Floats:
-    """`path_noise` of each key at one moment, all octaves in one array operation."""
+    """`path_noise` of each key at one moment, with all octaves in one array operation: the hot path."""
     position = at / _PERIODS_S
     cell = np.floor(position)
     octave_keys: Hashes = np.add(keys[:, None], np.arange(len(_PERIODS_S)).astype(np.uint64), dtype=np.uint64)
@@ -91,28 +91,38 @@ def option_price(spot: Floats, strike: Floats, *, years: Floats, volatility: Flo
 
 @dataclass(frozen=True, slots=True)
 class PriceModel:
-    """Columns, one row an instrument, that turn a time into prices."""
+    """Prices of all instruments at any time. Columns have an entry for each spot, or for each row of the listing."""
 
     spot_keys: Hashes
+    """For each spot: the key of its path."""
     spot_prices: Floats
+    """For each spot: the rupees around which it moves."""
     spot_volatility: Floats
+    """For each spot: yearly, 0.2 is 20 %."""
     spot_of_row: Ints
+    """For each row: the index of its spot."""
     kind: Ints
+    """For each row: spot, future, call or put."""
     strike: Floats
+    """For each row: rupees; 1 where there is none."""
     expiry: Floats
+    """For each row: epoch seconds; 0 where there is none."""
     volatility: Floats
+    """For each row: with which options are priced."""
     divisor: Ints
+    """For each row: units in a rupee."""
     tick: Ints
+    """For each row: the smallest price step in units."""
 
     def prices(self, rows: Ints, at: float) -> Ints:
-        """The rows' prices at one moment, in units, on their tick size."""
+        """The rows' prices at one moment (epoch seconds), in units, on their tick size."""
         needed, which = np.unique(self.spot_of_row[rows], return_inverse=True)
         walk = path_noise_at(self.spot_keys[needed], at)
         spots = self.spot_prices[needed] * np.exp(self.spot_volatility[needed] * walk)
         return self._units(rows, self._derived(rows, spots[which], np.full(1, at)))
 
     def series(self, row: int, times: Floats, *, years: Floats | None = None) -> Ints:
-        """One row's prices at many moments; `years` to expiry stand in for the contract's own when given."""
+        """One row's prices at many moments. `years` to expiry replace the contract's own when given."""
         spot = self.spot_of_row[row]
         walk = path_noise(self.spot_keys[spot : spot + 1], times)
         underlying = self.spot_prices[spot] * np.exp(self.spot_volatility[spot] * walk)
@@ -142,7 +152,7 @@ class PriceModel:
 
 
 def build_price_model(instruments: Sequence[Instrument], *, spots: Mapping[str, Spot], seed: int) -> PriceModel:
-    """Columns for `instruments` in their order; every `underlying` is a key of `spots`."""
+    """The model of `instruments`, rows in their order. Every `underlying` must be a key of `spots`."""
     numbers = {name: number for number, name in enumerate(spots)}
     spot_of_row = np.array([numbers[item.underlying] for item in instruments], dtype=np.int64)
     spot_volatility = np.array([spot.volatility for spot in spots.values()])
@@ -167,6 +177,6 @@ def _expiry_epoch(instrument: Instrument) -> float:
 
 
 def spot_price(spot: Spot, *, seed: int, at: float) -> float:
-    """One spot in rupees at one moment (epoch seconds)."""
+    """The price of a spot in rupees at one moment (epoch seconds)."""
     key = np.array([name_key(seed, spot.name)], dtype=np.uint64)
     return float(spot.price * np.exp(spot.volatility * path_noise_at(key, at)[0]))

@@ -1,4 +1,4 @@
-"""A picture of one instrument at one moment: what REST quotes show and what orders are matched against."""
+"""The quote of one instrument at one moment, with exact prices: orders are checked and matched against it."""
 
 from dataclasses import dataclass
 from datetime import datetime

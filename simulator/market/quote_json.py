@@ -1,7 +1,7 @@
-"""The JSON values of the three quote routes, with Kite's field names, straight from the columns.
+"""The JSON values of the three quote routes, with Kite's field names, directly from the columns.
 
-Five hundred quotes are asked for at once, so no Decimals are made on the way: a price is its units divided by the
-divisor, and whole numbers carry no decimal point.
+A request may be for 500 quotes, so no Decimals are created: a price is its units divided by the divisor, and whole
+numbers have no decimal point.
 """
 
 from datetime import datetime
@@ -18,7 +18,7 @@ _LAST_PRICE = _FIELDS.index("last_price")
 
 
 def ltp_value(instrument: Instrument, state: State, row: int) -> dict[str, object]:
-    """`row` is the instrument's."""
+    """The value of `/quote/ltp`; `row` is the instrument's."""
     last_price = int(state.words[row, _LAST_PRICE])
     return {
         "instrument_token": instrument.instrument_token,
@@ -27,13 +27,13 @@ def ltp_value(instrument: Instrument, state: State, row: int) -> dict[str, objec
 
 
 def ohlc_value(instrument: Instrument, state: State, row: int) -> dict[str, object]:
-    """`close` is the previous session's close."""
+    """The value of `/quote/ohlc`; `close` is the previous session's close."""
     named, divisor = dict(zip(_FIELDS, state.words[row].tolist(), strict=False)), instrument.divisor
     return {**ltp_value(instrument, state, row), "ohlc": _ohlc(named, divisor)}
 
 
 def full_value(instrument: Instrument, state: State, row: int) -> dict[str, object]:
-    """Everything, with five levels a side."""
+    """The value of `/quote`, with five levels on each side."""
     words: list[int] = state.words[row].tolist()
     named, divisor = dict(zip(_FIELDS, words, strict=False)), instrument.divisor
     levels = [

@@ -1,4 +1,4 @@
-"""Recorded packets into the columns, so that REST quotes and the exchange follow what is replayed."""
+"""Applies recorded packets to the columns, so that REST quotes and the exchange follow a replay."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -20,9 +20,9 @@ _INDEX_FIELDS: Final = ("token", "last_price", "high", "low", "open", "close")
 def apply_packets(
     state: State, row_of: Mapping[int, int], packets: Sequence[bytes]
 ) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Which rows changed, and for each whether its last price did. Unlisted and frozen instruments are passed over.
+    """Returns the changed rows, and for each whether its last price changed. Unlisted and frozen ones are ignored.
 
-    A packet without depth gets a book of five levels around its last price. Circuit limits widen to a price outside.
+    A packet without depth gets five levels around its last price. Circuit limits are widened to a price outside them.
     """
     found: dict[int, bool] = {}
     for packet in packets:

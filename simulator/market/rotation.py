@@ -1,4 +1,4 @@
-"""Whose turn it is to tick: a seeded order that is walked round and round at a given pace."""
+"""Which instruments tick next: rows in a seeded order, taken round-robin."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from simulator.market.prices import Ints
 
 
 class Rotation:
-    """Gives every row of a set its turn before any has a second one. Fractions of a turn are carried over."""
+    """Takes every row of a set once before any a second time. Fractions of a row are carried over to the next call."""
 
     def __init__(self, rows: Ints, *, random: np.random.Generator) -> None:
         self._order = random.permutation(rows)
@@ -17,9 +17,9 @@ class Rotation:
     def size(self) -> int:
         return len(self._order)
 
-    def take(self, turns: float) -> Ints:
-        """The next `turns` rows, at most the whole set once: what cannot be given now is not owed later."""
-        due = self._carry + turns
+    def take(self, amount: float) -> Ints:
+        """The next `amount` rows, each at most once; what exceeds the set is dropped, not carried over."""
+        due = self._carry + amount
         count = min(int(due), self.size)
         self._carry = due - int(due)
         if count == 0:

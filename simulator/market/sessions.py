@@ -1,4 +1,4 @@
-"""When a segment trades, in IST. With mode `always` every segment trades round the clock, so ticks flow on a Sunday."""
+"""When a segment trades, in IST. With mode `always` every segment trades round the clock, also on a Sunday."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -27,7 +27,7 @@ _PRE_OPEN = {
     Segment.NSE: (time(9, 0), time(9, 8)),
     Segment.BSE: (time(9, 0), time(9, 8)),
 }
-"""Orders are collected and none is matched; they meet when continuous trading begins."""
+"""Orders are collected then; they are matched when continuous trading begins."""
 
 Phase = Literal["closed", "pre_open", "open"]
 
@@ -45,7 +45,7 @@ class Session:
 
 
 def is_session_day(day: date) -> bool:
-    """Monday to Friday: the simulator keeps no holidays."""
+    """Monday to Friday: the simulator has no holidays."""
     return day.weekday() < _SATURDAY
 
 
@@ -56,7 +56,7 @@ def previous_session_day(day: date) -> date:
 
 @lru_cache(maxsize=64)
 def regular_session(segment: Segment, day: date) -> Session:
-    """The hours of `segment` on `day`, whatever weekday it is."""
+    """The hours of `segment` on `day`, on any weekday."""
     opens, closes = _HOURS[segment]
     return Session(
         opens=datetime.combine(day, opens, IST),
@@ -82,7 +82,7 @@ def is_open(segment: Segment, now: datetime, *, mode: SessionMode) -> bool:
 
 
 def phase_at(segment: Segment, now: datetime, *, mode: SessionMode) -> Phase:
-    """What the segment takes at `now`."""
+    """Whether the segment is closed, collects orders or trades at `now`."""
     if is_open(segment, now, mode=mode):
         return "open"
     local = now.astimezone(IST)

@@ -1,8 +1,8 @@
-"""The present state of every instrument in columns, and the two ways it changes: a session begins, instruments tick.
+"""The present quotes of all instruments in columns, and how they change: a session begins, instruments tick.
 
-The table's fields are the 46 words of Kite's 184-byte packet in their order, so that a batch of packets is one
-converting copy of rows. Everything is in units and numbers of 32 bits, as on the wire. Functions change the
-arrays in place and decide from their arguments alone: prices, times and random words are given.
+The fields of the table are the 46 words of Kite's 184-byte packet in their order, so that a batch of packets is one
+converting copy of rows. Prices are in units; everything has 32 bits, as on the wire. The functions change the arrays in
+place, and use nothing but their arguments: prices, times and random numbers are given.
 """
 
 from collections.abc import Sequence
@@ -40,9 +40,9 @@ TICK = np.dtype(
         ),
     ]
 )
-LAST_PRICE_IS_ASK = np.uint64(1 << 8)  # the bit of a random word: the last trade was bought
+LAST_PRICE_IS_ASK = np.uint64(1 << 8)  # the bit of a random word that says that the last trade was a buy
 ORDERS_SHIFT = 16
-SEEDED = -1  # liquidity that follows the paths
+SEEDED = -1  # liquidity that is simulated
 UINT32_MAX = 2**32 - 1
 _LEVELS = np.arange(DEPTH_LEVELS)
 _DEPTH_SHIFTS = (np.arange(2 * DEPTH_LEVELS) * 4 + 20).astype(np.uint64)
@@ -51,29 +51,38 @@ _LOW_NIBBLE = np.uint64(15)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One row an instrument. `ticks` is what the wire shows, `words` the same memory as a matrix.
-
-    `liquidity`, `frozen` and `scale` (the factor on the path's price) are what a person has set.
-    """
+    """Columns with a row for each instrument of the listing."""
 
     ticks: npt.NDArray[np.void]
+    """What a full packet shows, by the names of `TICK`."""
     words: npt.NDArray[np.uint32]
+    """The memory of `ticks` as a matrix of the packet's 46 words."""
     turnover: Floats
+    """Of the day, in units times quantity; the average price is computed from it."""
     liquidity: Ints
+    """The quantity that `/_sim/market` has set on each side of the book; `SEEDED`: the simulated one."""
     frozen: npt.NDArray[np.bool_]
+    """Whether `/_sim/market` has frozen the price."""
     scale: Floats
+    """The factor on the path's price that makes it go on from a price that was set."""
     lower_circuit: Ints
+    """In units, as `upper_circuit`; 0 for an index."""
     upper_circuit: Ints
     lot_size: Ints
+    """At least 1."""
     tick_units: Ints
+    """The smallest price step in units."""
     tradable: npt.NDArray[np.bool_]
+    """False for an index."""
     derivative: npt.NDArray[np.bool_]
+    """A future or option."""
     option: npt.NDArray[np.bool_]
     keys: Hashes
+    """A hash of the token: what differs between instruments by chance is derived from it."""
 
 
 def new_state(instruments: Sequence[Instrument]) -> State:
-    """Everything zero but the tokens, nothing frozen, liquidity seeded."""
+    """The columns before any session: everything 0 but the tokens, nothing frozen, simulated liquidity."""
     count = len(instruments)
     tokens = np.array([item.instrument_token for item in instruments], dtype=np.int64)
     ticks = np.zeros(count, dtype=TICK)
@@ -98,7 +107,7 @@ def new_state(instruments: Sequence[Instrument]) -> State:
 
 @dataclass(frozen=True, slots=True)
 class DayPrices:
-    """What a session has seen so far, in units, one entry a row; `elapsed` is its part that has passed, 0 to 1."""
+    """A session so far, in units, with an entry for each row; `elapsed` is the part of it that is over, 0 to 1."""
 
     open: Ints
     high: Ints
@@ -109,17 +118,17 @@ class DayPrices:
 
 
 def begin_session(state: State, rows: Ints, *, day: DayPrices, at: int, traded: npt.NDArray[np.bool_]) -> None:
-    """Put `rows` where the session has brought them by `at` (epoch seconds); what is not `traded` shows no trade.
+    """Sets `rows` to the state of a session at `at` (epoch seconds). A row that is not `traded` has no trade.
 
-    A frozen row with a price keeps it, all day long.
+    A frozen row that has a price keeps it as its open, high, low and last price.
     """
     ticks = state.ticks
-    held = ticks["last_price"][rows].astype(np.int64)
-    kept = state.frozen[rows] & (held > 0)
+    present = ticks["last_price"][rows].astype(np.int64)
+    kept = state.frozen[rows] & (present > 0)
     zero_unless = traded.astype(np.int64)
-    ticks["last_price"][rows] = np.where(kept, held, np.where(traded, day.last, day.previous_close))
+    ticks["last_price"][rows] = np.where(kept, present, np.where(traded, day.last, day.previous_close))
     for name in ("open", "high", "low"):
-        ticks[name][rows] = np.where(kept, held, getattr(day, name)) * zero_unless
+        ticks[name][rows] = np.where(kept, present, getattr(day, name)) * zero_unless
     ticks["close"][rows] = day.previous_close
     ticks["timestamp"][rows] = at
     ticks["last_trade_time"][rows] = at * zero_unless
@@ -139,7 +148,7 @@ def _begin_volume(state: State, rows: Ints, *, average: Ints, share: npt.NDArray
 
 
 def day_volume(state: State, rows: Ints) -> Ints:
-    """The quantity that a whole session of each row trades; nothing for an index."""
+    """The quantity that each row trades in a whole session; 0 for an index."""
     lots = 2_000 + (state.keys[rows] % np.uint64(60_000)).astype(np.int64)
     scale = np.where(state.lot_size[rows] == 1, 20, 1)
     return np.asarray(lots * scale * state.lot_size[rows] * state.tradable[rows], dtype=np.int64)
@@ -152,7 +161,7 @@ def _begin_oi(state: State, rows: Ints) -> None:
 
 
 def _limit_prices(state: State, rows: Ints, *, previous_close: Ints) -> None:
-    """A fifth of the previous close each way; options may go from one tick to twenty times. Indices have none."""
+    """The circuit limits of a day: 20 % around the previous close; for options, from one tick to twenty times it."""
     tick, option = state.tick_units[rows], state.option[rows]
     lowest = np.where(option, 0, previous_close - previous_close // 5)
     highest = np.where(option, previous_close * 20, previous_close + previous_close // 5)
@@ -160,14 +169,17 @@ def _limit_prices(state: State, rows: Ints, *, previous_close: Ints) -> None:
 
 
 def set_circuits(state: State, rows: Ints, *, lowest: Ints, highest: Ints) -> None:
-    """The nearest prices on the tick size inside the band, one tick at least; nothing for an index."""
+    """Sets the circuit limits: the nearest ticks inside the band, at least one tick; 0 for an index."""
     tick, tradable = state.tick_units[rows], state.tradable[rows]
     state.lower_circuit[rows] = np.maximum(-(-lowest // tick), 1) * tick * tradable
     state.upper_circuit[rows] = np.minimum(highest // tick, UINT32_MAX // tick) * tick * tradable
 
 
 def apply_ticks(state: State, rows: Ints, *, prices: Ints, words: Hashes, at: int) -> npt.NDArray[np.bool_]:
-    """Trade each row once at (about) its price; which rows' last price changed. `words` are random, one a row."""
+    """Trades each row once at its price within the circuit limits. Returns for which rows the last price changed.
+
+    `words` are random numbers, one for each row; `at` is in epoch seconds.
+    """
     ticks, tradable = state.ticks, state.tradable[rows]
     limited = np.clip(prices, state.lower_circuit[rows], state.upper_circuit[rows])
     prices = np.where(tradable, limited, prices)
@@ -180,7 +192,7 @@ def apply_ticks(state: State, rows: Ints, *, prices: Ints, words: Hashes, at: in
 
 
 def add_trades(state: State, rows: Ints, *, prices: Ints, quantity: Ints, at: int) -> None:
-    """A trade a row: last price, quantity, time, volume, average and day range."""
+    """Adds a trade to each row: last price, quantity, time, volume, average price and day range."""
     ticks = state.ticks
     volume = np.minimum(ticks["volume"][rows] + quantity, UINT32_MAX)
     turnover = state.turnover[rows] + prices.astype(np.float64) * quantity
@@ -207,7 +219,7 @@ def _drift_oi(state: State, rows: Ints, *, words: Hashes) -> None:
 
 
 def set_depth(state: State, rows: Ints, *, words: Hashes) -> None:
-    """Five levels a side, one tick apart: the last price is the best ask or the best bid, a bit of the word decides."""
+    """Sets five levels on each side, one tick apart. A bit of the word makes the last price the best ask or bid."""
     tick = state.tick_units[rows][:, None]
     bought = ((words & LAST_PRICE_IS_ASK) > 0).astype(np.int64)[:, None]
     best_bid = state.ticks["last_price"][rows].astype(np.int64)[:, None] - bought * tick
@@ -233,7 +245,7 @@ def _quantity_scale(state: State, rows: Ints) -> Ints:
 
 
 def _replace_depth(quantity: Ints, *, chosen: Ints) -> Ints:
-    """Rows with chosen liquidity have all of it at the best level of each side."""
+    """Rows whose liquidity was set have all of it at the best level of each side."""
     only = np.zeros_like(quantity)
     only[:, 0] = only[:, DEPTH_LEVELS] = chosen
     return np.where((chosen == SEEDED)[:, None], quantity, only)

@@ -1,7 +1,7 @@
-"""What the exchanges list: well-known symbols with their real tokens and rough prices, and what has derivatives.
+"""What the exchanges list: well-known symbols with their real tokens and rough prices, and which have derivatives.
 
-The numbers only have to be plausible; the tokens of the well-known names are the real ones, because programs carry
-them as constants (408065 is INFY). The rest of the equity list is synthetic and says so in its name.
+Prices only have to be plausible. The tokens of well-known names are the real ones, because programs have them as
+constants (408065 is INFY). The other equities are invented, and named so (`SYN001`).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class IndexListing:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something with derivatives: the name its contracts carry and the spot they follow."""
+    """An index or stock with derivatives: the name in its contracts' symbols, and the spot that they follow."""
 
     name: str
     spot: str
@@ -32,7 +32,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class CommodityProduct:
-    """A commodity or currency pair: it has no spot instrument, so its price and volatility stand here."""
+    """A commodity or currency pair. It has no spot instrument, so its price and volatility are here."""
 
     name: str
     lot_size: int
@@ -131,6 +131,8 @@ CENTRALBK 14894 38 532885 CENTRAL BANK OF INDIA
 
 @dataclass(frozen=True, slots=True)
 class EquityListing:
+    """A share on NSE and BSE. `nse_token` and `bse_code` are its exchange tokens there."""
+
     tradingsymbol: str
     nse_token: int
     price: float
@@ -140,7 +142,7 @@ class EquityListing:
 
 
 def real_equities() -> tuple[EquityListing, ...]:
-    """The well-known names, in order of fame."""
+    """The well-known names, the most traded ones first."""
     listings = []
     for line in _EQUITY_TABLE.strip().splitlines():
         symbol, token, price, code, name = line.split(maxsplit=4)
@@ -149,11 +151,11 @@ def real_equities() -> tuple[EquityListing, ...]:
 
 
 SYNTHETIC_EQUITIES = 440
-UNTRADED_EQUITIES = 5  # the last of the synthetic ones: listed, quoted without a single trade
+UNTRADED_EQUITIES = 5  # the last of the synthetic ones: listed, and never traded
 
 
 def synthetic_equities() -> tuple[EquityListing, ...]:
-    """SYN001 ... with prices from 12 to some 4,000 rupees; tokens above every real one of the table."""
+    """SYN001, SYN002, ... with prices from 12 to about 4,000 rupees, and tokens above all real ones."""
     return tuple(
         EquityListing(
             tradingsymbol=f"SYN{number:03d}",

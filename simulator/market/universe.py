@@ -1,7 +1,7 @@
-"""The instruments of one trading day, a few thousand of them over every segment, and the spots that drive their prices.
+"""The instruments of one trading day, a few thousand over all segments, and the spots that drive their prices.
 
-Deterministic from the day and the anchors (the price of each spot that strikes are centred on). Tokens of a contract
-are the same on every day of its life.
+They depend only on the day and on the anchors: the spot prices around which option strikes lie. A contract has the same
+token on every day of its life.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ COMMODITY_STRIKES_EACH_SIDE = 10
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """What prices follow: around `price` rupees with yearly `volatility` (0.2 is 20 %)."""
+    """A price path: around `price` rupees, with a yearly volatility (0.2 is 20 %)."""
 
     name: str
     price: float
@@ -55,12 +55,15 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class _Venue:
-    """Where a product's derivatives trade and how they are named there."""
+    """A product in the segment where its derivatives trade."""
 
     segment: Segment
     number: int
+    """Of the product in the segment; part of its contracts' tokens."""
     name: str
+    """With which its contracts' symbols begin."""
     underlying: str
+    """The spot that its prices follow."""
     tick_size: Decimal
     lot_size: int
     freeze_quantity: int = 0
@@ -109,7 +112,7 @@ _RIGHTS: tuple[Literal["CE", "PE"], ...] = ("CE", "PE")
 
 
 def all_spots() -> Mapping[str, Spot]:
-    """Every price that something follows, by name."""
+    """All spots by name."""
     spots = [Spot(index.tradingsymbol, index.price, index.volatility) for index in INDICES]
     spots += [Spot(equity.tradingsymbol, equity.price, equity.volatility) for equity in _equities()]
     spots += [Spot(item.name, item.price, item.volatility) for item in (*COMMODITIES, *CURRENCIES)]
@@ -195,7 +198,7 @@ def _stock_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator
 
 
 def _stock_products() -> Iterator[Product]:
-    """Lots worth some 7 lakh rupees in multiples of 25, strikes about 1.5 % apart."""
+    """Stocks with derivatives: lots of about 700,000 rupees in multiples of 25, strikes about 1.5 % apart."""
     for equity in real_equities()[:STOCKS_WITH_DERIVATIVES]:
         lot_size = max(25, round(700_000 / equity.price / 25) * 25)
         step = next(step for step in (1, 2.5, 5, 10, 20, 50, 100, 200, 500) if step >= equity.price * 0.01)

@@ -1,1 +1,8 @@
-"""Kite Connect's REST routes over the exchange and the market, and the control routes under `/_sim`."""
+"""Kite Connect's REST routes over exchange and market, a file for each resource, and the control routes under `/_sim`.
+
+user, orders, portfolio, margins, gtt, alerts, mutual_funds    over the exchange
+quotes, historical, instruments                                over the market
+control, control_input, overview, sim_routes, sim_parts        `/_sim`: what tests and users of the simulator need
+auth                                                           the session of a request
+request_limits, replay_header                                  middleware
+"""

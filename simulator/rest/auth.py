@@ -1,7 +1,7 @@
-"""Who is asking: the `Authorization: token api_key:access_token` header checked before a route sees the request.
+"""Authentication: the `Authorization: token api_key:access_token` header, checked before a route handles the request.
 
-Route modules take a `Guard` and wrap their handlers: `Route("/quote", guard.signed_in(handler))`, where the handler is
-called with the request and the user id.
+Route modules take a `Guard` and wrap their handlers: `Route("/quote", guard.signed_in(handler))`. The handler is called
+with the request and the user id.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from simulator.errors import token_error
-
-Authenticate = Callable[[str, str], str | None]
-"""`(api_key, access_token)` to the user id, or None when the pair is not alive."""
+from simulator.exchange.accounts.users import Authenticate
 
 SignedInHandler = Callable[[Request, str], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -28,13 +26,13 @@ def parse_authorization(header: str | None) -> tuple[str, str] | None:
 
 
 class Guard:
-    """Checks sessions for routes. `authenticate` is the accounts' own answer, asked anew for every request."""
+    """Checks the session of every request with `authenticate`."""
 
     def __init__(self, authenticate: Authenticate) -> None:
         self._authenticate = authenticate
 
     def user(self, request: Request) -> str:
-        """The user id behind the request. Raises 403 TokenException."""
+        """The user id of the request. Raises KiteError 403."""
         credentials = parse_authorization(request.headers.get("authorization"))
         user_id = self._authenticate(*credentials) if credentials else None
         if user_id is None:
@@ -42,7 +40,7 @@ class Guard:
         return user_id
 
     def signed_in(self, handler: SignedInHandler) -> Endpoint:
-        """An endpoint that answers 403 unless the session is alive."""
+        """An endpoint that answers 403 unless the session is valid."""
 
         async def endpoint(request: Request) -> Response:
             return await handler(request, self.user(request))

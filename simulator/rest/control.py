@@ -1,25 +1,20 @@
-"""The control routes under `/_sim`: what a test or a person may see and do beside the broker's own API.
+"""The control routes under `/_sim`: what a test or a user of the simulator may read and do beside Kite's API.
 
-No key is asked for: the simulator listens on localhost and has no secrets. Bad input gets a 400 that names it.
+They need no key: the simulator listens on localhost and has no secrets. Bad input gets a 400 that names it.
 """
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.clock import SimClock
+from simulator.envelope import json_response, query_params
 from simulator.errors import KiteError, input_error, missing_field
-from simulator.exchange.accounts.users import Account, Accounts
-from simulator.exchange.exchange import Exchange
+from simulator.exchange.accounts.users import Account
 from simulator.exchange.orders.ledger import ledger_row
 from simulator.exchange.orders.rows import order_row
 from simulator.faults.kinds import BadFaultError
-from simulator.faults.registry import FaultRegistry, fault_row
+from simulator.faults.registry import fault_row
 from simulator.market.instrument import Instrument
-from simulator.market.market import Market
-from simulator.order_updates import Postbacks
-from simulator.rate_limits import Traffic
-from simulator.replay import Player
 from simulator.rest.control_input import (
     parse_instrument,
     parse_moment,
@@ -30,35 +25,22 @@ from simulator.rest.control_input import (
     read_whole,
     refuse_unknown,
 )
-from simulator.rest.envelope import json_response, query_params
-from simulator.stream.sockets import TickerSockets
+from simulator.rest.sim_parts import SimParts
 
 
 class ControlRoutes:
-    """Everything that a simulator has, in one's hands. Answers are plain JSON, without Kite's envelope."""
+    """Routes over all parts of a simulator. Answers are JSON without Kite's envelope."""
 
-    def __init__(
-        self,
-        *,
-        exchange: Exchange,
-        accounts: Accounts,
-        market: Market,
-        clock: SimClock,
-        faults: FaultRegistry,
-        traffic: Traffic,
-        sockets: TickerSockets,
-        postbacks: Postbacks,
-        player: Player | None,
-    ) -> None:
-        self._exchange = exchange
-        self._accounts = accounts
-        self._market = market
-        self._clock = clock
-        self._faults = faults
-        self._traffic = traffic
-        self._sockets = sockets
-        self._postbacks = postbacks
-        self._player = player
+    def __init__(self, parts: SimParts) -> None:
+        self._exchange = parts.exchange
+        self._accounts = parts.accounts
+        self._market = parts.market
+        self._clock = parts.clock
+        self._faults = parts.faults
+        self._traffic = parts.traffic
+        self._sockets = parts.sockets
+        self._postbacks = parts.postbacks
+        self._player = parts.player
 
     def routes(self) -> list[Route]:
         return [
@@ -80,7 +62,7 @@ class ControlRoutes:
         ]
 
     async def ledger(self, request: Request) -> Response:
-        """`since` is a sequence number (entries behind it) or a time (entries from it on)."""
+        """`since` is a sequence number (entries after it) or a time (entries accepted since)."""
         params = query_params(request)
         after_seq, since = parse_since(params.get("since"))
         entries = self._exchange.ledger.entries(user_id=params.get("user_id"), after_seq=after_seq, since=since)
@@ -108,7 +90,7 @@ class ControlRoutes:
         return json_response({"cleared": 1})
 
     async def set_market(self, request: Request) -> Response:
-        """Everything is checked before anything is changed."""
+        """Sets prices, liquidity and rate. Everything is checked before anything is changed."""
         body = await read_object(request)
         refuse_unknown(body, {"ticks_per_second", "instruments"})
         wanted = [(self._instrument(name), spec) for name, spec in read_mapping(body, "instruments").items()]
@@ -118,7 +100,7 @@ class ControlRoutes:
         if "ticks_per_second" in body:
             self._market.ticks_per_second = read_float(body, "ticks_per_second")
         for instrument, (last_price, frozen, liquidity) in settings:
-            self._exchange.engine.renew(instrument.instrument_token)
+            self._exchange.engine.renew_liquidity(instrument.instrument_token)
             self._market.set_price(instrument.instrument_token, last_price, frozen=frozen, liquidity=liquidity)
         return json_response(
             {
@@ -136,7 +118,7 @@ class ControlRoutes:
         return self._clock_response()
 
     async def set_clock(self, request: Request) -> Response:
-        """The answer comes when the market and the book are at the new time too."""
+        """Sets time and speed. Market and order book have reached the new time when it answers."""
         body = await read_object(request)
         refuse_unknown(body, {"now", "speed"})
         now = parse_moment("now", body["now"]) if body.get("now") is not None else None
@@ -153,7 +135,7 @@ class ControlRoutes:
         return json_response([session_row(account) for account in self._accounts])
 
     async def set_session(self, request: Request) -> Response:
-        """`expired: true` kills every token of the user, false revives the standing one; `postback_url` may be null."""
+        """`expired: true` ends all tokens of the user, false makes the preset one valid; `postback_url` may be null."""
         body = await read_object(request)
         refuse_unknown(body, {"user_id", "expired", "postback_url"})
         if not body.get("user_id"):
@@ -176,7 +158,7 @@ class ControlRoutes:
         return json_response(session_row(account))
 
     async def read_order(self, request: Request) -> Response:
-        """The order as the exchange has it, whatever the book shows."""
+        """The order as the exchange has it, hidden or not."""
         order = self._exchange.any_order(request.path_params["order_id"])
         return json_response({**order_row(order, order.snapshot(self._clock.now())), "hidden": order.hidden})
 
@@ -197,7 +179,7 @@ class ControlRoutes:
         return json_response(order_row(order, order.snapshot(self._clock.now())))
 
     async def send_text(self, request: Request) -> Response:
-        """`{"type", "data"}` to every socket of `user_id`, as Kite sends errors and messages; how many there are."""
+        """Sends `{"type", "data"}` to every socket of a user, as Kite does; answers with their number."""
         body = await read_object(request)
         refuse_unknown(body, {"user_id", "type", "data"})
         kind, user_id = body.get("type"), str(body.get("user_id") or "")
@@ -210,20 +192,23 @@ class ControlRoutes:
     async def stats(self, _request: Request) -> Response:
         return json_response(
             {
-                **self._traffic.report(),
+                **self._traffic.stats(),
                 "sockets": dict(self._sockets.count_by_key()),
                 "tokens": [
                     {"user_id": socket.user_id, "api_key": socket.api_key, "tokens": socket.tokens}
                     for socket in self._sockets.stats()
                 ],
                 "ledger_entries": len(self._exchange.ledger),
-                "postbacks": self._postbacks.report(),
-                "replay": None if self._player is None else self._player.report(),
+                "postbacks": self._postbacks.stats(),
+                "replay": None if self._player is None else self._player.stats(),
             }
         )
 
     async def reset(self, _request: Request) -> Response:
-        """A new day: empty book, morning funds, live standing tokens, no faults, counters at 0. The ledger stays."""
+        """Begins the first day again: empty book, opening cash, preset tokens valid, no faults, counts 0.
+
+        The ledger is kept.
+        """
         self._faults.clear()
         self._traffic.clear()
         for account in self._accounts:
@@ -245,6 +230,7 @@ class ControlRoutes:
 
 
 def session_row(account: Account) -> dict[str, object]:
+    """An account in `GET /_sim/session`; `tokens` is the number of valid ones."""
     return {
         "user_id": account.user_id,
         "api_key": account.api_key,

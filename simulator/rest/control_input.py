@@ -1,4 +1,4 @@
-"""What a control request may say: its JSON turned into values, with a sentence for everything that is wrong."""
+"""The JSON of control requests as typed values. Every function raises KiteError 400, which says what is wrong."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -7,16 +7,17 @@ from typing import Final
 
 from starlette.requests import Request
 
+from simulator.clock import IST
+from simulator.envelope import parse_json, read_body
 from simulator.errors import input_error
-from simulator.formats import IST
 from simulator.market.instrument import Instrument
-from simulator.rest.envelope import parse_json, read_body
 
 Body = Mapping[str, object]
 MARKET_FIELDS: Final = frozenset({"last_price", "frozen", "liquidity"})
 
 
 def parse_since(text: str | None) -> tuple[int, datetime | None]:
+    """A sequence number (then no time), or a time (then 0)."""
     if text is None:
         return 0, None
     if text.isdigit():
@@ -25,7 +26,7 @@ def parse_since(text: str | None) -> tuple[int, datetime | None]:
 
 
 def parse_moment(name: str, value: object) -> datetime:
-    """ISO 8601; without an offset it is IST."""
+    """An aware time from ISO 8601 text; without an offset it is in IST."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError as error:
@@ -34,7 +35,7 @@ def parse_moment(name: str, value: object) -> datetime:
 
 
 def parse_instrument(instrument: Instrument, spec: object) -> tuple[Decimal | None, bool | None, int | None]:
-    """`last_price`, `frozen`, `liquidity`; None for what is to stay as it is."""
+    """`last_price`, `frozen` and `liquidity` for an instrument; None for what does not change."""
     name = f"{instrument.exchange}:{instrument.tradingsymbol}"
     if not isinstance(spec, Mapping):
         raise input_error(f"{name} wants an object with any of {', '.join(sorted(MARKET_FIELDS))}")
@@ -47,6 +48,7 @@ def parse_instrument(instrument: Instrument, spec: object) -> tuple[Decimal | No
 
 
 def parse_price(instrument: Instrument, value: object) -> Decimal | None:
+    """A positive price on the instrument's tick size; None for null."""
     if value is None:
         return None
     name = f"`last_price` of {instrument.exchange}:{instrument.tradingsymbol}"

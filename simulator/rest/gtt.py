@@ -2,27 +2,30 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.envelope import form_params, parse_json, success
 from simulator.errors import input_error, missing_field, route_not_found
 from simulator.exchange.conditions.gtt import TriggerKind, TriggerOrder, TriggerProduct, trigger_row
 from simulator.exchange.entry.parameters import TRANSACTION_TYPES, read_choice, read_integer, read_price
-from simulator.exchange.triggers.gtt_triggers import TriggerDesk, TriggerForm
+from simulator.exchange.triggers.gtt_triggers import GttTriggers, TriggerForm
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import form_params, parse_json, success
 from simulator.rest.margins import text_params
 
-KINDS: tuple[TriggerKind, ...] = ("single", "two-leg")
-PRODUCTS: tuple[TriggerProduct, ...] = ("CNC", "NRML", "MTF", "MIS")
+KINDS: tuple[TriggerKind, ...] = get_args(TriggerKind)
+PRODUCTS: tuple[TriggerProduct, ...] = get_args(TriggerProduct)
 MAX_VALUES = 2
 
 
 class TriggerRoutes:
-    def __init__(self, *, desk: TriggerDesk, guard: Guard) -> None:
-        self._desk = desk
+    """Kite's GTT routes."""
+
+    def __init__(self, *, triggers: GttTriggers, guard: Guard) -> None:
+        self._triggers = triggers
         self._guard = guard
 
     def routes(self) -> list[Route]:
@@ -36,28 +39,29 @@ class TriggerRoutes:
         ]
 
     async def list_all(self, _request: Request, user_id: str) -> Response:
-        """The active ones and those that ended within seven days."""
-        return success([trigger_row(trigger) for trigger in self._desk.of_user(user_id)])
+        """The active GTTs and those that ended within seven days."""
+        return success([trigger_row(trigger) for trigger in self._triggers.of_user(user_id)])
 
     async def create(self, request: Request, user_id: str) -> Response:
-        trigger_id = self._desk.create(user_id, read_form(await form_params(request)))
+        trigger_id = self._triggers.create(user_id, read_form(await form_params(request)))
         return success({"trigger_id": trigger_id})
 
     async def read(self, request: Request, user_id: str) -> Response:
-        return success(trigger_row(self._desk.get(user_id, id_of(request))))
+        return success(trigger_row(self._triggers.get(user_id, id_of(request))))
 
     async def modify(self, request: Request, user_id: str) -> Response:
         trigger_id = id_of(request)
-        self._desk.modify(user_id, trigger_id, read_form(await form_params(request)))
+        self._triggers.modify(user_id, trigger_id, read_form(await form_params(request)))
         return success({"trigger_id": trigger_id})
 
     async def delete(self, request: Request, user_id: str) -> Response:
         trigger_id = id_of(request)
-        self._desk.delete(user_id, trigger_id)
+        self._triggers.delete(user_id, trigger_id)
         return success({"trigger_id": trigger_id})
 
 
 def id_of(request: Request) -> int:
+    """The id in the path. Raises KiteError 404 for one that is not a number."""
     text = request.path_params["trigger_id"]
     if not (text.isascii() and text.isdigit()):
         raise route_not_found()
@@ -65,7 +69,7 @@ def id_of(request: Request) -> int:
 
 
 def read_form(form: Mapping[str, str]) -> TriggerForm:
-    """Raises 400 naming the first bad field."""
+    """The form of a GTT. Raises KiteError 400, which names the first bad field."""
     condition = read_json(form, "condition")
     orders = read_json(form, "orders")
     if not isinstance(condition, dict):
@@ -87,6 +91,7 @@ def read_form(form: Mapping[str, str]) -> TriggerForm:
 
 
 def read_order(text: Mapping[str, str]) -> TriggerOrder:
+    """An element of `orders`. Raises KiteError 400."""
     if text.get("order_type", "LIMIT") != "LIMIT":
         raise input_error("Only LIMIT orders are allowed in a trigger.")
     price = read_price(text, "price")
@@ -103,16 +108,19 @@ def read_order(text: Mapping[str, str]) -> TriggerOrder:
 
 
 def read_json(form: Mapping[str, str], name: str) -> object:
+    """The JSON in a field of the form. Raises KiteError 400."""
     if name not in form:
         raise missing_field(name)
     return parse_json(form[name].encode())
 
 
 def read_value(value: object) -> Decimal:
+    """A trigger value in rupees. Raises KiteError 400."""
     return read_price({"trigger_values": str(value)}, "trigger_values")
 
 
 def required(text: Mapping[str, str], name: str) -> str:
+    """A field that must not be empty. Raises KiteError 400."""
     if not text.get(name):
         raise missing_field(name)
     return text[name]

@@ -1,4 +1,4 @@
-"""`/instruments/historical/{instrument_token}/{interval}`: candles, cut in a thread so that ticks and orders go on."""
+"""`/instruments/historical/{instrument_token}/{interval}`: candles, computed in a thread so that ticks go on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,29 +11,34 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.clock import IST
+from simulator.envelope import encode_plain
 from simulator.errors import input_error, missing_field
 from simulator.market.candles import DAY, INTERVALS, CandleSource, Interval, candle_rows
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import encode_plain
 
 _TRUE = {"1", "true", "True"}
 
 
 @dataclass(frozen=True, slots=True)
 class CandleQuery:
-    """One checked request; `start` and `end` are aware."""
+    """One checked request."""
 
     instrument: Instrument
     interval: Interval
     start: datetime
+    """Aware; inclusive, as `end` is."""
     end: datetime
     future: Literal["contract", "continuous"]
+    """For a future: the contract's own life, or the continuous series."""
     columns: int
+    """Of a row: 6, or 7 with open interest."""
 
 
 class HistoricalRoutes:
+    """The route of candles."""
+
     def __init__(self, market: Market, *, guard: Guard, now: Callable[[], datetime]) -> None:
         self._market = market
         self._guard = guard
@@ -79,7 +84,7 @@ class HistoricalRoutes:
 
 
 def parse_moment(text: str | None, *, name: str, whole_day: time) -> datetime:
-    """`YYYY-MM-DD HH:MM:SS` in IST; a date alone means `whole_day` on it. Raises KiteError 400."""
+    """`YYYY-MM-DD HH:MM:SS` in IST; for a date alone, `whole_day` on it. Raises KiteError 400."""
     if not text:
         raise missing_field(name)
     try:
@@ -91,7 +96,7 @@ def parse_moment(text: str | None, *, name: str, whole_day: time) -> datetime:
 
 
 def check_span(start: datetime, end: datetime, *, interval: Interval) -> None:
-    """Raises KiteError 400 for a range that is turned round or longer than the interval allows."""
+    """Raises KiteError 400 for a range that ends before it starts, or is longer than the interval allows."""
     if start > end:
         raise input_error("`from` date must not be after `to` date")
     if (end.date() - start.date()).days > interval.max_days:

@@ -1,4 +1,4 @@
-"""`/instruments`: the day's dump as CSV, for everybody (Kite checks no token here)."""
+"""`/instruments`: the day's dump as CSV, without authentication, as at Kite."""
 
 import gzip
 
@@ -7,7 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.errors import input_error
-from simulator.market.csv_dump import EXCHANGES, dump_instruments
+from simulator.market.csv_dump import dump_instruments
+from simulator.market.instrument import EXCHANGES
 from simulator.market.listing import Listing
 from simulator.market.market import Market
 
@@ -15,12 +16,12 @@ _ALL = ""
 
 
 class InstrumentRoutes:
-    """Dumps are made once a day and exchange, plain and gzipped: at most 16 of them are kept."""
+    """A dump is made once a day for each exchange, plain and gzipped: at most 16 are cached."""
 
     def __init__(self, market: Market) -> None:
         self._market = market
-        self._made_of: Listing | None = None
-        self._made: dict[tuple[str, bool], bytes] = {}
+        self._cached_listing: Listing | None = None
+        self._cache: dict[tuple[str, bool], bytes] = {}
 
     def routes(self) -> list[Route]:
         return [
@@ -46,13 +47,13 @@ class InstrumentRoutes:
 
     def _dump(self, exchange: str, *, zipped: bool) -> bytes:
         listing = self._market.listing
-        if self._made_of is not listing:
-            self._made_of = listing
-            self._made.clear()
+        if self._cached_listing is not listing:
+            self._cached_listing = listing
+            self._cache.clear()
         key = (exchange, zipped)
-        if key not in self._made:
-            self._made[key] = _zip(self._dump(exchange, zipped=False)) if zipped else _print(listing, exchange)
-        return self._made[key]
+        if key not in self._cache:
+            self._cache[key] = _zip(self._dump(exchange, zipped=False)) if zipped else _print(listing, exchange)
+        return self._cache[key]
 
 
 def _print(listing: Listing, exchange: str) -> bytes:

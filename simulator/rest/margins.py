@@ -1,6 +1,6 @@
 """Margins and charges of orders that are not placed: `/margins/orders`, `/margins/basket`, `/charges/orders`.
 
-Bodies are JSON arrays. The numbers come from the same rule that placement uses (`simulator.exchange.margins`).
+Bodies are JSON arrays. The numbers come from the same rule that placement uses (`simulator.exchange.accounts.margins`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,31 +10,39 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.errors import input_error
+from simulator.envelope import json_body, query_params, success
+from simulator.errors import input_error, missing_field
 from simulator.exchange.accounts.charges import charges
-from simulator.exchange.accounts.margins import RATES, SPAN_SHARE, Bucket, Exposure, OpenOrder, blocked, bucket
+from simulator.exchange.accounts.margins import (
+    RATES,
+    SPAN_SHARE,
+    Exposure,
+    MarginComponent,
+    OpenOrder,
+    blocked,
+    margin_component,
+)
 from simulator.exchange.accounts.positions import PositionKey
 from simulator.exchange.entry.parameters import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer, read_price
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.order import Product, TransactionType
-from simulator.exchange.orders.units import FundSegment, fund_segment, is_option
+from simulator.exchange.orders.units import FUND_SEGMENTS, fund_segment, is_option
 from simulator.formats import to_number
-from simulator.market.instrument import Instrument
+from simulator.market.instrument import COMMODITY, CURRENCY, EQUITY, EQUITY_DERIVATIVES, Instrument
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import json_body, missing_field, query_params, success
 
 MAX_ORDERS = 100
 SEGMENTS: Mapping[str, frozenset[str]] = {
-    "equity": frozenset({"NSE", "BSE"}),
-    "commodity": frozenset({"MCX"}),
-    "futures": frozenset({"NFO", "BFO"}),
-    "currency": frozenset({"CDS", "BCD"}),
+    "equity": EQUITY,
+    "commodity": COMMODITY,
+    "futures": EQUITY_DERIVATIVES,
+    "currency": CURRENCY,
 }
 ZERO = Decimal(0)
 
 
 class Leg:
-    """One order of such a body, checked."""
+    """One order of a body, checked. Raises KiteError 400."""
 
     def __init__(self, exchange: Exchange, params: Mapping[str, str], *, price_field: str) -> None:
         for name in ("exchange", "tradingsymbol"):
@@ -59,6 +67,8 @@ class Leg:
 
 
 class MarginRoutes:
+    """Kite's margin and charges routes."""
+
     def __init__(self, *, exchange: Exchange, guard: Guard) -> None:
         self._exchange = exchange
         self._guard = guard
@@ -73,7 +83,7 @@ class MarginRoutes:
         ]
 
     async def segment(self, request: Request, _user_id: str) -> Response:
-        """The old dump of intraday margins: for each instrument of a segment the share of its value, in percent."""
+        """The legacy dump of intraday margins: for each instrument of a segment, the share of its value in percent."""
         exchanges = SEGMENTS.get(request.path_params["segment"])
         if exchanges is None:
             raise input_error("Invalid `segment`.")
@@ -93,13 +103,13 @@ class MarginRoutes:
         )
 
     async def orders(self, request: Request, user_id: str) -> Response:
-        """What each order alone would block, beside the present positions and open orders."""
+        """What each order alone would add to what the present positions and open orders block."""
         legs = await self._legs(request, price_field="price")
         exposures = self._exposures(user_id)
         return success([margin_object(leg, before_of(leg, exposures)) for leg in legs])
 
     async def basket(self, request: Request, user_id: str) -> Response:
-        """`initial` sums the orders each for itself, `final` is what all of them together would block."""
+        """`initial` is the sum of the orders taken separately, `final` what all of them together would block."""
         legs = await self._legs(request, price_field="price")
         considered = query_params(request).get("consider_positions", "true").lower() in ("true", "1")
         exposures = self._exposures(user_id) if considered else {}
@@ -133,24 +143,24 @@ class MarginRoutes:
     def _exposures(self, user_id: str) -> dict[PositionKey, Exposure]:
         orders = self._exchange.unfilled_orders(user_id)
         portfolio = self._exchange.portfolios[user_id]
-        segments: tuple[FundSegment, ...] = ("equity", "commodity")
         joined: dict[PositionKey, Exposure] = {}
-        for segment in segments:
+        for segment in FUND_SEGMENTS:
             joined.update(portfolio.exposures(orders, segment=segment))
         return joined
 
 
 def text_params(item: Mapping[str, object]) -> dict[str, str]:
-    """JSON values as the text that a form would have; null and "" count as absent."""
+    """JSON values as a form's text; null and "" are left out."""
     return {name: str(value) for name, value in item.items() if value is not None and value != ""}
 
 
 def before_of(leg: Leg, exposures: Mapping[PositionKey, Exposure]) -> Exposure:
+    """The exposure in the leg's instrument and product before the leg."""
     return exposures.get(leg.key) or Exposure(leg.instrument, leg.product)
 
 
 def needed(before: Exposure, legs: Sequence[Leg]) -> Decimal:
-    """By how much the legs, all of one instrument and product, raise what is blocked."""
+    """The rupees by which the legs, all of one instrument and product, raise what is blocked."""
     after = before
     for leg in legs:
         after = after.adding(leg.order())
@@ -158,8 +168,9 @@ def needed(before: Exposure, legs: Sequence[Leg]) -> Decimal:
 
 
 def margin_object(leg: Leg, before: Exposure) -> dict[str, object]:
+    """The margin object of one order, given the exposure before it."""
     total = needed(before, [leg])
-    name = bucket(Exposure(leg.instrument, leg.product).adding(leg.order()))
+    name = margin_component(Exposure(leg.instrument, leg.product).adding(leg.order()))
     return margin_row(
         kind=fund_segment(leg.instrument),
         tradingsymbol=leg.instrument.tradingsymbol,
@@ -170,14 +181,15 @@ def margin_object(leg: Leg, before: Exposure) -> dict[str, object]:
     )
 
 
-def margin_parts(name: Bucket, total: Decimal) -> dict[str, Decimal]:
+def margin_parts(name: MarginComponent, total: Decimal) -> dict[str, Decimal]:
+    """The margin by Kite's fields."""
     if name == "derivative":
         return {"span": total * SPAN_SHARE, "exposure": total * (1 - SPAN_SHARE)}
     return {"option_premium" if name == "premium" else "var": total}
 
 
 def summary_object(total: Decimal) -> dict[str, object]:
-    """`initial` and `final` have no identity; the whole sum stands in `var`."""
+    """The object of `initial` and `final`: without an instrument, and with the whole sum in `var`."""
     return margin_row(kind="", tradingsymbol="", exchange="", parts={"var": total}, total=total, costs=empty_charges())
 
 
@@ -190,7 +202,7 @@ def margin_row(
     total: Decimal,
     costs: Mapping[str, object],
 ) -> dict[str, object]:
-    """Kite's margin object, 14 keys."""
+    """Kite's margin object of 14 keys."""
     numbers = {name: to_number(parts.get(name, ZERO)) for name in ("span", "exposure", "option_premium")}
     return {
         "type": kind,
@@ -209,6 +221,7 @@ def margin_row(
 
 
 def empty_charges() -> dict[str, object]:
+    """The charges of a basket, which Kite leaves at 0."""
     return {
         "transaction_tax": 0,
         "transaction_tax_type": "",
@@ -222,6 +235,7 @@ def empty_charges() -> dict[str, object]:
 
 
 def contract_row(leg: Leg) -> dict[str, object]:
+    """A row of the contract note."""
     return {
         "transaction_type": leg.side,
         "tradingsymbol": leg.instrument.tradingsymbol,

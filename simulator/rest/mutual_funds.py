@@ -1,4 +1,4 @@
-"""`/mf`: mutual funds, read-only as they are at Kite, where the routes that write have been switched off."""
+"""`/mf`: mutual funds, read-only, as at Kite, where the writing routes have been switched off."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.clock import IST
+from simulator.envelope import success
 from simulator.errors import KiteError, unknown_order
-from simulator.formats import IST
 from simulator.market.mutual_funds import dump_funds, fund_holdings, fund_orders, fund_sips
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import success
 
 BREAKDOWN: Final = (
     "fund",
@@ -24,10 +24,12 @@ BREAKDOWN: Final = (
     "average_price",
     "quantity",
 )
-"""What a purchase shows of itself behind a holding."""
+"""The fields of a purchase in a holding's breakdown."""
 
 
 class FundRoutes:
+    """Kite's mutual fund routes."""
+
     def __init__(self, *, guard: Guard, now: Callable[[], datetime]) -> None:
         self._guard = guard
         self._now = now
@@ -51,7 +53,7 @@ class FundRoutes:
         ]
 
     async def instruments(self, _request: Request) -> Response:
-        """The dump, for everybody, with exactly `text/csv`: the JavaScript client parses nothing else."""
+        """The dump, without authentication. Its type is exactly `text/csv`: the JavaScript client parses only that."""
         return Response(dump_funds(self._now().astimezone(IST).date()).encode(), headers={"Content-Type": "text/csv"})
 
     async def orders(self, _request: Request, user_id: str) -> Response:
@@ -77,15 +79,16 @@ class FundRoutes:
         return success(fund_holdings())
 
     async def breakdown(self, request: Request, user_id: str) -> Response:
-        """The purchases behind one holding."""
+        """The purchases that make up one holding."""
         isin = request.path_params["isin"]
         rows = [row for row in fund_orders(user_id, self._now()) if row["tradingsymbol"] == isin]
         return success([{name: row[name] for name in BREAKDOWN} for row in rows])
 
     async def allotments(self, _request: Request, _user_id: str) -> Response:
-        """The schemes that were allotted lately."""
+        """The recently allotted schemes."""
         return success([row["tradingsymbol"] for row in fund_holdings()])
 
 
 async def refuse(_request: Request, _user_id: str) -> Response:
+    """The answer of the writing routes."""
     raise KiteError("Insufficient permission for that call.", status=403, error_type="PermissionException")

@@ -1,4 +1,4 @@
-"""Orders and trades over the exchange."""
+"""`/orders` and `/trades`: placing, modifying, cancelling and reading orders, with the faults of a request applied."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,20 +7,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.envelope import form_params, success
 from simulator.exchange.entry.parameters import MAX_LEGS, Params
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.rows import order_row
-from simulator.exchange.varieties.child_orders import Slice
-from simulator.faults.effects import faulty_book, faulty_trades, order_quirks, untagged
+from simulator.exchange.varieties.autoslice import Slice
+from simulator.faults.effects import faulty_book, faulty_trades, order_faults, untagged
 from simulator.faults.middleware import faults_of
 from simulator.rate_limits import Traffic
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import form_params, success
 from simulator.settings import AutosliceAnswer
 
 
 class OrderRoutes:
-    """Kite's order routes. A 200 means that the request was accepted, never that it is done."""
+    """Kite's order routes. A 200 means that the request was accepted, not that it was carried out."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class OrderRoutes:
 
     async def place(self, request: Request, user_id: str) -> Response:
         params = await form_params(request)
-        quirks = order_quirks(faults_of(request))
+        faults = order_faults(faults_of(request))
         self._traffic.charge(user_id, further_orders(request.path_params["variety"], params), now=self._wall())
-        placed = self._exchange.place_order(user_id, request.path_params["variety"], params, quirks)
+        placed = self._exchange.place_order(user_id, request.path_params["variety"], params, faults)
         self._traffic.accepted(user_id, now=self._wall())
         if not placed.children:
             return success({"order_id": placed.order_id})
@@ -70,7 +70,7 @@ class OrderRoutes:
             request.path_params["variety"],
             request.path_params["order_id"],
             params,
-            order_quirks(faults_of(request)),
+            order_faults(faults_of(request)),
         )
         return success({"order_id": order_id})
 
@@ -79,7 +79,7 @@ class OrderRoutes:
             user_id,
             request.path_params["variety"],
             request.path_params["order_id"],
-            order_quirks(faults_of(request)),
+            order_faults(faults_of(request)),
         )
         return success({"order_id": order_id})
 
@@ -87,7 +87,7 @@ class OrderRoutes:
         return success(faulty_book(self._exchange.book.of_user(user_id), faults_of(request), now=self._now()))
 
     async def history(self, request: Request, user_id: str) -> Response:
-        """One row for each status that the order was in, oldest first."""
+        """A row for each status that the order entered, oldest first."""
         order = self._exchange.order(user_id, request.path_params["order_id"])
         rows = [order_row(order, state) for state in order.history]
         if any(fault.kind == "tag_null" for fault in faults_of(request)):
@@ -103,7 +103,7 @@ class OrderRoutes:
 
 
 def further_orders(variety: str, params: Params) -> int:
-    """An iceberg of five legs is five orders of the day's allowance, and one of the second's."""
+    """How many orders a request counts for beyond itself: the further legs of an iceberg count towards the day."""
     legs = params.get("iceberg_legs", "")
     if variety != "iceberg" or not (legs.isascii() and legs.isdigit()):
         return 0
@@ -111,7 +111,7 @@ def further_orders(variety: str, params: Params) -> int:
 
 
 def child_row(child: Slice) -> dict[str, object]:
-    """One slice of an answer: its order id, or its own error."""
+    """A slice in the answer: its order id, or its error."""
     error = child.error
     if error is None:
         return {"order_id": child.order_id}

@@ -1,10 +1,8 @@
-"""`GET /_sim/`: one page for a person, and `GET /_sim/overview`, the JSON that it asks for every second.
+"""`GET /_sim/`: a page that shows the simulator, and `GET /_sim/overview`: the JSON that it fetches every second.
 
-Both show a bounded part, however much there is: the newest `MAX_ROWS` of each list, beside the true number.
+Both are bounded: they have the newest `MAX_ROWS` of each list, and its full length.
 """
 
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +10,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from simulator.exchange.exchange import Exchange
+from simulator.envelope import json_response
 from simulator.exchange.orders.ledger import ledger_row
 from simulator.exchange.orders.order import Order
-from simulator.faults.registry import FaultRegistry, fault_row
-from simulator.market.market import Market
-from simulator.replay import Player
-from simulator.rest.envelope import json_response
-from simulator.stream.sockets import TickerSockets
+from simulator.faults.registry import fault_row
+from simulator.rest.sim_parts import SimParts
 
 MAX_ROWS: Final = 100
 PAGE: Final = Path(__file__).with_name("overview.html")
@@ -32,24 +27,15 @@ HEADERS: Final = {
 
 
 class OverviewRoutes:
-    """What happens in the simulator right now."""
+    """The page and its data."""
 
-    def __init__(
-        self,
-        *,
-        exchange: Exchange,
-        market: Market,
-        faults: FaultRegistry,
-        sockets: TickerSockets,
-        player: Player | None,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._exchange = exchange
-        self._market = market
-        self._faults = faults
-        self._sockets = sockets
-        self._player = player
-        self._now = now
+    def __init__(self, parts: SimParts) -> None:
+        self._exchange = parts.exchange
+        self._market = parts.market
+        self._faults = parts.faults
+        self._sockets = parts.sockets
+        self._player = parts.player
+        self._now = parts.clock.now
         self._page = PAGE.read_bytes()
 
     def routes(self) -> list[Route]:
@@ -68,13 +54,13 @@ class OverviewRoutes:
     async def overview(self, _request: Request) -> Response:
         resting = sorted(self._exchange.book.all_resting(), key=lambda order: order.accepted_at, reverse=True)
         ledger = self._exchange.ledger
-        tokens = sorted(self._sockets.wanted_tokens())
+        tokens = sorted(self._sockets.subscribed_tokens())
         faults = list(self._faults.active())
         return json_response(
             {
                 "now": self._now().isoformat(timespec="seconds"),
                 "ticks_per_second": self._market.ticks_per_second,
-                "replay": None if self._player is None else self._player.report(),
+                "replay": None if self._player is None else self._player.stats(),
                 "instruments": {
                     "total": len(tokens),
                     "rows": [self._instrument_row(token) for token in tokens[:MAX_ROWS]],
@@ -110,6 +96,7 @@ class OverviewRoutes:
 
 
 def resting_row(order: Order) -> dict[str, object]:
+    """A resting order on the page."""
     request = order.request
     return {
         "order_id": order.order_id,

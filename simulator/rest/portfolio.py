@@ -1,4 +1,4 @@
-"""Positions, holdings and conversion."""
+"""`/portfolio`: positions with their conversion, and holdings."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,23 +10,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.envelope import form_params, read_body, success
+from simulator.errors import missing_field
 from simulator.exchange.accounts.portfolio import Holding, Portfolio
-from simulator.exchange.accounts.positions import position_row
+from simulator.exchange.accounts.positions import Conversion, position_row
 from simulator.exchange.entry.checks import auction_number
-from simulator.exchange.entry.parameters import ASKED_PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
+from simulator.exchange.entry.parameters import CLIENT_PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.steps.atomic_step import Conversion
 from simulator.formats import format_time, to_number
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import form_params, missing_field, read_body, success
 
 HUNDRED: Final = Decimal(100)
 NOT_IN_AUCTIONS: Final = frozenset({"used_quantity", "short_quantity", "authorisation", "mtf"})
 
 
 class PortfolioRoutes:
+    """Kite's portfolio routes."""
+
     def __init__(self, *, exchange: Exchange, market: Market, guard: Guard, now: Callable[[], datetime]) -> None:
         self._exchange = exchange
         self._market = market
@@ -46,7 +48,7 @@ class PortfolioRoutes:
         ]
 
     async def positions(self, _request: Request, user_id: str) -> Response:
-        """`day` has what was traded today, `net` also what was carried into it."""
+        """`day` has today's trades, `net` also what was carried into the day."""
         net, day = [], []
         for position in self._exchange.portfolios[user_id].positions.values():
             last_price, close = self._prices(position.instrument)
@@ -65,8 +67,8 @@ class PortfolioRoutes:
             instrument=self._exchange.instrument(form["exchange"], form["tradingsymbol"]),
             side=read_choice(form, "transaction_type", TRANSACTION_TYPES),
             quantity=read_integer(form, "quantity", minimum=1),
-            old_product=read_choice(form, "old_product", ASKED_PRODUCTS),
-            new_product=read_choice(form, "new_product", ASKED_PRODUCTS),
+            old_product=read_choice(form, "old_product", CLIENT_PRODUCTS),
+            new_product=read_choice(form, "new_product", CLIENT_PRODUCTS),
             overnight=read_choice(form, "position_type", ("day", "overnight")) == "overnight",
         )
         self._exchange.convert(conversion)
@@ -109,7 +111,7 @@ class PortfolioRoutes:
         return success(rows)
 
     async def auctions(self, _request: Request, user_id: str) -> Response:
-        """The exchange auctions every share that somebody holds; the number goes into an order of variety auction."""
+        """Every holding is in an auction; its number goes into an order of variety auction."""
         portfolio = self._exchange.portfolios[user_id]
         rows = []
         for holding in portfolio.holdings.values():
@@ -119,7 +121,7 @@ class PortfolioRoutes:
         return success(rows)
 
     async def authorise(self, request: Request, user_id: str) -> Response:
-        """Every sale is authorised here already; the id only has the right form."""
+        """An id of Kite's form. The simulator needs no authorisation for a sale."""
         body = await read_body(request)
         digest = hashlib.sha256(f"{user_id}:{format_time(self._now())}:".encode() + body).hexdigest()
         return success({"request_id": digest[:32]})
@@ -163,4 +165,5 @@ class PortfolioRoutes:
 
 
 def percent(part: Decimal, whole: Decimal) -> Decimal:
+    """0 of nothing."""
     return part * HUNDRED / whole if whole else Decimal(0)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.envelope import plain_success, success
 from simulator.errors import input_error, missing_field, route_not_found
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
@@ -16,17 +17,17 @@ from simulator.market.market import Market
 from simulator.market.quote_json import full_value, ltp_value, ohlc_value
 from simulator.market.state import State
 from simulator.rest.auth import Endpoint, Guard
-from simulator.rest.envelope import plain_success, success
 
 MAX_FULL_QUOTES = 500
 MAX_SHORT_QUOTES = 1_000
 VALUES_AT_ONCE = 50
-"""Ticks and other requests have their turn after so many."""
-TRIGGER_NEAR, TRIGGER_FAR = Decimal("0.01"), Decimal("0.1")  # of the last price, for cover orders
+"""After so many quotes the event loop gets to run, so that ticks and other requests do not wait."""
+TRIGGER_NEAR, TRIGGER_FAR = Decimal("0.01"), Decimal("0.1")
+"""How far the trigger of a cover order may be from the last price, as shares of it."""
 
 
 class QuoteRoutes:
-    """Quotes by `EXCHANGE:TRADINGSYMBOL` (or a token), keyed by what was asked; what is unknown is left out."""
+    """Quotes by `EXCHANGE:TRADINGSYMBOL` or token, keyed as in the request; unknown instruments are left out."""
 
     def __init__(self, market: Market, *, guard: Guard) -> None:
         self._market = market
@@ -51,7 +52,7 @@ class QuoteRoutes:
 
     def _quotes(self, value: Callable[[Instrument, State, int], object], *, limit: int) -> Endpoint:
         async def endpoint(request: Request, _user_id: str) -> Response:
-            found = self._find_all(_asked(request, limit=limit))
+            found = self._find_all(_requested_keys(request, limit=limit))
             values: dict[str, object] = {}
             for number, (key, item) in enumerate(found.items(), start=1):
                 if number % VALUES_AT_ONCE == 0:
@@ -64,16 +65,16 @@ class QuoteRoutes:
         return self._guard.signed_in(endpoint)
 
     async def trigger_range(self, request: Request, _user_id: str) -> Response:
-        """How far from the last price the trigger of a cover order may be, below it for buys and above it for sells."""
+        """The range of prices for a cover order's trigger: below the last price for buys, above it for sells."""
         sides: dict[str, Literal["buy", "sell"]] = {"buy": "buy", "sell": "sell"}
         side = sides.get(request.path_params["transaction_type"].lower())
         if side is None:
             raise route_not_found()
-        found = self._find_all(_asked(request, limit=MAX_SHORT_QUOTES))
+        found = self._find_all(_requested_keys(request, limit=MAX_SHORT_QUOTES))
         return success({key: self._trigger_range(item, side=side) for key, item in found.items()})
 
     async def one_trigger_range(self, request: Request, _user_id: str) -> Response:
-        """The form that the Go client's constants still name; for buys unless `transaction_type` says otherwise."""
+        """The path that the Go client's constants still have; for buys unless `transaction_type` says otherwise."""
         instrument = self._market.find(request.path_params["exchange"], request.path_params["tradingsymbol"])
         if instrument is None:
             raise input_error("invalid token")
@@ -101,7 +102,7 @@ class QuoteRoutes:
         return self._market.find(exchange, tradingsymbol)
 
 
-def _asked(request: Request, *, limit: int) -> list[str]:
+def _requested_keys(request: Request, *, limit: int) -> list[str]:
     keys = [key for key in request.query_params.getlist("i") if key]
     if not keys:
         raise missing_field("i")

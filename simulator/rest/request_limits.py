@@ -1,41 +1,42 @@
-"""Request limits around the application: arrivals counted outside the faults, limits enforced inside them."""
+"""Middleware that counts requests and enforces their limits: counted before the faults, limited after them."""
 
 from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from simulator.envelope import failure
 from simulator.errors import too_many_orders, too_many_requests
 from simulator.rate_limits import RequestClass, Traffic, classify
 from simulator.rest.auth import parse_authorization
-from simulator.rest.envelope import failure
 
 UserOfKey = Callable[[str], str | None]
 
 
 class Caller:
-    """Names who a request counts for: the account for orders, the API key for everything else."""
+    """Says for whom a request counts: the account for orders, the API key for all other classes."""
 
     def __init__(self, user_of_key: UserOfKey) -> None:
         self._user_of_key = user_of_key
 
     def user(self, request: Request) -> str | None:
-        """The owner of the key in the header, whether or not the session is alive."""
+        """The user of the API key in the header, whether or not the session is valid."""
         credentials = parse_authorization(request.headers.get("authorization"))
         return self._user_of_key(credentials[0]) if credentials else None
 
     def name(self, request: Request, request_class: RequestClass) -> str:
+        """The name under which a request is counted."""
         credentials = parse_authorization(request.headers.get("authorization"))
         if credentials is None:
             return "anonymous"
         user_id = self._user_of_key(credentials[0])
         if user_id is None:
-            return "unknown"  # one name for all keys that nobody has: made-up ones must not fill the tables
+            return "unknown"  # one name for all unknown keys, so that invented ones do not fill the tables
         return user_id if request_class == "order" else credentials[0]
 
 
 class ArrivalMiddleware:
-    """Counts each request as it comes in."""
+    """Counts each request when it comes in."""
 
     def __init__(self, app: ASGIApp, *, traffic: Traffic, caller: Caller, wall: Callable[[], float]) -> None:
         self._app = app
@@ -52,7 +53,7 @@ class ArrivalMiddleware:
 
 
 class LimitMiddleware:
-    """Answers 429 to a request over a limit; what a fault swallowed never reached the broker and does not count."""
+    """Answers 429 above a limit. A request that a fault drops before does not reach the broker, and does not count."""
 
     def __init__(self, app: ASGIApp, *, traffic: Traffic, caller: Caller, wall: Callable[[], float]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Login, sessions, profile and funds."""
+"""`/connect/login`, `/session` and `/user`: login, sessions, profile and funds."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,21 +8,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from simulator.envelope import form_params, query_params, success
 from simulator.errors import input_error
 from simulator.exchange.accounts.users import Account, Accounts, Session
+from simulator.exchange.entry.parameters import ORDER_TYPES
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders.units import FundSegment
+from simulator.exchange.orders.units import FUND_SEGMENTS, FundSegment
 from simulator.formats import format_time
+from simulator.market.instrument import EXCHANGES
 from simulator.rest.auth import Guard
-from simulator.rest.envelope import form_params, query_params, success
 
-EXCHANGES = ["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "MF"]
 PRODUCTS = ["CNC", "NRML", "MIS", "BO", "CO"]
-ORDER_TYPES = ["MARKET", "LIMIT", "SL", "SL-M"]
+"""As Kite's profile lists them; an order may have others (`entry.parameters`)."""
 
 
 class UserRoutes:
-    """Routes over the accounts; `redirect_url` is where a login sends the browser when it names no other."""
+    """Kite's session and user routes. `redirect_url` is where a login sends the browser unless it names another."""
 
     def __init__(
         self, *, accounts: Accounts, exchange: Exchange, guard: Guard, now: Callable[[], datetime], redirect_url: str
@@ -47,9 +48,10 @@ class UserRoutes:
         ]
 
     async def login(self, request: Request) -> Response:
-        """The browser's login without a password: straight back to the app with a request token.
+        """The browser's login, without a password: it redirects to the app with a request token.
 
-        `redirect_url` is ours (Kite has it in the app's registration); `redirect_params` is Kite's and echoed back.
+        The parameter `redirect_url` is the simulator's own: Kite has it in the app's registration. `redirect_params` is
+        Kite's, and is added to the redirect.
         """
         params = query_params(request)
         token = self._accounts.start_login(params.get("api_key", ""))
@@ -61,7 +63,7 @@ class UserRoutes:
 
     async def open_session(self, request: Request) -> Response:
         form = await form_params(request)
-        session = self._accounts.exchange(
+        session = self._accounts.open_session(
             form.get("api_key", ""), form.get("request_token", ""), form.get("checksum", ""), now=self._now()
         )
         return success(session_object(session))
@@ -96,15 +98,12 @@ class UserRoutes:
         return success(full_profile_object(user_id))
 
     async def margins(self, _request: Request, user_id: str) -> Response:
-        segments: tuple[FundSegment, ...] = ("equity", "commodity")
-        return success({segment: self._funds(user_id, segment) for segment in segments})
+        return success({segment: self._funds(user_id, segment) for segment in FUND_SEGMENTS})
 
     async def segment_margins(self, request: Request, user_id: str) -> Response:
-        match request.path_params["segment"]:
-            case "equity":
-                return success(self._funds(user_id, "equity"))
-            case "commodity":
-                return success(self._funds(user_id, "commodity"))
+        for segment in FUND_SEGMENTS:
+            if segment == request.path_params["segment"]:
+                return success(self._funds(user_id, segment))
         raise input_error("Invalid `segment`.")
 
     def _funds(self, user_id: str, segment: FundSegment) -> dict[str, object]:
@@ -113,7 +112,7 @@ class UserRoutes:
 
 
 def session_object(session: Session) -> dict[str, object]:
-    """What a login returns: the profile and the tokens."""
+    """The answer to a login: profile and tokens."""
     account = session.account
     return {
         **profile_object(account.user_id),
@@ -140,7 +139,7 @@ def profile_object(user_id: str) -> dict[str, object]:
         "user_name": f"Simulated User {user_id}",
         "user_shortname": user_id,
         "broker": "ZERODHA",
-        "exchanges": EXCHANGES,
+        "exchanges": [*EXCHANGES, "MF"],
         "products": PRODUCTS,
         "order_types": ORDER_TYPES,
         "avatar_url": None,

@@ -1,7 +1,7 @@
-"""The file that the exchange survives by: appended before an answer leaves, replaced whole when a day begins.
+"""The journal file: a line is appended before a client is answered, and the file is replaced when a day begins.
 
-A line goes to the kernel in one write, which a killed process cannot take back (a killed machine can: nothing is
-synced). A line that was torn all the same is the last one and is dropped. One process at a time holds the directory.
+A line goes to the kernel in one write, so that a killed process loses none (a machine that stops may: nothing is
+synced). An incomplete line can only be the last one, and is dropped. One process at a time uses the directory.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from simulator.state.records import VERSION, Commit, Snapshot
 
 FILE_NAME: Final = "journal.jsonl"
 MAX_FILE_BYTES: Final = 4 << 30
-"""A day that writes more than this is refused: the process stops before the disk is full."""
+"""The process stops before the file of a day becomes larger than this, so that it does not fill the disk."""
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _commits = msgspec.json.Decoder(Commit)
@@ -25,22 +25,22 @@ _snapshots = msgspec.json.Decoder(Snapshot)
 
 
 class JournalError(Exception):
-    """The journal cannot be used; the text names the file and why."""
+    """The journal cannot be used; the text names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a journal holds."""
+    """The content of a journal: how the day began, and every change since."""
 
     snapshot: Snapshot
     commits: tuple[Commit, ...]
 
 
 class Journal:
-    """An open journal. `start` or `resume` comes before the first `append`; `start` again when a day begins."""
+    """An open journal. Call `start` or `resume` before the first `append`, and `start` again when a day begins."""
 
     def __init__(self, directory: Path) -> None:
-        """Takes the directory for this process. Raises JournalError when another one has it or it cannot be made."""
+        """Locks the directory. Raises JournalError when another process uses it or it cannot be created."""
         self._path = directory / FILE_NAME
         self._file = -1
         self._size = 0
@@ -56,7 +56,10 @@ class Journal:
             raise JournalError(f"{directory} is in use by another simulator") from None
 
     def read(self) -> Saved | None:
-        """What an earlier process left, without its torn last line. Raises JournalError for a file that is not ours."""
+        """What an earlier process wrote, without an incomplete last line; None when there is nothing.
+
+        Raises JournalError for a file that is no journal, or of another version.
+        """
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
@@ -74,7 +77,7 @@ class Journal:
         return Saved(snapshot, commits)
 
     def start(self, snapshot: Snapshot) -> None:
-        """Begins a file with `snapshot`; the one before it is gone only when the new one is whole."""
+        """Begins a new file with `snapshot`. It replaces the old one when it is complete."""
         fresh = self._path.with_suffix(".new")
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         line = _encoder.encode(snapshot) + b"\n"
@@ -85,13 +88,14 @@ class Journal:
         self._file, self._size = file, len(line)
 
     def resume(self) -> None:
-        """Goes on behind the whole lines of the file that `read` found."""
+        """Opens the file that `read` found for appending, and cuts off an incomplete last line."""
         raw = self._path.read_bytes()
         self._size = raw.rfind(b"\n") + 1
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         os.ftruncate(self._file, self._size)
 
     def append(self, commit: Commit) -> None:
+        """Writes a line. Raises JournalError above `MAX_FILE_BYTES`."""
         line = _encoder.encode(commit) + b"\n"
         self._size += len(line)
         if self._size > MAX_FILE_BYTES:
@@ -99,7 +103,7 @@ class Journal:
         write_all(self._file, line)
 
     def close(self) -> None:
-        """Lets go of the directory."""
+        """Closes the file and unlocks the directory."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -107,12 +111,12 @@ class Journal:
 
 
 def whole_lines(raw: bytes) -> Iterator[bytes]:
-    """The lines that end; what stands behind the last line feed was torn."""
+    """The lines that end with a line feed; what follows the last one is incomplete."""
     yield from raw.split(b"\n")[:-1]
 
 
 def write_all(file: int, line: bytes) -> None:
-    """Usually one write; a full disk or a signal may cut it."""
+    """Usually one write; after a short one (a signal, a full disk) it writes the rest."""
     view = memoryview(line)
     while view:
         view = view[os.write(file, view) :]

@@ -1,4 +1,4 @@
-"""From what the exchange has changed to lines of the journal."""
+"""Writes every change of the exchange as a line of the journal."""
 
 from collections.abc import Iterable
 
@@ -22,8 +22,8 @@ from simulator.state.records import (
 )
 
 
-class Recorder:
-    """Writes what `Turn` and `Accounts` report. `written` of an order: how many rows and fills the file has."""
+class JournalWriter:
+    """Attached to an exchange, it is called after each step and each change of an account."""
 
     def __init__(self, journal: Journal, *, exchange: Exchange, accounts: Accounts, seed: int) -> None:
         self._journal = journal
@@ -31,25 +31,27 @@ class Recorder:
         self._accounts = accounts
         self._seed = seed
         self._written: dict[str, tuple[int, int]] = {}
+        """By order id: how many history rows and fills of the order are in the file."""
 
     def attach(self) -> None:
-        """From here on every change is written; what stands already must be in the file."""
+        """Starts writing. What the exchange has already must be in the file, or `begin_day` must follow."""
         for order in self._exchange.book.all_orders():
             self._written[order.order_id] = (len(order.history), len(order.trades))
-        self._exchange.turn.save = self.save
-        self._exchange.days.on_morning = self.begin_day
+        self._exchange.step.save = self.save
+        self._exchange.days.on_day_start = self.begin_day
         self._accounts.on_change = self.save_session
 
     def begin_day(self) -> None:
-        """A file of its own for the day, with everything that was before in its first line."""
+        """Begins the day's file; its first line has the state at the start of the day."""
         parked = self._exchange.book.parked()
         self._journal.start(self._snapshot(parked))
         self._written = {order.order_id: (len(order.history), len(order.trades)) for order in parked}
 
     def save(self, changes: Changes) -> None:
+        """Writes one step."""
         self._journal.append(
             Commit(
-                numbers=self._exchange.numbers.counts,
+                id_counts=self._exchange.ids.counts,
                 orders=tuple(self._order(order) for order in changes.orders.values()),
                 conversions=tuple(changes.conversions),
                 triggers=tuple(changes.triggers.values()),
@@ -58,7 +60,8 @@ class Recorder:
         )
 
     def save_session(self, account: Account) -> None:
-        self._journal.append(Commit(numbers=self._exchange.numbers.counts, sessions=(session_record(account),)))
+        """Writes the tokens and settings of an account."""
+        self._journal.append(Commit(id_counts=self._exchange.ids.counts, sessions=(session_record(account),)))
 
     def _order(self, order: Order) -> OrderRecord:
         rows, fills = self._written.get(order.order_id, (0, 0))
@@ -75,7 +78,7 @@ class Recorder:
             version=VERSION,
             seed=self._seed,
             day=exchange.days.day,
-            numbers=exchange.numbers.counts,
+            id_counts=exchange.ids.counts,
             portfolios=tuple(portfolio_record(user, each) for user, each in exchange.portfolios.items()),
             past=tuple(finished_order(order, exchange.ledger) for order in past),
             parked=tuple(whole_order(order, exchange.ledger) for order in parked),
@@ -86,7 +89,7 @@ class Recorder:
 
 
 def changed_order(order: Order, *, rows: int, fills: int) -> OrderRecord:
-    """What came behind the first `rows` and `fills`, and the fields that change beside them."""
+    """The order's history and fills after the first `rows` and `fills`, and the fields outside its history."""
     return OrderRecord(
         order_id=order.order_id,
         rows=tuple(order.history[rows:]),
@@ -96,17 +99,18 @@ def changed_order(order: Order, *, rows: int, fills: int) -> OrderRecord:
         modifications=order.modifications,
         hidden=order.hidden,
         tag_hidden=order.tag_hidden,
-        held=order.held,
+        excluded_from_matching=order.excluded_from_matching,
         shows_at=order.shows_at,
         enters_at=order.enters_at,
     )
 
 
 def whole_order(order: Order, ledger: Ledger, *, rows: int = 0) -> OrderRecord:
+    """All of an order, its history without the first `rows` rows."""
     record = changed_order(order, rows=rows, fills=0)
     return OrderRecord(
         **{name: getattr(record, name) for name in ("rows", "fills", "modifications", "hidden", "tag_hidden")},
-        held=order.held,
+        excluded_from_matching=order.excluded_from_matching,
         shows_at=order.shows_at,
         enters_at=order.enters_at,
         order_id=order.order_id,
@@ -121,11 +125,12 @@ def whole_order(order: Order, ledger: Ledger, *, rows: int = 0) -> OrderRecord:
 
 
 def finished_order(order: Order, ledger: Ledger) -> OrderRecord:
-    """An order of an earlier day, without the way it went."""
+    """An order of an earlier day, with the last row of its history only."""
     return whole_order(order, ledger, rows=len(order.history) - 1)
 
 
 def session_record(account: Account) -> SessionRecord:
+    """The tokens and settings of an account as they are."""
     return SessionRecord(
         user_id=account.user_id,
         postback_url=account.postback_url,
@@ -137,7 +142,7 @@ def session_record(account: Account) -> SessionRecord:
 
 
 def portfolio_record(user_id: str, portfolio: Portfolio) -> PortfolioRecord:
-    """As it is in the morning, before anything was traded."""
+    """The portfolio at the start of a day, before its first trade."""
     positions = portfolio.positions.values()
     return PortfolioRecord(
         user_id=user_id,

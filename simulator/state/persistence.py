@@ -1,4 +1,4 @@
-"""Keeps an exchange in a directory: reads what an earlier process left, and writes from then on."""
+"""Connects an exchange with its directory: restores what an earlier process wrote, and writes from then on."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,16 +7,17 @@ from pathlib import Path
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.state.journal import Journal
-from simulator.state.journal_writer import Recorder
+from simulator.state.journal_writer import JournalWriter
 from simulator.state.restore import Restorer
 
 
-def keep_state(
+def persist_exchange(
     directory: Path, *, exchange: Exchange, accounts: Accounts, seed: int, now: Callable[[], datetime]
 ) -> Journal:
-    """The open journal, which the caller closes. The same day goes on; another day begins with an empty book.
+    """Returns the open journal, which the caller closes.
 
-    Raises JournalError: the directory is in use, or holds what is not a journal.
+    On the day of the journal the exchange goes on where it was; on a later day it begins with an empty book. Raises
+    JournalError when the directory is in use or its file is no journal.
     """
     journal = Journal(directory)
     try:
@@ -24,16 +25,16 @@ def keep_state(
         today = exchange.days.day
         if saved is not None:
             Restorer(exchange=exchange, accounts=accounts).restore(saved)
-        recorder = Recorder(journal, exchange=exchange, accounts=accounts, seed=seed)
+        writer = JournalWriter(journal, exchange=exchange, accounts=accounts, seed=seed)
         if saved is None or saved.snapshot.day != today:
             if saved is not None:
-                pass_night(exchange, accounts, now())
-            recorder.attach()
-            recorder.begin_day()
+                begin_next_day(exchange, accounts, now())
+            writer.attach()
+            writer.begin_day()
         else:
             journal.resume()
-            recorder.attach()
-            with exchange.turn:
+            writer.attach()
+            with exchange.step:
                 for order in list(exchange.book.all_orders()):
                     exchange.engine.resume(order)
     except BaseException:
@@ -42,8 +43,8 @@ def keep_state(
     return journal
 
 
-def pass_night(exchange: Exchange, accounts: Accounts, now: datetime) -> None:
-    """The process slept through one night at least: what the evening and the morning do is done now."""
+def begin_next_day(exchange: Exchange, accounts: Accounts, now: datetime) -> None:
+    """Ends the restored day and begins today: no process was there when the day changed."""
     exchange.days.end_day()
     exchange.days.new_day()
     for account in accounts:
@@ -51,7 +52,10 @@ def pass_night(exchange: Exchange, accounts: Accounts, now: datetime) -> None:
 
 
 def stored_seed(directory: Path) -> int | None:
-    """The seed with which the directory's journal was begun, so that prices go on as they were. Raises JournalError."""
+    """The seed of the directory's journal, with which prices go on as they were; None without one.
+
+    Raises JournalError.
+    """
     journal = Journal(directory)
     try:
         saved = journal.read()

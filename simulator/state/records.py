@@ -1,7 +1,8 @@
-"""The lines of the journal as values, and their JSON. A line is one commit: all of it happened, or none.
+"""The lines of the journal as values. A line is one step of the exchange: all of it happened, or nothing.
 
-The first line of a file is a `Snapshot`: how the trading day began. Every line after it is a `Commit`. Decimals are
-text, times carry their offset. A reader that finds a key missing takes the default, so old files stay readable.
+The first line of a file is a `Snapshot`: how the trading day began. Every other line is a `Commit`. Decimals are text,
+times have their offset. A missing key has its default, and a renamed field keeps its JSON name, so that old files stay
+readable.
 """
 
 from datetime import date, datetime
@@ -9,17 +10,19 @@ from decimal import Decimal
 
 import msgspec
 
+from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.conditions.alert import Alert
 from simulator.exchange.conditions.gtt import Trigger
-from simulator.exchange.orders.book import Counts
+from simulator.exchange.orders.ids import IdCounts
 from simulator.exchange.orders.order import HistoryRow, IcebergLeg, Product
-from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.instrument import Instrument
 
 VERSION = 1
 
 
 class FillRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fill; the rest of a `Trade` comes from its order."""
+
     trade_id: str
     quantity: int
     price: Decimal
@@ -27,29 +30,32 @@ class FillRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OrderRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A new order has `instrument` and all that follows it; any record has what is new since the last one."""
+    """An order, or what is new of it since its last record. The fields are those of `Order`."""
 
     order_id: str
     rows: tuple[HistoryRow, ...] = ()
+    """New rows of the history."""
     fills: tuple[FillRecord, ...] = ()
+    """New fills."""
     modifications: int = 0
     hidden: bool = False
     tag_hidden: bool = False
-    held: bool = False
+    excluded_from_matching: bool = msgspec.field(default=False, name="held")
     shows_at: datetime | None = None
     enters_at: datetime | None = None
     instrument: Instrument | None = None
+    """This field and all that follow are in the first record of an order only."""
     user_id: str = ""
     guid: str = ""
     accepted_at: datetime | None = None
     parent_order_id: str | None = None
     iceberg: IcebergLeg | None = None
     sent: dict[str, str] | None = None
-    """What the client sent: the ledger's own column."""
+    """The client's form, which the ledger has."""
 
 
 class SessionRecord(msgspec.Struct, frozen=True):
-    """One account's tokens as they stand."""
+    """The tokens and settings of an account, as in `Account`."""
 
     user_id: str
     postback_url: str | None
@@ -60,9 +66,10 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of the exchange. `numbers` counts the ids given so far."""
+    """One step of the exchange, or one change of an account."""
 
-    numbers: Counts
+    id_counts: IdCounts = msgspec.field(name="numbers")
+    """The ids given so far."""
     orders: tuple[OrderRecord, ...] = ()
     conversions: tuple[Conversion, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
@@ -80,6 +87,8 @@ class PositionRecord(msgspec.Struct, frozen=True):
 
 
 class HoldingRecord(msgspec.Struct, frozen=True):
+    """The fields of a `Holding`."""
+
     instrument: Instrument
     quantity: int
     average_price: Decimal
@@ -87,23 +96,30 @@ class HoldingRecord(msgspec.Struct, frozen=True):
 
 
 class PortfolioRecord(msgspec.Struct, frozen=True):
+    """A portfolio at the start of a day."""
+
     user_id: str
     cash: dict[str, Decimal]
+    """Rupees by segment."""
     positions: tuple[PositionRecord, ...]
     holdings: tuple[HoldingRecord, ...]
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The state at the start of `day`. `past` are orders of earlier days, which only the ledger still knows;
-    `parked` are orders that wait for the market to open and stand in the book of both days."""
+    """The state at the start of `day`."""
 
     version: int
+    """`VERSION` of the simulator that wrote it."""
     seed: int
+    """Of prices and ids."""
     day: date
-    numbers: Counts
+    id_counts: IdCounts = msgspec.field(name="numbers")
+    """The ids given before."""
     portfolios: tuple[PortfolioRecord, ...]
     past: tuple[OrderRecord, ...] = ()
+    """Orders of earlier days, which are in the ledger only."""
     parked: tuple[OrderRecord, ...] = ()
+    """After-market orders that wait for the open; they are in the book of this day too."""
     sessions: tuple[SessionRecord, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     alerts: tuple[Alert, ...] = ()

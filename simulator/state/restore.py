@@ -1,4 +1,4 @@
-"""From the lines of a journal back to an exchange as it was."""
+"""Restores an exchange from the lines of its journal."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from simulator.state.records import Commit, FillRecord, OrderRecord, PortfolioRe
 
 
 class Restorer:
-    """Feeds records to an exchange that has done nothing yet."""
+    """Applies records to an exchange that has no orders yet."""
 
     def __init__(self, *, exchange: Exchange, accounts: Accounts) -> None:
         self._exchange = exchange
@@ -20,12 +20,12 @@ class Restorer:
         self._orders: dict[str, Order] = {}
 
     def restore(self, saved: Saved) -> None:
-        """Raises JournalError for a record that fits nothing before it."""
+        """Raises JournalError for a record of an order or account that is not known before it."""
         self._begin(saved.snapshot)
         for commit in saved.commits:
             self._apply(commit)
-        last = saved.commits[-1].numbers if saved.commits else saved.snapshot.numbers
-        self._exchange.numbers.counts = last
+        last = saved.commits[-1].id_counts if saved.commits else saved.snapshot.id_counts
+        self._exchange.ids.counts = last
 
     def _begin(self, snapshot: Snapshot) -> None:
         for record in snapshot.past:
@@ -40,7 +40,7 @@ class Restorer:
                 raise JournalError(f"the kept state has {count} accounts; start with --accounts {count} or more")
             self._exchange.portfolios[portfolio.user_id] = create_portfolio(portfolio)
         self._restore_sessions(snapshot.sessions)
-        self._restore_watches(snapshot)
+        self._restore_triggers(snapshot)
         self._exchange.days.resume(snapshot.day)
 
     def _apply(self, commit: Commit) -> None:
@@ -56,25 +56,25 @@ class Restorer:
         for conversion in commit.conversions:
             self._exchange.portfolios[conversion.user_id].convert(conversion)
         self._restore_sessions(commit.sessions)
-        self._restore_watches(commit)
+        self._restore_triggers(commit)
 
     def _update_order(self, record: OrderRecord) -> Order:
         order = self._orders.get(record.order_id)
         if order is None:
             order = create_order(record)
             self._orders[record.order_id] = order
-            self._exchange.intake.adopt(order, record.sent or {})
+            self._exchange.acceptance.record(order, record.sent or {})
         else:
             order.history.extend(record.rows)
-        take_over(order, record)
+        update_fields(order, record)
         self._exchange.book.track(order)
         return order
 
-    def _restore_watches(self, record: Snapshot | Commit) -> None:
+    def _restore_triggers(self, record: Snapshot | Commit) -> None:
         for trigger in record.triggers:
-            self._exchange.triggers.adopt(trigger)
+            self._exchange.triggers.put(trigger)
         for alert in record.alerts:
-            self._exchange.alerts.adopt(alert)
+            self._exchange.alerts.put(alert)
 
     def _restore_sessions(self, records: Iterable[SessionRecord]) -> None:
         for record in records:
@@ -89,6 +89,7 @@ class Restorer:
 
 
 def create_order(record: OrderRecord) -> Order:
+    """The order of a first record. Raises JournalError for any other."""
     if record.instrument is None or record.accepted_at is None or not record.rows:
         raise JournalError(f"the journal names order {record.order_id} before it was accepted")
     order = Order(
@@ -102,21 +103,22 @@ def create_order(record: OrderRecord) -> Order:
         iceberg=record.iceberg,
     )
     order.history = list(record.rows)
-    take_over(order, record)
+    update_fields(order, record)
     return order
 
 
-def take_over(order: Order, record: OrderRecord) -> None:
-    """The order's own fields from its last row and from the record."""
+def update_fields(order: Order, record: OrderRecord) -> None:
+    """Sets the order's fields from the record's last row and from the record itself."""
     if record.rows:
         copy_row(order, record.rows[-1])
     order.modifications = record.modifications
     order.hidden, order.tag_hidden = record.hidden, record.tag_hidden
-    order.held = record.held
+    order.excluded_from_matching = record.excluded_from_matching
     order.shows_at, order.enters_at = record.shows_at, record.enters_at
 
 
 def copy_row(order: Order, row: HistoryRow) -> None:
+    """Sets the order's fields from a row of its history."""
     order.status, order.request, order.order_timestamp = row.status, row.request, row.order_timestamp
     order.exchange_order_id = row.exchange_order_id
     order.exchange_timestamp, order.exchange_update_timestamp = row.exchange_timestamp, row.exchange_update_timestamp
@@ -125,6 +127,7 @@ def copy_row(order: Order, row: HistoryRow) -> None:
 
 
 def create_trade(order: Order, fill: FillRecord) -> Trade:
+    """The trade of a fill of `order`."""
     return Trade(
         trade_id=fill.trade_id,
         order_id=order.order_id,
@@ -139,6 +142,7 @@ def create_trade(order: Order, fill: FillRecord) -> Trade:
 
 
 def create_portfolio(record: PortfolioRecord) -> Portfolio:
+    """The portfolio at the start of the day."""
     return Portfolio(
         cash={"equity": record.cash["equity"], "commodity": record.cash["commodity"]},
         holdings=[

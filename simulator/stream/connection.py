@@ -1,19 +1,20 @@
-"""One open ticker socket: a reader that obeys commands and a writer that sends what is due.
+"""One open ticker socket: a reader that applies the client's commands, and a writer that sends what is due.
 
-The writer is woken by changes and by order texts. While it waits for a slow peer, ticks conflate in `Subscriptions`
-(newest state wins) and order texts queue up to `MAX_TEXTS`; a peer that exceeds that or takes nothing for
-`SEND_STALL_S` is dropped.
+Changes of quotes and order texts wake the writer. While a slow client keeps it waiting, ticks conflate in
+`Subscriptions` (the newest state wins), and up to `MAX_TEXTS` texts queue. Above that, or when the client reads nothing
+for `SEND_STALL_S`, the connection is dropped.
 """
 
 import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from simulator.envelope import encode_json
 from simulator.market.market import Market
-from simulator.rest.envelope import encode_json
 from simulator.stream.messages import BadMessage, parse_command
 from simulator.stream.packets import HEARTBEAT, MALFORMED_FRAMES
 from simulator.stream.replayed_subscriptions import ReplayedSubscriptions
@@ -27,26 +28,32 @@ ABNORMAL_CLOSURE = 1006  # never sent (RFC 6455, 7.4.1): the connection just end
 
 
 class Dropped(Exception):
-    """The connection ends here, without a close frame."""
+    """The connection is ended without a close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOwner:
+    """Who opened a socket."""
+
+    user_id: str
+    api_key: str
 
 
 class Connection:
-    """Serves one accepted socket. `on_wish` is called when the set of subscribed instruments changed."""
+    """Serves one accepted socket. `on_subscription_change` is called after each command of the client."""
 
     def __init__(
         self,
         websocket: WebSocket,
         *,
-        user_id: str,
-        api_key: str,
+        owner: SocketOwner,
         market: Market,
         subscriptions: Subscriptions | ReplayedSubscriptions,
         faults: SocketFaults,
         heartbeat_s: float,
-        on_wish: Callable[[], None],
+        on_subscription_change: Callable[[], None],
     ) -> None:
-        self.user_id = user_id
-        self.api_key = api_key
+        self.owner = owner
         self.subscriptions = subscriptions
         self.frames_sent = 0
         self.ticks_sent = 0
@@ -54,14 +61,14 @@ class Connection:
         self._market = market
         self._faults = faults
         self._heartbeat_s = heartbeat_s
-        self._on_wish = on_wish
+        self._on_subscription_change = on_subscription_change
         self._texts: deque[str] = deque()
         self._due = asyncio.Event()
-        self._overflown = False
+        self._overflowed = False
         self._silent = False
 
     async def serve(self) -> None:
-        """Until the peer or a fault ends it."""
+        """Returns when the client or a fault has ended the connection."""
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._write())
@@ -71,14 +78,15 @@ class Connection:
             self._abort()
 
     def wake(self) -> None:
+        """Something is due: the writer sends it."""
         self._due.set()
 
     def push_text(self, kind: str, data: object) -> None:
-        """Queue one text frame; never blocks. Beyond the bound the connection is dropped, not the text."""
+        """Queues a text frame; never waits. Above `MAX_TEXTS` the connection is dropped."""
         if self._silent:
             return
         if len(self._texts) >= MAX_TEXTS:
-            self._overflown = True
+            self._overflowed = True
             self._abort()
             return
         self._texts.append(encode_json({"type": kind, "data": data}).decode())
@@ -86,32 +94,33 @@ class Connection:
 
     async def _read(self) -> None:
         while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
-            complaint = self._obey(message.get("text"))
-            if complaint:
-                self.push_text("error", complaint)
+            error = self._apply(message.get("text"))
+            if error:
+                self.push_text("error", error)
 
-    def _obey(self, text: str | None) -> str | None:
+    def _apply(self, text: str | None) -> str | None:
+        """Carries out a command; returns the text of an error for the client, or None."""
         if text is None:
             return "binary messages are not understood"
         try:
             command = parse_command(text)
         except BadMessage as refusal:
             return str(refusal)
-        complaint = self.subscriptions.apply(command)
-        self._on_wish()
+        error = self.subscriptions.apply(command)
+        self._on_subscription_change()
         self._due.set()
-        return complaint
+        return error
 
     async def _write(self) -> None:
         try:
             while True:
                 await self._wait_until_due()
-                fault = self._faults.socket_fault(self.user_id)
+                fault = self._faults.socket_fault(self.owner.user_id)
                 if fault is not None:
-                    await self._suffer(fault)
-                await self._send_what_is_due()
-        except (WebSocketDisconnect, RuntimeError):  # the server's word for writing behind its own close of the socket
-            return  # the reader hears of it too
+                    await self._carry_out(fault)
+                await self._send_due()
+        except (WebSocketDisconnect, RuntimeError):  # starlette raises RuntimeError for a write after its own close
+            return  # the reader gets the disconnect too
 
     async def _wait_until_due(self) -> None:
         if self.subscriptions.waiting:
@@ -120,9 +129,10 @@ class Connection:
             async with asyncio.timeout(self._heartbeat_s):
                 await self._due.wait()
 
-    async def _send_what_is_due(self) -> None:
+    async def _send_due(self) -> None:
+        """Sends queued texts, then a frame of ticks; a heartbeat when there is neither."""
         self._due.clear()
-        if self._overflown:
+        if self._overflowed:
             raise Dropped
         idle = True
         while self._texts:
@@ -144,7 +154,7 @@ class Connection:
             raise Dropped from None
         self.frames_sent += 1
 
-    async def _suffer(self, fault: SocketFault) -> None:
+    async def _carry_out(self, fault: SocketFault) -> None:
         if fault.kind == "ws_silent":
             self._silent = True
             await asyncio.Event().wait()
@@ -158,6 +168,6 @@ class Connection:
             raise WebSocketDisconnect(fault.code)
 
     def _abort(self) -> None:
-        """Cut the connection at once where the server gives us its transport; else the server closes it on return."""
+        """Ends the TCP connection immediately, where the server gives its transport; else it is closed on return."""
         if EXTENSION in self._websocket.scope.get("extensions", {}):
             transport_of(self._websocket.scope).abort()

@@ -1,18 +1,18 @@
-"""What a ticker client may say: JSON texts with an action `a` and a value `v` (Kite Connect, WebSocket streaming)."""
+"""The messages of ticker clients: JSON texts with an action `a` and a value `v` (Kite Connect, WebSocket streaming)."""
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from simulator.stream.packets import Mode
 
 Action = Literal["subscribe", "unsubscribe", "mode"]
-_MODES: tuple[Mode, ...] = ("ltp", "quote", "full")
+_MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`mode` is given for the action `mode` alone."""
+    """One message. `mode` is set for the action `mode` only."""
 
     action: Action
     tokens: tuple[int, ...]
@@ -20,11 +20,11 @@ class Command:
 
 
 class BadMessage(Exception):
-    """A message that cannot be obeyed; the text is a sentence for the client."""
+    """A message that is not understood; the text is for the client."""
 
 
 def parse_command(text: str) -> Command:
-    """One client message. Raises BadMessage."""
+    """The command of a message. Raises BadMessage."""
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

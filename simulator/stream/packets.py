@@ -1,7 +1,7 @@
-"""Kite's binary ticks: packets of 8, 28, 32, 44 and 184 bytes and the container that carries them.
+"""Kite's binary ticks: packets of 8, 28, 32, 44 and 184 bytes, and their container.
 
-Written from the WebSocket streaming documents: big-endian, the length alone says what a packet is, indices have their
-own order (high, low, open, close). Encoding is columnar: a batch of rows becomes bytes in one converting copy.
+Written from Kite's WebSocket streaming documents: big-endian, the length says which packet it is, and indices have an
+order of their own (high, low, open, close). Encoding is columnar: a batch of rows becomes bytes in one converting copy.
 """
 
 import struct
@@ -27,7 +27,7 @@ _INDEX_WORDS = [_WORD[name] for name in ("token", "last_price", "high", "low", "
 
 
 def encode_batch(words: Words, *, mode: Mode, tradable: npt.NDArray[np.bool_]) -> bytes:
-    """One packet a row, each behind its length, tradable instruments first; `tradable` has a flag for each row."""
+    """A packet for each row, preceded by its length; tradable instruments first. `tradable` has a flag for each row."""
     if mode == "ltp":
         return _frame(words[:, :_LTP_WORDS])
     encode_tradable, encode_index = _ENCODERS[mode]
@@ -47,13 +47,13 @@ def encode_full(words: Words) -> bytes:
 
 
 def encode_index_quote(words: Words) -> bytes:
-    """28-byte packets of indices; the seventh word is the change since the previous close, in units."""
+    """28-byte packets of indices; their seventh word is the change since the previous close, in units."""
     change = words[:, _WORD["last_price"]] - words[:, _WORD["close"]]
     return _frame(np.column_stack((words[:, _INDEX_WORDS], change)))
 
 
 def encode_index_full(words: Words) -> bytes:
-    """32-byte packets of indices: the same and the exchange's time."""
+    """32-byte packets of indices: as the quote, followed by the exchange's time."""
     change = words[:, _WORD["last_price"]] - words[:, _WORD["close"]]
     return _frame(np.column_stack((words[:, _INDEX_WORDS], change, words[:, _WORD["timestamp"]])))
 
@@ -73,7 +73,7 @@ def _frame(bodies: Words) -> bytes:
 
 
 def container(packets: bytes, *, count: int) -> bytes:
-    """A frame: the number of packets, then the packets behind their lengths. Raises ValueError above 65,535."""
+    """A frame: the number of packets, then `packets` as they are. Raises ValueError above `MAX_PACKETS`."""
     if count > MAX_PACKETS:
         raise ValueError(f"{count} packets do not fit into one frame of at most {MAX_PACKETS}")
     return struct.pack(">H", count) + packets
@@ -88,4 +88,4 @@ MALFORMED_FRAMES: tuple[bytes, ...] = (
     b"\x00\x01\x00\xb8\x00\x06\x3a\x01\x00\x02\x49\xf0",
     b"\xff\xff\x00\x08\x00\x06\x3a\x01\x00\x02\x49\xf0",
 )
-"""What no broker should send: no packet, bytes behind none, more announced than there are, odd lengths, cut off."""
+"""Frames that are wrong: no packet, bytes after none, fewer packets than announced, odd lengths, cut off."""

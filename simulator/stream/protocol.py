@@ -1,6 +1,7 @@
-"""The TCP side of a ticker socket: uvicorn's protocol with its transport in the ASGI scope, so that a peer can be cut.
+"""The TCP side of a ticker socket: uvicorn's protocol with its transport in the ASGI scope.
 
-Closing politely waits until the peer has read what was written; a peer that does not read can only be aborted.
+An ordinary close waits until the client has read what was written. A client that does not read can only be cut off by
+aborting the transport.
 """
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol

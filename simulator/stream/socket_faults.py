@@ -1,4 +1,4 @@
-"""What a fault script can do to the ticker WebSocket, as the sockets see it; the registry of faults implements it."""
+"""Faults of the ticker WebSocket as the sockets see them. The fault registry implements `SocketFaults`."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,11 +8,11 @@ SocketFaultKind = Literal["ws_silent", "ws_close", "ws_refuse", "ws_garbage"]
 
 @dataclass(frozen=True, slots=True)
 class SocketFault:
-    """One thing to do now, once.
+    """One fault to carry out now, once.
 
-    ws_refuse: answer the upgrade with HTTP `status`. ws_close: close this socket with `code` (1006: drop the
-    connection without a close frame). ws_silent: from now on this socket stays open and receives nothing, not even
-    heartbeats. ws_garbage: send this socket malformed binary frames, then go on.
+    ws_refuse: answer the upgrade with HTTP `status`. ws_close: close the socket with `code` (1006: drop the connection
+    without a close frame). ws_silent: keep the socket open and send nothing more, not even heartbeats. ws_garbage: send
+    malformed binary frames, then go on.
     """
 
     kind: SocketFaultKind
@@ -21,13 +21,13 @@ class SocketFault:
 
 
 class SocketFaults(Protocol):
-    """Both are asked often (each frame, each heartbeat) and consume one use of the fault that they return."""
+    """Both methods count a returned fault as one of its times. They are called often, so they must be fast."""
 
     def upgrade_fault(self, user_id: str) -> SocketFault | None:
-        """Asked once per accepted session, before the upgrade is answered: only ws_refuse makes sense."""
+        """The fault of an upgrade (`ws_refuse`) or None. Called once for each authenticated upgrade."""
 
     def socket_fault(self, user_id: str) -> SocketFault | None:
-        """Asked before each frame to a socket of `user_id`: ws_silent, ws_close or ws_garbage."""
+        """The fault of an open socket of the user, or None. Called before each frame and heartbeat."""
 
 
 class NoFaults:

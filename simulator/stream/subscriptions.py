@@ -1,7 +1,7 @@
-"""What one socket wants and what it has not been told yet, in columns over the rows of the day's listing.
+"""What one socket is subscribed to and what is due to be sent, in columns over the rows of the day's listing.
 
-No IO: commands and changes come in, frames go out. A row that changes twice before it is sent is sent once, newest
-state: that bounds what a slow reader can cost.
+No I/O: commands and changes come in, frames go out. A row that changes twice before it is sent is sent once, with its
+newest state. That bounds what a slow client costs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _MODES: dict[Mode, int] = {"ltp": 1, "quote": 2, "full": 3}
 
 
 class Subscriptions:
-    """The modes of one socket's instruments; `row_of` maps tokens to rows of the columns that it is used with."""
+    """One socket's modes. `row_of` gives the row of an instrument token in the market's columns."""
 
     def __init__(self, row_of: Mapping[int, int]) -> None:
         self._empty(row_of)
@@ -33,10 +33,12 @@ class Subscriptions:
 
     @property
     def count(self) -> int:
+        """How many instruments are subscribed."""
         return self._count
 
     @property
     def rows(self) -> Ints:
+        """The rows of the subscribed instruments."""
         return np.flatnonzero(self._modes)
 
     @property
@@ -45,11 +47,11 @@ class Subscriptions:
 
     @property
     def waiting(self) -> bool:
-        """Whether a frame is left when one was taken: never, as a frame has everything due."""
+        """Whether a further frame is due after `take_frame`: never, because a frame has everything that is due."""
         return False
 
     def apply(self, command: Command) -> str | None:
-        """Do what the client asks; the sentence of a complaint, with everything else done, or None."""
+        """Carries out a command. Returns the text of an error about the instruments left out, or None."""
         known = [self._row_of[token] for token in dict.fromkeys(command.tokens) if token in self._row_of]
         if command.action == "unsubscribe":
             self._modes[known], self._due[known] = _OFF, False
@@ -61,31 +63,31 @@ class Subscriptions:
         self._set_mode(rows, command.mode)
         self._due[rows] = True
         self._count = int(np.count_nonzero(self._modes))
-        return complain(surplus=len(surplus), unknown=len({*command.tokens} - self._row_of.keys()))
+        return subscription_error(surplus=len(surplus), unknown=len({*command.tokens} - self._row_of.keys()))
 
     def _set_mode(self, rows: Ints, mode: Mode | None) -> None:
-        """The given mode; without one, quote for what had none."""
+        """Sets the given mode; without one, `quote` for rows that had none."""
         if mode is not None:
             self._modes[rows] = _MODES[mode]
         else:
             self._modes[rows] = np.where(self._modes[rows] == _OFF, _MODES["quote"], self._modes[rows])
 
     def mark(self, rows: Ints, last_price_changed: npt.NDArray[np.bool_]) -> bool:
-        """Remember which changed rows must be sent; whether there are any. In mode ltp only a new price counts."""
+        """Marks the changed rows that are due; returns whether there are any. In mode ltp only a new price counts."""
         modes = self._modes[rows]
         wanted = (modes > _MODES["ltp"]) | ((modes == _MODES["ltp"]) & last_price_changed)
         self._due[rows[wanted]] = True
         return bool(wanted.any())
 
     def move(self, row_of: Mapping[int, int], *, tokens: Ints) -> None:
-        """Go over to a new listing: `tokens` are those of the old rows; what is no longer listed is dropped."""
-        wanted = {mode: tokens[self._modes == number].tolist() for mode, number in _MODES.items()}
+        """Changes to a new listing; `tokens` are those of the old rows. Instruments no longer listed are dropped."""
+        subscribed = {mode: tokens[self._modes == number].tolist() for mode, number in _MODES.items()}
         self._empty(row_of)
-        for mode, mode_tokens in wanted.items():
+        for mode, mode_tokens in subscribed.items():
             self.apply(Command("mode", tuple(mode_tokens), mode))
 
     def take_frame(self, state: State) -> tuple[bytes, int] | None:
-        """One container with everything due, as the columns stand now, and its number of packets; None for nothing."""
+        """A container with everything that is due, as it is now, and its number of packets; None for nothing."""
         rows = np.flatnonzero(self._due)
         if not rows.size:
             return None
@@ -99,11 +101,11 @@ class Subscriptions:
         return container(b"".join(packets), count=len(rows)), len(rows)
 
 
-def complain(*, surplus: int, unknown: int) -> str | None:
-    """The text of the `error` message for tokens that could not be subscribed."""
-    complaints = []
+def subscription_error(*, surplus: int, unknown: int) -> str | None:
+    """The text of the `error` message for instruments that could not be subscribed; None when there are none."""
+    sentences = []
     if surplus:
-        complaints.append(f"Maximum {MAX_TOKENS} instruments allowed per connection; {surplus} not subscribed.")
+        sentences.append(f"Maximum {MAX_TOKENS} instruments allowed per connection; {surplus} not subscribed.")
     if unknown:
-        complaints.append(f"{unknown} unknown instrument tokens ignored.")
-    return " ".join(complaints) or None
+        sentences.append(f"{unknown} unknown instrument tokens ignored.")
+    return " ".join(sentences) or None

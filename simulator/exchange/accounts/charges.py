@@ -1,6 +1,6 @@
-"""Taxes and fees of one order in the shape of Kite's contract note. Pure, with the rates of 2026 in one table.
+"""Taxes and fees of one order as Kite's contract note has them, with the rates of 2026. Pure.
 
-They are for showing: the simulator takes no charges from the funds.
+They are only displayed: the simulator takes no charges from the funds.
 """
 
 from dataclasses import dataclass
@@ -8,22 +8,26 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from simulator.exchange.orders.order import TransactionType
-from simulator.exchange.orders.units import EQUITY_CASH, is_option, multiplier
+from simulator.exchange.orders.units import is_option, multiplier
 from simulator.formats import to_number
-from simulator.market.instrument import Instrument
+from simulator.market.instrument import EQUITY, Instrument
 
 ZERO: Final = Decimal(0)
 GST: Final = Decimal("0.18")
+"""On brokerage and the fees of exchange and SEBI."""
 SEBI: Final = Decimal("0.000001")
+"""SEBI's fee as a share of the turnover."""
 FLAT_FEE: Final = Decimal(20)
+"""The most that the broker takes for an order, in rupees."""
 FEE_RATE: Final = Decimal("0.0003")
+"""The broker's share of the turnover, where that is less than `FLAT_FEE`."""
 
 TaxType = Literal["stt", "ctt", ""]
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of the turnover; the tax differs by side."""
+    """Taxes and fees of one kind of instrument, as shares of the turnover. The tax differs by side."""
 
     tax_type: TaxType
     tax_buy: Decimal
@@ -41,7 +45,8 @@ CURRENCY: Final = Rates("", ZERO, ZERO, Decimal("0.0000035"), Decimal("0.000001"
 
 
 def rates_for(instrument: Instrument, *, product: str) -> Rates:
-    if instrument.exchange in EQUITY_CASH:
+    """The rates of an instrument; equity has two, for delivery and for intraday products."""
+    if instrument.exchange in EQUITY:
         return INTRADAY if product in ("MIS", "CO") else DELIVERY
     if instrument.exchange == "MCX":
         return COMMODITY
@@ -51,8 +56,8 @@ def rates_for(instrument: Instrument, *, product: str) -> Rates:
 
 
 def brokerage(instrument: Instrument, *, product: str, turnover: Decimal) -> Decimal:
-    """Nothing for delivery, a flat fee for options, else the smaller of the fee and a share."""
-    if instrument.exchange in EQUITY_CASH and product in ("CNC", "MTF"):
+    """The broker's fee in rupees: 0 for delivery, flat for options, else the smaller of flat fee and share."""
+    if instrument.exchange in EQUITY and product in ("CNC", "MTF"):
         return ZERO
     return FLAT_FEE if is_option(instrument) else min(FLAT_FEE, turnover * FEE_RATE)
 
@@ -60,7 +65,7 @@ def brokerage(instrument: Instrument, *, product: str, turnover: Decimal) -> Dec
 def charges(
     instrument: Instrument, *, product: str, side: TransactionType, quantity: int, price: Decimal
 ) -> dict[str, object]:
-    """Kite's `charges` object for one order filled at `price`."""
+    """Kite's `charges` object, in rupees, for one order that is filled at `price`."""
     turnover = quantity * price * multiplier(instrument)
     rates = rates_for(instrument, product=product)
     tax = turnover * (rates.tax_buy if side == "BUY" else rates.tax_sell)

@@ -1,9 +1,10 @@
-"""The broker's margin arithmetic: one simple rule, used by placement, `/user/margins` and `/margins/*` alike. Pure.
+"""The margin rule: how much an instrument's positions and open orders block. Pure.
 
-Funds are reckoned per (instrument, product): the larger of what the long side and what the short side would need if
-every open order of that side were filled. So an order that closes needs nothing and a hedge is not paid for twice. The
-rate is a share of the value, shown in `RATES`; an option bought costs its premium, an option sold a share of its strike
-value. An order needs the growth of that number which it causes. Charges are shown, and not taken from the funds.
+Placement, `/user/margins` and `/margins/*` use the same rule. For each instrument and product, what is blocked is the
+larger of what the long side and what the short side would need if every open order of that side were filled: a closing
+order needs nothing, and two opposite orders are not paid for twice. The rate is a share of the value (`RATES`). A
+bought option costs its premium, a sold one a share of its strike value. An order needs what it adds to the blocked
+amount. Charges are displayed and not taken from the funds.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,8 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from simulator.exchange.orders.order import OrderRequest, TransactionType
-from simulator.exchange.orders.units import EQUITY_CASH, is_option, multiplier
-from simulator.market.instrument import Instrument
+from simulator.exchange.orders.units import is_option, multiplier
+from simulator.market.instrument import EQUITY, Instrument
 
 ZERO: Final = Decimal(0)
 RATES: Final = {
@@ -27,16 +28,17 @@ RATES: Final = {
     "CDS": Decimal("0.04"),
     "BCD": Decimal("0.04"),
 }
-"""Equity by product, derivatives by exchange."""
+"""The share of the value that is blocked: by product for equity, by exchange for derivatives."""
 SPAN_SHARE: Final = Decimal("0.8")
-"""How much of a derivative's margin is called span; the rest is exposure."""
+"""The share of a derivative's margin that is shown as span; the rest is shown as exposure."""
 
-Bucket = Literal["delivery", "intraday", "premium", "derivative"]
+MarginComponent = Literal["delivery", "intraday", "premium", "derivative"]
+"""What a blocked amount is shown as in `/user/margins`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenOrder:
-    """What an order that is not yet filled may still add."""
+    """The unfilled part of an order."""
 
     side: TransactionType
     quantity: int
@@ -45,61 +47,65 @@ class OpenOrder:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """One (instrument, product): what is open and what may still be filled."""
+    """One instrument and product: the position and the orders that may still be filled."""
 
     instrument: Instrument
     product: str
     quantity: int = 0
+    """The position's open quantity, signed."""
     price: Decimal = ZERO
+    """The position's average cost."""
     orders: tuple[OpenOrder, ...] = ()
 
     def adding(self, order: OpenOrder) -> "Exposure":
+        """The exposure with one order more."""
         return Exposure(self.instrument, self.product, self.quantity, self.price, (*self.orders, order))
 
 
-def open_order(request: OrderRequest, *, unfilled: int, price: Decimal) -> OpenOrder:
-    """`price` stands in for orders without one."""
-    return OpenOrder(side=request.transaction_type, quantity=unfilled, price=request.price or price)
+def open_order(request: OrderRequest, *, unfilled: int) -> OpenOrder:
+    """The unfilled part of `request`, which is booked and so has a price."""
+    return OpenOrder(side=request.transaction_type, quantity=unfilled, price=request.price)
 
 
 def blocked(exposure: Exposure) -> Decimal:
-    """Rupees that this exposure holds back."""
+    """The rupees that this exposure blocks."""
     return max(side_margin(exposure, side="BUY"), side_margin(exposure, side="SELL"))
 
 
 def side_margin(exposure: Exposure, *, side: TransactionType) -> Decimal:
-    """What the long (BUY) or the short (SELL) side needs when all its orders are filled."""
-    held = exposure.quantity if side == "BUY" else -exposure.quantity
+    """The rupees that the long (BUY) or the short (SELL) side needs when all its orders are filled."""
+    position = exposure.quantity if side == "BUY" else -exposure.quantity
     pending = [order for order in exposure.orders if order.side == side]
-    reach = held + sum(order.quantity for order in pending)
-    if reach <= 0:
+    resulting = position + sum(order.quantity for order in pending)
+    if resulting <= 0:
         return ZERO
-    value = max(held, 0) * exposure.price + sum((order.quantity * order.price for order in pending), ZERO)
-    quantity = max(held, 0) + sum(order.quantity for order in pending)
-    return unit_margin(exposure.instrument, product=exposure.product, side=side, price=value / quantity) * reach
+    value = max(position, 0) * exposure.price + sum((order.quantity * order.price for order in pending), ZERO)
+    quantity = max(position, 0) + sum(order.quantity for order in pending)
+    return unit_margin(exposure.instrument, product=exposure.product, side=side, price=value / quantity) * resulting
 
 
 def unit_margin(instrument: Instrument, *, product: str, side: TransactionType, price: Decimal) -> Decimal:
-    """Rupees for one of quantity."""
+    """The rupees that quantity 1 needs at `price`."""
     scale = multiplier(instrument)
     if is_option(instrument):
         if side == "BUY":
             return price * scale
         return instrument.strike * scale * RATES[instrument.exchange]
-    if instrument.exchange in EQUITY_CASH:
+    if instrument.exchange in EQUITY:
         if product == "CNC" and side == "SELL":
             return ZERO
         return price * RATES[product]
     return price * scale * RATES[instrument.exchange]
 
 
-def bucket(exposure: Exposure) -> Bucket:
-    """Under which name `/user/margins` shows it."""
-    if exposure.instrument.exchange in EQUITY_CASH:
+def margin_component(exposure: Exposure) -> MarginComponent:
+    """What the exposure's blocked amount is shown as in `/user/margins`."""
+    if exposure.instrument.exchange in EQUITY:
         return "delivery" if exposure.product in ("CNC", "MTF") else "intraday"
     long_side = side_margin(exposure, side="BUY") >= side_margin(exposure, side="SELL")
     return "premium" if is_option(exposure.instrument) and long_side else "derivative"
 
 
 def total_blocked(exposures: Sequence[Exposure]) -> Decimal:
+    """The rupees that all of them block."""
     return sum((blocked(exposure) for exposure in exposures), ZERO)

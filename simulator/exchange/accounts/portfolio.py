@@ -1,6 +1,7 @@
-"""What one user has: positions, holdings and funds. Pure but for the positions it keeps.
+"""What one user has: positions, holdings and funds.
 
-Funds of a segment: `net = cash of the morning + realised profit - blocked`, where blocked is the rule of `margins`.
+The funds of a segment are `net = cash at the start of the day + realised profit - blocked`; `margins` has the rule for
+what is blocked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +14,13 @@ from simulator.exchange.accounts.margins import (
     Exposure,
     OpenOrder,
     blocked,
-    bucket,
+    margin_component,
     open_order,
     total_blocked,
 )
-from simulator.exchange.accounts.positions import Position, PositionKey
+from simulator.exchange.accounts.positions import Conversion, Position, PositionKey
 from simulator.exchange.orders.order import Order, OrderRequest, Product, Trade
 from simulator.exchange.orders.units import FundSegment, fund_segment
-from simulator.exchange.steps.atomic_step import Conversion
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument
 
@@ -29,20 +29,23 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Shares in the demat account from before today; `t1_quantity` were bought and are not delivered yet."""
+    """Shares in the demat account, bought before today."""
 
     instrument: Instrument
     quantity: int
+    """Delivered."""
     average_price: Decimal
     t1_quantity: int = 0
+    """Bought on the last trading day and not delivered yet."""
 
     @property
     def total(self) -> int:
+        """Delivered or not."""
         return self.quantity + self.t1_quantity
 
 
 class Portfolio:
-    """One user's day: the cash of each segment, and what was carried into the day."""
+    """One user's day. It begins with the cash of each segment and with what is carried into the day."""
 
     def __init__(
         self,
@@ -61,10 +64,11 @@ class Portfolio:
         }
 
     def book(self, trade: Trade) -> None:
+        """Adds a fill to its position."""
         self.position(trade.instrument, trade.product).trade(trade.transaction_type, trade.quantity, trade.price)
 
     def convert(self, conversion: Conversion) -> None:
-        """Raises 400 when less is open on that side. `overnight`: of what was carried into the day."""
+        """Moves an open quantity between products at its average price. Raises KiteError 400 when less is open."""
         instrument, quantity = conversion.instrument, conversion.quantity
         old = self.positions.get((instrument.exchange, instrument.tradingsymbol, conversion.old_product))
         sign = 1 if conversion.side == "BUY" else -1
@@ -76,19 +80,19 @@ class Portfolio:
         self.position(instrument, conversion.new_product).trade(conversion.side, quantity, price)
 
     def position(self, instrument: Instrument, product: Product) -> Position:
-        """The position, created flat when there was none."""
+        """The position, created with quantity 0 when there was none."""
         key = (instrument.exchange, instrument.tradingsymbol, product)
         return self.positions.setdefault(key, Position(instrument, product))
 
     def exposures(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[PositionKey, Exposure]:
-        """Positions and unfilled orders of a segment, joined by (instrument, product)."""
+        """The positions and unfilled orders of a segment, joined by instrument and product."""
         pending: dict[PositionKey, list[OpenOrder]] = {}
         instruments: dict[PositionKey, Instrument] = {}
         for order in orders:
             if not order.terminal and fund_segment(order.instrument) == segment:
                 key = key_of(order.request)
                 instruments[key] = order.instrument
-                unfilled = open_order(order.request, unfilled=order.unfilled_quantity, price=ZERO)
+                unfilled = open_order(order.request, unfilled=order.unfilled_quantity)
                 pending.setdefault(key, []).append(unfilled)
         joined = {
             key: Exposure(instrument, key[2], orders=tuple(pending[key])) for key, instrument in instruments.items()
@@ -102,22 +106,23 @@ class Portfolio:
         return joined
 
     def realised(self, segment: FundSegment) -> Decimal:
+        """The profit of what was closed today, in rupees."""
         return sum((p.realised for p in self.positions.values() if fund_segment(p.instrument) == segment), ZERO)
 
     def available(self, orders: Iterable[Order], *, segment: FundSegment) -> Decimal:
         """Rupees that new orders may use."""
-        held = total_blocked(list(self.exposures(orders, segment=segment).values()))
-        return self.cash[segment] + self.realised(segment) - held
+        in_use = total_blocked(list(self.exposures(orders, segment=segment).values()))
+        return self.cash[segment] + self.realised(segment) - in_use
 
     def required(self, request: OrderRequest, *, instrument: Instrument, orders: Sequence[Order]) -> Decimal:
-        """By how much `request` would raise what is blocked; never below 0."""
+        """The rupees by which `request` would raise what is blocked; at least 0."""
         exposures = self.exposures(orders, segment=fund_segment(instrument))
         before = exposures.get(key_of(request)) or Exposure(instrument, request.product)
-        after = before.adding(open_order(request, unfilled=request.quantity, price=ZERO))
+        after = before.adding(open_order(request, unfilled=request.quantity))
         return max(ZERO, blocked(after) - blocked(before))
 
     def sellable(self, instrument: Instrument, *, orders: Iterable[Order]) -> int:
-        """CNC shares that may still be sold: holdings and today's purchases less sales filled and pending."""
+        """How many CNC shares may still be sold: holdings and today's purchases, less filled and pending sales."""
         key = (instrument.exchange, instrument.tradingsymbol)
         holding = self.holdings.get(key)
         position = self.positions.get((*key, "CNC"))
@@ -134,7 +139,7 @@ class Portfolio:
         """The object of `GET /user/margins/{segment}`."""
         parts = {"delivery": ZERO, "intraday": ZERO, "premium": ZERO, "derivative": ZERO}
         for exposure in self.exposures(orders, segment=segment).values():
-            parts[bucket(exposure)] += blocked(exposure)
+            parts[margin_component(exposure)] += blocked(exposure)
         realised = self.realised(segment)
         debits = sum(parts.values(), ZERO) - realised
         net = to_number(self.cash[segment] - debits)

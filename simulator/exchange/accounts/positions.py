@@ -1,7 +1,7 @@
 """A position from its trades, with the arithmetic of Kite's position rows. Pure.
 
-Kept apart: what was bought and sold (the row's numbers) and the average cost of what is open (the average price and the
-realised profit that funds are reckoned with).
+What was bought and sold today (the row's quantities and values) is counted apart from the average cost of the open
+quantity (the row's average price, and the realised profit in the funds).
 """
 
 from dataclasses import dataclass, field
@@ -21,33 +21,34 @@ ZERO = Decimal(0)
 
 @dataclass(slots=True)
 class Position:
-    """One (instrument, product) of one user. Values are rupees with the multiplier in them.
-
-    Bought and sold are today's; what was carried into the day stands in the two overnight fields.
-    """
+    """One instrument and product of one user. Values are in rupees and include the multiplier."""
 
     instrument: Instrument
     product: Product
     overnight_quantity: int = 0
+    """What was carried into the day, signed."""
     overnight_price: Decimal = ZERO
-    """The average cost with which it was carried."""
+    """The average cost at which it was carried."""
     buy_quantity: int = 0
+    """Bought today."""
     buy_value: Decimal = ZERO
     sell_quantity: int = 0
+    """Sold today."""
     sell_value: Decimal = ZERO
     quantity: int = 0
     """Open now, signed."""
     open_price: Decimal = ZERO
-    """Average cost of what is open."""
+    """The average cost of the open quantity."""
     realised: Decimal = field(default=ZERO)
+    """The profit of what was closed today."""
 
     @classmethod
     def carried(cls, instrument: Instrument, product: Product, *, quantity: int, price: Decimal) -> "Position":
-        """A position as it begins the day after."""
+        """A position as it begins the next day: `quantity` is signed, `price` its average cost."""
         return cls(instrument, product, quantity, price, quantity=quantity, open_price=price)
 
     def trade(self, side: TransactionType, quantity: int, price: Decimal) -> None:
-        """Books a fill."""
+        """Adds a fill."""
         value = quantity * price * multiplier(self.instrument)
         if side == "BUY":
             self.buy_quantity += quantity
@@ -58,7 +59,10 @@ class Position:
         self._open_or_close(quantity if side == "BUY" else -quantity, price)
 
     def convert_out(self, quantity: int, *, overnight: bool = False) -> Decimal:
-        """Takes `quantity` of what is open away to another product; its average price is the price of the move."""
+        """Removes `quantity` of the open quantity, which moves to another product; returns the average price of it.
+
+        `overnight`: it is taken from what was carried into the day.
+        """
         price = self.open_price
         value = quantity * price * multiplier(self.instrument)
         sign = 1 if self.quantity > 0 else -1
@@ -90,12 +94,26 @@ class Position:
             self.open_price = (abs(before) * self.open_price + opened * price) / abs(self.quantity)
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """An open quantity of one side that moves from one product to another."""
+
+    user_id: str
+    instrument: Instrument
+    side: TransactionType
+    quantity: int
+    old_product: Product
+    new_product: Product
+    overnight: bool
+    """Whether it is taken from what was carried into the day."""
+
+
 def position_row(
     position: Position, *, last_price: Decimal, close_price: Decimal, overnight: Literal["shown", "left out"] = "shown"
 ) -> dict[str, object]:
-    """The 29 fields of Kite's row; unrealised carries the whole profit and realised 0, as in Kite's answers.
+    """Kite's row of 29 fields. `unrealised` has the whole profit and `realised` is 0, as in Kite's answers.
 
-    A row of `day` leaves out what was carried into the day.
+    `overnight`: the rows of `day` leave out what was carried into the day.
     """
     scale = multiplier(position.instrument)
     carried = position.overnight_quantity if overnight == "shown" else 0
@@ -137,6 +155,7 @@ def position_row(
 
 
 def day_fields(position: Position, *, scale: int) -> dict[str, object]:
+    """The six fields of today's trades; `scale` is the multiplier."""
     return {
         "day_buy_quantity": position.buy_quantity,
         "day_buy_price": to_number(average(position.buy_value, position.buy_quantity * scale)),
@@ -148,4 +167,5 @@ def day_fields(position: Position, *, scale: int) -> dict[str, object]:
 
 
 def average(value: Decimal, quantity: int) -> Decimal:
+    """0 for quantity 0."""
     return value / quantity if quantity else ZERO

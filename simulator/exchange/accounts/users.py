@@ -1,8 +1,9 @@
-"""Users of the broker: their keys, their sessions and where their order updates are posted.
+"""The broker's users: API keys, access tokens, logins, and where order updates are posted.
 
-Account 1 is `SIM001` / `simkey` / `simsecret` / `simtoken`, account n the same with the number behind. Each account has
-one access token that is alive from the start, and a request token `simreqtoken` (`simreqtoken2`, ...) that may be
-exchanged any number of times, so that a script needs no browser. Tokens minted by a login are derived from the seed.
+Account 1 is `SIM001` / `simkey` / `simsecret` / `simtoken`; account n has n appended to each name. So that a script
+needs no browser, each account has a preset access token that is valid from the start, and a preset request token
+(`simreqtoken`, `simreqtoken2`, ...) that may be exchanged any number of times. A login's tokens are derived from the
+seed.
 """
 
 import hashlib
@@ -13,44 +14,55 @@ from datetime import datetime
 from typing import Literal
 
 from simulator.errors import KiteError, checksum_error, missing_field, request_token_error, token_error
-from simulator.formats import next_token_death
+from simulator.formats import next_session_end
 
 MAX_TOKENS = 100
-"""Live access tokens kept for one account; the oldest dies first."""
+"""Valid access tokens of one account; a further login ends the oldest."""
 MAX_REQUEST_TOKENS = 100
+"""Unused request tokens of one account; a further one ends all of them."""
+
+Authenticate = Callable[[str, str], str | None]
+"""API key and access token to the user id; None when the pair is not valid."""
 
 SessionEnd = Literal["never", "at_six"]
+"""When an access token ends: never, or at six in the morning (IST) after its login, as at Kite."""
 
 
 @dataclass(slots=True)
 class Account:
-    """One user with one app. `tokens` maps a live access token to the moment of its login."""
+    """One user with one app."""
 
     user_id: str
     api_key: str
     api_secret: str
-    standing_token: str
-    standing_request_token: str
+    preset_token: str
+    """The access token that is valid from the start."""
+    preset_request_token: str
+    """The request token that may be exchanged any number of times."""
     app_id: int
-    started_at: datetime
     postback_url: str | None = None
+    """Where the app's order updates are posted; None: nowhere."""
     tokens: dict[str, datetime] = field(default_factory=dict)
+    """Each valid access token with the moment of its login."""
     request_tokens: set[str] = field(default_factory=set)
+    """Made by a login and not exchanged yet."""
     refresh_tokens: set[str] = field(default_factory=set)
+    """Issued and not used yet."""
     logins: int = 0
+    """How many tokens were made; the next one is derived from it."""
 
     def revive(self, at: datetime) -> None:
-        """The standing token works again, as it does on a new day."""
-        self.tokens[self.standing_token] = at
+        """Makes the preset token valid again, as on a new day."""
+        self.tokens[self.preset_token] = at
 
     def expire(self) -> None:
-        """Every token of the account dies."""
+        """Ends every access token of the account."""
         self.tokens.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a login gives."""
+    """The result of a login."""
 
     account: Account
     access_token: str
@@ -58,12 +70,12 @@ class Session:
 
 
 class Accounts:
-    """All accounts of one simulator. Raises `KiteError` as Kite does; knows nothing of HTTP."""
+    """All accounts of one simulator. Its methods raise `KiteError` with Kite's status and sentence."""
 
     def __init__(self, count: int, *, seed: int, started_at: datetime, session_end: SessionEnd) -> None:
         self._seed = seed
         self.on_change: Callable[[Account], None] | None = None
-        """Told of each login, log-out and setting of an account, once it is done."""
+        """Called after each login, log-out and change of an account."""
         self._session_end = session_end
         self._by_user: dict[str, Account] = {}
         self._by_key: dict[str, Account] = {}
@@ -79,7 +91,7 @@ class Accounts:
         return self._by_user.get(user_id)
 
     def by_key(self, api_key: str) -> Account:
-        """The account of an app. Raises as Kite does for a key it does not know."""
+        """The account of an app. Raises KiteError (400, 403) for a missing or unknown key."""
         if not api_key:
             raise missing_field("api_key")
         account = self._by_key.get(api_key)
@@ -92,20 +104,20 @@ class Accounts:
         return account.user_id if account else None
 
     def authenticate(self, api_key: str, access_token: str, *, now: datetime) -> str | None:
-        """The user id behind a live token, else None."""
+        """The user id of a valid pair of key and token, else None. Ends a token that is over its time."""
         account = self._by_key.get(api_key)
         if account is None:
             return None
         login_time = account.tokens.get(access_token)
         if login_time is None:
             return None
-        if self._session_end == "at_six" and now >= next_token_death(login_time):
+        if self._session_end == "at_six" and now >= next_session_end(login_time):
             del account.tokens[access_token]
             return None
         return account.user_id
 
     def start_login(self, api_key: str) -> str:
-        """A request token, as the browser login would put it into the redirect. Single use."""
+        """A new request token for one exchange, as a browser's login puts it into the redirect."""
         account = self.by_key(api_key)
         account.logins += 1
         token = self._derive(account, f"request-{account.logins}")
@@ -115,8 +127,8 @@ class Accounts:
         self.changed(account)
         return token
 
-    def exchange(self, api_key: str, request_token: str, checksum: str, *, now: datetime) -> Session:
-        """A session for a request token; checksum = sha256(api_key + request_token + api_secret)."""
+    def open_session(self, api_key: str, request_token: str, checksum: str, *, now: datetime) -> Session:
+        """A session for a request token; `checksum` is sha256(api_key + request_token + api_secret) in hex."""
         account = self.by_key(api_key)
         if not request_token:
             raise missing_field("request_token")
@@ -124,14 +136,14 @@ class Accounts:
             raise missing_field("checksum")
         if not is_checksum(checksum, api_key, request_token, account.api_secret):
             raise checksum_error()
-        if request_token != account.standing_request_token:
+        if request_token != account.preset_request_token:
             if request_token not in account.request_tokens:
                 raise request_token_error()
             account.request_tokens.discard(request_token)
-        return self._open_session(account, now=now)
+        return self._create_session(account, now=now)
 
     def renew(self, api_key: str, refresh_token: str, checksum: str, *, now: datetime) -> Session:
-        """A fresh session for a refresh token, which is used up."""
+        """A new session for a refresh token, which can be used once."""
         account = self.by_key(api_key)
         if not refresh_token:
             raise missing_field("refresh_token")
@@ -140,17 +152,17 @@ class Accounts:
         if refresh_token not in account.refresh_tokens:
             raise request_token_error()
         account.refresh_tokens.discard(refresh_token)
-        return self._open_session(account, now=now)
+        return self._create_session(account, now=now)
 
     def issue_refresh_token(self, session: Session) -> str:
-        """Approved platforms only: a token that `renew` accepts once."""
+        """A token that `renew` accepts once. Kite gives them to approved platforms only."""
         token = self._derive(session.account, f"refresh-{session.account.logins}")
         session.account.refresh_tokens.add(token)
         self.changed(session.account)
         return token
 
     def invalidate(self, api_key: str, *, access_token: str, refresh_token: str) -> None:
-        """Logs out: the named token dies. Raises for a token that is not alive."""
+        """Logs out: ends the given token. Raises KiteError for an access token that is not valid."""
         account = self.by_key(api_key)
         if refresh_token:
             account.refresh_tokens.discard(refresh_token)
@@ -163,14 +175,14 @@ class Accounts:
         self.changed(account)
 
     def changed(self, account: Account) -> None:
-        """Whoever changes an account from outside says so here."""
+        """Calls `on_change`. A caller that sets a field of an account calls it afterwards."""
         if self.on_change is not None:
             self.on_change(account)
 
-    def _open_session(self, account: Account, *, now: datetime) -> Session:
-        """The standing token while it lives, as Kite may return the same token twice on a day; else a new one."""
+    def _create_session(self, account: Account, *, now: datetime) -> Session:
+        """Returns the preset token while it is valid, as Kite may return one token twice on a day; else a new one."""
         account.logins += 1
-        token = account.standing_token
+        token = account.preset_token
         if self.authenticate(account.api_key, token, now=now) is None:
             token = self._derive(account, f"access-{account.logins}")
         if len(account.tokens) >= MAX_TOKENS:
@@ -184,16 +196,15 @@ class Accounts:
 
 
 def create_account(number: int, *, started_at: datetime) -> Account:
-    """Account `number` from 1, with its standing token alive."""
+    """Account `number`, counted from 1, with its preset token valid."""
     suffix = "" if number == 1 else str(number)
     account = Account(
         user_id=f"SIM{number:03d}",
         api_key=f"simkey{suffix}",
         api_secret=f"simsecret{suffix}",
-        standing_token=f"simtoken{suffix}",
-        standing_request_token=f"simreqtoken{suffix}",
+        preset_token=f"simtoken{suffix}",
+        preset_request_token=f"simreqtoken{suffix}",
         app_id=number,
-        started_at=started_at,
     )
     account.revive(started_at)
     return account

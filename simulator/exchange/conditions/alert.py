@@ -1,10 +1,12 @@
-"""Alerts on last prices: what is compared and when it holds. Pure; who notices and places baskets is `watchers`."""
+"""Alerts on last prices: what they compare, when that is true, and their rows. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from operator import eq, ge, gt, le, lt
 from typing import Any, Final, Literal
+
+import msgspec
 
 from simulator.formats import format_time, to_number
 
@@ -14,15 +16,17 @@ Operator = Literal["<=", ">=", "<", ">", "=="]
 RhsType = Literal["constant", "instrument"]
 
 MAX_ACTIVE: Final = 500
+"""Enabled alerts of one user."""
 MAX_FIRINGS: Final = 100
-"""Firings remembered for one alert; the oldest goes first."""
+"""Firings kept for one alert; a further one removes the oldest."""
 ATTRIBUTE: Final = "LastTradedPrice"
+"""What is compared of an instrument; Kite has nothing else."""
 COMPARE: Final = {"<=": le, ">=": ge, "<": lt, ">": gt, "==": eq}
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a comparison: an instrument in the alerts' own words (`INDICES` for an index)."""
+class Operand:
+    """An instrument in a comparison. `exchange` is as alerts name it: `INDICES` for an index."""
 
     exchange: str
     tradingsymbol: str
@@ -31,52 +35,63 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """When the condition became true. `snapshot` is the quote in Kite's words, `order_ids` the basket's."""
+    """One time at which the condition became true."""
 
     at: datetime
     snapshot: dict[str, Any]
+    """The quote of the left operand, in Kite's JSON."""
     order_ids: tuple[str, ...] = ()
+    """The basket's orders that were accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """`rhs` is None for a constant. `basket` (ato) is the client's JSON with ids and tokens filled in."""
+class Alert(msgspec.Struct, frozen=True):
+    """One alert: `lhs operator rhs`, or `lhs operator rhs_constant`."""
 
     uuid: str
     user_id: str
     name: str
+    """The user's."""
     kind: AlertKind
-    lhs: Side
+    """`ato` (alert triggers order) has a basket."""
+    lhs: Operand
     operator: Operator
     created_at: datetime
     updated_at: datetime
-    rhs: Side | None = None
+    rhs: Operand | None = None
+    """None where a constant is compared with."""
     rhs_constant: Decimal = Decimal(0)
+    """In rupees."""
     status: AlertStatus = "enabled"
     disabled_reason: str = ""
     basket: dict[str, Any] | None = None
+    """The client's JSON with ids and instrument tokens filled in."""
     alert_count: int = 0
-    holding: bool = False
-    """The condition was true when last looked at; it has to become false before it can fire again."""
+    """How often it fired."""
+    condition_met: bool = msgspec.field(default=False, name="holding")  # its name in journals
+    """Whether the condition was true at the last evaluation; it must become false before the alert fires again."""
     firings: tuple[Firing, ...] = ()
+    """The last ones, oldest first."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
+        """The instruments whose prices it depends on."""
         return (self.lhs.instrument_token, *((self.rhs.instrument_token,) if self.rhs else ()))
 
 
 def is_true(alert: Alert, *, left: Decimal, right: Decimal) -> bool:
+    """Whether the condition is true for these prices in rupees."""
     return bool(COMPARE[alert.operator](left, right))
 
 
 def condition_text(alert: Alert) -> str:
+    """The condition as Kite writes it in the history."""
     left = f'{ATTRIBUTE}("{alert.lhs.exchange}:{alert.lhs.tradingsymbol}")'
     right = f'{ATTRIBUTE}("{alert.rhs.exchange}:{alert.rhs.tradingsymbol}")' if alert.rhs else f"{alert.rhs_constant}"
     return f"{left} {alert.operator} {right}"
 
 
 def alert_row(alert: Alert) -> dict[str, object]:
-    """The object of `GET /alerts/{uuid}`; sides that are not used are empty text."""
+    """The object of `GET /alerts/{uuid}`; the fields of an unused operand are empty text."""
     row: dict[str, object] = {
         "type": alert.kind,
         "user_id": alert.user_id,
@@ -103,7 +118,7 @@ def alert_row(alert: Alert) -> dict[str, object]:
 
 
 def firing_rows(alert: Alert) -> list[dict[str, object]]:
-    """`GET /alerts/{uuid}/history`; `order_meta` is null for a simple alert."""
+    """The rows of `GET /alerts/{uuid}/history`; `order_meta` is null for a simple alert."""
     return [
         {
             "uuid": alert.uuid,

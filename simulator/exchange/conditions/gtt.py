@@ -1,4 +1,4 @@
-"""Good-till-triggered orders: what is waited for and when it fires. Pure; who places the orders is `watchers`."""
+"""GTTs (good till triggered): their conditions, when they fire, and their rows. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,29 @@ TriggerStatus = Literal["active", "triggered", "disabled", "expired", "cancelled
 TriggerProduct = Literal["CNC", "NRML", "MTF", "MIS"]
 
 MAX_ACTIVE: Final = 500
+"""Active GTTs of one user."""
 LIFETIME: Final = timedelta(days=365)
 SHOWN_FOR: Final = timedelta(days=7)
-"""How long a trigger that is no longer active stays in the list."""
+"""How long a GTT that is no longer active stays in the list."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """What became of an order when its trigger fired."""
+    """What happened to an order when its GTT fired."""
 
     at: datetime
     last_price: Decimal
+    """The price that fired it."""
     order_id: str
+    """Empty when the order was refused."""
     rejection_reason: str
+    """Empty when the order was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerOrder:
+    """The LIMIT order that a GTT places."""
+
     exchange: str
     tradingsymbol: str
     product: TriggerProduct
@@ -39,9 +45,10 @@ class TriggerOrder:
     quantity: int
     price: Decimal
     result: TriggerResult | None = None
+    """None until this order's GTT has fired with it."""
 
     def params(self) -> dict[str, str]:
-        """The order as a client would place it."""
+        """The form with which a client would place it."""
         return {
             "exchange": self.exchange,
             "tradingsymbol": self.tradingsymbol,
@@ -55,7 +62,7 @@ class TriggerOrder:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One GTT. Order i belongs to trigger value i; `last_price` is the client's when it made or changed the trigger."""
+    """One GTT."""
 
     trigger_id: int
     user_id: str
@@ -63,20 +70,28 @@ class Trigger:
     exchange: str
     tradingsymbol: str
     instrument_token: int
+    """The instrument whose last price fires it."""
     trigger_values: tuple[Decimal, ...]
+    """One price, or the lower and the upper price of a two-leg GTT."""
     last_price: Decimal
+    """The price that the client gave when it created or changed the GTT."""
     orders: tuple[TriggerOrder, ...]
+    """The order of each trigger value, at the same index."""
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
     status: TriggerStatus = "active"
 
-    def shows_at(self, now: datetime) -> bool:
+    def is_listed(self, now: datetime) -> bool:
+        """Whether the user's list contains it."""
         return self.status == "active" or now - self.updated_at <= SHOWN_FOR
 
 
 def fired_leg(trigger: Trigger, last_price: Decimal) -> int | None:
-    """Which order `last_price` releases. A single trigger fires on the side that the price came from."""
+    """The index of the order that `last_price` fires, or None.
+
+    A single GTT fires when the price reaches its value from the side on which it was when the GTT was made.
+    """
     values = trigger.trigger_values
     if trigger.kind == "two-leg":
         if last_price <= values[0]:
@@ -87,10 +102,10 @@ def fired_leg(trigger: Trigger, last_price: Decimal) -> int | None:
 
 
 def check_condition(kind: TriggerKind, values: Sequence[Decimal], *, last_price: Decimal, orders: int) -> None:
-    """Raises 400 in Kite's words."""
-    wanted = 1 if kind == "single" else 2
-    if len(values) != wanted or orders != wanted:
-        raise input_error(f"Trigger of type `{kind}` wants {wanted} trigger value(s) and {wanted} order(s).")
+    """Raises KiteError 400 for a condition that Kite refuses. `orders` is the number of orders."""
+    needed = 1 if kind == "single" else 2
+    if len(values) != needed or orders != needed:
+        raise input_error(f"Trigger of type `{kind}` wants {needed} trigger value(s) and {needed} order(s).")
     if any(value <= 0 for value in values) or last_price <= 0:
         raise input_error("Trigger values and last price should be positive.")
     if any(value == last_price for value in values):
@@ -129,6 +144,7 @@ def trigger_row(trigger: Trigger) -> dict[str, object]:
 
 
 def order_row(order: TriggerOrder, *, user_id: str) -> dict[str, object]:
+    """An element of the trigger's `orders`."""
     shared: Mapping[str, object] = {
         "exchange": order.exchange,
         "tradingsymbol": order.tradingsymbol,
@@ -144,7 +160,7 @@ def order_row(order: TriggerOrder, *, user_id: str) -> dict[str, object]:
 
 
 def result_row(result: TriggerResult, *, shared: Mapping[str, object], user_id: str) -> dict[str, object]:
-    """`meta` is JSON text at Kite; decide by a non-empty `order_id`."""
+    """The `result` of an order; it was accepted when `order_id` is not empty. `meta` is JSON text at Kite."""
     return {
         "account_id": user_id,
         **shared,

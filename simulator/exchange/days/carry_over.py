@@ -1,8 +1,8 @@
 """How one day's portfolio becomes the next day's. Pure.
 
-Delivery shares settle: what was bought is a holding still to be delivered, what was sold has left, the money moved.
-Everything else stays a position at its average cost, and its profit of the day is in the cash. A contract that has
-expired is settled at its last price.
+CNC positions settle: bought shares become holdings that are still to be delivered, sold shares leave, and the cash
+changes. Every other position is carried at its average cost, with the day's profit added to the cash. An expired
+contract is settled at its last price.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,11 @@ Delivery = Literal["due", "waits"]
 def carry_portfolio(
     portfolio: Portfolio, *, day: date, closing_price: Callable[[Position], Decimal], delivery: Delivery
 ) -> Portfolio:
-    """The portfolio with which `day` begins. `delivery`: whether shares bought the day before arrive now."""
+    """The portfolio with which `day` begins.
+
+    `closing_price` gives a position's last price in rupees. `delivery` says whether the shares bought on the trading
+    day before are delivered now.
+    """
     cash = dict(portfolio.cash)
     holdings = {key: deliver(holding) if delivery == "due" else holding for key, holding in portfolio.holdings.items()}
     carried = []
@@ -49,19 +53,22 @@ def carry_portfolio(
 
 
 def deliver(holding: Holding) -> Holding:
+    """The holding with all its shares delivered."""
     return replace(holding, quantity=holding.total, t1_quantity=0)
 
 
 def settle_shares(holdings: dict[tuple[str, str], Holding], position: Position) -> None:
-    """Sales take delivered shares first; purchases are averaged in."""
+    """Applies a CNC position to `holdings`: sales take delivered shares first, purchases change the average price."""
     key = (position.instrument.exchange, position.instrument.tradingsymbol)
-    held = holdings.get(key) or Holding(position.instrument, 0, Decimal(0))
+    holding = holdings.get(key) or Holding(position.instrument, 0, Decimal(0))
     if position.quantity > 0:
-        total = held.total + position.quantity
-        cost = held.total * held.average_price + position.quantity * position.open_price
-        held = replace(held, t1_quantity=held.t1_quantity + position.quantity, average_price=cost / total)
+        total = holding.total + position.quantity
+        cost = holding.total * holding.average_price + position.quantity * position.open_price
+        holding = replace(holding, t1_quantity=holding.t1_quantity + position.quantity, average_price=cost / total)
     elif position.quantity < 0:
-        delivered = min(held.quantity, -position.quantity)
+        delivered = min(holding.quantity, -position.quantity)
         rest = -position.quantity - delivered
-        held = replace(held, quantity=held.quantity - delivered, t1_quantity=max(0, held.t1_quantity - rest))
-    holdings[key] = held
+        holding = replace(
+            holding, quantity=holding.quantity - delivered, t1_quantity=max(0, holding.t1_quantity - rest)
+        )
+    holdings[key] = holding

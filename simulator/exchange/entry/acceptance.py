@@ -1,64 +1,51 @@
-"""The broker's checks before it takes an order, and the moment of taking it: id, book and ledger in one step."""
+"""How the broker takes an order: checks of session hours, funds and shares, then its id, book and ledger entry."""
 
 import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import time
 from decimal import Decimal
 from typing import Final
 
+from simulator.clock import IST
 from simulator.errors import input_error, insufficient_funds, insufficient_holding
-from simulator.exchange.accounts.portfolio import Portfolio
 from simulator.exchange.entry.checks import check_request
 from simulator.exchange.entry.market_protection import protect
 from simulator.exchange.entry.parameters import Params
-from simulator.exchange.orders.book import Numbers, OrderBook
-from simulator.exchange.orders.ledger import Ledger
-from simulator.exchange.orders.order import AMO_RECEIVED, RECEIVED, IcebergLeg, Order, OrderRequest
-from simulator.exchange.orders.units import EQUITY_CASH, fund_segment
-from simulator.exchange.steps.atomic_step import Turn
-from simulator.formats import IST
-from simulator.market.instrument import Instrument
-from simulator.market.market import Market
+from simulator.exchange.orders.order import IcebergLeg, Order, OrderRequest
+from simulator.exchange.orders.status import AMO_RECEIVED, RECEIVED
+from simulator.exchange.orders.units import fund_segment
+from simulator.exchange.parts import ExchangeParts
+from simulator.market.instrument import EQUITY, Instrument
 
 MAINTENANCE: Final = (time(4, 0), time(5, 30))
-"""When the broker takes no after-market orders. Kite names only the end of it."""
+"""When the broker takes no after-market orders. Kite documents only the end of it."""
+EQUITY_AMO_UNTIL: Final = time(9, 0)
 DERIVATIVES_AMO_UNTIL: Final = time(9, 10)
-AMO_UNTIL: Final = time(9, 0)
+MARKET_OPEN: Final = time(9, 15)
 
 
-class Intake:
-    """Says no with a `KiteError`, or takes the order. What becomes of it is the engine's."""
+class OrderAcceptance:
+    """Refuses an order with a `KiteError`, or books it. The engine then sends it to the exchange."""
 
-    def __init__(
-        self,
-        *,
-        market: Market,
-        book: OrderBook,
-        numbers: Numbers,
-        ledger: Ledger,
-        portfolios: Mapping[str, Portfolio],
-        turn: Turn,
-        now: Callable[[], datetime],
-        seed: int,
-    ) -> None:
-        self._market = market
-        self._book = book
-        self._numbers = numbers
-        self._ledger = ledger
-        self._portfolios = portfolios
-        self._turn = turn
-        self._now = now
+    def __init__(self, parts: ExchangeParts, *, seed: int) -> None:
+        """`seed` goes into the orders' `guid`."""
+        self._market = parts.market
+        self._book = parts.book
+        self._ids = parts.ids
+        self._ledger = parts.ledger
+        self._portfolios = parts.portfolios
+        self._step = parts.step
+        self._now = parts.now
         self._seed = seed
 
-    def check(self, asked: OrderRequest, instrument: Instrument) -> OrderRequest:
-        """The order as it is booked: checked, and with its market protection turned into a limit."""
+    def check(self, request: OrderRequest, instrument: Instrument) -> OrderRequest:
+        """The order as it is booked, its market protection turned into a limit. Raises KiteError 400."""
         quote = self._market.quote(instrument.instrument_token)
-        check_request(asked, instrument, quote=quote)
-        return protect(asked, instrument, last_price=quote.last_price)
+        check_request(request, instrument, quote=quote)
+        return protect(request, instrument, last_price=quote.last_price)
 
     def check_session(self, request: OrderRequest, instrument: Instrument) -> None:
-        """Whether the market takes it now; an after-market order wants the market closed."""
+        """Raises KiteError 400 unless the market takes the order now; an after-market order needs a closed market."""
         now = self._now()
         phase = self._market.phase(instrument.instrument_token, now)
         if request.variety == "amo":
@@ -82,14 +69,17 @@ class Intake:
             raise input_error(
                 "Our order management system is under scheduled maintenance. Try placing your AMO order after 5.30 AM."
             )
-        until = AMO_UNTIL if instrument.exchange in EQUITY_CASH else DERIVATIVES_AMO_UNTIL
-        if phase != "closed" or until <= clock < time(9, 15):
+        until = EQUITY_AMO_UNTIL if instrument.exchange in EQUITY else DERIVATIVES_AMO_UNTIL
+        if phase != "closed" or until <= clock < MARKET_OPEN:
             raise input_error("AMO orders can be placed only while the market is closed. Use a regular order.")
 
-    def check_means(
+    def check_funds_and_shares(
         self, user_id: str, request: OrderRequest, instrument: Instrument, *, replacing: Order | None = None
     ) -> None:
-        """Funds, and shares for a CNC sale; a modified order stands aside while its successor is checked."""
+        """Raises KiteError 400 when funds, or the shares of a CNC sale, do not cover `request`.
+
+        `replacing`: the order that a modification changes, or a leg that is booked already; it is left out of the sum.
+        """
         others = [order for order in self._book.unfinished(user_id) if order is not replacing]
         portfolio = self._portfolios[user_id]
         if replacing is not None:
@@ -115,8 +105,8 @@ class Intake:
         parent_order_id: str | None = None,
         iceberg: IcebergLeg | None = None,
     ) -> Order:
-        """The order has an id, is in the book and in the ledger."""
-        order_id = self._numbers.order_id()
+        """Gives the order an id and enters it into book and ledger. `sent` is the client's form."""
+        order_id = self._ids.order_id()
         order = Order(
             order_id=order_id,
             user_id=user_id,
@@ -128,12 +118,12 @@ class Intake:
             iceberg=iceberg,
             status=AMO_RECEIVED if request.variety == "amo" else RECEIVED,
         )
-        self.adopt(order, sent)
-        self._turn.changed(order)
+        self.record(order, sent)
+        self._step.changed(order)
         return order
 
-    def adopt(self, order: Order, sent: Params) -> None:
-        """Enters an order into book and ledger, a new one or one that was read from the journal."""
-        order.on_change = self._turn.changed
+    def record(self, order: Order, sent: Params) -> None:
+        """Enters an order into book and ledger: a new one, or one read from the journal."""
+        order.on_change = self._step.changed
         self._book.add(order)
         self._ledger.record(order, request=sent)

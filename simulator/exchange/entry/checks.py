@@ -1,7 +1,7 @@
-"""What the broker checks before it takes an order: quantities, ticks, products and triggers. Pure.
+"""What the broker checks before it takes an order: products, varieties, quantities, ticks and triggers. Pure.
 
-A breach raises 400 and leaves no order. `exchange_refusal` is the other kind: the order was taken (it has an id), and
-the exchange turns it down afterwards, so it stands REJECTED in the book.
+Each check raises KiteError 400, and the order does not exist then. `exchange_refusal` is different: the broker has
+taken the order (it has an id), and the exchange rejects it afterwards.
 """
 
 from decimal import Decimal
@@ -9,17 +9,18 @@ from typing import Final
 
 from simulator.errors import input_error
 from simulator.exchange.orders.order import OrderRequest
-from simulator.exchange.orders.units import DERIVATIVES, EQUITY_CASH, is_option, quantity_step
-from simulator.market.instrument import Instrument
+from simulator.exchange.orders.units import DERIVATIVES, is_option, quantity_step
+from simulator.market.instrument import EQUITY, Instrument
 from simulator.market.quote import Quote
 
-FAR_SHARE: Final = Decimal("0.5")
-NEAR: Final = Decimal(100)
-"""Rupees from the last price within which an option order is never far."""
+MAX_DISTANCE_SHARE: Final = Decimal("0.5")
+"""How far from the last price an option order may be, as a share of it."""
+MIN_DISTANCE: Final = Decimal(100)
+"""The distance in rupees that is always allowed."""
 
 
 def check_request(request: OrderRequest, instrument: Instrument, *, quote: Quote) -> None:
-    """Everything that can be said from the order, its instrument and the last price."""
+    """All checks that need only the order, its instrument and the present quote. Raises KiteError 400."""
     if not instrument.tradable:
         raise input_error(f"{instrument.tradingsymbol} is an index and cannot be traded.")
     check_product(request, instrument)
@@ -37,7 +38,7 @@ def check_request(request: OrderRequest, instrument: Instrument, *, quote: Quote
 
 
 def check_variety(request: OrderRequest, instrument: Instrument) -> None:
-    """What each variety leaves open."""
+    """Order types, validities and products that a variety does not allow."""
     stop = request.order_type in ("SL", "SL-M")
     if request.variety == "iceberg" and stop:
         raise input_error("Iceberg orders are allowed only with LIMIT and MARKET.")
@@ -52,7 +53,7 @@ def check_variety(request: OrderRequest, instrument: Instrument) -> None:
 
 
 def check_cover(request: OrderRequest, *, quote: Quote) -> None:
-    """The stop of a cover order lies on the losing side of the entry."""
+    """The stop of a cover order is on the losing side of its entry price."""
     entry = request.price or quote.last_price
     if request.transaction_type == "BUY" and request.trigger_price >= entry:
         raise input_error("Trigger price of a cover order to buy should be lower than its price.")
@@ -61,32 +62,34 @@ def check_cover(request: OrderRequest, *, quote: Quote) -> None:
 
 
 def check_distance(request: OrderRequest, *, quote: Quote) -> None:
-    """The exchange takes no option order far from the last price: half of it, and `NEAR` rupees at least."""
-    reach = max(quote.last_price * FAR_SHARE, NEAR)
-    if quote.last_price and abs(request.price - quote.last_price) > reach:
+    """The exchange takes no option order far from the last price."""
+    allowed = max(quote.last_price * MAX_DISTANCE_SHARE, MIN_DISTANCE)
+    if quote.last_price and abs(request.price - quote.last_price) > allowed:
         raise input_error(
             "LIMIT orders that are far away from the LTP are restricted as per exchange guidelines. Please use GTT."
         )
 
 
 def auction_number(instrument: Instrument) -> str:
-    """Under which number the exchange auctions an instrument."""
+    """The number of the auction in which the exchange offers an instrument."""
     return str(instrument.exchange_token % 90 + 10)
 
 
 def is_sliced(request: OrderRequest, instrument: Instrument) -> bool:
-    """Whether an order that may be cut has to be."""
+    """Whether an order that a client allows to be sliced is above the freeze quantity."""
     return request.variety == "regular" and 0 < instrument.freeze_quantity < request.quantity
 
 
 def check_product(request: OrderRequest, instrument: Instrument) -> None:
+    """CNC and MTF are for equity, NRML is for derivatives."""
     if instrument.exchange in DERIVATIVES and request.product in ("CNC", "MTF"):
         raise input_error(f"{request.product} orders are allowed only in equity. Use NRML or MIS for derivatives.")
-    if instrument.exchange in EQUITY_CASH and request.product == "NRML":
+    if instrument.exchange in EQUITY and request.product == "NRML":
         raise input_error("NRML orders are allowed only in derivatives. Use CNC or MIS for equity.")
 
 
 def check_quantity(request: OrderRequest, instrument: Instrument) -> None:
+    """Whole lots, no leg above the freeze quantity, and at least one lot for each leg."""
     step = quantity_step(instrument)
     if request.quantity % step:
         raise input_error(f"Quantity should be in multiples of the lot size {step}.")
@@ -96,11 +99,12 @@ def check_quantity(request: OrderRequest, instrument: Instrument) -> None:
         raise input_error(f"Quantity {request.quantity} is above the freeze quantity {freeze} of one order.")
     if request.quantity // step < legs:
         raise input_error(f"Quantity {request.quantity} cannot be cut into {legs} legs.")
-    if request.disclosed_quantity and instrument.exchange not in EQUITY_CASH:
+    if request.disclosed_quantity and instrument.exchange not in EQUITY:
         raise input_error("`disclosed_quantity` is allowed only in equity.")
 
 
 def check_validity(request: OrderRequest, instrument: Instrument) -> None:
+    """IOC does not exist on MCX; stop orders are of validity DAY only."""
     if request.validity == "IOC" and instrument.exchange == "MCX":
         raise input_error("IOC orders are not allowed on MCX.")
     if request.validity != "DAY" and request.order_type in ("SL", "SL-M"):
@@ -108,6 +112,7 @@ def check_validity(request: OrderRequest, instrument: Instrument) -> None:
 
 
 def check_tick(price: Decimal, instrument: Instrument) -> None:
+    """The price is a multiple of the instrument's tick size."""
     if not instrument.is_on_tick(price):
         tick = instrument.tick_size.normalize()
         raise input_error(
@@ -116,7 +121,7 @@ def check_tick(price: Decimal, instrument: Instrument) -> None:
 
 
 def check_trigger(request: OrderRequest, *, quote: Quote) -> None:
-    """A stop to buy lies above the last price with its limit at or above it; a stop to sell the other way round."""
+    """A stop to buy has its trigger above the last price and its limit at or above the trigger; a sell the reverse."""
     trigger, price = request.trigger_price, request.price
     if request.transaction_type == "BUY":
         if trigger > quote.upper_circuit_limit > 0:
@@ -135,7 +140,7 @@ def check_trigger(request: OrderRequest, *, quote: Quote) -> None:
 
 
 def exchange_refusal(request: OrderRequest, *, quote: Quote) -> str | None:
-    """Why the exchange rejects an order that the broker took, or None."""
+    """Why the exchange rejects an order that the broker took: its price is outside the circuit limits; else None."""
     limit_up, limit_down = quote.upper_circuit_limit, quote.lower_circuit_limit
     if request.price and ((limit_up and request.price > limit_up) or request.price < limit_down):
         return (

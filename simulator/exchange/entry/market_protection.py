@@ -1,6 +1,7 @@
-"""Market protection: a MARKET order becomes a LIMIT at the last price plus or minus a band (Kite's own table).
+"""Market protection: a MARKET order becomes a LIMIT at the last price plus or minus a band.
 
-Without `market_protection` the broker refuses the order; -1 takes the automatic band, a number above 0 is a percentage.
+Without `market_protection` the broker refuses the order. -1 takes the automatic band, which is Kite's own table; a
+number above 0 is a percentage. Pure.
 """
 
 from dataclasses import replace
@@ -13,8 +14,10 @@ from simulator.exchange.orders.units import is_option, round_to_tick
 from simulator.market.instrument import Instrument
 
 AUTOMATIC: Final = Decimal(-1)
+"""The `market_protection` that takes the automatic band."""
 HUNDRED: Final = Decimal(100)
 
+# (below this price in rupees, band in percent), and the band above the last of them
 _SHARES: Final = ((Decimal(10), Decimal(2)), (Decimal(100), Decimal(2)), (Decimal(500), Decimal(1)))
 _OPTIONS: Final = ((Decimal(10), Decimal(5)), (Decimal(100), Decimal(3)), (Decimal(500), Decimal(2)))
 _SHARES_ABOVE: Final = Decimal("0.5")
@@ -24,15 +27,16 @@ Kind = Literal["option", "other"]
 
 
 def automatic_band(price: Decimal, *, kind: Kind) -> Decimal:
-    """The percentage of the last price that `-1` stands for."""
+    """The automatic band in percent for an order at `price`."""
     table, above = (_OPTIONS, _OPTIONS_ABOVE) if kind == "option" else (_SHARES, _SHARES_ABOVE)
     return next((band for limit, band in table if price < limit), above)
 
 
 def protect(request: OrderRequest, instrument: Instrument, *, last_price: Decimal) -> OrderRequest:
-    """The order as it is booked: MARKET as LIMIT, SL-M as SL, both tagged `mktp`. Others pass unchanged.
+    """The order as it is booked: MARKET as LIMIT, SL-M as SL, both tagged `mktp`; other types unchanged.
 
-    The band is measured from the last price for MARKET and from the trigger for SL-M. Raises 400 without protection.
+    The band is measured from the last price for MARKET and from the trigger for SL-M. Raises KiteError 400 without
+    protection, and for a percentage outside 0 to 100.
     """
     if request.order_type not in ("MARKET", "SL-M"):
         return replace(request, market_protection=Decimal(0))
@@ -51,7 +55,7 @@ def protect(request: OrderRequest, instrument: Instrument, *, last_price: Decima
 
 
 def protected_price(anchor: Decimal, *, band: Decimal, side: Literal["BUY", "SELL"], tick_size: Decimal) -> Decimal:
-    """Buy up to the band above, sell down to the band below; rounded outwards to the tick."""
+    """The limit: a buy goes up to the band above `anchor`, a sell down to the band below; rounded outwards to ticks."""
     if side == "BUY":
         return round_to_tick(anchor * (HUNDRED + band) / HUNDRED, tick_size=tick_size, toward="up")
     return round_to_tick(anchor * (HUNDRED - band) / HUNDRED, tick_size=tick_size, toward="down")

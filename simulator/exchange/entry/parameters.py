@@ -1,6 +1,7 @@
-"""Order parameters as text turned into typed values, with Kite's sentences for what is missing or unknown.
+"""The parameters of an order: a form's text as typed values, with Kite's sentences for bad ones.
 
-Clients send junk (`variety` again in the body, `True` and `true`, `10.0` for 10); what is not asked for is not read.
+Official clients also send unknown fields (`variety` again in the body), `True` for `true` and `10.0` for 10. Unknown
+fields are ignored.
 """
 
 import re
@@ -11,37 +12,41 @@ from typing import Final, TypeVar, get_args
 
 from simulator.errors import input_error, missing_field
 from simulator.exchange.orders.order import OrderRequest, OrderType, Product, TransactionType, Validity, Variety
+from simulator.market.instrument import EXCHANGES
 
 Params = Mapping[str, str]
+"""A client's form: names to text."""
 Choice = TypeVar("Choice", bound=str)
 
 VARIETIES: Final[tuple[Variety, ...]] = get_args(Variety)
 TRANSACTION_TYPES: Final[tuple[TransactionType, ...]] = get_args(TransactionType)
 PRODUCTS: Final[tuple[Product, ...]] = get_args(Product)
-ASKED_PRODUCTS: Final[tuple[Product, ...]] = ("CNC", "NRML", "MIS", "MTF")
+CLIENT_PRODUCTS: Final[tuple[Product, ...]] = ("CNC", "NRML", "MIS", "MTF")
+"""The products that a client may request; `CO` exists in answers only."""
 MIN_LEGS, MAX_LEGS = 2, 50
+"""Of an iceberg."""
 ORDER_TYPES: Final[tuple[OrderType, ...]] = get_args(OrderType)
 VALIDITIES: Final[tuple[Validity, ...]] = get_args(Validity)
 TAG_MAX: Final = 20
 QUANTITY_MAX: Final = 10**9
 PRICE_MAX: Final = Decimal(10**9)
 TTL_MAX: Final = 1440
-ORDER_EXCHANGES: Final = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")
+"""Minutes."""
 PLACE_REQUIRED: Final = ("exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type")
 
 _TAG: Final = re.compile(r"[A-Za-z0-9]+")
 
 
 def parse_place(variety: Variety, params: Params) -> OrderRequest:
-    """A new order. Raises 400 InputException naming the first bad field."""
+    """A new order. Raises KiteError 400, which names the first bad field."""
     for name in PLACE_REQUIRED:
         if not params.get(name):
             raise missing_field(name)
     tag = read_tag(params)
-    product = read_choice(params, "product", ASKED_PRODUCTS)
+    product = read_choice(params, "product", CLIENT_PRODUCTS)
     request = OrderRequest(
         variety=variety,
-        exchange=read_choice(params, "exchange", ORDER_EXCHANGES),
+        exchange=read_choice(params, "exchange", EXCHANGES),
         tradingsymbol=params["tradingsymbol"],
         transaction_type=read_choice(params, "transaction_type", TRANSACTION_TYPES),
         quantity=read_integer(params, "quantity", minimum=1),
@@ -62,7 +67,7 @@ def parse_place(variety: Variety, params: Params) -> OrderRequest:
 
 
 def parse_modify(current: OrderRequest, params: Params) -> OrderRequest:
-    """The order with the changes of a modification applied; `quantity` is the new total."""
+    """`current` with the changes of a modification; `quantity` is the new total. Raises KiteError 400."""
     changed = replace(
         current,
         quantity=read_integer(params, "quantity", default=current.quantity, minimum=1),
@@ -78,7 +83,10 @@ def parse_modify(current: OrderRequest, params: Params) -> OrderRequest:
 
 
 def normalise(request: OrderRequest) -> OrderRequest:
-    """Requires the prices that the order type needs and zeroes those that it does not use."""
+    """The request with the prices that its order type does not use set to 0.
+
+    Raises KiteError 400 when a price is missing that it does use.
+    """
     priced = request.order_type in ("LIMIT", "SL")
     triggered = request.order_type in ("SL", "SL-M") or request.variety == "co"
     if priced and not request.price:
@@ -98,6 +106,7 @@ def normalise(request: OrderRequest) -> OrderRequest:
 
 
 def read_choice(params: Params, name: str, choices: Collection[Choice], *, default: Choice | None = None) -> Choice:
+    """One of `choices`. Raises KiteError 400 when it is none of them, or missing without a default."""
     value = params.get(name) or default
     if value is None:
         raise missing_field(name)
@@ -108,6 +117,7 @@ def read_choice(params: Params, name: str, choices: Collection[Choice], *, defau
 
 
 def read_number(params: Params, name: str, *, default: Decimal = Decimal(0)) -> Decimal:
+    """A finite number of at most `PRICE_MAX` on either side of 0. Raises KiteError 400."""
     text = params.get(name)
     if not text:
         return default
@@ -121,6 +131,7 @@ def read_number(params: Params, name: str, *, default: Decimal = Decimal(0)) -> 
 
 
 def read_price(params: Params, name: str, *, default: Decimal = Decimal(0)) -> Decimal:
+    """A number that is not negative. Raises KiteError 400."""
     price = read_number(params, name, default=default)
     if price < 0:
         raise input_error(f"Invalid `{name}`.")
@@ -128,7 +139,7 @@ def read_price(params: Params, name: str, *, default: Decimal = Decimal(0)) -> D
 
 
 def read_integer(params: Params, name: str, *, default: int = 0, minimum: int = 0, maximum: int = QUANTITY_MAX) -> int:
-    """A whole number; `10.0` counts as 10, as sloppy clients send it."""
+    """A whole number within the bounds; `10.0` is read as 10. Raises KiteError 400."""
     number = read_number(params, name, default=Decimal(default))
     if number != number.to_integral_value() or not minimum <= number <= maximum:
         raise input_error(f"Invalid `{name}`.")
@@ -136,11 +147,12 @@ def read_integer(params: Params, name: str, *, default: int = 0, minimum: int = 
 
 
 def read_flag(params: Params, name: str) -> bool:
-    """`true`, `True` and `1` are yes, as the three official clients send it."""
+    """Whether the field is `true`, `True` or `1`, as the three official clients send it."""
     return params.get(name, "").lower() in ("true", "1")
 
 
 def read_legs(params: Params) -> int:
+    """The number of legs of an iceberg. Raises KiteError 400."""
     if not params.get("iceberg_legs"):
         raise missing_field("iceberg_legs")
     legs = read_integer(params, "iceberg_legs")
@@ -150,12 +162,14 @@ def read_legs(params: Params) -> int:
 
 
 def read_auction(params: Params) -> str:
+    """The number of the auction that an order takes part in. Raises KiteError 400 when it is missing."""
     if not params.get("auction_number"):
         raise missing_field("auction_number")
     return params["auction_number"]
 
 
 def read_tag(params: Params) -> str | None:
+    """The client's tag. Raises KiteError 400 when it is too long or not alphanumeric."""
     tag = params.get("tag")
     if not tag:
         return None

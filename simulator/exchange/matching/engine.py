@@ -1,113 +1,104 @@
-"""What happens to an order after it was accepted: its way to the exchange, its fills, its triggers, its end.
+"""The path of an accepted order: to the exchange, through its triggers and fills, to its end.
 
-Everything here is synchronous: a change is complete, pushed and in the history when the call returns. `call_later` is
-asked only when a quirk delays something; times come from `now`.
+Everything is synchronous: when a call returns, the change is complete, in the history, and its updates are queued. Only
+a fault delays something, by `call_later`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from simulator.errors import input_error
-from simulator.exchange.accounts.portfolio import Portfolio
 from simulator.exchange.entry.checks import exchange_refusal
-from simulator.exchange.matching.fills import Stance, is_triggered
-from simulator.exchange.matching.follow_ups import Following
-from simulator.exchange.matching.liquidity import Crowd
-from simulator.exchange.orders import order as status
-from simulator.exchange.orders.book import Numbers, OrderBook
+from simulator.exchange.matching.fills import Role, is_triggered
+from simulator.exchange.matching.follow_ups import FollowUpQueue
+from simulator.exchange.matching.liquidity import SimulatedLiquidity
+from simulator.exchange.orders import status
 from simulator.exchange.orders.order import HistoryRow, Order, OrderRequest, Trade
-from simulator.exchange.orders.order_faults import NORMAL, Quirks
-from simulator.exchange.steps.atomic_step import Audience, Turn
-from simulator.exchange.steps.delayed_steps import CallLater, Later
-from simulator.market.market import Market
+from simulator.exchange.orders.order_faults import NO_FAULTS, OrderFaults
+from simulator.exchange.parts import ExchangeParts
+from simulator.exchange.steps.atomic_step import Audience
+from simulator.exchange.steps.delayed_steps import CallLater, DelayedSteps
 from simulator.market.quote import Quote
 
 
 class Engine:
-    """Moves orders along. One event loop owns it."""
+    """Moves orders along their path. One event loop owns it. It listens to the market's changes by itself."""
 
-    def __init__(
-        self,
-        *,
-        market: Market,
-        book: OrderBook,
-        numbers: Numbers,
-        portfolios: Mapping[str, Portfolio],
-        now: Callable[[], datetime],
-        turn: Turn,
-        call_later: CallLater,
-    ) -> None:
-        self._market = market
-        self._book = book
-        self._numbers = numbers
-        self._portfolios = portfolios
-        self._now = now
-        self._turn = turn
-        self._later = Later(turn=turn, call_later=call_later, now=now)
-        self._crowd = Crowd(book)
-        self.following = Following()
-        market.on_change(self._on_change)
+    def __init__(self, parts: ExchangeParts, *, call_later: CallLater) -> None:
+        self._market = parts.market
+        self._book = parts.book
+        self._ids = parts.ids
+        self._portfolios = parts.portfolios
+        self._now = parts.now
+        self._step = parts.step
+        self._delayed = DelayedSteps(step=parts.step, call_later=call_later, now=parts.now)
+        self._liquidity = SimulatedLiquidity(parts.book)
+        self.follow_ups = FollowUpQueue()
+        parts.market.on_change(self._on_change)
 
-    def submit(self, order: Order, quirks: Quirks = NORMAL) -> None:
-        """Takes a new order from the broker's door to wherever it comes to rest."""
-        order.tag_hidden = quirks.tag == "lost"
-        if quirks.hidden_ms:
+    def submit(self, order: Order, faults: OrderFaults = NO_FAULTS) -> None:
+        """Sends a new order to the exchange: it is rejected, rests, or is filled, in so far as no fault delays it."""
+        order.tag_hidden = faults.tag == "lost"
+        if faults.hidden_ms:
             order.hidden = True
-            order.shows_at = self._later.after(quirks.hidden_ms, lambda: self._show(order))
-        if quirks.stuck_status is None:
-            self._enter(order, quirks)
+            order.shows_at = self._delayed.after(faults.hidden_ms, lambda: self._show(order))
+        if faults.stuck_status is None:
+            self._enter(order, faults)
             return
         for step in (status.VALIDATION_PENDING, status.OPEN_PENDING):
-            if order.status == quirks.stuck_status:
+            if order.status == faults.stuck_status:
                 break
             order.move(step, at=self._now())
-        order.enters_at = self._later.after(quirks.stuck_ms, lambda: self._enter(order, quirks))
+        order.enters_at = self._delayed.after(faults.stuck_ms, lambda: self._enter(order, faults))
 
     def release(self, order: Order) -> None:
-        """The market opens for an order that waited at the broker."""
+        """Sends an after-market order to the exchange, whose market has opened."""
         order.move(status.RECEIVED, at=self._now())
-        self._enter(order, NORMAL)
+        self._enter(order, NO_FAULTS)
 
     def resume(self, order: Order) -> None:
-        """After a restart: what was delayed goes on when it is due, and nothing that should be gone rests on."""
+        """Starts the timers of a delayed order again after a restart."""
         if order.shows_at is not None:
-            self._later.at(order.shows_at, lambda: self._show(order))
+            self._delayed.at(order.shows_at, lambda: self._show(order))
         if order.enters_at is not None:
-            self._later.at(order.enters_at, lambda: self._enter(order, NORMAL))
+            self._delayed.at(order.enters_at, lambda: self._enter(order, NO_FAULTS))
 
     def amend(self, order: Order, request: OrderRequest, *, becomes: str) -> None:
+        """Applies a modification; `becomes` is OPEN or TRIGGER PENDING. The order may trade immediately."""
         order.amend(request, at=self._now(), becomes=becomes)
         self._book.track(order)
-        self._announce(order, as_status="UPDATE")
-        self._work(order, stance="arriving")
+        self._push_update(order, as_status="UPDATE")
+        self._match(order, role="taker")
 
     def refuse_amendment(self, order: Order, message: str) -> None:
+        """Refuses a modification that the broker accepted."""
         order.refuse_amendment(message, at=self._now())
 
-    def cancel(self, order: Order, quirks: Quirks = NORMAL) -> None:
-        """A cancel by the client; with `fill_wins` the exchange was faster."""
+    def cancel(self, order: Order, faults: OrderFaults = NO_FAULTS) -> None:
+        """A cancel by the client. With the fault `fill_wins` the order is filled instead."""
         order.order_timestamp = self._now()
         order.move(status.CANCEL_PENDING, at=self._now())
-        if quirks.cancel_race == "fill_wins":
+        if faults.cancel_race == "fill_wins":
             self._fill(order, quantity=order.unfilled_quantity, price=self._own_price(order))
         else:
-            self._end(order)
+            self._end_cancelled(order)
 
     def cancel_parked(self, order: Order) -> None:
+        """A cancel of an after-market order, which the exchange does not have yet."""
         order.order_timestamp = self._now()
-        self._end(order)
+        self._end_cancelled(order)
 
-    def leave_at_market(self, order: Order, request: OrderRequest) -> None:
-        """The second leg of a cover order gives up its trigger and takes what the market pays."""
+    def exit_at_market(self, order: Order, request: OrderRequest) -> None:
+        """Opens the second leg of a cover order without its trigger. `request` has the market's price as its limit."""
         order.order_timestamp = self._now()
         order.request = request
         self._open(order)
-        self._work(order, stance="arriving")
+        self._match(order, role="taker")
 
     def force_fill(self, order: Order, quantity: int) -> None:
-        """The exchange fills `quantity` at the order's own price, or at the last price when it has none."""
-        with self._turn:
+        """Fills `quantity` at the order's own price, or at the last price when it has none. Raises KiteError 400."""
+        with self._step:
             if order.status == status.TRIGGER_PENDING:
                 self._open(order)
             if order.status != status.OPEN or not 0 < quantity <= order.unfilled_quantity:
@@ -117,55 +108,60 @@ class Engine:
             self._fill(order, quantity=quantity, price=self._own_price(order))
 
     def force_reject(self, order: Order, message: str) -> None:
+        """Rejects an order without fills. Raises KiteError 400."""
         if order.terminal or order.filled_quantity:
             raise input_error(f"cannot reject: the order is {order.status} with {order.filled_quantity} filled")
-        with self._turn:
+        with self._step:
             self._reject(order, message)
 
     def force_cancel(self, order: Order) -> None:
-        """The exchange or the broker cancels, not the client."""
+        """A cancel by the exchange or the broker, not by the client. Raises KiteError 400."""
         if order.status not in status.LIVE:
             raise input_error(f"cannot cancel: the order is {order.status}")
-        with self._turn:
-            self._end(order)
+        with self._step:
+            self._end_cancelled(order)
 
     def expire(self, now: datetime) -> None:
-        """Cancels the orders whose minutes (validity TTL) are over."""
-        with self._turn:
+        """Cancels the orders of validity TTL whose minutes are over."""
+        with self._step:
             for order in self._book.all_resting():
                 minutes = order.request.validity_ttl
                 if minutes and now >= order.accepted_at + timedelta(minutes=minutes):
-                    self._end(order)
+                    self._end_cancelled(order)
 
-    def forget_crowd(self) -> None:
-        """A new day: the crowd's book is a new one."""
-        self._crowd.clear()
+    def reset_liquidity(self) -> None:
+        """All quotes offer their full quantity again, as on a new day."""
+        self._liquidity.clear()
+
+    def renew_liquidity(self, token: int) -> None:
+        """The instrument's present quote offers its full quantity again, from its next change on."""
+        self._liquidity.renew(token)
 
     def close(self, order: Order) -> None:
-        """The day or the session is over for an order; what is on its way is ended too."""
+        """Ends an order whose day or session is over: cancels it, or rejects it when the exchange never had it."""
         if order.status in (status.RECEIVED, status.VALIDATION_PENDING, status.OPEN_PENDING):
             self._reject(order, "Order was not confirmed by the exchange before the end of the day.")
         elif not order.terminal:
-            self._end(order)
+            self._end_cancelled(order)
 
     def square_off(self, order: Order) -> None:
-        """An order of the broker's own: all of it at its price, whatever the crowd offers."""
+        """Fills an order that the broker places itself: completely, at its price, whatever the quote offers."""
         for step in (status.VALIDATION_PENDING, status.OPEN_PENDING):
             order.move(step, at=self._now())
-        order.register(self._numbers.exchange_order_id(), at=self._now())
+        order.register(self._ids.exchange_order_id(), at=self._now())
         order.move(status.OPEN, at=self._now())
         self._fill(order, quantity=order.unfilled_quantity, price=order.request.price)
 
-    def _enter(self, order: Order, quirks: Quirks) -> None:
-        """From the broker's checks to the exchange."""
+    def _enter(self, order: Order, faults: OrderFaults) -> None:
+        """Takes an order through the broker's checks to the exchange, which rejects or books it."""
         order.enters_at = None
         if order.terminal:
             return
         now = self._now()
         if order.status == status.RECEIVED:
             order.move(status.VALIDATION_PENDING, at=now)
-        if quirks.refusal is not None:
-            self._reject(order, quirks.refusal)
+        if faults.refusal is not None:
+            self._reject(order, faults.refusal)
             return
         if order.status == status.VALIDATION_PENDING:
             order.move(status.OPEN_PENDING, at=now)
@@ -173,68 +169,64 @@ class Engine:
         if refusal is not None:
             self._reject(order, refusal)
             return
-        order.register(self._numbers.exchange_order_id(), at=now)
-        self._rest(order, quirks)
+        order.register(self._ids.exchange_order_id(), at=now)
+        self._rest(order, faults)
 
-    def _rest(self, order: Order, quirks: Quirks) -> None:
+    def _rest(self, order: Order, faults: OrderFaults) -> None:
         stop = order.request.order_type == "SL"
         order.move(status.TRIGGER_PENDING if stop else status.OPEN, at=self._now())
         self._book.track(order)
         if order.request.variety == "auction":
-            order.held = True
-        elif quirks.fill_at_most is not None:
-            order.held = True
-            self._partly_fill(order, quirks.fill_at_most)
+            order.excluded_from_matching = True
+        elif faults.fill_at_most is not None:
+            order.excluded_from_matching = True
+            self._fill_partly(order, faults.fill_at_most)
         else:
-            self._work(order, stance="arriving")
+            self._match(order, role="taker")
         if order.request.validity == "IOC" and not order.terminal:
-            self._end(order)
+            self._end_cancelled(order)
         elif not order.terminal and not order.filled_quantity:
-            self._announce(order, audience="sockets")
+            self._push_update(order, audience="sockets")
 
-    def _partly_fill(self, order: Order, quantity: int) -> None:
+    def _fill_partly(self, order: Order, quantity: int) -> None:
         quantity = min(quantity, order.unfilled_quantity)
         if quantity > 0 and order.status == status.OPEN:
             self._fill(order, quantity=quantity, price=self._own_price(order))
 
-    def renew(self, token: int) -> None:
-        """The crowd will offer again everything that its book shows, from the next change of the quote on."""
-        self._crowd.renew(token)
-
     def _on_change(self, tokens: Iterable[int]) -> None:
-        """New quotes: where the crowd's book differs, what was taken is there again; resting orders are met."""
+        """Quotes have changed: the resting orders of these instruments may trigger or trade."""
         resting = self._book.resting_tokens()
-        moved = [token for token in tokens if token in resting]
-        if not moved:
+        changed = [token for token in tokens if token in resting]
+        if not changed:
             return
-        with self._turn:
-            for token in moved:
+        with self._step:
+            for token in changed:
                 quote = self._market.quote(token)
                 for order in self._book.resting(token):
-                    self._work(order, quote=quote, stance="resting")
+                    self._match(order, quote=quote, role="maker")
 
-    def _work(self, order: Order, *, stance: Stance, quote: Quote | None = None) -> None:
-        """Triggers a stop whose price was reached, then takes what the other side offers within the limit."""
-        if order.held or order.status not in status.LIVE:
+    def _match(self, order: Order, *, role: Role, quote: Quote | None = None) -> None:
+        """Triggers a stop whose price was reached, then fills what the other side offers within the limit."""
+        if order.excluded_from_matching or order.status not in status.LIVE:
             return
         token = order.instrument.instrument_token
         session = self._market.session(token, self._now())
         if not session.is_open(self._now()):
             return
         if order.exchange_timestamp is not None and order.exchange_timestamp < session.opens:
-            stance = "arriving"  # collected before the open: it meets the market as if it came now
+            role = "taker"  # collected before the open: it trades as if it arrived now
         quote = quote or self._market.quote(token)
         request = order.request
         if order.status == status.TRIGGER_PENDING:
             if not is_triggered(request.trigger_price, side=request.transaction_type, last_price=quote.last_price):
                 return
             self._open(order)
-            stance = "arriving"
-        self._trade(order, quote, stance=stance)
+            role = "taker"
+        self._trade(order, quote, role=role)
 
-    def _trade(self, order: Order, quote: Quote, *, stance: Stance) -> None:
-        with self.following.held():
-            for fill, maker in self._crowd.meet(order, quote, stance=stance):
+    def _trade(self, order: Order, quote: Quote, *, role: Role) -> None:
+        with self.follow_ups.paused():
+            for fill, maker in self._liquidity.match(order, quote, role=role):
                 if maker is not None:
                     self._fill(maker, quantity=fill.quantity, price=fill.price)
                 self._fill(order, quantity=fill.quantity, price=fill.price)
@@ -242,12 +234,12 @@ class Engine:
     def _open(self, order: Order) -> None:
         order.move(status.OPEN, at=self._now())
         self._book.track(order)
-        self._announce(order, audience="sockets")
+        self._push_update(order, audience="sockets")
 
     def _fill(self, order: Order, *, quantity: int, price: Decimal) -> None:
         now = self._now()
         trade = Trade(
-            trade_id=self._numbers.trade_id(),
+            trade_id=self._ids.trade_id(),
             order_id=order.order_id,
             exchange_order_id=order.exchange_order_id or "",
             instrument=order.instrument,
@@ -261,36 +253,34 @@ class Engine:
         self._book.track(order)
         self._portfolios[order.user_id].book(trade)
         self._market.record_trade(trade.instrument.instrument_token, price, quantity, now)
-        self._announce(order, as_status=None if order.terminal else "UPDATE")
-        self._ended(order)
+        self._push_update(order, as_status=None if order.terminal else "UPDATE")
+        if order.terminal:
+            self.follow_ups.order_ended(order)
 
     def _own_price(self, order: Order) -> Decimal:
         return order.request.price or self._market.quote(order.instrument.instrument_token).last_price
 
-    def _end(self, order: Order) -> None:
+    def _end_cancelled(self, order: Order) -> None:
         order.move(status.CANCELLED, at=self._now())
-        self._book.track(order)
-        self._announce(order)
-        self._ended(order)
+        self._announce_end(order)
 
     def _reject(self, order: Order, message: str) -> None:
         order.reject(message, at=self._now())
-        self._book.track(order)
-        self._announce(order)
-        self._ended(order)
+        self._announce_end(order)
 
-    def _ended(self, order: Order) -> None:
-        if order.terminal:
-            self.following.ended(order)
+    def _announce_end(self, order: Order) -> None:
+        self._book.track(order)
+        self._push_update(order)
+        self.follow_ups.order_ended(order)
 
     def _show(self, order: Order) -> None:
         order.hidden = False
         order.shows_at = None
-        self._turn.changed(order)
-        self._announce(order, audience="everyone" if order.terminal else "sockets")
+        self._step.changed(order)
+        self._push_update(order, audience="everyone" if order.terminal else "sockets")
 
-    def _announce(self, order: Order, *, as_status: str | None = None, audience: Audience = "everyone") -> None:
-        """A hidden order is silent until it shows."""
+    def _push_update(self, order: Order, *, as_status: str | None = None, audience: Audience = "everyone") -> None:
+        """Queues an update of the order as it is now; a hidden order has none."""
         if not order.hidden:
             state: HistoryRow = order.snapshot(self._now())
-            self._turn.push(order, state, as_status=as_status or order.status, audience=audience)
+            self._step.push(order, state, as_status=as_status or order.status, audience=audience)

@@ -1,8 +1,9 @@
-"""Which fills an order gets. Pure: the crowd's levels and other accounts' resting orders in, fills out.
+"""Which fills an order gets. Pure: quote levels and other users' resting orders in, fills out.
 
-An order that arrives takes the other side's prices, best first; at one price the crowd, which stood there when the
-quote was made, is served before a resting order, and resting orders by time. An order that was resting is met by the
-crowd at its own limit. What is not taken waits until the quote changes.
+A taker (an order that arrives) takes the other side's prices, best first. At one price the quote's quantity comes
+before resting orders, because it was there when the quote was made; resting orders follow in the order of time. A
+maker (an order that was resting) is filled from the quote at its own limit. What is not filled waits for another
+quote.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from typing import Literal
 from simulator.exchange.orders.order import TransactionType
 from simulator.market.quote import DepthLevel
 
-Stance = Literal["arriving", "resting"]
+Role = Literal["taker", "maker"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """`maker` is the id of the resting order on the other side; None: the crowd."""
+    """One fill, or one offer. `maker` is the id of the resting order on the other side; None: the quote."""
 
     price: Decimal
     quantity: int
@@ -26,8 +27,8 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
-    """Another account's order that an arriving one may meet, at its own price."""
+class RestingOrder:
+    """Another user's order that a taker may trade with, at its own price."""
 
     order_id: str
     price: Decimal
@@ -41,26 +42,27 @@ def match(
     limit: Decimal,
     quantity: int,
     taken: int,
-    stance: Stance,
-    resting: Sequence[Resting] = (),
+    role: Role,
+    resting: Sequence[RestingOrder] = (),
 ) -> list[Fill]:
-    """Fills for `quantity` against `levels` (best first), of which `taken` from the top are gone already.
+    """The fills of at most `quantity` within `limit`.
 
-    `resting` is in the order of priority; only an arriving order meets it.
+    `levels` are the quote's other side, best first; `taken` of their quantity is used up already, from the top.
+    `resting` is in price-time priority; only a taker trades with it.
     """
     fills: list[Fill] = []
-    for offer in interleave(left_of(levels, taken=taken), resting, side=side):
+    for offer in sort_offers(remaining_offers(levels, taken=taken), resting, side=side):
         if quantity <= 0 or not is_within(offer.price, limit=limit, side=side):
             break
         available = min(offer.quantity, quantity)
-        price = offer.price if stance == "arriving" else limit
+        price = offer.price if role == "taker" else limit
         fills.append(Fill(price=price, quantity=available, maker=offer.maker))
         quantity -= available
-    return merge(fills)
+    return merge_fills(fills)
 
 
-def left_of(levels: Sequence[DepthLevel], *, taken: int) -> list[Fill]:
-    """What the crowd still offers after `taken` from the top are gone."""
+def remaining_offers(levels: Sequence[DepthLevel], *, taken: int) -> list[Fill]:
+    """What the quote still offers after `taken` from the top are used up."""
     left = []
     for level in levels:
         gone = min(taken, level.quantity)
@@ -70,18 +72,19 @@ def left_of(levels: Sequence[DepthLevel], *, taken: int) -> list[Fill]:
     return left
 
 
-def interleave(crowd: Sequence[Fill], resting: Sequence[Resting], *, side: TransactionType) -> list[Fill]:
-    """Everything on offer, best price first; the sort is stable, so the crowd goes first and then time decides."""
-    offers = [*crowd, *(Fill(order.price, order.quantity, order.order_id) for order in resting)]
+def sort_offers(quoted: Sequence[Fill], resting: Sequence[RestingOrder], *, side: TransactionType) -> list[Fill]:
+    """All offers, best price first. The sort is stable: at one price the quote first, then orders by time."""
+    offers = [*quoted, *(Fill(order.price, order.quantity, order.order_id) for order in resting)]
     return sorted(offers, key=lambda offer: offer.price if side == "BUY" else -offer.price)
 
 
 def is_within(price: Decimal, *, limit: Decimal, side: TransactionType) -> bool:
+    """Whether an order with this limit may trade at `price`."""
     return price <= limit if side == "BUY" else price >= limit
 
 
-def merge(fills: Sequence[Fill]) -> list[Fill]:
-    """Neighbours at one price become one fill."""
+def merge_fills(fills: Sequence[Fill]) -> list[Fill]:
+    """Neighbouring fills from the quote at one price become one fill."""
     merged: list[Fill] = []
     for fill in fills:
         if merged and fill.maker is None and merged[-1].maker is None and merged[-1].price == fill.price:
@@ -92,5 +95,5 @@ def merge(fills: Sequence[Fill]) -> list[Fill]:
 
 
 def is_triggered(trigger: Decimal, *, side: TransactionType, last_price: Decimal) -> bool:
-    """A stop to buy wakes at or above its trigger, a stop to sell at or below."""
+    """Whether the last price releases a stop: at or above the trigger of a buy, at or below that of a sell."""
     return last_price >= trigger if side == "BUY" else last_price <= trigger

@@ -1,6 +1,7 @@
-"""The other side of the market: the simulated crowd's levels, used up as they are traded, and other users' orders."""
+"""What an order may trade with: the quantities of the simulated quote, as far as they are not used up, and other
+users' resting orders."""
 
-from simulator.exchange.matching.fills import Fill, Resting, Stance, match
+from simulator.exchange.matching.fills import Fill, RestingOrder, Role, match
 from simulator.exchange.orders.book import OrderBook, is_buy
 from simulator.exchange.orders.order import Order
 from simulator.market.quote import DepthLevel, Quote
@@ -8,39 +9,40 @@ from simulator.market.quote import DepthLevel, Quote
 Levels = tuple[DepthLevel, ...]
 
 
-class Crowd:
-    """Remembers how much of each side's present levels is gone; a book that differs is a new one."""
+class SimulatedLiquidity:
+    """Remembers how much of each quote's levels was traded; a quote with other levels offers everything again."""
 
     def __init__(self, book: OrderBook) -> None:
         self._book = book
         self._taken: dict[tuple[int, str], tuple[Levels, int]] = {}
 
-    def meet(self, order: Order, quote: Quote, *, stance: Stance) -> list[tuple[Fill, Order | None]]:
-        """What `order` gets now, each fill with the resting order on its other side (None: the crowd)."""
+    def match(self, order: Order, quote: Quote, *, role: Role) -> list[tuple[Fill, Order | None]]:
+        """The fills that `order` gets now, each with the resting order on its other side (None: the quote)."""
         levels = quote.sell if is_buy(order) else quote.buy
         key = (order.instrument.instrument_token, order.request.transaction_type)
-        seen, taken = self._taken.get(key, (levels, 0))
-        taken = taken if seen == levels else 0
-        facing = self._book.opposing(order) if stance == "arriving" else []
+        known_levels, taken = self._taken.get(key, (levels, 0))
+        taken = taken if known_levels == levels else 0
+        opposing = self._book.opposing(order) if role == "taker" else []
         fills = match(
             levels,
             side=order.request.transaction_type,
             limit=order.request.price,
             quantity=order.unfilled_quantity,
             taken=taken,
-            stance=stance,
-            resting=[Resting(other.order_id, other.request.price, other.unfilled_quantity) for other in facing],
+            role=role,
+            resting=[RestingOrder(other.order_id, other.request.price, other.unfilled_quantity) for other in opposing],
         )
         taken += sum(fill.quantity for fill in fills if fill.maker is None)
         if fills:
             self._taken[key] = (levels, taken)
-        makers = {other.order_id: other for other in facing}
+        makers = {other.order_id: other for other in opposing}
         return [(fill, makers.get(fill.maker or "")) for fill in fills]
 
     def renew(self, token: int) -> None:
-        """It will offer again everything that its book shows."""
+        """The present quote of an instrument offers everything again."""
         self._taken.pop((token, "BUY"), None)
         self._taken.pop((token, "SELL"), None)
 
     def clear(self) -> None:
+        """All quotes offer everything again."""
         self._taken.clear()

@@ -1,66 +1,13 @@
-"""The day's orders and the numbers given to them. Orders of all users, found by id, by user and by what rests."""
+"""The orders of one trading day, of all users: found by id, by user, and by instrument while they rest."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
-from simulator.exchange.orders.order import AMO_RECEIVED, LIVE, OPEN, HistoryRow, Order, Trade
-from simulator.exchange.orders.rows import order_row
-
-ORDER_ID_BASE = 2_000_000_000_000_000_000
-EXCHANGE_ORDER_ID_BASE = 1_000_000_000_000_000
-TRIGGER_ID_BASE = 100_000_000
-SEED_SPAN = 10**9
-IDS_PER_SEED = 10**8
-
-
-@dataclass(slots=True)
-class Counts:
-    """How many ids of each kind were given; they never go back."""
-
-    orders: int = 0
-    exchange_orders: int = 0
-    trades: int = 0
-    triggers: int = 0
-    alerts: int = 0
-
-
-class Numbers:
-    """Ids from the seed and a count, so that the same seed and requests give the same ids.
-
-    Order ids have 19 digits as Kite's have since 2025; nobody may read a date from them.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed % SEED_SPAN
-        self.counts = Counts()
-
-    def order_id(self) -> str:
-        self.counts.orders += 1
-        return str(ORDER_ID_BASE + self._seed * IDS_PER_SEED + self.counts.orders)
-
-    def exchange_order_id(self) -> str:
-        self.counts.exchange_orders += 1
-        return str(EXCHANGE_ORDER_ID_BASE + self._seed * 10**6 + self.counts.exchange_orders)
-
-    def trade_id(self) -> str:
-        self.counts.trades += 1
-        return str(10_000_000 + self.counts.trades)
-
-    def trigger_id(self) -> int:
-        self.counts.triggers += 1
-        return TRIGGER_ID_BASE + self.counts.triggers
-
-    def alert_id(self) -> str:
-        self.counts.alerts += 1
-        digest = hashlib.sha256(f"{self._seed}:alert:{self.counts.alerts}".encode()).digest()
-        return str(UUID(bytes=digest[:16], version=4))
+from simulator.exchange.orders.order import Order
+from simulator.exchange.orders.status import AMO_RECEIVED, LIVE, OPEN
 
 
 class OrderBook:
-    """Orders of one trading day. `clear` starts another."""
+    """Call `track` after every change of an order's status; it updates the indexes. `clear` begins another day."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Order] = {}
@@ -77,7 +24,7 @@ class OrderBook:
         return self._by_id.get(order_id)
 
     def of_user(self, user_id: str) -> Sequence[Order]:
-        """All of the user's orders, oldest first, also those that the book does not show yet."""
+        """All orders of the user, oldest first, hidden ones included."""
         return self._by_user.get(user_id, [])
 
     def unfinished(self, user_id: str) -> list[Order]:
@@ -85,7 +32,7 @@ class OrderBook:
         return list(self._unfinished.get(user_id, {}).values())
 
     def track(self, order: Order) -> None:
-        """Keeps the indexes of unfinished and of resting orders true after a change of `order`."""
+        """Updates the indexes of unfinished and of resting orders after a change of `order`."""
         if order.terminal:
             self._unfinished[order.user_id].pop(order.order_id, None)
         token = order.instrument.instrument_token
@@ -97,18 +44,19 @@ class OrderBook:
             del self._resting[token]
 
     def resting_tokens(self) -> Iterable[int]:
+        """The instruments with at least one resting order."""
         return self._resting.keys()
 
     def resting(self, token: int) -> list[Order]:
-        """Price first, then time: the orders of an instrument in the order in which they are met."""
+        """The resting orders of an instrument in price-time priority."""
         return by_priority(self._resting.get(token, {}).values())
 
     def opposing(self, order: Order) -> list[Order]:
-        """Other users' live orders that stand against `order`, best price first, then time."""
+        """Other users' open orders that `order` may trade with, in price-time priority."""
         return by_priority(
             other
             for other in self._resting.get(order.instrument.instrument_token, {}).values()
-            if other.user_id != order.user_id and other.status == OPEN and not other.held
+            if other.user_id != order.user_id and other.status == OPEN and not other.excluded_from_matching
             if is_buy(other) != is_buy(order)
         )
 
@@ -116,7 +64,7 @@ class OrderBook:
         return self._by_id.values()
 
     def parked(self) -> list[Order]:
-        """Orders that wait at the broker for the market to open, oldest first."""
+        """After-market orders that wait at the broker for the market to open, oldest first."""
         return [order for order in self._by_id.values() if order.status == AMO_RECEIVED]
 
     def all_resting(self) -> list[Order]:
@@ -130,35 +78,9 @@ class OrderBook:
 
 
 def by_priority(orders: Iterable[Order]) -> list[Order]:
-    """The sort is stable: at one price the order in which they came."""
+    """Best price first. The sort is stable, so that orders at one price stay in the order of their arrival."""
     return sorted(orders, key=lambda order: -order.request.price if is_buy(order) else order.request.price)
 
 
 def is_buy(order: Order) -> bool:
     return order.request.transaction_type == "BUY"
-
-
-def book_rows(orders: Iterable[Order], *, now: datetime) -> list[dict[str, object]]:
-    """`GET /orders`: what is visible, as it stands."""
-    return [order_row(order, order.snapshot(now)) for order in orders if not order.hidden]
-
-
-def book_rows_at(orders: Iterable[Order], *, moment: datetime) -> list[dict[str, object]]:
-    """The book as it was at `moment`: what a lagging replica would answer."""
-    rows = []
-    for order in orders:
-        state = state_at(order, moment)
-        if state is not None and not order.hidden:
-            rows.append(order_row(order, state))
-    return rows
-
-
-def state_at(order: Order, moment: datetime) -> HistoryRow | None:
-    past = [row for row in order.history if row.at <= moment]
-    return past[-1] if past else None
-
-
-def trades_of(orders: Iterable[Order]) -> list[tuple[Order, Trade]]:
-    """Every fill, in the order of time."""
-    pairs = [(order, trade) for order in orders if not order.hidden for trade in order.trades]
-    return sorted(pairs, key=lambda pair: (pair[1].at, int(pair[1].trade_id)))

@@ -1,7 +1,7 @@
-"""Every order that was ever accepted, in the order of acceptance: the oracle of whoever tests an order system.
+"""Every order that was ever accepted, in the order of acceptance. Tests of an order system compare its tables with it.
 
-An order is written here at the moment it is accepted, before anyone tries to answer the client; nothing is ever
-removed, not even by a new day. State and fills are read from the order itself.
+An order is recorded when it is accepted, before the client is answered. Nothing is removed, not even by a new day.
+State and fills are read from the order itself.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from simulator.formats import format_time
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """`request` is what the client sent, untouched; `seq` counts from 1 without gaps."""
+    """One accepted order. `seq` counts from 1 without gaps; `request` is the client's form as it was sent."""
 
     seq: int
     order: Order
@@ -22,7 +22,7 @@ class LedgerEntry:
 
 
 class Ledger:
-    """Append-only. Bounded by what a process may accept: `MAX_ENTRIES` orders, then it refuses to go on."""
+    """Append-only, with at most `MAX_ENTRIES` orders."""
 
     MAX_ENTRIES = 1_000_000
 
@@ -34,10 +34,11 @@ class Ledger:
         return len(self._entries)
 
     def newest(self, count: int) -> list[LedgerEntry]:
-        """The last ones, oldest first; at most `count`."""
+        """The last `count` entries, oldest first."""
         return self._entries[-count:]
 
     def record(self, order: Order, *, request: Mapping[str, str]) -> LedgerEntry:
+        """Appends an order. Raises RuntimeError when the ledger is full."""
         if len(self._entries) >= self.MAX_ENTRIES:
             raise RuntimeError(f"the ledger is full: {self.MAX_ENTRIES} orders")
         entry = LedgerEntry(seq=len(self._entries) + 1, order=order, request=dict(request))
@@ -46,13 +47,13 @@ class Ledger:
         return entry
 
     def request_of(self, order: Order) -> Mapping[str, str]:
-        """What the client sent for an order of whatever day."""
+        """The form that the client sent, of an order of any day."""
         return self._requests[order.order_id]
 
     def entries(
         self, *, user_id: str | None = None, after_seq: int = 0, since: datetime | None = None
     ) -> list[LedgerEntry]:
-        """Those of a user, behind a sequence number, accepted at or after a moment."""
+        """The entries of a user (None: of all), after a sequence number, accepted at `since` or later."""
         return [
             entry
             for entry in self._entries[after_seq:]
@@ -62,6 +63,7 @@ class Ledger:
 
 
 def ledger_row(entry: LedgerEntry) -> dict[str, object]:
+    """A row of `GET /_sim/ledger`. Moments are given in milliseconds since the epoch as well."""
     order = entry.order
     return {
         "seq": entry.seq,

@@ -1,102 +1,91 @@
-"""An order and the path of its status: the one place where a status may change.
+"""An order, its fields and its history. This is the one place where a status changes.
 
-`Order.move` refuses a transition that is not in `TRANSITIONS`, and every move leaves a history row. Prices are Decimal
-rupees, quantities are what the exchange counts (shares; lots on MCX and in currency), times are aware.
+`Order.move` refuses a transition that is not in `TRANSITIONS`, and adds a row to the history. Prices are Decimal
+rupees. Quantities are counted as the exchange counts them: in shares, or in lots on MCX and in currency. Times are
+aware.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
 
+from simulator.exchange.orders.status import (
+    AMO_RECEIVED,
+    CANCELLED,
+    COMPLETE,
+    MODIFIED,
+    MODIFY_AMO_RECEIVED,
+    MODIFY_PENDING,
+    MODIFY_VALIDATION_PENDING,
+    OPEN,
+    RECEIVED,
+    REJECTED,
+    TERMINAL,
+    TRANSITIONS,
+)
 from simulator.market.instrument import Instrument
 
 Variety = Literal["regular", "amo", "co", "iceberg", "auction"]
 TransactionType = Literal["BUY", "SELL"]
 Product = Literal["CNC", "NRML", "MIS", "MTF", "CO"]
-"""CO is what a cover order's product is called in answers; nobody may ask for it."""
+"""`CO` is the product of a cover order in answers; a client cannot request it."""
 OrderType = Literal["MARKET", "LIMIT", "SL", "SL-M"]
 Validity = Literal["DAY", "IOC", "TTL"]
 
-AMO_RECEIVED: Final = "AMO REQ RECEIVED"
-MODIFY_AMO_RECEIVED: Final = "MODIFY AMO REQ RECEIVED"
-RECEIVED: Final = "PUT ORDER REQ RECEIVED"
-VALIDATION_PENDING: Final = "VALIDATION PENDING"
-OPEN_PENDING: Final = "OPEN PENDING"
-OPEN: Final = "OPEN"
-TRIGGER_PENDING: Final = "TRIGGER PENDING"
-MODIFY_VALIDATION_PENDING: Final = "MODIFY VALIDATION PENDING"
-MODIFY_PENDING: Final = "MODIFY PENDING"
-MODIFIED: Final = "MODIFIED"
-CANCEL_PENDING: Final = "CANCEL PENDING"
-COMPLETE: Final = "COMPLETE"
-CANCELLED: Final = "CANCELLED"
-REJECTED: Final = "REJECTED"
-
-TERMINAL: Final = frozenset({COMPLETE, CANCELLED, REJECTED})
-LIVE: Final = frozenset({OPEN, TRIGGER_PENDING})
-"""States in which the exchange holds the order."""
-CHANGEABLE: Final = LIVE | {AMO_RECEIVED}
-"""States in which a modify or cancel is taken."""
 MAX_MODIFICATIONS: Final = 25
-
-TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
-    AMO_RECEIVED: frozenset({MODIFY_AMO_RECEIVED, RECEIVED, CANCELLED, REJECTED}),
-    MODIFY_AMO_RECEIVED: frozenset({AMO_RECEIVED}),
-    RECEIVED: frozenset({VALIDATION_PENDING, REJECTED}),
-    VALIDATION_PENDING: frozenset({OPEN_PENDING, REJECTED}),
-    OPEN_PENDING: frozenset({OPEN, TRIGGER_PENDING, REJECTED}),
-    OPEN: frozenset({OPEN, COMPLETE, CANCELLED, MODIFY_VALIDATION_PENDING, CANCEL_PENDING, REJECTED}),
-    TRIGGER_PENDING: frozenset({OPEN, CANCELLED, MODIFY_VALIDATION_PENDING, CANCEL_PENDING, REJECTED}),
-    MODIFY_VALIDATION_PENDING: frozenset({MODIFY_PENDING, OPEN, TRIGGER_PENDING}),
-    MODIFY_PENDING: frozenset({MODIFIED, COMPLETE}),
-    MODIFIED: frozenset({OPEN, TRIGGER_PENDING}),
-    CANCEL_PENDING: frozenset({CANCELLED, COMPLETE}),
-    COMPLETE: frozenset(),
-    CANCELLED: frozenset(),
-    REJECTED: frozenset(),
-}
-"""Status to the statuses that may follow; OPEN after OPEN is a partial fill."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What a client asked for, checked and typed. `price` and `trigger_price` are 0 when unused."""
+    """What a client requested, checked and typed."""
 
     variety: Variety
     exchange: str
     tradingsymbol: str
     transaction_type: TransactionType
     quantity: int
+    """The total, filled part included."""
     product: Product
     order_type: OrderType
+    """As it is booked: market protection turns MARKET into LIMIT and SL-M into SL."""
     price: Decimal = Decimal(0)
+    """0 where the order type has no price."""
     trigger_price: Decimal = Decimal(0)
+    """0 where neither the order type nor the variety has a trigger."""
     validity: Validity = "DAY"
     validity_ttl: int = 0
+    """Minutes for which an order of validity TTL lives, else 0."""
     disclosed_quantity: int = 0
+    """The part that the market may see; 0: all of it."""
     market_protection: Decimal = Decimal(0)
+    """-1 for the automatic band, or a percentage; 0 once it has become a limit."""
     tag: str | None = None
     tags: tuple[str, ...] = ()
+    """`tag` and the tags that the broker adds (`mktp`, `autoslice`)."""
     iceberg_legs: int = 0
+    """Into how many legs an iceberg is cut; 0 on the legs themselves."""
     auction_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IcebergLeg:
-    """Which part of an iceberg an order is; `leg` counts from 1. Quantities of the whole order."""
+    """Which leg of an iceberg an order is. Kite shows it under `meta`, with these names."""
 
     leg: int
+    """Counts from 1."""
     legs: int
     leg_quantity: int
     total_quantity: int
+    """Of the whole iceberg."""
     remaining_quantity: int
+    """What the legs after this one have to send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One fill."""
+    """One fill. `price` is in rupees, `at` the moment of the fill."""
 
     trade_id: str
     order_id: str
@@ -111,62 +100,82 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """The order as it stood at `at`, mostly the moment when it entered a status."""
+    """The order as it was at `at`, mostly the moment at which it entered a status."""
 
     at: datetime
     status: str
     request: OrderRequest
+    """The parameters in force, which a modification replaces."""
     order_timestamp: datetime
+    """When the client last placed, modified or cancelled it."""
     exchange_order_id: str | None
+    """None until the exchange has it."""
     exchange_timestamp: datetime | None
+    """When the exchange took it, or its last modification."""
     exchange_update_timestamp: datetime | None
+    """When the exchange last changed its status."""
     status_message: str | None
+    """Why it was rejected, or why a modification was refused."""
     status_message_raw: str | None
     filled_quantity: int
     pending_quantity: int
+    """The unfilled quantity, which Kite keeps after a cancel; 0 on a rejected order."""
     cancelled_quantity: int
     average_price: Decimal
+    """Of the fills, in rupees; 0 without any."""
     modified: bool
 
 
 @dataclass(slots=True)
 class Order:
-    """A live order. Change it only through `move`, `fill` and `amend`, which keep the history and the quantities."""
+    """A live order. Change it only through its methods, which keep history and quantities consistent."""
 
     order_id: str
     user_id: str
     instrument: Instrument
     request: OrderRequest
+    """The parameters in force, which a modification replaces."""
     accepted_at: datetime
+    """When the broker took it."""
     guid: str
+    """Kite's second id of an order; here a hash of the first."""
     parent_order_id: str | None = None
-    """The first leg, on the second leg of a cover order."""
+    """On the second leg of a cover order: the first leg."""
     iceberg: IcebergLeg | None = None
     status: str = RECEIVED
     order_timestamp: datetime = field(init=False)
+    """When the client last placed, modified or cancelled it."""
     exchange_order_id: str | None = None
+    """None until the exchange has it."""
     exchange_timestamp: datetime | None = None
+    """When the exchange took it, or its last modification."""
     exchange_update_timestamp: datetime | None = None
+    """When the exchange last changed its status."""
     status_message: str | None = None
+    """Why it was rejected, or why a modification was refused."""
     status_message_raw: str | None = None
     filled_quantity: int = 0
     cancelled_quantity: int = 0
     filled_value: Decimal = Decimal(0)
+    """The sum of quantity times price over the fills, in rupees."""
     modifications: int = 0
+    """How many were accepted, refused ones included; at most `MAX_MODIFICATIONS`."""
     trades: list[Trade] = field(default_factory=list)
+    """Its fills, oldest first."""
     history: list[HistoryRow] = field(default_factory=list)
+    """A row for each status that it entered, oldest first."""
     hidden: bool = False
-    """Accepted, but the order book does not show it yet."""
+    """A fault: the order book does not show it, and no update about it is pushed."""
     tag_hidden: bool = False
-    """The order book shows no tag, as happens when the back office loses it."""
-    held: bool = False
-    """The crowd trades no more with this order; only `/_sim/orders` moves it."""
+    """A fault: the order book shows it without its tag."""
+    excluded_from_matching: bool = False
+    """It is filled only through `/_sim/orders`: an auction order, or the rest of a `partial_fill` fault."""
     shows_at: datetime | None = None
     """When a hidden order will show; None: never, or it is not hidden."""
     enters_at: datetime | None = None
-    """When an order that is stuck on its way will go on."""
+    """When an order that is stuck on its way to the exchange will go on; None: never, or it is not stuck."""
     on_change: Callable[["Order"], None] | None = field(default=None, compare=False, repr=False)
-    """Told of every history row; whoever keeps orders safe hangs on here."""
+    """Called after every new row of the history."""
 
     def __post_init__(self) -> None:
         self.order_timestamp = self.accepted_at
@@ -178,7 +187,7 @@ class Order:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it was filled, cancelled or rejected; None while it lives."""
+        """When it was filled, cancelled or rejected; None while it is live."""
         return next((row.at for row in self.history if row.status in TERMINAL), None)
 
     @property
@@ -187,11 +196,12 @@ class Order:
 
     @property
     def pending_quantity(self) -> int:
-        """Kite keeps the unfilled amount here even after a cancel; a rejected order shows 0."""
+        """The unfilled quantity, which Kite keeps after a cancel; 0 for a rejected order."""
         return 0 if self.status == REJECTED else self.unfilled_quantity
 
     @property
     def average_price(self) -> Decimal:
+        """Of the fills, in rupees; 0 without any."""
         return self.filled_value / self.filled_quantity if self.filled_quantity else Decimal(0)
 
     @property
@@ -199,7 +209,7 @@ class Order:
         return self.modifications > 0
 
     def move(self, status: str, *, at: datetime) -> None:
-        """Enters `status`. Raises ValueError for a step that the table does not allow."""
+        """Enters `status` and adds a history row. Raises ValueError for a transition that the table does not allow."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"order {self.order_id}: {self.status} may not become {status}")
         self.status = status
@@ -212,18 +222,19 @@ class Order:
             self.on_change(self)
 
     def register(self, exchange_order_id: str, *, at: datetime) -> None:
-        """The exchange gave the order its number."""
+        """The exchange has taken the order and given it `exchange_order_id`."""
         self.exchange_order_id = exchange_order_id
         self.exchange_timestamp = at
         self.exchange_update_timestamp = at
 
     def reject(self, message: str, *, at: datetime) -> None:
+        """Enters REJECTED with `message` as the reason."""
         self.status_message = message
         self.status_message_raw = message
         self.move(REJECTED, at=at)
 
     def fill(self, trade: Trade) -> None:
-        """Books one fill and enters OPEN (still pending) or COMPLETE."""
+        """Adds a fill; enters OPEN (a part is unfilled) or COMPLETE. Raises ValueError above the unfilled quantity."""
         if not 0 < trade.quantity <= self.unfilled_quantity:
             raise ValueError(f"order {self.order_id}: cannot fill {trade.quantity} of {self.unfilled_quantity}")
         self.trades.append(trade)
@@ -232,7 +243,7 @@ class Order:
         self.move(COMPLETE if self.unfilled_quantity == 0 else OPEN, at=trade.at)
 
     def amend(self, request: OrderRequest, *, at: datetime, becomes: str) -> None:
-        """Takes new values through the three states of a modification; `becomes` is OPEN or TRIGGER PENDING."""
+        """Applies a modification through its three statuses; `becomes` is OPEN or TRIGGER PENDING."""
         self.order_timestamp = at
         self.modifications += 1
         self.move(MODIFY_VALIDATION_PENDING, at=at)
@@ -243,7 +254,7 @@ class Order:
         self.move(becomes, at=at)
 
     def refuse_amendment(self, message: str, *, at: datetime) -> None:
-        """The modification was taken and then turned down: the order goes on as it was, with the reason shown."""
+        """The exchange refuses a modification that the broker accepted: the order stays as it was, with the reason."""
         before = self.status
         self.order_timestamp = at
         self.modifications += 1
@@ -253,7 +264,7 @@ class Order:
         self.move(before, at=at)
 
     def amend_parked(self, request: OrderRequest, *, at: datetime) -> None:
-        """New values for an order that still waits at the broker for the market to open."""
+        """Applies a modification to an after-market order that still waits at the broker."""
         self.order_timestamp = at
         self.modifications += 1
         self.request = request
@@ -261,7 +272,7 @@ class Order:
         self.move(AMO_RECEIVED, at=at)
 
     def snapshot(self, at: datetime) -> HistoryRow:
-        """The order as it stands."""
+        """The order as it is, as a history row of the moment `at`."""
         return HistoryRow(
             at=at,
             status=self.status,

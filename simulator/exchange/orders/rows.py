@@ -1,11 +1,40 @@
-"""Orders and trades in Kite's words: rows of the book, history and trades, and the payload of a push. Pure."""
+"""An order as Kite's JSON: rows of order book, history and trade book, and the payload of an update. Pure."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 
-from simulator.exchange.accounts.users import Account
+from simulator.clock import IST
 from simulator.exchange.orders.order import HistoryRow, Order, Trade
-from simulator.formats import IST, format_optional_time, format_time, to_number
+from simulator.formats import format_optional_time, format_time, to_number
+
+
+def book_rows(orders: Iterable[Order], *, now: datetime) -> list[dict[str, object]]:
+    """The rows of `GET /orders`: every order that is not hidden, as it is now."""
+    return [order_row(order, order.snapshot(now)) for order in orders if not order.hidden]
+
+
+def book_rows_at(orders: Iterable[Order], *, moment: datetime) -> list[dict[str, object]]:
+    """The rows of `GET /orders` as they were at `moment`: what a lagging replica answers."""
+    rows = []
+    for order in orders:
+        state = state_at(order, moment)
+        if state is not None and not order.hidden:
+            rows.append(order_row(order, state))
+    return rows
+
+
+def state_at(order: Order, moment: datetime) -> HistoryRow | None:
+    """The order as it was at `moment`; None when it was accepted later."""
+    past = [row for row in order.history if row.at <= moment]
+    return past[-1] if past else None
+
+
+def trades_of(orders: Iterable[Order]) -> list[tuple[Order, Trade]]:
+    """Every fill of the orders that are not hidden, oldest first."""
+    pairs = [(order, trade) for order in orders if not order.hidden for trade in order.trades]
+    return sorted(pairs, key=lambda pair: (pair[1].at, int(pair[1].trade_id)))
 
 
 def order_row(order: Order, state: HistoryRow) -> dict[str, object]:
@@ -13,7 +42,7 @@ def order_row(order: Order, state: HistoryRow) -> dict[str, object]:
     row: dict[str, object] = {
         "account_id": order.user_id,
         "placed_by": order.user_id,
-        **_shared(order, state),
+        **_shared_fields(order, state),
         "modified": state.modified,
         "validity_ttl": state.request.validity_ttl,
     }
@@ -24,26 +53,30 @@ def order_row(order: Order, state: HistoryRow) -> dict[str, object]:
     return row
 
 
-def update_payload(order: Order, state: HistoryRow, *, account: Account, status: str) -> dict[str, object]:
-    """The 34 keys of a postback and of a WebSocket order update; `status` may be UPDATE."""
+def update_payload(order: Order, state: HistoryRow, *, app_id: int, api_secret: str, status: str) -> dict[str, object]:
+    """The 34 keys of a postback and of a WebSocket order update; `status` may be UPDATE.
+
+    `app_id` and `api_secret` are those of the user's app; the secret signs the checksum.
+    """
     order_timestamp = format_time(state.order_timestamp)
     return {
         "user_id": order.user_id,
         "unfilled_quantity": state.pending_quantity,
-        "app_id": account.app_id,
-        "checksum": postback_checksum(order.order_id, order_timestamp, account.api_secret),
+        "app_id": app_id,
+        "checksum": postback_checksum(order.order_id, order_timestamp, api_secret),
         "placed_by": order.user_id,
-        **_shared(order, state),
+        **_shared_fields(order, state),
         "status": status,
     }
 
 
 def postback_checksum(order_id: str, order_timestamp: str, api_secret: str) -> str:
+    """The hex SHA-256 with which a client checks that an update came from the broker."""
     return hashlib.sha256(f"{order_id}{order_timestamp}{api_secret}".encode()).hexdigest()
 
 
 def trade_row(trade: Trade, *, order: Order) -> dict[str, object]:
-    """A row of `GET /trades`; its `order_timestamp` is the time of day alone, as Kite writes it."""
+    """A row of `GET /trades`. Its `order_timestamp` is the time of day without a date, as Kite writes it."""
     return {
         "trade_id": trade.trade_id,
         "order_id": trade.order_id,
@@ -61,7 +94,7 @@ def trade_row(trade: Trade, *, order: Order) -> dict[str, object]:
     }
 
 
-def _shared(order: Order, state: HistoryRow) -> dict[str, object]:
+def _shared_fields(order: Order, state: HistoryRow) -> dict[str, object]:
     request = state.request
     return {
         "order_id": order.order_id,

@@ -1,7 +1,7 @@
-"""One step of the exchange as a unit: what it changed is saved whole, and only then is anybody told.
+"""One step of the exchange as a unit: what it changed is saved as a whole, and only then are clients notified.
 
-Every entry into the exchange (a request, a change of quotes, a timer) runs inside `with turn:`; turns within turns are
-part of the outermost one. So a process that is killed has either done a step, with its record written and its pushes
+Every entry into the exchange (a request, a change of quotes, a timer) runs inside `with step:`. A step inside a step is
+part of the outer one. So a process that is killed has either done a step, with its journal line written and its updates
 sent or lost, or has not done it at all.
 """
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
 
+from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.conditions.alert import Alert
 from simulator.exchange.conditions.gtt import Trigger
-from simulator.exchange.orders.order import HistoryRow, Order, Product, TransactionType
-from simulator.market.instrument import Instrument
+from simulator.exchange.orders.order import HistoryRow, Order
 
 Audience = Literal["sockets", "everyone"]
-"""Kite posts fills, ends and modifications back over HTTP; that an order rests is told to sockets alone."""
+"""Kite posts fills, ends and modifications to the postback URL too; that an order rests goes to sockets only."""
 
 
 class Notify(Protocol):
@@ -25,22 +25,9 @@ class Notify(Protocol):
     def __call__(self, order: Order, *, state: HistoryRow, as_status: str, audience: Audience) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """An open quantity that moves from one product to another."""
-
-    user_id: str
-    instrument: Instrument
-    side: TransactionType
-    quantity: int
-    old_product: Product
-    new_product: Product
-    overnight: bool
-
-
 @dataclass(slots=True)
 class Changes:
-    """What a turn has touched. Bounded by the orders of a day."""
+    """What a step has changed: the things themselves, as they are when the step ends. Bounded by the day's orders."""
 
     orders: dict[str, Order] = field(default_factory=dict)
     conversions: list[Conversion] = field(default_factory=list)
@@ -54,12 +41,13 @@ class Changes:
 Save = Callable[[Changes], None]
 
 
-class Turn:
-    """Reentrant; not for threads. An error inside does not undo what was done: that is saved and told too."""
+class AtomicStep:
+    """Reentrant; not for threads. An error inside undoes nothing: what was changed before it is saved and announced."""
 
     def __init__(self, notify: Notify) -> None:
         self._notify = notify
         self.save: Save | None = None
+        """Called with the changes of every step; None where nothing is saved."""
         self._depth = 0
         self._changes = Changes()
         self._pushes: list[tuple[Order, HistoryRow, str, Audience]] = []
@@ -82,7 +70,9 @@ class Turn:
             self._notify(order, state=state, as_status=as_status, audience=audience)
 
     def changed(self, order: Order) -> None:
+        """Marks `order` for saving."""
         self._changes.orders[order.order_id] = order
 
     def push(self, order: Order, state: HistoryRow, *, as_status: str, audience: Audience) -> None:
+        """Queues a notification for the end of the step."""
         self._pushes.append((order, state, as_status, audience))

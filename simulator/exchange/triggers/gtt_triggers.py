@@ -1,4 +1,4 @@
-"""The broker's desk for GTTs: keeps them, watches prices while the market is open, and places their orders."""
+"""All users' GTTs: the broker stores them, evaluates them while the market is open, and places their orders."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,17 +17,15 @@ from simulator.exchange.conditions.gtt import (
     check_condition,
     fired_leg,
 )
-from simulator.exchange.orders.book import Numbers
-from simulator.exchange.steps.atomic_step import Turn
-from simulator.market.market import Market
+from simulator.exchange.parts import ExchangeParts
 
 PlaceOrder = Callable[[str, str, Mapping[str, str]], str]
-"""User, variety and form to the new order's id; raises KiteError."""
+"""User id, variety and form to the new order's id. Raises KiteError."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerForm:
-    """What a client asks for, read and typed."""
+    """The form of a client that creates or changes a GTT, typed. The fields are those of `Trigger`."""
 
     kind: TriggerKind
     exchange: str
@@ -37,75 +35,76 @@ class TriggerForm:
     orders: tuple[TriggerOrder, ...]
 
 
-class TriggerDesk:
-    """All users' triggers. A trigger that fires is triggered for good, also when its order was refused."""
+class GttTriggers:
+    """A GTT fires once, even when its order is refused. It listens to the market's changes by itself."""
 
-    def __init__(
-        self, *, market: Market, numbers: Numbers, turn: Turn, place: PlaceOrder, now: Callable[[], datetime]
-    ) -> None:
-        self._market = market
-        self._numbers = numbers
-        self._turn = turn
+    def __init__(self, parts: ExchangeParts, *, place: PlaceOrder) -> None:
+        self._market = parts.market
+        self._ids = parts.ids
+        self._step = parts.step
+        self._now = parts.now
         self._place = place
-        self._now = now
         self._triggers: dict[int, Trigger] = {}
-        self._watched: dict[int, set[int]] = {}
-        market.on_change(self._on_change)
+        self._active_by_token: dict[int, set[int]] = {}
+        self._market.on_change(self._on_change)
 
     def create(self, user_id: str, form: TriggerForm) -> int:
-        """The id of an active trigger. Raises 400."""
+        """The id of a new active GTT. Raises KiteError 400."""
         active = [trigger for trigger in self._triggers.values() if trigger.user_id == user_id]
         if sum(trigger.status == "active" for trigger in active) >= MAX_ACTIVE:
             raise input_error(f"Maximum of {MAX_ACTIVE} active triggers is allowed.")
         trigger = self._build(0, user_id, form, created_at=self._now())
-        trigger = replace(trigger, trigger_id=self._numbers.trigger_id())
-        with self._turn:
+        trigger = replace(trigger, trigger_id=self._ids.trigger_id())
+        with self._step:
             self._store(trigger)
         return trigger.trigger_id
 
     def modify(self, user_id: str, trigger_id: int, form: TriggerForm) -> None:
-        """All of it is sent again; only an active trigger can be changed."""
+        """Replaces everything but the id and the time of creation. Raises KiteError unless it is active."""
         old = self._active(user_id, trigger_id)
-        with self._turn:
+        with self._step:
             self._store(self._build(trigger_id, user_id, form, created_at=old.created_at))
 
     def delete(self, user_id: str, trigger_id: int) -> None:
+        """Raises KiteError unless it is active."""
         old = self._active(user_id, trigger_id)
-        with self._turn:
+        with self._step:
             self._end(old, "deleted")
 
     def get(self, user_id: str, trigger_id: int) -> Trigger:
-        """Of whatever age. Raises 404."""
+        """A GTT of the user, in any status and of any age. Raises KiteError 404."""
         trigger = self._triggers.get(trigger_id)
         if trigger is None or trigger.user_id != user_id:
             raise KiteError("Trigger not found.", status=404, error_type="GeneralException")
         return trigger
 
     def of_user(self, user_id: str) -> Sequence[Trigger]:
-        """The active ones and those that ended in the last days, newest first."""
+        """The user's active GTTs and those that ended lately, newest first."""
         now = self._now()
-        mine = [trigger for trigger in self._triggers.values() if trigger.user_id == user_id and trigger.shows_at(now)]
-        return sorted(mine, key=lambda trigger: trigger.trigger_id, reverse=True)
+        listed = [
+            trigger for trigger in self._triggers.values() if trigger.user_id == user_id and trigger.is_listed(now)
+        ]
+        return sorted(listed, key=lambda trigger: trigger.trigger_id, reverse=True)
 
     def all(self) -> Iterable[Trigger]:
         return self._triggers.values()
 
-    def adopt(self, trigger: Trigger) -> None:
-        """Takes a trigger as it is, from the journal."""
+    def put(self, trigger: Trigger) -> None:
+        """Stores a GTT as it is, without saving it: one from the journal, or one that the caller saves."""
         self._triggers[trigger.trigger_id] = trigger
-        watching = self._watched.setdefault(trigger.instrument_token, set())
+        active = self._active_by_token.setdefault(trigger.instrument_token, set())
         if trigger.status == "active":
-            watching.add(trigger.trigger_id)
+            active.add(trigger.trigger_id)
             return
-        watching.discard(trigger.trigger_id)
-        if not watching:
-            del self._watched[trigger.instrument_token]
+        active.discard(trigger.trigger_id)
+        if not active:
+            del self._active_by_token[trigger.instrument_token]
 
     def expire(self, now: datetime) -> None:
-        """After a year."""
+        """Ends the GTTs whose year is over."""
         due = [each for each in self._triggers.values() if each.status == "active" and now >= each.expires_at]
         if due:
-            with self._turn:
+            with self._step:
                 for trigger in due:
                     self._end(trigger, "expired")
 
@@ -130,20 +129,20 @@ class TriggerDesk:
         )
 
     def _on_change(self, tokens: Sequence[int]) -> None:
-        if not self._watched:
+        if not self._active_by_token:
             return
-        for token in [token for token in tokens if token in self._watched]:
+        for token in [token for token in tokens if token in self._active_by_token]:
             if self._market.phase(token, self._now()) != "open":
                 continue
             last_price = self._market.last_price(token)
-            for trigger_id in sorted(self._watched.get(token, ())):
+            for trigger_id in sorted(self._active_by_token.get(token, ())):
                 trigger = self._triggers[trigger_id]
                 leg = fired_leg(trigger, last_price)
                 if leg is not None:
                     self._fire(trigger, leg, last_price)
 
     def _fire(self, trigger: Trigger, leg: int, last_price: Decimal) -> None:
-        with self._turn:
+        with self._step:
             order_id, reason = "", ""
             try:
                 order_id = self._place(trigger.user_id, "regular", trigger.orders[leg].params())
@@ -157,8 +156,8 @@ class TriggerDesk:
         self._store(replace(trigger, status=status, updated_at=self._now()))
 
     def _store(self, trigger: Trigger) -> None:
-        self.adopt(trigger)
-        with self._turn as changes:
+        self.put(trigger)
+        with self._step as changes:
             changes.triggers[trigger.trigger_id] = trigger
 
     def _active(self, user_id: str, trigger_id: int) -> Trigger:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from simulator.formats import IST
+from simulator.clock import IST
 from simulator.server import running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
 from tests.integration.simulator.conftest import AUTHORIZATION, NO_CERTIFICATES

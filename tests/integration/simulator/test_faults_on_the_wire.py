@@ -212,5 +212,5 @@ async def test_a_fault_as_the_bytes_show_it(simulator: RunningSimulator, client:
 def test_no_kind_is_without_such_a_test() -> None:
     """Every kind of the table is here or among the faults of connections."""
     source = Path(test_faults_connection.__file__).read_text(encoding="utf-8")
-    there = {kind for kind, entry in KINDS.items() if entry.stage == "connection" and f'"{kind}"' in source}
+    there = {kind for kind, entry in KINDS.items() if entry.target == "connection" and f'"{kind}"' in source}
     assert there | SCENARIOS.keys() == KINDS.keys()

@@ -9,7 +9,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from simulator.market.csv_dump import EXCHANGES, HEADER
+from simulator.market.csv_dump import HEADER
+from simulator.market.instrument import EXCHANGES
 from simulator.server import RunningSimulator
 from tests.integration.simulator.ticker_client import simulator
 

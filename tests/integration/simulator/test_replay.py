@@ -60,7 +60,7 @@ def replaying(path: Path, *, speed: float = 10.0) -> ReplaySettings:
 
 async def has_ended(running: RunningSimulator) -> None:
     """Until everything that was recorded has been played."""
-    await until(lambda: running.simulator.player is not None and running.simulator.player.report()["state"] == "ended")
+    await until(lambda: running.simulator.player is not None and running.simulator.player.stats()["state"] == "ended")
 
 
 def source_of(running: RunningSimulator) -> str:
@@ -82,7 +82,7 @@ async def test_recorded_frames_are_sent_at_the_chosen_speed_and_marked(recording
         await has_ended(running)
         report = running.simulator.player
         assert report is not None
-        assert report.report() | {"file": ""} == {
+        assert report.stats() | {"file": ""} == {
             "file": "", "speed": 10.0, "repeat": "once", "state": "ended", "frames_played": 3, "rounds_finished": 1,
         }  # fmt: skip
 

@@ -41,14 +41,6 @@ def test_clock_runs_at_its_speed_from_where_it_was_set() -> None:
     assert clock.now() == NOON + timedelta(seconds=1)
 
 
-def test_delay_is_in_real_seconds() -> None:
-    """A simulated hour passes in a minute at speed 60, and never while the clock stands."""
-    clock = SimClock(NOON, speed=60)
-    assert clock.delay(timedelta(hours=1)) == 60
-    clock.set(speed=0)
-    assert clock.delay(timedelta(seconds=1)) == float("inf")
-
-
 @pytest.mark.parametrize("speed", [-1, 100_001, float("nan")])
 def test_clock_refuses_a_speed_out_of_range(speed: float) -> None:
     """The error names the value."""

@@ -53,7 +53,7 @@ def test_limits_that_are_off_are_counted_and_not_enforced() -> None:
     """The report has the violation all the same."""
     traffic = Traffic(RateLimits(enforced="off"))
     assert [traffic.admit("quote", "simkey", now=NOON) for _ in range(3)] == ["allowed"] * 3
-    assert traffic.report()["violations"] == [{"class": "quote", "caller": "simkey", "count": 2}]
+    assert traffic.stats()["violations"] == [{"class": "quote", "caller": "simkey", "count": 2}]
 
 
 def test_the_worst_second_is_a_rolling_one() -> None:
@@ -61,7 +61,7 @@ def test_the_worst_second_is_a_rolling_one() -> None:
     traffic = Traffic(RateLimits())
     for index in range(12):
         traffic.arrive("order", "SIM001", now=NOON + 0.95 + index * 0.01)
-    arrived = traffic.report()["orders"]
+    arrived = traffic.stats()["orders"]
     assert arrived == {
         "arrived": {"SIM001": {"total": 12, "max_per_second": 12, "max_per_minute": 12}},
         "accepted": {},
@@ -74,7 +74,7 @@ def test_every_class_has_its_worst_second_by_caller() -> None:
     for moment in (0.1, 0.2, 5.0):
         traffic.arrive("quote", "simkey", now=NOON + moment)
     traffic.arrive("order", "SIM001", now=NOON)
-    assert traffic.report()["peaks"] == {
+    assert traffic.stats()["peaks"] == {
         "quote": {"simkey": {"total": 3, "max_per_second": 2, "max_per_minute": 3}},
         "order": {"SIM001": {"total": 1, "max_per_second": 1, "max_per_minute": 1}},
     }

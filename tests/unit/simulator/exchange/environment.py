@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from simulator.clock import IST
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.order import HistoryRow, Order
-from simulator.formats import IST
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 
@@ -52,7 +52,7 @@ class Floor:
         exchange, _, symbol = name.partition(":")
         instrument = self.exchange.instrument(exchange, symbol)
         token = instrument.instrument_token
-        self.exchange.engine.renew(token)
+        self.exchange.engine.renew_liquidity(token)
         self.market.set_price(token, Decimal(price), frozen=True, liquidity=liquidity)
         return instrument
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from simulator.errors import KiteError
-from simulator.exchange.orders.book import book_rows, book_rows_at
-from simulator.exchange.orders.order_faults import Quirks
+from simulator.exchange.orders.order_faults import OrderFaults
+from simulator.exchange.orders.rows import book_rows, book_rows_at
 from simulator.market.market import Market
 from tests.unit.simulator.exchange.environment import OTHER_USER, START, USER, Floor, open_floor, order_params
 
@@ -251,7 +251,7 @@ def test_order_ids_have_nineteen_digits_and_repeat_with_the_seed(market: Market)
 
 def test_a_hidden_order_is_silent_until_it_shows(floor: Floor) -> None:
     """It is in the ledger and trades, but neither book nor pushes know it; then it appears as it is."""
-    order_id = floor.exchange.place(USER, "regular", order_params(), Quirks(hidden_ms=8_000))
+    order_id = floor.exchange.place(USER, "regular", order_params(), OrderFaults(hidden_ms=8_000))
     assert book_rows(floor.exchange.book.of_user(USER), now=START) == []
     assert (len(floor.exchange.ledger), floor.pushes) == (1, [])
     with pytest.raises(KiteError, match="Couldn't find"):
@@ -265,8 +265,8 @@ def test_a_hidden_order_is_silent_until_it_shows(floor: Floor) -> None:
 @pytest.mark.parametrize("status", TO_OPEN[:3])
 def test_a_stuck_order_stays_where_it_is_and_then_goes_on(floor: Floor, status: str) -> None:
     """Meanwhile it can be neither cancelled nor modified."""
-    quirks = Quirks(stuck_status=status, stuck_ms=1_000)
-    order_id = floor.exchange.place(USER, "regular", order_params(), quirks)
+    faults = OrderFaults(stuck_status=status, stuck_ms=1_000)
+    order_id = floor.exchange.place(USER, "regular", order_params(), faults)
     order = floor.exchange.any_order(order_id)
     assert order.status == status
     with pytest.raises(KiteError, match="being processed"):
@@ -277,14 +277,14 @@ def test_a_stuck_order_stays_where_it_is_and_then_goes_on(floor: Floor, status: 
 
 def test_a_refused_order_has_an_id_and_a_reason(floor: Floor) -> None:
     """The client got 200; the book says REJECTED."""
-    order_id = floor.exchange.place(USER, "regular", order_params(), Quirks(refusal="RMS: blocked"))
+    order_id = floor.exchange.place(USER, "regular", order_params(), OrderFaults(refusal="RMS: blocked"))
     order = floor.exchange.any_order(order_id)
     assert (order.status, order.status_message) == ("REJECTED", "RMS: blocked")
 
 
 def test_a_partial_fill_stays_partial(floor: Floor) -> None:
     """Whatever the market does; only the control route or a cancel moves it."""
-    order = floor.exchange.any_order(floor.exchange.place(USER, "regular", order_params(), Quirks(fill_at_most=3)))
+    order = floor.exchange.any_order(floor.exchange.place(USER, "regular", order_params(), OrderFaults(fill_at_most=3)))
     floor.freeze("NSE:INFY", "1400")
     assert (order.status, order.filled_quantity) == ("OPEN", 3)
     floor.exchange.engine.force_fill(order, 7)
@@ -294,7 +294,7 @@ def test_a_partial_fill_stays_partial(floor: Floor) -> None:
 def test_a_lost_race_ends_the_cancel_in_a_fill(floor: Floor) -> None:
     """The cancel was accepted, the order is COMPLETE."""
     order = floor.place(price="1490")
-    floor.exchange.cancel(USER, "regular", order.order_id, Quirks(cancel_race="fill_wins"))
+    floor.exchange.cancel(USER, "regular", order.order_id, OrderFaults(cancel_race="fill_wins"))
     assert floor.statuses(order)[-2:] == ["CANCEL PENDING", "COMPLETE"]
 
 

@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from simulator.errors import KiteError
+from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders.book import book_rows
-from simulator.exchange.orders.order import TRANSITIONS, HistoryRow, Order
-from simulator.exchange.orders.order_faults import Quirks
+from simulator.exchange.orders.order import HistoryRow, Order
+from simulator.exchange.orders.order_faults import OrderFaults
+from simulator.exchange.orders.rows import book_rows
+from simulator.exchange.orders.status import TRANSITIONS
 from simulator.exchange.orders.units import fund_segment
-from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.market import Market
 from simulator.state.journal import Journal
-from simulator.state.persistence import keep_state
+from simulator.state.persistence import persist_exchange
 from tests.unit.simulator.exchange.environment import OTHER_USER, START, USER, HandClock, order_params
 
 USERS = (USER, OTHER_USER)
@@ -33,8 +34,15 @@ PRICES = tuple(Decimal(price) / 20 for price in range(29_000, 31_001, 100))
 users = st.sampled_from(USERS)
 prices = st.sampled_from(PRICES)
 quantities = st.integers(1, 300)
-quirks = st.sampled_from(
-    [Quirks(), Quirks(), Quirks(), Quirks(fill_at_most=3), Quirks(refusal="no"), Quirks(stuck_status="OPEN PENDING")]
+faults = st.sampled_from(
+    [
+        OrderFaults(),
+        OrderFaults(),
+        OrderFaults(),
+        OrderFaults(fill_at_most=3),
+        OrderFaults(refusal="no"),
+        OrderFaults(stuck_status="OPEN PENDING"),
+    ]
 )
 CASH = Decimal(400_000)
 
@@ -76,7 +84,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             notify=self.notify,
             call_later=lambda _delay, _action: None,
         )
-        self.journal: Journal = keep_state(
+        self.journal: Journal = persist_exchange(
             Path(self.directory.name), exchange=self.exchange, accounts=accounts, seed=1, now=self.clock.now
         )
         self.token = self.exchange.instrument("NSE", "INFY").instrument_token
@@ -107,9 +115,9 @@ class ExchangeMachine(RuleBasedStateMachine):
         price=prices,
         trigger=prices,
         validity=st.sampled_from(["DAY", "DAY", "IOC", "TTL"]),
-        quirk=quirks,
+        quirk=faults,
     )
-    def place(self, user_id: str, variety: str, quirk: Quirks, **form: Any) -> None:
+    def place(self, user_id: str, variety: str, quirk: OrderFaults, **form: Any) -> None:
         fields = {
             "transaction_type": form["side"],
             "product": form["product"],
@@ -143,13 +151,13 @@ class ExchangeMachine(RuleBasedStateMachine):
         order = self.some_order(data)
         if order is None:
             return
-        variety, quirk = order.request.variety, Quirks(cancel_race=race)
+        variety, quirk = order.request.variety, OrderFaults(cancel_race=race)
         error = refusal(lambda: self.exchange.cancel(order.user_id, variety, order.order_id, quirk))
         assert error is None or error.status == 400
 
     @rule(price=prices, liquidity=st.integers(0, 200))
     def set_quote(self, price: Decimal, liquidity: int) -> None:
-        self.exchange.engine.renew(self.token)
+        self.exchange.engine.renew_liquidity(self.token)
         self.market.set_price(self.token, price, frozen=True, liquidity=liquidity)
 
     @rule(data=st.data(), quantity=quantities)

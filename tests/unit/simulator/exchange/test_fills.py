@@ -19,32 +19,32 @@ EMPTY = (DepthLevel(price=Decimal(0), quantity=0, orders=0),) * 5
 
 def test_an_arriving_order_takes_the_best_prices_first() -> None:
     """15 shares cost two levels."""
-    fills = match(ASKS, side="BUY", limit=Decimal("100.10"), quantity=15, taken=0, stance="arriving")
+    fills = match(ASKS, side="BUY", limit=Decimal("100.10"), quantity=15, taken=0, role="taker")
     assert fills == [Fill(Decimal("100.00"), 10), Fill(Decimal("100.05"), 5)]
 
 
 def test_a_limit_is_never_crossed() -> None:
     """What is dearer than the limit stays on the book."""
-    fills = match(ASKS, side="BUY", limit=Decimal("100.05"), quantity=100, taken=0, stance="arriving")
+    fills = match(ASKS, side="BUY", limit=Decimal("100.05"), quantity=100, taken=0, role="taker")
     assert sum(fill.quantity for fill in fills) == 30
 
 
 def test_a_resting_order_is_filled_at_its_own_limit() -> None:
     """The crowd came to it; it gives nothing away and gets nothing better."""
-    fills = match(ASKS, side="BUY", limit=Decimal("100.10"), quantity=25, taken=0, stance="resting")
+    fills = match(ASKS, side="BUY", limit=Decimal("100.10"), quantity=25, taken=0, role="maker")
     assert fills == [Fill(Decimal("100.10"), 25)]
 
 
 def test_what_was_taken_is_gone() -> None:
     """Liquidity is spent from the best price on."""
-    fills = match(ASKS, side="BUY", limit=Decimal("100.10"), quantity=100, taken=25, stance="arriving")
+    fills = match(ASKS, side="BUY", limit=Decimal("100.10"), quantity=100, taken=25, role="taker")
     assert fills == [Fill(Decimal("100.05"), 5), Fill(Decimal("100.10"), 30)]
 
 
 def test_an_empty_book_fills_nothing() -> None:
     """A level of quantity 0 and price 0 is no offer, also for a seller with a low limit."""
-    assert match(EMPTY, side="BUY", limit=Decimal(1_000), quantity=1, taken=0, stance="arriving") == []
-    assert match(EMPTY, side="SELL", limit=Decimal(0), quantity=1, taken=0, stance="arriving") == []
+    assert match(EMPTY, side="BUY", limit=Decimal(1_000), quantity=1, taken=0, role="taker") == []
+    assert match(EMPTY, side="SELL", limit=Decimal(0), quantity=1, taken=0, role="taker") == []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_fills_never_exceed_the_order_the_offer_or_the_limit(
 ) -> None:
     """Whatever the book looks like."""
     book = [DepthLevel(price=Decimal(price), quantity=offered, orders=1) for price, offered in sorted(levels)]
-    fills = match(book, side="BUY", limit=Decimal(limit), quantity=quantity, taken=taken, stance="arriving")
+    fills = match(book, side="BUY", limit=Decimal(limit), quantity=quantity, taken=taken, role="taker")
     filled = sum(fill.quantity for fill in fills)
     offered = sum(level.quantity for level in book)
     assert filled <= min(quantity, max(0, offered - taken))

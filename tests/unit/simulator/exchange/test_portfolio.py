@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from simulator.errors import KiteError
 from simulator.exchange.accounts.charges import charges
 from simulator.exchange.accounts.margins import Exposure, OpenOrder, blocked
-from simulator.exchange.accounts.positions import Position, position_row
+from simulator.exchange.accounts.positions import Conversion, Position, position_row
 from simulator.exchange.orders.order import TransactionType
-from simulator.exchange.steps.atomic_step import Conversion
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor

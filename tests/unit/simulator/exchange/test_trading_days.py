@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from simulator.clock import IST
 from simulator.errors import KiteError
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.days.schedule import due_events
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.order import HistoryRow, Order
-from simulator.formats import IST
 from simulator.market.instrument import Segment
 from simulator.market.market import Market
 from simulator.market.sessions import phase_at

@@ -9,7 +9,8 @@ from simulator.errors import KiteError
 from simulator.exchange.entry.checks import auction_number
 from simulator.exchange.orders.order import IcebergLeg, Order
 from simulator.exchange.orders.rows import order_row
-from simulator.exchange.varieties.child_orders import leg_sizes, slice_sizes
+from simulator.exchange.varieties.autoslice import slice_sizes
+from simulator.exchange.varieties.iceberg import leg_sizes
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor, order_params

@@ -30,7 +30,7 @@ def test_same_seed_and_calls_give_the_same_market() -> None:
     pictures = []
     for _ in range(2):
         market = Market(seed=3, now=NOON)
-        market.watch(rows_of(market, INFY, NIFTY))
+        market.set_subscribed(rows_of(market, INFY, NIFTY))
         for second in range(1, 6):
             market.step(NOON + SECOND * second)
         pictures.append(market.state.words.copy())
@@ -47,12 +47,12 @@ def test_step_returns_what_changed_and_tells_the_listeners(market: Market) -> No
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(10.0, 10), (100.0, 100), (5_000.0, 2_000)])
-def test_rate_is_spent_on_the_watched_instruments(market: Market, rate: float, expected: int) -> None:
+def test_rate_is_spent_on_the_subscribed_instruments(market: Market, rate: float, expected: int) -> None:
     """So many changes a second, but never two of one instrument in a step: 200 instruments in ten steps."""
-    watched = np.flatnonzero(market.listing.segments == 2)[:200]
+    subscribed = np.flatnonzero(market.listing.segments == 2)[:200]
     market.ticks_per_second = rate
-    market.watch(watched)
-    tokens = set(market.listing.tokens[watched].tolist())
+    market.set_subscribed(subscribed)
+    tokens = set(market.listing.tokens[subscribed].tolist())
     seen = sum(len(tokens.intersection(market.step(NOON + SECOND / 10 * n))) for n in range(1, 11))
     assert seen == pytest.approx(expected, abs=1)
 

@@ -32,7 +32,7 @@ def test_an_empty_set_has_no_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "watched", "period"),
+    ("rate", "subscribed", "period"),
     [
         (0, 0, STEP_S),
         (500, 1, STEP_S),  # one instrument ticks twenty times a second, not five hundred
@@ -43,6 +43,6 @@ def test_an_empty_set_has_no_turns() -> None:
         (200_000, 0, SHORTEST_STEP_S),
     ],
 )
-def test_steps_are_short_enough_for_the_rate(rate: float, watched: int, period: float) -> None:
+def test_steps_are_short_enough_for_the_rate(rate: float, subscribed: int, period: float) -> None:
     """An instrument ticks once a step at most."""
-    assert step_period(rate, watched=watched) == pytest.approx(period)
+    assert step_period(rate, subscribed=subscribed) == pytest.approx(period)

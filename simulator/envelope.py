@@ -1,8 +1,8 @@
-"""Kite's response envelope, and the one error that every route raises.
+"""Kite's response envelope, and how requests are read.
 
-Success is `{"status": "success", "data": ...}`; failure is `{"status": "error", "message", "error_type", "data": null}`
-with a real 4xx or 5xx status (Go's client takes a 200 as success). A neighbour raises `KiteError`, returns
-`success(...)`, and reads a request through `query_params`, `form_params` and `json_body`.
+Success is `{"status": "success", "data": ...}`; failure is `{"status": "error", "message", "error_type", "data":
+null}` with a 4xx or 5xx status (the Go client takes a 200 as success). Routes raise `KiteError`, return
+`success(...)`, and read requests through `query_params`, `form_params` and `json_body`.
 """
 
 import json
@@ -15,55 +15,40 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulator.errors import KiteError, input_error, missing_field
+from simulator.errors import KiteError, input_error
 from simulator.formats import format_time, to_number
 
 MAX_BODY_BYTES = 1 << 20
 
-__all__ = [
-    "KiteError",
-    "encode_json",
-    "encode_plain",
-    "failure",
-    "form_params",
-    "format_time",
-    "input_error",
-    "json_body",
-    "json_response",
-    "missing_field",
-    "parse_json",
-    "plain_success",
-    "query_params",
-    "read_body",
-    "success",
-]
-
 
 def success(data: object) -> Response:
-    """HTTP 200 with `data` in the envelope; Decimals become numbers, datetimes IST text of 19 characters."""
+    """HTTP 200 with `data` in the envelope. Decimals become numbers, datetimes text in IST of 19 characters."""
     return json_response({"status": "success", "data": data})
 
 
 def plain_success(data: object) -> Response:
-    """The same, much faster, for large `data` of nothing but dicts, lists, text, numbers and None."""
+    """As `success`, but much faster, for `data` that consists of dicts, lists, text, numbers and None only."""
     return Response(encode_plain({"status": "success", "data": data}), media_type="application/json")
 
 
 def failure(error: KiteError) -> Response:
+    """The error's status, with its type and message in the envelope."""
     body = {"status": "error", "message": error.message, "error_type": error.error_type, "data": None}
     return json_response(body, status=error.status)
 
 
 def json_response(body: object, *, status: int = 200) -> Response:
+    """JSON without an envelope."""
     return Response(encode_json(body), status_code=status, media_type="application/json")
 
 
 def encode_json(body: object) -> bytes:
+    """JSON with Kite's forms of Decimals, datetimes and dates. Raises TypeError for other types."""
     return json.dumps(body, default=_encode_value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def encode_plain(body: object) -> bytes:
-    """JSON of plain values; a Decimal or a datetime in it would not get Kite's form, so none may be there."""
+    """JSON of plain values. It must contain no Decimal and no datetime: they would not get Kite's form."""
     return msgspec.json.encode(body)
 
 
@@ -78,23 +63,23 @@ def _encode_value(value: object) -> object:
 
 
 def query_params(request: Request) -> Mapping[str, str]:
-    """The query string with the last value of each key; unknown keys are the caller's to ignore."""
+    """The query string with the last value of each key; empty values are left out."""
     return {key: value for key, value in request.query_params.multi_items() if value != ""}
 
 
 async def form_params(request: Request) -> Mapping[str, str]:
-    """The form body whatever its Content-Type says; empty values count as absent."""
+    """The form body, whatever the Content-Type; empty values are left out."""
     text = (await read_body(request)).decode("utf-8", errors="replace")
     return dict(parse_qsl(text, keep_blank_values=False))
 
 
 async def json_body(request: Request) -> object:
-    """The JSON body. Raises 400 InputException for what is not JSON."""
+    """The JSON body. Raises KiteError 400 for a body that is not JSON."""
     return parse_json(await read_body(request))
 
 
 def parse_json(raw: bytes) -> object:
-    """JSON with exact decimals. Raises 400 InputException."""
+    """JSON with numbers as exact Decimals. Raises KiteError 400."""
     try:
         return json.loads(raw, parse_float=Decimal)
     except ValueError as error:
@@ -102,7 +87,7 @@ def parse_json(raw: bytes) -> object:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, at most `MAX_BODY_BYTES`. Raises 413 InputException beyond."""
+    """The whole body. Raises KiteError 413 above `MAX_BODY_BYTES`."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
