@@ -9,15 +9,14 @@ An advisory lock would not do: a stopped process keeps it for as long as its con
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from loguru import logger
 
-from app.db.postgres import POOL_WAIT_S, Database, Tx
-from app.errors import ServiceError, Unavailable
+from app.db.postgres import Database
+from app.errors import ServiceError
 from app.kit.cancellation import end_if_cancelled
 from app.kit.clock import Clock
 from app.kit.process import is_gone
@@ -79,7 +78,7 @@ class Lease:
 
         False: another process holds it.
         """
-        async with self._answering() as connection:
+        async with self._database.connection() as connection:
             begun_at = self._clock.monotonic()  # after the wait for a connection, before the row is written
             cursor = await connection.execute("SELECT owner, term FROM lease WHERE name = %s", (self.name,))
             holder = await cursor.fetchone()
@@ -107,7 +106,7 @@ class Lease:
 
     async def renew(self) -> None:
         """Extend the lease. Raises LeaseLost when the term is over."""
-        async with self._answering() as connection:
+        async with self._database.connection() as connection:
             begun_at = self._clock.monotonic()
             cursor = await connection.execute(
                 """UPDATE lease SET expires_at = clock_timestamp() + make_interval(secs => %s)
@@ -122,21 +121,11 @@ class Lease:
     async def release(self) -> None:
         """Let the next owner begin immediately; nothing happens when the term is over already."""
         self._trusted_until = 0.0
-        async with self._answering() as connection:
+        async with self._database.connection() as connection:
             await connection.execute(
                 "UPDATE lease SET expires_at = clock_timestamp() WHERE name = %s AND owner = %s AND term = %s",
                 (self.name, self.owner, self.term),
             )
-
-    @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[Tx]:
-        """A connection, for no longer than the lease would be trusted. Raises Unavailable after that: a line that
-        swallows every packet must not keep the owner from noticing that its lease is over."""
-        try:
-            async with asyncio.timeout(POOL_WAIT_S + self.times.trust_s), self._database.connection() as connection:
-                yield connection
-        except TimeoutError as error:
-            raise Unavailable("the database does not answer", code="DATABASE_UNAVAILABLE") from error
 
 
 WhenUnsure: TypeAlias = Literal["stop", "go_on"]

@@ -2,6 +2,9 @@
 
 The service has two pools: one for requests and readers, and a small one for sending orders, so that a flood of requests
 cannot starve the path that risks money. Every statement, lock and idle transaction has a bound on the server's side.
+Every wait has one on ours too, because a server that is stopped, or a line that swallows packets, keeps no bound: a
+caller waits at most ``POOL_WAIT_S`` for a connection and ``ANSWER_S`` for each answer. A connection whose answer did
+not come is closed; its statement may still be carried out when the server goes on.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.abc import RV, PQGen
 from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
+from psycopg.errors import _WaitTimeout as WaitTimeout
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app.errors import StartError, Unavailable
 from app.kit.cancellation import cancel_requests, end_if_cancelled
@@ -27,14 +32,24 @@ from app.kit.json import decode_json, encode_json
 Tx: TypeAlias = AsyncConnection[TupleRow]
 """A connection, mostly inside an open transaction: what every function of a ``*_store.py`` takes first."""
 
-POOL_WAIT_S = 2.0
+POOL_WAIT_S = 1.5
 """How long a caller waits for a connection."""
+
+ANSWER_S = 3.0
+"""How long a caller waits for one answer of the server: longer than the server's own bound on a statement."""
+
+CHECK_S = 0.5
+"""How long a pooled connection may take to prove that it works before another one is tried."""
+
+_DEAD_WAITERS = 1_000
+"""The pool keeps a place in its queue for every caller whose wait timed out, until it has a connection again. In a long
+outage it is replaced by an empty one at this number."""
 
 RESTED_S = 1.0
 """How long a connection may have been unused to be taken without a check."""
 
 _SESSION_BOUNDS = (
-    "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
+    "-c statement_timeout=2500 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
 )
 _PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
 _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
@@ -42,15 +57,39 @@ _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
 the server has become a standby. Nothing was stored; the next connection may work."""
 
 
+class BoundedConnection(AsyncConnection[TupleRow]):
+    """A connection that is closed when the server does not answer within ``answer_s``: OperationalError then."""
+
+    answer_s = ANSWER_S
+
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Every exchange with the server passes here: statements, BEGIN, COMMIT, the end of a pipeline."""
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, self.answer_s)
+        except WaitTimeout as error:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"the server did not answer within {self.answer_s:g} s") from error
+
+
 class Database:
-    """One pool. Everything here raises Unavailable when there is no connection or it fails: nothing was stored then.
+    """One pool. Everything here raises Unavailable when there is no connection or it fails: nothing was stored then,
+    unless a COMMIT was on its way.
 
     ``connection_errors`` counts how often that happened.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Tx]) -> None:
-        self._pool = pool
+    def __init__(self, make_pool: Callable[[], AsyncConnectionPool[BoundedConnection]], *, max_waiting: int) -> None:
+        self._make_pool = make_pool
+        self._pool = make_pool()
+        self._max_waiting = max_waiting
+        self._waiting = 0
         self.connection_errors = 0
+
+    async def open(self) -> None:
+        """Begin to connect; callers may come at once."""
+        await self._pool.open()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -70,7 +109,7 @@ class Database:
         """An autocommit connection: each statement is its own transaction."""
         cancels = cancel_requests()
         try:
-            async with self._pool.connection() as connection:
+            async with self._pooled() as connection:
                 end_if_cancelled(beyond=cancels)  # the pool's queue loses one that comes together with the connection
                 try:
                     yield connection
@@ -80,14 +119,44 @@ class Database:
         except PoolTimeout as error:
             end_if_cancelled(beyond=cancels)
             self.connection_errors += 1
+            await self._drop_dead_waiters()
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
-        except TooManyRequests as error:
-            self.connection_errors += 1
-            raise Unavailable("too many wait for a database connection", code="DATABASE_UNAVAILABLE") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, *_SESSION_OVER) as error:
             end_if_cancelled(beyond=cancels)
             self.connection_errors += 1
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
+
+    @asynccontextmanager
+    async def _pooled(self) -> AsyncIterator[Tx]:
+        """A connection of the pool for one block. The bound on waiting callers is ours: the pool would count callers
+        that have long given up, and would not connect again once it counts enough of them."""
+        if self._waiting >= self._max_waiting:
+            self.connection_errors += 1
+            raise Unavailable("too many callers wait for a database connection", code="DATABASE_UNAVAILABLE")
+        self._waiting += 1
+        pool = self._pool
+        try:
+            connection = await pool.getconn()
+        finally:
+            self._waiting -= 1
+        try:
+            async with connection:
+                yield connection
+        finally:
+            await pool.putconn(connection)
+
+    @property
+    def queue_length(self) -> int:
+        """Places in the pool's queue, those of callers that gave up included."""
+        return self._pool.get_stats().get("requests_waiting", 0)
+
+    async def _drop_dead_waiters(self) -> None:
+        if self.queue_length < _DEAD_WAITERS:
+            return
+        pool = self._pool
+        self._pool = self._make_pool()
+        await self._pool.open()
+        await pool.close(timeout=0)
 
     async def ping(self) -> None:
         """A round trip. Raises Unavailable, also when the server takes no writes: then no order can be stored."""
@@ -108,16 +177,18 @@ class _RestCheck:
     """
 
     def __init__(self) -> None:
-        self._since: WeakKeyDictionary[Tx, float] = WeakKeyDictionary()
+        self._since: WeakKeyDictionary[BoundedConnection, float] = WeakKeyDictionary()
 
-    async def begin(self, connection: Tx) -> None:
+    async def begin(self, connection: BoundedConnection) -> None:
         self._since[connection] = asyncio.get_running_loop().time()
 
-    async def check(self, connection: Tx) -> None:
+    async def check(self, connection: BoundedConnection) -> None:
         """Raises OperationalError for a connection that does not work; the pool replaces it."""
         rested_s = asyncio.get_running_loop().time() - self._since.get(connection, 0.0)
         if rested_s > RESTED_S or _has_input(connection):
+            connection.answer_s = CHECK_S
             await AsyncConnectionPool.check_connection(connection)
+            connection.answer_s = ANSWER_S
 
 
 def _has_input(connection: Tx) -> bool:
@@ -153,28 +224,31 @@ async def open_database(
     await _probe(url)
     rest_check = _RestCheck()
 
-    async def configure(connection: Tx) -> None:
+    async def configure(connection: BoundedConnection) -> None:
         await use_exact_json(connection)
         if warm_up is not None:
             await warm_up(connection)
 
-    pool: AsyncConnectionPool[Tx] = AsyncConnectionPool(
-        url,
-        kwargs=connection_options(name, plans=plans),
-        min_size=min_size,
-        max_size=max_size,
-        timeout=POOL_WAIT_S,
-        max_lifetime=1800.0,
-        max_waiting=max_waiting,
-        reconnect_timeout=0,
-        check=rest_check.check,
-        reset=rest_check.begin,
-        configure=configure,
-        name=name,
-        open=False,
-    )
-    await pool.open()
-    return Database(pool)
+    def make_pool() -> AsyncConnectionPool[BoundedConnection]:
+        return AsyncConnectionPool(
+            url,
+            connection_class=BoundedConnection,
+            kwargs=connection_options(name, plans=plans),
+            min_size=min_size,
+            max_size=max_size,
+            timeout=POOL_WAIT_S,
+            max_lifetime=1800.0,
+            reconnect_timeout=0,
+            check=rest_check.check,
+            reset=rest_check.begin,
+            configure=configure,
+            name=name,
+            open=False,
+        )
+
+    database = Database(make_pool, max_waiting=max_waiting)
+    await database.open()
+    return database
 
 
 def connection_options(name: str, *, plans: Plans) -> dict[str, Any]:

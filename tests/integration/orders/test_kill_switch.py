@@ -132,7 +132,7 @@ class LostAfterOne(Database):
     """A database that takes one transaction and is away then."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database._pool)
+        super().__init__(lambda: database._pool, max_waiting=1)
         self._taken = False
 
     @asynccontextmanager
