@@ -15,14 +15,14 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
-SLOWEST_ROOMS = ("faults", "e2e", "integration")
+SLOWEST_DIRECTORIES = ("faults", "e2e", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits most comes first, so that no worker sits alone with it at the end."""
+    """Start the slowest tests first, so that no worker runs them alone at the end."""
     items.sort(key=lambda item: (item.get_closest_marker("chaos") is None, _place(item.path)))
 
 
 def _place(path: Path) -> int:
-    room = path.relative_to(Path(__file__).parent).parts[0]
-    return SLOWEST_ROOMS.index(room) if room in SLOWEST_ROOMS else len(SLOWEST_ROOMS)
+    directory = path.relative_to(Path(__file__).parent).parts[0]
+    return SLOWEST_DIRECTORIES.index(directory) if directory in SLOWEST_DIRECTORIES else len(SLOWEST_DIRECTORIES)

@@ -1,4 +1,4 @@
-"""Reading the documents as a reader does: code blocks, inline code, links, and the curl commands to paste."""
+"""The documents as a reader uses them: code blocks, inline code, links, and the curl commands to paste."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def links(text: str) -> list[str]:
 
 
 def shell_commands(text: str) -> Iterator[list[str]]:
-    """The words of each command in the bash blocks; comments and continued lines as a shell takes them."""
+    """Each command of the bash blocks as a list of words; comments and continued lines as a shell reads them."""
     for block in code_blocks(text, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)

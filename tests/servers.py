@@ -34,7 +34,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
 MEMORY_WANTED = 3 * 1024**3
 """Free bytes for the clusters of a few workers; in a container there may be 64 MB."""
 
-OURS = "ticker-tests-"
+DIRECTORY_PREFIX = "ticker-tests-"
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         in_memory(otherwise=tmp_path_factory.mktemp("postgres")) as directory,
         running_postgres(directory) as server,
     ):
-        # tests kill programs, not the machine: what the kernel was given is safe, and nobody need wait for the disk
+        # tests kill programs, not the machine: data that the kernel has is safe, and no test need wait for the disk
         with psycopg.connect(server.url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("ALTER SYSTEM SET max_wal_size = '128MB'")
@@ -58,14 +58,14 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def in_memory(*, otherwise: Path) -> Iterator[Path]:
-    """A directory in memory, where there is plenty of it: a database is cloned there in a tenth of the time."""
+    """A directory in memory where enough is free: a database is cloned there in a tenth of the time."""
     if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_WANTED:
         yield otherwise
         return
-    for left in MEMORY.glob(f"{OURS}*"):  # by a run that was killed
-        if not Path(f"/proc/{left.name.removeprefix(OURS).partition('-')[0]}").exists():
+    for left in MEMORY.glob(f"{DIRECTORY_PREFIX}*"):  # of a run that was killed
+        if not Path(f"/proc/{left.name.removeprefix(DIRECTORY_PREFIX).partition('-')[0]}").exists():
             shutil.rmtree(left, ignore_errors=True)
-    name = f"{OURS}{os.getpid()}-"
+    name = f"{DIRECTORY_PREFIX}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=name, dir=MEMORY, ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 

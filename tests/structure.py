@@ -66,7 +66,7 @@ def wide_constructors(*packages: str) -> dict[str, int]:
 
 
 def unexplained_fields(*packages: str) -> dict[str, list[str]]:
-    """Fields without a word about them, of value classes with more than eight, by ``path::Class``.
+    """Fields without an explanation, of value classes with more than eight fields, by ``path::Class``.
 
     A field is explained by a comment on its line or right above, by a text below it, by ``description=``, or by its
     name in backticks in the docstring of its class.

@@ -96,7 +96,7 @@ def _top_level_calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
             yield "(expression)", node.value
 
 
-def test_nothing_is_built_at_import() -> None:
+def test_no_module_builds_anything_at_import() -> None:
     """No module-level clients, settings, applications, locks or caches: everything is made by the composition root."""
     values = _value_classes("app") | VALUE_FACTORIES
     found = {
@@ -134,7 +134,7 @@ def test_the_list_of_pure_files_is_real() -> None:
 
 
 @pytest.mark.parametrize("path", _pure_files(), ids=name_of)
-def test_what_decides_does_no_io(path: Path) -> None:
+def test_deciding_code_does_no_io(path: Path) -> None:
     """No ``async``, no clock, no randomness, no network, no database: ``now`` and chance are arguments."""
     tree = tree_of(path)
     for node in ast.walk(tree):
@@ -152,9 +152,9 @@ def test_what_decides_does_no_io(path: Path) -> None:
 
 
 def test_background_loops_belong_to_the_supervisor() -> None:
-    """A bare task that dies is noticed by nobody. A TaskGroup's tasks are not bare: it waits for them."""
+    """The failure of a bare task goes unnoticed. A TaskGroup's tasks are not bare: it waits for them."""
     for path in python_files("app"):
-        if name_of(path) in {"app/kit/supervisor.py", "app/kit/probe.py"}:  # what makes tasks also watches them
+        if name_of(path) in {"app/kit/supervisor.py", "app/kit/probe.py"}:  # these make tasks and wait for them
             continue
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call):
@@ -164,7 +164,7 @@ def test_background_loops_belong_to_the_supervisor() -> None:
 
 
 def test_no_error_is_swallowed() -> None:
-    """``except: pass`` hides what an operator must see; a narrow one says on its line why nothing is to be done."""
+    """``except: pass`` hides errors from the operator; a narrow one says on its line why it does nothing."""
     for path in python_files(*PACKAGES):
         lines = path.read_text(encoding="utf-8").splitlines()
         for node in ast.walk(tree_of(path)):
@@ -187,7 +187,7 @@ def test_values_never_become_sql_text() -> None:
                 assert not composed, f"{name_of(path)}:{node.lineno}"
 
 
-def test_only_the_shell_prints() -> None:
+def test_only_the_command_line_prints() -> None:
     """Everything else logs."""
     for path in python_files("app"):
         for node in ast.walk(tree_of(path)):
@@ -195,14 +195,14 @@ def test_only_the_shell_prints() -> None:
                 assert node.func.id != "print", name_of(path)
 
 
-def test_every_module_says_why_it_exists() -> None:
+def test_every_module_has_a_docstring() -> None:
     """A docstring at the top of each file that holds code."""
     for path in python_files(*PACKAGES):
         tree = tree_of(path)
         assert not tree.body or ast.get_docstring(tree), name_of(path)
 
 
-def test_tests_replace_nothing_behind_the_codes_back() -> None:
+def test_tests_use_no_patches_or_mocks() -> None:
     """Real servers and constructor arguments instead of patches, mocks and dependency overrides."""
     forbidden = re.compile(r"\b(unittest\.mock|MagicMock|AsyncMock|monkeypatch|dependency_overrides|mocker)\b")
     for path in sorted((ROOT / "tests").rglob("*.py")):
@@ -210,7 +210,7 @@ def test_tests_replace_nothing_behind_the_codes_back() -> None:
             assert not forbidden.search(path.read_text(encoding="utf-8")), name_of(path)
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_version_is_the_same_in_the_package_and_its_metadata() -> None:
     """``pyproject.toml`` and the package agree."""
     from app import __version__  # noqa: PLC0415 - the rest of this file reads sources and imports nothing
 

@@ -23,7 +23,7 @@ from tests.test_docs import is_setting
 
 DRAIN_S = STREAMS_CLOSE_S + REQUESTS_FINISH_S + SENDS_FINISH_S + TASKS_END_S
 CLOSING_S = 3.0
-"""Room for closing pools and sockets, which has no bound of its own."""
+"""Time for closing pools and sockets, which has no bound of its own."""
 NAME = "app.kubernetes.io/name"
 
 
@@ -59,9 +59,9 @@ def test_the_image_has_the_service_and_nothing_else() -> None:
     copied = {words.split()[0] for words in _instructions("COPY") if not words.startswith("--from")}
     assert copied == {"requirements.txt", "app", "migrations"}
     assert all((ROOT / name).exists() for name in copied)
-    rules = [line for line in read(".dockerignore").splitlines() if line and not line.startswith("#")]
-    assert rules[0] == "*"
-    assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == copied
+    patterns = [line for line in read(".dockerignore").splitlines() if line and not line.startswith("#")]
+    assert patterns[0] == "*"
+    assert {pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")} == copied
 
 
 def test_the_image_is_pinned_and_not_root() -> None:
@@ -130,7 +130,7 @@ def test_probes_ask_paths_that_exist() -> None:
 
 
 def test_the_platform_waits_longer_than_the_drain() -> None:
-    """preStop and the drain fit into the grace period, with room; the documents promise ten seconds."""
+    """preStop and the drain fit into the grace period, with time to spare; the documents promise ten seconds."""
     pod = _one("Deployment")["spec"]["template"]["spec"]
     command, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
@@ -140,7 +140,7 @@ def test_the_platform_waits_longer_than_the_drain() -> None:
 
 
 def test_there_is_one_process_at_a_time() -> None:
-    """One replica, never two during an update, and no eviction behind anybody's back."""
+    """One replica, never two during an update, and no eviction without the operator."""
     spec = _one("Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
     budget = _one("PodDisruptionBudget")["spec"]
@@ -154,7 +154,7 @@ def test_there_is_one_process_at_a_time() -> None:
     assert all(selector.items() <= labels.items() for selector in selectors)
 
 
-def test_nothing_passes_the_network_but_what_is_named() -> None:
+def test_the_network_policies_allow_only_named_traffic() -> None:
     """The first policy closes everything for both pods; the broker's lets no private or link-local address through."""
     policies = {one["metadata"]["name"]: one["spec"] for one in _manifests() if one["kind"] == "NetworkPolicy"}
     closed = policies["ticker-service-default-deny"]

@@ -1,4 +1,4 @@
-"""What the documents say, against what is there: settings, routes, commands, files, links."""
+"""Settings, routes, commands, files and links that the documents name exist."""
 
 import ast
 import importlib.util
@@ -95,9 +95,9 @@ def _table() -> Iterator[tuple[str, str]]:
 
 def test_the_table_of_the_readme_is_the_api(openapi: dict[str, Any]) -> None:
     """Every method and path of the service is in it, and nothing else."""
-    told = list(_table())
-    assert len(told) == len(set(told))
-    assert set(told) == _routes(openapi) - {("GET", path) for path in UNDESCRIBED}
+    listed = list(_table())
+    assert len(listed) == len(set(listed))
+    assert set(listed) == _routes(openapi) - {("GET", path) for path in UNDESCRIBED}
 
 
 def test_the_websockets_are_there() -> None:
@@ -172,7 +172,7 @@ def test_shell_blocks_are_valid_bash(name: str) -> None:
     "name", [*NAMES, "LICENSE", "Dockerfile", "docker-compose.prod.yml", ".dockerignore", "Makefile", ".env.example"]
 )
 def test_documents_speak_of_the_product_alone(name: str) -> None:
-    """No path of somebody's machine and no registry's address."""
+    """No path of a developer's machine and no address of a registry."""
     assert NOT_OURS.findall(read(name)) == []
 
 

@@ -1,4 +1,4 @@
-"""Every alarm has a page that says what to do, and every command, route, setting and metric on it exists."""
+"""Every alarm has a page with what to do, and every command, route, setting and metric on it exists."""
 
 import re
 from pathlib import Path
@@ -33,18 +33,18 @@ def test_every_alarm_has_a_page(alarm: Alarm) -> None:
 
 
 @pytest.mark.parametrize("code", [NO_SESSION.error.code, HALTED_NEW.error.code, "HALTED", "BREAKER_OPEN"])
-def test_every_reason_for_holding_orders_is_in_the_index(code: str) -> None:
-    """What a held task says leads to a page."""
+def test_every_reason_to_hold_an_order_is_in_the_index(code: str) -> None:
+    """The code of a held task leads to a page."""
     assert f"`{code}`" in (FOLDER / "README.md").read_text()
 
 
 def test_the_index_names_every_page_once() -> None:
-    """Neither a page that nobody finds nor a link to nothing."""
+    """Neither a page without a link nor a link to nothing."""
     assert sorted(links((FOLDER / "README.md").read_text())) == [path.name for path in PAGES]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
-def test_a_page_says_what_it_means_what_is_safe_and_what_to_do(path: Path) -> None:
+def test_a_page_has_its_three_sections(path: Path) -> None:
     """In this order, on one screen, with links that lead somewhere."""
     text = path.read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == HEADINGS
@@ -59,7 +59,7 @@ def paths() -> set[str]:
 
 
 @pytest.mark.parametrize("path", [*PAGES, FOLDER / "README.md"], ids=_name)
-def test_what_a_page_names_exists(path: Path, paths: set[str]) -> None:
+def test_everything_that_a_page_names_exists(path: Path, paths: set[str]) -> None:
     """Commands with their options, routes, settings, metrics, codes."""
     text = path.read_text()
     sources = "\n".join(one.read_text() for one in (ROOT / "app").rglob("*.py"))

@@ -72,5 +72,5 @@ def test_constructors_take_few_arguments() -> None:
 def test_big_values_explain_their_fields() -> None:
     """Above eight fields each has a comment, or its place in the docstring of the class."""
     unexplained = {name: ", ".join(fields) for name, fields in structure.unexplained_fields("app").items()}
-    rule = f"more than {MAX_UNEXPLAINED_FIELDS} fields, without a word about"
+    rule = f"more than {MAX_UNEXPLAINED_FIELDS} fields, not all explained"
     check_allowed(_settled(unexplained), UNEXPLAINED_FIELDS, rule=rule)

@@ -1,4 +1,4 @@
-"""The product's programs as processes of their own, for tests that kill, stop and starve them.
+"""The test environment of processes: simulator and service, for tests that kill, stop and starve them.
 
 `running_broker` is `python -m simulator`, `running_service` is `python -m app serve`; both may be stopped and started
 again on the same address. Everything ends with the block, and with the test run however that ends.
@@ -45,11 +45,11 @@ SHORT_TIMES = {
     "LIMIT_BATCH_ORDERS": "1000/minute",
     "LIMIT_SUBSCRIPTIONS": "1000/minute",
 }
-"""The product's settings with shorter waits, so that a test sees their end; the limits only make room for the tests."""
+"""The product's settings with shorter waits, so that a test sees their end, and limits that the tests do not reach."""
 
 
 def wait_for(what: str, check: Callable[[], Any], *, within_s: float = 10.0) -> Any:
-    """Ask until the answer is true and return it; AssertionError naming ``what`` after ``within_s``."""
+    """Poll until the check is true and return its value; AssertionError naming ``what`` after ``within_s``."""
     deadline = time.monotonic() + within_s
     while True:
         found = check()
@@ -172,7 +172,7 @@ class Service:
         return found
 
     def health(self) -> dict[str, Any]:
-        """What ``/health`` says, with its HTTP status as ``http``; nothing while nobody listens."""
+        """What ``/health`` says, with its HTTP status as ``http``; empty while no process listens."""
         assert self.child is not None
         code = self.child.exit_code()
         assert code is None, f"the service {describe_exit(code or 0)}\n{read_tail(self.log)}"
@@ -191,7 +191,7 @@ class Service:
         self.__post_init__()  # no connection of the dead process is used again
 
     def terminate(self, number: signal.Signals = signal.SIGTERM) -> tuple[int | None, float]:
-        """Ask it to end; the exit code and the seconds that it took (None: it did not end)."""
+        """Send the signal; returns the exit code (None: it did not end) and the seconds that it took."""
         assert self.child is not None
         begun = time.monotonic()
         os.kill(self.child.pid, number)
@@ -233,7 +233,7 @@ def running_service(
 
 
 def service_environment(directory: Path, broker: Broker, given: Mapping[str, str]) -> dict[str, str]:
-    """The simulator's account with short times; ``given`` wins. No setting of the surroundings reaches the service."""
+    """The simulator's account with short times; ``given`` wins. No setting of the test run reaches the service."""
     values = {
         "API_KEY": API_KEY,
         "LOG_DIR": str(directory / "logs"),

@@ -1,8 +1,8 @@
-"""A running broker and a running service for every test that only asks; tests that break things start their own.
+"""A running broker and a running service for tests that only send requests; tests that break things start their own.
 
 broker         session: a simulator process with frozen prices of NSE:INFY and NSE:SBIN at 1500, faults cleared
 service        session: `python -m app serve` on a database of its own, against that broker
-stage_database a migrated database for the module, for services that are killed and started again
+module_database a migrated database for the module, for services that are killed and started again
 """
 
 from collections.abc import Iterator
@@ -53,6 +53,6 @@ def broker(shared_broker: Broker) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def stage_database(postgres_server: str, migrated_template: str) -> Iterator[str]:
+def module_database(postgres_server: str, migrated_template: str) -> Iterator[str]:
     with temporary_database(postgres_server, template=migrated_template) as url:
         yield url

@@ -1,4 +1,4 @@
-"""Alerts and runbook against the running service: each metric that they name is there to be scraped."""
+"""Each metric that an alert or the deployment document names is scraped from the running service."""
 
 import re
 import shutil
@@ -26,19 +26,19 @@ def _rules() -> list[dict[str, Any]]:
     return rules
 
 
-async def test_every_metric_that_is_watched_exists(service: RunningService) -> None:  # noqa: F811
-    """In the rules' expressions and in the runbook's table; a renamed one would never fire again."""
-    told = " ".join(inline_code(read("PRODUCTION_DEPLOYMENT.md")))
-    named = METRIC.findall(" ".join([told, *(rule["expr"] for rule in _rules())]))
-    watched = {name.removesuffix("_bucket") for name in named}
+async def test_every_metric_that_an_alert_names_exists(service: RunningService) -> None:  # noqa: F811
+    """In the alerts' expressions and in the deployment document's table; a renamed metric would never fire again."""
+    documented = " ".join(inline_code(read("PRODUCTION_DEPLOYMENT.md")))
+    named = METRIC.findall(" ".join([documented, *(rule["expr"] for rule in _rules())]))
+    wanted = {name.removesuffix("_bucket") for name in named}
     scraped = (await service.anonymous.get("/metrics")).text
     there = set(re.findall(r"^# TYPE (\S+)", scraped, re.MULTILINE))
-    assert len(watched) >= 7
-    assert watched - there == set()
+    assert len(wanted) >= 7
+    assert wanted - there == set()
     assert 'ticker_feed_connected{account="primary"}' in scraped
 
 
-def test_every_alert_says_how_urgent_it_is_and_what_happened() -> None:
+def test_every_alert_has_its_severity_and_a_summary() -> None:
     """Two severities; a sentence that names the thing, with the numbers of the case."""
     rules = _rules()
     assert len({rule["alert"] for rule in rules}) == len(rules)

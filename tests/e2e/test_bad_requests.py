@@ -1,4 +1,4 @@
-"""Whatever a client gets wrong is said at once, in words that help, and changes nothing."""
+"""A wrong request is refused at once, the answer names what is wrong, and nothing changes."""
 
 import json
 from typing import Any
@@ -13,14 +13,14 @@ PROBLEM_FIELDS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
 def counts(service: Service, broker: Broker) -> tuple[int, int, int]:
-    """What a refused request must not change: tasks, batches, orders at the exchange."""
+    """Numbers that a refused request must not change: tasks, batches, orders at the exchange."""
     tasks = service.client.get("/orders/tasks", params={"limit": 500}).json()["data"]
     batches = service.client.get("/advanced/batch-orders", params={"limit": 500}).json()["data"]
     return len(tasks), len(batches), len(broker.ledger())
 
 
 def check_problem(answer: httpx.Response, status: int, code: str, *, about_orders: bool = True) -> dict[str, Any]:
-    """The shape of every error; about orders it also says that nothing was sent."""
+    """The shape of every error; one about orders also says that nothing was sent."""
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["status"], body["code"]) == (status, status, code), answer.text
     assert answer.headers["content-type"] == PROBLEM
@@ -58,7 +58,7 @@ def test_every_problem_of_every_order_at_once(service: Service, broker: Broker) 
 
 
 def test_every_problem_with_the_instruments_at_once(service: Service, broker: Broker) -> None:
-    """What only today's list of instruments tells: unknown symbols and prices between two ticks, of every order."""
+    """The problems that need today's instruments, of every order: unknown symbols, and prices between two ticks."""
     before = counts(service, broker)
     orders = [
         limit_order(),
@@ -74,7 +74,7 @@ def test_every_problem_with_the_instruments_at_once(service: Service, broker: Br
     assert counts(service, broker) == before
 
 
-def test_what_is_no_order_at_all(service: Service, broker: Broker) -> None:
+def test_a_body_without_an_order_is_refused_field_by_field(service: Service, broker: Broker) -> None:
     """Wrong types, unknown values and unknown fields: one entry each, in the same answer."""
     before = counts(service, broker)
     wrong = limit_order(exchange="NYSE", transaction_type="HOLD", quantity="many", colour="red", validity=None)
@@ -98,7 +98,7 @@ def test_a_batch_has_one_to_twenty_orders(service: Service, broker: Broker, coun
 
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-1", "1e400", "1400.0000001", 1e16, True])
 def test_a_price_that_is_none(service: Service, broker: Broker, price: Any) -> None:
-    """No price reaches the broker that a person would not recognise."""
+    """No number that is not a price reaches the broker."""
     before = counts(service, broker)
     body = check_problem(service.client.post("/orders", json=limit_order(price=price)), 400, "VALIDATION_FAILED")
     assert ("body", "price") in places(body)
@@ -137,7 +137,7 @@ def test_a_wrong_key(service: Service, broker: Broker, key: str | None) -> None:
 
 
 def test_a_key_used_for_another_request(service: Service, broker: Broker) -> None:
-    """422 names the conflict; across accounts of one door and another too."""
+    """422 names the conflict, between one order and a batch too."""
     headers = {"Idempotency-Key": "bad-requests-0001"}
     assert service.client.post("/orders", json=limit_order(), headers=headers).status_code == 201
     before = counts(service, broker)
@@ -150,14 +150,14 @@ def test_a_key_used_for_another_request(service: Service, broker: Broker) -> Non
     assert counts(service, broker) == before
 
 
-def test_what_does_not_exist(service: Service) -> None:
+def test_an_unknown_resource_is_404(service: Service) -> None:
     """404 names what was looked for; 405 what is allowed."""
     unknown = "0199f0c2-3f0a-7c11-9d3a-6f1f0a5f2b7e"
     for path in (f"/orders/tasks/{unknown}", f"/advanced/batch-orders/{unknown}", "/orders/999"):
         body = check_problem(service.client.get(path), 404, "NOT_FOUND")
         assert path.rpartition("/")[2] in body["detail"]
     check_problem(service.client.delete("/orders/999"), 404, "NOT_FOUND")
-    check_problem(service.client.post("/orders", json=limit_order(account_id="nobody")), 404, "NOT_FOUND")
+    check_problem(service.client.post("/orders", json=limit_order(account_id="unknown")), 404, "NOT_FOUND")
     check_problem(service.client.get("/orders/tasks/no-uuid"), 400, "VALIDATION_FAILED")
     check_problem(service.client.get("/nowhere"), 404, "NOT_FOUND", about_orders=False)
 
@@ -212,15 +212,15 @@ def test_a_dry_run_shows_and_stores_nothing(service: Service, broker: Broker) ->
     ],
 )
 def test_a_malformed_first_message(service: Service, path: str, first: str | bytes, reason: str) -> None:
-    """1008 with the reason: connecting again with the same words changes nothing."""
+    """1008 with the reason: repeating the message would change nothing."""
     with service.stream(path) as stream:
         stream.send(first)
         assert close_of(stream) == (1008, reason)
 
 
 def test_a_stream_of_an_unknown_account(service: Service) -> None:
-    """1008 `forbidden_account`, whether it exists for somebody else or not."""
-    with service.stream("/advanced/ws/orders/nobody") as stream:
+    """1008 `forbidden_account`, whether the account exists or not."""
+    with service.stream("/advanced/ws/orders/unknown") as stream:
         stream.send(json.dumps({"type": "auth", "api_key": API_KEY}))
         assert close_of(stream) == (1008, "forbidden_account")
 

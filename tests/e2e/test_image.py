@@ -52,13 +52,13 @@ def _environ(tmp_path: Path, simulator: RunningSimulator, **secrets: str) -> dic
 
 
 async def _run(image: Path, environ: dict[str, str], *arguments: str) -> tuple[int | None, str]:
-    """``python -m app ARGUMENTS`` in the image's directory: exit code and everything that it said."""
+    """``python -m app ARGUMENTS`` in the image's directory: exit code and all of its output."""
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", *arguments, cwd=image, env=environ, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
     )
     async with asyncio.timeout(PROGRAM_S):
-        said, _ = await program.communicate()
-    return program.returncode, said.decode()
+        output, _ = await program.communicate()
+    return program.returncode, output.decode()
 
 
 async def _wait_until_ready(url: str) -> None:
@@ -79,8 +79,8 @@ async def test_the_image_migrates_serves_logs_in_and_stops(
         KITE_API_KEY="simkey", KITE_API_SECRET="simsecret",
     )  # fmt: skip
     assert (await _run(image, environ, "serve"))[0] == 1  # the schema is not there yet
-    code, said = await _run(image, environ, "migrate")
-    assert (code, said.startswith("the schema went from nothing to ")) == (0, True)
+    code, output = await _run(image, environ, "migrate")
+    assert (code, output.startswith("the schema went from nothing to ")) == (0, True)
 
     service = await asyncio.create_subprocess_exec(sys.executable, "-m", "app", "serve", cwd=image, env=environ)
     try:

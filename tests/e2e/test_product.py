@@ -1,4 +1,4 @@
-"""`make run` as a newcomer meets it: the printed commands pasted into a shell, every door, Ctrl-C, and again."""
+"""`make run` as a newcomer uses it: the printed commands pasted into a shell, every route, Ctrl-C, a second start."""
 
 import json
 import re
@@ -26,7 +26,7 @@ TICK_FIELDS = {
     "last_trade_time", "oi", "oi_day_high", "oi_day_low", "exchange_timestamp", "depth",
     "account_id", "seq", "received_at", "source",
 }  # fmt: skip
-OURS = {"v", "exchange", "tradingsymbol", "account_id", "seq", "received_at", "source"}
+ADDED_FIELDS = {"v", "exchange", "tradingsymbol", "account_id", "seq", "received_at", "source"}
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Launched:
     def paste(self, command: str) -> "subprocess.Popen[str]":
         """Into another terminal in the same directory."""
         env = clean_environment()
-        return subprocess.Popen(  # noqa: S603 - the product's own words, as its reader would run them
+        return subprocess.Popen(  # noqa: S603 - the product's own commands
             ["/bin/sh", "-c", command], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
         )
 
@@ -122,7 +122,7 @@ def batch(product: Launched) -> dict[str, Any]:
     return {"status": int(status), "body": json.loads(body), "opening": opening, "events": events}
 
 
-def test_the_printed_operators_command_knows_what_is_running(product: Launched) -> None:
+def test_the_printed_operators_command_finds_the_running_servers(product: Launched) -> None:
     """The service's own commands with the addresses that were made; without anything running, one line."""
     line = next(line for line in product.banner.splitlines() if "embedded.app" in line)
     command = line.split("Operators", 1)[1].split("(--help")[0]
@@ -172,7 +172,7 @@ def test_a_tick_has_what_its_mode_has_and_nothing_else(product: Launched) -> Non
         ltp = wait_for("a tick in ltp mode", lambda: last_tick(server, full_of["WIPRO"]), within_s=15)
         full = wait_for("a tick in full mode", lambda: last_tick(server, full_of["INFY"]), within_s=15)
         index = wait_for("a tick of an index", lambda: last_tick(server, full_of["NIFTY 50"]), within_s=15)
-    assert set(ltp) - OURS == {"instrument_token", "mode", "tradable", "last_price"}
+    assert set(ltp) - ADDED_FIELDS == {"instrument_token", "mode", "tradable", "last_price"}
     assert (ltp["v"], ltp["mode"], ltp["account_id"], ltp["source"]) == (1, "ltp", "primary", "simulator")
     assert set(full) >= TICK_FIELDS - {"oi", "oi_day_high", "oi_day_low"}
     assert set(full) <= TICK_FIELDS
@@ -181,7 +181,7 @@ def test_a_tick_has_what_its_mode_has_and_nothing_else(product: Launched) -> Non
     assert full["depth"]["buy"][0].keys() == {"quantity", "price", "orders"}
     assert abs(time.time() - full["exchange_timestamp"]) < 30
     assert abs(time.time() * 1000 - full["received_at"]) < 30_000
-    assert set(index) - OURS == {
+    assert set(index) - ADDED_FIELDS == {
         "instrument_token", "mode", "tradable", "last_price", "ohlc", "change", "exchange_timestamp",
     }  # fmt: skip
     assert index["tradable"] is False
@@ -203,7 +203,7 @@ def test_the_printed_batch_order_is_placed_and_its_events_arrive(product: Launch
     assert len({row["tag"] for row in ledger}) == len(ledger) == 2
 
 
-def test_every_door_shows_the_order(product: Launched, batch: dict[str, Any]) -> None:
+def test_every_route_about_orders_shows_the_order(product: Launched, batch: dict[str, Any]) -> None:
     """Orders, tasks, trades, the batch, the events and positions agree about the same two orders."""
     ids = {leg["order_id"] for leg in batch["body"]["orders"]}
     with product.client() as client:
@@ -266,7 +266,7 @@ def test_market_data_answers(product: Launched) -> None:
         "/health", "/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json",
     ],
 )  # fmt: skip
-def test_every_read_door_answers(product: Launched, path: str) -> None:
+def test_every_route_that_reads_answers(product: Launched, path: str) -> None:
     """200, with the request id that was sent, and no secret in it."""
     with product.client() as client:
         answer = client.get(path, headers={"X-Request-Id": "e2e-1"})
@@ -276,7 +276,7 @@ def test_every_read_door_answers(product: Launched, path: str) -> None:
     assert "simtoken" not in answer.text or path == "/openapi.json"  # there it is the example of a login by token
 
 
-def test_metrics_tell_what_happened(product: Launched, batch: dict[str, Any]) -> None:
+def test_metrics_count_ticks_and_connections(product: Launched, batch: dict[str, Any]) -> None:
     """Every promised family is there; what has flowed is counted."""
     text = httpx.get(f"{product.run['url']}/metrics", trust_env=False).text
     for name in PROMISED_METRICS:
@@ -314,7 +314,7 @@ def test_ctrl_c_leaves_nothing_and_the_next_start_has_everything(product: Launch
 
 
 def kept(client: httpx.Client) -> dict[str, Any]:
-    """What a restart must not lose. Ages and connection states are left out: they are of the moment."""
+    """Everything that a restart must not lose. Ages and connection states are left out, because they change."""
     found = {path: client.get(path).json()["data"] for path in ("/orders", "/orders/tasks", "/advanced/batch-orders")}
     found["events"] = client.get("/events", params={"account_id": "primary"}).json()["data"]
     found["subscriptions"] = sorted((row["instrument_token"], row["requested_mode"]) for row in subscriptions(client))

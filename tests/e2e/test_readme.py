@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to paste is pasted: every curl command, and the official client's program."""
+"""The README's commands work as printed: every curl command, and the official client's program."""
 
 import asyncio
 import sys

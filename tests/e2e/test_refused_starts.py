@@ -1,4 +1,4 @@
-"""A start that cannot be is one line that names the reason, an exit code that a platform understands, and no more."""
+"""A refused start prints one line with the reason, and ends with an exit code that a platform understands."""
 
 import socket
 import subprocess
@@ -28,17 +28,17 @@ def start(directory: Path, **settings: str) -> "subprocess.CompletedProcess[str]
     )
 
 
-def check_refused(done: "subprocess.CompletedProcess[str]", code: int, *words: str) -> None:
-    """One line on stderr with these words, nothing of a traceback, this exit code."""
+def check_refused(done: "subprocess.CompletedProcess[str]", code: int, *parts: str) -> None:
+    """One line on stderr with these parts, no traceback, this exit code."""
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    for word in words:
-        assert word in done.stderr
+    for part in parts:
+        assert part in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "parts"),
     [
         ({"PORT": "http"}, ("PORT: ", "integer")),
         ({"LOG_LEVEL": "loud"}, ("LOG_LEVEL: ", "'INFO'")),
@@ -54,11 +54,11 @@ def check_refused(done: "subprocess.CompletedProcess[str]", code: int, *words: s
     ],
 )
 def test_a_bad_setting_is_one_line_and_exit_code_two(
-    tmp_path: Path, settings: dict[str, str], words: tuple[str, ...]
+    tmp_path: Path, settings: dict[str, str], parts: tuple[str, ...]
 ) -> None:
     """The line names the variable and what it wants; a secret is never repeated."""
     done = start(tmp_path, **settings)
-    check_refused(done, 2, *words)
+    check_refused(done, 2, *parts)
     assert KEY not in done.stderr
 
 
@@ -78,7 +78,7 @@ def test_a_database_out_of_reach(tmp_path: Path) -> None:
 
 
 def test_a_wrong_password(tmp_path: Path, empty_database_url: str) -> None:
-    """The server's own word, in one line."""
+    """The server's own message, in one line."""
     scheme, _, rest = empty_database_url.partition("://")
     user, _, where = rest.partition(":")
     url = f"{scheme}://{user}:hidden@{where.partition('@')[2]}"

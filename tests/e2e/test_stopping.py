@@ -1,4 +1,4 @@
-"""A service that is told to stop while orders are under way, on either event loop: nothing hangs, nothing is lost."""
+"""A service that stops while orders are in flight, on either event loop: nothing hangs, nothing is lost."""
 
 import json
 import signal

@@ -20,13 +20,13 @@ def mortal_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def alone(
-    mortal_broker: Broker, stage_database: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
+    mortal_broker: Broker, module_database: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """A service whose orders are stale after three seconds, with three subscriptions."""
     with running_service(
         tmp_path_factory.mktemp("alone"),
         mortal_broker,
-        database_url=stage_database,
+        database_url=module_database,
         redis_url=redis_server,
         redis_prefix="alone:",
         order_freshness_limit_s=str(FRESH_S),

@@ -14,13 +14,13 @@ ENDS = {"completed", "rolled_back", "rolled_back_with_fills", "needs_attention"}
 
 @pytest.fixture(scope="module")
 def mortal(
-    shared_broker: Broker, stage_database: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
+    shared_broker: Broker, module_database: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """A service of this module's own."""
     with running_service(
         tmp_path_factory.mktemp("mortal"),
         shared_broker,
-        database_url=stage_database,
+        database_url=module_database,
         redis_url=redis_server,
         redis_prefix="crash:",
     ) as service:
@@ -73,7 +73,7 @@ def check_books(service: Service, broker: Broker, batch: dict[str, Any], *, sinc
     assert (health["status"], health["orders"]["in_doubt"]) == ("ok", 0)
 
 
-def test_before_the_first_send(mortal: Service, broker: Broker, stage_database: str) -> None:
+def test_before_the_first_send(mortal: Service, broker: Broker, module_database: str) -> None:
     """The batch is durable, no byte has left: the next process places all of it, once."""
     since = len(broker.ledger())
     broker.post("/_sim/session", {"user_id": "SIM001", "expired": True})
@@ -91,7 +91,7 @@ def test_before_the_first_send(mortal: Service, broker: Broker, stage_database: 
 
 
 @pytest.mark.parametrize("sent", [1, 4, 7])
-def test_between_the_legs(mortal: Service, broker: Broker, stage_database: str, sent: int) -> None:
+def test_between_the_legs(mortal: Service, broker: Broker, module_database: str, sent: int) -> None:
     """Some legs are placed, two are on the wire and arrive later, some are not sent: none is lost, none is doubled."""
     since = len(broker.ledger())
     broker.fault("delay", after=sent, times=2, params={"ms": 1_000})
@@ -104,10 +104,10 @@ def test_between_the_legs(mortal: Service, broker: Broker, stage_database: str, 
     broker.clear_faults()
     mortal.start()
     batch = end_of(mortal, location)
-    check_books(mortal, broker, batch, since=since, database_url=stage_database)
+    check_books(mortal, broker, batch, since=since, database_url=module_database)
 
 
-def test_while_the_answer_is_withheld(mortal: Service, broker: Broker, stage_database: str) -> None:
+def test_while_the_answer_is_withheld(mortal: Service, broker: Broker, module_database: str) -> None:
     """The exchange has the order, the service dies before it hears so: found by its tag, never sent again."""
     since = len(broker.ledger())
     broker.fault("hang", after=2, params={"ms": 60_000})
@@ -117,11 +117,11 @@ def test_while_the_answer_is_withheld(mortal: Service, broker: Broker, stage_dat
     broker.clear_faults()
     mortal.start()
     batch = end_of(mortal, location)
-    check_books(mortal, broker, batch, since=since, database_url=stage_database)
+    check_books(mortal, broker, batch, since=since, database_url=module_database)
     assert batch["status"] == "completed", batch["error"]
 
 
-def test_in_the_middle_of_a_rollback(mortal: Service, broker: Broker, stage_database: str) -> None:
+def test_in_the_middle_of_a_rollback(mortal: Service, broker: Broker, module_database: str) -> None:
     """Killed while it takes orders back: the next process cancels the rest, each order once."""
     since = len(broker.ledger())
     broker.fault("reject", after=6)

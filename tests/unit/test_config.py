@@ -42,7 +42,7 @@ def test_every_line_of_the_example_is_explained() -> None:
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    """``.env`` holds what the environment does not say; an empty variable says nothing."""
+    """``.env`` is for what the environment does not set; an empty variable sets nothing."""
     file = tmp_path / ".env"
     file.write_text("PORT=1111\nHOST=10.0.0.1\nLOG_LEVEL=\n")
     settings = load_settings({"PORT": "2222", "HOST": ""}, env_file=file)

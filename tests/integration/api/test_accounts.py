@@ -29,8 +29,8 @@ async def test_accounts_show_their_session_and_no_secret(service: RunningService
 
 
 async def test_an_unknown_account_is_404(service: RunningService) -> None:
-    """On every door that takes one."""
-    for path in ("/accounts/nobody", "/accounts/nobody/login-url", "/portfolio/margins?account_id=nobody"):
+    """On every route that takes an account."""
+    for path in ("/accounts/unknown", "/accounts/unknown/login-url", "/portfolio/margins?account_id=unknown"):
         answer = await service.client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
@@ -108,7 +108,7 @@ async def test_logging_out_holds_until_the_next_login(service: RunningService) -
 
 
 async def test_a_login_survives_a_restart_when_it_is_sealed(settings: Settings, database_url: str) -> None:
-    """And nobody can read it in the database."""
+    """And it cannot be read in the database."""
     sealed = settings.model_copy(update={"token_key": type(settings.api_key)(SEAL)})
     async with running_service(sealed) as service:
         answer = await service.client.post("/accounts/primary/session", json={"access_token": "a-later-token"})
@@ -159,6 +159,6 @@ async def test_a_forged_postback_is_refused(service: RunningService) -> None:
     """Wrong secret, foreign account, no checksum, no JSON."""
     forged = await service.anonymous.post("/postback/primary", json=_postback("1", secret="guess"))
     assert (forged.status_code, forged.json()["code"]) == (403, "FORBIDDEN")
-    assert (await service.anonymous.post("/postback/nobody", json=_postback("1"))).status_code == 404
+    assert (await service.anonymous.post("/postback/unknown", json=_postback("1"))).status_code == 404
     assert (await service.anonymous.post("/postback/primary", json={"order_id": "1"})).status_code == 400
     assert (await service.anonymous.post("/postback/primary", content=b"\xff")).status_code == 400

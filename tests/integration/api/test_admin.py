@@ -1,4 +1,4 @@
-"""The operator's doors and commands: kill, resume, audit."""
+"""An operator's routes and commands: kill, resume, audit, resolve."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ ORDER = {
 
 
 async def test_kill_and_resume_over_http(service: RunningService) -> None:
-    """In force at once, listed, in the health answer, and lifted; the trail has both with the request's id."""
+    """In force at once, listed, in the health answer, and lifted; the audit trail has both with the request's id."""
     killed = await service.client.post(
         "/admin/kill",
         json={"scope": "global", "mode": "halt", "cancel_open": True, "reason": "test"},
@@ -48,7 +48,7 @@ async def test_kill_and_resume_over_http(service: RunningService) -> None:
         ({"scope": "global", "account_id": "primary", "reason": "x"}, 400),
         ({"scope": "global", "reason": ""}, 400),
         ({"scope": "global", "reason": "x", "mode": "pause"}, 400),
-        ({"scope": "account", "account_id": "nobody", "reason": "x"}, 404),
+        ({"scope": "account", "account_id": "unknown", "reason": "x"}, 404),
     ],
 )
 async def test_a_kill_that_does_not_say_what_it_means_is_refused(
@@ -60,7 +60,7 @@ async def test_a_kill_that_does_not_say_what_it_means_is_refused(
 
 
 async def test_the_command_line_halts_without_the_api(service: RunningService) -> None:
-    """Straight on the database; the running service obeys."""
+    """It writes to the database, and the running service holds its orders."""
     lines = await kill.halt(
         service.settings, account_id=None, mode="reduce_only", open_orders="cancel", reason="no API"
     )
@@ -90,7 +90,7 @@ async def test_the_command_line_names_the_database_that_is_away(service: Running
 
 
 async def test_a_doubt_is_listed_and_resolved(service: RunningService, simulator: RunningSimulator) -> None:
-    """The command line lists it with its tag, the API takes the operator's word, a second word is a conflict."""
+    """The command line lists it with its tag, the API takes the operator's decision, a second one is a conflict."""
     fault = {"method": "POST", "path": "/orders/regular", "kind": "drop_before_read"}
     async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as control:
         await control.post("/_sim/faults", json=fault)
@@ -132,7 +132,7 @@ async def test_the_engine_counts_for_prometheus(service: RunningService) -> None
 
 
 async def test_a_character_that_cannot_be_stored_is_the_callers_mistake(service: RunningService) -> None:
-    """Not a failure of the service, of which nobody knows whether the halt is in force."""
+    """400, not a failure that leaves open whether the halt is in force."""
     body = {"scope": "global", "reason": "a\x00b"}
     answer = await service.client.post("/admin/kill", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (400, ["body", "reason"])

@@ -1,4 +1,4 @@
-"""``python -m app`` as an operator meets it: exit codes, one line a refusal, an orderly end."""
+"""``python -m app`` as an operator uses it: exit codes, one line for a refusal, an orderly end."""
 
 import asyncio
 import os
@@ -21,11 +21,11 @@ from app.config import Settings
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 def _environment(settings: Settings, changes: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """The environment of a deployment: what the fixture's settings say, and nothing of the developer's own."""
+    """The environment of a deployment: the fixture's settings, and no variable of the developer."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONWARNINGS": "error",
@@ -47,7 +47,7 @@ def _environment(settings: Settings, changes: Mapping[str, str] = MappingProxyTy
 async def _run(environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one command."""
     process = await _start(environment, *arguments)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         out, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -77,7 +77,7 @@ async def _served(environment: Mapping[str, str]) -> AsyncIterator[tuple[Process
                 except httpx.TransportError:
                     return False
 
-            await until(is_ready, within_s=PATIENCE_S, every_s=0.1)
+            await until(is_ready, within_s=TIMEOUT_S, every_s=0.1)
         yield process, url
     finally:
         if process.returncode is None:
@@ -104,8 +104,8 @@ async def test_a_refused_start_is_one_line(settings: Settings, change: dict[str,
     assert "c4n4ry" not in err
 
 
-async def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -> None:
-    """Not even the database is asked."""
+async def test_a_taken_port_is_reported_before_anything_starts(settings: Settings) -> None:
+    """Not even the database is opened."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -120,7 +120,7 @@ async def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -
 async def test_a_schema_of_another_version_is_brought_up_to_date_by_migrate(
     settings: Settings, empty_database_url: str
 ) -> None:
-    """Serving refuses and names the command; the command does it, and says so when there is nothing to do."""
+    """Serving refuses and names the command; the command migrates, and a second run has nothing to do."""
     environment = _environment(settings, {"PORT": "0", "DATABASE_URL": empty_database_url})
     code, _, err = await _run(environment, "serve")
     assert (code, len(err.splitlines())) == (1, 1)
@@ -132,7 +132,7 @@ async def test_a_schema_of_another_version_is_brought_up_to_date_by_migrate(
 
 
 async def _read_to_the_end(stream: ClientConnection) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             await stream.recv()
 
@@ -161,7 +161,7 @@ async def test_a_signal_ends_everything_in_order(settings: Settings) -> None:
         assert secret not in log
 
 
-async def test_doctor_says_one_line_a_check(settings: Settings) -> None:
+async def test_doctor_prints_one_line_for_each_check(settings: Settings) -> None:
     """All well is 0; a broken part is named and makes it 1, and the others are still looked at."""
     code, out, _ = await _run(_environment(settings), "doctor")
     verdicts = {line.split()[1]: line.split()[0] for line in out.splitlines()}

@@ -61,12 +61,12 @@ async def test_tail_without_redis_is_one_line(settings: Settings) -> None:
 
 
 async def test_login_goes_through_the_running_service(service: RunningService) -> None:
-    """Its words are the service's; a service that is not there is said to be missing."""
+    """Its errors are the service's; a service that does not answer is named."""
     settings = service.settings
     url = await login.login_url(settings, service_url=service.url, account_id="primary")
     assert "api_key=simkey" in url
-    with pytest.raises(ServiceError, match="nobody"):
-        await login.login_url(settings, service_url=service.url, account_id="nobody")
+    with pytest.raises(ServiceError, match="unknown"):
+        await login.login_url(settings, service_url=service.url, account_id="unknown")
     with pytest.raises(ServiceError):
         await login.exchange(settings, service_url=service.url, account_id="primary", request_token="wrong")
     with pytest.raises(StartError, match="does not answer"):
@@ -88,14 +88,14 @@ async def test_doctor_finds_what_is_missing(settings: Settings, empty_database_u
         "redis": "fail",
         "broker primary": "fail",
     }
-    nobody = settings.model_copy(update={"kite_access_token": secret("")})
-    (session,) = [finding for finding in await examine(nobody) if finding.subject == "broker primary"]
+    without_token = settings.model_copy(update={"kite_access_token": secret("")})
+    (session,) = [finding for finding in await examine(without_token) if finding.subject == "broker primary"]
     assert session.verdict == "warn"
     assert "login" in str(session)
 
 
 async def test_doctor_finds_an_event_that_was_changed(settings: Settings, database_url: str) -> None:
-    """The log says what happened to orders: a row that is not what was written is named."""
+    """A row of the event log that is not as it was written is named."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("INSERT INTO account_seq VALUES ('primary', 'first', 1)")
         await connection.execute("INSERT INTO event VALUES ('primary', 1, 'order_placed', '{}', now(), sha256('x'))")
@@ -106,15 +106,15 @@ async def test_doctor_finds_an_event_that_was_changed(settings: Settings, databa
     assert (log.verdict, log.detail) == ("fail", "event 2 of primary is not what was written")
 
 
-async def test_a_misspelt_account_is_not_said_to_be_halted(settings: Settings) -> None:
-    """Whoever stops an account in a hurry must not be told that it is done when nothing stopped."""
+async def test_a_misspelt_account_is_not_reported_as_halted(settings: Settings) -> None:
+    """An operator in a hurry must not read that an account is halted when none is."""
     with pytest.raises(NotFound, match="primry"):
         await kill.halt(settings, account_id="primry", mode="halt", open_orders="leave", reason="x")
     assert await kill.resume(settings, account_id="primry", reason="x") == ["there was no halt of primry"]
 
 
 def test_the_kill_switch_works_for_a_user_without_a_name() -> None:
-    """A container may run under any number; the trail has that then."""
+    """A container may run under any number; the audit trail has that number then."""
 
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found")
@@ -122,9 +122,7 @@ def test_the_kill_switch_works_for_a_user_without_a_name() -> None:
     assert operator_database.current_operator(login_name=nameless).principal.startswith("cli:uid-")
 
 
-async def test_operators_are_told_in_one_line_that_the_schema_is_not_there(
-    settings: Settings, empty_database_url: str
-) -> None:
+async def test_a_missing_schema_is_one_line_for_an_operator(settings: Settings, empty_database_url: str) -> None:
     """A wrong DATABASE_URL in a hurry is no traceback."""
     empty = settings.model_copy(update={"database_url": type(settings.redis_url)(empty_database_url)})
     with pytest.raises(StartError, match="python -m app migrate"):
@@ -153,7 +151,7 @@ def test_a_taken_port_names_itself() -> None:
             bind("127.0.0.1", port)
 
 
-def test_the_collector_leaves_alone_what_the_start_has_made() -> None:
+def test_the_objects_of_the_start_are_excluded_from_collection() -> None:
     """Its full collections would stop everything for as long as that takes to look at."""
     gc.unfreeze()
     try:

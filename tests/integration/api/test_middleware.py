@@ -1,4 +1,4 @@
-"""What every request meets, whatever it asks for."""
+"""Every request, whatever its route: keys, limits, request ids, headers, problems, and the open paths."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
 
 
 async def test_health_proves_every_part(service: RunningService) -> None:
-    """The open health page tells the state of feed, dependencies and orders."""
+    """The health answer has the state of feed, dependencies and orders."""
 
     async def is_ok() -> bool:
         return bool((await service.anonymous.get("/health")).json()["status"] == "ok")
@@ -84,7 +84,7 @@ async def test_validation_is_400_with_one_entry_per_field(service: RunningServic
     assert "secret-value" not in answer.text
 
 
-async def test_a_body_that_is_no_json_is_said_to_be_none(service: RunningService) -> None:
+async def test_a_body_that_is_no_json_is_named_as_such(service: RunningService) -> None:
     """Not a puzzle about missing fields."""
     answer = await service.client.post(
         "/accounts/primary/session", content=b'{"access_token":', headers={"Content-Type": "application/json"}
@@ -104,7 +104,7 @@ async def test_request_ids_are_echoed_or_made(service: RunningService) -> None:
 
 
 async def test_security_headers_are_on_every_answer(service: RunningService) -> None:
-    """Good answers, refusals and probes alike; nobody is told what serves them."""
+    """Good answers, refusals and probes alike; no header names the server."""
     for answer in (
         await service.client.get("/accounts"),
         await service.anonymous.get("/accounts"),
@@ -136,14 +136,14 @@ async def test_a_body_beyond_the_bound_is_413(service: RunningService) -> None:
 
 
 async def test_metrics_have_route_templates_and_no_paths(service: RunningService) -> None:
-    """A label per route, however many accounts are asked for."""
-    for name in ("primary", "nobody", "somebody"):
+    """One label for each route, however many accounts are requested."""
+    for name in ("primary", "unknown", "nowhere"):
         await service.client.get(f"/accounts/{name}")
     await service.client.get("/random/404")
     text = (await service.anonymous.get("/metrics")).text
     assert 'http_requests_total{method="GET",route="/accounts/{account_id}",status="404"} 2.0' in text
     assert 'http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
-    assert "nobody" not in text
+    assert "nowhere" not in text
     for name in ("ticker_feed_connected", "ticker_event_loop_lag_seconds", "ticker_orders_in_doubt"):
         assert name in text
 
@@ -181,7 +181,7 @@ async def test_the_docs_are_readable_and_their_document_is_ours(service: Running
 
 
 async def test_an_unexpected_error_is_a_problem_without_its_inside(service: RunningService) -> None:
-    """What a bug looks like from outside."""
+    """A bug is answered as a problem without its details."""
     brokers = service.services.brokers
     assert isinstance(brokers, dict)
     brokers.pop("primary")

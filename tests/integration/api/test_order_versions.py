@@ -30,7 +30,7 @@ async def shown(service: RunningService, order_id: str, **wanted: Any) -> dict[s
 
 
 async def test_a_change_meant_for_an_older_version_is_refused(service: RunningService) -> None:
-    """The version is an ETag too; the first of two who saw the same order changes it, the second is told."""
+    """The version is an ETag too; of two clients with the same version one changes the order, the other is refused."""
     order = await resting(service)
     path = f"/orders/{order['order_id']}"
     answer = await service.client.get(path)
@@ -74,7 +74,7 @@ async def test_a_repeated_request_is_replayed_although_its_version_is_old(servic
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_a_header_that_nobody_can_read_is_refused(service: RunningService) -> None:
+async def test_an_unreadable_header_is_refused(service: RunningService) -> None:
     """400 that names it, and nothing happens to the order."""
     order = await resting(service)
     answer = await service.client.put(
@@ -83,7 +83,7 @@ async def test_a_header_that_nobody_can_read_is_refused(service: RunningService)
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (400, ["header", "If-Match"])
 
 
-async def test_an_order_takes_the_place_of_another(service: RunningService) -> None:
+async def test_a_new_order_replaces_a_live_one(service: RunningService) -> None:
     """`replaces` names the order and its version; the dry run shows both requests, the answer is the new order's."""
     order = await resting(service)
     names = ("exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type")
@@ -102,7 +102,7 @@ async def test_an_order_takes_the_place_of_another(service: RunningService) -> N
         assert (again.status_code, again.json()["code"], again.json()["sent"]) == (409, "ORDER_ALREADY_FINAL", "no")
 
 
-async def test_what_is_wrong_with_a_replacement_is_named(service: RunningService) -> None:
+async def test_every_fault_of_a_replacement_is_named(service: RunningService) -> None:
     """Fields of `replaces`, fields of the order beside it, the wrong side, a stale version in a dry run too."""
     order = await resting(service)
     names = ("exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type", "price")

@@ -1,4 +1,4 @@
-"""The order doors over HTTP: what a REST client sees."""
+"""Orders over HTTP, as a REST client uses them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fields(problem: dict[str, Any]) -> set[tuple[Any, ...]]:
 
 
 async def test_an_order_answers_201_with_its_task_and_where_it_lives(service: RunningService) -> None:
-    """The task is at its end; Location leads to it."""
+    """The task is finished; Location leads to it."""
     answer = await service.client.post("/orders", json={**LIMIT, "tag": "mine1"})
     task = answer.json()
     assert answer.status_code == 201
@@ -35,7 +35,7 @@ async def test_an_order_answers_201_with_its_task_and_where_it_lives(service: Ru
 
 
 async def test_a_wait_that_ends_answers_202_and_the_order_goes_on(service: RunningService) -> None:
-    """Nothing about what happens depends on who waits."""
+    """The order does not depend on a client that waits."""
     answer = await service.client.post("/orders", params={"wait": 0}, json=LIMIT)
     assert answer.status_code == 202
 
@@ -59,8 +59,8 @@ async def test_a_repeated_key_replays_and_a_reused_key_is_refused(service: Runni
     assert (other.json()["code"], other.json()["sent"]) == ("IDEMPOTENCY_KEY_REUSED", "no")
 
 
-async def test_a_bad_order_is_told_every_problem_at_once(service: RunningService) -> None:
-    """Wrong fields, fields that do not fit, rules of the instrument: one answer names them all, nothing is stored."""
+async def test_the_answer_to_a_bad_order_has_every_problem_at_once(service: RunningService) -> None:
+    """Wrong fields, fields that do not fit, limits of the instrument: one answer names them all, nothing is stored."""
     bad = {**LIMIT, "quantity": 0, "order_type": "LIMIT", "validity": "TTL", "product": "NOPE", "colour": "red"}
     off_tick = {**LIMIT, "order_type": "LIMIT", "price": 1400.03, "product": "NOPE"}
     orders = [bad, {**LIMIT, "trigger_price": 5}, {**LIMIT, "tradingsymbol": "NOSUCHTHING"}, off_tick]
@@ -84,7 +84,7 @@ async def test_a_bad_order_is_told_every_problem_at_once(service: RunningService
     assert (await service.client.get("/orders/tasks")).json()["data"] == []
 
 
-async def test_rules_of_the_instrument_are_checked_too(service: RunningService) -> None:
+async def test_the_limits_of_the_instrument_are_checked_too(service: RunningService) -> None:
     """Tick size, lot size and whether there is such an instrument at all."""
     cases = [
         ({**LIMIT, "order_type": "LIMIT", "price": 1400.03}, "price"),
@@ -139,7 +139,7 @@ async def test_modify_and_cancel_are_tasks_too(service: RunningService) -> None:
     assert [row["status"] for row in history][-1] == "CANCELLED"
 
 
-async def test_a_placement_is_taken_back_by_its_task(service: RunningService) -> None:
+async def test_a_placement_is_withdrawn_by_its_task(service: RunningService) -> None:
     """202 while its order lives, 200 once nothing of it does; asking again adds nothing; only placements are."""
     placed = (await service.client.post("/orders", json={**LIMIT, "order_type": "LIMIT", "price": 1400})).json()
     path = f"/orders/tasks/{placed['task_id']}"
@@ -200,5 +200,5 @@ async def test_unknown_things_are_404_and_bad_keys_400(service: RunningService) 
     short = await service.client.post("/orders", json=LIMIT, headers={"Idempotency-Key": "short"})
     assert short.status_code == 400
     assert fields(short.json()) == {("header", "Idempotency-Key")}
-    foreign = await service.client.post("/orders", json={**LIMIT, "account_id": "nobody"})
+    foreign = await service.client.post("/orders", json={**LIMIT, "account_id": "unknown"})
     assert foreign.status_code == 404

@@ -1,4 +1,4 @@
-"""What the service says and does while PostgreSQL or Redis is away or hangs, and that it comes back by itself."""
+"""Health and orders while PostgreSQL or Redis is away or hangs, and the recovery without a restart."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def _until_status(service: RunningService, status: str) -> None:
 
 
 async def test_without_redis_the_service_is_degraded_and_orders_are_taken(settings: Settings, redis: TcpProxy) -> None:
-    """Health stays 200 and says which part is down; the order doors answer; it mends by itself."""
+    """Health stays 200 and names the part that is down; orders are accepted; the service recovers by itself."""
     async with running_service(_behind(settings, redis_url=redis)) as service:
         await _until_status(service, "ok")
         await redis.cut()
@@ -57,10 +57,8 @@ async def test_without_redis_the_service_is_degraded_and_orders_are_taken(settin
         await _until_status(service, "ok")
 
 
-async def test_without_the_database_the_service_is_down_and_says_so_in_time(
-    settings: Settings, database: TcpProxy
-) -> None:
-    """503 within bounds, not ready but alive; orders are refused as certainly not sent; it mends by itself."""
+async def test_without_the_database_health_is_down_within_bounds(settings: Settings, database: TcpProxy) -> None:
+    """503, not ready but alive; orders are refused as certainly not sent; the service recovers by itself."""
     async with running_service(_behind(settings, database_url=database)) as service:
         await _until_status(service, "ok")
         await database.cut()
@@ -101,8 +99,8 @@ async def test_health_answers_while_both_hang(settings: Settings, database: TcpP
         await _until_status(service, "ok")
 
 
-async def test_a_crashed_background_task_is_told_by_liveness(settings: Settings) -> None:
-    """The process says that it wants to be started again."""
+async def test_liveness_shows_a_crashed_background_task(settings: Settings) -> None:
+    """503, so that the platform starts the process again."""
 
     async def crash() -> None:
         raise RuntimeError("a loop died")

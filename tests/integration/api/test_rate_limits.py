@@ -44,7 +44,7 @@ async def _allowed(limits: RateLimits, *, times: int, caller: str = "a", path: s
 
 
 async def test_two_replicas_share_one_limit(redis: Redis, redis_prefix: str) -> None:
-    """Four a minute are four a minute, whoever is asked."""
+    """Four a minute are four a minute, whichever replica answers."""
     first, second = _replica(redis, redis_prefix), _replica(redis, redis_prefix)
     assert await _allowed(first, times=3) + await _allowed(second, times=3) == 4
     assert first.hits + second.hits == 2
@@ -68,7 +68,7 @@ async def test_a_refusal_says_when_the_window_moves_on(redis: Redis, redis_prefi
 
 
 async def test_while_redis_is_away_each_replica_allows_its_share(redis_prefix: str) -> None:
-    """Half of four with two replicas, and nobody waits for Redis to come back."""
+    """Half of four with two replicas, and no request waits for Redis."""
     away = make_redis("redis://127.0.0.1:1")
     limits = _replica(away, redis_prefix, replicas=2)
     async with asyncio.timeout(20):

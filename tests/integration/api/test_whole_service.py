@@ -1,4 +1,4 @@
-"""The main job through every room: the broker's wire in, Redis and the streams out, orders there and back."""
+"""The main paths through the whole service: ticks from the broker to Redis and sockets, orders there and back."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ async def test_a_subscription_makes_ticks_flow_to_redis_and_to_sockets(service: 
 
 
 async def test_a_batch_is_placed_and_its_events_are_on_the_stream(service: RunningService) -> None:
-    """Durable, sent once, completed; the order stream tells each step with rising numbers."""
+    """Durable, sent once, completed; the order stream has each step with rising numbers."""
     async with connect(f"{service.ws_url}/advanced/ws/orders/primary", proxy=None) as stream:
         await stream.send(json.dumps({"type": "auth", "api_key": API_KEY}))
         start = await _until_type(stream, "authenticated")
@@ -82,7 +82,7 @@ async def test_a_batch_is_placed_and_its_events_are_on_the_stream(service: Runni
 
 
 async def test_bad_orders_are_refused_with_every_problem_and_nothing_sent(service: RunningService) -> None:
-    """400 with one entry per field, and the word that nothing reached the broker."""
+    """400 with one entry per field, and `sent: no`."""
     answer = await service.client.post("/orders", json=ORDER | {"quantity": "many", "product": "XYZ", "colour": "red"})
     body = answer.json()
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Who is let in."""
+"""Which caller has which key, and which paths need none."""
 
 import pytest
 
@@ -24,14 +24,14 @@ def test_a_key_may_be_bound_to_accounts() -> None:
     assert not keys.allowed(principal, "b")
 
 
-def test_without_authentication_everybody_is_anonymous() -> None:
+def test_without_authentication_every_caller_is_anonymous() -> None:
     """``API_KEY_ENABLED=false`` is for development."""
     keys = ApiKeys.from_settings(Settings(api_key_enabled=False))
     assert keys.authenticate(None) == Principal(key_id="anonymous")
 
 
 def test_a_missing_key_is_a_bad_setting() -> None:
-    """Better no start than open doors."""
+    """Better no start than a service without authentication."""
     with pytest.raises(SettingsError, match="API_KEY"):
         ApiKeys.from_settings(Settings())
 

@@ -25,7 +25,7 @@ async def _never(_scope: Scope, receive: Receive, _send: Send) -> None:
         ("POST", "/subscriptions", 503, "STOPPING", None),
     ],
 )
-async def test_a_request_that_the_stop_gave_up_is_answered(
+async def test_a_request_that_the_stop_cancels_is_answered(
     method: str, path: str, status: int, code: str, sent: str | None
 ) -> None:
     """Whether an order was stored is not known then: no 5xx, which client libraries repeat by themselves."""

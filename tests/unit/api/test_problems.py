@@ -1,4 +1,4 @@
-"""Every error is problem+json, and says what a client may do about it."""
+"""Every error is problem+json, with its status, code, and whether a client may repeat the request."""
 
 import importlib
 import pkgutil
@@ -76,12 +76,12 @@ def test_bad_input_lists_one_entry_per_field() -> None:
 
 
 def test_a_refusal_repeats_the_brokers_words() -> None:
-    """``broker`` has what Kite said, beside our own code."""
+    """``broker`` has Kite's answer, beside our own code."""
     body = _body(errors.BrokerRefused("No such order", error_type="OrderException", http_status=400))
     assert body["broker"] == {"error_type": "OrderException", "message": "No such order", "http_status": 400}
 
 
-def test_waiting_is_told_in_whole_seconds_and_at_least_one() -> None:
+def test_retry_after_is_whole_seconds_and_at_least_one() -> None:
     """``Retry-After`` never invites to ask again at once."""
     for seconds, header in ((0.05, "1"), (1.0, "1"), (6.2, "7")):
         response = render(errors.RateLimited("slow", retry_after_s=seconds), path="/", request_id="r")
@@ -97,25 +97,25 @@ def test_waiting_is_told_in_whole_seconds_and_at_least_one() -> None:
         (errors.ServiceError("bug"), "unknown", "after_check"),
     ],
 )
-def test_an_error_about_orders_says_whether_it_was_sent(error: errors.ServiceError, sent: str, retryable: str) -> None:
-    """Before a handler decides otherwise nothing was sent; after a failure of our own nobody knows."""
+def test_an_error_about_orders_has_sent_and_retryable(error: errors.ServiceError, sent: str, retryable: str) -> None:
+    """Before a handler decides otherwise nothing was sent; after an internal failure it is not known."""
     body = _body(error, path="/orders/123")
     assert (body["sent"], body["retryable"]) == (sent, retryable)
     assert "sent" not in _body(error, path="/accounts")
 
 
-def test_what_an_order_error_carries_wins_over_the_rule() -> None:
-    """An order error knows better than its status."""
+def test_the_fields_of_an_order_error_win_over_the_rule() -> None:
+    """They are more precise than its status."""
 
-    class OrderTrouble(errors.Conflict):
+    class OrderError(errors.Conflict):
         sent = "unknown"
         retryable = "after_check"
 
-    body = _body(OrderTrouble("in doubt"), path="/orders")
+    body = _body(OrderError("in doubt"), path="/orders")
     assert (body["sent"], body["retryable"]) == ("unknown", "after_check")
 
 
-def test_a_failure_of_our_own_shows_nothing_of_its_inside() -> None:
+def test_an_internal_failure_shows_no_detail() -> None:
     """The message of a 500 stays in the log."""
     body = _body(errors.ServiceError("password is hunter2"))
     assert body["status"] == 500

@@ -72,7 +72,7 @@ def test_no_window_sees_more_than_twice_the_amount(amount: int, period: float, g
 
 @given(amount=st.integers(1, 100), period=st.floats(0.1, 100.0), now=st.floats(0.0, 1e6))
 def test_the_announced_wait_is_enough(amount: int, period: float, now: float) -> None:
-    """Who waits as long as told is let in."""
+    """A caller that waits as long as announced is allowed."""
     buckets = Buckets(Rate(amount=amount, period_s=period))
     while (wait := buckets.take("a", now=now)) == 0.0:
         pass

@@ -48,7 +48,7 @@ def logs(tmp_path: Path) -> Iterator[io.StringIO]:
         f"Bearer {CANARY}",
     ],
 )
-def test_what_is_written_like_a_credential_is_hidden(text: str) -> None:
+def test_text_written_like_a_credential_is_hidden(text: str) -> None:
     """URLs, headers, JSON and representations alike."""
     assert CANARY not in redact(text)
     assert "[hidden]" in redact(text)
@@ -57,7 +57,7 @@ def test_what_is_written_like_a_credential_is_hidden(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["order 151220000000000 is COMPLETE", "instrument_token=408065 mode=full", "12 tokens subscribed"]
 )
-def test_what_is_no_credential_stays_readable(text: str) -> None:
+def test_text_without_a_credential_stays_readable(text: str) -> None:
     """Instrument tokens are no secrets."""
     assert redact(text) == text
 
@@ -69,13 +69,13 @@ def test_no_canary_reaches_stderr_or_the_file(logs: io.StringIO, tmp_path: Path)
         raise RuntimeError(f"GET https://api.kite.trade/session?access_token={CANARY}")  # noqa: TRY301
     except RuntimeError as error:
         logger.opt(exception=error).error("failed")
-    logging.getLogger("somebody").warning("header Authorization: token k:%s", CANARY)
+    logging.getLogger("library").warning("header Authorization: token k:%s", CANARY)
     logging.getLogger("httpx").info("HTTP Request: GET https://x/?access_token=%s", CANARY)
     logger.info("settings {}", Settings(api_key=SecretStr(CANARY)))
     text = logs.getvalue()
     assert "failed" in text
     assert "RuntimeError" in text
-    assert "somebody" in text
+    assert "library" in text
     assert "HTTP Request" not in text
     assert CANARY not in text
     assert CANARY not in (tmp_path / "service.log").read_text()

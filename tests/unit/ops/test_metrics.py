@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""What Prometheus scrapes."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def test_requests_are_counted_by_method_route_and_status() -> None:
 
 
 def test_snapshots_become_samples_at_the_scrape() -> None:
-    """Counters and gauges are read when asked, not written when they happen."""
+    """Counters and gauges are read at the scrape, not written at the event."""
     metrics = Metrics()
     received: dict[tuple[str, ...], float] = {("primary",): 1.0}
     metrics.add_counter("ticker_ticks_received_total", "Ticks.", lambda: received, labels=["account"])
