@@ -25,8 +25,8 @@ from app.orders.risk.kill_switch import write_halt
 from app.orders.state import audit_store, cancel_store
 from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.cancels import cancel_live
-from app.orders.state.model import Page
 from app.orders.state.new_tasks import TaskFactory
+from app.orders.state.page import Page
 from app.orders.state.settlement import EventWriter
 from app.orders.state.trading_days import book_day
 

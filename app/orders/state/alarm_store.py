@@ -16,7 +16,7 @@ from app.orders.state.alarms import RaisedAlarm
 async def raise_alarm(
     tx: Tx, account_id: str, *, alarm_id: UUID, kind: str, subject: str, data: Mapping[str, Any]
 ) -> bool:
-    """Record what a person must look at, once per kind and subject; returns whether it is new."""
+    """Record an alarm, once per kind and subject. Returns False when this one was raised before."""
     cursor = await tx.execute(
         """INSERT INTO order_alarm (alarm_id, account_id, kind, subject, data) VALUES (%s, %s, %s, %s, %s)
            ON CONFLICT DO NOTHING""",
@@ -26,7 +26,7 @@ async def raise_alarm(
 
 
 async def newest(tx: Tx, *, limit: int) -> list[RaisedAlarm]:
-    """Newest first."""
+    """The newest alarms of all accounts, newest first, at most ``limit``."""
     async with tx.cursor(row_factory=class_row(RaisedAlarm)) as cursor:
         await cursor.execute(
             """SELECT account_id, kind, subject, data, raised_at FROM order_alarm

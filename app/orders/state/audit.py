@@ -1,4 +1,4 @@
-"""Who did what to the order engine, as values."""
+"""Entries of the audit trail, as values: which operator or client did what to the order engine."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Who did what to what; ``before`` and ``after`` are JSON-ready. Never changed once written."""
+    """One entry. It is never changed once it is written."""
 
-    entry_id: UUID
+    entry_id: UUID  # ordered by time
     occurred_at: datetime
-    principal: str
-    action: str
-    subject: str
-    request_id: str | None
-    before: Mapping[str, Any] | None
-    after: Mapping[str, Any] | None
+    principal: str  # who acted, as in ``Actor``
+    action: str  # ``kill``, ``resume``, ``resolve_placed``, ...
+    subject: str  # what was changed: a task id, an account id, or ``*`` for all accounts
+    request_id: str | None  # the HTTP request; None for a command
+    before: Mapping[str, Any] | None  # the subject before the action, JSON-ready; None when it did not exist
+    after: Mapping[str, Any] | None  # the subject after it, JSON-ready; None when it is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts, and under which request; ``principal`` is a key's id or ``cli:<user>``."""
+    """Who acts, and in which request."""
 
-    principal: str
-    request_id: str | None = None
+    principal: str  # the id of an API key, ``cli:<user>`` for a command, ``service`` for the service itself
+    request_id: str | None = None  # the HTTP request; None for a command

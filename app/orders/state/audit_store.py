@@ -24,6 +24,7 @@ async def write_audit(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
 ) -> None:
+    """Add an entry; the arguments are the fields of ``AuditEntry``. The database sets the time."""
     await tx.execute(
         """INSERT INTO admin_audit (entry_id, principal, action, subject, request_id, before, after)
            VALUES (%s, %s, %s, %s, %s, %s, %s)""",
@@ -36,7 +37,7 @@ def _json(document: Mapping[str, Any] | None) -> Jsonb | None:
 
 
 async def audit_page(tx: Tx, *, before: UUID | None, limit: int) -> list[AuditEntry]:
-    """Newest first; ``before`` is the last id of the previous page."""
+    """At most ``limit`` entries, newest first; ``before`` is the last id of the page before, None for the first."""
     async with tx.cursor(row_factory=class_row(AuditEntry)) as cursor:
         await cursor.execute(
             """SELECT entry_id, occurred_at, principal, action, subject, request_id, before, after FROM admin_audit

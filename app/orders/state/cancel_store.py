@@ -1,4 +1,4 @@
-"""SQL of getting rid of orders: which live ones nothing is cancelling yet, and which placements are unwanted."""
+"""SQL of the cancels that the service makes itself: live orders without a cancel, and unwanted placements."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app.orders.state.new_tasks import OrderTarget
 from app.orders.state.task_store import DAYS_AHEAD, MADE_LIVE, OPEN
 
 SHOWS_WITHIN_S = 1
-"""After a cancel was answered the book may show the order alive for this long; after that it is cancelled again."""
+"""Seconds in which the book may still show an order live after its cancel was answered; then it is cancelled again."""
 
 
 REFUSED_FOR_S = 30
-"""After a cancel that the service asks for by itself was refused, it is asked again this much later; an operator's
-word goes at once."""
+"""Seconds after which the service repeats a cancel of its own that the broker refused. A cancel that an operator orders
+does not wait."""
 
 
 _LIVE_WITHOUT_CANCEL = f"""
@@ -29,7 +29,7 @@ WITH live AS (
   FROM broker_order
   WHERE account_id = %(account_id)s AND trade_date >= %(since)s AND state NOT IN ('completed', 'cancelled', 'rejected')
     AND NOT document ? 'stale'
-  UNION ALL                                    -- accepted, and the book has not shown it yet
+  UNION ALL                                    -- accepted by the broker, not yet shown by its book
   SELECT t.task_id, ids.order_id, t.instrument, t.request ->> 'transaction_type', t.request ->> 'variety', NULL
   FROM order_task t,
     LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
@@ -51,9 +51,10 @@ ORDER BY order_id
 
 
 async def live_without_cancel(tx: Tx, account_id: str, *, whose: Whose, since: date) -> list[OrderTarget]:
-    """The account's live orders since that day that nobody is cancelling.
+    """The account's live orders since that day that no task is cancelling, by order id.
 
-    ``all``: from wherever they came; ``unwanted``: those whose placement was marked ``cancel_on_sight``.
+    ``whose`` is ``all`` for every live order of the account, orders of other applications included, or ``unwanted``
+    for those whose placement is marked ``cancel_on_sight``.
     """
     async with tx.cursor(row_factory=class_row(OrderTarget)) as cursor:
         await cursor.execute(_LIVE_WITHOUT_CANCEL, {"account_id": account_id, "since": since, "all": whose == "all"})
@@ -61,7 +62,7 @@ async def live_without_cancel(tx: Tx, account_id: str, *, whose: Whose, since: d
 
 
 async def mark_unwanted(tx: Tx, *, task_id: UUID | None = None, unanswered_of: str | None = None) -> None:
-    """Cancel on sight what this placement makes, or what every unanswered placement of this account makes."""
+    """Mark a placement, or every unanswered placement of an account: the order that it makes is cancelled on sight."""
     await tx.execute(
         """UPDATE order_task SET cancel_on_sight = true, updated_at = clock_timestamp()
            WHERE operation = 'place' AND NOT cancel_on_sight
@@ -71,7 +72,7 @@ async def mark_unwanted(tx: Tx, *, task_id: UUID | None = None, unanswered_of: s
 
 
 async def is_live(tx: Tx, task_id: UUID) -> bool:
-    """Whether an order of this placement lives at the broker, as far as the book has told."""
+    """Whether this placement has a live order at the broker, as far as the book has shown."""
     cursor = await tx.execute(
         f"""SELECT EXISTS (
               SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
@@ -83,7 +84,7 @@ async def is_live(tx: Tx, task_id: UUID) -> bool:
 
 
 async def count_unanswered(tx: Tx, account_id: str) -> int:
-    """Placements that are being sent, or of unknown outcome: they may still become orders."""
+    """How many placements are being sent or in doubt: each of them may still become an order."""
     cursor = await tx.execute(
         """SELECT count(*) FROM order_task
            WHERE account_id = %s AND operation = 'place' AND status IN ('running', 'in_doubt')""",

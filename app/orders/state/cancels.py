@@ -1,4 +1,4 @@
-"""Cancels of every live order that the service wants gone: by a halt, a withdrawal, a mark on its placement."""
+"""Cancels that the service makes itself: for a halt, for a withdrawal, for a placement that is marked unwanted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.orders.state.new_tasks import TaskFactory
 async def cancel_live(
     tx: Tx, account_id: str, whose: Whose, *, purpose: Purpose, today: date, since: date, tasks: TaskFactory
 ) -> Sequence[str]:
-    """Store a cancel for each live order since that day that no task is cancelling yet; returns their order ids.
+    """Store a cancel for each live order since that day that no task is cancelling yet. Returns the order ids.
 
     The caller holds the account's lock.
     """

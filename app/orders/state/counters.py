@@ -1,7 +1,7 @@
-"""What the order engine counts for metrics: plain integers that only rise, kept where things happen.
+"""What the order engine counts for metrics: integers that only rise, counted where the event happens.
 
-A task is counted when its new status is decided, which is within the transaction that stores it: one that is undone by
-a lost database is counted again when it is decided again.
+A task is counted when its new status is decided, inside the transaction that stores it. If the database is lost and the
+transaction undone, the task is counted again when its status is decided again.
 """
 
 from __future__ import annotations
@@ -25,37 +25,43 @@ def _per_operation() -> dict[Operation, LagCounter]:
 
 @dataclass(slots=True)
 class OrderCounters:
-    """Over all accounts of this process."""
+    """Of all accounts of this process."""
 
     tasks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Tasks that reached a status, by operation and status."""
     batches: Counter[str] = field(default_factory=Counter)
+    """Batches that ended, by status."""
     alarms: Counter[str] = field(default_factory=Counter)
+    """New alarms, by kind."""
     batch_seconds: LagCounter = field(default_factory=lambda: LagCounter(BATCH_BOUNDS_S))
+    """Seconds from a batch's acceptance to its end."""
     broker_wait: LagCounter = field(default_factory=lambda: LagCounter(WAIT_BOUNDS_S))
+    """Seconds that a task waited for the broker's rate limit before it was claimed."""
     _task_seconds: dict[Operation, LagCounter] = field(default_factory=_per_operation)
 
     def settled(self, task: Task) -> None:
-        """A task reached a new status; with the broker's answer, how long that took from its acceptance."""
+        """Count a task's new status; for a task that was sent and answered, also the seconds since its acceptance."""
         self.tasks[str(task.operation), str(task.status)] += 1
         if task.status in _ANSWERED and task.attempts:
             self._task_seconds[task.operation].observe((task.updated_at - task.created_at).total_seconds())
 
     def batch_settled(self, batch: Batch) -> None:
-        """A batch reached a new status; ended ones are timed."""
+        """Count a batch that ended, and the seconds since its acceptance. An open batch is not counted."""
         if batch.completed_at is not None:
             self.batches[str(batch.status)] += 1
             self.batch_seconds.observe((batch.completed_at - batch.created_at).total_seconds())
 
     def task_seconds(self) -> Mapping[str, Histogram]:
+        """Seconds from acceptance to the broker's answer, by operation."""
         return {str(operation): counter.snapshot() for operation, counter in self._task_seconds.items()}
 
 
 @dataclass(slots=True)
 class ReadCounters:
-    """Counters for metrics; they only rise."""
+    """What the reconciler of one account counts. The circuit breakers compare the first two to see a read succeed."""
 
-    reads: int = 0
-    failed_reads: int = 0
-    late_orders: int = 0
-    mismatches: int = 0
-    orphans: int = 0
+    reads: int = 0  # order books received
+    failed_reads: int = 0  # reads of the order book or trade book that failed
+    late_orders: int = 0  # orders that appeared after their task was given up
+    mismatches: int = 0  # orders under a task's tag that are not what the task asked for
+    orphans: int = 0  # orders under this deployment's tags that no task knows

@@ -1,7 +1,7 @@
-"""The JSON that clients see: orders, tasks and batches, from the engine's values. Pure, and the only place for it.
+"""The JSON that clients see of orders and tasks. Pure, and the only place where it is made.
 
-An order document has Kite's field names with what we add beside them (``state``, ``task_id``, ``batch_id``); times are
-ISO-8601 in IST. The caller's own ``tag`` is shown; the one on the wire is ours and stays out of sight.
+An order document has Kite's field names and those that this service adds (``state``, ``task_id``, ``batch_id``). Times
+are ISO-8601 in IST. ``tag`` is the client's own; the tag on the wire is never shown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EXTRA_FIELDS = (
 
 
 def broker_document(order: BrokerOrder, *, account_id: str) -> dict[str, Any]:
-    """What is stored of a row of the broker's book, JSON-ready."""
+    """The stored document of a row of the broker's order book, JSON-ready."""
     document: dict[str, Any] = {
         "account_id": account_id,
         "order_id": order.order_id,
@@ -60,7 +60,7 @@ def broker_document(order: BrokerOrder, *, account_id: str) -> dict[str, Any]:
 
 
 def order_document(order: KnownOrder, task: Task | None) -> dict[str, Any]:
-    """An order as clients see it; ``task`` is the one that placed it, None for an order from elsewhere."""
+    """An order as clients see it; ``task`` is its placement, None for an order of another application."""
     document = dict(order.document)
     document["task_id"] = None if task is None else str(task.task_id)
     document["batch_id"] = None if task is None or task.batch_id is None else str(task.batch_id)
@@ -73,12 +73,12 @@ def order_document(order: KnownOrder, task: Task | None) -> dict[str, Any]:
 
 
 def version_of(content_hash: bytes) -> str:
-    """What names the present state of an order: another one as soon as the book shows anything else of it."""
+    """The version that clients name in ``If-Match``: 32 hex digits that change when the book shows any change."""
     return content_hash[:16].hex()
 
 
 def unplaced_document(task: Task) -> dict[str, Any]:
-    """A place task without a row in the book yet (or ever), in the same fields as an order."""
+    """A placement that the book has not shown (yet), with the fields of an order."""
     document: dict[str, Any] = {
         "account_id": task.account_id,
         "order_id": task.order_id,
@@ -99,11 +99,12 @@ def unplaced_document(task: Task) -> dict[str, Any]:
 
 
 def error_json(error: TaskError | None) -> dict[str, Any] | None:
+    """The JSON of an error; None for None."""
     return None if error is None else error.to_json()
 
 
 def children_json(children: Sequence[ChildOrder]) -> list[dict[str, Any]]:
-    """The slices of an order: an id each, or the error with which the broker refused it."""
+    """The slices of an order: for each its id, or the error with which the broker refused it."""
     return [
         {"order_id": child.order_id}
         if child.order_id
@@ -113,12 +114,12 @@ def children_json(children: Sequence[ChildOrder]) -> list[dict[str, Any]]:
 
 
 def children_from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[ChildOrder, ...]:
-    """The values that ``children_json`` has stored."""
+    """The values of which ``children_json`` made ``stored``."""
     return tuple(ChildOrder(order_id=child.get("order_id"), **child.get("error", {})) for child in stored)
 
 
 def _request_fields(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored request with its decimals as numbers again, as in the rows of the book."""
+    """A stored request with its decimals as numbers again, as in an order document."""
     return {name: _field(name, value) for name, value in request.items()}
 
 
@@ -132,7 +133,7 @@ _DECIMAL_FIELDS = frozenset({"price", "trigger_price", "market_protection"})
 
 
 def task_document(task: Task) -> dict[str, Any]:
-    """A task as section "Task" of the API documents it."""
+    """A task as clients see it."""
     return {
         "task_id": str(task.task_id),
         "account_id": task.account_id,
@@ -156,13 +157,14 @@ def task_document(task: Task) -> dict[str, Any]:
 
 
 def plain_error(task: Task) -> dict[str, Any]:
-    """What an error answer says about a task: the code, whether it was sent, whether trying again makes sense."""
+    """The fields of an error response for a task: the code, whether it was sent, whether the client may retry."""
     code = task.error_code or str(task.status).upper()
     retryable = {Sent.NO: "yes", Sent.UNKNOWN: "after_check", Sent.YES: "no"}[task.sent]
     return {"code": code, "sent": str(task.sent), "retryable": retryable}
 
 
 def order_event_type(state: OrderState) -> str:
+    """The type of the event for an order that the book shows in this state."""
     return {
         OrderState.COMPLETED: "order_completed",
         OrderState.CANCELLED: "order_cancelled",
@@ -171,7 +173,7 @@ def order_event_type(state: OrderState) -> str:
 
 
 def task_event_type(operation: Operation, status: TaskStatus) -> str | None:
-    """The event that a task's new status is worth; None where the order's own row will speak."""
+    """The type of the event for a task's new status; None where no event is due, or the order's own row makes it."""
     if status is TaskStatus.COMPLETED:
         return "order_placed" if operation is Operation.PLACE else None
     return {
@@ -188,6 +190,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def command_document(task: Task) -> dict[str, Any]:
+    """A modification or cancel as an event shows it."""
     return {
         "account_id": task.account_id,
         "order_id": task.target_order_id,

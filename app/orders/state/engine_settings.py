@@ -1,4 +1,4 @@
-"""The order engine's bounds in one value: every wait, window and count that its loops use."""
+"""The bounds of the order engine in one value: every wait, window and count that its loops use."""
 
 from __future__ import annotations
 
@@ -11,44 +11,47 @@ from app.config import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerLimits:
-    doubts: int = 3
-    doubts_within_s: float = 10.0
-    failed_share: float = 0.5
-    least_samples: int = 5
-    samples_within_s: float = 30.0
-    first_pause_s: float = 5.0
-    longest_pause_s: float = 60.0
+    """When a circuit breaker opens, and for how long. Durations in seconds."""
+
+    doubts: int = 3  # opens at this many doubts ...
+    doubts_within_s: float = 10.0  # ... within this time
+    failed_share: float = 0.5  # opens when this share of the outcomes is bad: not sent, or in doubt
+    least_samples: int = 5  # ... of at least this many outcomes ...
+    samples_within_s: float = 30.0  # ... within this time
+    first_pause_s: float = 5.0  # from the opening to the first probe; doubled each time that a probe fails
+    longest_pause_s: float = 60.0  # the pause is never longer; a breaker closed for as long starts with the first again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Durations in seconds. The defaults are those of ``app.config``; tests run them short."""
+    """Per account, durations in seconds. The defaults are those of ``app.config``; tests use shorter ones."""
 
-    in_doubt_window_s: float = 120.0
-    freshness_market_s: float = 3.0
-    freshness_limit_s: float = 30.0
-    freshness_cancel_s: float = 60.0
-    freshness_repeated_cancel_s: float = 8 * 3600.0  # nobody asks again: it is repeated until its order is at its end
-    send_timeout_s: float = 8.0
-    claim_lease_s: float = 10.0
-    longest_pause_s: float = 1.0
-    block_on_doubt_s: float = 15.0
-    poll_s: float = 0.25
-    audit_s: float = 30.0
-    least_read_gap_s: float = 0.25
-    constant_read_gap_s: float = 1.0
-    book_read_s: float = 5.0
-    in_flight: int = 4
-    cancels_in_flight: int = 4
-    batch_deadline_s: float = 600.0
-    halt_doubts: int = 3
-    halt_doubt_age_s: float = 30.0
-    alarm_doubt_age_s: float = 60.0
-    fill_grace_s: float = 60.0
-    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    in_doubt_window_s: float = 120.0  # a doubt ends as not found only this long after its send, and after clean reads
+    freshness_market_s: float = 3.0  # from acceptance to the latest send of a market or IOC order
+    freshness_limit_s: float = 30.0  # the same for other orders, modifications and square-offs
+    freshness_cancel_s: float = 60.0  # the same for cancels that a client or a rollback repeats if they expire
+    freshness_repeated_cancel_s: float = 8 * 3600.0  # the same for other cancels, resent until their order has ended
+    send_timeout_s: float = 8.0  # one request to the broker, from connecting to the answer; after that it is a doubt
+    claim_lease_s: float = 10.0  # from the claim to the stored outcome; after that the reconciler makes it a doubt
+    longest_pause_s: float = 1.0  # from the claim to the send; a process that was paused for longer sends nothing
+    block_on_doubt_s: float = 15.0  # a doubt keeps new orders of its instrument and batch waiting, from its send
+    poll_s: float = 0.25  # between two polls of a loop that no wake-up reaches, while the account has open tasks
+    audit_s: float = 30.0  # between two reads of the order book, or trade book, that no hint asked for
+    least_read_gap_s: float = 0.25  # from the end of one read of the order book to the next
+    constant_read_gap_s: float = 1.0  # the same while hints arrive all the time
+    book_read_s: float = 5.0  # one read of the order book; after that it has failed
+    in_flight: int = 4  # placements and modifications under way at once
+    cancels_in_flight: int = 4  # cancels under way at once, beside the others
+    batch_deadline_s: float = 600.0  # from a batch's acceptance until its unsent legs are withdrawn, at most
+    halt_doubts: int = 3  # this many doubts stop new orders; cancels do not count
+    halt_doubt_age_s: float = 30.0  # one doubt of this age stops them too
+    alarm_doubt_age_s: float = 60.0  # a doubt of this age raises the alarm
+    fill_grace_s: float = 60.0  # from the end of an order until its missing fills are inferred
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)  # of each circuit breaker
 
     @classmethod
     def from_settings(cls, settings: Settings) -> EngineSettings:
+        """The bounds that operators can set; the others keep their defaults."""
         return cls(
             in_doubt_window_s=settings.in_doubt_window_s,
             freshness_market_s=settings.order_freshness_market_s,
@@ -68,10 +71,11 @@ class EngineSettings:
 
     @property
     def doubt_timeout(self) -> timedelta:
+        """``block_on_doubt_s``, after which a batch with a leg in doubt is rolled back."""
         return timedelta(seconds=self.block_on_doubt_s)
 
     def freshness_s(self, request: OrderRequest) -> float:
-        """How long an order may wait unsent: a price of three seconds ago is another market."""
+        """Seconds that an order may wait to be sent. A market order has few, because the price moves meanwhile."""
         if request.variety is Variety.AMO:
             return self.freshness_limit_s
         hurried = request.order_type is OrderType.MARKET or request.validity is Validity.IOC

@@ -1,6 +1,6 @@
-"""SQL of fills: those that the broker's trade book told, and those that are inferred from the order book.
+"""SQL of fills: reported by the broker's trade book, or inferred from its order book.
 
-An inferred fill says ``inferred: true`` in its document, a real one ``inferred: false``.
+The document of an inferred fill has ``inferred: true``, that of a reported one ``inferred: false``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _IS_INFERRED = """document @> '{"inferred": true}'"""
 
 
 async def insert(tx: Tx, account_id: str, trades: Sequence[tuple[date, Trade]]) -> int:
-    """Store fills that the trade book told, each with its day, that are new by their ids; returns how many were.
+    """Store fills that the trade book reported, each with its day; returns how many have new ids.
 
-    Whoever stores them lets the inferred ones give way in the same transaction.
+    The caller replaces the inferred fills of the same orders in the same transaction.
     """
     if not trades:
         return 0
@@ -42,7 +42,7 @@ async def insert(tx: Tx, account_id: str, trades: Sequence[tuple[date, Trade]]) 
 
 
 async def put_inferred(tx: Tx, trade_date: date, trade: Trade, *, account_id: str) -> None:
-    """Store an order's inferred fill in the place of the one that it may have had."""
+    """Store an order's inferred fill; it replaces an older one of the same order."""
     await tx.execute(
         """INSERT INTO fill (account_id, trade_date, trade_id, order_id, quantity, average_price, document)
            VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -53,6 +53,7 @@ async def put_inferred(tx: Tx, trade_date: date, trade: Trade, *, account_id: st
 
 
 async def remove_inferred(tx: Tx, order: FilledOrder) -> None:
+    """Delete the order's inferred fill, if it has one."""
     await tx.execute(
         f"""DELETE FROM fill
             WHERE account_id = %s AND trade_date = %s AND trade_id = %s AND order_id = %s AND {_IS_INFERRED}""",
@@ -67,7 +68,7 @@ def _values(account_id: str, trade_date: date, trade: Trade, *, inferred: bool) 
 
 
 async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Sums]:
-    """Of the days after this one: what is compared with the book's figures."""
+    """The stored quantities of the days after this one, by order id, to compare with the order book's."""
     cursor = await tx.execute(
         f"""SELECT order_id, sum(quantity)::int, coalesce(sum(quantity) FILTER (WHERE {_IS_INFERRED}), 0)::int
             FROM fill WHERE account_id = %(account_id)s
@@ -78,7 +79,7 @@ async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Su
 
 
 def _placed_on(order: str) -> str:
-    """SQL of the day on which the order in this row was placed: one that lived over a night has fills since then."""
+    """SQL of the day on which this row's order was placed. An order that lived over a night has fills since then."""
     return f"""least({order}.trade_date,
                   (({order}.document ->> 'order_timestamp')::timestamptz AT TIME ZONE 'Asia/Kolkata')::date)"""
 
@@ -104,10 +105,11 @@ def _filled_order(
 async def uneven(
     tx: Tx, account_id: str, *, since: date, until: date, order_ids: Sequence[str] | None = None
 ) -> list[FilledOrder]:
-    """Orders of these days that no trade book has told all fills of, and those with an inferred fill.
+    """Filled orders of these days whose reported fills are incomplete, and those that have an inferred fill.
 
-    ``order_ids``: only among these. Fills of earlier days are of another order of its id; so are those of later days
-    once there is a later one, else a trade whose row did not say when was told a day late.
+    ``order_ids``: only these orders. The broker repeats order ids from day to day, so fills of days before the order
+    belong to an older order of that id. Fills of later days belong to a newer one where there is one; otherwise the
+    trade book reported a trade without a time, a day late.
     """
     async with tx.cursor(row_factory=kwargs_row(_filled_order)) as cursor:
         await cursor.execute(
@@ -140,9 +142,10 @@ async def uneven(
 
 
 async def reported(tx: Tx, account_id: str, *, after: date, began_at: datetime) -> dict[tuple[str, str], bool]:
-    """Trade and order id of each fill of the days after this one that a trade book told.
+    """Trade and order id of each fill of the days after this one that a trade book reported.
 
-    True for those that have been told since ``began_at``, and of its day or later: a trade book of now has them too.
+    True where the present trade book must have the fill too: first reported since ``began_at``, and of that day or
+    later.
     """
     cursor = await tx.execute(
         f"""SELECT trade_id, order_id, trade_date >= %(day)s AND first_seen_at >= %(began_at)s FROM fill
@@ -154,7 +157,7 @@ async def reported(tx: Tx, account_id: str, *, after: date, began_at: datetime) 
 
 
 async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[Mapping[str, Any]]:
-    """The fills of one trading day as documents, in the order in which we first knew of them."""
+    """The documents of the fills of one trading day, in the order in which they were stored."""
     cursor = await tx.execute(
         "SELECT document FROM fill WHERE account_id = %s AND trade_date = %s ORDER BY first_seen_at, trade_id",
         (account_id, trade_date),

@@ -1,4 +1,4 @@
-"""Fills of an order, reported by the trade book or inferred, as values."""
+"""Fills of an order as values: reported by the trade book, or inferred from the order book."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from app.orders.state.model import OrderState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferredFill:
+    """A fill that stands for those which the trade book has not reported."""
+
     quantity: int
-    average_price: Decimal
+    average_price: Decimal  # rupees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledOrder:
-    """An order's own figures, from the order book, beside its stored fills."""
+    """An order's quantities by the order book, beside the sums of its stored fills."""
 
     account_id: str
-    trade_date: date
+    trade_date: date  # the trading day under which the order is kept
     order_id: str
     state: OrderState
     filled_quantity: int  # by the order book
-    average_price: Decimal  # by the order book
-    shown_at: datetime  # since when it is known as it is; of an ended order, when a read first showed the end
+    average_price: Decimal  # by the order book, in rupees
+    shown_at: datetime  # when a read first showed the order as it is now; of an ended order, when it showed the end
     exchange: str
     tradingsymbol: str
     transaction_type: str
@@ -39,23 +41,23 @@ class FilledOrder:
 
     @property
     def missing_quantity(self) -> int:
-        """Never negative: an order book may be behind the trade book."""
+        """The quantity without a reported fill. Never negative: the order book may be behind the trade book."""
         return max(0, self.filled_quantity - self.reported_quantity)
 
     @property
     def unexplained_quantity(self) -> int:
-        """What no stored fill stands for, real or inferred."""
+        """The quantity without any stored fill, reported or inferred."""
         return max(0, self.missing_quantity - (self.inferred.quantity if self.inferred else 0))
 
     @property
     def inferred_id(self) -> str:
-        """The trade id of its inferred fill: always the same one, and none that an exchange gives."""
+        """The trade id of its inferred fill: always the same, and never one of an exchange."""
         source = f"{self.account_id}:{self.trade_date.isoformat()}:{self.order_id}"
         return INFERRED_ID_PREFIX + hashlib.sha256(source.encode()).hexdigest()[:32]
 
 
 INFERRED_ID_PREFIX = "inferred-"
-"""No exchange has a hyphen in its trade numbers."""
+"""No exchange uses a hyphen in its trade numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class FillSums:
 
     @property
     def reported(self) -> int:
+        """The quantity that the trade book reported."""
         return self.all - self.inferred
 
 

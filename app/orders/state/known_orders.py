@@ -1,4 +1,4 @@
-"""An order as we know it, from the row that the broker's book shows. Pure."""
+"""Makes a known order from a row of the broker's order book, or from a task whose order the book never showed. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.orders.state.order_state import content_hash, state_of
 
 
 def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_id: UUID | None) -> KnownOrder:
+    """The order of this row; ``task_id`` is its placement, None for an order of another application."""
     document = broker_document(order, account_id=account_id)
     return KnownOrder(
         account_id=account_id,
@@ -29,7 +30,7 @@ def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_i
 
 
 def never_shown(task: Task, order_id: str) -> KnownOrder:
-    """An order that the broker has confirmed and its book has never shown, as far as it is known: what we asked for."""
+    """An order that the broker confirmed and its book never showed, with the fields of the request."""
     document = {**unplaced_document(task), "order_id": order_id, "status": UNKNOWN_STATUS}
     return KnownOrder(
         account_id=task.account_id,
@@ -46,4 +47,4 @@ def never_shown(task: Task, order_id: str) -> KnownOrder:
 
 
 UNKNOWN_STATUS = "UNKNOWN"
-"""In the place of Kite's status for an order that its book has never shown."""
+"""Stands for Kite's status where the order book never showed the order."""

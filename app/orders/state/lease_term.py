@@ -1,4 +1,4 @@
-"""One term of owning an account: the lease, when it began, and whether the broker's book was read in it yet."""
+"""One term of owning an account: its lease, its beginning, and whether the order book was read since then."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from app.orders.state.model import Task
 
 @dataclass(slots=True, kw_only=True)
 class LeaseTerm:
-    """``began_at`` is by the database's clock, which also stamps the tasks."""
+    """Shared by the loops of one term. The reconciler sets ``book_was_read``; sender and reconciler act by it.
+
+    A database that was restored or failed over may have forgotten that a task was sent. Until the order book was read
+    in this term, tasks from before the term are therefore not sent and do not expire.
+    """
 
     lease: Lease
-    began_at: datetime
-    book_was_read: bool = False
+    began_at: datetime  # by the database's clock, which also stamps the tasks
+    book_was_read: bool = False  # a read showed every order that is known
 
     @property
     def known_since(self) -> datetime | None:
-        """Rows that were made before may have been sent without a trace; None: the book has told of all."""
+        """Tasks created before may have been sent without a trace; None once the book was read, which shows them."""
         return None if self.book_was_read else self.began_at
 
     def knows(self, task: Task) -> bool:
-        """Whether the row's word that nothing was sent can be believed."""
+        """Whether a task that says it was not sent can be believed."""
         return self.book_was_read or task.created_at > self.began_at

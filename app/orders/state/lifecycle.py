@@ -1,16 +1,16 @@
-"""Every status that a task can have, everything that can happen to it, and where that leads: one table.
+"""Every status of a task, every event that can happen to it, and the status that follows: one table.
 
     pending ── claim ──> running ── accepted ──> completed
        │ ▲                  ├── refused ──> failed
      hold│release           ├── not_sent ──> retrying ── claim ──> running
        ▼ │                  ├── gave_up ──> expired
       held                  └── doubt, or its claim lapsed ──> in_doubt ── found ──> completed
-                                                                  ├── absent ──> failed (provisional, we keep looking)
+                                                                  ├── absent ──> failed (provisional: may still appear)
                                                                   ├── resend ──> retrying (safe to repeat)
                                                                   └── mismatch, day_over ──> dead_letter
 
-What is not in the table does not happen: ``next_status`` gives None and the caller changes nothing. That is how the
-late answer of a sender that lost its claim stays evidence and never becomes a state.
+For a pair that is not in the table ``next_status`` returns None and the caller changes nothing. So the late answer of a
+sender that lost its claim is kept with its attempt and never becomes a status.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from app.orders.state.model import TaskStatus as S
 
 
 class Event(StrEnum):
-    CLAIM = "claim"  # a sender owns it, the fence is raised, bytes may leave
+    """What happens to a task. The claim statement itself makes ``CLAIM``; the others come with a ``Verdict``."""
+
+    CLAIM = "claim"  # a sender claims it: the fence rises, the request may leave
     ACCEPTED = "accepted"  # the broker answered with an order id
-    REFUSED = "refused"  # the broker, or the order's own end, proves that it will not happen
-    NOT_SENT = "not_sent"  # no byte left; it may go again
-    GAVE_UP = "gave_up"  # no byte left, and no try or time is left either
-    DOUBT = "doubt"  # it may or may not have reached the broker
-    HOLD = "hold"  # not allowed to go now (no session, halted)
-    RELEASE = "release"
+    REFUSED = "refused"  # the broker's answer, or the end of the order, proves that it will not happen
+    NOT_SENT = "not_sent"  # no byte left this process; it may be sent again
+    GAVE_UP = "gave_up"  # no byte left this process, and no attempt or time remains
+    DOUBT = "doubt"  # the broker may or may not have received it
+    HOLD = "hold"  # it must not be sent now (no session, halted, breaker open)
+    RELEASE = "release"  # the reason of the hold is gone
     EXPIRE = "expire"  # its freshness ended before it was sent
-    WITHDRAW = "withdraw"  # nobody wants it any more, and it was not sent
+    WITHDRAW = "withdraw"  # taken back before it was sent: by a client, an operator, a rollback, or a filled old order
     FOUND = "found"  # the order book, or the order's row, shows that it happened
-    ABSENT = "absent"  # enough clean reads of the book do not show it
+    ABSENT = "absent"  # enough clean reads of the order book do not show it
     RESEND = "resend"  # proven without effect and safe to repeat (throttled and absent; a cancel that did not happen)
-    MISMATCH = "mismatch"  # the book shows our tag on something that we did not ask for
-    DAY_OVER = "day_over"  # the book that could have told is gone
-    LATE = "late"  # it appeared after we had given it up
-    OPERATOR_PLACED = "operator_placed"
-    OPERATOR_NOT_PLACED = "operator_not_placed"
+    MISMATCH = "mismatch"  # the order book has the task's tag on an order that the task did not ask for
+    DAY_OVER = "day_over"  # the broker has discarded the order book that could have shown it
+    LATE = "late"  # the order appeared after the task was given up
+    OPERATOR_PLACED = "operator_placed"  # an operator says that the order exists
+    OPERATOR_NOT_PLACED = "operator_not_placed"  # an operator says that it does not
 
 
 TRANSITIONS: Mapping[tuple[S, Event], S] = MappingProxyType(
@@ -93,5 +95,5 @@ TRANSITIONS: Mapping[tuple[S, Event], S] = MappingProxyType(
 
 
 def next_status(status: S, event: Event) -> S | None:
-    """Where ``event`` leads from ``status``; None when it must not change anything."""
+    """The status that ``event`` leads to from ``status``; None when it must not change anything."""
     return TRANSITIONS.get((status, event))

@@ -1,12 +1,12 @@
-"""What the order engine works on: tasks, the broker's orders as last seen, batches. Values only.
+"""What the order engine works on: tasks, the broker's orders as last shown, batches. Values only.
 
-A task is one thing that we want from the broker (place, modify, cancel) and is durable before anything is sent. An
-order is a row that the broker showed us. A batch is up to twenty place tasks that succeed or are undone together.
+A task is one request to the broker (place, modify, cancel), stored before anything is sent. An order is a row that the
+broker's order book showed. A batch is up to twenty placements that succeed or are undone together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,49 +19,55 @@ from app.broker.outcomes import ChildOrder, Sent
 
 
 class Operation(StrEnum):
+    """What a task asks the broker to do."""
+
     PLACE = "place"
     MODIFY = "modify"
     CANCEL = "cancel"
 
     @property
     def priority(self) -> int:
-        """Lower goes first: what takes risk away overtakes what adds to it."""
+        """Lower is sent first: requests that reduce risk overtake those that add to it."""
         return {Operation.CANCEL: 0, Operation.MODIFY: 1, Operation.PLACE: 2}[self]
 
 
 class TaskStatus(StrEnum):
-    PENDING = "pending"
-    HELD = "held"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    IN_DOUBT = "in_doubt"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    DEAD_LETTER = "dead_letter"
+    """The statuses of a task; ``lifecycle`` has the transitions."""
+
+    PENDING = "pending"  # waits for the sender
+    HELD = "held"  # must not be sent now; ``last_error`` says why
+    RUNNING = "running"  # claimed by a sender, which may be sending it
+    RETRYING = "retrying"  # proven without effect, waits to be sent again
+    IN_DOUBT = "in_doubt"  # the broker may or may not have received it; the order book decides
+    COMPLETED = "completed"  # the broker confirmed it, or the order book shows it
+    FAILED = "failed"  # refused, or (provisionally) never shown by the order book
+    EXPIRED = "expired"  # not sent in time
+    CANCELLED = "cancelled"  # withdrawn before it was sent
+    DEAD_LETTER = "dead_letter"  # only an operator can decide what became of it
 
 
 UNSENT = frozenset({TaskStatus.PENDING, TaskStatus.HELD, TaskStatus.RETRYING})
-"""No byte of the next attempt has left: the task can be withdrawn or expire without asking the broker."""
+"""No byte of the next attempt has left: the task can be withdrawn or expire without a request to the broker."""
 
 FINISHED = frozenset(
     {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED, TaskStatus.DEAD_LETTER}
 )
 
 ENDED_WITHOUT_ORDER = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
-"""Ends after which nothing is at the broker, as far as we know; the order book may still prove otherwise."""
+"""Ends without an order at the broker, as far as is known; the order book may still show one (``Event.LATE``)."""
 
 NOT_FOUND_AT_BROKER = "NOT_FOUND_AT_BROKER"
-"""The one provisional end: the book never showed the order, but we keep looking until the day is over."""
+"""The error code of the provisional end: the order book never showed the order, but may until the day is over."""
 
 
 class OrderState(StrEnum):
-    PENDING = "pending"
+    """The states of an order; ``order_state.state_of`` derives them from Kite's statuses."""
+
+    PENDING = "pending"  # at the broker, not yet accepted by the exchange
     OPEN = "open"
-    TRIGGER_PENDING = "trigger_pending"
+    TRIGGER_PENDING = "trigger_pending"  # a stop order whose trigger price was not reached
     PARTIALLY_FILLED = "partially_filled"
-    COMPLETED = "completed"
+    COMPLETED = "completed"  # filled
     CANCELLED = "cancelled"
     REJECTED = "rejected"
 
@@ -71,13 +77,15 @@ class OrderState(StrEnum):
 
 
 class BatchStatus(StrEnum):
-    RUNNING = "running"
-    COMPLETED = "completed"
-    COMPENSATING = "compensating"
-    ROLLED_BACK = "rolled_back"
-    ROLLED_BACK_WITH_FILLS = "rolled_back_with_fills"
-    PARTIALLY_COMPLETED = "partially_completed"
-    NEEDS_ATTENTION = "needs_attention"
+    """The statuses of a batch; ``batches.saga`` decides them."""
+
+    RUNNING = "running"  # legs are being sent
+    COMPLETED = "completed"  # every leg was placed
+    COMPENSATING = "compensating"  # legs are being withdrawn, cancelled or squared off
+    ROLLED_BACK = "rolled_back"  # undone without a fill
+    ROLLED_BACK_WITH_FILLS = "rolled_back_with_fills"  # undone, and some legs had filled
+    PARTIALLY_COMPLETED = "partially_completed"  # some legs failed, and the client wanted no rollback
+    NEEDS_ATTENTION = "needs_attention"  # an operator must decide: what became of a leg could not be proven
 
     @property
     def is_open(self) -> bool:
@@ -85,24 +93,25 @@ class BatchStatus(StrEnum):
 
 
 Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue", "withdrawal", "replace"]
-OnFilled = Literal["report", "square_off"]
-Resolution = Literal["placed", "not_placed", "requeue"]
-"""What an operator decides about a task whose outcome is unknown."""
+"""Why a task exists: a client's request, the rollback or square-off of a batch, the cancel of a late order, of all
+orders at a halt, of a withdrawn placement, of an order to be replaced, or an operator's repetition."""
+OnFilled = Literal["report", "square_off"]  # what a rollback does about fills: report them, or close the position
+Resolution = Literal["placed", "not_placed", "requeue"]  # an operator's decision about a task of unknown outcome
 
 Whose = Literal["all", "unwanted"]
-"""Whose live orders are to be cancelled: every one of the account, or those of placements marked unwanted."""
+"""Which live orders to cancel: all of the account, or those whose placement is marked ``cancel_on_sight``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskError:
-    """Why a task is where it is."""
+    """The reason of a task's or batch's status."""
 
     code: str  # stable; clients decide by it
-    message: str  # for people
+    message: str  # for operators, in plain words
     broker: Mapping[str, Any] | None = None  # the broker's own answer: ``{error_type, message, http_status}``
 
     def to_json(self) -> dict[str, Any]:
-        """The form that is stored and shown; ``broker`` is left out where there is none."""
+        """The form that is stored and shown, without ``broker`` where there is none."""
         found: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.broker is not None:
             found["broker"] = dict(self.broker)
@@ -110,49 +119,49 @@ class TaskError:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> TaskError:
-        """The value that ``to_json`` has stored."""
+        """The value of which ``to_json`` made ``stored``."""
         return cls(code=str(stored["code"]), message=str(stored["message"]), broker=stored.get("broker"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A row of ``order_task``: one request to the broker, durable before it is sent. Times are the database's."""
+    """A row of ``order_task``: one request to the broker, stored before it is sent. The database's clock stamps it."""
 
     task_id: UUID  # ordered by the time of acceptance
     account_id: str
     operation: Operation
     status: TaskStatus
     trade_date: date  # the trading day (IST) on which it was accepted
-    instrument: str  # ``NSE:INFY``; placements of one instrument go one after another
+    instrument: str  # ``NSE:INFY``; placements of one instrument are sent one after another
     request: Mapping[str, Any]  # JSON as stored; read it through ``order``, ``changes``, ``variety``
-    priority: int  # lower goes first
+    priority: int  # lower is sent first
     send_by: datetime  # never sent after this
     batch_id: UUID | None = None
-    leg: int | None = None  # its place in the batch, from 0; follow-ups of a leg have the same one
-    purpose: Purpose = "client"  # on whose behalf it exists
-    user_tag: str | None = None  # the client's own tag, which never leaves this service
-    tag_base: str | None = None  # 19 characters of the tag on the wire; only placements have one
+    leg: int | None = None  # its place in the batch, from 0; cancels and square-offs of a leg have the same
+    purpose: Purpose = "client"  # why it exists
+    user_tag: str | None = None  # the client's own tag, which is never sent to the broker
+    tag_base: str | None = None  # the tag on the wire without the attempt's digit; only placements have one
     target_order_id: str | None = None  # the order that it modifies or cancels
-    attempts: int = 0  # how often it was claimed for sending
-    sent: Sent = Sent.NO  # whether the broker can have received it
-    not_before: datetime | None = None  # not claimed before this
+    attempts: int = 0  # how often a sender has claimed it
+    sent: Sent = Sent.NO  # whether the broker has received it; unknown while it may have
+    not_before: datetime | None = None  # not claimed before this: the pause before it is sent again
     fence: int = 0  # raised by each claim; an answer under an older fence changes nothing
     claimed_by: str | None = None  # the process that is sending it
-    claimed_until: datetime | None = None  # a claim that is not settled by then is a doubt
+    claimed_until: datetime | None = None  # without a stored outcome by then it is in doubt
     last_sent_at: datetime | None = None  # when the newest attempt was claimed
-    reduces: bool = False  # proven to make a position only smaller
-    clean_reads: int = 0  # reads that prove its absence, since it was last sent
-    next_check_at: datetime | None = None  # when a doubt wants the order book read again
+    reduces: bool = False  # proven to only reduce a position; it passes reduce-only mode and doubts
+    clean_reads: int = 0  # clean reads of the order book that did not show it, since it was last sent
+    next_check_at: datetime | None = None  # when the order book is read again for this doubt
     order_id: str | None = None  # the broker's id, once confirmed
-    children: tuple[ChildOrder, ...] = ()  # the slices, where the broker made several orders of it
-    last_error: TaskError | None = None
-    created_at: datetime
-    updated_at: datetime
-    finished_at: datetime | None = None
-    supersedes: UUID | None = None  # the task that an operator gave up for this one
-    cancel_on_sight: bool = False  # whatever order it has made, or turns out to have made, is cancelled
-    replaces: str | None = None  # the order that has to end before this one may go
-    replaces_filled: int | None = None  # what that order had filled when it was to be replaced
+    children: tuple[ChildOrder, ...] = ()  # the slices, where the broker split it into several orders
+    last_error: TaskError | None = None  # why it is held, retried, in doubt or ended; None where all went well
+    created_at: datetime  # when it was accepted
+    updated_at: datetime  # when its status last changed
+    finished_at: datetime | None = None  # when it ended; None while it is open
+    supersedes: UUID | None = None  # the task that an operator gave up, where this one repeats it
+    cancel_on_sight: bool = False  # withdrawn: an order that it has made, or will turn out to have made, is cancelled
+    replaces: str | None = None  # the order that must end before this one is sent
+    replaces_filled: int | None = None  # what that order had filled when this task was stored
 
     @property
     def order(self) -> OrderRequest:
@@ -171,7 +180,7 @@ class Task:
 
     @property
     def parent_order_id(self) -> str | None:
-        """The first leg of the order to cancel, where it is a second one."""
+        """The first leg of the order to cancel, where that is the second leg of a cover order."""
         return self.request.get("parent_order_id")
 
     @property
@@ -180,24 +189,24 @@ class Task:
 
     @property
     def confirmed_ids(self) -> list[str]:
-        """The orders that the broker has confirmed for a placement, slice by slice."""
+        """The ids of the orders that the broker confirmed for a placement, slice by slice."""
         ids = [child.order_id for child in self.children] or [self.order_id]
         return [order_id for order_id in ids if order_id is not None]
 
     @property
     def is_provisional(self) -> bool:
-        """Given up because the book never showed it: it may still appear until the day is over."""
+        """Whether it was given up because the order book never showed it; it may still appear until the day is over."""
         return self.status is TaskStatus.FAILED and self.error_code == NOT_FOUND_AT_BROKER
 
     @property
     def tag(self) -> str:
-        """The tag on the wire of the present attempt: ``tag_base`` and the attempt's digit."""
+        """The tag on the wire of the newest attempt: ``tag_base`` and the attempt's digit."""
         return f"{self.tag_base}{self.attempts}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownOrder:
-    """A row of ``broker_order``: an order as the broker last showed it, never moved backwards.
+    """A row of ``broker_order``: an order as the broker last showed it; an older row never overwrites a newer one.
 
     ``document`` is the JSON view with Kite's field names; decisions read it through the typed properties.
     """
@@ -205,13 +214,13 @@ class KnownOrder:
     account_id: str
     trade_date: date  # the trading day under which it is kept
     order_id: str
-    task_id: UUID | None  # the placement that made it; None for an order from elsewhere
-    status: str  # Kite's word
-    state: OrderState  # ours, derived from it
+    task_id: UUID | None  # its placement; None for an order of another application
+    status: str  # as Kite names it
+    state: OrderState  # derived from ``status`` and the filled quantity
     filled_quantity: int
-    average_price: Decimal
-    content_hash: bytes  # changes when the book shows anything else of it; ``version`` is made of it
-    document: Mapping[str, Any] = field(default_factory=dict)
+    average_price: Decimal  # of what has filled, in rupees
+    content_hash: bytes  # changes with anything that the book shows of it; clients see it as ``version``
+    document: Mapping[str, Any] = field(default_factory=dict)  # as ``documents.broker_document`` makes it
 
     @property
     def exchange(self) -> str:
@@ -236,34 +245,34 @@ class KnownOrder:
 
     @property
     def parent_order_id(self) -> str | None:
-        """The first leg of a two-legged order, on its second leg."""
+        """The first leg of a cover order, on its second leg."""
         return self.document.get("parent_order_id")
 
     @property
     def is_stale(self) -> bool:
-        """Its end was never seen, and no order book will show it any more."""
+        """Whether its end was never seen and no order book can show it any more."""
         return bool(self.document.get("stale"))
 
     @property
     def exchange_update_timestamp(self) -> datetime | None:
-        """When the exchange last changed it, by the exchange's clock."""
+        """When the exchange last changed it, by the exchange's clock; None where the book does not say."""
         stamp = self.document.get("exchange_update_timestamp")
         return None if stamp is None else datetime.fromisoformat(str(stamp))
 
     def shows(self, changes: OrderChanges) -> bool:
-        """Whether it stands as a modification wants it; ``market_protection`` is never repeated by the book."""
+        """Whether the order is as a modification wants it, ``market_protection`` aside, which the book never shows."""
         wanted = changes.to_json()
         wanted.pop("market_protection", None)
         return all(_is_shown(name, self.document.get(name), value) for name, value in wanted.items())
 
 
 BOOKED_AS = {
-    OrderType.MARKET: {"MARKET", "LIMIT"},  # market protection turns it into a limit order at the band's edge
+    OrderType.MARKET: {"MARKET", "LIMIT"},  # market protection makes it a limit order at the edge of the price band
     OrderType.SL_M: {"SL-M", "SL"},
     OrderType.LIMIT: {"LIMIT"},
-    OrderType.SL: {"SL", "LIMIT"},  # once triggered it stands in the book as a limit order
+    OrderType.SL: {"SL", "LIMIT"},  # once triggered the book shows it as a limit order
 }
-"""By the order type that was asked for, the ones under which the book may show the order."""
+"""For each order type in a request, the types under which the book may show the order."""
 
 
 def _is_shown(name: str, seen: object, wanted: object) -> bool:
@@ -281,19 +290,11 @@ class Batch:
     batch_id: UUID
     account_id: str
     status: BatchStatus
-    rollback_on_failure: bool  # False: legs stand on their own
+    rollback_on_failure: bool  # False: each leg counts by itself
     on_filled: OnFilled  # what a rollback does about fills
     total_orders: int
-    deadline_at: datetime  # legs that are still unsent then are withdrawn
+    deadline_at: datetime  # legs that are still unsent at this time are withdrawn
     created_at: datetime
     updated_at: datetime
-    completed_at: datetime | None = None
-    error: TaskError | None = None  # why it was rolled back, or what an operator must look at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One page of a list of documents, newest or oldest first as the query says."""
-
-    data: Sequence[Mapping[str, Any]]
-    next_cursor: str | None  # None on the last page
+    completed_at: datetime | None = None  # when it ended; None while it is open
+    error: TaskError | None = None  # why it was rolled back, or what an operator must decide

@@ -14,6 +14,7 @@ from app.orders.state.new_tasks import NewTask
 
 
 async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
+    """Store tasks. The database stamps their times, and notes what the order to replace has filled by now."""
     async with tx.cursor() as cursor:
         await cursor.executemany(
             """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, wave, purpose, trade_date,
@@ -56,5 +57,6 @@ def _values(task: NewTask) -> tuple[Any, ...]:
 
 
 async def is_stored(tx: Tx, task_id: UUID) -> bool:
+    """Whether there is a task of this id."""
     cursor = await tx.execute("SELECT 1 FROM order_task WHERE task_id = %s", (task_id,))
     return await cursor.fetchone() is not None

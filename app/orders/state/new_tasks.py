@@ -1,4 +1,4 @@
-"""Tasks before they are stored, and the one factory that makes them: for clients, batches and the service itself."""
+"""Tasks before they are stored, and the factory that makes them for clients, batches and the service itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REPEATED = frozenset({"late", "halt", "withdrawal"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task as it is first written."""
+    """A task as it is first stored; fields without a comment are as in ``Task``."""
 
     task_id: UUID
     account_id: str
@@ -31,26 +31,26 @@ class NewTask:
     fresh_s: float  # seconds from the commit after which it is never sent
     batch_id: UUID | None = None
     leg: int | None = None
-    wave: int = 0  # legs of a later wave wait for the answers to the one before
+    wave: int = 0  # legs of a later wave wait for the answers to the wave before
     purpose: Purpose = "client"
     user_tag: str | None = None
     tag_base: str | None = None
     target_order_id: str | None = None
     reduces: bool = False
     supersedes: UUID | None = None
-    status: TaskStatus = TaskStatus.PENDING
-    error: TaskError | None = None
-    only_if: frozenset[str] | None = None  # versions of ``subject``, one of which must be present when it is stored
-    replaces: str | None = None  # the order that has to end, without filling any further, before this one may go
+    status: TaskStatus = TaskStatus.PENDING  # another one for a task that is refused when it is stored
+    error: TaskError | None = None  # why it was refused
+    only_if: frozenset[str] | None = None  # stored only while ``subject`` has one of these versions
+    replaces: str | None = None  # the order that must end, without filling any further, before this one is sent
 
     @property
     def subject(self) -> str | None:
-        """The order that it changes, cancels or takes the place of."""
+        """The order that it modifies, cancels or replaces."""
         return self.target_order_id or self.replaces
 
     @property
     def priority(self) -> int:
-        """Lower goes first: exits go with the cancels, before modifications, before what opens a position."""
+        """Lower is sent first: exits with the cancels, then modifications, then orders that may open a position."""
         return Operation.CANCEL.priority if self.reduces else self.operation.priority
 
     @property
@@ -61,7 +61,7 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
-    """A batch as it is first written; ``deadline_s`` counts from the commit."""
+    """A batch as it is first stored; fields are as in ``Batch``, ``deadline_s`` in seconds from the commit."""
 
     batch_id: UUID
     account_id: str
@@ -73,7 +73,7 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
-    """One order with the client's own tag, which stays with us."""
+    """One order with the client's own tag, which is never sent to the broker."""
 
     request: OrderRequest
     user_tag: str | None = None
@@ -81,7 +81,7 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaces:
-    """The live order whose place a new one takes, at the version that its caller has seen."""
+    """The live order that a new one replaces, at the version that the client has seen."""
 
     order_id: str
     version: str
@@ -89,7 +89,7 @@ class Replaces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTarget:
-    """An order at the broker that a command is for."""
+    """The order at the broker that a modification or cancel is for."""
 
     account_id: str
     order_id: str
@@ -100,7 +100,7 @@ class OrderTarget:
 
 
 def target_of(order: KnownOrder) -> OrderTarget:
-    """An order that the book has shown, as a target."""
+    """The target of a command for this order."""
     return OrderTarget(
         account_id=order.account_id,
         order_id=order.order_id,
@@ -113,15 +113,15 @@ def target_of(order: KnownOrder) -> OrderTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLeg:
-    """Where a task stands in a batch."""
+    """The place of a task in a batch."""
 
     batch_id: UUID
-    leg: int
-    wave: int = 0
+    leg: int  # from 0
+    wave: int = 0  # legs of a later wave wait for the answers to the wave before
 
 
 class TaskFactory:
-    """Makes tasks with their ids, tags, trading day and freshness. Nothing is stored here."""
+    """Makes tasks with their ids, tags, trading day and freshness. It stores nothing."""
 
     def __init__(self, *, settings: EngineSettings, clock: Clock, ids: IdSource, tagger: Tagger) -> None:
         self._settings = settings
@@ -130,7 +130,7 @@ class TaskFactory:
         self._tagger = tagger
 
     def place(self, line: OrderLine, *, account_id: str, of_batch: BatchLeg | None = None) -> NewTask:
-        """A client's order, by itself or as a leg."""
+        """The placement of a client's order, single or a leg of a batch."""
         return NewTask(
             task_id=self._ids.uuid(),
             account_id=account_id,
@@ -147,10 +147,11 @@ class TaskFactory:
         )
 
     def replacement(self, line: OrderLine, replaces: Replaces, target: OrderTarget) -> tuple[NewTask, NewTask]:
-        """The new order, and the cancel of the one whose place it takes.
+        """The placement of the new order, and the cancel of the one that it replaces.
 
-        The cancel goes within the new order's own freshness, for an old order must not be cancelled when nothing will
-        follow it; one that leaves in its last moment has the time of an answer to let the new order go.
+        The cancel expires with the freshness of a single new order, because the old order must not be cancelled when
+        nothing will follow it. The placement expires later by the timeout of a request, so that it can still follow a
+        cancel that was sent in the last moment.
         """
         place = self.place(line, account_id=target.account_id)
         cancel = self.cancel(target, purpose="replace")
@@ -165,17 +166,17 @@ class TaskFactory:
         )
 
     def requeued(self, task: Task) -> NewTask:
-        """The order of a task that an operator gave up, once more, under a tag of its own."""
+        """The order of a task that an operator gave up, once more, under a new tag."""
         again = self.place(OrderLine(request=task.order, user_tag=task.user_tag), account_id=task.account_id)
         return replace(again, request=dict(task.request), purpose="requeue", supersedes=task.task_id)
 
     def square_off(self, request: OrderRequest, *, account_id: str, of_batch: BatchLeg) -> NewTask:
-        """The opposite order that takes a leg's fills back; proven to reduce by the caller."""
+        """The opposite order that closes what a leg has filled. The caller has proven that it reduces a position."""
         order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch)
         return replace(order, purpose="square_off", reduces=True, fresh_s=self._settings.freshness_limit_s)
 
     def modify(self, target: OrderTarget, changes: OrderChanges) -> NewTask:
-        """A modification under the order's own variety."""
+        """A modification, under the variety that the order has."""
         request = {"order_id": target.order_id, "variety": target.variety, "changes": changes.to_json()}
         return self._command(Operation.MODIFY, target, request, fresh_s=self._settings.freshness_limit_s)
 
@@ -187,7 +188,7 @@ class TaskFactory:
         trade_date: date | None = None,
         of_batch: BatchLeg | None = None,
     ) -> NewTask:
-        """A cancel under the order's own variety; ``trade_date`` is today where it is not given."""
+        """A cancel, under the variety that the order has; ``trade_date`` is today where it is not given."""
         request = {"order_id": target.order_id, "variety": target.variety}
         if target.parent_order_id:
             request["parent_order_id"] = target.parent_order_id

@@ -1,4 +1,4 @@
-"""The state of an order, read from the broker's row, and whether a row may replace what is known. Pure."""
+"""The state of an order by the broker's row, and whether a row may replace what is known. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.orders.state.model import KnownOrder, OrderState
 
 
 def state_of(order: BrokerOrder) -> OrderState:
-    """Our seven states from Kite's open set of statuses; an unknown status is pending, never an end."""
+    """The state for Kite's status, of which new ones may appear: an unknown status is pending, never an end."""
     match order.status:
         case "COMPLETE":
             return OrderState.COMPLETED
@@ -30,12 +30,16 @@ def state_of(order: BrokerOrder) -> OrderState:
 
 
 def content_hash(document: Mapping[str, object]) -> bytes:
-    """Equal for two reads that show the same order; what changes it is worth an event."""
+    """SHA-256 of a document: equal for two reads that show the same; each change of it makes an event."""
     return hashlib.sha256(encode_json(dict(document))).digest()
 
 
 def moves_forward(known: KnownOrder, seen: BrokerOrder) -> bool:
-    """Whether a row may replace what we have: ends are final, fills never fall, reads may arrive out of order."""
+    """Whether a row may replace what is known: an end is final, fills never fall, and a book may be out of date.
+
+    A row is never refused for its state alone, except where it would take a partly filled order, or one that is past
+    ``pending``, back to an earlier state.
+    """
     if known.state.is_terminal or seen.filled_quantity < known.filled_quantity:
         return False
     if not seen.is_terminal and seen.filled_quantity == known.filled_quantity and _is_older(seen, known):
@@ -46,7 +50,7 @@ def moves_forward(known: KnownOrder, seen: BrokerOrder) -> bool:
 
 
 def _is_older(seen: BrokerOrder, known: KnownOrder) -> bool:
-    """By the exchange's own stamp, where both have one: a stale book shows the order before its last change."""
+    """By the exchange's own time, where both have one: a stale book shows the order before its last change."""
     if known.exchange_update_timestamp is None or seen.exchange_update_timestamp is None:
         return False
     return seen.exchange_update_timestamp < known.exchange_update_timestamp

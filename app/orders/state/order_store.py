@@ -1,4 +1,4 @@
-"""SQL of what the broker's order book showed, and of the alarms about it."""
+"""SQL of known orders: what the broker's order book showed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def _orders(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> l
 
 
 async def by_ids(tx: Tx, account_id: str, order_ids: Sequence[str], *, since: date) -> dict[str, KnownOrder]:
-    """The newest order of each id that is not of a day before ``since``."""
+    """By id, the newest order of each of these ids that is of the day ``since`` or later."""
     found = await _orders(
         tx,
         f"""SELECT DISTINCT ON (order_id) {_COLUMNS} FROM broker_order
@@ -44,7 +44,7 @@ async def by_ids(tx: Tx, account_id: str, order_ids: Sequence[str], *, since: da
 
 
 async def find(tx: Tx, order_id: str, *, account_id: str | None = None) -> KnownOrder | None:
-    """The newest order of this id (the broker's ids are unique within a day only)."""
+    """The newest order of this id, or None. The broker's ids are unique within a day only."""
     found = await _orders(
         tx,
         f"""SELECT {_COLUMNS} FROM broker_order
@@ -56,6 +56,7 @@ async def find(tx: Tx, order_id: str, *, account_id: str | None = None) -> Known
 
 
 async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
+    """The orders that these placements have made, by order id."""
     return await _orders(
         tx,
         f"SELECT {_COLUMNS} FROM broker_order WHERE task_id = ANY(%s) ORDER BY order_id",
@@ -64,7 +65,7 @@ async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
 
 
 async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
-    """The orders of one trading day in the order in which we first saw them."""
+    """The orders of one trading day, in the order in which the book first showed them."""
     return await _orders(
         tx,
         f"""SELECT {_COLUMNS} FROM broker_order WHERE account_id = %s AND trade_date = %s
@@ -74,8 +75,10 @@ async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
 
 
 async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetime) -> set[str]:
-    """Every order first shown or sent since then that the broker had shown or confirmed before: what a clean read must
-    contain."""
+    """The ids that a clean read must contain: orders first shown, or sent and confirmed, between these two times.
+
+    A placement of several slices does not count: its own id is not one of the book.
+    """
     cursor = await tx.execute(
         f"""SELECT order_id FROM broker_order
            WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
@@ -91,6 +94,7 @@ async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetim
 
 
 async def upsert(tx: Tx, order: KnownOrder) -> None:
+    """Store an order as it is known now; its placement, once known, stays."""
     await tx.execute(
         """INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity,
              average_price, tag, content_hash, document)
@@ -117,7 +121,7 @@ async def upsert(tx: Tx, order: KnownOrder) -> None:
 
 
 async def move(tx: Tx, order: KnownOrder, *, trade_date: date) -> KnownOrder:
-    """Keep an order under a later day from now on: it lives on, and that day's book shows it."""
+    """Move a live order to a later trading day, whose book shows it. Returns it as it is stored now."""
     await tx.execute(
         "UPDATE broker_order SET trade_date = %s WHERE account_id = %s AND trade_date = %s AND order_id = %s",
         (trade_date, order.account_id, order.trade_date, order.order_id),
@@ -126,7 +130,7 @@ async def move(tx: Tx, order: KnownOrder, *, trade_date: date) -> KnownOrder:
 
 
 async def left_live(tx: Tx, account_id: str, *, until: date, since: date) -> list[KnownOrder]:
-    """Orders of these days whose end was never seen and that nobody was told of."""
+    """Orders of these days whose end was never seen and that are not marked stale yet, by day and order id."""
     return await _orders(
         tx,
         f"""SELECT {_COLUMNS} FROM broker_order
@@ -138,7 +142,7 @@ async def left_live(tx: Tx, account_id: str, *, until: date, since: date) -> lis
 
 
 async def adopt(tx: Tx, account_id: str, order_id: str, *, trade_date: date, task_id: UUID) -> None:
-    """This order is that task's: a row that was shown before its task was known, or without its tag, is claimed."""
+    """Assign an order to its placement, where the book showed it before the task was known, or without its tag."""
     await tx.execute(
         """UPDATE broker_order SET task_id = %s
            WHERE account_id = %s AND trade_date >= %s AND order_id = %s AND task_id IS NULL""",

@@ -1,4 +1,4 @@
-"""SQL of the code that every tag of this deployment begins with."""
+"""SQL of the two characters with which every tag of this deployment begins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from app.db.postgres import Tx
 
 
 async def deployment_code(tx: Tx, *, fresh: str) -> str:
-    """The two characters that every tag of this database begins with; ``fresh`` is used when there are none yet."""
+    """The two characters with which every tag of this database begins; ``fresh`` is stored where there are none yet."""
     await tx.execute("INSERT INTO deployment (code) VALUES (%s) ON CONFLICT DO NOTHING", (fresh,))
     cursor = await tx.execute("SELECT code FROM deployment")
     row = await cursor.fetchone()

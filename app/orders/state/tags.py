@@ -1,7 +1,7 @@
-"""The tag on the wire: the one handle by which an order of ours is recognised in the broker's book.
+"""The tag on the wire, by which the reconciler recognises the orders of this service in the broker's book.
 
-Twenty characters, upper case and digits only: two name this deployment (so that an order whose task was lost is still
-known to be ours), seventeen are random (85 bits), the last is the attempt.
+Twenty characters, upper case and digits only. Two name the deployment, so that an order whose task was lost is still
+recognised. Seventeen are random (85 bits). The last is the number of the attempt.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ DEPLOYMENT_LENGTH = 2
 
 
 class Tagger:
+    """Makes tags that no other task has."""
+
     def __init__(self, ids: IdSource, *, deployment: str) -> None:
         self._ids = ids
         self.deployment = deployment
 
     def fresh(self) -> str:
-        """Nineteen characters; the attempt's digit makes twenty."""
+        """A new ``tag_base``: nineteen characters, to which each attempt adds its digit."""
         return self.deployment + self._ids.code(RANDOM_LENGTH)
 
 
@@ -28,9 +30,10 @@ TAG_LENGTH = 20
 
 
 def attempt_tags(task: Task) -> set[str]:
-    """Every tag that this task has put on the wire, and the next one: a restored database may have forgotten it."""
+    """Every tag under which this task was sent, and the next one: a restored database may have forgotten an attempt."""
     return {f"{task.tag_base}{attempt}" for attempt in range(1, task.attempts + 2)}
 
 
 def tags_of(order: BrokerOrder) -> set[str]:
+    """All tags of a row of the book."""
     return {*order.tags, *([order.tag] if order.tag else [])}

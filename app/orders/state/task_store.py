@@ -24,25 +24,25 @@ COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, req
   finished_at, supersedes, cancel_on_sight, replaces, replaces_filled"""
 
 DAYS_AHEAD = 30
-"""The other end of "since this day": nothing is of a day that far ahead. With one end only, a plan that fits every
-question takes the range for a third of the table, and reads the table."""
+"""Added to a day to close a range "since this day"; no row is of a day that far ahead. For an open range the generic
+plan of a prepared statement expects a third of the table, and reads the whole table."""
 
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
-"""At its end, and not done."""
+"""Ended without having happened."""
 MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
   OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
-"""Of a placement ``t`` left-joined with its orders ``b``: one lives at the broker, as far as the book has told."""
+"""Of a placement ``t`` left-joined with its orders ``b``: one is live at the broker, as far as the book has shown."""
 _REPLACED_ORDER = """FROM broker_order b
   WHERE b.account_id = t.account_id AND b.order_id = t.replaces ORDER BY b.trade_date DESC LIMIT 1"""
 IS_REPLACED = f"""(SELECT b.state IN ('cancelled', 'rejected') AND b.filled_quantity = t.replaces_filled
   {_REPLACED_ORDER})"""
-"""Of a task ``t``: the order whose place it takes is gone, and filled nothing that its caller had not seen."""
+"""Of a task ``t``: the order that it replaces is gone, and filled nothing that the client had not seen."""
 IS_OVERTAKEN = f"""(SELECT b.state = 'completed' OR (b.state IN ('cancelled', 'rejected')
   AND b.filled_quantity IS DISTINCT FROM t.replaces_filled) {_REPLACED_ORDER})"""
-"""Of a task ``t``: the order whose place it should have taken ended in another way, so it never goes."""
+"""Of a task ``t``: the order that it should have replaced filled first, so the task is never sent."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
-"""Provisionally: as the index ``order_task_given_up`` has it."""
+"""Given up provisionally. Written as in the index ``order_task_given_up``, so that the index is used."""
 
 
 def task_row(**columns: Any) -> Task:
@@ -56,19 +56,20 @@ def task_row(**columns: Any) -> Task:
 
 
 async def fetch_tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[Task]:
-    """Run a statement that gives ``COLUMNS``."""
+    """The tasks that a statement returns, which selects ``COLUMNS``."""
     async with tx.cursor(row_factory=kwargs_row(task_row)) as cursor:
         await cursor.execute(sql, params)
         return await cursor.fetchall()
 
 
 async def load(tx: Tx, task_id: UUID) -> Task | None:
+    """The task of this id, or None."""
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s", (task_id,))
     return found[0] if found else None
 
 
 async def need(tx: Tx, task_id: UUID) -> Task:
-    """Raises NotFound."""
+    """The task of this id. Raises NotFound."""
     task = await load(tx, task_id)
     if task is None:
         raise NotFound("task", str(task_id))
@@ -76,7 +77,7 @@ async def need(tx: Tx, task_id: UUID) -> Task:
 
 
 async def lock(tx: Tx, task_id: UUID) -> Task | None:
-    """The task, held against every other writer until the transaction ends."""
+    """The task of this id, or None; no other transaction can change it until this one ends."""
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = %s FOR UPDATE", (task_id,))
     return found[0] if found else None
 
@@ -99,20 +100,21 @@ async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
     )
 
 
-_CERTAINTY = f"""CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
+_SENT = f"""CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
   SELECT 1 FROM order_attempt a WHERE a.task_id = order_task.task_id
     AND coalesce(a.outcome, '') NOT IN ('{AttemptOutcome.NOT_SENT}', '{AttemptOutcome.SESSION_REJECTED}'))
   THEN 'unknown' ELSE %s END"""
-"""A cancel may be sent again while nobody knows what became of the one before: that the last did not leave does not
-prove that none did. A placement is only repeated when the one before is proven to have come to nothing."""
+"""SQL of the new ``sent``. A cancel may be sent again while the outcome of the attempt before is unknown: that the last
+one did not leave does not prove that none did. A placement is only repeated once the attempt before is proven to have
+had no effect."""
 
 
 async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict) -> Task:
-    """Store a transition that the lifecycle allowed; the caller holds the row."""
+    """Store a transition that the lifecycle allows; the caller has locked the row. Returns the task as it is now."""
     children = children_json(verdict.children)
     found = await fetch_tasks(
         tx,
-        f"""UPDATE order_task SET status = %s, sent = {_CERTAINTY}, order_id = coalesce(%s, order_id),
+        f"""UPDATE order_task SET status = %s, sent = {_SENT}, order_id = coalesce(%s, order_id),
               children = CASE WHEN %s THEN %s ELSE children END, last_error = %s,
               not_before = coalesce(%s, not_before), next_check_at = %s, claimed_by = NULL, claimed_until = NULL,
               updated_at = clock_timestamp(), finished_at = CASE WHEN %s THEN clock_timestamp() END
@@ -135,14 +137,14 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
 
 
 async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder]) -> None:
-    """The slices of an order that the book had shown before its answer came."""
+    """Store the slices of a placement that was completed before its answer came."""
     await tx.execute(
         "UPDATE order_task SET children = %s WHERE task_id = %s", (Jsonb(children_json(children)), task_id)
     )
 
 
 async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:
-    """A read that proved nothing final: count it if it was clean, and plan the next look."""
+    """After a read that decided nothing: count it if it was clean, and set the time of the next read."""
     await tx.execute(
         "UPDATE order_task SET clean_reads = clean_reads + %s, next_check_at = %s WHERE task_id = %s",
         (int(clean), next_check_at, task_id),
@@ -150,7 +152,7 @@ async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: dateti
 
 
 async def unsent(tx: Tx, account_id: str) -> list[Task]:
-    """Tasks that wait to be sent, or are held, oldest first."""
+    """Tasks that wait to be sent or are held, oldest first."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
@@ -160,9 +162,9 @@ async def unsent(tx: Tx, account_id: str) -> list[Task]:
 
 
 async def unresolved(tx: Tx, account_id: str, *, since: date) -> list[Task]:
-    """Everything that a read of the book may decide: open tasks, and provisional ends since this day.
+    """Tasks that a read of the book may decide, oldest first: open ones, and those given up since this day.
 
-    Unsent ones too: a database that was restored may have forgotten that they were sent.
+    Unsent tasks are among them, because a database that was restored may have forgotten that they were sent.
     """
     return await fetch_tasks(
         tx,
@@ -177,12 +179,13 @@ async def unresolved(tx: Tx, account_id: str, *, since: date) -> list[Task]:
 
 
 async def by_tag_bases(tx: Tx, tag_bases: Sequence[str]) -> dict[str, Task]:
+    """The placements with these tags, by ``tag_base``."""
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s)", (list(tag_bases),))
     return {str(task.tag_base): task for task in found}
 
 
 async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -> Task | None:
-    """The place task that the broker answered with this id."""
+    """The newest placement that the broker answered with this id, or None."""
     found = await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
@@ -195,15 +198,16 @@ async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -
 
 
 async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
+    """The tasks of these ids that exist, by id."""
     found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
     return {task.task_id: task for task in found}
 
 
 async def database_now(tx: Tx) -> datetime:
-    """The clock by which sends are stamped."""
+    """The time by the database's clock, which stamps the sends."""
     cursor = await tx.execute("SELECT clock_timestamp()")
     row = await cursor.fetchone()
     if row is None:
-        raise LookupError("the database told no time")
+        raise LookupError("the database returned no time")
     moment: datetime = row[0]
     return moment

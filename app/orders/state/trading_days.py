@@ -1,8 +1,8 @@
-"""Which trading day a row of the broker's book belongs to, and when that day's book is gone. Pure rules.
+"""To which trading day a row of the broker's book belongs, and when the broker has discarded a day's book. Pure.
 
-The book is emptied some time in the night, not at midnight, so for some hours a read shows yesterday's orders. They
-stay what they are: orders of yesterday. What is still live when a new day has begun (an AMO waits for the morning)
-goes over to the new day, and stays one order.
+The broker empties its book some time in the night, not at midnight, so for some hours a read shows yesterday's orders.
+They stay orders of yesterday. An order that is still live when a new day begins (an AMO waits for the morning) goes
+over to the new day and stays one order.
 """
 
 from __future__ import annotations
@@ -14,32 +14,35 @@ from app.kit.clock import IST, trade_date_of
 from app.orders.state.model import KnownOrder
 
 BOOK_RESETS_AFTER = timedelta(hours=6)
-"""After midnight IST: sessions end at about six, and by then the book of the day before is gone."""
+"""After midnight IST. Broker sessions end at about six, and by then the book of the day before is empty."""
 
 ONE_DAY = timedelta(days=1)
 LOOK_BACK = timedelta(days=7)
-"""How old an order may be that a book still shows: one that was placed before a long weekend waits for its end."""
+"""How old an order may be that a book still shows: placed before a long weekend, and live since."""
 
 
 def book_day(now: datetime) -> date:
-    """The day whose book the broker shows, at the latest."""
+    """The oldest day whose book the broker may still show at ``now``."""
     return trade_date_of(now - BOOK_RESETS_AFTER)
 
 
 def last_gone_day(now: datetime) -> date:
-    """The newest trading day whose book the broker has put away for certain."""
+    """The newest trading day whose book the broker has certainly discarded."""
     return book_day(now) - ONE_DAY
 
 
 def book_began(now: datetime) -> datetime:
-    """Since when every order that was placed is sure to be in the present book: earlier ones may leave in the night."""
+    """The time since which every placed order must be in the present book; earlier orders may leave it in the night."""
     midnight = datetime.combine(trade_date_of(now), time(), IST)
-    turn = midnight + BOOK_RESETS_AFTER
-    return turn if now >= turn else midnight
+    reset_at = midnight + BOOK_RESETS_AFTER
+    return reset_at if now >= reset_at else midnight
 
 
 def day_of_order(row: BrokerOrder, *, known: KnownOrder | None, now: datetime) -> date:
-    """The day under which a row of a read made ``now`` is kept; ``known`` is the same order as it was kept so far."""
+    """The day under which a row, read at ``now``, is kept; ``known`` is the same order as it is stored.
+
+    An order that has ended stays where it is. A live one is never kept under a day whose book is gone.
+    """
     if known is not None and known.state.is_terminal:
         return known.trade_date
     days = [_newest(row, today=trade_date_of(now))]
@@ -51,7 +54,7 @@ def day_of_order(row: BrokerOrder, *, known: KnownOrder | None, now: datetime) -
 
 
 def is_same_order(known: KnownOrder, row: BrokerOrder) -> bool:
-    """The broker's ids are unique within a day only: another order may come under the id of an old one."""
+    """Whether a row is this order. The broker's ids are unique within a day only, so a new order may have an old id."""
     named = (row.exchange, row.tradingsymbol, row.transaction_type)
     if (known.exchange, known.tradingsymbol, known.transaction_type) != named:
         return False
@@ -60,13 +63,13 @@ def is_same_order(known: KnownOrder, row: BrokerOrder) -> bool:
 
 
 def day_of_trade(trade: Trade, *, today: date) -> date:
-    """The day on which a fill happened; today when its row does not say."""
+    """The day of a fill; today where the trade has no time."""
     moment = trade.fill_timestamp or trade.exchange_timestamp
     return today if moment is None else min(trade_date_of(moment), today)
 
 
 def _newest(row: BrokerOrder, *, today: date) -> date:
-    """The day of the last thing that happened to an order; today when its row does not say."""
+    """The day of the last change of an order; today where the row has no time."""
     moments = (row.order_timestamp, row.exchange_timestamp, row.exchange_update_timestamp)
     days = [trade_date_of(moment) for moment in moments if moment is not None]
     return min(max(days), today) if days else today

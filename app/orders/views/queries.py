@@ -15,8 +15,9 @@ from app.orders.batches.documents import batch_document
 from app.orders.batches.leg_reader import load_legs
 from app.orders.state import fill_store, order_store, task_store
 from app.orders.state.documents import order_document, task_document, unplaced_document
-from app.orders.state.model import KnownOrder, Page, Task, TaskStatus
+from app.orders.state.model import KnownOrder, Task, TaskStatus
 from app.orders.state.new_tasks import OrderTarget, target_of
+from app.orders.state.page import Page
 from app.orders.views import query_store
 
 
