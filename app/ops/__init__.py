@@ -1,0 +1,8 @@
+"""How the running service is observed. It reads the features through callables, and imports none of them.
+
+health           is it healthy, ready, alive? read it first
+metrics          the Prometheus registry and the counts of requests
+metric_sources   which numbers stand behind which metric
+loop_lag         how late the event loop runs
+logging          log lines without secrets
+"""
