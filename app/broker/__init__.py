@@ -1,5 +1,11 @@
 """The broker's vocabulary and the port to it: what the rest of the service knows about Kite Connect.
 
-``orders``, ``outcomes``, ``market``, ``ticks`` are values; ``port`` is the Protocols that ``app.kite`` implements and
-that tests may implement otherwise. Nothing in here talks to the world.
+    port          the Protocols that ``app.kite`` implements, and that tests may implement otherwise; read it first
+    orders        an order request, and what the broker's books show
+    outcomes      what is known after an order request was, or was not, sent
+    market        instruments, modes, quotes, candles
+    ticks         a tick as it leaves the service
+    identifiers   the pattern of account and order ids
+
+No I/O.
 """

@@ -19,6 +19,7 @@ class Mode(StrEnum):
 
     @property
     def rank(self) -> int:
+        """0, 1, 2: a higher one contains the lower ones."""
         return ("ltp", "quote", "full").index(self.value)
 
 
@@ -26,16 +27,16 @@ class Mode(StrEnum):
 class Instrument:
     """One row of the broker's dump. Tokens are recycled after expiry: stored data is keyed by exchange and symbol."""
 
-    instrument_token: int
-    exchange_token: int
-    tradingsymbol: str
-    name: str
-    expiry: date | None
-    strike: Decimal
-    tick_size: Decimal
-    lot_size: int
-    instrument_type: str
-    segment: str
+    instrument_token: int  # what ticks and candles are addressed by; valid for the day
+    exchange_token: int  # the exchange's own number
+    tradingsymbol: str  # unique within the exchange on a day
+    name: str  # of the company or the underlying; may be empty
+    expiry: date | None  # last trading day; None for what does not expire
+    strike: Decimal  # of an option; 0 otherwise
+    tick_size: Decimal  # prices are multiples of it
+    lot_size: int  # quantities are multiples of it
+    instrument_type: str  # EQ, FUT, CE, PE
+    segment: str  # NSE, NFO-OPT, INDICES, ...
     exchange: str
 
     @property
@@ -46,7 +47,7 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """One value of the ``/quote`` map; ``raw`` is Kite's object as it came."""
+    """One value of the ``/quote`` map, by ``key`` (``NSE:INFY``); ``raw`` is Kite's object as it came."""
 
     key: str
     instrument_token: int
@@ -56,7 +57,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candle:
-    """One bar; ``time`` is its start, aware. ``oi`` is None where it was not asked for."""
+    """One bar; ``time`` is its start, aware. ``oi`` is None where it was not requested."""
 
     time: datetime
     open: Decimal

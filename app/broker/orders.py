@@ -1,6 +1,7 @@
-"""Orders as Kite Connect names them: what we ask for, and what the broker's books show.
+"""Orders as Kite Connect names them: what is requested, and what the broker's books show.
 
-Field names and values are those of https://kite.trade/docs/connect/v3/orders/. Prices are Decimal, times are aware.
+Field names and values are those of https://kite.trade/docs/connect/v3/orders/. Prices are Decimal rupees for one unit,
+quantities are units (not lots), times are aware.
 """
 
 from __future__ import annotations
@@ -64,29 +65,29 @@ class Validity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """One order as a caller wants it. The tag on the wire is ours and not part of it."""
+    """One order as the client wants it. The tag on the wire is the service's and not part of it."""
 
     exchange: Exchange
     tradingsymbol: str
     transaction_type: TransactionType
-    quantity: int
-    product: Product
+    quantity: int  # of the whole order
+    product: Product  # which margin and which settlement
     order_type: OrderType
     variety: Variety = Variety.REGULAR
-    price: Decimal | None = None
-    trigger_price: Decimal | None = None
+    price: Decimal | None = None  # of LIMIT and SL
+    trigger_price: Decimal | None = None  # of SL and SL-M, and of a cover order's stop
     validity: Validity = Validity.DAY
-    validity_ttl: int | None = None
-    disclosed_quantity: int | None = None
-    iceberg_legs: int | None = None
-    iceberg_quantity: int | None = None
-    auction_number: str | None = None
-    market_protection: Decimal | None = None
-    autoslice: bool = False
+    validity_ttl: int | None = None  # minutes, with validity TTL
+    disclosed_quantity: int | None = None  # how much of the quantity the market sees
+    iceberg_legs: int | None = None  # how many orders an iceberg is cut into
+    iceberg_quantity: int | None = None  # of each of them
+    auction_number: str | None = None  # with variety auction
+    market_protection: Decimal | None = None  # percent around the last price, of MARKET and SL-M; -1: the broker's
+    autoslice: bool = False  # the broker cuts what is above the exchange's freeze quantity
 
     @property
     def instrument(self) -> str:
-        """``NSE:INFY``: the key by which Kite's quotes and our queues name the instrument."""
+        """``NSE:INFY``: the key by which Kite's quotes and the order queues name the instrument."""
         return f"{self.exchange}:{self.tradingsymbol}"
 
     def to_json(self) -> dict[str, Any]:
@@ -96,12 +97,13 @@ class OrderRequest:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> OrderRequest:
+        """The request that ``to_json`` wrote. Raises msgspec.ValidationError for anything else."""
         return msgspec.convert(stored, cls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderChanges:
-    """A modification: only what is set is sent. Values are absolute (the new total quantity, the new price)."""
+    """A modification: only the fields that are set are sent. They are absolute: a new total quantity, a new price."""
 
     quantity: int | None = None
     price: Decimal | None = None
@@ -126,43 +128,40 @@ TERMINAL_STATUSES = frozenset({"COMPLETE", "CANCELLED", "REJECTED", "CANCELLED A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerOrder:
-    """One row of the order book or of an order's history. ``raw`` is the row as it came, for what we do not name."""
+    """One row of the order book or of an order's history. Texts are the broker's, from sets that it may extend."""
 
     order_id: str
-    status: str
+    status: str  # an open set; see TERMINAL_STATUSES
     exchange: str
     tradingsymbol: str
     transaction_type: str
     product: str
     order_type: str
     variety: str
-    quantity: int
+    quantity: int  # of the whole order
     filled_quantity: int = 0
-    pending_quantity: int = 0
+    pending_quantity: int = 0  # what is live at the exchange
     cancelled_quantity: int = 0
-    price: Decimal = Decimal(0)
-    trigger_price: Decimal = Decimal(0)
-    average_price: Decimal = Decimal(0)
+    price: Decimal = Decimal(0)  # 0: none
+    trigger_price: Decimal = Decimal(0)  # 0: none
+    average_price: Decimal = Decimal(0)  # of the fills; 0 before the first
     validity: str = "DAY"
-    instrument_token: int = 0
-    exchange_order_id: str | None = None
-    parent_order_id: str | None = None
-    status_message: str | None = None
-    status_message_raw: str | None = None
-    order_timestamp: datetime | None = None
-    exchange_timestamp: datetime | None = None
-    exchange_update_timestamp: datetime | None = None
-    tag: str | None = None
-    tags: tuple[str, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    instrument_token: int = 0  # 0: not given
+    exchange_order_id: str | None = None  # None until the exchange has it
+    parent_order_id: str | None = None  # of a slice, and of a second leg
+    status_message: str | None = None  # why it was rejected, for people
+    status_message_raw: str | None = None  # the same as the order system wrote it
+    order_timestamp: datetime | None = None  # when the broker registered it
+    exchange_timestamp: datetime | None = None  # when the exchange registered it
+    exchange_update_timestamp: datetime | None = None  # when the exchange last changed it
+    tag: str | None = None  # the tag that it was placed with
+    tags: tuple[str, ...] = ()  # that tag again, and marks of the broker's own
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # the row as it came
 
     @property
     def is_terminal(self) -> bool:
+        """Whether the broker will never move the order again."""
         return self.status in TERMINAL_STATUSES
-
-    def carries_tag(self, tag: str) -> bool:
-        """Kite repeats the tag in ``tag`` and among ``tags``, where its own marks stand too."""
-        return tag == self.tag or tag in self.tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,15 +169,15 @@ class Trade:
     """One fill. Unique by (account, day, ``trade_id``)."""
 
     trade_id: str
-    order_id: str
+    order_id: str  # the order that it fills
     exchange: str
     tradingsymbol: str
     transaction_type: str
     product: str
-    quantity: int
-    average_price: Decimal
-    instrument_token: int = 0
+    quantity: int  # of this fill
+    average_price: Decimal  # of this fill
+    instrument_token: int = 0  # 0: not given
     exchange_order_id: str | None = None
-    fill_timestamp: datetime | None = None
-    exchange_timestamp: datetime | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    fill_timestamp: datetime | None = None  # when it was filled; None where the broker gives only a time of day
+    exchange_timestamp: datetime | None = None  # when the exchange registered it
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # the row as it came

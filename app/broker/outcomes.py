@@ -1,10 +1,10 @@
 """What is known after an order request was, or was not, sent. These are values, not exceptions.
 
     Accepted         200 with an order id: the broker has it
-    Refused          the broker said no in words that prove that no order exists
+    Refused          the broker refused it with a text that proves that no order exists
     NotSent          no byte of the request can have left; the only outcome that may be sent again at once
-    SessionRejected  403 TokenException: turned away before the order system; goes again after a new login
-    Throttled        429: turned away at the gateway; goes again after a clean look into the order book
+    SessionRejected  403 TokenException: refused before the order system; goes again after a new login
+    Throttled        429: refused at the gateway; goes again after a clean read of the order book
     InDoubt          anything else; only the order book decides, nothing is ever re-sent meanwhile
 
 An order that may exist is never called failed: a client-side timeout, a 5xx, a reset connection and even some HTTP 400
@@ -37,13 +37,15 @@ class ChildOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
+    """``children`` are the slices of an autosliced order."""
+
     order_id: str
     children: tuple[ChildOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """``address_refused``: the broker takes no order from where we are, so the next one would fail as well."""
+    """``address_refused``: the broker takes no order from this machine's address, so the next one would fail too."""
 
     error_type: str
     message: str
@@ -53,21 +55,29 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:
+    """``reason`` is the kind of failure, for logs."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRejected:
+    """``message`` is the broker's text."""
+
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttled:
+    """``message`` is the broker's text."""
+
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt:
+    """``reason`` for people; ``error_type`` and ``http_status`` where the broker answered at all."""
+
     reason: str
     error_type: str | None = None
     http_status: int | None = None

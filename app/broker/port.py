@@ -1,7 +1,6 @@
-"""The port to a broker: what ``app.kite`` promises and the rooms above rely on.
+"""The port to a broker: what ``app.kite`` guarantees and the features rely on.
 
-One ``BrokerSession`` per account holds the credentials; the gateways ask it for the token at each request and each
-connect, so that a new login is used without a restart.
+The gateways read the credentials at each request and each connect, so that a new login is used without a restart.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import SecretStr
 
@@ -29,15 +28,15 @@ TOKENS_PER_SOCKET = 3000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What one account presents to the broker right now; ``access_token`` is None before the first login."""
+    """What one account presents to the broker at this moment; ``access_token`` is None before the first login."""
 
     api_key: str
     api_secret: SecretStr
     access_token: SecretStr | None
 
 
-CredentialSource = Callable[[], Credentials]
-"""Asked at every request and every connect: never cached by a gateway."""
+CredentialSource: TypeAlias = Callable[[], Credentials]
+"""Called at every request and every connect: a gateway caches nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +49,9 @@ class LoginResult:
 
 
 class RequestKind(StrEnum):
-    """The broker's rate classes; the three order kinds share one budget, in this order of precedence.
+    """The broker's rate classes. The three order kinds share one budget, in this order of precedence.
 
-    So do ``BOOK`` and ``OTHER``: what tells the truth about orders never queues behind what clients want to see.
+    So do ``BOOK`` and ``OTHER``: the reads that decide what became of orders never queue behind reads of clients.
     """
 
     CANCEL = "cancel"
@@ -68,31 +67,32 @@ class Governor(Protocol):
     """One account's request budget. The order engine acquires, then claims, then sends; reads wait in the gateways."""
 
     async def acquire(self, kind: RequestKind, *, deadline: float | None = None) -> None:
-        """Return when the request may go; ``deadline`` in seconds of ``Clock.monotonic``. Raises RateLimited."""
+        """Return when the request may go. Raises RateLimited when it may not before ``deadline``.
+
+        ``deadline`` is in seconds of ``Clock.monotonic``.
+        """
         ...
 
     async def depart(self) -> None:
-        """Right before an order request is written: requests that paused after their turn do not bunch up."""
+        """Called right before an order request is written: requests that paused after ``acquire`` do not bunch up."""
         ...
 
     def cool_down(self, seconds: float) -> None:
-        """The broker turned an order request away for its rate (429): let no order request go for so long."""
+        """The broker refused an order request for its rate (429): let none go for ``seconds``."""
         ...
 
-    def places_left_today(self) -> int: ...
-
     def restore_places_today(self, used: int) -> None:
-        """Tell a fresh process how many placements the account has already sent today."""
+        """Set how many placements the account has sent today, after a start."""
         ...
 
     def restore_minute(self, ages_s: Sequence[float]) -> None:
-        """Tell a new owner how long ago each of the last minute's order requests left, whoever sent it."""
+        """Set how many seconds ago each of the last minute's order requests left, from whichever process."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:
-    """A request as it would go out: for a caller who wants to see it first. Without credentials."""
+    """A request as it would go out, without credentials: for clients that want to see it first."""
 
     method: str
     path: str
@@ -104,19 +104,26 @@ class OrderGateway(Protocol):
 
     def preview(self, request: OrderRequest, *, tag: str) -> WireRequest:
         """What ``place`` would send; nothing is sent."""
+        ...
 
     def preview_cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> WireRequest:
         """What ``cancel`` would send; nothing is sent. Its parameters go into the query."""
         ...
 
-    async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome: ...
+    async def place(self, request: OrderRequest, *, tag: str) -> SendOutcome:
+        """Send a new order; ``tag`` is how it is found in the book."""
+        ...
 
-    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome: ...
+    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
+        """Send the changes of a live order."""
+        ...
 
-    async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome: ...
+    async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
+        """Send the cancellation of a live order."""
+        ...
 
     async def order_book(self) -> list[BrokerOrder]:
-        """All orders of the broker's day. Raises BrokerError; an unreadable or partial answer is never a list."""
+        """All orders of the broker's day. Raises BrokerError, also for an unreadable or partial answer."""
         ...
 
     async def order_history(self, order_id: str) -> list[BrokerOrder]:
@@ -128,33 +135,43 @@ class OrderGateway(Protocol):
         ...
 
     async def basket_margin(self, requests: Sequence[OrderRequest]) -> Decimal:
-        """The final margin that the whole basket needs beside present positions. Raises BrokerError."""
+        """Rupees of margin that the whole basket needs in addition to present positions. Raises BrokerError."""
         ...
 
     async def available_margin(self, exchange: str) -> Decimal:
-        """Money that new orders on ``exchange`` may use. Raises BrokerError."""
+        """Rupees of margin that new orders on ``exchange`` may use. Raises BrokerError."""
         ...
 
 
 class PortfolioGateway(Protocol):
-    """Read-through: Kite's own objects, unchanged. Raises BrokerError."""
+    """Reads that are passed through: Kite's own objects, unchanged. Every call raises BrokerError."""
 
-    async def profile(self) -> Mapping[str, Any]: ...
+    async def profile(self) -> Mapping[str, Any]:
+        """The account's owner, and what the account may trade."""
+        ...
 
-    async def holdings(self) -> Sequence[Mapping[str, Any]]: ...
+    async def holdings(self) -> Sequence[Mapping[str, Any]]:
+        """The long-term holdings, one object each."""
+        ...
 
-    async def positions(self) -> Mapping[str, Any]: ...
+    async def positions(self) -> Mapping[str, Any]:
+        """``net`` and ``day`` positions."""
+        ...
 
-    async def margins(self) -> Mapping[str, Any]: ...
+    async def margins(self) -> Mapping[str, Any]:
+        """Funds by segment: ``equity`` and ``commodity``."""
+        ...
 
 
 class MarketGateway(Protocol):
-    """Market data by REST. Raises BrokerError."""
+    """Market data by REST. Every call raises BrokerError."""
 
-    async def instruments(self, exchange: str | None = None) -> list[Instrument]: ...
+    async def instruments(self, exchange: str | None = None) -> list[Instrument]:
+        """The dump of the day, of one exchange or of all."""
+        ...
 
     async def quotes(self, keys: Sequence[str]) -> dict[str, Quote]:
-        """By ``EXCHANGE:TRADINGSYMBOL``, at most 500; keys unknown to the broker are absent."""
+        """By ``EXCHANGE:TRADINGSYMBOL``, at most ``QUOTE_KEYS_LIMIT``; keys unknown to the broker are absent."""
         ...
 
     async def candles(
@@ -165,90 +182,95 @@ class MarketGateway(Protocol):
 
 
 class SessionGateway(Protocol):
-    def login_url(self, *, redirect_params: str | None = None) -> str: ...
+    """Login and log-out of one account."""
 
-    async def exchange_request_token(self, request_token: str) -> LoginResult:
-        """Raises BrokerRefused or SessionExpired for a bad token, BrokerUnavailable otherwise."""
+    def login_url(self, *, redirect_params: str | None = None) -> str:
+        """Where the account's owner logs in; ``redirect_params`` come back on the redirect."""
         ...
 
-    async def log_out(self) -> None: ...
+    async def exchange_request_token(self, request_token: str) -> LoginResult:
+        """Finish a login. Raises BrokerRefused or SessionExpired for a bad token, BrokerUnavailable otherwise."""
+        ...
+
+    async def log_out(self) -> None:
+        """Make the access token useless. Raises BrokerError."""
+        ...
 
 
 class TickDecoder(Protocol):
-    """Bytes of one packet to a Tick without our own fields; None when the packet is malformed (it is then counted)."""
+    """Decodes one packet of the ticker."""
 
-    def __call__(self, packet: bytes) -> Tick | None: ...
+    def __call__(self, packet: bytes) -> Tick | None:
+        """The tick, without the fields that the service adds; None when the packet is malformed."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
 class FeedState:
-    """What one feed knows about itself; read by health and metrics, written by the feed alone.
-
-    ``replaying``: the present socket says that it sends a recording. ``last_frame_at`` and ``last_tick_at`` are epoch
-    seconds of our clock (0.0: never). Counters only rise; ``notes`` are the broker's ``error`` and ``message`` texts.
-    """
+    """What one feed knows about itself; health and metrics read it, only the feed writes it. Counters only rise."""
 
     connected: bool = False
-    replaying: bool = False
-    sockets: int = 0
+    replaying: bool = False  # the present socket announced that it sends a recording
+    sockets: int = 0  # connected ones
     reconnects: int = 0
     frames: int = 0
     packets: int = 0
-    malformed: int = 0
-    notes: int = 0
-    last_frame_at: float = 0.0
-    last_tick_at: float = 0.0
-    last_error: str | None = None
+    malformed: int = 0  # frames that could not be read
+    notes: int = 0  # ``error`` and ``message`` texts of the broker
+    last_frame_at: float = 0.0  # epoch seconds by this process's clock; 0.0: never
+    last_tick_at: float = 0.0  # likewise
+    last_error: str | None = None  # why the last connection failed or ended; None while it is up
 
 
 class FeedListener(Protocol):
-    """What a feed calls. All are plain functions that return at once: the socket's reader never waits for anybody."""
+    """What a feed calls. All are plain functions that return immediately: the socket's reader never waits."""
 
     def on_packets(self, packets: Sequence[bytes], *, received_at_ms: int) -> None:
-        """The raw packets of one frame, in order, already cut and length-checked (the first 4 bytes are the token)."""
+        """The raw packets of one frame, in order; each has at least its first 4 bytes, the instrument token."""
         ...
 
     def on_order_update(self, payload: Mapping[str, Any]) -> None:
-        """Kite's order push as it came: a hint to read the book, never the truth."""
+        """Kite's order push as it came: only a hint to read the book."""
         ...
 
     def on_connected(self, *, first: bool) -> None:
-        """A socket is up and resubscribed; pushes of the gap, if any, are lost."""
+        """A socket is connected and has subscribed; order pushes between two sockets are lost."""
         ...
 
     def on_replay(self) -> None:
-        """This socket, until the next ``on_connected``, sends a recording and not the market."""
+        """Until the next ``on_connected`` the socket sends a recording and not the market."""
         ...
 
-    def on_disconnected(self, reason: str) -> None: ...
+    def on_disconnected(self, reason: str) -> None:
+        """The socket has closed; the feed connects again by itself."""
+        ...
 
 
 class Feed(Protocol):
-    """The streaming side of one account. ``run`` lives until cancelled and reconnects by itself."""
+    """The streaming side of one account."""
 
     state: FeedState
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Stream until cancelled; connects again by itself."""
+        ...
 
     def subscribe(self, modes: Mapping[int, Mode]) -> None:
         """Add tokens or change their mode; what is already streamed in that mode is not touched."""
         ...
 
-    def unsubscribe(self, tokens: Sequence[int]) -> None: ...
-
-    def subscriptions(self) -> Mapping[int, Mode]:
-        """What this feed wants to have, connected or not."""
+    def unsubscribe(self, tokens: Sequence[int]) -> None:
+        """Remove tokens; those that are not subscribed are ignored."""
         ...
 
-
-def clocks_agree() -> float | None:
-    """Nothing is known of the broker's clock."""
-    return None
+    def subscriptions(self) -> Mapping[int, Mode]:
+        """Mode by token of everything that is subscribed here, connected or not."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """Everything one account can ask of its broker. ``clock_offset_s``: its clock minus ours, None if not known."""
+    """Everything that one account can do at its broker."""
 
     account_id: str
     orders: OrderGateway
@@ -256,4 +278,5 @@ class Broker:
     market: MarketGateway
     session: SessionGateway
     decode: TickDecoder
-    clock_offset_s: Callable[[], float | None] = clocks_agree
+    clock_offset_s: Callable[[], float | None]
+    """Seconds by which the broker's clock is ahead of this one; None while that is not known."""

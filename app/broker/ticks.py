@@ -1,32 +1,39 @@
-"""The tick as it leaves this service: KiteTicker's names, ours beside them.
+"""The tick as it leaves this service: KiteTicker's names, and some that the service adds.
 
-A ``msgspec.Struct`` because it is built and written 100,000 times a second; fields that the packet does not have are
-``UNSET`` and so absent from the JSON, never zero. Times are epoch seconds from the exchange, ``received_at`` is epoch
-milliseconds of our own clock. Prices are floats here and only here: they are display data, never order prices.
+A ``msgspec.Struct`` because it is built and written 100,000 times a second. Fields that the packet does not have are
+``UNSET`` and so absent from the JSON, never zero. Prices are floats here and only here: they are display data, never
+order prices.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-Source = Literal["live", "simulator", "replay"]
+Source: TypeAlias = Literal["live", "simulator", "replay"]
+"""``live``: Zerodha's own hosts; ``replay``: a simulator that sends a recording."""
 
 
 class DepthItem(msgspec.Struct, gc=False):
+    """One level of the market depth."""
+
     quantity: int
     price: float
     orders: int
 
 
 class Depth(msgspec.Struct, gc=False):
+    """Five levels on each side, the best first."""
+
     buy: list[DepthItem]
     sell: list[DepthItem]
 
 
 class Ohlc(msgspec.Struct, gc=False):
+    """Of the day; ``close`` is that of the day before."""
+
     open: float
     high: float
     low: float
@@ -34,29 +41,29 @@ class Ohlc(msgspec.Struct, gc=False):
 
 
 class Tick(msgspec.Struct, gc=False, omit_defaults=False):
-    """One tick. ``v`` is the version of this schema."""
+    """One tick. Times of the exchange are epoch seconds, None where it has none."""
 
     instrument_token: int
-    mode: str
-    tradable: bool
+    mode: str  # ltp, quote or full: which fields it has
+    tradable: bool  # False for an index
     last_price: float
-    v: int = 1
-    exchange: str | UnsetType = UNSET
-    tradingsymbol: str | UnsetType = UNSET
+    v: int = 1  # version of this schema
+    exchange: str | UnsetType = UNSET  # added from the instruments of the day
+    tradingsymbol: str | UnsetType = UNSET  # likewise
     last_traded_quantity: int | UnsetType = UNSET
-    average_traded_price: float | UnsetType = UNSET
-    volume_traded: int | UnsetType = UNSET
-    total_buy_quantity: int | UnsetType = UNSET
-    total_sell_quantity: int | UnsetType = UNSET
+    average_traded_price: float | UnsetType = UNSET  # of the day
+    volume_traded: int | UnsetType = UNSET  # of the day
+    total_buy_quantity: int | UnsetType = UNSET  # of all pending orders
+    total_sell_quantity: int | UnsetType = UNSET  # likewise
     ohlc: Ohlc | UnsetType = UNSET
-    change: float | UnsetType = UNSET
+    change: float | UnsetType = UNSET  # percent against the close of the day before
     last_trade_time: int | UnsetType | None = UNSET
-    oi: int | UnsetType = UNSET
+    oi: int | UnsetType = UNSET  # open interest
     oi_day_high: int | UnsetType = UNSET
     oi_day_low: int | UnsetType = UNSET
     exchange_timestamp: int | UnsetType | None = UNSET
     depth: Depth | UnsetType = UNSET
-    account_id: str = ""
-    seq: int = 0
-    received_at: int = 0
-    source: Source = "live"
+    account_id: str = ""  # whose feed it came from; added by the service
+    seq: int = 0  # rises by one with every tick that this account's feed encodes; added by the service
+    received_at: int = 0  # epoch milliseconds by the service's clock
+    source: Source = "live"  # added by the service

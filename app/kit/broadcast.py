@@ -1,7 +1,7 @@
 """One writer, many readers, and no reader can slow another: each reader has a bounded queue of its own.
 
-A reader that falls behind by more than its bound is marked ``overflowed`` and receives nothing further; what to do
-then (close the socket and let the client resume, read the gap from the database) is the reader's decision.
+A reader that falls behind by more than its bound is marked ``overflowed`` and receives nothing further. What happens
+then (the socket is closed and its client resumes) is the reader's decision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Mailbox(Generic[T]):
         self.overflowed = False
 
     def put(self, item: T) -> None:
-        """Never blocks and never raises: a full box marks itself overflowed instead."""
+        """Never waits and never raises: a full mailbox marks itself overflowed instead."""
         if self.overflowed:
             return
         if len(self._items) >= self._limit:
@@ -55,11 +55,13 @@ class Broadcast(Generic[T]):
         self._readers: dict[str, set[Mailbox[T]]] = {}
 
     def subscribe(self, topic: str, *, limit: int) -> Mailbox[T]:
+        """A new reader of ``topic``; at most ``limit`` items wait for it."""
         box: Mailbox[T] = Mailbox(limit=limit)
         self._readers.setdefault(topic, set()).add(box)
         return box
 
     def unsubscribe(self, topic: str, box: Mailbox[T]) -> None:
+        """This reader gets nothing further."""
         readers = self._readers.get(topic)
         if readers is None:
             return
@@ -67,15 +69,11 @@ class Broadcast(Generic[T]):
         if not readers:
             del self._readers[topic]
 
-    def publish(self, topic: str, item: T) -> int:
-        """Hand ``item`` to every reader of ``topic``; returns how many there were."""
-        readers = self._readers.get(topic, ())
-        for box in readers:
+    def publish(self, topic: str, item: T) -> None:
+        """Hand ``item`` to every reader of ``topic``."""
+        for box in self._readers.get(topic, ()):
             box.put(item)
-        return len(readers)
 
     def topics(self) -> list[str]:
+        """The topics that have a reader."""
         return list(self._readers)
-
-    def readers(self, topic: str) -> int:
-        return len(self._readers.get(topic, ()))

@@ -1,5 +1,12 @@
 """The one adapter to Kite Connect v3: bytes and JSON on one side, the values of ``app.broker`` on the other.
 
-``wire`` is pure; ``http``, ``orders``, ``reads``, ``session``, ``feed`` and ``governor`` are thin shells around it;
-``broker.open_broker`` puts one account together. Only the composition root imports this package.
+    broker            one account put together; read it first
+    orders            sends, each at most once, and the order book; reads has portfolio and market data
+    session           login and log-out
+    http              the HTTP clients; endpoints are the labels of what they are asked for
+    governor          waits until a request may go; pace decides when (pure)
+    feed              the ticker: connect, subscribe, reconnect; socket is one connection
+    wire              codecs, and what an answer proves (pure)
+
+Only the composition root imports this package.
 """

@@ -1,4 +1,4 @@
-"""One account at Kite, put together: gateways, governor, feed."""
+"""One account at Kite: gateways, governor and feed, put together."""
 
 from __future__ import annotations
 
@@ -20,22 +20,16 @@ from app.kite.wire.ticks import decode_packet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KiteAccount:
-    """What ``open_broker`` gives: the port, the budget that the order engine acquires from, and the streaming side."""
+    """What ``open_broker`` gives: the port, the request budget, and a feed on demand."""
 
     broker: Broker
     governor: Governor
-    http: KiteHttp
     feed_settings: FeedSettings
     credentials: CredentialSource
     clock: Clock
 
-    @property
-    def clock_offset_s(self) -> float | None:
-        """Broker's clock minus ours, from the last answer's ``Date``; None before the first."""
-        return self.http.clock_offset_s
-
     def make_feed(self, listener: FeedListener) -> KiteFeed:
-        """A new feed; start its ``run`` under the supervisor."""
+        """A new feed; its ``run`` is a background loop."""
         return KiteFeed(
             self.feed_settings,
             account_id=self.broker.account_id,
@@ -46,7 +40,7 @@ class KiteAccount:
 
 
 def ignore_observation(endpoint: str, outcome: str, seconds: float) -> None:
-    """The observer of callers that do not measure."""
+    """The observer for callers that do not measure."""
 
 
 @asynccontextmanager
@@ -75,8 +69,6 @@ async def open_broker(
         clock_offset_s=lambda: client.clock_offset_s,
     )
     try:
-        yield KiteAccount(
-            broker=broker, governor=governor, http=client, feed_settings=feed, credentials=credentials, clock=clock
-        )
+        yield KiteAccount(broker=broker, governor=governor, feed_settings=feed, credentials=credentials, clock=clock)
     finally:
         await client.close()

@@ -1,4 +1,4 @@
-"""What is asked of Kite, by name: the closed lists behind the labels of ``ticker_broker_requests_total``."""
+"""The requests to Kite by name: the closed lists behind the labels of ``ticker_broker_requests_total``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Endpoint(StrEnum):
     LOGOUT = "logout"
 
 
-OF_THE_BOOK = frozenset({Endpoint.ORDERS, Endpoint.TRADES})
-"""What tells the truth about orders."""
+BOOK_ENDPOINTS = frozenset({Endpoint.ORDERS, Endpoint.TRADES})
+"""The reads that decide what has become of orders."""
 
 READ_OUTCOMES: Mapping[type[BrokerError], str] = {
     BrokerRefused: "refused",
@@ -38,4 +38,4 @@ READ_OUTCOMES: Mapping[type[BrokerError], str] = {
     BrokerThrottled: "throttled",
     BrokerUnavailable: "unavailable",
 }
-"""The ``outcome`` label of a read that failed; beside these ``ok`` and ``cancelled``."""
+"""The ``outcome`` label of a read that failed; also ``ok`` and ``cancelled``."""

@@ -1,8 +1,8 @@
-"""The ticker feed of one account: connect, subscribe, watch, reconnect, for ever.
+"""The ticker feed of one account: connect, subscribe, stream, reconnect, until cancelled.
 
-What its neighbour may expect: the wanted subscriptions survive every reconnect with their modes, a change touches only
-the tokens that it names, a socket that falls silent for ``watchdog_s`` is replaced, malformed frames are counted and
-dropped, the credentials are asked afresh at each connect, and no log line carries the socket's address.
+What callers may rely on: subscriptions survive every reconnect with their modes, a change touches only the tokens that
+it names, a socket that falls silent for ``watchdog_s`` is replaced, malformed frames are counted and dropped, the
+credentials are read anew at each connect, and no log line carries the socket's address.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ from app.kite.wire.ticks import HEARTBEAT_SIZE, cut_frame
 
 REPLAY_NOTE = BrokerNote(kind="message", text="replay")
 """What a simulator that replays a recording sends first on every socket; the broker itself has no such text."""
+
 NOTES_LOGGED_PER_SOCKET = 20
-NOTE_LENGTH = 300
-CLOSE_GRACE_S = 0.5
+NOTE_LENGTH = 300  # characters of a note that are logged
+CLOSE_GRACE_S = 0.5  # for the answer to a close frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedSettings:
-    """Where the ticker is and how patient we are; times in seconds."""
+    """Where the ticker is, and the times of its connections in seconds."""
 
-    ws_url: str
-    extra_query: Mapping[str, str] = field(default_factory=dict)
-    user_agent: str = "ticker-service/0.1.0"
-    connect_timeout_s: float = 7.0
-    watchdog_s: float = 5.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, cap_s=60.0))
+    ws_url: str  # wss://ws.kite.trade
+    extra_query: Mapping[str, str] = field(default_factory=dict)  # added to the address, for the simulator
+    user_agent: str = "ticker-service/0.1.0"  # how this service introduces itself
+    connect_timeout_s: float = 7.0  # until the upgrade is answered
+    watchdog_s: float = 5.0  # without any frame: the connection is replaced
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, cap_s=60.0))  # between attempts to connect
     throttled_wait_s: float = 30.0  # after HTTP 429: too many sockets for this api_key
     max_tokens: int = TOKENS_PER_SOCKET  # instruments
     tls: ssl.SSLContext | None = None  # None: the system's authorities
@@ -54,7 +55,7 @@ class FeedSettings:
 
 
 class KiteFeed:
-    """Implements ``app.broker.port.Feed`` over one socket at a time."""
+    """Implements ``app.broker.port.Feed`` over one socket at a time; also the ``FrameSink`` of that socket."""
 
     def __init__(
         self,
@@ -68,21 +69,21 @@ class KiteFeed:
     ) -> None:
         self.state = FeedState()
         self._settings = settings
-        self._account_id = account_id
         self._credentials = credentials
         self._listener = listener
         self._clock = clock
         self._random = random_number
+        self._log = logger.bind(account_id=account_id)
         self._wanted: dict[int, Mode] = {}
         self._socket: TickerSocket | None = None
-        self._last_inbound = 0.0
+        self._last_inbound = 0.0  # monotonic seconds of the last frame
         self._connects = 0
-        self._failures = 0
-        self._notes = 0
-        self._secret = ""
+        self._failures = 0  # since the last frame: the backoff's attempt
+        self._notes = 0  # of the present socket
+        self._secret = ""  # the access token of the present socket, to keep it out of the logs
         self._wake = asyncio.Event()
 
-    # what is wanted
+    # subscriptions
 
     def subscribe(self, modes: Mapping[int, Mode]) -> None:
         """Raises BadInput, and changes nothing, when the socket's limit of tokens would be exceeded."""
@@ -97,23 +98,26 @@ class KiteFeed:
                 self._socket.send_text(message)
 
     def unsubscribe(self, tokens: Sequence[int]) -> None:
+        """Tokens that are not subscribed are ignored."""
         gone = [token for token in dict.fromkeys(tokens) if self._wanted.pop(token, None) is not None]
         if self.state.connected and self._socket is not None:
             for message in unsubscribe_messages(gone):
                 self._socket.send_text(message)
 
     def subscriptions(self) -> Mapping[int, Mode]:
+        """Mode by token of everything that is subscribed, connected or not."""
         return dict(self._wanted)
 
     def reconnect_soon(self) -> None:
-        """Cut a running wait short, for instance because a new access token has come."""
+        """End a running wait, for instance because there is a new access token."""
         self._wake.set()
 
     # the loop
 
     async def run(self) -> None:
+        """Connect, and connect again after each failure; until cancelled."""
         while True:
-            wait_s = await self._connect_and_watch()
+            wait_s = await self._connect_and_stream()
             self._failures += 1
             delay = self._settings.backoff.delay(self._failures, random=self._random())
             await self._pause(max(delay, wait_s))
@@ -126,8 +130,11 @@ class KiteFeed:
         except TimeoutError:
             return
 
-    async def _connect_and_watch(self) -> float:
-        """One socket from connect to its end. Returns the least number of seconds to wait before the next."""
+    async def _connect_and_stream(self) -> float:
+        """One socket, from the attempt to connect until it is closed.
+
+        Returns the least number of seconds to wait before the next.
+        """
         try:
             socket = await self._connect()
         except UpgradeRefused as refused:
@@ -140,14 +147,14 @@ class KiteFeed:
             self._note_failure(f"no connection within {self._settings.connect_timeout_s:g} s")
             return 0.0
         except (OSError, ValueError) as error:
-            # the text of an error may repeat the address: only ConnectionErrors of our own socket are safe to show
+            # the text of an error may repeat the address: only ConnectionErrors of TickerSocket itself are safe to show
             own = type(error) is ConnectionError
             self._note_failure(str(error) if own else f"cannot connect: {type(error).__name__}")
             return 0.0
         reason = "stopped"
         try:
             self._on_up(socket)
-            reason = await self._watch(socket)
+            reason = await self._stream_until_closed(socket)
         finally:
             self._on_down(reason)
             await socket.close(grace_s=CLOSE_GRACE_S)
@@ -187,13 +194,13 @@ class KiteFeed:
         state.reconnects = self._connects - 1
         for message in subscribe_messages(self._wanted):
             socket.send_text(message)
-        logger.info("ticker of account {} connected, {} instruments", self._account_id, len(self._wanted))
+        self._log.bind(instruments=len(self._wanted)).info("ticker connected")
         self._listener.on_connected(first=first)
-        if state.replaying:  # said together with the answer to the upgrade
+        if state.replaying:  # announced together with the answer to the upgrade
             self._listener.on_replay()
 
-    async def _watch(self, socket: TickerSocket) -> str:
-        """Wait for the socket's end, or for ``watchdog_s`` without any inbound frame."""
+    async def _stream_until_closed(self, socket: TickerSocket) -> str:
+        """Return the reason why the socket closed, or why it has to be: ``watchdog_s`` without any frame."""
         while True:
             silent_s = self._clock.monotonic() - self._last_inbound
             left_s = self._settings.watchdog_s - silent_s
@@ -209,12 +216,12 @@ class KiteFeed:
     def _on_down(self, reason: str) -> None:
         self._socket = None
         self.state.connected, self.state.sockets, self.state.last_error = False, 0, reason
-        logger.warning("ticker of account {} disconnected: {}", self._account_id, reason)
+        self._log.warning("ticker disconnected: {}", reason)
         self._listener.on_disconnected(reason)
 
     def _note_failure(self, reason: str) -> None:
         self.state.last_error = reason
-        logger.warning("ticker of account {} cannot connect: {}", self._account_id, reason)
+        self._log.warning("ticker cannot connect: {}", reason)
 
     # FrameSink: called from the transport's reader, never awaits
 
@@ -254,7 +261,7 @@ class KiteFeed:
 
     def _on_replay(self) -> None:
         self.state.replaying = True
-        logger.warning("ticker of account {} sends a recording, not the market", self._account_id)
+        self._log.warning("ticker sends a recording, not the market")
         if self.state.connected:
             self._listener.on_replay()
 
@@ -263,11 +270,11 @@ class KiteFeed:
         self._notes += 1
         if self._notes <= NOTES_LOGGED_PER_SOCKET:
             text = note.text.replace(self._secret, "***").replace(quote_plus(self._secret), "***")[:NOTE_LENGTH]
-            logger.warning("ticker of account {}: broker's {}: {}", self._account_id, note.kind, text)
+            self._log.warning("broker's {} on the ticker: {}", note.kind, text)
 
 
 class _NotLoggedIn(Exception):
-    """There is no access token to present."""
+    """There is no access token."""
 
 
 def _explain_refusal(status: int) -> str:

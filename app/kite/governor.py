@@ -1,8 +1,8 @@
-"""One account's request budget at the broker: who may send next, and when.
+"""One account's request budget at the broker: which request may go next, and when.
 
-The rules are in ``pace``; this is the waiting. Cancels go before modifications before placements, the rest in order of
-arrival. Every wait ends: at its deadline, after ``max_wait_s``, or at once when too many wait already. Order sends do
-not wait inside the gateways (the order engine acquires, then claims, then sends); reads do.
+``pace`` decides, this waits. Cancels go before modifications before placements, the rest in order of arrival. Every
+wait ends: at its deadline, after ``max_wait_s``, or immediately when too many wait already. Order requests do not wait
+inside the gateways (the order engine acquires, then claims, then sends); reads do.
 """
 
 from __future__ import annotations
@@ -30,9 +30,15 @@ _TINY_S = 1e-6
 
 
 class Pace(Protocol):
-    def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float: ...
+    """How fast requests of one lane may follow one another. Times are seconds of ``Clock.monotonic``."""
 
-    def take(self, kind: RequestKind, *, now: float, day: date) -> None: ...
+    def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float:
+        """The earliest moment for the next request; infinite when the day's budget is used up."""
+        ...
+
+    def take(self, kind: RequestKind, *, now: float, day: date) -> None:
+        """Count a request that goes now."""
+        ...
 
 
 @dataclass(order=True, slots=True)
@@ -61,14 +67,14 @@ class _Lane:
         return self._pace.ready_at(kind, now=self._clock.monotonic(), day=today(self._clock))
 
     def join(self, kind: RequestKind) -> asyncio.Future[None]:
-        """Queue up; the future is done when the request may go, perhaps at once."""
+        """Queue a request; the future is done when it may go, which may be immediately."""
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, _Waiter(_PRIORITY.get(kind, _LAST), next(self._numbers), kind, granted))
         self._pump()
         return granted
 
     def leave(self, granted: asyncio.Future[None]) -> None:
-        """Forget a waiter that gave up; one that was granted meanwhile only wasted its slot."""
+        """Forget a waiter that gave up; if it was granted meanwhile, its slot goes unused."""
         granted.cancel()
         self._waiting = [waiter for waiter in self._waiting if not waiter.granted.done()]
         heapq.heapify(self._waiting)
@@ -86,7 +92,7 @@ class _Lane:
             now, day = self._clock.monotonic(), today(self._clock)
             at = self._pace.ready_at(head.kind, now=now, day=day)
             if at > now:
-                # an exhausted day may be over before the waiter gives up: look again each second
+                # an exhausted day may be over before the waiter gives up: try again each second
                 delay = max(_TINY_S, 1.0 if math.isinf(at) else at - now)
                 self._timer = asyncio.get_running_loop().call_later(delay, self._pump)
                 return
@@ -96,7 +102,7 @@ class _Lane:
 
 
 class Governor:
-    """Implements ``app.broker.port.Governor`` for one account; shared by all its gateways."""
+    """Implements ``app.broker.port.Governor`` for one account; all its gateways share it."""
 
     def __init__(
         self,
@@ -126,7 +132,7 @@ class Governor:
     async def acquire(self, kind: RequestKind, *, deadline: float | None = None) -> None:
         """Return when a request of ``kind`` may go, at the latest at ``deadline`` (seconds of ``clock.monotonic``).
 
-        Raises RateLimited when that cannot be: nothing was counted then, apart from a slot that may go unused.
+        Raises RateLimited when it may not go in time: nothing was counted then, apart from a slot that may go unused.
         """
         lane = self._lanes[kind]
         now = self._clock.monotonic()
@@ -134,7 +140,9 @@ class Governor:
         earliest = lane.ready_at(kind)
         if earliest > until:
             raise _too_busy(kind, wait_s=earliest - now)
-        if lane.waiting >= self._max_waiting and kind is not RequestKind.BOOK:  # one reader, whom all wait for
+        if (
+            lane.waiting >= self._max_waiting and kind is not RequestKind.BOOK
+        ):  # one reader, and every order waits for it
             raise _too_busy(kind, wait_s=self._max_wait_s)
         granted = lane.join(kind)
         try:
@@ -147,29 +155,22 @@ class Governor:
                 lane.leave(granted)
 
     async def depart(self) -> None:
-        """Right before an order request is written, after its turn came: see ``Departures``."""
+        """Called right before an order request is written, after ``acquire``: see ``Departures``."""
         departures = self._orders.departures
         at = departures.ready_at(self._clock.monotonic())
         departures.take(at)
         await asyncio.sleep(max(0.0, at - self._clock.monotonic()))
 
     def cool_down(self, seconds: float) -> None:
-        """The broker turned an order request away for its rate: no order request goes for so long."""
+        """The broker refused an order request for its rate: none goes for ``seconds``."""
         self._orders.cool_down(self._clock.monotonic() + seconds)
 
-    def waiting(self, kind: RequestKind) -> int:
-        """How many requests wait in the lane of ``kind`` (all order kinds share one)."""
-        return self._lanes[kind].waiting
-
-    def places_left_today(self) -> int:
-        return self._orders.places_left(today(self._clock))
-
     def restore_places_today(self, used: int) -> None:
-        """Tell a fresh process how many placements the account has sent today."""
+        """Set how many placements the account has sent today, as the database knows it."""
         self._orders.restore(day=today(self._clock), used=used)
 
     def restore_minute(self, ages_s: Sequence[float]) -> None:
-        """Tell a new owner how long ago each of the last minute's order requests left."""
+        """Set how many seconds ago each of the last minute's order requests left, by any owner."""
         now = self._clock.monotonic()
         self._orders.restore_minute(now - age_s for age_s in ages_s)
 

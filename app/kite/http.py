@@ -1,8 +1,8 @@
 """The httpx clients towards Kite: one that sends orders at most once, and those that read.
 
-What the order client guarantees to its neighbours: HTTP/1.1, no retry, no redirect, no proxy from the environment, a
-total bound per request, and the knowledge whether a byte of the request can have left (httpcore's trace extension
-reports ``send_request_headers.started`` before the first write). A cancelled caller gets its CancelledError.
+The order client guarantees: HTTP/1.1, no retry, no redirect, no proxy from the environment, a total bound for each
+request, and the knowledge whether a byte of the request can have left (httpcore's trace extension reports
+``send_request_headers.started`` before the first write). A cancelled caller gets its CancelledError.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import httpx
 from app.broker.port import Credentials, CredentialSource
 from app.errors import BrokerError, BrokerUnavailable
 from app.kit.clock import Clock
-from app.kite.endpoints import OF_THE_BOOK, READ_OUTCOMES, Endpoint
+from app.kite.endpoints import BOOK_ENDPOINTS, READ_OUTCOMES, Endpoint
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
 from app.kite.wire.outcome import Observation, Response, TransportFailure
 
@@ -33,42 +33,43 @@ JSON_LIMIT = 16 * MIB  # a day's order book of the busiest account is a tenth of
 DUMP_LIMIT = 64 * MIB  # the whole instruments dump is about 10 MiB of CSV
 TOO_LARGE = "BodyTooLarge"
 SHOWN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError, UnicodeError)
-"""The last one: an access token that no header can carry."""
+"""Failures of the transport. UnicodeError: an access token that no header can carry."""
 
 Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
-Observer = Callable[[str, str, float], None]
+Observer: TypeAlias = Callable[[str, str, float], None]
 """Called after each request with endpoint, outcome and seconds; both texts come from closed lists."""
 
 
 def tls_context() -> ssl.SSLContext:
-    """The authorities of certifi, whatever the surroundings say."""
+    """The authorities of certifi, whatever the environment variables say."""
     return httpx.create_ssl_context(trust_env=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """Where the broker is and how long we wait. ``route_prefix`` is ``/oms`` on Kite's sandbox, else empty.
+    """Where the broker is and how long requests may take, in seconds.
 
-    ``tls``: one context for every client of every account: loading the authorities takes 20 ms and a megabyte.
+    ``tls`` is one context for every client of every account: loading the authorities takes 20 ms and a megabyte.
     """
 
-    base_url: str
+    base_url: str  # https://api.kite.trade
     tls: ssl.SSLContext = field(default_factory=tls_context, repr=False)
-    route_prefix: str = ""
-    user_agent: str = "ticker-service/0.1.0"
-    order_connect_s: float = 2.0
-    order_total_s: float = 8.0
-    read_connect_s: float = 4.0
-    read_total_s: float = 15.0
-    dump_total_s: float = 120.0
+    route_prefix: str = ""  # /oms on Kite's sandbox
+    user_agent: str = "ticker-service/0.1.0"  # how this service introduces itself
+    order_connect_s: float = 2.0  # until a connection for an order request is made
+    order_total_s: float = 8.0  # for an order request as a whole; after that it is in doubt
+    read_connect_s: float = 4.0  # until a connection for a read is made
+    read_total_s: float = 15.0  # for a read as a whole
+    dump_total_s: float = 120.0  # for the instruments dump as a whole
     local_address: str | None = None  # "0.0.0.0" forces IPv4, which is what the broker's address list holds
 
 
 class KiteHttp:
     """The clients, the headers, and what they learn about the broker's clock.
 
-    Orders, the order book and everything else have connections of their own: reads of clients that hang must not keep
-    the book from being read.
+    Orders, the order book and everything else have connections of their own, so that other reads that hang cannot keep
+    the book from being read. ``observe`` is called after each request; ``clock_offset_s`` is the broker's clock minus
+    this one, None before the first answer.
     """
 
     def __init__(
@@ -93,17 +94,17 @@ class KiteHttp:
         await self._book.aclose()
 
     def credentials(self) -> Credentials:
-        """What the account presents right now; asked at every request."""
+        """What the account presents at this moment."""
         return self._credentials()
 
     async def send(
         self, method: str, path: str, *, form: Query | None = None, query: Query | None = None
     ) -> Observation:
         """One order request, at most once. Raises nothing but CancelledError: what happened is the value."""
-        seen = _SendTrace()
+        trace = _SendTrace()
         try:
             request = self._build(self._orders, method, path, form=form, query=query, headers=self._authorization())
-            request.extensions["trace"] = seen
+            request.extensions["trace"] = trace
             async with asyncio.timeout(self._settings.order_total_s):
                 response = await self._orders.send(request, stream=True)
                 try:
@@ -111,7 +112,7 @@ class KiteHttp:
                 finally:
                     await response.aclose()
         except SHOWN_ERRORS as error:
-            return TransportFailure(kind=type(error).__name__, maybe_sent=seen.started)
+            return TransportFailure(kind=type(error).__name__, maybe_sent=trace.started)
         self._learn_time(response)
         if body is None:
             return TransportFailure(kind=TOO_LARGE, maybe_sent=True)
@@ -130,7 +131,7 @@ class KiteHttp:
     ) -> Any:
         """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
-        client = self._book if endpoint in OF_THE_BOOK else self._reads
+        client = self._book if endpoint in BOOK_ENDPOINTS else self._reads
         headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
             request = self._build(
@@ -147,7 +148,7 @@ class KiteHttp:
             return read_data(body, status=response.status_code)
 
     async def download(self, endpoint: Endpoint, path: str) -> bytes:
-        """A text answer (the instruments dump), as bytes. Raises BrokerError."""
+        """A text answer (the instruments dump) as bytes, at most 64 MiB. Raises BrokerError."""
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.dump_total_s):
             request = self._build(self._reads, "GET", path, headers=self._authorization(), prefixed=False)
             response = await self._reads.send(request, stream=True)
@@ -214,7 +215,7 @@ class KiteHttp:
             raise BrokerUnavailable(f"the broker cannot be reached: {type(error).__name__}") from error
 
     def _learn_time(self, response: httpx.Response) -> None:
-        """The broker's ``Date`` has whole seconds, cut off: its clock reads half a second later on average."""
+        """The broker's ``Date`` is cut to whole seconds: on average its clock is half a second further."""
         try:
             broker = parsedate_to_datetime(response.headers.get("date", ""))
         except (ValueError, OverflowError):

@@ -1,6 +1,6 @@
 """The order gateway: each send is one request, and its outcome a value of ``app.broker.outcomes``.
 
-Sends do not wait for the governor (their caller has acquired before it claimed the order); reads do.
+Sends do not wait for the governor (their caller acquired before it claimed the order); reads do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEND_OUTCOMES = {
     Throttled: "throttled",
     InDoubt: "in_doubt",
 }
-"""The ``outcome`` label of a send; beside these ``cancelled``, which the caller treats as in doubt."""
+"""The ``outcome`` label of a send; also ``cancelled``, which the caller treats as in doubt."""
 
 _ENDPOINTS = {
     Operation.PLACE: Endpoint.PLACE,

@@ -1,9 +1,9 @@
 """How fast requests may follow one another: pure arithmetic, ``now`` is an argument (seconds, never going backwards).
 
 GCRA, not a token bucket: a bucket of 10 at 10 a second lets 19 requests through in one rolling second. Orders have a
-burst of one, and an emission of 112 ms leaves room for a network that bunches: with up to 120 ms of one-way jitter the
-worst rolling second at the broker still shows 10 requests, with 105 ms it shows 11. Reads may go in threes, because
-what a batch asks beforehand should not wait for itself; they pay by a longer emission.
+burst of one, and an emission of 112 ms leaves a margin for a network that bunches: with up to 120 ms of one-way jitter
+the worst rolling second at the broker still shows 10 requests, with 105 ms it shows 11. Reads may go in threes, because
+the reads before a batch should not wait for one another; they pay by a longer emission.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from datetime import date
 from app.broker.port import RequestKind
 
 MINUTE_S = 63.0
-"""The broker's minute, and the longest way to it: a second of pause after the grant, two to connect. What was granted
-late in one minute and arrives in the next must not make a 401st there."""
+"""The broker's minute, and the longest way to it: a second of pause after the grant, two to connect. A request that was
+granted late in one minute and arrives in the next must not be the 401st there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The broker's published limits and our distance from them (https://kite.trade/docs/connect/v3/exceptions/)."""
+    """The broker's published limits and the distance kept from them (https://kite.trade/docs/connect/v3/exceptions/)."""
 
     order_emission_s: float = 0.112  # 10/s per client, hard
     historical_emission_s: float = 0.350  # 3/s
@@ -31,7 +31,7 @@ class Limits:
     other_emission_s: float = 0.150  # 10/s together, of which a burst may take three at once
     other_burst: int = 3
     orders_per_minute: int = 400
-    kept_for_cancels: float = 0.2  # of the minute's budget: what places and modifications may not use up
+    kept_for_cancels: float = 0.2  # share of the minute's budget that placements and modifications may not use up
     places_per_day: int = 5_000  # every placement counts, refused ones too; modify and cancel do not
 
 
@@ -44,9 +44,11 @@ class Spacing:
     free_at: float = -math.inf
 
     def ready_at(self, now: float) -> float:
+        """When the next grant fits."""
         return max(now, self.free_at - (self.burst - 1) * self.emission_s)
 
     def take(self, now: float) -> None:
+        """Count a grant at ``now``."""
         self.free_at = max(now, self.free_at) + self.emission_s
 
     def hold(self, until: float) -> None:
@@ -100,7 +102,8 @@ class DayCount:
 class Departures:
     """When the last requests really left: a pause between a grant and its request must not bunch it with the next.
 
-    Any ten of them are a second apart, so no rolling second sees more, with a tenth of a second for the way.
+    The tenth leaves a second after the first at the earliest, so no rolling second at the broker sees more than ten,
+    with a tenth of a second for the way.
     """
 
     left_at: deque[float] = field(default_factory=lambda: deque(maxlen=DEPARTURES_PER_SECOND))
@@ -124,37 +127,34 @@ class OrderPace:
         self._open_limit = max(1, int(limits.orders_per_minute * (1 - limits.kept_for_cancels)))
 
     def ready_at(self, kind: RequestKind, *, now: float, day: date) -> float:
-        """The earliest moment for a request of ``kind`` if nobody else asks; ``inf`` when the day's budget is gone."""
+        """The earliest moment for the next request if it is of ``kind``; ``inf`` when the day's budget is used up."""
         if kind is RequestKind.PLACE and self._day.left(day) <= 0:
             return math.inf
         limit = self._minute.limit if kind is RequestKind.CANCEL else self._open_limit
         return max(self._spacing.ready_at(now), self._minute.ready_at(now, limit=limit))
 
     def take(self, kind: RequestKind, *, now: float, day: date) -> None:
-        """Count a request that goes now; only after ``ready_at`` said so."""
+        """Count a request that goes now; only when ``ready_at`` is not after ``now``."""
         self._spacing.take(now)
         self._minute.take(now)
         if kind is RequestKind.PLACE:
             self._day.take(day)
 
     def cool_down(self, until: float) -> None:
-        """The broker says that its own count is full: whoever else used it up, nothing fits before ``until``."""
+        """The broker's own count is full, perhaps by requests of another program: nothing goes before ``until``."""
         self._spacing.hold(until)
-
-    def places_left(self, day: date) -> int:
-        return self._day.left(day)
 
     def restore(self, *, day: date, used: int) -> None:
         """Set the day's count after a restart, from what the database knows was sent."""
         self._day = DayCount(self._day.limit, day, used)
 
     def restore_minute(self, sent_at: Iterable[float]) -> None:
-        """Set the minute's count likewise: when, on this clock, the requests of any owner left."""
+        """Set the minute's count likewise: the moments, on this clock, at which requests of any owner left."""
         self._minute.granted = deque(sorted(sent_at))
 
 
 class ReadPace:
-    """One class of reads."""
+    """The spacing of one class of reads."""
 
     def __init__(self, emission_s: float, *, burst: int = 1) -> None:
         self._spacing = Spacing(emission_s, burst)

@@ -18,7 +18,7 @@ from app.kite.wire.market import object_of, objects_of, parse_candles, parse_ins
 
 
 class PacedReads:
-    """Reads that wait for their turn; a turn that does not come in time is BrokerThrottled, and nothing was asked."""
+    """Reads that wait for the governor. Raises BrokerThrottled, with nothing sent, when one may not go in time."""
 
     def __init__(self, http: KiteHttp, *, governor: Governor) -> None:
         self._http = http
@@ -27,15 +27,18 @@ class PacedReads:
     async def get(
         self, endpoint: Endpoint, path: str, *, query: Query | None = None, kind: RequestKind = RequestKind.OTHER
     ) -> Any:
+        """``data`` of the answer."""
         await self._wait(kind)
         # the sandbox serves /instruments/... outside its route prefix
         return await self._http.read(endpoint, path, query=query, prefixed=not path.startswith("/instruments"))
 
     async def post(self, endpoint: Endpoint, path: str, *, query: Query, json: Any) -> Any:
+        """``data`` of the answer to a POST that changes nothing at the broker."""
         await self._wait(RequestKind.OTHER)
         return await self._http.read(endpoint, path, method="POST", query=query, json=json)
 
     async def download(self, endpoint: Endpoint, path: str) -> bytes:
+        """The body of the answer."""
         await self._wait(RequestKind.OTHER)
         return await self._http.download(endpoint, path)
 
@@ -109,5 +112,5 @@ def _parse_dump(dump: bytes) -> list[Instrument]:
 def _ist_text(moment: datetime) -> str:
     """``YYYY-MM-DD HH:MM:SS`` in IST, the only form Kite takes."""
     if moment.tzinfo is None:
-        raise ValueError("candles are asked for with aware times")
+        raise ValueError("a range of candles needs aware times")
     return moment.astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")

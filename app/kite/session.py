@@ -23,7 +23,7 @@ class KiteSession:
         return login_url(self._login_base_url, api_key=api_key, redirect_params=redirect_params)
 
     async def exchange_request_token(self, request_token: str) -> LoginResult:
-        """One POST; a request token is good for one exchange, so this is never repeated by itself."""
+        """One POST, never repeated: a request token is good for one exchange. Raises BrokerError."""
         credentials = self._http.credentials()
         form = {
             "api_key": credentials.api_key,

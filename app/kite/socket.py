@@ -1,8 +1,8 @@
 """One connection to the ticker: websockets' Sans-I/O protocol on a plain asyncio transport.
 
 Why ``websockets`` (17) and not ``picows`` (2.3): on 3,000-packet frames it reads and cuts 3.3M packets/s against 4.0M,
-on 50-packet frames 2.5M against 3.6M, at most 0.12 us of a 10 us tick; it is in the runtime anyway with uvicorn, shows
-every ping to our watchdog, and its connect can be cancelled (picows leaves the socket open until its own timeout).
+on 50-packet frames 2.5M against 3.6M, at most 0.12 us of a 10 us tick. It is in the runtime anyway with uvicorn, shows
+every ping to the watchdog, and its connect can be cancelled (picows leaves the socket open until its own timeout).
 """
 
 from __future__ import annotations
@@ -24,11 +24,17 @@ MESSAGE_LIMIT = 4 * 1024 * 1024
 class FrameSink(Protocol):
     """What a socket calls, synchronously, from the transport's reader."""
 
-    def on_any_frame(self) -> None: ...
+    def on_any_frame(self) -> None:
+        """A frame of any kind has come, pings and fragments included."""
+        ...
 
-    def on_binary(self, message: bytes) -> None: ...
+    def on_binary(self, message: bytes) -> None:
+        """A whole binary message."""
+        ...
 
-    def on_text(self, message: bytes) -> None: ...
+    def on_text(self, message: bytes) -> None:
+        """A whole text message."""
+        ...
 
 
 class UpgradeRefused(Exception):
@@ -40,7 +46,7 @@ class UpgradeRefused(Exception):
 
 
 class TickerSocket(asyncio.Protocol):
-    """Speaks WebSocket to one peer. ``closed`` is set exactly once, when the transport is gone."""
+    """Speaks WebSocket to one peer. ``closed`` is set exactly once, when the transport has closed."""
 
     def __init__(self, uri: WebSocketURI, *, sink: FrameSink, headers: dict[str, str]) -> None:
         self._ws = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_logger_without_urls())
@@ -54,17 +60,17 @@ class TickerSocket(asyncio.Protocol):
         self.close_reason = "connection lost"
 
     async def wait_upgraded(self) -> None:
-        """Raises UpgradeRefused or ConnectionError."""
+        """Return when the connection is a WebSocket. Raises UpgradeRefused or ConnectionError."""
         await self._upgraded
 
     def send_text(self, message: bytes) -> None:
-        """Ignored on a socket that is not open any more: the reconnect subscribes afresh."""
+        """Send without waiting. Ignored on a socket that is not open any more: the reconnect subscribes anew."""
         if self._ws.state is State.OPEN:
             self._ws.send_text(message)
             self._flush()
 
     async def close(self, *, grace_s: float) -> None:
-        """Say goodbye, then cut the connection after ``grace_s`` at the latest."""
+        """Send a close frame, and end the connection when it is answered, at the latest after ``grace_s``."""
         transport = self._transport
         if transport is None or self.closed.is_set():
             return
@@ -75,11 +81,12 @@ class TickerSocket(asyncio.Protocol):
                 async with asyncio.timeout(grace_s):
                     await self.closed.wait()
         except TimeoutError:
-            pass  # the grace is over, the connection is cut below
+            pass  # the grace is over, the connection is ended below
         finally:
             transport.abort()
 
     def abort(self) -> None:
+        """End the connection without a close frame."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -141,7 +148,7 @@ class TickerSocket(asyncio.Protocol):
     def _fail_upgrade(self, error: Exception) -> None:
         if not self._upgraded.done():
             self._upgraded.set_exception(error)
-            self._upgraded.exception()  # its waiter may have been cancelled: then nobody looks, and that is no warning
+            self._upgraded.exception()  # the waiter may have been cancelled: an error that is not read is no warning
 
     def _on_frame(self, frame: Frame) -> None:
         self._sink.on_any_frame()

@@ -53,7 +53,7 @@ class Desk:
         (await self.control.post("/_sim/market", json=body)).raise_for_status()
 
     async def placed_with(self, tag: str) -> list[BrokerOrder]:
-        return [order for order in await self.account.broker.orders.order_book() if order.carries_tag(tag)]
+        return [order for order in await self.account.broker.orders.order_book() if tag in {order.tag, *order.tags}]
 
     async def settled(self, tag: str, *, status: str, price: str | None = None) -> BrokerOrder:
         """The one order of ``tag`` once the book shows it so; the governor paces the looking."""

@@ -54,7 +54,7 @@ def parse_envelope(body: bytes) -> Envelope | None:
 
 
 def _without_nul(value: Any) -> Any:
-    """PostgreSQL stores no NUL: one in a broker's sentence would end whoever writes the sentence down, each time."""
+    """PostgreSQL stores no NUL: a text of the broker with one could never be stored."""
     if isinstance(value, str):
         return value.replace("\x00", "")
     if isinstance(value, dict):

@@ -86,7 +86,7 @@ def _csv_date(text: str) -> date | None:
 
 
 def parse_quotes(data: object) -> dict[str, Quote]:
-    """The map of ``/quote``; instruments unknown to the broker are simply not in it."""
+    """The map of ``/quote``; instruments unknown to the broker are not in it."""
     if not isinstance(data, dict):
         raise BrokerUnavailable("the quotes are not an object")
     try:

@@ -98,6 +98,8 @@ def _plain(value: Decimal | StrEnum | int | str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
+    """A placement that the broker answered with an order id; ``children`` of an autosliced one."""
+
     order_id: str
     children: tuple[ChildOrder, ...] = ()
 

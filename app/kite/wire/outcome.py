@@ -2,13 +2,13 @@
 
     no byte of the request left the process                       NotSent
     200, JSON with an order id                                    Accepted
-    400, a refusal type and words that prove a refusal            Refused
+    400, a refusal type and a text that proves a refusal          Refused
     428, a refusal type (depository authorisation)                Refused
     400 or 403 "IP (...) is not allowed" / "No IPs configured"    Refused
     403 PermissionException                                       Refused
     403 TokenException                                            SessionRejected
     modify: "Maximum allowed order modifications exceeded"        Refused, whatever type and status came with it
-    modify, cancel: "... as it is being processed"                Refused: this request did nothing, but not why
+    modify, cancel: "... as it is being processed"                Refused: it changed nothing, for whatever reason
     429                                                           Throttled
     anything else                                                 InDoubt
 
@@ -65,15 +65,15 @@ _MODIFICATIONS_EXCEEDED = re.compile(r"Maximum allowed order modifications excee
 
 
 def is_being_processed(message: str) -> bool:
-    """Whether a refused cancel or modify says "as it is being processed".
+    """Whether a refused cancel or modify has the text "as it is being processed".
 
-    Kite says it of an order that is on its way and of one that has already ended: the caller must read the history.
+    Kite sends it for an order that is on its way and for one that has already ended: the caller must read the history.
     """
     return _BEING_PROCESSED.search(message) is not None
 
 
 def is_ip_refusal(message: str) -> bool:
-    """Whether the broker turned our address away: no order of this account can pass until an operator acts."""
+    """Whether the broker refuses this machine's address: no order of the account can pass until an operator acts."""
     return _IP_REFUSED.match(message) is not None
 
 

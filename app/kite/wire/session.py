@@ -13,7 +13,7 @@ from app.kite.wire.values import moment_of, text_of
 
 
 def login_url(base_url: str, *, api_key: str, redirect_params: str | None) -> str:
-    """Where a person logs in; ``redirect_params`` (``a=1&b=2``) comes back on the redirect."""
+    """Where the account's owner logs in; ``redirect_params`` (``a=1&b=2``) comes back on the redirect."""
     query = {"v": "3", "api_key": api_key}
     if redirect_params is not None:
         query["redirect_params"] = redirect_params

@@ -1,4 +1,4 @@
-"""Text of the ticker socket: its address, what we ask, what it tells (https://kite.trade/docs/connect/v3/websocket/)."""
+"""Text of the ticker socket: its address, requests, pushes (https://kite.trade/docs/connect/v3/websocket/)."""
 
 from __future__ import annotations
 
@@ -47,19 +47,21 @@ def _parts(tokens: Sequence[int]) -> Iterator[Sequence[int]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPush:
+    """The state of an order, as the broker pushes it."""
+
     payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerNote:
-    """An ``error`` or ``message`` of the broker, in its own words."""
+    """An ``error`` or ``message`` of the broker, with its text."""
 
     kind: Literal["error", "message"]
     text: str
 
 
 def parse_text(frame: bytes) -> OrderPush | BrokerNote | None:
-    """A text frame; None for a type that is not ours to know. Raises ValueError for what is not Kite's JSON."""
+    """A text frame; None for a type that this service does not use. Raises ValueError for what is not Kite's JSON."""
     try:
         parsed = _decoder.decode(frame)
     except RecursionError:

@@ -1,6 +1,6 @@
 """Kite's scalars: numbers that change their JSON type, naive IST times, several ways to say "nothing".
 
-All raise ``ValueError`` that names the field; the caller says which answer it was.
+All raise ``ValueError`` that names the field; the caller adds which answer it was.
 """
 
 from __future__ import annotations

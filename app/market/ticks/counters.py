@@ -19,7 +19,5 @@ class TickStats:
     malformed: Mapping[str, int]  # packets that could not be decoded, by account
     published: int  # ticks for which Redis has answered
     conflated: int  # ticks that were replaced by a newer one of the same instrument before Redis had them
-    redis_reconnects: int
-    redis_errors: int  # error replies of Redis
     feed_lag: Histogram  # from the exchange's timestamp to the receipt
     publish_lag: Histogram  # from the receipt to Redis' answer

@@ -143,8 +143,6 @@ class TickPipeline:
             malformed={name: ticks.malformed for name, ticks in accounts.items()},
             published=self._published,
             conflated=sum(ticks.conflated for ticks in accounts.values()),
-            redis_reconnects=self.publisher.reconnects,
-            redis_errors=self.publisher.error_replies,
             feed_lag=self._feed_lag.snapshot(),
             publish_lag=self._publish_lag.snapshot(),
         )

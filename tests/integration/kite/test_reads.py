@@ -228,9 +228,9 @@ async def test_the_brokers_clock_is_learned_from_date() -> None:
         scripted_broker(answer(200, {"data": {}}, headers=f"Date: {ahead}\r\n")) as broker,
         account_at(broker.url) as account,
     ):
-        assert account.clock_offset_s is None
+        assert account.broker.clock_offset_s() is None
         await account.broker.portfolio.profile()
-        assert account.clock_offset_s == pytest.approx(3600, abs=15)
+        assert account.broker.clock_offset_s() == pytest.approx(3600, abs=15)
 
 
 async def test_a_turn_that_does_not_come_is_throttled_and_not_asked() -> None:

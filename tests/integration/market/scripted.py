@@ -80,6 +80,7 @@ def broker(market: ScriptedMarket, *, account_id: str = "primary") -> Broker:
         market=market,
         session=cast("SessionGateway", None),
         decode=no_ticks,
+        clock_offset_s=lambda: None,
     )
 
 
