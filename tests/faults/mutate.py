@@ -171,7 +171,7 @@ MUTATIONS = (
         "tag match",
         "app/orders/reconciliation/doubt_rules.py",
         "rows = tuple(order for order in book if attempt_tags(task) & tags_of(order))",
-        "rows = tuple(order for order in book if not _row_mismatch(task.order, order))[:1]",
+        "rows = tuple(order for order in book if not field_mismatch(task.order, order))[:1]",
         FAULTS + "test_order_faults.py::test_a_row_without_a_tag_is_never_adopted",
     ),
     Mutation(
@@ -450,7 +450,7 @@ MUTATIONS = (
     Mutation(
         "real fills are asked for every so often",
         "app/orders/reconciliation/fill_sync.py",
-        "return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._settings.audit_s)",
+        "return self._read_at is None or now - self._read_at >= timedelta(seconds=self._settings.audit_s)",
         "return True",
         ORDERS + "test_fill_nights.py::test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand",
     ),

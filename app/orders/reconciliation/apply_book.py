@@ -1,7 +1,7 @@
-"""Applies one read of the book to the tasks and orders of an account, inside one transaction.
+"""Applies one read of the order book to the tasks and orders of an account, in one transaction.
 
-The rules are in ``reconcile``; here they meet the rows: whose order is this, what does it settle, what must a person
-see. Everything is idempotent: the same book applied twice changes nothing the second time.
+``doubt_rules`` decides what the book proves; this module finds the task of each row, settles what is proven and raises
+alarms. Everything is idempotent: the same book applied twice changes nothing the second time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.kit.clock import trade_date_of
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.settlement import settle_batch
-from app.orders.reconciliation import doubt_rules
+from app.orders.reconciliation import doubt_rules, read_schedule
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding
 from app.orders.state import new_task_store, order_store, tags, task_store
@@ -27,24 +27,22 @@ from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import BatchStatus, KnownOrder, Operation, Task, TaskError, TaskStatus
+from app.orders.state.model import ENDED_WITHOUT_ORDER, BatchStatus, KnownOrder, Operation, Task, TaskStatus
 from app.orders.state.new_tasks import OrderTarget, TaskFactory
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order
-from app.orders.state.verdicts import Verdict, not_found
-
-_ENDED_UNDONE = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStatus.CANCELLED})
+from app.orders.state.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookRead:
-    """One book in the context that its rows are judged in."""
+    """One read of the order book, with what is needed to decide what it proves."""
 
     rows: Sequence[BrokerOrder]
-    clean_for: Callable[[Task], bool]
-    now: datetime
-    owners: dict[str, Task]
-    clock_offset_s: float  # the broker's clock minus the one that stamps the sends, where it is behind
+    clean_for: Callable[[Task], bool]  # whether the read can prove that this task's order is absent
+    now: datetime  # when the read began, by the database's clock
+    owners: dict[str, Task]  # the tasks of the changed rows, by tag base
+    clock_offset_s: float  # the broker's clock minus the database's, never positive
 
     @property
     def today(self) -> date:
@@ -52,7 +50,7 @@ class BookRead:
 
 
 class BookApplier:
-    """``take`` is called with the account's lock held."""
+    """Applies reads of one account's book. The caller of ``apply`` holds the account's lock."""
 
     def __init__(
         self,
@@ -71,7 +69,7 @@ class BookApplier:
         self._tasks = tasks
         self._read_counters = read_counters
 
-    async def take(
+    async def apply(
         self,
         tx: Tx,
         rows: Sequence[BrokerOrder],
@@ -82,7 +80,10 @@ class BookApplier:
         now: datetime,
         clock_offset_s: float = 0.0,
     ) -> bool:
-        """Settle what the book proves; returns whether anything was altered."""
+        """Settle what the book proves; return whether any task or order changed.
+
+        ``changed``: the rows that differ from the last read; ``open_tasks``: every task that the book may settle.
+        """
         reading = BookRead(
             rows=rows,
             clean_for=clean_for,
@@ -91,21 +92,25 @@ class BookApplier:
             clock_offset_s=clock_offset_s,
         )
         altered = False
+        # Placements first, so that the rows stored below belong to tasks that are settled already.
         for task in open_tasks:
             if task.operation is Operation.PLACE:
                 altered |= await self._settle_placement(tx, task, reading)
+        # A finished task may have an order all the same: its refusal was wrong, or a restored database forgot the send.
         for task in reading.owners.values():
             altered |= await self._settle_ended(tx, task, reading)
-        known = await self._show(tx, changed, reading)
+        shown = await self._show(tx, changed, reading)
+        # Cancels and modifications last: their outcome is read from the stored row of the order that they target.
         for task in open_tasks:
             if task.operation is not Operation.PLACE:
                 altered |= await self._settle_command(tx, task, reading)
+        # Alarms concern only changed rows, so an unchanged book raises none again.
         await self._anomalies.report_orphans(tx, changed, reading.owners)
         await self._anomalies.report_doubles(tx, changed, reading.owners)
-        return altered or known
+        return altered or shown
 
     async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
-        """The task behind each row that carries one of our tags, by the tag without its attempt digit."""
+        """The tasks whose tags these rows carry, by the tag without its attempt digit."""
         length = tags.TAG_LENGTH
         bases = {tag[: length - 1] for row in rows for tag in tags.tags_of(row) if len(tag) == length}
         return await task_store.by_tag_bases(tx, sorted(bases)) if bases else {}
@@ -118,6 +123,7 @@ class BookApplier:
         return None
 
     async def _show(self, tx: Tx, changed: Sequence[BrokerOrder], reading: BookRead) -> bool:
+        """Store the changed rows with their events; return whether any of them moved an order forward."""
         if not changed:
             return False
         ids = [row.order_id for row in changed]
@@ -126,7 +132,7 @@ class BookApplier:
         for row in changed:
             before = known.get(row.order_id)
             if before is not None and not is_same_order(before, row):
-                before = None
+                before = None  # the broker's ids are unique within a day only
             day = day_of_order(row, known=before, now=reading.now)
             after = await self._settlement.show(
                 tx,
@@ -142,9 +148,10 @@ class BookApplier:
     async def _task_of(
         self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: BookRead, *, day: date
     ) -> Task | None:
-        """The task as it is now: settling a doubt a moment ago may have changed it.
+        """The task that placed this order, as it is after the settlements of this read; None for a foreign order.
 
-        By our tag, or by the id that the broker itself confirmed to us: books have shown rows without their tags.
+        It is found by its tag, or by the id that the broker's answer confirmed, because books have shown rows without
+        their tags.
         """
         owner_id = known.task_id if known is not None else None
         if owner_id is None:
@@ -156,6 +163,7 @@ class BookApplier:
         return confirmed if confirmed is not None and confirmed.trade_date == day else None
 
     async def _settle_placement(self, tx: Tx, task: Task, reading: BookRead) -> bool:
+        """Settle one placement as far as the book proves its outcome; return whether it changed."""
         finding = doubt_rules.examine_placement(
             task,
             reading.rows,
@@ -168,12 +176,12 @@ class BookApplier:
             return await self._settle_given_up(tx, task, finding, reading)
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
-                next_look = doubt_rules.next_look(task, now=reading.now)
-                await task_store.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_look)
+                next_check_at = read_schedule.next_check(task, now=reading.now)
+                await task_store.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_check_at)
             return False
         if finding.event is Event.ABSENT:
             await self._anomalies.report_look_alikes(tx, task, reading.rows, clock_offset_s=reading.clock_offset_s)
-        verdict = _placement_verdict(finding)
+        verdict = doubt_rules.placement_verdict(finding)
         shown = self._known(finding.rows[0], task.task_id, reading) if finding.rows else None
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
@@ -182,12 +190,14 @@ class BookApplier:
         return True
 
     async def _settle_ended(self, tx: Tx, task: Task, reading: BookRead) -> bool:
-        """A row of a task that is at its end, whatever we said of it: the book is stronger than our word.
+        """Correct a task that is stored as finished without an order and has one in the book; return whether it has.
 
-        It may have been called refused or never sent by an answer that was wrong, or by a database that had forgotten.
+        The book is right: the stored end came from a wrong answer, or from a database that was restored to a time
+        before the send.
         """
-        if task.status not in _ENDED_UNDONE or task.is_provisional:
+        if task.status not in ENDED_WITHOUT_ORDER or task.is_provisional:
             return False
+        # A rejected order without a fill confirms the stored end.
         rows = [row for row in reading.rows if row.status != "REJECTED" or row.filled_quantity]
         finding = doubt_rules.examine_placement(
             task,
@@ -208,7 +218,7 @@ class BookApplier:
         return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
 
     async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: BookRead) -> bool:
-        """It was given up and is there after all: say so, take it back, and correct what its batch has claimed."""
+        """A given-up task has an order after all: announce it, cancel it, and correct its batch's status."""
         shown = self._known(finding.rows[0], task.task_id, reading)
         verdict = Verdict(event=Event.LATE, sent=Sent.YES, order_id=finding.rows[0].order_id)
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
@@ -221,7 +231,7 @@ class BookApplier:
             for row in live
         ]
         await new_task_store.insert_tasks(tx, cancels)
-        await self._show(tx, finding.rows, reading)  # before its batch says what is left
+        await self._show(tx, finding.rows, reading)  # before the batch computes its residual positions
         if task.batch_id is not None:
             batch = await batch_store.load(tx, task.batch_id)
             if batch is not None and not batch.status.is_open:
@@ -233,16 +243,17 @@ class BookApplier:
         return True
 
     async def _settle_command(self, tx: Tx, task: Task, reading: BookRead) -> bool:
+        """Settle a cancel or a modification by the stored row of its target order; return whether it changed."""
         order = await order_store.find(tx, str(task.target_order_id), account_id=self._account_id)
         finding = doubt_rules.examine_command(
             task, order, clean=reading.clean_for(task), now=reading.now, window_s=self._settings.in_doubt_window_s
         )
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
-                next_look = doubt_rules.next_look(task, now=reading.now)
-                await task_store.note_look(tx, task.task_id, clean=False, next_check_at=next_look)
+                next_check_at = read_schedule.next_check(task, now=reading.now)
+                await task_store.note_look(tx, task.task_id, clean=False, next_check_at=next_check_at)
             return False
-        return await self._settlement.settle(tx, task.task_id, _command_verdict(finding, task)) is not None
+        return await self._settlement.settle(tx, task.task_id, doubt_rules.command_verdict(finding, task)) is not None
 
 
 def _target_of(row: BrokerOrder, account_id: str) -> OrderTarget:
@@ -254,35 +265,3 @@ def _target_of(row: BrokerOrder, account_id: str) -> OrderTarget:
         variety=row.variety,
         parent_order_id=row.parent_order_id,
     )
-
-
-def _placement_verdict(finding: Finding) -> Verdict:
-    match finding.event:
-        case Event.FOUND:
-            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=finding.rows[0].order_id)
-        case Event.MISMATCH:
-            error = TaskError(code="BOOK_MISMATCH", message=finding.reason)
-            return Verdict(event=Event.MISMATCH, sent=Sent.UNKNOWN, error=error)
-        case Event.RESEND:
-            return Verdict(event=Event.RESEND, sent=Sent.NO)
-        case Event.REFUSED:
-            error = TaskError(code="BROKER_THROTTLED", message=finding.reason)
-            return Verdict(event=Event.REFUSED, sent=Sent.NO, error=error)
-        case _:
-            return not_found()
-
-
-def _command_verdict(finding: Finding, task: Task) -> Verdict:
-    match finding.event:
-        case Event.FOUND:
-            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=task.target_order_id)
-        case Event.RESEND:
-            return Verdict(event=Event.RESEND, sent=Sent.UNKNOWN)
-        case Event.REFUSED:
-            error = TaskError(code="ORDER_ALREADY_FINAL", message=finding.reason)
-            return Verdict(event=Event.REFUSED, sent=task.sent, error=error)
-        case _:
-            message = "the order's row never showed the modification"
-            return Verdict(
-                event=Event.ABSENT, sent=Sent.UNKNOWN, error=TaskError(code="NOT_CONFIRMED", message=message)
-            )

@@ -1,8 +1,8 @@
-"""Reading the order book for the truth: pure rules from what it shows to what is now proven.
+"""What one read of the order book proves about a task whose outcome is unknown. Pure rules.
 
-The book is the only judge of a doubt. A *clean read* is one that can prove an absence: it began after the order was
-sent, and it shows every order that we already know of this day (the broker's book never shrinks within a day). Only
-our own tag identifies an order; a row that merely looks alike is named to a person and never adopted.
+Only the order book ends a doubt. A *clean read* can prove an absence: it began after the order was sent, and it shows
+every order of the day that is known already (the broker's book never shrinks within a day). Only the tag of this
+service identifies an order; a row that merely looks alike is reported to the operator and never adopted.
 """
 
 from __future__ import annotations
@@ -12,37 +12,46 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.broker.orders import BrokerOrder, OrderRequest, Variety
+from app.broker.outcomes import Sent
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import BOOKED_AS, KnownOrder, Operation, OrderState, Task, TaskStatus
-from app.orders.state.tags import TAG_LENGTH, attempt_tags, tags_of
+from app.orders.state.model import BOOKED_AS, KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.tags import attempt_tags, tags_of
+from app.orders.state.verdicts import Verdict, not_found
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
-LOOKS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0)
-"""Seconds between one look for a doubt and the next, from the moment it was sent; the last one repeats."""
+"""How much earlier than the send the broker may stamp an order, beyond the measured difference of the clocks."""
 
 CLEAN_READS_NEEDED = 5
+"""So many clean reads, and the whole doubt window, prove that an order was not placed."""
+
+CANCEL_SHOWS_WITHIN_S = 1
+"""An order that the book still shows live this long after a cancel was sent is cancelled again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What one read of the book proves about one task."""
 
-    event: Event | None
-    rows: tuple[BrokerOrder, ...] = ()
-    clean: bool = False
-    reason: str = ""
+    event: Event | None  # what happened to the task; None while nothing is proven
+    rows: tuple[BrokerOrder, ...] = ()  # the rows that carry the task's tag
+    clean: bool = False  # the read counts as one that did not show the order
+    reason: str = ""  # for MISMATCH and REFUSED: what the book shows instead
 
 
 def shows_all_known(book: Iterable[BrokerOrder], known_ids: Iterable[str]) -> bool:
-    """The canary of a clean read: a stale or cut book lacks something that we have already seen."""
+    """Whether the book shows every order that was seen before; an outdated or truncated book does not."""
     return {order.order_id for order in book}.issuperset(known_ids)
 
 
 def examine_placement(
     task: Task, book: Sequence[BrokerOrder], *, clean: bool, now: datetime, window_s: float, clock_offset_s: float = 0.0
 ) -> Finding:
-    """What the book says about a place task whose fate is open. ``clean``: the read can prove an absence."""
+    """What the book proves about a placement whose outcome is unknown.
+
+    ``clean``: the read can prove an absence. ``window_s``: a doubt is not ended as absent sooner after the send.
+    ``clock_offset_s``: the broker's clock minus the database's, never positive.
+    """
     rows = tuple(order for order in book if attempt_tags(task) & tags_of(order))
     if rows:
         reason = mismatch(task, rows, clock_offset_s=clock_offset_s)
@@ -57,7 +66,7 @@ def examine_placement(
 
 
 def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
-    """Turned away at the gateway and not in the book: once that has cooled down it may go once more, if still fresh."""
+    """A throttled order that the book does not show: it is sent once more after the pause, if its time is not over."""
     if task.last_sent_at is not None and now - task.last_sent_at < timedelta(seconds=THROTTLE_COOL_DOWN_S):
         return Finding(event=None, clean=True)
     if task.attempts < 2 and now < task.send_by:
@@ -66,20 +75,21 @@ def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
 
 
 def mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float = 0.0) -> str:
-    """Why these rows are not the order that was asked for, or an empty string. Slices share one tag."""
+    """Why these rows are not the requested order; an empty string when they are. Slices share one tag."""
     wanted = task.order
     for row in rows:
-        reason = _row_mismatch(wanted, row)
+        reason = field_mismatch(wanted, row)
         if reason:
             return f"order {row.order_id}: {reason}"
     if not may_slice(wanted) and len(rows) > 1:
         return f"{len(rows)} orders carry the tag of one attempt: {', '.join(row.order_id for row in rows)}"
     if not may_slice(wanted) and rows[0].quantity != wanted.quantity and not rows[0].raw.get("modified"):
         return f"order {rows[0].order_id}: quantity is {rows[0].quantity}, asked for {wanted.quantity}"
-    return _too_early(task, rows, clock_offset_s=clock_offset_s)
+    return time_mismatch(task, rows, clock_offset_s=clock_offset_s)
 
 
-def _row_mismatch(wanted: OrderRequest, row: BrokerOrder) -> str:
+def field_mismatch(wanted: OrderRequest, row: BrokerOrder) -> str:
+    """Which field of the row differs from the request; an empty string when none does."""
     pairs = (
         ("exchange", row.exchange, {wanted.exchange}),
         ("tradingsymbol", row.tradingsymbol, {wanted.tradingsymbol}),
@@ -94,7 +104,8 @@ def _row_mismatch(wanted: OrderRequest, row: BrokerOrder) -> str:
     return ""
 
 
-def _too_early(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float) -> str:
+def time_mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float) -> str:
+    """Which row was placed before the task was sent, in words; an empty string when none was."""
     if task.last_sent_at is None:
         return ""
     earliest = task.last_sent_at + timedelta(seconds=clock_offset_s) - CLOCK_TOLERANCE
@@ -105,20 +116,23 @@ def _too_early(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float
 
 
 def may_slice(wanted: OrderRequest) -> bool:
-    """Whether the broker may make several orders of it, under one tag."""
+    """Whether the broker may split the request into several orders under one tag."""
     return wanted.autoslice or wanted.variety in {Variety.ICEBERG, Variety.CO}
 
 
-def behind_s(database_ahead_s: float, broker_offset_s: float | None) -> float:
-    """Seconds that the broker's clock is behind the database's; both are known against ours. Never negative."""
+def broker_behind_s(database_ahead_s: float, broker_offset_s: float | None) -> float:
+    """Seconds that the broker's clock is behind the database's, never negative.
+
+    Both arguments are measured against this process's clock; ``broker_offset_s`` None counts as no difference.
+    """
     return max(0.0, database_ahead_s - (broker_offset_s or 0.0))
 
 
 def examine_command(task: Task, order: KnownOrder | None, *, clean: bool, now: datetime, window_s: float) -> Finding:
-    """What an order's row proves about a cancel or modify task that is not finished.
+    """What the target order's row proves about an unfinished cancel or modification.
 
-    ``clean``: the read shows the row as it is now. A modification that is being sent waits for its answer: it may be
-    what has just filled the order.
+    ``clean``: the read shows the row as it is now. A modification that is being sent waits for its answer, because
+    the modification itself may have filled the order.
     """
     if order is None:
         return Finding(event=None)
@@ -141,8 +155,8 @@ def _examine_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:
         return Finding(event=Event.REFUSED, reason=_ended(order))
     if task.status is not TaskStatus.IN_DOUBT or order.status == "CANCEL PENDING":
         return Finding(event=None)
-    # the order still stands after an unanswered cancel: asking again can do no harm
-    waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=1)
+    # the order is live although a cancel was sent: cancelling it again does no harm
+    waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=CANCEL_SHOWS_WITHIN_S)
     return Finding(event=Event.RESEND if waited else None)
 
 
@@ -150,34 +164,35 @@ def _ended(order: KnownOrder) -> str:
     return f"the order is {order.state} with {order.filled_quantity} filled"
 
 
-def next_look(task: Task, *, now: datetime) -> datetime:
-    """When to look for a doubt again: soon at first, then ever more patiently."""
-    since = (now - task.last_sent_at).total_seconds() if task.last_sent_at else 0.0
-    elapsed = 0.0
-    for step in LOOKS_S:
-        elapsed += step
-        if elapsed > since:
-            return now + timedelta(seconds=elapsed - since)
-    return now + timedelta(seconds=LOOKS_S[-1])
+def placement_verdict(finding: Finding) -> Verdict:
+    """What becomes of a placement by this finding, whose event is not None."""
+    match finding.event:
+        case Event.FOUND:
+            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=finding.rows[0].order_id)
+        case Event.MISMATCH:
+            error = TaskError(code="BOOK_MISMATCH", message=finding.reason)
+            return Verdict(event=Event.MISMATCH, sent=Sent.UNKNOWN, error=error)
+        case Event.RESEND:
+            return Verdict(event=Event.RESEND, sent=Sent.NO)
+        case Event.REFUSED:
+            error = TaskError(code="BROKER_THROTTLED", message=finding.reason)
+            return Verdict(event=Event.REFUSED, sent=Sent.NO, error=error)
+        case _:
+            return not_found()
 
 
-def look_alikes(task: Task, book: Sequence[BrokerOrder], *, clock_offset_s: float = 0.0) -> list[BrokerOrder]:
-    """Rows without any tag that could be the missing order: for a person to judge, never adopted."""
-    wanted = task.order
-    return [
-        row
-        for row in book
-        if not tags_of(row) and not _row_mismatch(wanted, row) and row.quantity == wanted.quantity
-        and (row.order_timestamp is None or not _too_early(task, [row], clock_offset_s=clock_offset_s))
-    ]  # fmt: skip
-
-
-def orphans(book: Sequence[BrokerOrder], *, deployment: str, known_tag_bases: Iterable[str]) -> list[BrokerOrder]:
-    """Rows that carry a tag of this deployment which no task of ours has: a lost database, or a foreign writer."""
-    known = set(known_tag_bases)
-    return [
-        row
-        for row in book
-        for tag in tags_of(row)
-        if len(tag) == TAG_LENGTH and tag.startswith(deployment) and tag[: TAG_LENGTH - 1] not in known
-    ]
+def command_verdict(finding: Finding, task: Task) -> Verdict:
+    """What becomes of a cancel or modification by this finding, whose event is not None."""
+    match finding.event:
+        case Event.FOUND:
+            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=task.target_order_id)
+        case Event.RESEND:
+            return Verdict(event=Event.RESEND, sent=Sent.UNKNOWN)
+        case Event.REFUSED:
+            error = TaskError(code="ORDER_ALREADY_FINAL", message=finding.reason)
+            return Verdict(event=Event.REFUSED, sent=task.sent, error=error)
+        case _:
+            message = "the order's row never showed the modification"
+            return Verdict(
+                event=Event.ABSENT, sent=Sent.UNKNOWN, error=TaskError(code="NOT_CONFIRMED", message=message)
+            )

@@ -1,7 +1,7 @@
-"""Keeps an account's fills complete: the trade book is asked when the order book shows more than they add up to.
+"""Keeps an account's fills complete: reads the trade book when the order book shows more than the stored fills.
 
-What it does not tell in time is inferred, raised as an alarm, and given up again for the real fills when they come.
-A read that fails proves nothing: the fills stay as they are.
+Fills that the trade book does not report in time are inferred, with an alarm, and replaced by the real ones when those
+come. A read that fails proves nothing: the stored fills stay as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from app.orders.state.trading_days import ONE_DAY, book_began, day_of_trade, las
 
 
 class FillSync:
-    """``take`` follows each read of the order book. ``incomplete``: some of what was filled has no fill of any kind."""
+    """Synchronises the fills of one account after each read of its order book.
+
+    ``incomplete``: some filled quantity has neither a real nor an inferred fill.
+    """
 
     def __init__(
         self,
@@ -45,12 +48,12 @@ class FillSync:
         self._settlement = settlement
         self._anomalies = anomalies
         self._settings = settings
-        self._asked_at: datetime | None = None
+        self._read_at: datetime | None = None
 
-    async def take(self, rows: Sequence[BrokerOrder], *, now: datetime) -> None:
-        """Ask for the trades if the fills of these rows do not add up. Raises BrokerError, Unavailable.
+    async def update(self, rows: Sequence[BrokerOrder], *, now: datetime) -> None:
+        """Read and apply the trade book if the stored fills do not reach the filled quantities of these rows.
 
-        ``now``: before the trade book is asked, by the clock that stamps what is stored.
+        ``now``: a time before the read, by the database's clock. Raises BrokerError, RateLimited, Unavailable.
         """
         filled = {row.order_id: row.filled_quantity for row in rows if row.filled_quantity}
         if not filled:
@@ -62,17 +65,18 @@ class FillSync:
         missing = [order_id for order_id, quantity in filled.items() if stored[order_id].reported < quantity]
         self.incomplete = any(stored[order_id].all < filled[order_id] for order_id in missing)
         if self.incomplete or (missing and self._is_due(now)):
-            self._asked_at = now
+            self._read_at = now
             await self.apply(await self._gateway.trades(), missing=missing, read_at=now)
 
     def _is_due(self, now: datetime) -> bool:
-        """Where inferred fills stand for all that is untold, the real ones are asked for only every so often."""
-        return self._asked_at is None or now - self._asked_at >= timedelta(seconds=self._settings.audit_s)
+        """Where inferred fills cover all that is missing, the trade book is read once in ``audit_s`` only."""
+        return self._read_at is None or now - self._read_at >= timedelta(seconds=self._settings.audit_s)
 
     async def apply(self, trades: Sequence[Trade], *, missing: Iterable[str], read_at: datetime) -> None:
-        """Store what a trade book tells, and what its silence about these orders proves. Raises Unavailable.
+        """Store the fills that a trade book reports, and infer those that it should have reported for these orders.
 
-        In one transaction: a fill that comes and the inferred one that has stood for it are never there together.
+        One transaction does both, so that a reported fill never exists beside the inferred one that it replaces.
+        Raises Unavailable.
         """
         today, began_at = trade_date_of(read_at), book_began(read_at)
         async with self._database.connection() as connection:
@@ -83,15 +87,16 @@ class FillSync:
         new = [(day_of_trade(trade, today=today), trade) for key, trade in shown.items() if key not in reported]
         clean = shown.keys() >= {key for key, by_this_book in reported.items() if by_this_book}
         if not clean:
-            logger.warning("the trade book of {} lacks fills that it told: it proves nothing", self._account_id)
+            log = logger.bind(account_id=self._account_id, action="infer_fills")
+            log.warning("trade book lacks fills that it reported before, so none is inferred from it")
         order_ids = {*missing, *(trade.order_id for _, trade in new)}
         async with self._database.transaction() as tx:
-            await self._settlement.lock(tx, self._account_id)  # another process may still take itself for the owner
+            await self._settlement.lock(tx, self._account_id)  # a former owner may still be applying its own read
             await fill_store.insert(tx, self._account_id, new)
             self.incomplete = await self._infer(tx, order_ids, clean=clean, read_at=read_at)
 
     async def _infer(self, tx: Tx, order_ids: Iterable[str], *, clean: bool, read_at: datetime) -> bool:
-        """Let the inferred fills of these orders be what they must be; True if something filled still has none."""
+        """Update the inferred fills of these orders; return whether some filled quantity still has no fill."""
         since, until = last_gone_day(read_at) + ONE_DAY, trade_date_of(read_at)
         incomplete = False
         for order in await fill_store.uneven(
@@ -104,7 +109,7 @@ class FillSync:
         return incomplete
 
     async def _replace(self, tx: Tx, order: FilledOrder, fill: InferredFill | None) -> None:
-        """``fill`` is the order's inferred one from now on. The first is an alarm; that it gave way is for the log."""
+        """Store ``fill`` as the order's inferred one, or remove it. The first raises an alarm, changes are logged."""
         if fill is None:
             await fill_store.remove_inferred(tx, order)
         else:
@@ -119,5 +124,6 @@ class FillSync:
             }
             await self._anomalies.alarm(tx, Alarm.INFERRED_FILL, order.inferred_id, data)
         else:
-            still = 0 if fill is None else fill.quantity
-            logger.info("fills of order {} of {} came: {} inferred still", order.order_id, order.account_id, still)
+            fields = {"account_id": order.account_id, "order_id": order.order_id, "action": "infer_fills"}
+            inferred = 0 if fill is None else fill.quantity
+            logger.bind(**fields, inferred_quantity=inferred).info("inferred fill replaced by reported ones")

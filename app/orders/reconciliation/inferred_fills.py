@@ -1,8 +1,8 @@
-"""What an order has filled beyond the fills that the trade book tells of, and the one that stands for it. Pure rules.
+"""When a fill is inferred for what the trade book does not report, and with which quantity and price. Pure rules.
 
-The order book says how much was filled, the trade book says by which trades. Where the second stays behind for good,
-one inferred fill keeps the sums true: it has the missing quantity, and the price that makes the average of all fills
-the order's own. It is ours, not the exchange's: it says so, and gives way to real fills as soon as they are told.
+The order book shows how much was filled, the trade book by which trades. Where the trade book stays incomplete, one
+inferred fill keeps the sums true: it has the missing quantity, and the price that makes the average of all fills the
+order's own. It is marked as inferred, and is replaced by real fills as soon as the trade book reports them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from app.orders.state.fills import FilledOrder, InferredFill
 from app.orders.state.trading_days import book_began
 
 PRICE_STEP = Decimal("0.0001")
-"""No exchange prices finer; the average of an order's fills is then exact to half of it."""
+"""In rupees. No exchange has a smaller tick; the average of an order's fills is then exact to half of it."""
 
 _DIGITS = 60
-"""Enough for any price and quantity that the adapter lets through."""
+"""Precision of the calculation: enough for any price and quantity that the adapter accepts."""
 
 
 def is_overdue(order: FilledOrder, *, read_at: datetime, grace_s: float) -> bool:
-    """Whether a trade book that was asked for at ``read_at`` should have told all of the order's fills.
+    """Whether a trade book that was read at ``read_at`` should have reported all fills of the order.
 
-    The order has been at its end for long enough, and that trade book is sure to be the one of its day: in the night
-    the broker empties it, and a fill that is absent from then on may have been there before.
+    True when the order has been final for ``grace_s`` seconds and the trade book is certainly the one of its day: the
+    broker empties it in the night, and a fill that is absent afterwards may have been in it before.
     """
     return (
         order.missing_quantity > 0
@@ -38,10 +38,10 @@ def is_overdue(order: FilledOrder, *, read_at: datetime, grace_s: float) -> bool
 
 
 def inferred_fill(order: FilledOrder, *, read_at: datetime, grace_s: float, clean: bool) -> InferredFill | None:
-    """What is to stand for the fills that are still untold after this read of the trade book; None for nothing.
+    """The inferred fill that an order must have after this read of the trade book; None when it must have none.
 
-    ``clean``: the read can prove an absence, because it told all that was told before. One that stands already stays
-    for what is still untold, whatever the read: it only ever gives way to fills.
+    ``clean``: the read can prove an absence, because it shows every fill that was reported before. An inferred fill
+    that exists stays for what is still missing, whatever the read shows: only reported fills replace it.
     """
     if not order.missing_quantity:
         return None
@@ -51,16 +51,16 @@ def inferred_fill(order: FilledOrder, *, read_at: datetime, grace_s: float, clea
 
 
 def _price(order: FilledOrder) -> Decimal:
-    """So that the average of all fills is the order's; zero where the told fills alone are worth more than that."""
+    """The price that makes the average of all fills the order's; zero where the reported fills exceed that value."""
     if not order.reported_quantity:
         return max(Decimal(0), order.average_price)
     with localcontext(prec=_DIGITS):
-        untold_value = order.average_price * order.filled_quantity - order.reported_value
-        return max(Decimal(0), untold_value / order.missing_quantity).quantize(PRICE_STEP)
+        missing_value = order.average_price * order.filled_quantity - order.reported_value
+        return max(Decimal(0), missing_value / order.missing_quantity).quantize(PRICE_STEP)
 
 
 def as_trade(order: FilledOrder, fill: InferredFill) -> Trade:
-    """The inferred fill in the fields of a real one. It has no times: nobody has told when it happened."""
+    """The inferred fill in the fields of a real one. It has no times, because no source reports them."""
     return Trade(
         trade_id=order.inferred_id,
         order_id=order.order_id,

@@ -1,4 +1,4 @@
-"""SQL of what time alone decides: claims that lapsed, tasks that are stale, doubts and orders of days that are over."""
+"""SQL of what time alone decides: expired claims and tasks, replacements that are obsolete, doubts of past days."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, IS_OVERTAKEN, MADE_LIVE, OPEN, fetch_tasks
 
-_LAPSED = "status = 'running' AND claimed_until < clock_timestamp()"
-_STALE = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
+_CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
+_EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
   AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))"""
-_OVERTAKEN = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OVERTAKEN}
+_OBSOLETE = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OVERTAKEN}
   AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')"""
 _OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
-_UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
+_WITHOUT_ALARM = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)
   AND NOT EXISTS (SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = %(kind)s
                     AND a.subject = t.task_id::text)"""
 
@@ -23,11 +23,15 @@ _UNREPORTED = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make
 async def find_due_work(
     tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float, known_since: datetime | None
 ) -> DueWork:
-    """In one round trip what is asked before each read of the book."""
+    """What is due before a read of the book, in one round trip; the functions below list the tasks.
+
+    ``gone_day``: the newest day whose book is gone. ``kind``, ``older_s``: as in ``doubts_without_alarm``.
+    ``known_since``: as in ``expired_tasks``.
+    """
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
               SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
-                AND ({_LAPSED} OR {_STALE} OR {_OVERTAKEN} OR {_OF_GONE_DAY} OR {_UNREPORTED})),
+                AND ({_CLAIM_EXPIRED} OR {_EXPIRED} OR {_OBSOLETE} OR {_OF_GONE_DAY} OR {_WITHOUT_ALARM})),
               EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
                       WHERE t.account_id = %(account_id)s AND t.cancel_on_sight AND t.trade_date > %(gone_day)s
                         AND (t.status IN ('running', 'in_doubt') OR {MADE_LIVE}))""",
@@ -41,42 +45,46 @@ async def find_due_work(
     )
     row = await cursor.fetchone()
     if row is None:
-        raise LookupError("the database told no time")
+        raise LookupError("the query of what is due returned no row")
     return DueWork(now=row[0], overdue=row[1], unwanted=row[2])
 
 
-async def lapsed(tx: Tx, account_id: str) -> list[Task]:
-    """Running tasks whose sender said nothing within its claim: it died, or was paused for too long."""
+async def expired_claims(tx: Tx, account_id: str) -> list[Task]:
+    """Running tasks whose sender stored no answer before its claim ended: it died, or was paused for too long."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %(account_id)s AND {_LAPSED} ORDER BY task_id""",
+            WHERE account_id = %(account_id)s AND {_CLAIM_EXPIRED} ORDER BY task_id""",
         {"account_id": account_id},
     )
 
 
-async def stale(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
-    """Unsent tasks whose freshness is over; ``known_since``: the word of older placements is not believed yet."""
+async def expired_tasks(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
+    """Unsent tasks past their ``send_by``.
+
+    ``known_since``: placements created before it are left out, because a restored database may have forgotten that
+    they were sent; None leaves none out.
+    """
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
-            WHERE account_id = %(account_id)s AND {_STALE} ORDER BY task_id""",
+            WHERE account_id = %(account_id)s AND {_EXPIRED} ORDER BY task_id""",
         {"account_id": account_id, "known_since": known_since},
     )
 
 
-async def overtaken(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
+async def obsolete_replacements(tx: Tx, account_id: str, *, known_since: datetime | None) -> list[Task]:
     """Unsent replacements of orders that filled before they could be cancelled; ``known_since`` as above."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
-            WHERE account_id = %(account_id)s AND {_OVERTAKEN} ORDER BY task_id""",
+            WHERE account_id = %(account_id)s AND {_OBSOLETE} ORDER BY task_id""",
         {"account_id": account_id, "known_since": known_since},
     )
 
 
 async def doubts_until(tx: Tx, account_id: str, *, gone_day: date) -> list[Task]:
-    """Tasks in doubt of this trading day and those before."""
+    """Tasks in doubt that were accepted on ``gone_day`` or before."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
@@ -86,17 +94,17 @@ async def doubts_until(tx: Tx, account_id: str, *, gone_day: date) -> list[Task]
 
 
 async def doubts_without_alarm(tx: Tx, account_id: str, *, kind: str, older_s: float) -> list[Task]:
-    """Tasks that are in doubt for longer than this, and that no such alarm was raised for yet."""
+    """Tasks that are in doubt for more than ``older_s`` seconds and have no alarm of this kind yet."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
-            WHERE account_id = %(account_id)s AND {_UNREPORTED} ORDER BY task_id""",
+            WHERE account_id = %(account_id)s AND {_WITHOUT_ALARM} ORDER BY task_id""",
         {"account_id": account_id, "older_s": older_s, "kind": kind},
     )
 
 
-async def never_shown(tx: Tx, account_id: str, *, until: date, since: date) -> list[Task]:
-    """Placements of these days of which the book has not shown all that the broker has confirmed."""
+async def confirmed_without_row(tx: Tx, account_id: str, *, until: date, since: date) -> list[Task]:
+    """Placements of these days with an order that the broker has confirmed and the book has never shown."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task t

@@ -9,11 +9,11 @@ from app.orders.reconciliation.read_schedule import ReadSchedule
 from app.orders.state.task_store import GIVEN_UP
 
 SETTLES_WITHIN_S = 600
-"""An accepted order that the book has not shown for longer is waited for with the patience of the others."""
+"""An accepted order that the book has not shown for so long no longer makes the reads more frequent."""
 
 
 async def read_schedule(tx: Tx, account_id: str, *, trade_date: date) -> ReadSchedule:
-    """What decides when the book is read again."""
+    """How lively the account's orders of this day are, and when a claim or a doubt needs the next read."""
     cursor = await tx.execute(
         f"""SELECT
              EXISTS (SELECT 1 FROM broker_order
@@ -35,5 +35,5 @@ async def read_schedule(tx: Tx, account_id: str, *, trade_date: date) -> ReadSch
     )
     row = await cursor.fetchone()
     if row is None:
-        raise LookupError("the database told nothing of the account")
-    return ReadSchedule(liveness="settling" if row[0] else "live" if row[1] else "idle", next_moment=row[2])
+        raise LookupError("the query of the read schedule returned no row")
+    return ReadSchedule(liveness="settling" if row[0] else "live" if row[1] else "idle", next_check_at=row[2])

@@ -173,7 +173,7 @@ class Reconciler:
         await self._take(rows, started_at=due.now)
         if due.unwanted:
             await self._cancel_unwanted(due.now)
-        await self._fills.take(rows, now=due.now)
+        await self._fills.update(rows, now=due.now)
 
     async def _made_doubts(self) -> bool:
         try:
@@ -199,7 +199,7 @@ class Reconciler:
     @property
     def _tolerance_s(self) -> float:
         """How far the broker's clock is behind the database's, which stamps the sends."""
-        return doubt_rules.behind_s(self._database_ahead_s, self._broker_offset_s())
+        return doubt_rules.broker_behind_s(self._database_ahead_s, self._broker_offset_s())
 
     async def _settle_overdue(self) -> bool:
         """What time alone decides; True if it made new doubts. Raises Unavailable.
@@ -210,9 +210,11 @@ class Reconciler:
         """
         async with self._database.transaction() as tx:
             await self._anomalies.report_old_doubts(tx)
-            lapsed = await overdue_store.lapsed(tx, self._account_id)
-            stale = await overdue_store.stale(tx, self._account_id, known_since=self._term.known_since)
-            filled_first = await overdue_store.overtaken(tx, self._account_id, known_since=self._term.known_since)
+            lapsed = await overdue_store.expired_claims(tx, self._account_id)
+            stale = await overdue_store.expired_tasks(tx, self._account_id, known_since=self._term.known_since)
+            filled_first = await overdue_store.obsolete_replacements(
+                tx, self._account_id, known_since=self._term.known_since
+            )
             gone = await overdue_store.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
             if not lapsed and not stale and not filled_first and not gone:
                 return False
@@ -264,7 +266,7 @@ class Reconciler:
 
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            return await self._applier.take(
+            return await self._applier.apply(
                 tx,
                 rows,
                 changed=changed,
@@ -321,6 +323,6 @@ class Reconciler:
         }[outlook.liveness]
         if self._fills.incomplete:
             audit = min(audit, self._settings.audit_s)
-        if outlook.next_moment is None:
+        if outlook.next_check_at is None:
             return audit
-        return min(audit, max(0.0, (outlook.next_moment - self._clock.now()).total_seconds()))
+        return min(audit, max(0.0, (outlook.next_check_at - self._clock.now()).total_seconds()))

@@ -249,7 +249,7 @@ async def test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_
     await account.desk.fault("shrink_trades", method="GET", path="/trades", times=-1)
     owner, asked = account.owner(), []
     for later_s in (0, 1, RULES.audit_s - 1, RULES.audit_s, RULES.audit_s + 1):
-        await owner.take([seen], now=at("6 15:05") + timedelta(seconds=later_s))
+        await owner.update([seen], now=at("6 15:05") + timedelta(seconds=later_s))
         [fault] = (await account.desk.sim.get("/_sim/faults")).json()
         asked.append(fault["struck"])
     assert asked == [1, 1, 1, 2, 2]

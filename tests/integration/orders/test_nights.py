@@ -85,7 +85,7 @@ class Ledger:
         async with self.database.transaction() as tx:
             await self.events.lock(tx, ACCOUNT)
             open_tasks = await task_store.unresolved(tx, ACCOUNT, since=MONDAY)
-            return await self.bookkeeping().take(
+            return await self.bookkeeping().apply(
                 tx,
                 rows,
                 changed=rows,

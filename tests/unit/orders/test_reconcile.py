@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, OrderType, TransactionType, Variety
-from app.orders.reconciliation import doubt_rules
+from app.orders.reconciliation import anomaly_rules, doubt_rules, read_schedule
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
@@ -37,7 +37,7 @@ def test_a_row_that_only_looks_alike_is_never_the_order() -> None:
     """Same everything but the tag: not adopted, but named to a person."""
     twin = row(tag=None)
     assert judged(task(), [twin]).event is None
-    assert doubt_rules.look_alikes(task(), [twin, row(tag="OTHER")]) == [twin]
+    assert anomaly_rules.look_alikes(task(), [twin, row(tag="OTHER")]) == [twin]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_looks_become_rarer_but_never_stop() -> None:
     """0.3 s after the send at first, every half minute in the end."""
     gaps = []
     for age in (0.0, 0.5, 1.5, 3.0, 100.0, 100_000.0):
-        due = doubt_rules.next_look(task(last_sent_at=NOW - seconds(age)), now=NOW)
+        due = read_schedule.next_check(task(last_sent_at=NOW - seconds(age)), now=NOW)
         gaps.append((due - NOW).total_seconds())
     assert gaps[0] == pytest.approx(0.3)
     assert all(0 < gap <= 30.0 for gap in gaps)
@@ -206,7 +206,7 @@ def test_looks_become_rarer_but_never_stop() -> None:
 def test_orders_of_ours_without_a_task_are_orphans() -> None:
     """Our two letters in front, twenty characters, and no task: somebody must look."""
     lost = row(tag="SVZZZZZZZZZZZZZZZZZ1", order_id="8")
-    assert doubt_rules.orphans([row(), lost, row(tag="XX")], deployment="SV", known_tag_bases=[TAG_BASE]) == [lost]
+    assert anomaly_rules.orphans([row(), lost, row(tag="XX")], deployment="SV", known_tag_bases=[TAG_BASE]) == [lost]
 
 
 def test_slices_of_an_iceberg_share_one_tag() -> None:
@@ -225,4 +225,4 @@ def test_how_far_the_brokers_clock_is_behind(
     database_ahead_s: float, broker_offset_s: float | None, behind_s: float
 ) -> None:
     """Two offsets against our own clock; a broker that is ahead needs no tolerance."""
-    assert doubt_rules.behind_s(database_ahead_s, broker_offset_s) == behind_s
+    assert doubt_rules.broker_behind_s(database_ahead_s, broker_offset_s) == behind_s

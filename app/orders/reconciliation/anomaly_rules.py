@@ -1,0 +1,32 @@
+"""Which rows of the order book an operator must look at, because no task of this service explains them. Pure rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from app.broker.orders import BrokerOrder
+from app.orders.reconciliation.doubt_rules import field_mismatch, time_mismatch
+from app.orders.state.model import Task
+from app.orders.state.tags import TAG_LENGTH, tags_of
+
+
+def look_alikes(task: Task, book: Sequence[BrokerOrder], *, clock_offset_s: float = 0.0) -> list[BrokerOrder]:
+    """Rows without any tag that could be the missing order: an operator compares them, no task adopts them."""
+    wanted = task.order
+    return [
+        row
+        for row in book
+        if not tags_of(row) and not field_mismatch(wanted, row) and row.quantity == wanted.quantity
+        and (row.order_timestamp is None or not time_mismatch(task, [row], clock_offset_s=clock_offset_s))
+    ]  # fmt: skip
+
+
+def orphans(book: Sequence[BrokerOrder], *, deployment: str, known_tag_bases: Iterable[str]) -> list[BrokerOrder]:
+    """Rows with a tag of this deployment that belongs to no task: tasks were lost, or another program uses the tag."""
+    known = set(known_tag_bases)
+    return [
+        row
+        for row in book
+        for tag in tags_of(row)
+        if len(tag) == TAG_LENGTH and tag.startswith(deployment) and tag[: TAG_LENGTH - 1] not in known
+    ]
