@@ -1,6 +1,6 @@
-"""A halt: an operator's order that stops new orders, for all accounts or for one. Cancels always pass. Values only.
+"""A halt stops new orders, for one account or for all. An operator sets and lifts it. Values only.
 
-``halt`` stops everything but cancels; ``reduce_only`` also lets proven reductions of a position pass.
+``halt`` stops everything but cancels; ``reduce_only`` also lets orders pass that are proven to reduce a position.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from app.kit.clock import ist_iso
 
 
 def halt_document(halt: Halt) -> dict[str, Any]:
-    """A switch as clients see it."""
+    """A halt as clients see it."""
     everywhere = halt.scope == ALL_ACCOUNTS
     return {
         "scope": "global" if everywhere else "account",
@@ -26,6 +26,7 @@ def halt_document(halt: Halt) -> dict[str, Any]:
 
 
 def shown_halt(halt: Halt | None) -> dict[str, Any] | None:
+    """The document of a halt; None for None."""
     return None if halt is None else halt_document(halt)
 
 
@@ -37,10 +38,10 @@ HaltMode = Literal["halt", "reduce_only"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
-    """A switch that is in force. ``scope`` is an account id or ``*``."""
+    """A halt that is in force."""
 
-    scope: str
+    scope: str  # an account id, or ``ALL_ACCOUNTS``
     mode: HaltMode
-    reason: str
-    set_by: str
+    reason: str  # as its operator gave it
+    set_by: str  # an ``Actor.principal``
     set_at: datetime

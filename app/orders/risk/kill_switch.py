@@ -1,4 +1,4 @@
-"""Puts a halt in force together with its entry in the audit trail."""
+"""Sets a halt together with its entry in the audit trail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.orders.state.audit import Actor
 async def write_halt(
     tx: Tx, *, scope: str, mode: HaltMode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
 ) -> Halt:
-    """Put a halt in force, with its line in the audit trail; ``asked`` is what else belongs into that line."""
+    """Set a halt, in force from the commit on, and write its audit entry with ``asked`` added. Returns the halt."""
     before = await kill_switch_store.find_halt(tx, scope=scope)
     await kill_switch_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
     halt = await kill_switch_store.find_halt(tx, scope=scope)

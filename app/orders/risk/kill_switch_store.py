@@ -1,4 +1,4 @@
-"""SQL of the kill switch: a row that the claim statement itself reads, so a halt holds from the next claim on."""
+"""SQL of the kill switch. The claim statement reads these rows itself, so no claim after the commit passes a halt."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MANY_DOUBTS = """(SELECT count(*) >= %(halt_doubts)s
     OR coalesce(min(d.last_sent_at) < clock_timestamp() - make_interval(secs => %(halt_doubt_age_s)s), false)
   FROM order_task d
   WHERE d.account_id = %(account_id)s AND d.operation <> 'cancel' AND d.status = 'in_doubt')"""
-"""Whether so much is unknown that nothing may be added; cancels do not count, repeating them does no harm."""
+"""Whether too many outcomes are unknown to place more. Cancels do not count, because repeating them does no harm."""
 
 _COLUMNS = "scope, mode, reason, set_by, set_at"
 
 
 async def halt_in_force(tx: Tx, account_id: str) -> Halt | None:
-    """What stops this account now; the stricter one when both its own and the global switch are set."""
+    """The halt that stops this account now, or None; the stricter one where the account and all accounts have one."""
     async with tx.cursor(row_factory=class_row(Halt)) as cursor:
         await cursor.execute(
             f"SELECT {_COLUMNS} FROM kill_switch WHERE scope IN ('*', %s) ORDER BY mode, scope LIMIT 1",
@@ -29,20 +29,21 @@ async def halt_in_force(tx: Tx, account_id: str) -> Halt | None:
 
 
 async def find_halt(tx: Tx, *, scope: str) -> Halt | None:
-    """The switch of exactly this scope."""
+    """The halt of exactly this scope, or None."""
     async with tx.cursor(row_factory=class_row(Halt)) as cursor:
         await cursor.execute(f"SELECT {_COLUMNS} FROM kill_switch WHERE scope = %s", (scope,))
         return await cursor.fetchone()
 
 
 async def list_halts(tx: Tx) -> list[Halt]:
+    """Every halt that is in force, by scope."""
     async with tx.cursor(row_factory=class_row(Halt)) as cursor:
         await cursor.execute(f"SELECT {_COLUMNS} FROM kill_switch ORDER BY scope")
         return await cursor.fetchall()
 
 
 async def set_halt(tx: Tx, *, scope: str, mode: HaltMode, reason: str, set_by: str) -> None:
-    """In force from the commit on: no claim that begins later passes it."""
+    """Set or replace the halt of a scope. No claim that begins after the commit passes it."""
     await tx.execute(
         """INSERT INTO kill_switch (scope, mode, reason, set_by) VALUES (%s, %s, %s, %s)
            ON CONFLICT (scope) DO UPDATE SET mode = excluded.mode, reason = excluded.reason,
@@ -52,13 +53,13 @@ async def set_halt(tx: Tx, *, scope: str, mode: HaltMode, reason: str, set_by: s
 
 
 async def lift_halt(tx: Tx, *, scope: str) -> bool:
-    """Returns whether there was one."""
+    """Remove the halt of a scope. Returns whether there was one."""
     cursor = await tx.execute("DELETE FROM kill_switch WHERE scope = %s", (scope,))
     return cursor.rowcount == 1
 
 
 async def many_doubts(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> bool:
-    """Whether the account may place nothing new until its doubts are resolved."""
+    """Whether the account must place nothing new until its doubts are resolved."""
     cursor = await tx.execute(
         f"SELECT {MANY_DOUBTS}",
         {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
@@ -68,7 +69,7 @@ async def many_doubts(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_a
 
 
 async def accounts_of_day(tx: Tx, *, trade_date: date) -> list[str]:
-    """Every account that had an order today, ours or not."""
+    """Every account with an order on this day, of this service or another application."""
     cursor = await tx.execute(
         """SELECT account_id FROM broker_order WHERE trade_date = %(day)s
            UNION SELECT account_id FROM order_task WHERE trade_date = %(day)s ORDER BY account_id""",

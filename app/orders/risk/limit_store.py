@@ -1,6 +1,8 @@
-"""SQL of the limits at acceptance: what an account has asked for already, and what its positions are promised to.
+"""SQL of the limits at acceptance: what an account has ordered already, and which orders may reduce its positions.
 
-Whoever decides by these counts holds ``lock`` until the commit, so that requests at several replicas cannot all pass.
+A transaction that decides by these counts first takes ``ask_lock`` and keeps it until its commit. Otherwise requests at
+several replicas could each count before the others are stored, and all pass. The functions named ``ask_`` return a
+cursor whose rows are fetched later, so that several questions share one round trip (a pipeline).
 """
 
 from __future__ import annotations
@@ -24,16 +26,17 @@ Cursor = AsyncCursor[TupleRow]
 
 
 async def ask_lock(tx: Tx, account_id: str) -> Cursor:
-    """Gives a row when the account's row exists; it is ours until the transaction ends then."""
+    """Lock the account's row until the transaction ends. No row: the caller must call ``add_account`` first."""
     return await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
 
 
 async def add_account(tx: Tx, account_id: str) -> None:
+    """Make the row that ``ask_lock`` locks, unless it exists."""
     await tx.execute("INSERT INTO account_risk (account_id) VALUES (%s) ON CONFLICT DO NOTHING", (account_id,))
 
 
 async def ask_restricted(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
-    """One row: whether only reductions pass now (reduce_only without a halt above it, or too many doubts)."""
+    """One row: whether only reductions pass now, for ``reduce_only`` mode (a halt overrides it) or too many doubts."""
     return await tx.execute(
         f"""SELECT coalesce((SELECT min(mode) = 'reduce_only' FROM kill_switch WHERE scope IN ('*', %(account_id)s)),
                             {MANY_DOUBTS})""",
@@ -42,7 +45,7 @@ async def ask_restricted(tx: Tx, account_id: str, *, halt_doubts: int, halt_doub
 
 
 async def ask_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent: UUID) -> Cursor:
-    """One row: orders that are live or may become so. ``recent``: what is older and lives is in the book."""
+    """One row: how many orders are or may become live. Live orders placed before ``recent`` are in the book."""
     return await tx.execute(
         f"""SELECT (SELECT count(*) FROM broker_order WHERE account_id = %(account_id)s AND trade_date = %(day)s
                       AND state NOT IN ('completed', 'cancelled', 'rejected'))
@@ -58,7 +61,7 @@ async def ask_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent: 
 async def ask_identical(
     tx: Tx, account_id: str, *, instruments: Sequence[str], window_s: float, recent: UUID
 ) -> Cursor:
-    """Rows (instrument, side, quantity, price, requests); the equal legs of one batch are one request."""
+    """Rows (instrument, side, quantity, price, requests) of the last ``window_s``. Equal legs of a batch count once."""
     return await tx.execute(
         """SELECT instrument, request ->> 'transaction_type', (request ->> 'quantity')::bigint,
              trim_scale((request ->> 'price')::numeric)::text, count(DISTINCT coalesce(batch_id, task_id))
@@ -72,11 +75,12 @@ async def ask_identical(
 
 
 def identical_of(rows: Sequence[TupleRow]) -> dict[Fingerprint, int]:
+    """The rows of ``ask_identical`` as numbers of requests by fingerprint."""
     return {(row[0], row[1], int(row[2]), row[3]): int(row[4]) for row in rows}
 
 
 async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor:
-    """One row: modifications of this order that the broker has counted, or may yet."""
+    """One row: how many modifications of this order the broker has counted, or may still count."""
     return await tx.execute(
         f"""SELECT count(*) FROM order_task
             WHERE account_id = %s AND target_order_id = %s AND operation = 'modify'
@@ -88,9 +92,10 @@ async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor
 async def promised(
     tx: Tx, account_id: str, *, keys: Sequence[Key], trade_date: date, since: datetime, waiting: Waiting
 ) -> Mapping[Key, int]:
-    """How much of each position other orders of that side may still take, ours and foreign ones, at worst.
+    """For each position the quantity that other orders may still close at most, of this service and of others.
 
-    ``since``: when the read of the positions began; what filled after it counts as if it had not.
+    ``since``: when the read of the positions began. Those positions do not contain later fills, so orders that filled
+    later count with their whole quantity.
     """
     return {
         key: await _promised(tx, account_id, key, trade_date=trade_date, since=since, waiting=waiting) for key in keys

@@ -1,7 +1,8 @@
-"""What an account may ask for at all: value, quantity, price, repetition, number of open orders. Pure rules.
+"""The limits of an account: order value, quantity, price, repetition, number of open orders. Pure rules.
 
-They catch what a mistaken program would do, before the broker does it. A limit that is None is off: so beside a
-simulator, whose money is nobody's, and where the broker guards by itself (freeze quantities, circuit limits, margin).
+They stop the orders of a faulty client program before the broker receives them. A limit that is None is off. All are
+off at a simulator, which moves no money, and those that the broker itself applies are off by default (freeze
+quantities, circuit limits, margin).
 """
 
 from __future__ import annotations
@@ -17,35 +18,35 @@ from app.config import Settings
 LIVE_MAX_ORDER_VALUE = Decimal(1_000_000)
 LIVE_MAX_IDENTICAL = 3
 LIVE_MAX_OPEN_ORDERS = 200
-"""What holds at the real broker where a setting says nothing; 0 turns a limit off."""
+"""The defaults at the real broker, for settings that are not set; 0 turns a limit off."""
 
 MAX_MODIFICATIONS = 24
-"""Kite takes 25 modifications of one order; the last one is kept for its own screens."""
+"""Kite takes 25 modifications of one order; the last one is left for an operator in Kite's own application."""
 
 T = TypeVar("T")
 StalePrice = Literal["allow", "refuse"]
 Fingerprint: TypeAlias = tuple[str, str, int, str | None]
-"""What makes two orders identical: instrument, side, quantity, price."""
+"""Two orders are identical when these are equal: instrument, side, quantity, price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskLimits:
-    """Per account. ``price_band_percent`` is around the last price, for orders that carry a price."""
+    """The limits of one account; None is off."""
 
-    max_order_value: Decimal | None = None
-    max_quantity: int | None = None
-    price_band_percent: Decimal | None = None
-    price_max_age_s: float = 5.0
-    stale_price: StalePrice = "allow"
-    max_identical: int | None = None
+    max_order_value: Decimal | None = None  # rupees, at the worst price of the order
+    max_quantity: int | None = None  # as in the request: pieces, or lots where quantities are lots
+    price_band_percent: Decimal | None = None  # distance from the last price, for orders with a price
+    price_max_age_s: float = 5.0  # a last price that is older is not used
+    stale_price: StalePrice = "allow"  # what happens to an order whose limits need a last price that is too old
+    max_identical: int | None = None  # identical orders within ``identical_window_s``
     identical_window_s: float = 2.0
-    max_open_orders: int | None = None
+    max_open_orders: int | None = None  # live orders and placements that may become live
 
     @classmethod
     def from_settings(cls, settings: Settings, *, own: Mapping[str, Decimal | int] | None = None) -> RiskLimits:
-        """What is not set has a default at the real broker and is off at a simulator; 0 is off.
+        """The limits by the settings. One that is not set has a default at the real broker and is off at a simulator.
 
-        ``own``: settings, by name, that are others for this account.
+        ``own``: by name, the settings that differ for this account.
         """
         settings = settings.model_copy(update=dict(own or {}))
         live = not settings.source_is_simulator
@@ -65,51 +66,52 @@ class RiskLimits:
 
     @property
     def counts_orders(self) -> bool:
-        """Whether what is stored already matters."""
+        """Whether a limit depends on the orders that are stored already."""
         return self.max_identical is not None or self.max_open_orders is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastPrice:
-    """``age_s``: seconds since it came."""
+    """The last price of an instrument."""
 
-    price: Decimal
-    age_s: float
+    price: Decimal  # rupees
+    age_s: float  # seconds since the tick arrived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An order to judge. ``units``: pieces behind one of its quantity (the lot size where quantities are lots)."""
+    """An order to check against the limits."""
 
     request: OrderRequest
-    units: int = 1
-    last: LastPrice | None = None
+    units: int = 1  # pieces for each unit of its quantity: the lot size where quantities are lots
+    last: LastPrice | None = None  # None where none is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What the account has already: open orders, and how often each identical order came within the window."""
+    """What the account has ordered already."""
 
-    open_orders: int = 0
-    identical: Mapping[Fingerprint, int]
+    open_orders: int = 0  # live orders and placements that may become live
+    identical: Mapping[Fingerprint, int]  # requests within the window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """A limit that an order would break. ``field`` is the request's; ``code`` is stable."""
+    """A limit that an order would exceed."""
 
-    code: str
-    field: str
-    message: str
+    code: str  # stable; clients decide by it
+    field: str  # of the request; empty where the whole order is meant
+    message: str  # follows the field's name
 
 
 def fingerprint(request: OrderRequest) -> Fingerprint:
+    """Equal for identical orders."""
     price = None if request.price is None else format(request.price.normalize(), "f")
     return (request.instrument, str(request.transaction_type), request.quantity, price)
 
 
 def breaches_of(candidate: Candidate, limits: RiskLimits) -> Iterator[Breach]:
-    """What is wrong with one order by itself."""
+    """The limits that one order exceeds by itself."""
     request = candidate.request
     if limits.max_quantity is not None and request.quantity > limits.max_quantity:
         yield Breach(code="QUANTITY_LIMIT", field="quantity", message=f"is above the limit of {limits.max_quantity}")
@@ -152,9 +154,9 @@ def _value(candidate: Candidate, last: Decimal | None, limits: RiskLimits) -> It
 
 
 def worst_price(request: OrderRequest, last: Decimal | None) -> Decimal | None:
-    """The highest price that the order's value may have to be reckoned with; None when nothing is known.
+    """The highest price, in rupees, at which the order may fill; None when no price is known.
 
-    A purchase with a price costs that at most; a sale may fetch the market's price, if that is higher.
+    A purchase with a price fills at that price at most. A sale may fill at the market's price, if that is higher.
     """
     if request.price is not None and request.transaction_type is TransactionType.BUY:
         return request.price
@@ -163,7 +165,7 @@ def worst_price(request: OrderRequest, last: Decimal | None) -> Decimal | None:
 
 
 def count_breaches(requests: Sequence[OrderRequest], stored: Stored, limits: RiskLimits) -> Iterator[Breach]:
-    """What is wrong beside what the account has already. A batch's own equal legs are not suspects of one another."""
+    """The limits that orders exceed together with the stored ones. Equal legs of one batch are no duplicates."""
     if limits.max_open_orders is not None and stored.open_orders + len(requests) > limits.max_open_orders:
         message = f"{stored.open_orders} orders are open, the limit is {limits.max_open_orders}"
         yield Breach(code="OPEN_ORDER_LIMIT", field="", message=message)
@@ -182,7 +184,7 @@ def _chosen(setting: T | None, default: T | None) -> T | None:
 
 
 class DoubtLimits(TypedDict):
-    """From how many doubts on, and from which age of one, nothing may be added."""
+    """The parameters of ``kill_switch_store.MANY_DOUBTS``; either bound stops new orders."""
 
-    halt_doubts: int
-    halt_doubt_age_s: float
+    halt_doubts: int  # number of doubts
+    halt_doubt_age_s: float  # age of the oldest one

@@ -1,7 +1,7 @@
-"""What an account holds, and how much of it is still free to be reduced. Pure.
+"""An account's positions, and how much of each an order can still reduce. Pure.
 
-Two orders that each would close the same position must not both count as its close: the second would open one the
-other way round. ``Reducible`` gives out each unit once.
+If two orders each close the same position, the second one opens the opposite position. ``Reducible`` therefore assigns
+each unit of a position to one order only.
 """
 
 from __future__ import annotations
@@ -16,55 +16,57 @@ from app.broker.orders import OrderRequest, TransactionType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionSide:
-    """A position: what one order could make smaller."""
+    """A position, and the side of the orders that reduce it."""
 
-    instrument: str
+    instrument: str  # ``NSE:INFY``
     product: str
-    transaction_type: str
+    transaction_type: str  # of the orders, not of the position
 
 
 Waiting = Literal["reductions", "all"]
-"""Which unsent orders count: while only reductions may go, the others wait and take nothing."""
+"""Which unsent orders count. While only reductions pass, the other orders wait and reduce nothing."""
 
 
 Net = Mapping[tuple[str, str, str], int]
-"""Signed quantities by exchange, symbol and product."""
+"""Signed quantities by exchange, symbol and product: positive is long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Positions:
-    """What is held, and when the read of it began, by the database's clock."""
+    """The positions of an account."""
 
     net: Net
-    since: datetime
+    since: datetime  # when the read of them began, by the database's clock
 
 
 class Reducible:
-    """Gives out what positions hold, each unit once. ``promised``: what is given out already."""
+    """Assigns the units of positions to orders, each once. ``promised``: the units that are assigned already."""
 
     def __init__(self, net: Net, promised: Mapping[PositionSide, int] | None = None) -> None:
         self._net = net
         self._taken = dict(promised or {})
 
     def free_for(self, request: OrderRequest) -> int:
-        """How much of the order only makes its position smaller; the rest would turn it around."""
+        """The quantity of the order that reduces its position; the rest would open the opposite one."""
         held = self._net.get((str(request.exchange), request.tradingsymbol, str(request.product)), 0)
         opposite = -held if request.transaction_type is TransactionType.BUY else held
         return max(0, min(request.quantity, opposite - self._taken.get(side_of(request), 0)))
 
     def take(self, request: OrderRequest, quantity: int) -> None:
+        """Assign units of the order's position to it."""
         key = side_of(request)
         self._taken[key] = self._taken.get(key, 0) + quantity
 
 
 def side_of(request: OrderRequest) -> PositionSide:
+    """The position that the order may reduce."""
     return PositionSide(
         instrument=request.instrument, product=str(request.product), transaction_type=str(request.transaction_type)
     )
 
 
 def net_positions(positions: Mapping[str, Any]) -> Net:
-    """From the broker's answer."""
+    """The net quantities in the broker's answer to a request for positions."""
     return {
         (str(row["exchange"]), str(row["tradingsymbol"]), str(row["product"])): int(row["quantity"])
         for row in positions["net"]

@@ -1,7 +1,7 @@
-"""Proves that an order can only make a position smaller: what is held, less what other orders of that side may take.
+"""Proves that an order only reduces a position: the position, less what other orders of that side may close.
 
-The caller of ``lock_reducible`` holds the account's risk lock until its own order is stored, so that no other order can
-be promised the same position.
+``lock_reducible`` takes the account's risk lock. Its caller stores its own orders in the same transaction, so that no
+other order is assigned the same units.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.orders.state.task_store import database_now
 
 
 async def read_positions(database: Database, portfolio: PortfolioGateway) -> Positions:
-    """Raises BrokerError, RateLimited, Unavailable."""
+    """The account's positions at the broker. Raises BrokerError, RateLimited, Unavailable."""
     async with database.connection() as connection:
         since = await database_now(connection)
     return Positions(net=net_positions(await portfolio.positions()), since=since)
@@ -34,7 +34,7 @@ async def lock_reducible(
     trade_date: date,
     waiting: Waiting,
 ) -> Reducible:
-    """What is free for these orders; nobody else can take of it until the transaction ends."""
+    """What these orders can reduce. No other transaction can assign the same units until this one ends."""
     await limit_store.add_account(tx, account_id)
     await (await limit_store.ask_lock(tx, account_id)).fetchall()
     keys = sorted({key_of(request) for request in requests}, key=str)

@@ -1,4 +1,4 @@
-"""Everything of the order engine that a person must look at, each with a page in ``docs/runbooks``.
+"""The alarms of the order engine: what an operator must look at. Each has a page in ``docs/runbooks``.
 
 An alarm is a row of ``order_alarm``, raised once per account, kind and subject, and an error line in the log.
 """
@@ -13,24 +13,30 @@ from typing import Any
 
 
 class Alarm(StrEnum):
-    """The subject is a task id, an order id for orphans, a trade id, or the day for what concerns several orders."""
+    """The kinds of alarms. The subject is a task id unless the comment names another one."""
 
-    DOUBT_UNRESOLVED = "doubt_unresolved"  # an outcome is unknown for longer than the broker usually needs to tell
-    DEAD_LETTER = "dead_letter"  # the rules cannot prove what became of it
-    LATE_ORDER = "late_order"  # it appeared after it was given up; it is being cancelled
-    ORPHAN = "orphan"  # the book has an order under our tag that no task knows
-    LOOK_ALIKE = "look_alike"  # an order without a tag that could be the missing one
-    MISMATCH = "mismatch"  # the book has something else under a task's tag
-    END_UNSEEN = "end_unseen"  # orders were live when last seen, and the book that could have shown their end is gone
-    INFERRED_FILL = "inferred_fill"  # the trade book does not tell all fills of an order; what is missing was inferred
-    FILLS_MISSING = "fills_missing"  # orders have filled, and the trade book that could have told their fills is gone
-    ADDRESS_REFUSED = "address_refused"  # the broker takes no orders from this machine's address; the account is halted
+    DOUBT_UNRESOLVED = "doubt_unresolved"  # a task has been in doubt for longer than a read of the book usually needs
+    DEAD_LETTER = "dead_letter"  # what became of a task cannot be proven
+    LATE_ORDER = "late_order"  # an order appeared after its task was given up; it is being cancelled
+    ORPHAN = "orphan"  # the book has an order with a tag of this deployment that no task knows; subject: order id
+    LOOK_ALIKE = "look_alike"  # an order without a tag could be that of a task in doubt
+    MISMATCH = (
+        "mismatch"  # the book has a task's tag on an order that the task did not ask for; subject: task id or order id
+    )
+    END_UNSEEN = "end_unseen"  # the broker discarded the book before it showed the end of live orders; subject: day
+    INFERRED_FILL = "inferred_fill"  # fills that the trade book lacks were inferred; subject: trade id
+    FILLS_MISSING = "fills_missing"  # the broker discarded the trade book before it showed all fills; subject: day
+    ADDRESS_REFUSED = (
+        "address_refused"  # the broker takes no orders from this address; the account is halted; subject: day
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaisedAlarm:
+    """A row of ``order_alarm``."""
+
     account_id: str
-    kind: str
+    kind: str  # an ``Alarm``
     subject: str
-    data: Mapping[str, Any]
+    data: Mapping[str, Any]  # what an operator needs to look for: ids, tag, instrument; JSON-ready
     raised_at: datetime
