@@ -20,12 +20,16 @@ class InferredFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledOrder:
-    """An order's quantities by the order book, beside the sums of its stored fills."""
+    """An order's quantities by the order book, beside the sums of its stored fills.
 
-    account_id: str
+    An inferred fill repeats what the order book shows of its order: ``exchange``, ``tradingsymbol``,
+    ``transaction_type``, ``product``, ``instrument_token``, ``exchange_order_id``.
+    """
+
+    account_id: str  # whose order it is
     trade_date: date  # the trading day under which the order is kept
-    order_id: str
-    state: OrderState
+    order_id: str  # the broker's id
+    state: OrderState  # by the order book
     filled_quantity: int  # by the order book
     average_price: Decimal  # by the order book, in rupees
     shown_at: datetime  # when a read first showed the order as it is now; of an ended order, when it showed the end

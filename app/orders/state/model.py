@@ -128,15 +128,15 @@ class Task:
     """A row of ``order_task``: one request to the broker, stored before it is sent. The database's clock stamps it."""
 
     task_id: UUID  # ordered by the time of acceptance
-    account_id: str
-    operation: Operation
-    status: TaskStatus
+    account_id: str  # whose order it is; one process at a time sends for an account
+    operation: Operation  # what the broker is asked to do
+    status: TaskStatus  # changed by ``Settlement.settle`` and the claim statement only
     trade_date: date  # the trading day (IST) on which it was accepted
     instrument: str  # ``NSE:INFY``; placements of one instrument are sent one after another
     request: Mapping[str, Any]  # JSON as stored; read it through ``order``, ``changes``, ``variety``
     priority: int  # lower is sent first
     send_by: datetime  # never sent after this
-    batch_id: UUID | None = None
+    batch_id: UUID | None = None  # the batch that it belongs to
     leg: int | None = None  # its place in the batch, from 0; cancels and square-offs of a leg have the same
     purpose: Purpose = "client"  # why it exists
     user_tag: str | None = None  # the client's own tag, which is never sent to the broker
@@ -211,13 +211,13 @@ class KnownOrder:
     ``document`` is the JSON view with Kite's field names; decisions read it through the typed properties.
     """
 
-    account_id: str
+    account_id: str  # whose order it is
     trade_date: date  # the trading day under which it is kept
-    order_id: str
+    order_id: str  # the broker's id, unique within a day only
     task_id: UUID | None  # its placement; None for an order of another application
     status: str  # as Kite names it
     state: OrderState  # derived from ``status`` and the filled quantity
-    filled_quantity: int
+    filled_quantity: int  # as in the request: pieces, or lots where quantities are lots
     average_price: Decimal  # of what has filled, in rupees
     content_hash: bytes  # changes with anything that the book shows of it; clients see it as ``version``
     document: Mapping[str, Any] = field(default_factory=dict)  # as ``documents.broker_document`` makes it
@@ -287,14 +287,14 @@ def _is_shown(name: str, seen: object, wanted: object) -> bool:
 class Batch:
     """A row of ``batch``: up to twenty placements that succeed or are undone together."""
 
-    batch_id: UUID
-    account_id: str
-    status: BatchStatus
+    batch_id: UUID  # ordered by the time of acceptance
+    account_id: str  # whose orders they are; all legs are of one account
+    status: BatchStatus  # decided by the saga
     rollback_on_failure: bool  # False: each leg counts by itself
     on_filled: OnFilled  # what a rollback does about fills
-    total_orders: int
+    total_orders: int  # the number of its legs
     deadline_at: datetime  # legs that are still unsent at this time are withdrawn
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime  # when it was accepted
+    updated_at: datetime  # when its status last changed
     completed_at: datetime | None = None  # when it ended; None while it is open
     error: TaskError | None = None  # why it was rolled back, or what an operator must decide

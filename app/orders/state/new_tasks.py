@@ -20,24 +20,24 @@ _REPEATED = frozenset({"late", "halt", "withdrawal"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task as it is first stored; fields without a comment are as in ``Task``."""
+    """A task as it is first stored. The fields are those of ``Task``, if not said otherwise."""
 
-    task_id: UUID
-    account_id: str
-    operation: Operation
-    trade_date: date
+    task_id: UUID  # ordered by the time of acceptance
+    account_id: str  # whose order it is
+    operation: Operation  # what the broker is asked to do
+    trade_date: date  # the trading day (IST) on which it is accepted
     instrument: str  # ``NSE:INFY``
     request: dict[str, Any]  # JSON-ready: the order, or the order to change or cancel
     fresh_s: float  # seconds from the commit after which it is never sent
-    batch_id: UUID | None = None
-    leg: int | None = None
-    wave: int = 0  # legs of a later wave wait for the answers to the wave before
-    purpose: Purpose = "client"
-    user_tag: str | None = None
-    tag_base: str | None = None
-    target_order_id: str | None = None
-    reduces: bool = False
-    supersedes: UUID | None = None
+    batch_id: UUID | None = None  # the batch that it belongs to
+    leg: int | None = None  # its place in the batch, from 0
+    wave: int = 0  # not in ``Task``: legs of a later wave wait for the answers to the wave before
+    purpose: Purpose = "client"  # why it exists
+    user_tag: str | None = None  # the client's own tag
+    tag_base: str | None = None  # the tag on the wire without the attempt's digit; only placements have one
+    target_order_id: str | None = None  # the order that it modifies or cancels
+    reduces: bool = False  # proven to only reduce a position
+    supersedes: UUID | None = None  # the task that an operator gave up, where this one repeats it
     status: TaskStatus = TaskStatus.PENDING  # another one for a task that is refused when it is stored
     error: TaskError | None = None  # why it was refused
     only_if: frozenset[str] | None = None  # stored only while ``subject`` has one of these versions
