@@ -21,11 +21,11 @@ from app.orders.sending.claim_store import sent_today
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.holds import Holds
 from app.orders.sending.sender import Sender
-from app.orders.sending.session_state import SessionState
 from app.orders.state.counters import OrderCounters, ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.new_tasks import TaskFactory
+from app.orders.state.session_state import SessionState
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.task_store import database_now

@@ -25,7 +25,6 @@ from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.read_schedule import DueWork
-from app.orders.sending.session_state import SessionState
 from app.orders.state import order_store as book_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
@@ -35,6 +34,7 @@ from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task, TaskStatus
 from app.orders.state.new_tasks import TaskFactory
+from app.orders.state.session_state import SessionState
 from app.orders.state.settlement import Settlement
 from app.orders.state.trading_days import LOOK_BACK, book_began, book_day, last_gone_day
 from app.orders.state.verdicts import doubtful, expired, overtaken

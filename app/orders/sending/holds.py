@@ -16,11 +16,11 @@ from app.kit.clock import Clock
 from app.orders.risk import kill_switch_store
 from app.orders.risk.halts import Halt
 from app.orders.sending.account_breakers import AccountBreakers
-from app.orders.sending.session_state import SessionState
 from app.orders.state import task_store
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Operation, Task, TaskError, TaskStatus
+from app.orders.state.session_state import SessionState
 from app.orders.state.settlement import Settlement
 from app.orders.state.verdicts import Verdict
 from app.orders.state.wakeups import Wakeups

@@ -26,12 +26,12 @@ from app.orders.sending.claim_terms import ClaimTerms, claim_terms
 from app.orders.sending.holds import Holds
 from app.orders.sending.lockout import halt_if_locked_out
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, verdict_of
-from app.orders.sending.session_state import SessionState
 from app.orders.state import task_store
 from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Operation, Task
+from app.orders.state.session_state import SessionState
 from app.orders.state.settlement import Settlement
 from app.orders.state.wakeups import Wakeups, wait_for
 
