@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,10 @@ from pydantic import SecretStr
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
 from app.broker.port import Credentials
-from app.db.leases import LeaseTimes
-from app.db.postgres import Database, Tx, open_database
-from app.events import model, outbox_store
+from app.composition.event_log import AccountLog
+from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
+from app.db.leases import Leases, LeaseTimes
+from app.db.postgres import Database, open_database
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
@@ -28,16 +29,16 @@ from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import warm_up
-from app.orders.entry.acceptance import Acceptance, Answer, Caller
-from app.orders.entry.admission import Admission
-from app.orders.entry.requests import InstrumentLookup, RequestChecker
+from app.orders.entry.acceptance import Answer, Caller
 from app.orders.entry.service import BatchOptions, OrderService
-from app.orders.risk.limits import RiskLimits
-from app.orders.state import tag_store
+from app.orders.risk.limits import LastPrice, RiskLimits
+from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import OrderLine, TaskFactory
-from app.orders.state.settlement import NewEvent
-from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.state.parts import OrderParts
+from app.orders.state.settlement import Settlement
+from app.orders.state.tags import Tagger
+from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
 
 SHORT_RULES = EngineSettings(
@@ -62,31 +63,60 @@ NO_LIMITS = RiskLimits()
 
 ACCOUNT = "primary"
 
+DEPLOYMENT = "SV"
+"""What the tags of ``order_parts`` begin with."""
 
-class TestEvents:
-    """The event log of `app.events`, as the engine sees it."""
 
-    __test__ = False
+class NoInstruments:
+    """No list of instruments is loaded, so nothing is checked against one."""
 
-    async def lock(self, tx: Tx, account_id: str) -> None:
-        await outbox_store.lock(tx, account_id, epoch="test")
+    is_loaded = False
 
-    async def append(self, tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
-        await outbox_store.append(tx, account_id, [model.NewEvent(type=kind, data=data) for kind, data in events])
+    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        """None of them is known."""
+        return None
+
+
+class NoPrices:
+    """Nothing is streamed."""
+
+    def last_price(self, exchange: str, tradingsymbol: str) -> LastPrice | None:
+        """None has come."""
+        return None
+
+
+class NoReaders:
+    """No order stream reads the events, and no other replica is told."""
+
+    def wake(self, account_id: str) -> None:
+        """Nothing waits for the account's events."""
+
+    def send(self, account_id: str) -> None:
+        """There is no other replica."""
 
 
 @dataclass(slots=True)
 class Desk:
     """What a test works with. ``sim`` is an HTTP client of the simulator's control routes."""
 
-    service: OrderService
-    engine: OrderEngine
-    database: Database
+    orders: Orders
+    parts: OrderParts  # the orders were built of
+    inputs: OrderInputs  # the orders were built of
     account: KiteAccount
     supervisor: Supervisor
     sim: httpx.AsyncClient
-    settings: EngineSettings
-    _keys: int = field(default=0)
+
+    @property
+    def service(self) -> OrderService:
+        return self.orders.service
+
+    @property
+    def engine(self) -> OrderEngine:
+        return self.orders.engine
+
+    @property
+    def database(self) -> Database:
+        return self.parts.database
 
     async def place(self, *, wait_s: float = 20.0, key: str | None = None, **changes: Any) -> Mapping[str, Any]:
         """Place one order; returns the task document."""
@@ -139,10 +169,6 @@ class Desk:
         assert await self.supervisor.stop(timeout=5.0) == []
 
 
-def ignore(account_id: str) -> None:
-    """A desk has nobody to tell."""
-
-
 def order(**changes: Any) -> OrderRequest:
     """A LIMIT order for ten INFY far below the market, so that it rests; any field can be given."""
     fields: dict[str, Any] = {
@@ -157,61 +183,19 @@ def order(**changes: Any) -> OrderRequest:
     return OrderRequest(**{**fields, **changes})
 
 
-class NoInstruments:
-    """A list that is not loaded."""
-
-    is_loaded = False
-
-    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
-        return None
-
-
-NO_INSTRUMENTS = NoInstruments()
-
-
-def task_factory(settings: EngineSettings = SHORT_RULES, *, deployment: str = "0T") -> TaskFactory:
-    """What makes tasks, with tags of a deployment of its own."""
+def order_parts(database: Database, *, settings: EngineSettings = SHORT_RULES) -> OrderParts:
+    """What everything about orders shares, for tests that build a part of it alone."""
     clock = SystemClock()
     ids = IdSource(clock)
-    return TaskFactory(settings=settings, clock=clock, ids=ids, tagger=Tagger(ids, deployment=deployment))
-
-
-def admission_on(
-    database: Database, *, engine: OrderEngine, settings: EngineSettings = SHORT_RULES, limits: RiskLimits = NO_LIMITS
-) -> Admission:
-    """What is asked before an order is stored, where nobody knows a last price."""
-    return Admission(
+    tagger = Tagger(ids, deployment=DEPLOYMENT)
+    return OrderParts(
         database=database,
-        limits=lambda account_id: limits,
+        settlement=Settlement(AccountLog(ids), counters=OrderCounters()),
         settings=settings,
-        clock=SystemClock(),
-        last_price=lambda exchange, symbol: None,
-        instruments=NO_INSTRUMENTS,
-        portfolio=lambda account_id: engine.broker(account_id).portfolio,
-    )
-
-
-def service_on(
-    database: Database,
-    *,
-    engine: OrderEngine,
-    settings: EngineSettings,
-    ids: IdSource,
-    tagger: Tagger,
-    admission: Admission,
-    instruments: InstrumentLookup = NO_INSTRUMENTS,
-) -> OrderService:
-    """The door to the engine, where no instrument is known unless ``instruments`` says so."""
-    clock = SystemClock()
-    queries = OrderQueries(database=database, clock=clock)
-    return OrderService(
-        acceptance=Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock),
-        engine=engine,
-        queries=queries,
-        checker=RequestChecker(instruments),
-        tasks=TaskFactory(settings=settings, clock=clock, ids=ids, tagger=tagger),
-        settings=settings,
+        clock=clock,
         ids=ids,
+        tagger=tagger,
+        tasks=TaskFactory(settings=settings, clock=clock, ids=ids, tagger=tagger),
     )
 
 
@@ -242,43 +226,24 @@ async def open_desk(
                 clock=clock,
             )
         )
-        async with database.transaction() as tx:
-            code = await tag_store.deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
-        tagger = Tagger(ids, deployment=code)
-        engine = OrderEngine(
-            database=database,
-            events=TestEvents(),
-            settings=settings,
-            clock=clock,
-            ids=ids,
-            tagger=tagger,
-            owner=owner or f"desk-{ids.code(6)}",
-            on_change=ignore,
-            on_accept=ignore,
-            lease_times=leases,
+        parts = await build_order_parts(database, events=AccountLog(ids), settings=settings, clock=clock, ids=ids)
+        inputs = OrderInputs(
+            engine_database=database,
+            accounts={ACCOUNT: account},
+            limits={ACCOUNT: limits},
+            queries=OrderQueries(database=database, clock=clock),
+            instruments=NoInstruments(),
+            prices=NoPrices(),
+            wakeups=OrderWakeups([ACCOUNT], events=NoReaders()),
+            replicas=NoReaders(),
+            leases=Leases(database=database, owner=owner or f"desk-{ids.code(6)}", times=leases, clock=clock),
         )
-        engine.add(account.broker, governor=account.governor, credentials=lambda: credentials)
+        orders = build_orders(parts, inputs)
         supervisor = Supervisor()
-        service = service_on(
-            database,
-            engine=engine,
-            settings=settings,
-            ids=ids,
-            tagger=tagger,
-            admission=admission_on(database, engine=engine, settings=settings, limits=limits),
-        )
         sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False))
-        engine.start(supervisor)
+        orders.engine.start(supervisor)
         try:
-            yield Desk(
-                service=service,
-                engine=engine,
-                database=database,
-                account=account,
-                supervisor=supervisor,
-                sim=sim,
-                settings=settings,
-            )
+            yield Desk(orders=orders, parts=parts, inputs=inputs, account=account, supervisor=supervisor, sim=sim)
         finally:
             assert await supervisor.stop(timeout=5.0) == []
             assert supervisor.failures == []

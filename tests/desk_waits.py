@@ -41,7 +41,7 @@ async def end_by_hints(desk: Desk, task: Mapping[str, Any]) -> Mapping[str, Any]
     """The same, with pushes that make the book be read meanwhile, not only at a doubt's own ever longer distances."""
 
     async def ended() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         return (await now(desk, task)).status in FINISHED
 
     await until(ended)
@@ -53,7 +53,7 @@ async def read_again(desk: Desk, times: int) -> None:
     before = desk.engine.read_counters()[ACCOUNT].reads
 
     async def so_often() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         return desk.engine.read_counters()[ACCOUNT].reads >= before + times
 
     await until(so_often)

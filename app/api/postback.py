@@ -44,7 +44,7 @@ def build_router() -> APIRouter:
         credentials = services.accounts.credentials(account_id)()
         if not is_genuine(payload, api_secret=credentials.api_secret):
             raise NotAuthorised("the checksum does not fit this account", code="FORBIDDEN")
-        services.order_engine.on_order_hint(account_id)
+        services.order_wakeups.on_order_hint(account_id)
         return PostbackOut(accepted=True)
 
     return router

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from app.market.subscriptions.service import SubscriptionService
     from app.ops.health import HealthService
     from app.ops.metrics import Metrics
-    from app.orders.engine.order_engine import OrderEngine
     from app.orders.entry.service import OrderService
     from app.orders.entry.withdrawal import Withdrawals
     from app.orders.operators.halt_and_resume import HaltService
     from app.orders.operators.resolution import Resolutions
+    from app.orders.state.wakeups import OrderWakeups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Services:
     withdrawals: Withdrawals  # take a placement back
     operations: HaltService  # an operator's halt and resume, and the audit trail
     resolutions: Resolutions  # an operator's decision about a doubt
-    order_engine: OrderEngine  # takes the hint of a postback
+    order_wakeups: OrderWakeups  # takes the hint of a postback
 
     # events
     events: EventLog  # GET /events

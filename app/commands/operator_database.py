@@ -9,14 +9,22 @@ from contextlib import asynccontextmanager
 
 from psycopg import ProgrammingError
 
+from app.composition.event_log import AccountLog
+from app.composition.orders import Operators, build_operators, build_order_parts
 from app.config import Settings
-from app.db.postgres import Database, open_database
+from app.db.postgres import open_database
 from app.errors import StartError
+from app.kit.clock import SystemClock
+from app.kit.ids import IdSource
 from app.orders.state.audit import Actor
+from app.orders.state.engine_settings import EngineSettings
 
 
-def wake_none(account_id: str) -> None:
-    """Does nothing: the senders of the running service read the database by themselves."""
+class NoSenders:
+    """A command runs beside the service, whose senders read the database by themselves."""
+
+    def changed(self, account_id: str) -> None:
+        """No sender in this process to wake."""
 
 
 def current_operator(*, login_name: Callable[[], str] = getpass.getuser) -> Actor:
@@ -29,11 +37,19 @@ def current_operator(*, login_name: Callable[[], str] = getpass.getuser) -> Acto
 
 
 @asynccontextmanager
-async def open_operator_database(settings: Settings) -> AsyncIterator[Database]:
-    """One connection. Raises StartError when the database cannot be reached or lacks this version's schema."""
+async def open_operators(settings: Settings) -> AsyncIterator[Operators]:
+    """What an operator decides, over one connection.
+
+    Raises StartError when the database cannot be reached or lacks this version's schema.
+    """
+    clock = SystemClock()
+    ids = IdSource(clock)
     database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
     try:
-        yield database
+        parts = await build_order_parts(
+            database, events=AccountLog(ids), settings=EngineSettings.from_settings(settings), clock=clock, ids=ids
+        )
+        yield build_operators(parts, listener=NoSenders())
     except ProgrammingError as error:  # a table or a column is not there
         raise StartError("DATABASE_URL: the schema is not at this version: python -m app migrate") from error
     finally:

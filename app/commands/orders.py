@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.commands.operator_database import current_operator, open_operator_database, wake_none
-from app.composition.parts import AccountLog
+from app.commands.operator_database import current_operator, open_operators
 from app.config import Settings
-from app.kit.clock import SystemClock, ist_iso
-from app.kit.ids import IdSource
-from app.orders.operators.resolution import OperatorDecision, Resolutions
+from app.kit.clock import ist_iso
+from app.orders.operators.resolution import OperatorDecision
 from app.orders.operators.unresolved import UnresolvedTask
-from app.orders.state.counters import OrderCounters
-from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.new_tasks import TaskFactory
-from app.orders.state.settlement import Settlement
-from app.orders.state.tag_store import deployment_code
-from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
 
 ALARMS_SHOWN = 50
 _HEADINGS = ("task", "account", "status", "age", "tag", "instrument", "what", "the book shows")
 
 
-@asynccontextmanager
-async def open_resolutions(settings: Settings) -> AsyncIterator[Resolutions]:
-    """The resolutions on the database. Raises StartError."""
-    clock = SystemClock()
-    ids = IdSource(clock)
-    async with open_operator_database(settings) as database:
-        async with database.transaction() as tx:
-            deployment = await deployment_code(tx, fresh=ids.code(DEPLOYMENT_LENGTH))
-        yield Resolutions(
-            database=database,
-            settlement=Settlement(AccountLog(ids), counters=OrderCounters()),
-            tasks=TaskFactory(
-                settings=EngineSettings.from_settings(settings),
-                clock=clock,
-                ids=ids,
-                tagger=Tagger(ids, deployment=deployment),
-            ),
-            clock=clock,
-            ids=ids,
-            wake=wake_none,
-        )
-
-
 async def doubts(settings: Settings) -> list[str]:
-    """Tasks that are in doubt, dead letters, or given up today, and the newest alarms: two tables, in lines."""
-    async with open_resolutions(settings) as resolutions:
+    """A table of what is in doubt, dead or given up today, and the newest alarms, in lines."""
+    async with open_operators(settings) as operators:
+        resolutions = operators.resolutions
         questions = await resolutions.open_questions()
         alarms = await resolutions.alarms(limit=ALARMS_SHOWN)
         rows = [_row(question, age_s=resolutions.age_s(_sent_at(question))) for question in questions]
@@ -62,13 +31,10 @@ async def doubts(settings: Settings) -> list[str]:
     return lines
 
 
-async def resolve(settings: Settings, task_id: UUID, decision: OperatorDecision) -> str:
-    """Apply the decision, and return the state of the task, as a sentence.
-
-    Raises NotFound for an unknown task, Conflict where it cannot be decided this way.
-    """
-    async with open_resolutions(settings) as resolutions:
-        task = await resolutions.resolve(task_id, decision, by=current_operator())
+async def resolve(settings: Settings, task_id: UUID, word: OperatorDecision) -> str:
+    """Decide, and say what is now in force. Raises Conflict, NotFound."""
+    async with open_operators(settings) as operators:
+        task = await operators.resolutions.resolve(task_id, word, by=current_operator())
     return f"task {task['task_id']} is {task['status']}, order {task['order_id'] or 'none'}"
 
 

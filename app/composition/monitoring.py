@@ -62,20 +62,20 @@ def register_metrics(house: House, *, databases: Sequence[Database]) -> None:
     register_feed_metrics(house.metrics, house.feeds)
     register_stream_metrics(house.metrics, {"orders": house.order_stream.stats, "ticks": house.tick_stream.stats})
     register_doubt_metrics(house.metrics, house.doubts)
-    counters = house.engine.counters
+    counters = house.orders.engine.counters
     register_order_metrics(
         house.metrics,
         counters,
         batch_seconds=counters.batch_seconds.snapshot,
         broker_wait=counters.broker_wait.snapshot,
         alarms=lambda: counters.alarms,
-        breakers=house.engine.breaker_states,
+        breakers=house.orders.engine.breaker_states,
     )
     feed_owners = house.feed_owners
     register_leadership_metrics(
         house.metrics,
         {
-            "sender": house.engine.owned_accounts,
+            "sender": house.orders.engine.owned_accounts,
             "feed": lambda: sum(ownership.working for ownership in feed_owners.values()),
         },
     )

@@ -12,27 +12,15 @@ from app.accounts.model import Account
 from app.accounts.service import AccountService
 from app.broker.market import Instrument
 from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
-from app.config import Settings
 from app.db.leases import LeaseTimes
-from app.db.postgres import Database, Tx
-from app.events import outbox_store
+from app.db.postgres import Database
 from app.events.limits import StreamLimits
-from app.events.model import EPOCH_LENGTH, NewEvent
 from app.kit.clock import Clock
-from app.kit.ids import IdSource
 from app.market.instruments.registry import InstrumentRegistry
-from app.market.subscriptions.market_events import EventRecorder
 from app.market.ticks.pipeline import TickPipeline
 from app.ops.metric_sources import BrokerCalls
-from app.orders.engine.order_engine import OrderEngine
-from app.orders.entry.acceptance import Acceptance
-from app.orders.entry.admission import Admission
-from app.orders.entry.requests import RequestChecker
-from app.orders.entry.service import OrderService
-from app.orders.risk.limits import LastPrice, RiskLimits
+from app.orders.risk.limits import LastPrice
 from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.new_tasks import TaskFactory
-from app.orders.views.queries import OrderQueries
 
 
 class RunningFeed(Feed, Protocol):
@@ -91,6 +79,18 @@ class PacketSink(Protocol):
     def on_replay(self) -> None: ...
 
 
+class OrderHints(Protocol):
+    """The order half of a feed's listener."""
+
+    def on_order_hint(self, account_id: str) -> None:
+        """Something may have changed at the broker."""
+        ...
+
+    def on_feed_connected(self, account_id: str) -> None:
+        """Pushes of the gap, if any, are lost."""
+        ...
+
+
 class FeedFanout:
     """One account's feed listener: packets to the tick path, order pushes and reconnects to whoever reads the book.
 
@@ -102,50 +102,25 @@ class FeedFanout:
         account_id: str,
         *,
         ticks: PacketSink,
-        on_order_hint: Callable[[str], None],
-        on_feed_connected: Callable[[str], None],
+        orders: OrderHints,
     ) -> None:
         self._account_id = account_id
-        self._on_order_hint = on_order_hint
-        self._on_feed_connected = on_feed_connected
+        self._orders = orders
         self._ticks = ticks
         self.on_packets = ticks.on_packets  # bound once: one call less for each frame
 
     def on_order_update(self, payload: Mapping[str, Any]) -> None:  # noqa: ARG002 - the port's signature
-        self._on_order_hint(self._account_id)
+        self._orders.on_order_hint(self._account_id)
 
     def on_connected(self, *, first: bool) -> None:  # noqa: ARG002
         self._ticks.on_connected()
-        self._on_feed_connected(self._account_id)
+        self._orders.on_feed_connected(self._account_id)
 
     def on_replay(self) -> None:
         self._ticks.on_replay()
 
     def on_disconnected(self, reason: str) -> None:
         """Nothing to do: the feed logs it, and reads of the order book do not depend on it."""
-
-
-class AccountLog:
-    """The event log as the order engine needs it: plain pairs in, one epoch source for new logs."""
-
-    def __init__(self, ids: IdSource) -> None:
-        self._ids = ids
-
-    async def lock(self, tx: Tx, account_id: str) -> None:
-        await outbox_store.lock(tx, account_id, epoch=self._ids.code(EPOCH_LENGTH))
-
-    async def append(self, tx: Tx, account_id: str, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        await outbox_store.append(tx, account_id, [NewEvent(type=kind, data=data) for kind, data in events])
-
-
-def event_recorder(log: AccountLog) -> EventRecorder:
-    """Writes one event of an account in the caller's transaction."""
-
-    async def record(tx: Tx, account_id: str, kind: str, data: Mapping[str, Any]) -> None:
-        await log.lock(tx, account_id)
-        await log.append(tx, account_id, [(kind, data)])
-
-    return record
 
 
 def tick_expectation(
@@ -184,56 +159,19 @@ class StreamedTicks:
         return self._ticks.last_json(instrument_token)
 
 
-def last_price_of(
-    instruments: InstrumentRegistry, ticks: TickPipeline, *, clock: Clock
-) -> Callable[[str, str], LastPrice | None]:
-    """The last price that this process has ticked, for the limits of orders; None where it streams no such thing."""
+class TickPrices:
+    """The last prices that this process has ticked, for the limits of orders."""
 
-    def last_price(exchange: str, tradingsymbol: str) -> LastPrice | None:
-        instrument = instruments.find(exchange, tradingsymbol)
-        last = None if instrument is None else ticks.last(instrument.instrument_token)
+    def __init__(self, instruments: InstrumentRegistry, ticks: TickPipeline, *, clock: Clock) -> None:
+        self._instruments = instruments
+        self._ticks = ticks
+        self._clock = clock
+
+    def last_price(self, exchange: str, tradingsymbol: str) -> LastPrice | None:
+        """None where this process streams no such instrument, or nothing has come yet."""
+        instrument = self._instruments.find(exchange, tradingsymbol)
+        last = None if instrument is None else self._ticks.last(instrument.instrument_token)
         if last is None:
             return None
-        age_s = clock.now().timestamp() - last.received_at_ms / 1000
+        age_s = self._clock.now().timestamp() - last.received_at_ms / 1000
         return LastPrice(price=Decimal(str(last.tick.last_price)), age_s=age_s)
-
-    return last_price
-
-
-def make_order_service(
-    settings: Settings,
-    *,
-    database: Database,
-    roster: Mapping[str, Account],
-    engine: OrderEngine,
-    queries: OrderQueries,
-    engine_settings: EngineSettings,
-    instruments: InstrumentRegistry,
-    ticks: TickPipeline,
-    clock: Clock,
-    ids: IdSource,
-    tasks: TaskFactory,
-) -> OrderService:
-    """The entry to the order engine, with everything that is checked before an order is accepted."""
-    limits = {
-        account_id: RiskLimits.from_settings(settings, own=account.own_limits) for account_id, account in roster.items()
-    }
-    admission = Admission(
-        database=database,
-        limits=limits.__getitem__,
-        settings=engine_settings,
-        clock=clock,
-        last_price=last_price_of(instruments, ticks, clock=clock),
-        instruments=instruments,
-        portfolio=lambda account_id: engine.broker(account_id).portfolio,
-    )
-    acceptance = Acceptance(database=database, engine=engine, queries=queries, admission=admission, clock=clock)
-    return OrderService(
-        acceptance=acceptance,
-        engine=engine,
-        queries=queries,
-        checker=RequestChecker(instruments),
-        tasks=tasks,
-        settings=engine_settings,
-        ids=ids,
-    )

@@ -15,18 +15,12 @@ from app.api.keys import ApiKeys
 from app.api.rate_limits import RateLimits
 from app.api.services import Services
 from app.broker.port import Feed
+from app.composition.event_log import AccountLog, event_recorder
 from app.composition.monitoring import build_health, register_metrics
-from app.composition.parts import (
-    AccountLog,
-    Accounts,
-    FeedFanout,
-    Overrides,
-    StreamedTicks,
-    event_recorder,
-    make_order_service,
-)
+from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
+from app.composition.parts import Accounts, FeedFanout, Overrides, StreamedTicks, TickPrices
 from app.config import Settings
-from app.db.leases import Lease, LeaseTimes, Ownership
+from app.db.leases import Leases, LeaseTimes, Ownership
 from app.db.notifications import Notifications
 from app.db.postgres import Database
 from app.db.redis_keys import RedisKeys
@@ -55,27 +49,16 @@ from app.ops.health import HealthService
 from app.ops.loop_lag import LoopLag
 from app.ops.metric_sources import DoubtSampler
 from app.ops.metrics import Metrics
-from app.orders.engine.order_engine import OrderEngine
-from app.orders.entry.service import OrderService
-from app.orders.entry.withdrawal import Withdrawals
-from app.orders.operators.halt_and_resume import HaltService
-from app.orders.operators.resolution import Resolutions
+from app.orders.risk.limits import RiskLimits
 from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.new_tasks import TaskFactory
-from app.orders.state.settlement import Settlement
-from app.orders.state.tag_store import deployment_code
-from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
 
 
 class House:
     """The rooms while they are put together; every attribute is set once, in the order of the module's picture."""
 
-    engine: OrderEngine
-    orders: OrderService
-    operations: HaltService
-    resolutions: Resolutions
-    withdrawals: Withdrawals
+    orders: Orders
     order_stream: OrderStreamHub
     tick_stream: TickStreamHub
     subscriptions: SubscriptionService
@@ -143,7 +126,7 @@ class House:
         start("subscriptions", self.subscriptions.run())
         start("doubts", self.doubts.run())
         start("notices", self.notices.run())
-        self.engine.start(self.supervisor)
+        self.orders.engine.start(self.supervisor)
         start("order-stream", self.order_stream.run())
         start("tick-stream", self.tick_stream.run())
         for account_id, ownership in self.feed_owners.items():
@@ -151,102 +134,58 @@ class House:
 
     async def hand_over(self, *, timeout_s: float) -> None:
         """Send no further order, wait for the answers under way, and let other replicas take the accounts."""
-        await self.engine.drain(timeout_s=timeout_s)
+        await self.orders.engine.drain(timeout_s=timeout_s)
         await asyncio.gather(*(ownership.leave() for ownership in self.feed_owners.values()))
 
     async def _build_orders(self, engine_database: Database) -> None:
-        async with engine_database.connection() as connection:
-            deployment = await deployment_code(connection, fresh=self.ids.code(DEPLOYMENT_LENGTH))
-        tagger = Tagger(self.ids, deployment=deployment)
-        tasks = TaskFactory(settings=self.engine_settings, clock=self.clock, ids=self.ids, tagger=tagger)
-        self.notices = Notifications(engine_database, url=self.settings.database_dsn, on_notification=self._on_notice)
-        self.queries = OrderQueries(database=self.ground.database, clock=self.clock)
+        database = self.ground.database
+        self.queries = OrderQueries(database=database, clock=self.clock)
         self.order_stream = OrderStreamHub(
-            self.ground.database,
+            database,
             redis=self.redis,
             keys=self.keys,
             ids=self.ids,
             limits=self.stream_limits,
             snapshot=self.queries.snapshot,
         )
-        self.engine = OrderEngine(
-            database=engine_database,
-            events=self.log,
-            settings=self.engine_settings,
-            clock=self.clock,
-            ids=self.ids,
-            tagger=tagger,
-            owner=self.owner,
-            on_change=self.order_stream.wake,
-            on_accept=self.notices.send,
-            lease_times=self.lease_times,
-        )
-        for kite in self.ground.at_broker.values():
-            self.engine.add(kite.broker, governor=kite.governor, credentials=kite.credentials)
-        self.orders = make_order_service(
-            self.settings,
-            database=self.ground.database,
-            roster=self.ground.roster,
-            engine=self.engine,
+        wakeups = OrderWakeups(self.ground.at_broker, events=self.order_stream)
+        self.notices = Notifications(engine_database, url=self.settings.database_dsn, on_notification=wakeups.on_notice)
+        inputs = OrderInputs(
+            engine_database=engine_database,
+            accounts=self.ground.at_broker,
             queries=self.queries,
-            engine_settings=self.engine_settings,
+            limits={
+                account_id: RiskLimits.from_settings(self.settings, own=account.own_limits)
+                for account_id, account in self.ground.roster.items()
+            },
             instruments=self.instruments,
-            ticks=self.ticks,
-            clock=self.clock,
-            ids=self.ids,
-            tasks=tasks,
+            prices=TickPrices(self.instruments, self.ticks, clock=self.clock),
+            wakeups=wakeups,
+            replicas=self.notices,
+            leases=self.leases(engine_database),
         )
-        self._build_operations(tasks)
-
-    def _build_operations(self, tasks: TaskFactory) -> None:
-        self.operations = HaltService(
-            database=self.ground.database,
-            events=self.log,
-            tasks=tasks,
-            clock=self.clock,
-            ids=self.ids,
-            wake=self.engine.changed,
+        parts = await build_order_parts(
+            database, events=self.log, settings=self.engine_settings, clock=self.clock, ids=self.ids
         )
-        self.resolutions = Resolutions(
-            database=self.ground.database,
-            settlement=Settlement(self.log, counters=self.engine.counters),
-            tasks=tasks,
-            clock=self.clock,
-            ids=self.ids,
-            wake=self.engine.changed,
-        )
-        self.withdrawals = Withdrawals(
-            database=self.ground.database,
-            settlement=Settlement(self.log, counters=self.engine.counters),
-            clock=self.clock,
-            tasks=tasks,
-            wake=self.engine.changed,
-        )
+        self.orders = build_orders(parts, inputs)
         self.doubts = DoubtSampler(self.queries.doubts)
 
-    def _on_notice(self, account_id: str) -> None:
-        self.engine.on_notice(account_id)
+    def leases(self, database: Database) -> Leases:
+        return Leases(database=database, owner=self.owner, times=self.lease_times, clock=self.clock)
 
     def _build_feeds(self, engine_database: Database) -> None:
         for account_id, kite in self.ground.at_broker.items():
             listener = FeedFanout(
                 account_id,
                 ticks=self.ticks.account(account_id, decode=kite.broker.decode),
-                on_order_hint=self.engine.on_order_hint,
-                on_feed_connected=self.engine.on_feed_connected,
+                orders=self.orders.wakeups,
             )
             feed = kite.make_feed(listener)
             self.feeds[account_id] = feed
-            lease = Lease(
-                engine_database,
-                name=f"ticker:{account_id}",
-                owner=self.owner,
-                times=self.lease_times,
-                clock=self.clock,
-            )
+            lease = self.leases(engine_database).lease(f"ticker:{account_id}")
             self.feed_owners[account_id] = Ownership(lease, feed.run, when_unsure="go_on")
             self.ground.accounts.on_new_token(account_id, feed.reconnect_soon)
-            self.ground.accounts.on_new_token(account_id, partial(self.engine.on_session_changed, account_id))
+            self.ground.accounts.on_new_token(account_id, partial(self.orders.wakeups.on_session_changed, account_id))
 
     def _build_market(self) -> None:
         stale_after_s = self.settings.tick_stale_after_s
@@ -293,11 +232,11 @@ class House:
             subscriptions=self.subscriptions,
             quotes=self.quotes,
             history=self.history,
-            orders=self.orders,
-            order_engine=self.engine,
-            operations=self.operations,
-            resolutions=self.resolutions,
-            withdrawals=self.withdrawals,
+            orders=self.orders.service,
+            order_wakeups=self.orders.wakeups,
+            operations=self.orders.operators.halts,
+            resolutions=self.orders.operators.resolutions,
+            withdrawals=self.orders.withdrawals,
             events=EventLog(self.ground.database),
             order_stream=self.order_stream,
             tick_stream=self.tick_stream,

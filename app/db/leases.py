@@ -44,6 +44,20 @@ class LeaseTimes:
         return cls(ttl_s=ttl_s, trust_s=ttl_s * 0.7, renew_every_s=ttl_s * 0.2, try_every_s=ttl_s * 0.04)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leases:
+    """Makes this process's sides of leases. ``owner`` names the process and is never used by another one."""
+
+    database: Database
+    owner: str
+    times: LeaseTimes
+    clock: Clock
+
+    def lease(self, name: str) -> Lease:
+        """Not taken yet."""
+        return Lease(self.database, name=name, owner=self.owner, times=self.times, clock=self.clock)
+
+
 class LeaseLost(Exception):
     """Another process owns it now, or the database did not answer for too long."""
 

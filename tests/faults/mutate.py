@@ -211,14 +211,14 @@ MUTATIONS = (
     ),
     Mutation(
         "one second of pause",
-        "app/orders/sending/sender.py",
+        "app/orders/sending/transmission.py",
         "self._clock.monotonic() - claim_began_at > self._settings.longest_pause_s or",
         "",
         FAULTS + "test_guards.py::test_a_pause_between_claim_and_send_sends_nothing",
     ),
     Mutation(
         "lease held at the send",
-        "app/orders/sending/sender.py",
+        "app/orders/sending/transmission.py",
         "or not self._term.lease.held",
         "",
         FAULTS + "test_guards.py::test_a_lease_that_is_over_by_our_clock_sends_nothing",
@@ -246,7 +246,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a throttled account cools down",
-        "app/orders/sending/sender.py",
+        "app/orders/sending/transmission.py",
         "self._governor.cool_down(THROTTLE_COOL_DOWN_S)",
         "pass",
         FAULTS + "test_wire_rows.py::test_row_9_a_burst_of_429_loses_nothing",
@@ -323,9 +323,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the sender remembers what it sent",
-        "app/orders/sending/sender.py",
-        "elif self._was_sent(task):",
-        "elif False:",
+        "app/orders/sending/transmission.py",
+        "if self._was_sent(task):",
+        "if False:",
         FAULTS + "test_forgotten_commits.py::test_what_this_process_sent_is_not_sent_again_within_its_term",
     ),
     Mutation(

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from uuid import UUID
 
 import pytest
 
+from app.composition.orders import build_acceptance
 from app.db.postgres import open_database
-from app.kit.clock import SystemClock
 from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
 from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, admission_on, open_desk, order, task_factory
+from tests.desk import ACCOUNT, Desk, open_desk, order
 from tests.desk_waits import after_the_lease
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
@@ -83,18 +83,15 @@ class CommitCutter(TcpProxy):
 async def accepting_through(proxy: TcpProxy, desk: Desk) -> AsyncIterator[Acceptance]:
     """An acceptance whose database is behind the proxy; the desk's own engine is not."""
     database = await open_database(proxy.url, name="cut", min_size=1)
-    queries = OrderQueries(database=database, clock=SystemClock())
+    inputs = replace(desk.inputs, queries=OrderQueries(database=database, clock=desk.parts.clock))
     try:
-        admission = admission_on(database, engine=desk.engine)
-        yield Acceptance(
-            database=database, engine=desk.engine, queries=queries, admission=admission, clock=SystemClock()
-        )
+        yield build_acceptance(replace(desk.parts, database=database), inputs, engine=desk.engine)
     finally:
         await database.close()
 
 
 def a_task(desk: Desk) -> NewTask:
-    return task_factory(desk.settings).place(OrderLine(request=order()), account_id=ACCOUNT)
+    return desk.parts.tasks.place(OrderLine(request=order()), account_id=ACCOUNT)
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])

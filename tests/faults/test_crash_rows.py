@@ -176,7 +176,7 @@ async def test_row_15_a_lease_lost_during_a_send_leaves_the_row_to_the_book(
         await old.fault("delay", params={"ms": 900})
         task = await old.place(wait_s=0.0)
         await struck(old, "delay")
-        await old.engine._accounts[ACCOUNT]._ownership.leave()  # the send goes on, the lease does not
+        await old.engine.drain(timeout_s=0.0)  # the send goes on, the lease does not
         await owns(new)
         ended = await end_of(new, task)
         assert (ended["status"], ended["attempts"]) == ("completed", 1)

@@ -73,7 +73,7 @@ async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(desk:
 
     await until(lambda: has_status("expired"))
     await desk.sim.delete("/_sim/faults")
-    desk.engine.on_order_hint(ACCOUNT)
+    desk.orders.wakeups.on_order_hint(ACCOUNT)
     await until(lambda: has_status("completed"))
 
     async def is_cancelled() -> bool:
@@ -110,5 +110,5 @@ async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(desk: Desk) 
 
 
 async def is_alarmed(desk: Desk, kind: str) -> bool:
-    desk.engine.on_order_hint(ACCOUNT)
+    desk.orders.wakeups.on_order_hint(ACCOUNT)
     return bool(desk.engine.counters.alarms[kind])

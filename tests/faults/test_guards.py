@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
@@ -17,14 +16,14 @@ from app.kit.clock import IST
 from app.orders.entry.acceptance import Caller
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED
 from app.orders.risk.kill_switch_store import set_halt
-from app.orders.sending.sender import Sender
 from app.orders.state.model import Operation, Task, TaskStatus
 from app.orders.state.new_task_store import insert_tasks
 from app.orders.state.new_tasks import NewTask
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
-from tests.desk_waits import after_the_lease, now, owns, reaches, read_again, struck
+from tests.desk_waits import after_the_lease, now, reaches, read_again, struck
 from tests.faults.judge import judged
+from tests.faults.sender_steps import SenderSteps, sender_steps
 from tests.faults.test_crash_rows import resting
 from tests.waiting import until
 
@@ -45,26 +44,9 @@ async def patient(database_url: str, simulator: RunningSimulator) -> AsyncIterat
         yield opened
 
 
-async def quiet_sender(desk: Desk) -> Sender:
-    """The sender of an engine whose loops have stopped while its lease holds for long: the test takes its steps."""
-    await owns(desk)
-    await until(lambda: has_sender(desk))
-    sender = desk.engine._accounts[ACCOUNT]._sender
-    assert sender is not None
-    sender._term.lease.times = LeaseTimes.lasting(120)
-    await sender._term.lease.renew()
-    await desk.crash()
-    await sender._term.lease.renew()
-    return sender
-
-
-async def has_sender(desk: Desk) -> bool:
-    return desk.engine._accounts[ACCOUNT]._sender is not None
-
-
-async def claimed(desk: Desk, sender: Sender) -> Task:
+async def claimed(desk: Desk, sender: SenderSteps) -> Task:
     await desk.place(wait_s=0.0)
-    task = await sender._claim(Operation.PLACE)
+    task = await sender.claim()
     assert task is not None
     return task
 
@@ -73,36 +55,35 @@ async def stored(desk: Desk, task: Task) -> Task:
     return await desk.service.queries.task(task.task_id)
 
 
-async def next_claims(sender: Sender, count: int) -> list[str | None]:
+async def next_claims(sender: SenderSteps, count: int) -> list[str | None]:
     """The ids of the tasks that may be sent next, one after the other."""
-    tasks = [await sender._claim(Operation.PLACE) for _ in range(count)]
+    tasks = [await sender.claim() for _ in range(count)]
     return [None if task is None else str(task.task_id) for task in tasks]
 
 
 async def test_a_pause_between_claim_and_send_sends_nothing(desk: Desk) -> None:
     """More than a second after the claim nobody knows who owns the row: not sent, and said so."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     task = await claimed(desk, sender)
-    await sender._send(task, claim_began_at=time.monotonic() - 1.5)
+    await sender.send(task, claimed_s_ago=1.5)
     assert ((await stored(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
 
 
 async def test_a_lease_that_is_over_by_our_clock_sends_nothing(desk: Desk) -> None:
     """Claimed a moment ago, but the lease is trusted no more."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk, times=LeaseTimes(ttl_s=120.0, trust_s=0.0))
     task = await claimed(desk, sender)
-    desk.engine._accounts[ACCOUNT]._lease._trusted_until = 0.0
-    await sender._send(task, claim_began_at=time.monotonic())
+    await sender.send(task)
     assert ((await stored(desk, task)).status, await desk.ledger()) == (TaskStatus.RETRYING, [])
 
 
 async def test_an_answer_under_an_old_fence_changes_nothing(desk: Desk) -> None:
     """The claim was lost and taken again: the old answer is kept with its attempt and changes no state."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     task = await claimed(desk, sender)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET fence = fence + 1")
-    await sender._store(task, Accepted(order_id="1"))
+    await sender.store(task, Accepted(order_id="1"))
     after = await stored(desk, task)
     assert (after.status, after.order_id) == (TaskStatus.RUNNING, None)
     async with desk.database.connection() as connection:
@@ -112,23 +93,23 @@ async def test_an_answer_under_an_old_fence_changes_nothing(desk: Desk) -> None:
 
 async def test_a_stale_order_is_not_claimed(desk: Desk) -> None:
     """Its freshness ended in the queue: the claim itself passes it over."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.place(wait_s=0.0)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET send_by = clock_timestamp()")
-    assert await sender._claim(Operation.PLACE) is None
+    assert await sender.claim() is None
 
 
 async def test_a_halt_is_seen_by_the_claim_itself(desk: Desk) -> None:
     """From its commit on no claim passes it, whoever has not looked yet; a cancel does."""
     order_id = await resting(desk)
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.place(wait_s=0.0)
     async with desk.database.transaction() as tx:
         await set_halt(tx, scope=ACCOUNT, mode="halt", reason="test", set_by="test")
-    assert await sender._claim(Operation.PLACE) is None
+    assert await sender.claim() is None
     await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
-    task = await sender._claim(Operation.PLACE)
+    task = await sender.claim()
     assert task is not None
     assert task.operation is Operation.CANCEL
 
@@ -138,12 +119,11 @@ async def test_a_new_term_sends_no_older_row_before_it_has_read_the_book(
 ) -> None:
     """While the book cannot be read an order of before stays where it is; then it goes, once."""
     async with open_desk(database_url, simulator.url) as desk:
-        await quiet_sender(desk)
+        await sender_steps(desk)
         task = await desk.place(wait_s=0.0)
         await after_the_lease(database_url)
         await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
     async with open_desk(database_url, simulator.url) as desk:
-        await until(lambda: has_sender(desk))
         await struck(desk, "status")
         await asyncio.sleep(0.5)
         assert (await now(desk, task)).attempts == 0
@@ -155,7 +135,7 @@ async def test_a_read_that_began_before_the_doubt_proves_nothing(desk: Desk) -> 
     """Its answer comes after the doubt began, but it shows the book of before."""
     await read_again(desk, 1)
     await desk.fault("delay", method="GET", path="/orders", params={"ms": 1500})
-    desk.engine.on_order_hint(ACCOUNT)
+    desk.orders.wakeups.on_order_hint(ACCOUNT)
     await struck(desk, "delay")
     reads = desk.engine.read_counters()[ACCOUNT].reads
     await desk.fault("delay", method="GET", path="/orders", times=-1, params={"ms": 60_000})
@@ -194,26 +174,26 @@ async def test_a_cancel_that_expires_after_a_doubt_does_not_say_that_it_was_not_
 
 async def test_one_order_of_an_instrument_at_a_time(desk: Desk) -> None:
     """The second waits for the first one's answer; another instrument does not."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     first = await claimed(desk, sender)
     second = await desk.place(wait_s=0.0)
     elsewhere = await desk.place(wait_s=0.0, tradingsymbol="SBIN")
     assert await next_claims(sender, 2) == [elsewhere["task_id"], None]
-    await sender._send(first, claim_began_at=time.monotonic())
+    await sender.send(first)
     assert await next_claims(sender, 2) == [second["task_id"], None]
 
 
-async def in_doubt(desk: Desk, sender: Sender) -> None:
+async def in_doubt(desk: Desk, sender: SenderSteps) -> None:
     """An order of INFY whose fate nobody knows."""
     doubtful = await claimed(desk, sender)
     await desk.fault("drop_before_read")
-    await sender._send(doubtful, claim_began_at=time.monotonic())
+    await sender.send(doubtful)
     assert (await stored(desk, doubtful)).status is TaskStatus.IN_DOUBT
 
 
 async def test_a_doubt_pauses_its_instrument_and_no_other(patient: Desk) -> None:
     """Nobody knows whether the first one stands: the next one of its instrument waits a while."""
-    sender = await quiet_sender(patient)
+    sender = await sender_steps(patient)
     await in_doubt(patient, sender)
     await patient.place(wait_s=0.0)
     elsewhere = await patient.place(wait_s=0.0, tradingsymbol="SBIN")
@@ -222,7 +202,7 @@ async def test_a_doubt_pauses_its_instrument_and_no_other(patient: Desk) -> None
 
 async def test_an_exit_overtakes_entries_and_is_not_paused_by_a_doubt(patient: Desk) -> None:
     """What is proven to make a position smaller goes first, also on an instrument where an entry is in doubt."""
-    sender = await quiet_sender(patient)
+    sender = await sender_steps(patient)
     await in_doubt(patient, sender)
     await patient.place(wait_s=0.0)
     elsewhere = await patient.place(wait_s=0.0, tradingsymbol="SBIN")
@@ -250,43 +230,43 @@ def exit_task() -> NewTask:
 @pytest.mark.parametrize(("rollback", "goes_on"), [(True, False), (False, True)])
 async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(desk: Desk, rollback: bool, goes_on: bool) -> None:
     """Between a leg's refusal and the batch's own decision lies a moment in which the next leg must not go."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.fault("status", params={"code": 400, "error_type": "MarginException", "message": "No funds"})
     legs = [order(), order(tradingsymbol="SBIN")]
     await desk.batch(legs, wait_s=0.0, rollback=rollback)
-    first = await sender._claim(Operation.PLACE)
+    first = await sender.claim()
     assert first is not None
-    await sender._send(first, claim_began_at=time.monotonic())
+    await sender.send(first)
     assert (await stored(desk, first)).status is TaskStatus.FAILED
-    assert (await sender._claim(Operation.PLACE) is not None) is goes_on
+    assert (await sender.claim() is not None) is goes_on
 
 
 async def test_what_was_taken_back_on_its_way_does_not_go_once_more(desk: Desk) -> None:
     """No byte had left and it may be tried again, but nobody wants it any more."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.place(wait_s=0.0)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET status = 'retrying', cancel_on_sight = true")
-    assert await sender._claim(Operation.PLACE) is None
+    assert await sender.claim() is None
 
 
 async def test_a_tenth_attempt_has_no_tag_and_is_not_made(desk: Desk) -> None:
     """An attempt's number is one digit of its tag: a session that keeps dying ends the order unsent instead."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.place(wait_s=0.0)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET attempts = 9")
-    assert await sender._claim(Operation.PLACE) is None
+    assert await sender.claim() is None
 
 
 async def test_slices_are_not_lost_when_the_book_is_faster_than_the_answer(desk: Desk) -> None:
     """What the answer says of each slice, refused ones too, is stored although the task is completed already."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     task = await claimed(desk, sender)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE order_task SET status = 'completed', order_id = '1'")
     slices = (ChildOrder(order_id="1"), ChildOrder(error_type="MarginException", message="No funds"))
-    await sender._store(task, Accepted(order_id="1", children=slices))
+    await sender.store(task, Accepted(order_id="1", children=slices))
     after = await desk.service.queries.task(task.task_id)
     assert (after.status, after.children) == (TaskStatus.COMPLETED, slices)
 
@@ -304,7 +284,7 @@ async def test_a_doubt_from_before_this_book_is_never_proven_absent(desk: Desk) 
 async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str, simulator: RunningSimulator) -> None:
     """Eight orders and a hand-over within a second: the next owner's orders do not make it more than ten."""
     async with open_desk(database_url, simulator.url, owner="a") as a:
-        await until(lambda: has_sender(a))
+        await until(lambda: has_read(a, 1))
         async with open_desk(database_url, simulator.url, owner="b") as b:
             symbols = ["INFY", "SBIN", "TCS", "ITC", "WIPRO"]
             for number in range(18):
@@ -342,25 +322,25 @@ async def eight_sent(desk: Desk) -> bool:
 
 async def test_no_leg_goes_once_its_batch_is_taken_back(desk: Desk) -> None:
     """Also where no leg has failed (a deadline, a doubt), and a leg comes back unsent after the withdrawal."""
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.batch([order(), order(tradingsymbol="SBIN")], wait_s=0.0)
     async with desk.database.connection() as connection:
         await connection.execute("UPDATE batch SET status = 'compensating'")
-    assert await sender._claim(Operation.PLACE) is None
+    assert await sender.claim() is None
 
 
 async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(desk: Desk) -> None:
     """The first had no answer, the one after it found no connection: `sent` stays unknown."""
     order_id = await resting(desk)
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await desk.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=0.0)
-    first = await sender._claim(Operation.CANCEL)
+    first = await sender.claim(Operation.CANCEL)
     assert first is not None
-    await sender._store(first, InDoubt(reason="no answer"))
+    await sender.store(first, InDoubt(reason="no answer"))
     async with desk.database.connection() as connection:  # the book shows that the order still stands
         await connection.execute("UPDATE order_task SET status = 'retrying' WHERE task_id = %s", (first.task_id,))
-    second = await sender._claim(Operation.CANCEL)
+    second = await sender.claim(Operation.CANCEL)
     assert second is not None
-    await sender._store(second, NotSent(reason="no connection"))
+    await sender.store(second, NotSent(reason="no connection"))
     after = await stored(desk, first)
     assert (after.status, after.attempts, after.sent) == (TaskStatus.RETRYING, 2, Sent.UNKNOWN)

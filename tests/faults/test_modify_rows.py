@@ -68,7 +68,7 @@ async def test_a_book_without_the_order_does_not_end_a_modification(desk: Desk) 
     await desk.fault("hang", method="PUT", path="/orders/*", params={"ms": 300})
     answer = await reprice(desk, order_id, 1405, wait_s=0.0)
     await reaches(desk, answer.document, TaskStatus.IN_DOUBT)
-    await asyncio.sleep(desk.settings.in_doubt_window_s + 1.0)
+    await asyncio.sleep(desk.parts.settings.in_doubt_window_s + 1.0)
     await desk.sim.delete("/_sim/faults")
     await desk.fault("shrink_book", method="GET", path="/orders", times=1)
     assert (await end_of(desk, answer.document))["status"] == "completed"
@@ -86,6 +86,6 @@ async def test_a_stale_book_does_not_take_a_modification_back(desk: Desk) -> Non
     await until(shown)
     before = len(await desk.events())
     await desk.fault("stale_book", method="GET", path="/orders", times=1, params={"ms": 1500})
-    desk.engine.on_order_hint(ACCOUNT)
+    desk.orders.wakeups.on_order_hint(ACCOUNT)
     await asyncio.sleep(1.0)
     assert (await desk.events())[before:] == []

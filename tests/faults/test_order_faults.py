@@ -143,7 +143,7 @@ async def test_an_order_that_shows_after_we_gave_up_is_taken_back(brief: Desk) -
     assert (await end_by_hints(brief, task))["status"] == "failed"
 
     async def taken_back() -> bool:
-        brief.engine.on_order_hint(ACCOUNT)
+        brief.orders.wakeups.on_order_hint(ACCOUNT)
         return [row["state"] for row in await brief.ledger()] == ["CANCELLED"]
 
     await until(taken_back)

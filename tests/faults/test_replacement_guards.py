@@ -18,8 +18,8 @@ from app.orders.state.model import Operation, TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import after_the_lease, end_of, now, reaches, read_again, struck
+from tests.faults.sender_steps import sender_steps
 from tests.faults.test_crash_rows import resting
-from tests.faults.test_guards import quiet_sender
 from tests.faults.test_replacements import cancel_of, left_behind, put_in_place_of, replacing, shown
 from tests.integration.orders.operators import operations_of
 from tests.waiting import until
@@ -82,13 +82,13 @@ async def test_a_halt_keeps_the_old_order_as_long_as_the_new_one(desk: Desk) -> 
 async def test_a_halt_is_seen_by_the_claim_of_such_a_cancel(desk: Desk) -> None:
     """From its commit on, whoever has not looked yet; a client's own cancel passes."""
     old = await resting(desk)
-    sender = await quiet_sender(desk)
+    sender = await sender_steps(desk)
     await put_in_place_of(desk, old, price=Decimal(1405), wait_s=0.0)
     async with desk.database.transaction() as tx:
         await set_halt(tx, scope=ACCOUNT, mode="halt", reason="test", set_by="test")
-    assert await sender._claim(Operation.PLACE) is None
+    assert await sender.claim() is None
     await desk.service.cancel(old, account_id=None, caller=Caller(principal="t"), wait_s=0.0)
-    claimed = await sender._claim(Operation.PLACE)
+    claimed = await sender.claim()
     assert claimed is not None
     assert (claimed.operation, claimed.purpose) == (Operation.CANCEL, "client")
 

@@ -140,7 +140,7 @@ async def test_the_cancel_is_over_before_the_order_that_follows_it(desk: Desk) -
     old = await resting(desk)
     async with replacing(desk, old, fresh="as_stored") as task:
         place, cancel = await now(desk, task), await now(desk, await cancel_of(desk))
-    assert (place.send_by - cancel.send_by).total_seconds() == desk.settings.send_timeout_s
+    assert (place.send_by - cancel.send_by).total_seconds() == desk.parts.settings.send_timeout_s
 
 
 async def test_an_old_order_that_fills_instead_is_not_replaced(desk: Desk) -> None:
@@ -170,7 +170,7 @@ async def test_what_had_filled_before_is_no_hindrance(desk: Desk) -> None:
     await fill(desk, old, 4)
 
     async def seen() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         return bool((await shown(desk, old))["filled_quantity"] == 4)
 
     await until(seen)

@@ -14,10 +14,9 @@ from decimal import Decimal
 from loguru import logger
 
 from app.broker.orders import OrderRequest, OrderType, Variety
-from app.broker.port import PortfolioGateway
-from app.db.postgres import Database, Tx
+from app.db.postgres import Tx
 from app.errors import BrokerError, RateLimited, ServiceError
-from app.kit.clock import Clock, today
+from app.kit.clock import today
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
@@ -26,13 +25,11 @@ from app.orders.batches.settlement import settle_batch
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
-from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Batch, BatchStatus, Task, TaskError, TaskStatus
-from app.orders.state.new_tasks import BatchLeg, NewTask, OrderTarget, TaskFactory
-from app.orders.state.settlement import Settlement
+from app.orders.state.new_tasks import BatchLeg, NewTask, OrderTarget
+from app.orders.state.parts import AccountParts
 from app.orders.state.verdicts import withdrawn
-from app.orders.state.wakeups import Wakeups, wait_for
+from app.orders.state.wakeups import wait_for
 
 POSITIONS_TIMEOUT_S = 5.0
 _MAX_WAIT_S = 1.0
@@ -47,28 +44,16 @@ _NOTHING_TO_REDUCE = TaskError(
 class BatchRunner:
     """Advances the open batches of one account. ``run`` lives until it is cancelled; ``advance`` is one round."""
 
-    def __init__(
-        self,
-        account_id: str,
-        *,
-        term: LeaseTerm,
-        database: Database,
-        portfolio: PortfolioGateway,
-        settlement: Settlement,
-        wakeups: Wakeups,
-        settings: EngineSettings,
-        clock: Clock,
-        tasks: TaskFactory,
-    ) -> None:
-        self._account_id = account_id
-        self._term = term
-        self._database = database
-        self._portfolio = portfolio
-        self._settlement = settlement
-        self._wakeups = wakeups
-        self._settings = settings
-        self._clock = clock
-        self._tasks = tasks
+    def __init__(self, parts: AccountParts) -> None:
+        self._account_id = parts.account_id
+        self._term = parts.term
+        self._database = parts.database
+        self._portfolio = parts.broker.portfolio
+        self._settlement = parts.settlement
+        self._wakeups = parts.wakeups
+        self._settings = parts.settings
+        self._clock = parts.clock
+        self._tasks = parts.tasks
 
     async def run(self) -> None:
         while True:

@@ -24,8 +24,9 @@ from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import idempotency_store
-from app.orders.entry.admission import Admission, AskAgain, Intent
+from app.orders.entry.admission import Admission, AskAgain
 from app.orders.entry.idempotency import IdempotencyKey, Kind
+from app.orders.entry.intent import Intent
 from app.orders.state import new_task_store
 from app.orders.state.documents import task_document
 from app.orders.state.model import FINISHED, BatchStatus, TaskStatus

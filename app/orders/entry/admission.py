@@ -9,31 +9,30 @@ a read of the live positions proves that it can only make one smaller; otherwise
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 from loguru import logger
 
 from app.broker.orders import Exchange, OrderRequest
-from app.broker.port import PortfolioGateway
-from app.db.postgres import Database, Tx
+from app.broker.port import Broker
+from app.db.postgres import Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
-from app.kit.clock import Clock, today
+from app.kit.clock import today
 from app.kit.ids import uuid7
 from app.orders.batches import batch_store
 from app.orders.entry import idempotency_store, precondition_store
-from app.orders.entry.idempotency import IdempotencyKey
+from app.orders.entry.intent import Intent
+from app.orders.entry.market_data import InstrumentLookup, LastPrices
 from app.orders.entry.preconditions import check_not_stopped, check_order
-from app.orders.entry.requests import InstrumentLookup
 from app.orders.risk import limit_store, limits
 from app.orders.risk.limits import (
     MAX_MODIFICATIONS,
     Breach,
     Candidate,
-    LastPrice,
     RiskLimits,
     Stored,
     breaches_of,
@@ -42,9 +41,8 @@ from app.orders.risk.limits import (
 from app.orders.risk.positions import Positions
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
-from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.model import Operation, TaskStatus
-from app.orders.state.new_tasks import NewBatch, NewTask
+from app.orders.state.new_tasks import NewTask
+from app.orders.state.parts import OrderParts
 
 POSITIONS_TIMEOUT_S = 2.0
 SHOWN_AFTER = timedelta(seconds=60)
@@ -60,36 +58,6 @@ class LimitReached(Conflict):
     retryable = "after_check"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """What is to be stored; all tasks belong to one account."""
-
-    tasks: Sequence[NewTask]
-    batch: NewBatch | None = None
-    key: IdempotencyKey | None = None
-
-    @property
-    def account_id(self) -> str:
-        return self.tasks[0].account_id
-
-    @property
-    def placements(self) -> list[NewTask]:
-        """The orders that a client wants sent; a leg that failed beforehand is not one."""
-        wanted = (task for task in self.tasks if task.operation is Operation.PLACE)
-        return [task for task in wanted if task.status is TaskStatus.PENDING]
-
-    @property
-    def conditional(self) -> NewTask | None:
-        """What is meant for a certain version of an order."""
-        task = self.tasks[0]
-        return None if task.only_if is None else task
-
-    @property
-    def modified(self) -> str | None:
-        task = self.tasks[0]
-        return task.target_order_id if task.operation is Operation.MODIFY else None
-
-
 class AskAgain(Exception):
     """Undo, fetch what is wanted, and try again: ``add_account``, or ``read_positions`` and ``admit_restricted``."""
 
@@ -98,27 +66,33 @@ class AskAgain(Exception):
         self.wants = wants
 
 
+class Brokers(Protocol):
+    """The brokers of the accounts that this service serves."""
+
+    def broker(self, account_id: str) -> Broker:
+        """Raises NotFound."""
+        ...
+
+
 class Admission:
-    """``limits(account_id)``; ``last_price(exchange, tradingsymbol)`` is None for what nobody knows."""
+    """Says whether an account may have what is asked for, and stores it. ``limits`` are by account."""
 
     def __init__(
         self,
+        parts: OrderParts,
         *,
-        database: Database,
-        limits: Callable[[str], RiskLimits],
-        settings: EngineSettings,
-        clock: Clock,
-        last_price: Callable[[str, str], LastPrice | None],
+        limits: Mapping[str, RiskLimits],
+        prices: LastPrices,
         instruments: InstrumentLookup,
-        portfolio: Callable[[str], PortfolioGateway],
+        brokers: Brokers,
     ) -> None:
-        self._database = database
+        self._database = parts.database
+        self._settings = parts.settings
+        self._clock = parts.clock
         self._limits = limits
-        self._settings = settings
-        self._clock = clock
-        self._last_price = last_price
+        self._prices = prices
         self._instruments = instruments
-        self._portfolio = portfolio
+        self._brokers = brokers
 
     async def admit(self, tx: Tx, intent: Intent) -> None:
         """Ask and store in one round trip; any exception must undo the transaction.
@@ -151,7 +125,7 @@ class Admission:
         """None when the broker does not tell in time: then nothing is proven."""
         try:
             async with asyncio.timeout(POSITIONS_TIMEOUT_S):
-                return await read_positions(self._database, self._portfolio(account_id))
+                return await read_positions(self._database, self._brokers.broker(account_id).portfolio)
         except (BrokerError, RateLimited, Unavailable, TimeoutError) as error:
             logger.warning("positions could not be read, so no order counts as a reduction: {!r}", error)
             return None
@@ -159,7 +133,7 @@ class Admission:
     async def _ask(self, tx: Tx, intent: Intent) -> _Asked:
         """The questions whose answers decide; in a pipeline they are read when it has ended."""
         account_id, asked = intent.account_id, _Asked()
-        limits, placing = self._limits(account_id), bool(intent.placements)
+        limits, placing = self._limits[account_id], bool(intent.placements)
         if (placing and limits.counts_orders) or intent.modified or intent.conditional is not None:
             asked.lock = await limit_store.ask_lock(tx, account_id)
         if intent.modified:
@@ -217,12 +191,12 @@ class Admission:
             open_orders=int(open_orders[0][0]) if open_orders else 0, identical=limit_store.identical_of(identical)
         )
         requests = [task.order for task in intent.placements]
-        for breach in count_breaches(requests, stored, self._limits(intent.account_id)):
+        for breach in count_breaches(requests, stored, self._limits[intent.account_id]):
             raise LimitReached(breach.message, code=breach.code)
 
     def _check_each(self, intent: Intent) -> None:
         """Every limit that an order breaks by itself, of all orders at once. Raises BadInput with the first's code."""
-        limits = self._limits(intent.account_id)
+        limits = self._limits[intent.account_id]
         found: list[tuple[NewTask, Breach]] = [
             (task, breach) for task in intent.placements for breach in breaches_of(self._candidate(task.order), limits)
         ]
@@ -235,7 +209,7 @@ class Admission:
         if request.exchange is Exchange.MCX:  # quantities are lots there
             instrument = self._instruments.find(request.exchange, request.tradingsymbol)
             units = instrument.lot_size if instrument is not None else 1
-        last = self._last_price(request.exchange, request.tradingsymbol)
+        last = self._prices.last_price(request.exchange, request.tradingsymbol)
         return Candidate(request=request, units=units, last=last)
 
     async def _marked(self, tx: Tx, intent: Intent, positions: Positions) -> Intent:

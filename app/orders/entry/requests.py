@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
-from app.broker.market import Instrument
 from app.broker.orders import OrderChanges
 from app.errors import BadInput, Problem
 from app.orders.entry import validation
+from app.orders.entry.market_data import InstrumentLookup
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.new_tasks import OrderLine, OrderTarget
-
-
-class InstrumentLookup(Protocol):
-    """Today's instruments, as far as they are loaded."""
-
-    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
-        """The instrument, or None: then there is no such one if ``is_loaded``."""
-        ...
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the list of instruments is there at all."""
-        ...
 
 
 class RequestChecker:

@@ -6,22 +6,22 @@ cancelled by an id that nobody knows: it is marked, and cancelled on sight, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from app.db.postgres import Database, Tx
+from app.db.postgres import Tx
 from app.errors import Conflict
-from app.kit.clock import Clock, today
+from app.kit.clock import today
 from app.orders.state import cancel_store, task_store
 from app.orders.state.cancels import cancel_live
 from app.orders.state.documents import task_document
 from app.orders.state.model import FINISHED, UNSENT, Operation, Task, TaskStatus
-from app.orders.state.new_tasks import TaskFactory
-from app.orders.state.settlement import Settlement
+from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import book_day
 from app.orders.state.verdicts import withdrawn
+from app.orders.state.wakeups import ChangeListener
 
 _ENDED = FINISHED - {TaskStatus.DEAD_LETTER}
 _NOTHING_CAME_OF_IT = frozenset({TaskStatus.CANCELLED, TaskStatus.EXPIRED})
@@ -38,20 +38,12 @@ class Withdrawn:
 class Withdrawals:
     """Raises NotFound for unknown tasks, Conflict for what is no placement, Unavailable."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        settlement: Settlement,
-        clock: Clock,
-        tasks: TaskFactory,
-        wake: Callable[[str], None],
-    ) -> None:
-        self._database = database
-        self._settlement = settlement
-        self._clock = clock
-        self._tasks = tasks
-        self._wake = wake
+    def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
+        self._database = parts.database
+        self._settlement = parts.settlement
+        self._clock = parts.clock
+        self._tasks = parts.tasks
+        self._listener = listener
 
     async def withdraw(self, task_id: UUID) -> Withdrawn:
         """Repeating it does no harm: what is being cancelled already is not cancelled twice."""
@@ -64,7 +56,7 @@ class Withdrawals:
             await self._withdraw(tx, await task_store.need(tx, task_id))
             task = await task_store.need(tx, task_id)
             over = task.status in _ENDED and not await cancel_store.is_live(tx, task_id)
-        self._wake(task.account_id)
+        self._listener.changed(task.account_id)
         return Withdrawn(document=task_document(task), over=over)
 
     async def _withdraw(self, tx: Tx, task: Task) -> None:

@@ -7,17 +7,16 @@ line can do it while no service runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
 from loguru import logger
 
-from app.db.postgres import Database, Tx
+from app.db.postgres import Tx
 from app.errors import Unavailable
-from app.kit.clock import Clock, ist_iso, today
-from app.kit.ids import IdSource
+from app.kit.clock import ist_iso, today
 from app.orders.risk import kill_switch_store
 from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode
 from app.orders.risk.halts import shown_halt as _shown
@@ -25,10 +24,10 @@ from app.orders.risk.kill_switch import write_halt
 from app.orders.state import audit_store, cancel_store
 from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.cancels import cancel_live
-from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.page import Page
-from app.orders.state.settlement import EventWriter
+from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import book_day
+from app.orders.state.wakeups import ChangeListener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +50,13 @@ class HaltService:
     """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done,
     where nothing else is said."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        events: EventWriter,
-        tasks: TaskFactory,
-        clock: Clock,
-        ids: IdSource,
-        wake: Callable[[str], None],
-    ) -> None:
-        self._database = database
-        self._events = events
-        self._tasks = tasks
-        self._clock = clock
-        self._ids = ids
-        self._wake = wake
+    def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
+        self._database = parts.database
+        self._events = parts.settlement.events
+        self._tasks = parts.tasks
+        self._clock = parts.clock
+        self._ids = parts.ids
+        self._listener = listener
 
     async def halt(
         self, account_id: str | None, *, mode: HaltMode, open_orders: CancelOpen, reason: str, by: Actor
@@ -95,7 +85,7 @@ class HaltService:
                     cancelled[one] = await self._cancel_live(one, by=by)
                 async with self._database.connection() as connection:
                     unanswered[one] = await cancel_store.count_unanswered(connection, one)
-                self._wake(one)
+                self._listener.changed(one)
         except Unavailable as error:
             done = ", ".join(sorted(cancelled)) or "none"
             message = f"the halt is in force; open orders are being cancelled of these accounts: {done}; ask again"
@@ -120,7 +110,7 @@ class HaltService:
                 else await kill_switch_store.accounts_of_day(tx, trade_date=today(self._clock))
             )
         for one in accounts:
-            self._wake(one)
+            self._listener.changed(one)
         return lifted
 
     async def halts(self) -> list[Halt]:

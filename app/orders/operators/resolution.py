@@ -7,17 +7,16 @@ while it shows one. A task that is still in doubt is never sent again; whatever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.broker.outcomes import Sent
-from app.db.postgres import Database, Tx
+from app.db.postgres import Tx
 from app.errors import BadInput, Conflict, Problem
-from app.kit.clock import Clock, today
-from app.kit.ids import IdSource
+from app.kit.clock import today
 from app.orders.operators import resolution_store
 from app.orders.operators.unresolved import UnresolvedTask as OpenQuestion
 from app.orders.state import alarm_store, audit_store, new_task_store, order_store, task_store
@@ -26,9 +25,9 @@ from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Resolution, Task, TaskError, TaskStatus
-from app.orders.state.new_tasks import TaskFactory
-from app.orders.state.settlement import Settlement
+from app.orders.state.parts import OrderParts
 from app.orders.state.verdicts import Verdict
+from app.orders.state.wakeups import ChangeListener
 
 _OPEN_QUESTIONS = frozenset({TaskStatus.IN_DOUBT, TaskStatus.DEAD_LETTER})
 MAX_LISTED = 500
@@ -46,22 +45,13 @@ class OperatorDecision:
 class Resolutions:
     """Raises NotFound for unknown tasks, BadInput, and Conflict with a code for what cannot be resolved so."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        settlement: Settlement,
-        tasks: TaskFactory,
-        clock: Clock,
-        ids: IdSource,
-        wake: Callable[[str], None],
-    ) -> None:
-        self._database = database
-        self._settlement = settlement
-        self._tasks = tasks
-        self._clock = clock
-        self._ids = ids
-        self._wake = wake
+    def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
+        self._database = parts.database
+        self._settlement = parts.settlement
+        self._tasks = parts.tasks
+        self._clock = parts.clock
+        self._ids = parts.ids
+        self._listener = listener
 
     async def resolve(self, task_id: UUID, decision: OperatorDecision, *, by: Actor) -> Mapping[str, Any]:
         """Settle it, or make the task that replaces it; returns the document of what is now in force."""
@@ -81,7 +71,7 @@ class Resolutions:
                 before=task_document(task),
                 after={**task_document(result), "note": decision.note},
             )
-        self._wake(account_id)
+        self._listener.changed(account_id)
         return task_document(result)
 
     async def open_questions(self) -> list[OpenQuestion]:

@@ -9,15 +9,13 @@ from uuid import UUID
 
 from app.broker.orders import BrokerOrder
 from app.db.postgres import Tx
-from app.kit.ids import IdSource
 from app.orders.reconciliation import anomaly_rules, doubt_rules, overdue_store
 from app.orders.state import fill_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
-from app.orders.state.counters import ReadCounters as ReadStats
-from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.counters import ReadCounters
 from app.orders.state.known_orders import never_shown
 from app.orders.state.model import Task
-from app.orders.state.settlement import Settlement
+from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import LOOK_BACK, ONE_DAY
 from app.orders.state.verdicts import day_over
 
@@ -28,21 +26,12 @@ MAX_NAMED = 50
 class Anomalies:
     """The alarms of one account. The caller of every method holds the account's lock."""
 
-    def __init__(
-        self,
-        account_id: str,
-        *,
-        settlement: Settlement,
-        settings: EngineSettings,
-        ids: IdSource,
-        deployment: str,
-        read_counters: ReadStats,
-    ) -> None:
+    def __init__(self, account_id: str, parts: OrderParts, *, read_counters: ReadCounters) -> None:
         self._account_id = account_id
-        self._settlement = settlement
-        self._settings = settings
-        self._ids = ids
-        self._deployment = deployment
+        self._settlement = parts.settlement
+        self._settings = parts.settings
+        self._ids = parts.ids
+        self._deployment = parts.tagger.deployment
         self._read_counters = read_counters
 
     async def mismatch(self, tx: Tx, subject: UUID | str, data: dict[str, object]) -> None:

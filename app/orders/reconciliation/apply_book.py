@@ -24,12 +24,11 @@ from app.orders.reconciliation.doubt_rules import Finding
 from app.orders.state import new_task_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
-from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import ENDED_WITHOUT_ORDER, BatchStatus, KnownOrder, Operation, Task, TaskStatus
-from app.orders.state.new_tasks import OrderTarget, TaskFactory
-from app.orders.state.settlement import Settlement
+from app.orders.state.new_tasks import OrderTarget
+from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order
 from app.orders.state.verdicts import Verdict
 
@@ -53,20 +52,13 @@ class BookApplier:
     """Applies reads of one account's book. The caller of ``apply`` holds the account's lock."""
 
     def __init__(
-        self,
-        account_id: str,
-        *,
-        settlement: Settlement,
-        anomalies: Anomalies,
-        settings: EngineSettings,
-        tasks: TaskFactory,
-        read_counters: ReadCounters,
+        self, account_id: str, parts: OrderParts, *, anomalies: Anomalies, read_counters: ReadCounters
     ) -> None:
         self._account_id = account_id
-        self._settlement = settlement
+        self._settlement = parts.settlement
+        self._settings = parts.settings
+        self._tasks = parts.tasks
         self._anomalies = anomalies
-        self._settings = settings
-        self._tasks = tasks
         self._read_counters = read_counters
 
     async def apply(

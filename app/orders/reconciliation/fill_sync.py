@@ -13,15 +13,14 @@ from loguru import logger
 
 from app.broker.orders import BrokerOrder, Trade
 from app.broker.port import OrderGateway
-from app.db.postgres import Database, Tx
+from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.inferred_fills import as_trade, inferred_fill
 from app.orders.state import fill_store, fills
 from app.orders.state.alarms import Alarm
-from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import FilledOrder, InferredFill
-from app.orders.state.settlement import Settlement
+from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import ONE_DAY, book_began, day_of_trade, last_gone_day
 
 
@@ -31,23 +30,14 @@ class FillSync:
     ``incomplete``: some filled quantity has neither a real nor an inferred fill.
     """
 
-    def __init__(
-        self,
-        account_id: str,
-        *,
-        database: Database,
-        gateway: OrderGateway,
-        settlement: Settlement,
-        anomalies: Anomalies,
-        settings: EngineSettings,
-    ) -> None:
+    def __init__(self, account_id: str, parts: OrderParts, *, gateway: OrderGateway, anomalies: Anomalies) -> None:
         self.incomplete = False
         self._account_id = account_id
-        self._database = database
+        self._database = parts.database
+        self._settlement = parts.settlement
+        self._settings = parts.settings
         self._gateway = gateway
-        self._settlement = settlement
         self._anomalies = anomalies
-        self._settings = settings
         self._read_at: datetime | None = None
 
     async def update(self, rows: Sequence[BrokerOrder], *, now: datetime) -> None:

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from loguru import logger
 
 from app.broker.orders import BrokerOrder
-from app.broker.port import OrderGateway
-from app.db.postgres import Database
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
-from app.kit.clock import Clock, today, trade_date_of
-from app.kit.ids import IdSource
+from app.kit.clock import today, trade_date_of
 from app.orders.reconciliation import doubt_rules, overdue_store, read_schedule_store
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
@@ -29,16 +26,11 @@ from app.orders.state import order_store as book_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.cancels import cancel_live
-from app.orders.state.counters import ReadCounters
-from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task, TaskStatus
-from app.orders.state.new_tasks import TaskFactory
-from app.orders.state.session_state import SessionState
-from app.orders.state.settlement import Settlement
+from app.orders.state.parts import AccountParts
 from app.orders.state.trading_days import LOOK_BACK, book_began, book_day, last_gone_day
 from app.orders.state.verdicts import doubtful, expired, overtaken
-from app.orders.state.wakeups import Wakeups, wait_for
+from app.orders.state.wakeups import wait_for
 
 _READ_FAILURE_PAUSE_S = 2.0
 _IDLE_AUDIT_S = 300.0
@@ -57,61 +49,24 @@ _READS_IN_A_ROW = 10
 class Reconciler:
     """``run`` lives until cancelled; ``stats`` is read by metrics."""
 
-    def __init__(
-        self,
-        account_id: str,
-        *,
-        term: LeaseTerm,
-        database: Database,
-        gateway: OrderGateway,
-        broker_offset_s: Callable[[], float | None],
-        settlement: Settlement,
-        wakeups: Wakeups,
-        settings: EngineSettings,
-        clock: Clock,
-        ids: IdSource,
-        tasks: TaskFactory,
-        deployment: str,
-        session: SessionState,
-        read_counters: ReadCounters,
-    ) -> None:
-        self._account_id = account_id
-        self._term = term
-        self._database = database
-        self._gateway = gateway
-        self._broker_offset_s = broker_offset_s
+    def __init__(self, parts: AccountParts) -> None:
+        self._account_id = parts.account_id
+        self._term = parts.term
+        self._database = parts.database
+        self._gateway = parts.broker.orders
+        self._broker_offset_s = parts.broker.clock_offset_s
+        self._settlement = parts.settlement
+        self._wakeups = parts.wakeups
+        self._settings = parts.settings
+        self._clock = parts.clock
+        self._session = parts.session
+        self.read_counters = parts.read_counters
         self._database_ahead_s = 0.0
-        self._settlement = settlement
-        self._wakeups = wakeups
-        self._settings = settings
-        self._clock = clock
-        self._session = session
-        self.read_counters = read_counters
-        self._anomalies = Anomalies(
-            account_id,
-            settlement=settlement,
-            settings=settings,
-            ids=ids,
-            deployment=deployment,
-            read_counters=read_counters,
-        )
-        self._applier = BookApplier(
-            account_id,
-            settlement=settlement,
-            anomalies=self._anomalies,
-            settings=settings,
-            tasks=tasks,
-            read_counters=read_counters,
-        )
-        self._tasks = tasks
-        self._fills = FillSync(
-            account_id,
-            database=database,
-            gateway=gateway,
-            settlement=settlement,
-            anomalies=self._anomalies,
-            settings=settings,
-        )
+        account_id, counters = parts.account_id, parts.read_counters
+        self._anomalies = Anomalies(account_id, parts, read_counters=counters)
+        self._applier = BookApplier(account_id, parts, anomalies=self._anomalies, read_counters=counters)
+        self._tasks = parts.tasks
+        self._fills = FillSync(account_id, parts, gateway=self._gateway, anomalies=self._anomalies)
         self._ended_at: deque[float] = deque(maxlen=_READS_IN_A_ROW)
         self._seen: dict[str, BrokerOrder] = {}
         self._seen_day: date | None = None

@@ -11,19 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.db.postgres import Database
-from app.kit.clock import Clock
 from app.orders.risk import kill_switch_store
 from app.orders.risk.halts import Halt
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.state import task_store
-from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Operation, Task, TaskError, TaskStatus
-from app.orders.state.session_state import SessionState
-from app.orders.state.settlement import Settlement
+from app.orders.state.parts import AccountParts
 from app.orders.state.verdicts import Verdict
-from app.orders.state.wakeups import Wakeups
 
 _LOOK_EVERY_S = 0.2
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
@@ -58,26 +53,15 @@ HALTED_NEW = Obstacle(
 class Holds:
     """``look`` is called whenever the sender finds nothing that may go; it asks the database five times a second."""
 
-    def __init__(
-        self,
-        account_id: str,
-        *,
-        database: Database,
-        settlement: Settlement,
-        session: SessionState,
-        breakers: AccountBreakers,
-        wakeups: Wakeups,
-        settings: EngineSettings,
-        clock: Clock,
-    ) -> None:
-        self._account_id = account_id
-        self._database = database
-        self._settlement = settlement
-        self._session = session
+    def __init__(self, parts: AccountParts, *, breakers: AccountBreakers) -> None:
+        self._account_id = parts.account_id
+        self._database = parts.database
+        self._settlement = parts.settlement
+        self._session = parts.session
+        self._settings = parts.settings
+        self._wakeups = parts.wakeups
+        self._clock = parts.clock
         self._breakers = breakers
-        self._settings = settings
-        self._wakeups = wakeups
-        self._clock = clock
         self._looked_at = float("-inf")
 
     async def look(self) -> None:

@@ -26,6 +26,16 @@ INFY = 408065
 SIGNED_IN = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr("simtoken"))
 
 
+class NoOrders:
+    """Nothing follows the account's orders."""
+
+    def on_order_hint(self, account_id: str) -> None:
+        """No push comes."""
+
+    def on_feed_connected(self, account_id: str) -> None:
+        """No order book is read."""
+
+
 async def test_ticks_of_a_recording_have_source_replay(tmp_path: Path) -> None:
     """From the file to the JSON that is published."""
     path = tmp_path / "session.frames"
@@ -34,7 +44,7 @@ async def test_ticks_of_a_recording_have_source_replay(tmp_path: Path) -> None:
     ticks = AccountTicks(
         "primary", decode=decode_packet, source="simulator", feed_lag=LagCounter(FEED_LAG_BOUNDS_S), wake=come.set
     )
-    fanout = FeedFanout("primary", ticks=ticks, on_order_hint=lambda _: None, on_feed_connected=lambda _: None)
+    fanout = FeedFanout("primary", ticks=ticks, orders=NoOrders())
     async with running_simulator(SimulatorSettings(port=0, replay=ReplaySettings(path))) as simulator:
         feed = KiteFeed(
             FeedSettings(ws_url=simulator.ws_url),

@@ -13,19 +13,17 @@ import pytest
 
 from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, Tx, open_database
-from app.kit.clock import SystemClock
-from app.kit.ids import IdSource
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.inferred_fills import as_trade
 from app.orders.state import fill_store, order_store
-from app.orders.state.counters import OrderCounters, ReadCounters
+from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import InferredFill
 from app.orders.state.known_orders import known_order
-from app.orders.state.settlement import Settlement
-from tests.desk import Desk, TestEvents
-from tests.unit.orders.builders import TAG_BASE, row
+from app.orders.state.parts import OrderParts
+from tests.desk import Desk, order_parts
+from tests.unit.orders.builders import row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 from tests.waiting import until
 
@@ -53,29 +51,16 @@ class Account:
         return self.desk.database
 
     @property
-    def settlement(self) -> Settlement:
-        return Settlement(TestEvents(), counters=OrderCounters())
+    def parts(self) -> OrderParts:
+        return order_parts(self.database, settings=RULES)
 
     @property
     def anomalies(self) -> Anomalies:
-        return Anomalies(
-            NIGHT,
-            settlement=self.settlement,
-            settings=RULES,
-            ids=IdSource(SystemClock()),
-            deployment=TAG_BASE[:2],
-            read_counters=ReadCounters(),
-        )
+        return Anomalies(NIGHT, self.parts, read_counters=ReadCounters())
 
     def owner(self, *, on: Database | None = None) -> FillSync:
-        return FillSync(
-            NIGHT,
-            database=on or self.database,
-            gateway=self.desk.account.broker.orders,
-            settlement=self.settlement,
-            anomalies=self.anomalies,
-            settings=RULES,
-        )
+        parts = replace(self.parts, database=on or self.database)
+        return FillSync(NIGHT, parts, gateway=self.desk.account.broker.orders, anomalies=self.anomalies)
 
     async def ended(self, when: str, *, day: date, placed: str | None = None, quantity: int = 10) -> BrokerOrder:
         """Order 7 is complete at 1500 since then; its row."""
@@ -102,7 +87,7 @@ class Account:
 
     async def close_days(self, *, until: date) -> None:
         async with self.database.transaction() as tx:
-            await self.settlement.lock(tx, NIGHT)
+            await self.parts.settlement.lock(tx, NIGHT)
             await self.anomalies.close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:
@@ -220,7 +205,7 @@ async def test_a_fill_and_the_one_that_stands_for_it_do_not_cross(
     real = trade("T1", 10, "6 15:00")
     await account.ended("6 15:00", day=MONDAY)
     async with asyncio.TaskGroup() as group, patient.transaction() as first:
-        await account.settlement.lock(first, NIGHT)
+        await account.parts.settlement.lock(first, NIGHT)
         if stored_first == "real":
             await fill_store.insert(first, NIGHT, [(MONDAY, real)])
         else:

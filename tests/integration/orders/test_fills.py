@@ -27,7 +27,7 @@ async def trades(desk: Desk) -> Sequence[Mapping[str, Any]]:
 
 async def shown(desk: Desk, order_id: str, state: str) -> None:
     async def is_shown() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         return bool((await desk.service.queries.order(order_id))["state"] == state)
 
     await until(is_shown)
@@ -37,7 +37,7 @@ async def filled(desk: Desk, *quantities: int, **flags: bool) -> None:
     """Until the fills with these flags are of these quantities."""
 
     async def so_filled() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         found = await trades(desk)
         return [trade["quantity"] for trade in found if flags.items() <= trade.items()] == list(quantities)
 
@@ -73,7 +73,7 @@ async def test_a_trade_book_that_cannot_be_read_proves_nothing(desk: Desk) -> No
     await desk.fault("status", **TRADES, params={"code": 502, **NETWORK_ERROR})
     task = await desk.place(price=Decimal(1510))
     await shown(desk, task["order_id"], "completed")
-    await asyncio.sleep(desk.settings.fill_grace_s)
+    await asyncio.sleep(desk.parts.settings.fill_grace_s)
     failed = desk.engine.read_counters()[ACCOUNT].failed_reads
     await struck(desk, "status", failed + 2)
     assert await trades(desk) == []
@@ -118,7 +118,7 @@ async def asked_again(desk: Desk, times: int) -> None:
     before = sum(fault["struck"] for fault in faults if fault["kind"] == "shrink_trades")
 
     async def so_often() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         faults = (await desk.sim.get("/_sim/faults")).json()
         return bool(sum(fault["struck"] for fault in faults if fault["kind"] == "shrink_trades") >= before + times)
 
@@ -149,7 +149,7 @@ async def test_a_trade_book_without_what_it_told_before_proves_nothing(desk: Des
     await desk.fault("shrink_trades", **TRADES, params={"drop": 2})
     await act(desk, order_id, fill=6)
     await shown(desk, order_id, "completed")
-    await asyncio.sleep(desk.settings.fill_grace_s)
+    await asyncio.sleep(desk.parts.settings.fill_grace_s)
     await asked_again(desk, 3)
     assert [trade["quantity"] for trade in await trades(desk)] == [4]
     await desk.sim.delete("/_sim/faults")
@@ -173,6 +173,6 @@ async def test_nothing_is_inferred_within_the_grace_or_before_the_end(
         await desk.fault("partial_fill", params={"quantity": 4})
         task = await desk.place(price=Decimal(1510))
         await shown(desk, task["order_id"], "partially_filled")
-        await asyncio.sleep(desk.settings.fill_grace_s)
+        await asyncio.sleep(desk.parts.settings.fill_grace_s)
         await asked_again(desk, 3)
         assert [(trade["quantity"], trade["inferred"]) for trade in await trades(desk)] == [(10, False)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -88,7 +89,7 @@ async def test_cancel_open_cancels_every_live_order_once(desk: Desk) -> None:
     foreign = answer.json()["data"]["order_id"]
 
     async def foreign_seen() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
         return any(row["order_id"] == foreign for row in page.data)
 
@@ -132,7 +133,7 @@ class LostAfterOne(Database):
     """A database that takes one transaction and is away then."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(lambda: database._pool, max_waiting=1)
+        self._database = database
         self._taken = False
 
     @asynccontextmanager
@@ -140,20 +141,20 @@ class LostAfterOne(Database):
         if self._taken:
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE")
         self._taken = True
-        async with super().transaction() as tx:
+        async with self._database.transaction() as tx:
             yield tx
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Tx]:
+        async with self._database.connection() as connection:
+            yield connection
 
 
 async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(desk: Desk) -> None:
     """An operator must know that nothing new is sent, and that what is open was not cancelled."""
     await desk.place()
-    operations = replace_database(operations_of(desk), LostAfterOne(desk.database))
+    operations = HaltService(replace(desk.parts, database=LostAfterOne(desk.database)), listener=desk.engine)
     with pytest.raises(Unavailable, match="in force") as caught:
         await operations.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
     assert caught.value.code == "HALT_INCOMPLETE"
     assert [halt.scope for halt in await operations_of(desk).halts()] == [ACCOUNT]
-
-
-def replace_database(operations: HaltService, database: Database) -> HaltService:
-    operations._database = database
-    return operations

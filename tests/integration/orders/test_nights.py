@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,19 +13,18 @@ import pytest
 
 from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, open_database
-from app.kit.clock import SystemClock
-from app.kit.ids import IdSource
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.saga import decide
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.state import fill_store, new_task_store, task_store
-from app.orders.state.counters import OrderCounters, ReadCounters
+from app.orders.state.counters import ReadCounters
 from app.orders.state.model import BatchStatus, Operation, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
+from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import Settlement
-from tests.desk import ACCOUNT, SHORT_RULES, TestEvents, order, task_factory
+from tests.desk import ACCOUNT, SHORT_RULES, order, order_parts
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_days import MONDAY, TUESDAY, at
 
@@ -37,31 +36,20 @@ class Ledger:
     """The tables of one account, to which reads of the book are applied."""
 
     database: Database
-    events: TestEvents = field(default_factory=TestEvents)
+
+    @property
+    def parts(self) -> OrderParts:
+        return order_parts(self.database)
 
     @property
     def settlement(self) -> Settlement:
-        return Settlement(self.events, counters=OrderCounters())
+        return self.parts.settlement
 
     def anomalies(self) -> Anomalies:
-        return Anomalies(
-            ACCOUNT,
-            settlement=self.settlement,
-            settings=SHORT_RULES,
-            ids=IdSource(SystemClock()),
-            deployment=TAG_BASE[:2],
-            read_counters=ReadCounters(),
-        )
+        return Anomalies(ACCOUNT, self.parts, read_counters=ReadCounters())
 
-    def bookkeeping(self) -> BookApplier:
-        return BookApplier(
-            ACCOUNT,
-            settlement=self.settlement,
-            anomalies=self.anomalies(),
-            settings=SHORT_RULES,
-            tasks=task_factory(),
-            read_counters=ReadCounters(),
-        )
+    def applier(self) -> BookApplier:
+        return BookApplier(ACCOUNT, self.parts, anomalies=self.anomalies(), read_counters=ReadCounters())
 
     async def place(self, *, trade_date: date, status: str = "completed") -> None:
         """The one leg of a batch, placed on that day and confirmed as order 7."""
@@ -83,9 +71,9 @@ class Ledger:
 
     async def read(self, *rows: BrokerOrder, now: datetime, clock_offset_s: float = 0.0) -> bool:
         async with self.database.transaction() as tx:
-            await self.events.lock(tx, ACCOUNT)
+            await self.settlement.events.lock(tx, ACCOUNT)
             open_tasks = await task_store.unresolved(tx, ACCOUNT, since=MONDAY)
-            return await self.bookkeeping().apply(
+            return await self.applier().apply(
                 tx,
                 rows,
                 changed=rows,
@@ -97,7 +85,7 @@ class Ledger:
 
     async def close_days(self, *, until: date) -> bool:
         async with self.database.transaction() as tx:
-            await self.events.lock(tx, ACCOUNT)
+            await self.settlement.events.lock(tx, ACCOUNT)
             return await self.anomalies().close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,14 +12,12 @@ import pytest
 
 from app.broker.market import Instrument
 from app.broker.orders import OrderChanges, OrderType
+from app.composition.orders import build_orders
 from app.errors import BadInput, NotFound
-from app.kit.clock import SystemClock
-from app.kit.ids import IdSource
 from app.kite.pace import MINUTE_S
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
-from app.orders.state.tags import Tagger
-from tests.desk import ACCOUNT, Desk, admission_on, order, service_on
+from tests.desk import ACCOUNT, Desk, order
 from tests.unit.orders.test_checks import instrument
 from tests.waiting import until
 
@@ -106,11 +105,11 @@ async def test_the_same_price_in_other_digits_is_the_same_request(desk: Desk) ->
 
 
 class CoarseTicks:
-    """Each instrument has a tick size that none of the prices is a multiple of."""
+    """Every symbol is an instrument of which none of the tests' prices is a multiple."""
 
     is_loaded = True
 
-    def find(self, exchange: str, tradingsymbol: str) -> Instrument:
+    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
         return instrument(tick_size=Decimal(9))
 
 
@@ -121,15 +120,7 @@ async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(de
     order_id = str(placed["order_id"])
     changed = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=20.0)
     batch = await desk.batch([order(), order(tradingsymbol="SBIN", price=Decimal(700))], key="b" * 16)
-    desk.service = service_on(
-        desk.database,
-        engine=desk.engine,
-        settings=desk.settings,
-        ids=IdSource(SystemClock()),
-        tagger=Tagger(IdSource(SystemClock()), deployment="0T"),
-        admission=admission_on(desk.database, engine=desk.engine),
-        instruments=CoarseTicks(),
-    )
+    desk.orders = build_orders(desk.parts, replace(desk.inputs, instruments=CoarseTicks()))
     assert (await desk.place(key="p" * 16))["task_id"] == placed["task_id"]
     again = await desk.service.modify(order_id, changes, account_id=None, caller=caller, wait_s=20.0)
     assert (again.resource_id, again.replayed) == (changed.resource_id, True)
@@ -244,7 +235,7 @@ async def test_orders_from_elsewhere_are_shown_without_a_task(desk: Desk) -> Non
     order_id = answer.json()["data"]["order_id"]
 
     async def listed() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
         return any(row["order_id"] == order_id and row["task_id"] is None for row in page.data)
 

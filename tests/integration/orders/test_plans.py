@@ -70,7 +70,7 @@ async def test_an_order_s_life_reads_no_table_as_a_whole(desk: Desk) -> None:
     (await desk.sim.post(f"/_sim/orders/{order_id}", json={"fill": 3})).raise_for_status()
 
     async def filled() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         return bool(await desk.service.queries.trades(ACCOUNT))
 
     await until(filled)

@@ -100,7 +100,7 @@ async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
     assert await refused(desk, task, decision("placed", "999")) == "ORDER_NOT_IN_BOOK"
 
     async def seen() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
         return any(row["order_id"] == order_id for row in page.data)
 
@@ -167,7 +167,7 @@ async def test_the_book_is_stronger_than_the_word(desk: Desk) -> None:
     assert ended["status"] == "failed"
 
     async def cancelled() -> bool:
-        desk.engine.on_order_hint(ACCOUNT)
+        desk.orders.wakeups.on_order_hint(ACCOUNT)
         return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
 
     await until(cancelled)

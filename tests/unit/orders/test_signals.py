@@ -9,8 +9,15 @@ import pytest
 from app.orders.state.wakeups import IDLE_POLL_S, Wakeups, wait_for
 
 
-def signals_of(changes: list[str], *, chance: float = 0.0) -> Wakeups:
-    return Wakeups("primary", on_change=changes.append, random_number=lambda: chance)
+class Changes(list[str]):
+    """The accounts whose events were said to be new."""
+
+    def wake(self, account_id: str) -> None:
+        self.append(account_id)
+
+
+def signals_of(changes: Changes, *, chance: float = 0.0) -> Wakeups:
+    return Wakeups("primary", events=changes, random_number=lambda: chance)
 
 
 @pytest.mark.parametrize(
@@ -18,21 +25,21 @@ def signals_of(changes: list[str], *, chance: float = 0.0) -> Wakeups:
 )
 def test_only_who_has_something_open_polls_often(busy: bool, chance: float, rest_s: float) -> None:
     """And never in step with the others."""
-    wakeups = signals_of([], chance=chance)
+    wakeups = signals_of(Changes(), chance=chance)
     wakeups.busy = busy
     assert wakeups.rest_s(0.2) == pytest.approx(rest_s)
 
 
 def test_a_slow_poll_is_not_made_faster_by_being_idle() -> None:
     """The longer of the two."""
-    wakeups = signals_of([])
+    wakeups = signals_of(Changes())
     wakeups.busy = False
     assert wakeups.rest_s(60.0) == 60.0
 
 
 async def test_a_change_wakes_sender_batches_and_whoever_waits() -> None:
     """All of them at once, and the other replicas are told; the waiter's signal is taken once."""
-    changes: list[str] = []
+    changes = Changes()
     wakeups = signals_of(changes)
     wakeups.busy = False
     with wakeups.waiter() as waiter:
@@ -45,7 +52,7 @@ async def test_a_change_wakes_sender_batches_and_whoever_waits() -> None:
 
 def test_without_an_open_batch_a_change_is_nothing_to_their_runner() -> None:
     """Until one is stored, here or at another replica."""
-    wakeups = signals_of([])
+    wakeups = signals_of(Changes())
     wakeups.batches_open = False
     wakeups.changed()
     assert (wakeups.sender.is_set(), wakeups.batches.is_set()) == (True, False)

@@ -1,0 +1,136 @@
+"""Builds everything about orders. The service, the commands and the tests use these functions.
+
+build_order_parts   what everything that changes orders shares; reads the deployment's code
+build_operators     an operator's halt and decisions, on the database alone
+build_orders        entry, engine, operators and queries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from app.db.leases import Leases
+from app.db.postgres import Database
+from app.kit.clock import Clock
+from app.kit.ids import IdSource
+from app.orders.engine.account_engine import TradingAccount
+from app.orders.engine.order_engine import OrderEngine, Replicas
+from app.orders.entry.acceptance import Acceptance
+from app.orders.entry.admission import Admission
+from app.orders.entry.market_data import InstrumentLookup, LastPrices
+from app.orders.entry.requests import RequestChecker
+from app.orders.entry.service import OrderService
+from app.orders.entry.withdrawal import Withdrawals
+from app.orders.operators.halt_and_resume import HaltService
+from app.orders.operators.resolution import Resolutions
+from app.orders.risk.limits import RiskLimits
+from app.orders.state.counters import OrderCounters
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.new_tasks import TaskFactory
+from app.orders.state.parts import OrderParts
+from app.orders.state.settlement import EventWriter, Settlement
+from app.orders.state.tag_store import deployment_code
+from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.state.wakeups import ChangeListener, OrderWakeups
+from app.orders.views.queries import OrderQueries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderInputs:
+    """What orders are given by the rest of the process."""
+
+    engine_database: Database  # a pool of its own, so that requests cannot starve the sending of orders
+    accounts: Mapping[str, TradingAccount]  # by account id
+    limits: Mapping[str, RiskLimits]  # by account id
+    queries: OrderQueries  # tasks, orders, batches and fills as they are stored
+    instruments: InstrumentLookup  # against which requests are checked
+    prices: LastPrices  # for limits on value and price
+    wakeups: OrderWakeups  # who is woken by a feed, a login, another replica
+    replicas: Replicas  # are told of what is stored here for an account of theirs
+    leases: Leases  # under which this process sends an account's orders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operators:
+    """What an operator decides; needs no running engine."""
+
+    halts: HaltService  # halt, resume, and the audit trail
+    resolutions: Resolutions  # decisions about tasks in doubt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """Everything about orders; nothing runs before ``engine.start``."""
+
+    service: OrderService  # place, modify, cancel, batches
+    withdrawals: Withdrawals  # take a placement back
+    operators: Operators  # halt, resume, decide about a doubt
+    engine: OrderEngine  # sends and reconciles
+    wakeups: OrderWakeups  # the engine's wake-ups, for what comes from outside
+
+
+async def build_order_parts(
+    database: Database, *, events: EventWriter, settings: EngineSettings, clock: Clock, ids: IdSource
+) -> OrderParts:
+    """Reads the code of this deployment, which is in every tag, and stores one where there is none.
+
+    Raises Unavailable.
+    """
+    async with database.connection() as connection:
+        deployment = await deployment_code(connection, fresh=ids.code(DEPLOYMENT_LENGTH))
+    tagger = Tagger(ids, deployment=deployment)
+    return OrderParts(
+        database=database,
+        settlement=Settlement(events, counters=OrderCounters()),
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        tagger=tagger,
+        tasks=TaskFactory(settings=settings, clock=clock, ids=ids, tagger=tagger),
+    )
+
+
+def build_operators(parts: OrderParts, *, listener: ChangeListener) -> Operators:
+    """``listener`` is told of accounts whose orders an operator has changed."""
+    return Operators(halts=HaltService(parts, listener=listener), resolutions=Resolutions(parts, listener=listener))
+
+
+def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
+    """``parts`` are those of requests: their database is the API's."""
+    engine = OrderEngine(
+        replace(parts, database=inputs.engine_database),
+        accounts=inputs.accounts.values(),
+        wakeups=inputs.wakeups,
+        leases=inputs.leases,
+        replicas=inputs.replicas,
+    )
+    return Orders(
+        service=_build_service(parts, inputs, engine=engine),
+        withdrawals=Withdrawals(parts, listener=engine),
+        operators=build_operators(parts, listener=engine),
+        engine=engine,
+        wakeups=inputs.wakeups,
+    )
+
+
+def _build_service(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngine) -> OrderService:
+    return OrderService(
+        acceptance=build_acceptance(parts, inputs, engine=engine),
+        engine=engine,
+        queries=inputs.queries,
+        checker=RequestChecker(inputs.instruments),
+        tasks=parts.tasks,
+        settings=parts.settings,
+        ids=parts.ids,
+    )
+
+
+def build_acceptance(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngine) -> Acceptance:
+    """What makes a request durable and waits for its end."""
+    admission = Admission(
+        parts, limits=inputs.limits, prices=inputs.prices, instruments=inputs.instruments, brokers=engine
+    )
+    return Acceptance(
+        database=parts.database, engine=engine, queries=inputs.queries, admission=admission, clock=parts.clock
+    )

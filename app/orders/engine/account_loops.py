@@ -1,0 +1,61 @@
+"""What works for one account during one lease term, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.broker.port import Governor
+from app.orders.batches.runner import BatchRunner
+from app.orders.reconciliation.reconciler import Reconciler
+from app.orders.sending.account_breakers import AccountBreakers
+from app.orders.sending.claims import Claims
+from app.orders.sending.holds import Holds
+from app.orders.sending.outcome_writer import OutcomeWriter
+from app.orders.sending.sender import Sender
+from app.orders.sending.transmission import Transmission
+from app.orders.state.parts import AccountParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLoops:
+    """The three loops, and what the sender's steps are made of. Nothing runs before ``run`` of a loop is called."""
+
+    sender: Sender
+    reconciler: Reconciler
+    batches: BatchRunner
+    breakers: AccountBreakers  # which operations are stopped because the broker does not answer
+    claims: Claims  # the sender's first step: make a task ours
+    transmission: Transmission  # the second: one request to the broker
+    outcomes: OutcomeWriter  # the third: store what became of it
+
+
+def build_account_loops(parts: AccountParts, *, governor: Governor) -> AccountLoops:
+    """The loops of one term; a new term begins with closed breakers."""
+    breakers = AccountBreakers(
+        parts.account_id,
+        limits=parts.settings.breaker,
+        reads=parts.read_counters,
+        wakeups=parts.wakeups,
+        clock=parts.clock,
+    )
+    claims = Claims(parts, breakers=breakers)
+    transmission = Transmission(parts, governor=governor, breakers=breakers)
+    outcomes = OutcomeWriter(parts)
+    sender = Sender(
+        parts,
+        governor=governor,
+        breakers=breakers,
+        holds=Holds(parts, breakers=breakers),
+        claims=claims,
+        transmission=transmission,
+        outcomes=outcomes,
+    )
+    return AccountLoops(
+        sender=sender,
+        reconciler=Reconciler(parts),
+        batches=BatchRunner(parts),
+        breakers=breakers,
+        claims=claims,
+        transmission=transmission,
+        outcomes=outcomes,
+    )

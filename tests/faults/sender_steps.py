@@ -1,0 +1,73 @@
+"""The sender's steps one at a time, on a desk whose own loops have stopped: the test decides what happens between."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from app.broker.outcomes import SendOutcome
+from app.db.leases import Leases, LeaseTimes
+from app.orders.engine.account_loops import AccountLoops, build_account_loops
+from app.orders.state.counters import ReadCounters
+from app.orders.state.lease_term import LeaseTerm
+from app.orders.state.model import Operation, Task
+from app.orders.state.parts import AccountParts, OrderParts
+from app.orders.state.session_state import SessionState
+from app.orders.state.task_store import database_now
+from tests.desk import ACCOUNT, Desk
+from tests.desk_waits import owns, read_again
+
+LONG = LeaseTimes.lasting(120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderSteps:
+    """What the sender does in one go, in three. Nothing limits the requests in flight."""
+
+    loops: AccountLoops
+
+    async def claim(self, operation: Operation = Operation.PLACE) -> Task | None:
+        """The next task of this priority or a more urgent one."""
+        return await self.loops.claims.claim(operation, capacity=tuple(Operation))
+
+    async def send(self, task: Task, *, claimed_s_ago: float = 0.0) -> None:
+        """Send it, and store what became of it."""
+        began_at = time.monotonic() - claimed_s_ago
+        await self.store(task, await self.loops.transmission.send(task, claim_began_at=began_at))
+
+    async def store(self, task: Task, outcome: SendOutcome) -> None:
+        """As if the broker had said so."""
+        await self.loops.outcomes.store(task, outcome)
+
+
+async def sender_steps(desk: Desk, *, times: LeaseTimes = LONG) -> SenderSteps:
+    """Stop the desk's loops after they have begun, and take the account over, in a term that has read the book."""
+    await owns(desk)
+    await read_again(desk, 1)
+    await desk.crash()
+    async with desk.database.connection() as connection:
+        await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
+        began_at = await database_now(connection)
+    leases: Leases = replace(desk.inputs.leases, times=times)
+    lease = leases.lease(f"sender:{ACCOUNT}")
+    assert await lease.try_take()
+    term = LeaseTerm(lease=lease, began_at=began_at, book_was_read=True)
+    return SenderSteps(loops=build_account_loops(account_parts(desk, term), governor=desk.account.governor))
+
+
+def account_parts(desk: Desk, term: LeaseTerm) -> AccountParts:
+    shared: OrderParts = desk.parts
+    return AccountParts(
+        database=shared.database,
+        settlement=shared.settlement,
+        settings=shared.settings,
+        clock=shared.clock,
+        ids=shared.ids,
+        tagger=shared.tagger,
+        tasks=shared.tasks,
+        broker=desk.account.broker,
+        term=term,
+        session=SessionState(desk.account.credentials, clock=shared.clock),
+        wakeups=desk.orders.wakeups.by_account[ACCOUNT],
+        read_counters=ReadCounters(),
+    )
