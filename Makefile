@@ -31,7 +31,7 @@ check: $(STAMP) ## lint, format, types, import rules
 bench: $(STAMP) ## the benchmarks, with their method and numbers
 	@$(PY) -m benchmarks $(ARGS)
 
-chaos: $(STAMP) ## replicas under random faults, judged at the end (CHAOS_MINUTES, CHAOS_SEED, REPLICAS)
+chaos: $(STAMP) ## replicas under random faults, checked at the end (CHAOS_MINUTES, CHAOS_SEED, REPLICAS)
 	@$(PY) -m chaos
 
 sim: $(STAMP) ## the broker simulator alone (SIM_PORT)

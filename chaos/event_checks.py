@@ -1,4 +1,4 @@
-"""The judge's reading of the event log: its numbers and hashes, where it leads each order, who saw it. Pure."""
+"""The checks of the event log: its numbers and hashes, the path of each order in it, and who saw it. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NEXT_STATES = {
     "open": frozenset({"trigger_pending", "open", "partially_filled"}),
     "partially_filled": frozenset({"partially_filled"}),
 }
-"""Where an order may be seen next beside its end; a read of the book may skip states, never go back through them."""
+"""The states that may follow, beside the final ones; a read of the order book may skip states, never go back."""
 
-_WORDS = {"order_in_doubt": 0, "order_failed": 1, "order_placed": 2}
-"""What is said of one task, in the only order in which it may be said; a doubt may be said again."""
+_TASK_EVENTS = {"order_in_doubt": 0, "order_failed": 1, "order_placed": 2}
+"""The events of one task, in the only order that is allowed; a doubt may be repeated."""
 
 
 def events_in_order(history: History) -> Iterator[str]:
@@ -25,8 +25,8 @@ def events_in_order(history: History) -> Iterator[str]:
     events = sorted(history.events, key=lambda one: (one.account_id, one.seq))
     yield from _numbers_and_hashes(events)
     yield from _order_paths(events)
-    yield from _task_words(events)
-    yield from _untold(history, events)
+    yield from _task_paths(events)
+    yield from _missing_events(history, events)
 
 
 def _numbers_and_hashes(events: Sequence[Event]) -> Iterator[str]:
@@ -39,12 +39,12 @@ def _numbers_and_hashes(events: Sequence[Event]) -> Iterator[str]:
             expected[event.account_id] = event.seq
         due = hashlib.sha256(hashes.get(event.account_id, b"") + event.content.encode()).digest()
         if event.hash is not None and event.hash != due:
-            yield f"event {event.seq} of {event.account_id} is not what was written after the one before it"
+            yield f"the hash of event {event.seq} of {event.account_id} does not follow from the event before"
         hashes[event.account_id] = event.hash or b""
 
 
 def _order_paths(events: Sequence[Event]) -> Iterator[str]:
-    """Ends are final, fills never fall, and no state is taken back."""
+    """Final states are final, filled quantities never decrease, and no order goes back to an earlier state."""
     before: dict[str, str] = {}
     filled: Counter[str] = Counter()
     for event in events:
@@ -52,8 +52,8 @@ def _order_paths(events: Sequence[Event]) -> Iterator[str]:
             continue
         if event.filled_quantity < filled[event.order_id]:
             yield (
-                f"event {event.seq} of {event.account_id} takes {filled[event.order_id] - event.filled_quantity}"
-                f" filled of order {event.order_id} back"
+                f"event {event.seq} of {event.account_id}: the filled quantity of order {event.order_id} decreases"
+                f" by {filled[event.order_id] - event.filled_quantity}"
             )
         filled[event.order_id] = max(filled[event.order_id], event.filled_quantity)
         last = before.get(event.order_id, "pending")
@@ -63,28 +63,28 @@ def _order_paths(events: Sequence[Event]) -> Iterator[str]:
         before[event.order_id] = event.state
 
 
-def _task_words(events: Sequence[Event]) -> Iterator[str]:
-    """Also of tasks that never had an order."""
-    said: dict[str, int] = {}
+def _task_paths(events: Sequence[Event]) -> Iterator[str]:
+    """The events of each task, also of tasks that never had an order."""
+    reached: dict[str, int] = {}
     for event in events:
-        word = _WORDS.get(event.type)
-        if word is None or event.task_id is None:
+        step = _TASK_EVENTS.get(event.type)
+        if step is None or event.task_id is None:
             continue
-        last = said.get(event.task_id, 0)
-        if word < last or (word == last and word > 0):
+        last = reached.get(event.task_id, 0)
+        if step < last or (step == last and step > 0):
             yield f"event {event.seq} of {event.account_id}: {event.type} of task {event.task_id} after its end"
-        said[event.task_id] = word
+        reached[event.task_id] = step
 
 
-def _untold(history: History, events: Sequence[Event]) -> Iterator[str]:
-    """What is stored and was never said: whoever lives on events has lost it."""
+def _missing_events(history: History, events: Sequence[Event]) -> Iterator[str]:
+    """Stored states without an event: a client that follows the events does not know them."""
     last = {event.order_id: event for event in events if event.order_id is not None}
     for order in history.orders:
-        told = last.get(order.order_id)
-        if told is None or (told.state, told.filled_quantity) != (order.state, order.filled_quantity):
-            said = "nothing" if told is None else f"{told.state} with {told.filled_quantity} filled"
+        event = last.get(order.order_id)
+        if event is None or (event.state, event.filled_quantity) != (order.state, order.filled_quantity):
+            shown = "nothing" if event is None else f"{event.state} with {event.filled_quantity} filled"
             yield (
-                f"the last event of order {order.order_id} says {said},"
+                f"the last event of order {order.order_id} says {shown},"
                 f" it is {order.state} with {order.filled_quantity} filled"
             )
 
@@ -103,4 +103,4 @@ def nothing_missed(history: History) -> Iterator[str]:
             yield f"{seen.subscriber} never saw {len(missed)} events of {seen.account_id}, the first is {missed[0]}"
         for seq, text in seen.events:
             if texts.setdefault((seen.account_id, seq), text) != text:
-                yield f"{seen.subscriber} saw another event {seq} of {seen.account_id} than was seen before"
+                yield f"{seen.subscriber} saw another event {seq} of {seen.account_id} than an earlier subscriber"

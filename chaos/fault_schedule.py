@@ -1,7 +1,7 @@
-"""The faults: which, how often, how long. Every choice comes from one seeded source; every fault that began ends.
+"""The faults of a run: which, how often, how long. Every choice comes from one seeded source; every fault ends.
 
-Rates are given as mean seconds between two of a kind, for the default of three minutes; a short run meets each kind at
-least once or twice.
+Each kind has a mean time between two faults, chosen for the default run of three minutes: each happens at least once or
+twice then.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack
 
 WRITES = (("POST", "/orders/*"), ("PUT", "/orders/*"), ("DELETE", "/orders/*"))
 NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
-LOST_ANSWERS: tuple[tuple[str, dict[str, Any]], ...] = (
+ANSWER_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("drop_before_read", {}),
     ("drop_after_accept", {}),
     ("reset", {}),
@@ -41,7 +41,7 @@ LOST_ANSWERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("status", {"code": 429, "error_type": "NetworkException", "message": "Too many requests"}),
     ("timeout_400_then_placed", {"after_ms": 1500}),
 )
-ODD_ORDERS: tuple[tuple[str, dict[str, Any]], ...] = (
+ORDER_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("late_visible", {"ms": 2500}),
     ("late_visible", {"ms": 9000}),
     ("stuck", {"ms": 2000}),
@@ -49,7 +49,7 @@ ODD_ORDERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("partial_fill", {"quantity": 3}),
     ("cancel_fill_race", {}),
 )
-ODD_BOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
+BOOK_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("stale_book", {"ms": 4000}),
     ("shrink_book", {"drop": 2}),
     ("tag_null", {}),
@@ -58,7 +58,7 @@ ODD_BOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("half_body", {"process": True}),
     ("delay", {"ms": 1500}),
 )
-ODD_PUSHES: tuple[tuple[str, dict[str, Any]], ...] = (
+PUSH_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("drop_update", {}),
     ("duplicate_update", {"copies": 2}),
     ("reorder_update", {"ms": 800}),
@@ -77,7 +77,10 @@ BOTH: tuple[Direction, Direction] = ("up", "down")
 
 
 class FaultSchedule:
-    """``run`` makes trouble until cancelled; ``clear`` ends what is left of it. ``counts`` tells what was done."""
+    """``run`` causes faults until cancelled; ``clear`` ends what is left of them.
+
+    ``counts`` has the number of each kind, ``halts`` the operator's halts.
+    """
 
     def __init__(self, stack: Stack, redis_proxy: FaultProxy, *, seed: int) -> None:
         self.counts: Counter[str] = Counter()
@@ -89,19 +92,19 @@ class FaultSchedule:
 
     async def run(self) -> None:
         kinds: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
-            (0.8, self._lost_answer),
-            (2.5, self._odd_order),
-            (8.0, self._odd_book),
-            (4.0, self._odd_push),
-            (7.0, self._broker_line),
-            (12.0, self._database_line),
-            (15.0, self._redis_line),
+            (0.8, self._answer_fault),
+            (2.5, self._order_fault),
+            (8.0, self._book_fault),
+            (4.0, self._push_fault),
+            (7.0, self._broker_network),
+            (12.0, self._database_network),
+            (15.0, self._redis_network),
             (20.0, self._broker_refuses),
             (16.0, self._kill),
             (45.0, self._roll),
             (14.0, self._pause),
             (50.0, self._database_restarts),
-            (30.0, self._redis_forgets),
+            (30.0, self._redis_flush),
             (60.0, self._redis_restarts),
             (40.0, self._halt),
         )
@@ -110,16 +113,16 @@ class FaultSchedule:
                 tasks.create_task(self._repeat(mean_s, act), name=act.__name__)
 
     async def clear(self) -> None:
-        """No fault is left, everything runs, and the market stands still."""
+        """Ends every fault and halt, starts what was stopped, and fixes the prices."""
         self._redis_proxy.toxics = ()
         await self._count_strikes()
         await self._http.delete(f"{self._stack.simulator_url}/_sim/faults")
-        await self._set_market()
+        await self.set_prices()
         for replica in self._stack.replicas:
             replica.signal(signal.SIGCONT)
             for proxy in (replica.broker, replica.database):
                 proxy.toxics = ()
-                await proxy.open_door()
+                await proxy.start_listening()
             if replica.child is None or replica.child.exit_code() is not None:
                 replica.start()
         for replica in self._stack.replicas:
@@ -129,10 +132,6 @@ class FaultSchedule:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def calm_market(self) -> None:
-        """The prices around which the orders are written; they move only a little."""
-        await self._set_market()
-
     async def _repeat(self, mean_s: float, act: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(self._random.uniform(0.4, 1.6) * mean_s)
@@ -140,26 +139,26 @@ class FaultSchedule:
 
     # --- at the broker
 
-    async def _lost_answer(self) -> None:
+    async def _answer_fault(self) -> None:
         method, path = self._random.choices(WRITES, weights=(6, 1, 2))[0]
-        kind, params = self._random.choice(LOST_ANSWERS)
+        kind, params = self._random.choice(ANSWER_FAULTS)
         if kind == "timeout_400_then_placed" and method != "POST":
             return
-        await self._fault(kind, params, method=method, path=path)
+        await self._set_fault(kind, params, method=method, path=path)
 
-    async def _odd_order(self) -> None:
-        kind, params = self._random.choice(ODD_ORDERS)
-        await self._fault(kind, params, method="POST", path="/orders/*")
+    async def _order_fault(self) -> None:
+        kind, params = self._random.choice(ORDER_FAULTS)
+        await self._set_fault(kind, params, method="POST", path="/orders/*")
 
-    async def _odd_book(self) -> None:
-        kind, params = self._random.choice(ODD_BOOKS)
-        await self._fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 3))
+    async def _book_fault(self) -> None:
+        kind, params = self._random.choice(BOOK_FAULTS)
+        await self._set_fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 3))
 
-    async def _odd_push(self) -> None:
-        kind, params = self._random.choice(ODD_PUSHES)
-        await self._fault(kind, params, method="*", path="*", times=self._random.randint(1, 4))
+    async def _push_fault(self) -> None:
+        kind, params = self._random.choice(PUSH_FAULTS)
+        await self._set_fault(kind, params, method="*", path="*", times=self._random.randint(1, 4))
 
-    async def _fault(self, kind: str, params: dict[str, Any], *, method: str, path: str, times: int = 1) -> None:
+    async def _set_fault(self, kind: str, params: dict[str, Any], *, method: str, path: str, times: int = 1) -> None:
         body = {"kind": kind, "params": params, "method": method, "path": path, "times": times}
         (await self._http.post(f"{self._stack.simulator_url}/_sim/faults", json=body)).raise_for_status()
 
@@ -169,20 +168,20 @@ class FaultSchedule:
             if fault["struck"]:
                 self.counts[f"broker {fault['method']} {fault['kind']}".replace("* ", "push ")] += fault["struck"]
 
-    # --- on the lines
+    # --- on the network
 
-    async def _broker_line(self) -> None:
+    async def _broker_network(self) -> None:
         replica = self._random.choice(self._stack.replicas)
-        await self._spoil(replica.broker, "broker line")
+        await self._disturb(replica.broker, "broker network")
 
-    async def _database_line(self) -> None:
+    async def _database_network(self) -> None:
         replica = self._random.choice(self._stack.replicas)
-        await self._spoil(replica.database, "database line")
+        await self._disturb(replica.database, "database network")
 
-    async def _redis_line(self) -> None:
-        await self._spoil(self._redis_proxy, "redis line")
+    async def _redis_network(self) -> None:
+        await self._disturb(self._redis_proxy, "redis network")
 
-    async def _spoil(self, proxy: FaultProxy, where: str) -> None:
+    async def _disturb(self, proxy: FaultProxy, where: str) -> None:
         kind, numbers = self._random.choice(TOXICS)
         directions = frozenset(self._random.sample(BOTH, k=self._random.randint(1, 2)))
         self.counts[f"{where} {kind}"] += 1
@@ -191,13 +190,13 @@ class FaultSchedule:
         proxy.toxics = ()
 
     async def _broker_refuses(self) -> None:
-        """Nobody listens: proven not sent."""
+        """Connections are refused, which proves that nothing was sent."""
         proxy = self._random.choice(self._stack.replicas).broker
-        self.counts["broker line refused"] += 1
-        proxy.close_door()
+        self.counts["broker network refused"] += 1
+        proxy.stop_listening()
         proxy.cut()
         await asyncio.sleep(self._random.uniform(0.2, 1.5))
-        await proxy.open_door()
+        await proxy.start_listening()
 
     # --- processes
 
@@ -217,12 +216,12 @@ class FaultSchedule:
             await self._wait(replica)
 
     def _any_free(self) -> Replica:
-        """One that nothing is being done to, while there is one."""
+        """A replica that no other fault is stopping or starting, if there is one."""
         free = [replica for replica in self._stack.replicas if not replica.busy.locked()]
         return self._random.choice(free or self._stack.replicas)
 
     async def _pause(self) -> None:
-        """SIGSTOP for 1 to 15 s: longer than a lease, or shorter."""
+        """SIGSTOP for 1 to 15 s: for less or more than the time of a lease."""
         replica = self._any_free()
         async with replica.busy:
             self.counts["SIGSTOP"] += 1
@@ -231,7 +230,7 @@ class FaultSchedule:
             replica.signal(signal.SIGCONT)
 
     async def _wait(self, replica: Replica) -> None:
-        """Until it answers; one that could not start (its database was away) is started again."""
+        """Waits until the replica answers; one that could not start, for want of a database, is started again."""
         for _ in range(20):
             try:
                 await replica.wait_until_live(self._http)
@@ -251,7 +250,7 @@ class FaultSchedule:
         self.counts["Redis restart"] += 1
         await self._stack.restart_redis(self._redis_proxy)
 
-    async def _redis_forgets(self) -> None:
+    async def _redis_flush(self) -> None:
         self.counts["Redis FLUSHALL"] += 1
         client = redis.asyncio.Redis.from_url(self._stack.redis.url, socket_timeout=2.0)
         try:
@@ -279,10 +278,10 @@ class FaultSchedule:
 
     async def _lift_all_halts(self) -> None:
         for body in ({"scope": "global"}, *({"scope": "account", "account_id": account} for account in ACCOUNTS)):
-            await self._admin("resume", {**body, "reason": "the end"})
+            await self._admin("resume", {**body, "reason": "end of the run"})
 
     async def _admin(self, what: str, body: dict[str, Any]) -> bool:
-        """Ask one replica after the other until one answers."""
+        """Posts to one replica after the other until one answers; whether one did."""
         for replica in self._random.sample(self._stack.replicas, k=len(self._stack.replicas)):
             try:
                 url = f"{replica.url}/admin/{what}"
@@ -293,7 +292,8 @@ class FaultSchedule:
                 return True
         return False
 
-    async def _set_market(self) -> None:
+    async def set_prices(self) -> None:
+        """Sets the prices around which the orders lie, and stops the simulated ones."""
         prices = {f"NSE:{symbol}": {"last_price": price} for symbol, price in SYMBOLS.items()}
         body = {"ticks_per_second": 0, "instruments": prices}
         (await self._http.post(f"{self._stack.simulator_url}/_sim/market", json=body)).raise_for_status()

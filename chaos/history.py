@@ -1,6 +1,6 @@
-"""What is left after a run, as plain rows: the exchange's ledger, the service's tables, what clients were told.
+"""What a run leaves, as values: the exchange's ledger, the service's tables, and what clients were answered.
 
-Values only, with the few columns that the checker judges by; ``reading`` fills them.
+They have only the columns that the checks need. ``history_reader`` fills them.
 """
 
 from __future__ import annotations
@@ -12,47 +12,61 @@ from datetime import datetime
 UNFINISHED = frozenset({"pending", "held", "running", "retrying", "in_doubt"})
 ENDED_STATES = frozenset({"completed", "cancelled", "rejected"})
 PROVEN_WITHOUT_EFFECT = frozenset({"not_sent", "throttled", "session_rejected"})
-"""Outcomes of an attempt after which another attempt of the same order may leave."""
+"""Outcomes of an attempt after which another attempt of the same order may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerOrder:
-    """An order that the exchange accepted. ``state`` is Kite's status word."""
+    """An order that the exchange accepted."""
 
     order_id: str
     account_id: str
     tag: str
+    """As the service sent it: the task's tag base, then the number of the attempt."""
+
     accepted_at: datetime
     ended_at: datetime | None = None
+    """None while it is live."""
+
     state: str = "COMPLETE"
+    """Kite's status."""
+
     filled_quantity: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A row of ``order_task``. ``most_orders``: how many orders one request of it may become (slices)."""
+    """A row of ``order_task``."""
 
     task_id: str
     account_id: str
     operation: str = "place"
     status: str = "completed"
     sent: str = "yes"
+    """``yes``, ``no`` or ``unknown``: whether it reached the broker, as the service says."""
+
     tag_base: str | None = None
+    """With which the tags of its attempts begin; None for commands on an order."""
+
     order_id: str | None = None
     error_code: str | None = None
     batch_id: str | None = None
     most_orders: int = 1
+    """How many orders one request of it may become: slices, or legs of an iceberg."""
+
     unwanted: bool = False
-    """Its caller took it back, or a halt did: at the end nothing of it may be live."""
+    """A client or a halt withdrew it: no order of it may be live at the end of the run."""
 
     replaces: str | None = None
+    """The order that it replaces."""
+
     replaces_filled: int | None = None
-    """The order whose place it was to take, and what that one had filled when its caller saw it."""
+    """What that order had filled when the client decided it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A row of ``order_attempt``; ``outcome`` is None when nobody lived to write it."""
+    """A row of ``order_attempt``; ``outcome`` is None when the sender died before it could write it."""
 
     task_id: str
     attempt: int
@@ -72,6 +86,8 @@ class KnownOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
+    """A row of ``fill`` that the trade book reported."""
+
     order_id: str
     trade_id: str
     quantity: int
@@ -79,19 +95,23 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A row of ``event``. ``order_id``, ``state``, ``filled_quantity``: of its data, where it speaks of an order.
-    ``task_id`` where it speaks of a task.
-
-    ``hash`` covers ``content`` and the hash of the event before; None where a test leaves both out.
-    """
+    """A row of ``event``."""
 
     account_id: str
     seq: int
     type: str = ""
     content: str = ""
+    """The text that the hash covers."""
+
     hash: bytes | None = None
+    """Of ``content`` and the hash of the event before; None where a test leaves both out."""
+
     task_id: str | None = None
+    """Set when the event is about a task."""
+
     order_id: str | None = None
+    """Set when the event is about an order; ``state`` and ``filled_quantity`` are the order's then."""
+
     state: str | None = None
     filled_quantity: int = 0
 
@@ -102,7 +122,6 @@ class Batch:
 
     batch_id: str
     status: str
-    total_orders: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +133,8 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A 2xx that a client got: under this key, this resource."""
+class Acknowledgement:
+    """A 2xx answer to a client: the idempotency key of the request, and the task or batch in the answer."""
 
     idem_key: str
     resource_id: str
@@ -123,19 +142,23 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one subscriber saw without a snapshot in between: events behind ``start``, digests of their text."""
+    """What one subscriber saw between two snapshots."""
 
     subscriber: str
     account_id: str
     start: int
+    """The number of the last event in its snapshot."""
+
     events: Sequence[tuple[int, str]]
+    """Numbers, and digests of the text."""
+
     complete: bool = False
-    """It stayed to the end of the run, so it must have seen the last event."""
+    """It was connected at the end of the run, so it must have seen the last event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
-    """An operator's halt of an account (``*``: all): from its commit to the moment before its lifting."""
+    """An operator's halt of an account (``*``: of all), from its commit to the moment before it was lifted."""
 
     scope: str
     began_at: datetime
@@ -153,7 +176,7 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One run. ``leaks``: places in logs where a secret of the run was found."""
+    """One run."""
 
     ledger: Sequence[LedgerOrder] = ()
     tasks: Sequence[Task] = ()
@@ -163,19 +186,21 @@ class History:
     events: Sequence[Event] = ()
     batches: Sequence[Batch] = ()
     keys: Sequence[Key] = ()
-    told: Sequence[Told] = ()
-    taken_back: frozenset[str] = frozenset()
-    """Placements (task ids) whose withdrawal a client was told."""
+    acknowledged: Sequence[Acknowledgement] = ()
+    withdrawn: frozenset[str] = frozenset()
+    """Task ids of placements whose withdrawal was acknowledged to a client."""
 
     seen: Sequence[Seen] = ()
     halts: Sequence[Halt] = ()
     peaks: Sequence[Peaks] = ()
     orphans: frozenset[str] = frozenset()
-    """Order ids that the service raised an alarm for: its tag, and no task."""
+    """Order ids for which the service raised an alarm: they have its tag and no task."""
 
     leaks: Sequence[str] = ()
-    odd_answers: Sequence[str] = ()
-    """Answers at the order doors that tell their caller nothing."""
+    """Places in logs (``file:line``) that contain a secret."""
+
+    unclear_answers: Sequence[str] = ()
+    """Error answers to order requests that do not say whether the order was sent."""
 
     denied: Sequence[str] = ()
-    """Keys under which every single answer said that nothing was sent."""
+    """Idempotency keys under which every answer said that nothing was sent."""

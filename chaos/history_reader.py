@@ -1,4 +1,4 @@
-"""Fills a ``History`` from the simulator's ledger, the service's tables and the logs."""
+"""Reads a ``History`` from the simulator's ledger and the service's tables, and finds secrets in the logs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ _USERS = {user: account_id for account_id, (user, *_) in ACCOUNTS.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
-    """How long what was in doubt stayed so, in seconds, sorted: what the book showed, and what it never showed."""
+    """How long doubts lasted, in seconds, sorted."""
 
     found: Sequence[float] = ()
+    """Doubts about orders that the order book showed later."""
+
     given_up: Sequence[float] = ()
+    """Doubts about orders that the book never showed."""
 
 
 def read_history(database_url: str, simulator_url: str) -> History:
-    """Everything but what clients saw. Raises psycopg.Error and httpx.HTTPError."""
+    """Everything but what clients were answered and saw. Raises psycopg.Error and httpx.HTTPError."""
     with httpx.Client(base_url=simulator_url, trust_env=False, timeout=30) as simulator:
         ledger = simulator.get("/_sim/ledger").json()
         stats = simulator.get("/_sim/stats").json()
@@ -65,7 +68,7 @@ def read_history(database_url: str, simulator_url: str) -> History:
 
 
 def read_doubts(database_url: str) -> Doubts:
-    """From the event that says so to the next word about the same task."""
+    """Doubts from their event to the next event about the same task. Raises psycopg.Error."""
     with psycopg.connect(database_url, connect_timeout=5) as connection:
         rows = connection.execute(_DOUBTS).fetchall()
     found = sorted(float(seconds) for seconds, failed in rows if not failed)
@@ -73,18 +76,18 @@ def read_doubts(database_url: str) -> Doubts:
 
 
 def find_leaks(directory: Path, secrets: Sequence[str]) -> list[str]:
-    """``file:line`` of every line of a log that holds a secret; not the servers' own files, which must hold them."""
+    """``file:line`` of each log line with a secret, at most ``MOST_LEAKS``. Files of the servers are not logs."""
     found = []
     logs = [*directory.glob("*.out"), *directory.glob("logs-*/*")]
     for path in logs:
         if path.name.startswith("simulator") or not path.is_file():
             continue
         with path.open(errors="replace") as lines:
-            found += [f"{path.name}:{number}" for number, line in enumerate(lines, 1) if _holds(line, secrets)]
+            found += [f"{path.name}:{number}" for number, line in enumerate(lines, 1) if _contains(line, secrets)]
     return found[:MOST_LEAKS]
 
 
-def _holds(line: str, secrets: Sequence[str]) -> bool:
+def _contains(line: str, secrets: Sequence[str]) -> bool:
     return any(secret in line for secret in secrets if secret)
 
 
@@ -108,10 +111,10 @@ def _task(row: dict[str, Any]) -> Task:
 
 def _event(row: dict[str, Any]) -> Event:
     data = row.pop("data")
-    speaks_of_order = "state" in data and data.get("order_id")
+    about_order = "state" in data and data.get("order_id")
     return Event(
-        order_id=data["order_id"] if speaks_of_order else None,
-        state=data["state"] if speaks_of_order else None,
+        order_id=data["order_id"] if about_order else None,
+        state=data["state"] if about_order else None,
         filled_quantity=int(data.get("filled_quantity") or 0),
         task_id=data.get("task_id"),
         **row,
@@ -128,16 +131,16 @@ _QUERIES = {
     "events": r"""SELECT account_id, seq, type, data, coalesce(hash, '') AS hash,
                     concat_ws(E'\n', account_id, seq, type, extract(epoch FROM occurred_at), data::text) AS content
                   FROM event ORDER BY account_id, seq""",
-    "batches": "SELECT batch_id::text, status, total_orders::int FROM batch",
+    "batches": "SELECT batch_id::text, status FROM batch",
     "keys": "SELECT idem_key, resource_id::text FROM idempotency_key",
     "orphans": "SELECT subject FROM order_alarm WHERE kind = 'orphan'",
 }
 _DOUBTS = """
-WITH said AS (
+WITH task_event AS (
   SELECT data ->> 'task_id' AS task_id, type, occurred_at,
     lead(occurred_at) OVER (PARTITION BY data ->> 'task_id' ORDER BY seq) AS next_at,
     lead(type) OVER (PARTITION BY data ->> 'task_id' ORDER BY seq) AS next_type
   FROM event WHERE data ->> 'task_id' IS NOT NULL)
-SELECT extract(epoch FROM next_at - occurred_at), next_type = 'order_failed' FROM said
+SELECT extract(epoch FROM next_at - occurred_at), next_type = 'order_failed' FROM task_event
 WHERE type = 'order_in_doubt' AND next_at IS NOT NULL
 """

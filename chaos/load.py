@@ -1,7 +1,7 @@
-"""The clients: what trading programs do all day, and what they do when an answer does not come.
+"""The clients of a run: what trading programs send, and what they do when an answer does not come.
 
-Every request has an idempotency key. A request without a final answer is asked again under the same key, at any
-replica; what was answered with 2xx is remembered, because the service may never forget it.
+Every request has an idempotency key. A request without a final answer is repeated under the same key, at any replica.
+What was answered with 2xx is recorded, because the service must never lose it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from typing import Any
 
 import httpx
 
-from chaos.history import Told
+from chaos.history import Acknowledgement
 from chaos.stack import ACCOUNTS, API_KEY, Replica
 
 SYMBOLS = {"INFY": 1500, "SBIN": 800, "TCS": 3500, "RELIANCE": 1300, "ITC": 450, "WIPRO": 250}
-"""With the price that the run sets for each: orders are written around it."""
+"""Symbol to the price that the run sets; the orders' prices lie around it."""
 
 TIMEOUT_S = 8.0
 MOST_TRIES = 6
 REMEMBERED = 400
-MOST_ODD = 20
+"""How many orders and requests clients may come back to."""
+MOST_UNCLEAR = 20
 TASKS = "/orders/tasks/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked, exactly as it will be repeated."""
+    """A request as it is sent and repeated."""
 
     method: str
     path: str
@@ -39,14 +40,17 @@ class Request:
 
 
 class Load:
-    """``run`` works until cancelled; the rest is read at the end (``odd``: what no caller should get)."""
+    """``run`` sends requests until cancelled. The attributes have the results, which ``History`` describes."""
 
     def __init__(self, replicas: Sequence[Replica], *, seed: int, pause_s: float) -> None:
-        self.told: list[Told] = []
+        """``pause_s``: the mean time between two requests of a client."""
+        self.acknowledged: list[Acknowledgement] = []
         self.counts: Counter[str] = Counter()
-        self.odd: list[str] = []
-        self.taken_back: set[str] = set()
-        self._asked: Counter[str] = Counter()
+        """Requests and answers by kind."""
+
+        self.unclear_answers: list[str] = []
+        self.withdrawn: set[str] = set()
+        self._sent: Counter[str] = Counter()
         self._denied: Counter[str] = Counter()
         self._replicas = replicas
         self._random = random.Random(seed)
@@ -58,8 +62,8 @@ class Load:
 
     @property
     def denied(self) -> list[str]:
-        """Keys under which every answer came, and said that nothing was sent."""
-        return [key for key, count in self._denied.items() if count == self._asked[key]]
+        """Keys under which every request was answered, and every answer said that nothing was sent."""
+        return [key for key, count in self._denied.items() if count == self._sent[key]]
 
     async def run(self, clients: int) -> None:
         limits = httpx.Limits(max_connections=clients * 6)
@@ -80,16 +84,17 @@ class Load:
                 request = await self._replacement(http, self._random.choice(newest)) or request
             self.counts[f"{request.method} {request.path.split('/')[1]}"] += 1
             if self._random.random() < 0.12:  # the same request at several replicas at once
-                await asyncio.gather(*(self._ask(http, request) for _ in range(5)))
+                await asyncio.gather(*(self._send(http, request) for _ in range(5)))
             else:
-                await self._ask(http, request)
+                await self._send(http, request)
             self._past.append(request)
 
-    async def _ask(self, http: httpx.AsyncClient, request: Request) -> None:
+    async def _send(self, http: httpx.AsyncClient, request: Request) -> None:
+        """Sends the request until it has a final answer, at most ``MOST_TRIES`` times."""
         for _ in range(MOST_TRIES):
             replica = self._random.choice(self._replicas)
             wait = self._random.choice([0, 0, 1, 4])
-            self._asked[request.key] += 1
+            self._sent[request.key] += 1
             try:
                 answer = await http.request(
                     request.method,
@@ -104,20 +109,21 @@ class Load:
                 self.counts[f"answer {answer.status_code}"] += 1
                 unsent = answer.is_error and says_unsent(answer)
                 self._denied[request.key] += unsent
-                if answer.status_code >= 500 and not unsent and len(self.odd) < MOST_ODD:
-                    self.odd.append(f"{request.method} {request.path} at {replica.name}: {answer.text[:200]}")
+                if answer.status_code >= 500 and not unsent and len(self.unclear_answers) < MOST_UNCLEAR:
+                    text = f"{request.method} {request.path} at {replica.name}: {answer.text[:200]}"
+                    self.unclear_answers.append(text)
                 if answer.is_success:
-                    self._remember(request, answer)
+                    self._record(request, answer)
                 if answer.status_code < 500 and answer.status_code != 429:
                     return
             await asyncio.sleep(self._random.uniform(0.1, 1.0))
 
-    def _remember(self, request: Request, answer: httpx.Response) -> None:
+    def _record(self, request: Request, answer: httpx.Response) -> None:
         if request.path.startswith(TASKS):
-            self.taken_back.add(request.path.removeprefix(TASKS))
+            self.withdrawn.add(request.path.removeprefix(TASKS))
             return
         resource = answer.headers["Location"].rpartition("/")[2]
-        self.told.append(Told(idem_key=request.key, resource_id=resource))
+        self.acknowledged.append(Acknowledgement(idem_key=request.key, resource_id=resource))
         document = answer.json()
         for one in document.get("orders", [document]):
             if one.get("order_id") and request.method == "POST":
@@ -129,7 +135,7 @@ class Load:
         dice = self._random.random()
         if dice < 0.10 and self._past:
             return self._random.choice(self._past)
-        if dice < 0.15 and self._placed:  # mostly one of the last, whose fate is still open
+        if dice < 0.15 and self._placed:  # mostly one of the last, which may not be finished
             newest = list(self._placed)[-5:]
             return Request(method="DELETE", path=TASKS + self._random.choice(newest), key=self._key())
         if dice < 0.25 and self._open:
@@ -144,7 +150,7 @@ class Load:
         return Request(method="POST", path="/orders", key=self._key(), body=self._order() | {"account_id": account})
 
     async def _replacement(self, http: httpx.AsyncClient, order_id: str) -> Request | None:
-        """Another order in the place of one as it is now; None where nobody tells how it is, or it is at its end."""
+        """A request that replaces an order as it is now; None when it cannot be read, or is finished."""
         replica = self._random.choice(self._replicas)
         try:
             answer = await http.get(f"{replica.url}/orders/{order_id}")
@@ -173,7 +179,7 @@ class Load:
         return Request(method="POST", path="/advanced/batch-orders", key=self._key(), body=body)
 
     def _order(self) -> dict[str, Any]:
-        """Mostly limits that rest below the market; some fill at once, some go to the market."""
+        """Mostly limits that rest below the market; some fill immediately, some are MARKET orders."""
         symbol, price = self._random.choice(list(SYMBOLS.items()))
         order: dict[str, Any] = {
             "exchange": "NSE",
@@ -198,8 +204,8 @@ class Load:
 
 
 def says_unsent(answer: httpx.Response) -> bool:
-    """Whether an error proves that nothing was sent. A 5xx that does not is what no caller must get: client libraries
-    repeat it by themselves."""
+    """Whether an error answer proves that nothing was sent. A client must get no other 5xx: client libraries repeat
+    such requests by themselves."""
     try:
         document = answer.json()
     except ValueError:

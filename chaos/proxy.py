@@ -1,7 +1,7 @@
-"""A TCP proxy that can spoil what passes: between the service and the broker, its database, its Redis.
+"""A TCP proxy with faults, between the service and the broker, its database or its Redis.
 
-Its address stays while the server behind it comes and goes (``retarget``). What is spoiled is a list of toxics that
-may change at any moment; they act on open connections from the next chunk on.
+Its address stays the same when the server behind it is restarted elsewhere (``retarget``). Its faults (toxics, as
+Toxiproxy calls them) can be replaced at any moment; they act on open connections from the next chunk on.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ Direction = Literal["up", "down"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toxic:
-    """What is wrong with the line. Only the numbers of its kind count.
+    """One fault of the connections. Each kind uses its own numbers only.
 
-    latency: each chunk waits ``delay_ms`` plus up to ``jitter_ms``. timeout: what comes is swallowed. reset_peer: RST
-    at the next chunk. slow_close: the end of one side reaches the other ``delay_ms`` later. limit_data: the connection
-    ends after ``size`` more bytes. slicer: pieces of ``size`` bytes, ``delay_ms`` apart. bandwidth: ``size`` bytes a
-    second.
+    latency: each chunk waits ``delay_ms`` plus up to ``jitter_ms``. timeout: data is dropped. reset_peer: RST at the
+    next chunk. slow_close: the end of one side reaches the other ``delay_ms`` later. limit_data: the connection ends
+    after ``size`` more bytes. slicer: pieces of ``size`` bytes, ``delay_ms`` apart. bandwidth: ``size`` bytes a second.
     """
 
     kind: Kind
@@ -45,13 +44,14 @@ class Toxic:
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
-    """One connection: both ends, and how many bytes passed under each limit."""
+class _Connection:
+    """Both ends of one connection, and how many bytes passed under each ``limit_data``."""
 
     writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
     passed: Counter[Toxic] = field(default_factory=Counter)
 
     def reset(self) -> None:
+        """Sends RST to both ends."""
         for writer in self.writers:
             sock = writer.get_extra_info("socket")
             if sock is not None and sock.fileno() >= 0:
@@ -60,7 +60,7 @@ class _Line:
 
 
 class FaultProxy:
-    """Made by ``open_proxy``. ``port`` is where to connect; ``toxics`` may be replaced at any time."""
+    """Created by ``open_proxy``. ``port`` is where to connect; ``toxics`` may be replaced at any time."""
 
     def __init__(self, target_port: int, *, seed: int = 0) -> None:
         self.toxics: tuple[Toxic, ...] = ()
@@ -68,35 +68,35 @@ class FaultProxy:
         self._target_port = target_port
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
-        self._lines: set[_Line] = set()
+        self._connections: set[_Connection] = set()
         self._serving: set[asyncio.Task[object]] = set()
 
-    async def open_door(self) -> None:
-        """Listen (again) on the same port."""
+    async def start_listening(self) -> None:
+        """Accepts connections (again), on the same port."""
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=CHUNK)
             self.port = int(self._server.sockets[0].getsockname()[1])
 
-    def close_door(self) -> None:
-        """Refuse new connections; open ones stay."""
+    def stop_listening(self) -> None:
+        """Refuses new connections; open ones stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     def retarget(self, port: int) -> None:
-        """The server behind has moved: new connections go there, old ones are reset."""
+        """The server has moved to ``port``: new connections go there, old ones are reset."""
         self._target_port = port
         self.cut()
 
     def cut(self) -> None:
-        """Reset every open connection."""
-        for line in tuple(self._lines):
-            line.reset()
+        """Resets every open connection."""
+        for connection in tuple(self._connections):
+            connection.reset()
 
     async def close(self) -> None:
-        """No connection is left; waits for what serves them."""
+        """Stops listening and resets every connection."""
         self.toxics = ()
-        self.close_door()
+        self.stop_listening()
         self.cut()
         if self._serving:
             await asyncio.wait(self._serving, timeout=CLOSE_S)
@@ -109,7 +109,7 @@ class FaultProxy:
         await self._connect(reader, writer)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._lines) >= MAX_CONNECTIONS:
+        if len(self._connections) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
         try:
@@ -117,20 +117,22 @@ class FaultProxy:
         except OSError:
             writer.transport.abort()
             return
-        line = _Line((writer, back))
-        self._lines.add(line)
+        connection = _Connection((writer, back))
+        self._connections.add(connection)
         try:
-            await asyncio.gather(self._pump(line, reader, back, "up"), self._pump(line, there, writer, "down"))
+            await asyncio.gather(
+                self._pump(connection, reader, back, "up"), self._pump(connection, there, writer, "down")
+            )
         finally:
-            line.reset()
-            self._lines.discard(line)
+            connection.reset()
+            self._connections.discard(connection)
 
     async def _pump(
-        self, line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction
+        self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
-                await self._pass_on(line, data, writer, direction)
+                await self._pass_on(connection, data, writer, direction)
         for toxic in self._active(direction):
             if toxic.kind == "slow_close":
                 await asyncio.sleep(toxic.delay_ms / 1000)
@@ -138,16 +140,18 @@ class FaultProxy:
             if writer.can_write_eof():
                 writer.write_eof()
 
-    async def _pass_on(self, line: _Line, data: bytes, writer: asyncio.StreamWriter, direction: Direction) -> None:
+    async def _pass_on(
+        self, connection: _Connection, data: bytes, writer: asyncio.StreamWriter, direction: Direction
+    ) -> None:
         pieces, pause_s = [data], 0.0
         for toxic in self._active(direction):
             await asyncio.sleep(self._wait_s(toxic, len(data)))
             if toxic.kind == "timeout":
                 return
-            if toxic.kind == "reset_peer" or (toxic.kind == "limit_data" and _left(line, toxic, len(data)) <= 0):
+            if toxic.kind == "reset_peer" or (toxic.kind == "limit_data" and _left(connection, toxic, len(data)) <= 0):
                 if toxic.kind == "limit_data":
-                    await _write(writer, data[: len(data) + _left(line, toxic, 0)])
-                line.reset()
+                    await _write(writer, data[: len(data) + _left(connection, toxic, 0)])
+                connection.reset()
                 return
             if toxic.kind == "slicer":
                 pieces = [data[at : at + toxic.size] for at in range(0, len(data), toxic.size)]
@@ -165,10 +169,10 @@ class FaultProxy:
         return [toxic for toxic in self.toxics if direction in toxic.directions]
 
 
-def _left(line: _Line, toxic: Toxic, length: int) -> int:
-    """Count ``length`` more bytes; how many may still pass (negative: so many too many)."""
-    line.passed[toxic] += length
-    return toxic.size - line.passed[toxic]
+def _left(connection: _Connection, toxic: Toxic, length: int) -> int:
+    """Counts ``length`` more bytes; returns how many may still pass (negative: so many are too many)."""
+    connection.passed[toxic] += length
+    return toxic.size - connection.passed[toxic]
 
 
 async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -178,9 +182,9 @@ async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 @asynccontextmanager
 async def open_proxy(target_port: int, *, seed: int = 0) -> AsyncIterator[FaultProxy]:
-    """A proxy on a free port of 127.0.0.1 in front of ``target_port``; at the end every connection is reset."""
+    """A proxy on a free port of 127.0.0.1 in front of ``target_port``; every connection is reset at the end."""
     proxy = FaultProxy(target_port, seed=seed)
-    await proxy.open_door()
+    await proxy.start_listening()
     try:
         yield proxy
     finally:

@@ -1,8 +1,8 @@
-"""One chaos run: start, trade under faults, let it settle, judge, report.
+"""One chaos run: start, trade under faults, let it settle, check, report.
 
     CHAOS_MINUTES=3 CHAOS_SEED=1 REPLICAS=3 make chaos
 
-Ends by itself after its minutes, the settling (SETTLE_S at most) and the judgement; everything it started is stopped.
+It ends after its minutes, the settling (at most SETTLE_S) and the checks, and stops everything that it started.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from chaos.stack import ACCOUNTS, Stack, open_stack
 from chaos.subscribers import Subscriber
 
 SETTLE_S = 60.0
-"""After the last fault everything must be at its end within this: the windows of ``SHORT_TIMES``, a lease and room."""
+"""After the last fault everything must be finished within this: the windows of ``SHORT_TIMES``, a lease, and a
+reserve."""
 
-LOOK_EVERY_S = 2.0
+CHECK_EVERY_S = 2.0
 CLIENTS = 10
 PAUSE_S = 1.0
 MAX_MINUTES = 24 * 60
@@ -41,12 +42,12 @@ MAX_REPLICAS = 8
 
 
 class BadSetting(Exception):
-    """A variable of the environment is not what it should be."""
+    """An environment variable has a bad value; the text names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do. ``seed`` decides every choice of load and faults (not the timing of processes)."""
+    """The settings of a run. ``seed`` decides every choice of load and faults, but not the timing of processes."""
 
     minutes: float = 3.0
     seed: int = 1
@@ -55,19 +56,22 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a run. ``settled_s`` is None when it never was."""
+    """The result of a run."""
 
     history: History
     violations: Sequence[Violation]
     doubts: Doubts
     faults: Mapping[str, int]
+    """The number of each kind, as ``requests`` and ``streams``."""
+
     requests: Mapping[str, int]
     streams: Mapping[str, int]
     settled_s: float | None
+    """How long after the last fault nothing was open any more; None when that was never so."""
 
 
 def read_plan(environ: Mapping[str, str]) -> Plan:
-    """Raises BadSetting. Without CHAOS_SEED each run has its own, which the report names."""
+    """The plan from the environment. Without CHAOS_SEED each run has another seed. Raises BadSetting."""
     minutes = _number(environ, "CHAOS_MINUTES", default=3.0, low=0.1, high=MAX_MINUTES)
     seed = _number(environ, "CHAOS_SEED", default=int(time.time()) % 1_000_000, low=0, high=2**31)
     replicas = _number(environ, "REPLICAS", default=3, low=1, high=MAX_REPLICAS)
@@ -85,37 +89,37 @@ def _number(environ: Mapping[str, str], name: str, *, default: float, low: float
 
 
 async def run(plan: Plan, directory: Path) -> Outcome:
-    """``directory`` takes the data and logs of everything."""
+    """Runs the plan. The data and logs of all processes go into ``directory``."""
     async with open_stack(directory, replicas=plan.replicas, seed=plan.seed) as (stack, redis_proxy):
-        weather = FaultSchedule(stack, redis_proxy, seed=plan.seed)
+        schedule = FaultSchedule(stack, redis_proxy, seed=plan.seed)
         load = Load(stack.replicas, seed=plan.seed, pause_s=PAUSE_S)
         readers = [
             Subscriber(f"{account}-{number}", account, stack.replicas, seed=plan.seed + number)
             for account in ACCOUNTS
             for number in range(2)
         ]
-        await weather.calm_market()
+        await schedule.set_prices()
         async with asyncio.TaskGroup() as tasks:
             reading = [tasks.create_task(reader.run()) for reader in readers]
             try:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(plan.minutes * 60), asyncio.TaskGroup() as trouble:
-                        trouble.create_task(load.run(CLIENTS))
-                        trouble.create_task(weather.run())
-                await weather.clear()
+                    async with asyncio.timeout(plan.minutes * 60), asyncio.TaskGroup() as trading:
+                        trading.create_task(load.run(CLIENTS))
+                        trading.create_task(schedule.run())
+                await schedule.clear()
                 await asyncio.to_thread(fill_market_orders, stack.simulator_url)
-                history, settled_s = await _settle(stack, load, weather, readers)
+                history, settled_s = await _settle(stack, load, schedule, readers)
             finally:
                 for task in reading:
                     task.cancel()
-                await weather.close()
+                await schedule.close()
         leaks = await asyncio.to_thread(find_leaks, directory, stack.secrets)
         history = replace(history, leaks=leaks)
         return Outcome(
             history=history,
             violations=check(history),
             doubts=await asyncio.to_thread(read_doubts, stack.postgres.url),
-            faults=weather.counts,
+            faults=schedule.counts,
             requests=load.counts,
             streams=sum((reader.counts for reader in readers), Counter()),
             settled_s=settled_s,
@@ -123,8 +127,11 @@ async def run(plan: Plan, directory: Path) -> Outcome:
 
 
 def fill_market_orders(simulator_url: str) -> int:
-    """The exchange goes on with what a fault let it fill in part: a MARKET order rests nowhere for ever, and a batch
-    that squares off with one ends when that does. Returns how many there were."""
+    """Fills the MARKET orders that a fault left partly filled; returns how many there were.
+
+    At a real exchange no MARKET order rests for ever, and a batch that squares off with one ends only when it is
+    filled.
+    """
     with httpx.Client(base_url=simulator_url, trust_env=False, timeout=30) as simulator:
         ledger = simulator.get("/_sim/ledger").raise_for_status().json()
         resting = [row for row in ledger if row["state"] == "OPEN" and row["request"]["order_type"] == "MARKET"]
@@ -135,23 +142,23 @@ def fill_market_orders(simulator_url: str) -> int:
 
 
 async def _settle(
-    stack: Stack, load: Load, weather: FaultSchedule, readers: Sequence[Subscriber]
+    stack: Stack, load: Load, schedule: FaultSchedule, readers: Sequence[Subscriber]
 ) -> tuple[History, float | None]:
-    """Look until nothing is open any more, or the time is over; the last look is what is judged."""
+    """Checks until there is no violation, or SETTLE_S is over; returns the last history, and how long it took."""
     began = time.monotonic()
     while True:
         try:
             rows = await asyncio.to_thread(read_history, stack.postgres.url, stack.simulator_url)
         except (psycopg.Error, httpx.HTTPError) as error:
-            raise RuntimeError(f"the end of the run cannot be read: {error}") from error
+            raise RuntimeError(f"the result of the run cannot be read: {error}") from error
         seen = [one for reader in readers for one in reader.seen()]
         history = replace(
             rows,
-            told=load.told,
-            taken_back=frozenset(load.taken_back),
+            acknowledged=load.acknowledged,
+            withdrawn=frozenset(load.withdrawn),
             seen=seen,
-            halts=weather.halts,
-            odd_answers=load.odd,
+            halts=schedule.halts,
+            unclear_answers=load.unclear_answers,
             denied=load.denied,
         )
         took = time.monotonic() - began
@@ -159,7 +166,7 @@ async def _settle(
             return history, took
         if took > SETTLE_S:
             return history, None
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(CHECK_EVERY_S)
 
 
 def report(plan: Plan, outcome: Outcome) -> list[str]:
@@ -204,7 +211,7 @@ def _share(ordered: Sequence[float], share: float) -> float:
 
 
 def main() -> int:
-    """0: no violation; 1: at least one, or the run itself broke; 2: a bad setting. Data is kept after a failure."""
+    """The exit code: 0 without a violation, 1 with one, 2 for a bad setting. Data is kept after a violation."""
     try:
         plan = read_plan(os.environ)
     except BadSetting as error:

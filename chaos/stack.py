@@ -1,6 +1,6 @@
-"""What is put under chaos: PostgreSQL, Redis, the broker simulator and replicas of the service, each behind proxies.
+"""What a run tests: PostgreSQL, Redis, the broker simulator and replicas of the service, each behind proxies.
 
-Every server keeps its address while it is killed and started again, because the proxy in front of it does.
+A server that is killed and started again keeps its address, because the proxy in front of it stays.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ACCOUNTS: Mapping[str, tuple[str, str, str, str]] = {
     "primary": ("SIM001", "simkey", "simsecret", "simtoken"),
     "second": ("SIM002", "simkey2", "simsecret2", "simtoken2"),
 }
-"""Account id: the simulator's user, api_key, api_secret and access_token."""
+"""Account id to the simulator's user id, api_key, api_secret and access_token."""
 
 SHORT_TIMES = {
     "IN_DOUBT_WINDOW_S": "6",
@@ -50,14 +50,14 @@ SHORT_TIMES = {
     "LIMIT_ADDRESS": "2000/second",
     "LIMIT_BATCH_ORDERS": "10000/minute",
 }
-"""The product's own settings, shorter, so that minutes show what takes hours."""
+"""The service's settings with shorter times, so that minutes show what takes hours."""
 
 Ending = Literal["kill", "term"]
 
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """One process of the service behind proxies of its own to broker and database."""
+    """One process of the service, with proxies of its own to broker and database."""
 
     name: str
     port: int
@@ -65,8 +65,10 @@ class Replica:
     broker: FaultProxy
     database: FaultProxy
     child: Child | None = None
+    """None while it is stopped."""
+
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever stops, kills or starts it."""
+    """Held by the fault that stops, kills or starts it."""
 
     @property
     def url(self) -> str:
@@ -76,7 +78,7 @@ class Replica:
         self.child = start_program(self.program)
 
     async def end(self, how: Ending) -> None:
-        """kill -9, or an orderly stop with its bound."""
+        """Ends it by SIGKILL, or by an orderly stop of at most ``STOP_S``."""
         if self.child is None:
             return
         if how == "kill":
@@ -91,7 +93,7 @@ class Replica:
             os.kill(self.child.pid, number)
 
     async def wait_until_live(self, client: httpx.AsyncClient) -> None:
-        """Raises TimeoutError with the end of its log in the message, RuntimeError when it ended by itself."""
+        """Raises TimeoutError after ``START_S``, RuntimeError when it ended by itself; both name its log."""
         deadline = asyncio.get_running_loop().time() + START_S
         while True:
             if self.child is None or self.child.exit_code() is not None:
@@ -107,7 +109,7 @@ class Replica:
 
 
 class Stack:
-    """Opened by ``open_stack``."""
+    """All servers and replicas, started by ``open_stack``."""
 
     def __init__(self, directory: Path, *, seed: int) -> None:
         self.directory = directory
@@ -124,13 +126,13 @@ class Stack:
 
     @property
     def secrets(self) -> list[str]:
-        """What must be in no log."""
+        """What no log may contain."""
         passwords = [urlsplit(url).password or "" for url in (self.postgres.url, self.redis.url)]
-        ours = [text for account in ACCOUNTS.values() for text in account[2:]]
-        return [API_KEY, *ours, *passwords]
+        credentials = [text for account in ACCOUNTS.values() for text in account[2:]]
+        return [API_KEY, *credentials, *passwords]
 
     async def restart_postgres(self, how: Ending) -> None:
-        """Its port changes; the proxies in front of it are told."""
+        """Restarts it on another port, to which the proxies in front of it are pointed."""
         if how == "kill":
             os.kill(self.postgres.child.pid, signal.SIGQUIT)  # "immediate": no checkpoint, recovery at the next start
         await asyncio.to_thread(self.postgres.child.stop, timeout=STOP_S)
@@ -144,7 +146,7 @@ class Stack:
         proxy.retarget(self.redis.port)
 
     async def wait_for_simulator(self, client: httpx.AsyncClient) -> None:
-        """Raises RuntimeError when it ended, or never answered."""
+        """Raises RuntimeError when it has ended, or does not answer within ``START_S``."""
         for _ in range(int(START_S / 0.2)):
             if self.simulator.exit_code() is not None:
                 break
@@ -167,16 +169,18 @@ class Stack:
     def _start_simulator(self) -> Child:
         arguments = ["-m", "simulator", "--port", str(self.simulator_port), "--accounts", str(len(ACCOUNTS)),
                      "--ticks-per-second", "20", "--seed", str(self.seed), "--cash", "1000000000"]  # fmt: skip
-        return start_program(_python("simulator", arguments, env=surroundings(), directory=self.directory))
+        return start_program(
+            _python("simulator", arguments, env=environment_without_coverage(), directory=self.directory)
+        )
 
 
 @asynccontextmanager
 async def open_stack(
     directory: Path, *, replicas: int, seed: int, settings: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[tuple[Stack, FaultProxy]]:
-    """Everything started and answering, and the proxy in front of Redis; at the end all of it is stopped by pid.
+    """Everything started and answering, and the proxy in front of Redis; all of it is stopped at the end.
 
-    ``settings`` of the replicas go before ``SHORT_TIMES``.
+    ``settings`` of the replicas override ``SHORT_TIMES``.
     """
     stack = await asyncio.to_thread(Stack, directory, seed=seed)
     async with AsyncExitStack() as closing:
@@ -220,11 +224,11 @@ def _environment(stack: Stack, database_url: str, broker: str, redis: FaultProxy
         **SHORT_TIMES,
     }
     dropped = {"TOKEN_DIR", "API_KEY_ENABLED", "PAPER", "TOKEN_KEY", *(f"{name}_FILE" for name in values)}
-    return {name: value for name, value in surroundings().items() if name not in dropped} | values
+    return {name: value for name, value in environment_without_coverage().items() if name not in dropped} | values
 
 
-def surroundings() -> dict[str, str]:
-    """The environment without what would make a child process measure its coverage, and be slower for it."""
+def environment_without_coverage() -> dict[str, str]:
+    """The environment for child processes, without the variable that makes them measure coverage, which is slow."""
     return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 

@@ -1,4 +1,4 @@
-"""Readers of the order stream that lose their connection and resume, and remember every event that they saw."""
+"""Readers of the order stream: they lose their connection, resume, and record every event that they see."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from chaos.stack import API_KEY, Replica
 SILENCE_S = 20.0
 PING_S = 15.0
 LONGEST_JITTER_S = 5.0
-"""Who is sent away comes back after a moment of his own, so that a restart is no storm on the others."""
+"""A subscriber that was disconnected returns after a random time, so that not all return to one replica at once."""
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """Events behind one snapshot."""
+class _Segment:
+    """The events after one snapshot; ``start`` is the number of the last event in it."""
 
     start: int
     events: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Subscriber:
-    """``run`` reads until cancelled; ``seen`` gives what it saw, one entry for each snapshot it started from.
+    """``run`` reads until cancelled; ``seen`` returns what it saw, with an entry for each snapshot.
 
-    It leaves by itself every ``leaves_after_s`` on average; with None it stays until it is sent away.
+    It disconnects by itself every ``leaves_after_s`` on average; with None it stays until it is disconnected.
     """
 
     def __init__(
@@ -49,28 +49,32 @@ class Subscriber:
         leaves_after_s: float | None = 10.0,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        """Connections by how they began."""
+
         self.last_seq = 0
+        """The number of the last event that it saw."""
+
         self._name = name
         self._account_id = account_id
         self._replicas = replicas
         self._leaves_after_s = leaves_after_s
         self._random = random.Random(seed)
-        self._stretches: list[_Stretch] = []
+        self._segments: list[_Segment] = []
         self._epoch: str | None = None
 
     def seen(self) -> list[Seen]:
-        if not self._stretches:  # it never got in: then it has missed everything
+        if not self._segments:  # it never got a connection, so it has missed every event
             return [Seen(subscriber=self._name, account_id=self._account_id, start=0, events=(), complete=True)]
-        last = len(self._stretches) - 1
+        last = len(self._segments) - 1
         return [
             Seen(
                 subscriber=f"{self._name}/{number}",
                 account_id=self._account_id,
-                start=stretch.start,
-                events=tuple(stretch.events),
+                start=segment.start,
+                events=tuple(segment.events),
                 complete=number == last,
             )
-            for number, stretch in enumerate(self._stretches)
+            for number, segment in enumerate(self._segments)
         ]
 
     async def run(self) -> None:
@@ -111,11 +115,11 @@ class Subscriber:
             case "authenticated":
                 self._epoch = message["epoch"]
                 self.counts["resumed" if message["resumed"] else "from a snapshot"] += 1
-                if message["resumed"] and not self._stretches:  # the first connection broke before its snapshot
-                    self._stretches.append(_Stretch(start=self.last_seq))
+                if message["resumed"] and not self._segments:  # the first connection broke before its snapshot
+                    self._segments.append(_Segment(start=self.last_seq))
             case "snapshot":
-                self._stretches.append(_Stretch(start=message["seq"]))
+                self._segments.append(_Segment(start=message["seq"]))
                 self.last_seq = message["seq"]
             case "order_update":
-                self._stretches[-1].events.append((message["seq"], sha256(text.encode()).hexdigest()[:16]))
+                self._segments[-1].events.append((message["seq"], sha256(text.encode()).hexdigest()[:16]))
                 self.last_seq = max(self.last_seq, message["seq"])

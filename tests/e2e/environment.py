@@ -19,7 +19,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from chaos.stack import surroundings
+from chaos.stack import environment_without_coverage
 from embedded.ports import LOOPBACK, find_free_port
 from embedded.process import Child, Program, describe_exit, read_tail, start_program
 
@@ -76,7 +76,9 @@ class Broker:
     def start(self) -> None:
         command = [sys.executable, "-m", "simulator", "--port", str(self.port), *self.options]
         log = self.directory / "simulator.out"
-        self.child = start_program(Program(name="simulator", command=command, log=log, env=surroundings(), cwd=ROOT))
+        self.child = start_program(
+            Program(name="simulator", command=command, log=log, env=environment_without_coverage(), cwd=ROOT)
+        )
         child = self.child
         wait_for("the simulator answers", lambda: self._answers(child), within_s=START_S)
 

@@ -197,10 +197,10 @@ async def test_row_16_the_database_away_under_load(database_url: str, simulator:
             answers: list[str] = []
             load = [asyncio.create_task(try_to_place(desk, number, answers)) for number in range(30)]
             await until(lambda: were_told(answers, "stored", 5))
-            database.close_door()
+            database.stop_listening()
             database.cut()
             await until(lambda: were_told(answers, "no", 5))
-            await database.open_door()
+            await database.start_listening()
             await asyncio.gather(*load)
             history = await judged(database_url, simulator, within_s=30)
         assert len(history.tasks) >= answers.count("stored")

@@ -40,7 +40,7 @@ async def test_row_1_a_port_that_opens_again_gets_the_order_once(
 ) -> None:
     """POST refused, then up: the same intent goes again (at most twice more), one order; `sent` is no in between."""
     async with open_desk(database_url, f"http://127.0.0.1:{line.port}") as desk:
-        line.close_door()
+        line.stop_listening()
         line.cut()
         task = await desk.place(wait_s=0.0)
 
@@ -51,7 +51,7 @@ async def test_row_1_a_port_that_opens_again_gets_the_order_once(
             return row == ("retrying", "no")
 
         await until(tried, every_s=0.005)
-        await line.open_door()
+        await line.start_listening()
         ended = await end_of(desk, task)
         assert (ended["status"], ended["sent"]) == ("completed", "yes")
         assert 2 <= ended["attempts"] <= 3

@@ -129,10 +129,10 @@ async def test_slow_close_delays_the_end(proxy: FaultProxy) -> None:
 async def test_a_closed_door_refuses_and_opens_on_the_same_port(proxy: FaultProxy) -> None:
     """Refused, not reset: no byte can have left."""
     port = proxy.port
-    proxy.close_door()
+    proxy.stop_listening()
     with pytest.raises(ConnectionRefusedError):
         await exchange(proxy)
-    await proxy.open_door()
+    await proxy.start_listening()
     assert proxy.port == port
     assert (await exchange(proxy))[0] == PAYLOAD
 

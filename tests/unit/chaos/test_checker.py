@@ -1,4 +1,4 @@
-"""The judge itself: for every check histories that pass, and histories that it must not let pass."""
+"""The checker itself: for every check, histories that pass and histories that must not pass."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from chaos.checker import check
 from chaos.history import (
+    Acknowledgement,
     Attempt,
     Batch,
     Event,
@@ -23,7 +24,6 @@ from chaos.history import (
     Peaks,
     Seen,
     Task,
-    Told,
 )
 
 NOW = datetime(2026, 1, 5, 5, 0, tzinfo=UTC)
@@ -50,7 +50,7 @@ GOOD = History(
     events=EVENTS,
     batches=(Batch(batch_id="b1", status="completed"),),
     keys=(Key(idem_key="k", resource_id="t1"),),
-    told=(Told(idem_key="k", resource_id="t1"),),
+    acknowledged=(Acknowledgement(idem_key="k", resource_id="t1"),),
     seen=(SEEN,),
     halts=(Halt(scope="*", began_at=NOW - timedelta(seconds=5), ended_at=NOW + timedelta(seconds=9)),),
     peaks=(Peaks(account_id="a", per_second=10, per_minute=400),),
@@ -83,8 +83,8 @@ def replaced_by(**changes: Any) -> History:
 
 
 PASS: dict[str, History] = {
-    "an order in the place of another": REPLACED,
-    "a whole day": GOOD,
+    "an order that replaces another": REPLACED,
+    "a whole run": GOOD,
     "events with their hashes": replace(GOOD, events=(*CHAINED, EVENTS[2])),
     "slices of one request": replace(
         GOOD,
@@ -105,7 +105,7 @@ PASS: dict[str, History] = {
         ledger=(), orders=(), fills=(), events=(), seen=(),
         tasks=(replace(TASK, status="failed", order_id=None, error_code="BROKER_REFUSED"),),
     ),
-    "a stranger's order with an alarm": replace(
+    "an order without a task, with an alarm": replace(
         GOOD,
         ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)),
         orders=(KNOWN, TWIN_KNOWN),
@@ -114,7 +114,7 @@ PASS: dict[str, History] = {
         seen=(),
         orphans=frozenset({"o2"}),
     ),
-    "an order that still stands": replace(
+    "an order that is still open": replace(
         GOOD,
         ledger=(replace(ORDER, state="OPEN", filled_quantity=0),),
         orders=(replace(KNOWN, state="open", filled_quantity=0),),
@@ -122,7 +122,7 @@ PASS: dict[str, History] = {
         events=EVENTS[:1],
         seen=(),
     ),
-    "a doubt that was given up, and came late": replace(
+    "an order that was given up and placed late": replace(
         GOOD,
         events=(
             *EVENTS,
@@ -132,7 +132,7 @@ PASS: dict[str, History] = {
         ),
         seen=(),
     ),
-    "a batch that was taken back": replace(
+    "a batch that was rolled back": replace(
         GOOD,
         ledger=(replace(ORDER, state="CANCELLED", filled_quantity=0),),
         tasks=(replace(TASK, batch_id="b1"),),
@@ -142,7 +142,7 @@ PASS: dict[str, History] = {
         seen=(),
         batches=(Batch(batch_id="b1", status="rolled_back"),),
     ),
-    "denied and not there": replace(GOOD, denied=("another",)),
+    "denied and not stored": replace(GOOD, denied=("another",)),
     "a subscriber that left early": replace(GOOD, seen=(replace(SEEN, events=((2, "x"),), complete=False),)),
     "a repeated cancel": replace(
         GOOD,
@@ -153,7 +153,7 @@ PASS: dict[str, History] = {
 
 FAIL: dict[str, tuple[str, History]] = {
     "two orders under one tag": ("C1", replace(GOOD, ledger=(ORDER, TWIN))),
-    "more slices than asked for": (
+    "more slices than requested": (
         "C1",
         replace(GOOD, ledger=(ORDER, TWIN, replace(ORDER, order_id="o3")), tasks=(replace(TASK, most_orders=2),)),
     ),
@@ -165,8 +165,8 @@ FAIL: dict[str, tuple[str, History]] = {
             attempts=(Attempt(task_id="t1", attempt=1, outcome="InDoubt"), Attempt(task_id="t1", attempt=2)),
         ),
     ),
-    "an order beside the one whose place it takes": ("C2", replaced_by(ended_at=NOW + timedelta(seconds=1))),
-    "two orders in the place of one": (
+    "an order beside the one that it replaces": ("C2", replaced_by(ended_at=NOW + timedelta(seconds=1))),
+    "two orders that replace one": (
         "C2",
         replace(
             REPLACED,
@@ -174,30 +174,34 @@ FAIL: dict[str, tuple[str, History]] = {
             tasks=(*REPLACED.tasks, replace(REPLACED.tasks[1], task_id="t3", tag_base="QA" + "9" * 17, order_id="o3")),
         ),
     ),
-    "an order in the place of one that lives": ("C2", replaced_by(ended_at=None, state="OPEN")),
-    "an order in the place of one that filled further": ("C2", replaced_by(filled_quantity=6)),
-    "sent again although nobody knows how the first ended": (
+    "an order that replaces a live one": ("C2", replaced_by(ended_at=None, state="OPEN")),
+    "an order that replaces one with more fills": ("C2", replaced_by(filled_quantity=6)),
+    "sent again although the first outcome is unknown": (
         "C2",
         replace(GOOD, attempts=(Attempt(task_id="t1", attempt=1), Attempt(task_id="t1", attempt=2))),
     ),
-    "a task without an end": ("C3", replace(GOOD, tasks=(replace(TASK, status="in_doubt"),))),
-    "a batch without an end": ("C3", replace(GOOD, batches=(Batch(batch_id="b1", status="compensating"),))),
-    "given up, but there": (
+    "an unfinished task": ("C3", replace(GOOD, tasks=(replace(TASK, status="in_doubt"),))),
+    "an unfinished batch": ("C3", replace(GOOD, batches=(Batch(batch_id="b1", status="compensating"),))),
+    "given up, but at the exchange": (
         "C3",
         replace(GOOD, tasks=(replace(TASK, status="failed", error_code="NOT_FOUND_AT_BROKER"),)),
     ),
-    "said to be placed, but not there": ("C3", replace(GOOD, tasks=(replace(TASK, order_id="o9"),))),
-    "said not to be sent, but there": ("C3", replace(GOOD, tasks=(replace(TASK, sent="no"),))),
-    "taken back and alive": (
+    "completed, but not at the exchange": ("C3", replace(GOOD, tasks=(replace(TASK, order_id="o9"),))),
+    "not sent, but at the exchange": ("C3", replace(GOOD, tasks=(replace(TASK, sent="no"),))),
+    "withdrawn and live": (
         "C3",
         replace(GOOD, tasks=(replace(TASK, unwanted=True),), ledger=(replace(ORDER, state="OPEN", filled_quantity=0),)),
     ),
-    "a withdrawal that was told and forgotten": ("C3", replace(GOOD, taken_back=frozenset({"t1"}))),
-    "accepted and forgotten": ("C3", replace(GOOD, told=(Told(idem_key="k", resource_id="t9"),))),
-    "an answer that says nothing": ("C3", replace(GOOD, odd_answers=("POST /orders at replica-1: Internal error",))),
+    "a withdrawal that was acknowledged and lost": ("C3", replace(GOOD, withdrawn=frozenset({"t1"}))),
+    "acknowledged and lost": ("C3", replace(GOOD, acknowledged=(Acknowledgement(idem_key="k", resource_id="t9"),))),
+    "an unclear answer": ("C3", replace(GOOD, unclear_answers=("POST /orders at replica-1: Internal error",))),
     "one key, two resources": (
         "C3",
-        replace(GOOD, tasks=(TASK, replace(TASK, task_id="t2")), told=(Told(idem_key="k", resource_id="t2"),)),
+        replace(
+            GOOD,
+            tasks=(TASK, replace(TASK, task_id="t2")),
+            acknowledged=(Acknowledgement(idem_key="k", resource_id="t2"),),
+        ),
     ),
     "rolled back, with a fill": (
         "C3",
@@ -205,13 +209,13 @@ FAIL: dict[str, tuple[str, History]] = {
             GOOD, tasks=(replace(TASK, batch_id="b1"),), batches=(Batch(batch_id="b1", status="rolled_back"),)
         ),
     ),
-    "denied, but there": ("C3", replace(GOOD, denied=("k",))),
-    "an order that only we know": ("C5", replace(GOOD, orders=(KNOWN, replace(KNOWN, order_id="o9")))),
-    "a state taken back": (
+    "denied, but stored": ("C3", replace(GOOD, denied=("k",))),
+    "an order that the exchange does not have": ("C5", replace(GOOD, orders=(KNOWN, replace(KNOWN, order_id="o9")))),
+    "an earlier state again": (
         "C6",
         replace(GOOD, events=(EVENTS[0], replace(EVENTS[1], state="pending"), EVENTS[2])),
     ),
-    "a part filled and open again": (
+    "partially filled and open again": (
         "C6",
         replace(
             GOOD,
@@ -245,17 +249,17 @@ FAIL: dict[str, tuple[str, History]] = {
         ),
     ),
     "no events at all": ("C6", replace(GOOD, events=(), seen=())),
-    "an end that nobody was told": ("C6", replace(GOOD, events=EVENTS[:2], seen=())),
-    "nobody counted": ("C8", replace(GOOD, peaks=())),
-    "an order that nobody asked for": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)))),
+    "a final state without an event": ("C6", replace(GOOD, events=EVENTS[:2], seen=())),
+    "orders that were not counted": ("C8", replace(GOOD, peaks=())),
+    "an order without a task": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="QA" + "9" * 18)))),
     "an order without any tag": ("C4", replace(GOOD, ledger=(ORDER, replace(TWIN, tag="")))),
     "a fill that is not stored": ("C5", replace(GOOD, fills=FILLS[:1])),
     "a fill that is stored twice": ("C5", replace(GOOD, fills=(*FILLS, TWIN_FILL, replace(TWIN_FILL, order_id="o1")))),
-    "an order that was never taken over": ("C5", replace(GOOD, orders=())),
+    "an order that is not stored": ("C5", replace(GOOD, orders=())),
     "another state than the exchange's": ("C5", replace(GOOD, orders=(replace(KNOWN, state="cancelled"),))),
-    "an end that the exchange does not have": ("C5", replace(GOOD, ledger=(replace(ORDER, state="OPEN"),))),
+    "a final state that the exchange does not have": ("C5", replace(GOOD, ledger=(replace(ORDER, state="OPEN"),))),
     "a gap in the events": ("C6", replace(GOOD, events=(EVENTS[0], EVENTS[2]))),
-    "a number that is there twice": ("C6", replace(GOOD, events=(*EVENTS, EVENTS[2]))),
+    "a number that is used twice": ("C6", replace(GOOD, events=(*EVENTS, EVENTS[2]))),
     "an event that was changed": (
         "C6",
         replace(GOOD, events=(CHAINED[0], replace(CHAINED[1], content="2"), EVENTS[2])),
@@ -264,11 +268,11 @@ FAIL: dict[str, tuple[str, History]] = {
         "C6",
         replace(GOOD, events=(CHAINED[0], replace(CHAINED[1], hash=b""), EVENTS[2])),
     ),
-    "a fill taken back": (
+    "a filled quantity that decreases": (
         "C6",
         replace(GOOD, events=(*EVENTS[:2], replace(EVENTS[2], state="open", filled_quantity=3))),
     ),
-    "an end that is not the last word": (
+    "a state after the final one": (
         "C6",
         replace(GOOD, events=(*EVENTS, Event(account_id="a", seq=4, order_id="o1", state="open", filled_quantity=10))),
     ),
@@ -290,19 +294,19 @@ FAIL: dict[str, tuple[str, History]] = {
 
 @pytest.mark.parametrize("name", PASS)
 def test_a_good_history_has_no_violation(name: str) -> None:
-    """What is allowed is not reported."""
+    """No check finds a violation in a history that is allowed."""
     assert [str(violation) for violation in check(PASS[name])] == []
 
 
 @pytest.mark.parametrize("name", FAIL)
 def test_a_bad_history_is_reported(name: str) -> None:
-    """By the check whose business it is, in one sentence."""
-    wanted, history = FAIL[name]
+    """The check named in the table finds it, and describes it in one line."""
+    expected, history = FAIL[name]
     found = check(history)
-    assert wanted in {violation.check for violation in found}
+    assert expected in {violation.check for violation in found}
     assert all(violation.text and "\n" not in violation.text for violation in found)
 
 
 def test_every_check_has_a_history_that_it_reports() -> None:
-    """No check of the ten is without its proof."""
-    assert {wanted for wanted, _ in FAIL.values()} == {f"C{number}" for number in range(1, 11)}
+    """Each of the ten checks is tested with a violation."""
+    assert {expected for expected, _ in FAIL.values()} == {f"C{number}" for number in range(1, 11)}

@@ -1,4 +1,4 @@
-"""What a chaos run may be told, and what it says about itself."""
+"""The settings of a chaos run, and its report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_plan_comes_from_the_environment() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("CHAOS_MINUTES", "0"), ("REPLICAS", "9"), ("CHAOS_SEED", "x")])
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
-    """Which variable, and what it may be."""
+    """The error names the variable."""
     with pytest.raises(BadSetting, match=name):
         read_plan({name: value})
 
@@ -39,7 +39,7 @@ def outcome(history: History, *violations: Violation) -> Outcome:
 
 
 def test_the_report_counts_and_ends_with_the_violations() -> None:
-    """Each violation in full, with the seed that made it."""
+    """Each violation is printed in full, with the seed of its run."""
     lines = report(Plan(seed=5), outcome(GOOD, Violation("C1", "two orders")))
     assert lines[-2:] == ["violations: 1", "  seed 5: C1: two orders"]
     assert any("found in the book: 2, p50 2.00 s" in line for line in lines)
@@ -47,5 +47,5 @@ def test_the_report_counts_and_ends_with_the_violations() -> None:
 
 
 def test_a_clean_report_says_zero() -> None:
-    """The last line is what a person looks for."""
+    """The last line says that there is no violation."""
     assert report(Plan(), outcome(History()))[-1] == "violations: 0"

@@ -1,4 +1,4 @@
-"""What a run of chaos does when its last fault is over."""
+"""What a chaos run does after its last fault."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from chaos.run import fill_market_orders
 from tests.desk import Desk
 
 
-async def test_what_a_fault_let_fill_in_part_is_filled_and_limits_rest_on(desk: Desk) -> None:
-    """Three of ten of a MARKET order filled: the exchange goes on with it, and only with it."""
+async def test_partly_filled_market_orders_are_filled_and_limits_stay_open(desk: Desk) -> None:
+    """Two MARKET orders with three of ten filled are completed; a LIMIT order is not touched."""
     for _ in range(2):
         await desk.fault("partial_fill", params={"quantity": 3})
         await desk.place(order_type=OrderType.MARKET, price=None)
