@@ -1,6 +1,11 @@
-"""The whole product on one machine, with nothing installed beforehand.
+"""The whole product on one machine, with nothing installed beforehand (`make run`). Tests start their servers with it.
 
-`python -m embedded` (what `make run` calls) starts a real PostgreSQL and a real Redis-compatible server from wheels,
-the broker simulator and the service. The test suite starts its servers through the same code, so what the tests prove
-is what a newcomer runs.
+__main__               `python -m embedded`: starts the product, prints how to use it, stops it on Ctrl-C
+product                all programs, started and stopped in order. Read it first
+postgres, redis        real servers from wheels
+process, launch        child processes that never outlive their parent
+data_dir, settings     the data directory and the environment variables
+first_subscriptions    what a newcomer sees ticking; banner: what a newcomer reads
+app, watch             `python -m embedded.app` and `python -m embedded.watch`: commands on what is running
+ports, errors          free ports; errors of one line
 """

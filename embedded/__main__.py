@@ -1,6 +1,6 @@
-"""`python -m embedded`, which `make run` calls: start the whole product, say how to use it, stop it on Ctrl-C.
+"""`python -m embedded`, which `make run` calls: starts the whole product, prints how to use it, stops it on Ctrl-C.
 
-Exit codes: 0 stopped by a signal, 1 something did not start or ended by itself, 2 a bad setting.
+Exit codes: 0 stopped by a signal, 1 a program did not start or ended by itself, 2 a bad setting.
 """
 
 import os
@@ -16,8 +16,8 @@ import httpx
 
 from embedded.banner import LEGS, Facts, render_banner
 from embedded.errors import EmbeddedError
-from embedded.product import PRODUCT_PROGRAMS, Product, Programs, running_product, watch
-from embedded.seed import Seeded, seed_subscriptions, wait_for_last_prices
+from embedded.first_subscriptions import FirstSubscriptions, subscribe_first, wait_for_last_prices
+from embedded.product import PRODUCT_PROGRAMS, Product, Programs, running_product, wait_for_end
 from embedded.settings import DEFAULT_DATA_DIR, BadSetting, RunSettings, read_settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,16 +25,16 @@ REQUEST_TIMEOUT_S = 30.0
 
 
 class StopRequested(BaseException):
-    """Somebody asked us to stop. Not an Exception: nothing on the way may take it for a failure."""
+    """A signal to stop has come. It is no Exception, so that no handler takes it for a failure."""
 
 
 def main(environ: dict[str, str], *, programs: Programs = PRODUCT_PROGRAMS) -> int:
-    """Run until a signal or a failure; the exit code."""
+    """Runs until a signal or a failure; returns the exit code."""
     try:
         settings = read_settings(environ)
         with stop_requested_by_signals(), running_product(settings, say=say, programs=programs) as product:
             introduce(product, settings)
-            watch(product)
+            wait_for_end(product)
     except StopRequested:
         say("stopped")
     except (EmbeddedError, BadSetting) as error:
@@ -44,13 +44,13 @@ def main(environ: dict[str, str], *, programs: Programs = PRODUCT_PROGRAMS) -> i
 
 
 def say(line: str) -> None:
-    """One line to the newcomer, at once."""
+    """Prints one line immediately."""
     print(line, flush=True)
 
 
 @contextmanager
 def stop_requested_by_signals() -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or hang-up raises StopRequested wherever we are; later ones cannot disturb the stop."""
+    """The first Ctrl-C, SIGTERM or hang-up raises StopRequested in the main thread; later ones are ignored."""
 
     def request_stop(_number: int, _frame: FrameType | None) -> None:
         for number in STOP_SIGNALS:
@@ -66,19 +66,21 @@ def stop_requested_by_signals() -> Iterator[None]:
 
 
 def introduce(product: Product, settings: RunSettings) -> None:
-    """Make the first subscriptions and print what can be done now."""
+    """Makes the first subscriptions and prints the banner. Raises EmbeddedError."""
     headers = {"X-API-Key": product.api_key}
     with httpx.Client(base_url=product.url, headers=headers, trust_env=False, timeout=REQUEST_TIMEOUT_S) as client:
         try:
-            seeded = seed_subscriptions(client)
-            prices = wait_for_last_prices(client, tuple(leg for leg in LEGS if leg in seeded.tokens))
+            subscriptions = subscribe_first(client)
+            prices = wait_for_last_prices(client, tuple(leg for leg in LEGS if leg in subscriptions.tokens))
         except httpx.HTTPError as error:
             raise EmbeddedError(f"the service failed at its first request: {error}") from error
-    say(render_banner(collect_facts(product, settings, seeded=seeded, prices=prices)))
+    say(render_banner(collect_facts(product, settings, subscriptions=subscriptions, prices=prices)))
 
 
-def collect_facts(product: Product, settings: RunSettings, *, seeded: Seeded, prices: dict[str, float]) -> Facts:
-    """The banner's facts, with paths as short as the reader's directory allows."""
+def collect_facts(
+    product: Product, settings: RunSettings, *, subscriptions: FirstSubscriptions, prices: dict[str, float]
+) -> Facts:
+    """What the banner shows, with paths relative to the working directory where possible."""
     return Facts(
         url=product.url,
         api_key=product.api_key,
@@ -87,13 +89,13 @@ def collect_facts(product: Product, settings: RunSettings, *, seeded: Seeded, pr
         python=shorten(Path(sys.executable)),
         data_dir=shorten(product.data.root),
         data_dir_is_default=settings.data_dir == DEFAULT_DATA_DIR,
-        seeded=seeded,
+        subscriptions=subscriptions,
         prices=prices,
     )
 
 
 def shorten(path: Path) -> str:
-    """The path as a shell takes it, relative to the working directory when it is inside it."""
+    """The path, quoted for a shell; relative to the working directory when it is inside it."""
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 

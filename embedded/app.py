@@ -1,6 +1,6 @@
-"""`python -m embedded.app ARGUMENTS`: the service's own commands (`python -m app`) on the product that is running here.
+"""`python -m embedded.app ARGUMENTS`: the service's commands (`python -m app`) on the product that is running here.
 
-`orders doubts`, `doctor`, `kill` and the others need the addresses and the key that `make run` has made; they are in
+Commands such as `orders doubts`, `doctor` and `kill` need the addresses and the key of `make run`, which are in
 DATA_DIR/run.json.
 """
 
@@ -14,7 +14,7 @@ from embedded.settings import DEFAULT_DATA_DIR
 
 
 def main(arguments: list[str]) -> None:
-    """Becomes `python -m app`. Raises SystemExit with one line when nothing runs."""
+    """Replaces this process by `python -m app`. Raises SystemExit with one line when nothing is running."""
     run_file = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR) / "run.json"
     try:
         run = json.loads(run_file.read_text())

@@ -1,4 +1,4 @@
-"""What a newcomer reads once everything runs: where it is, and commands that work when pasted."""
+"""What is printed when everything runs: addresses, and commands that can be pasted."""
 
 import json
 import math
@@ -6,34 +6,38 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from embedded.seed import Seeded
+from embedded.first_subscriptions import FirstSubscriptions
 
 LEGS = ("NSE:INFY", "NSE:SBIN")
-# Above the last price, so that a LIMIT buy meets the market; whole rupees, which are a multiple of every tick size.
+# The price of a LIMIT buy, above the last one so that it is filled; whole rupees are a multiple of every tick size.
 ABOVE_MARKET = 1.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`python` and `data_dir` are as a shell in the reader's directory takes them; `prices` are by name of a leg."""
+    """What the banner shows."""
 
     url: str
+    """Of the service."""
     api_key: str
     simulator_url: str
     redis_url: str
     python: str
+    """The interpreter, quoted for a shell in the working directory, as `data_dir` is."""
     data_dir: str
     data_dir_is_default: bool
-    seeded: Seeded
+    """Otherwise the commands must set DATA_DIR."""
+    subscriptions: FirstSubscriptions
     prices: Mapping[str, float]
+    """Last prices in rupees by `EXCHANGE:TRADINGSYMBOL`."""
 
 
 def render_banner(facts: Facts) -> str:
-    """The whole text. A command that needs a price nobody knows is left out."""
+    """The whole text. A command that needs an unknown price is left out."""
     python = facts.python if facts.data_dir_is_default else f"DATA_DIR={facts.data_dir} {facts.python}"
     watch = f"{python} -m embedded.watch"
-    name = next(iter(facts.seeded.tokens), None)
-    channel = f"ticker:ticks:{facts.seeded.tokens[name]}" if name else "ticker:ticks:{instrument_token}"
+    name = next(iter(facts.subscriptions.tokens), None)
+    channel = f"ticker:ticks:{facts.subscriptions.tokens[name]}" if name else "ticker:ticks:{instrument_token}"
     of = f" ({name})" if name else ""
     lines = [
         "",
@@ -65,7 +69,7 @@ def render_banner(facts: Facts) -> str:
 
 
 def render_batch_order(facts: Facts) -> list[str]:
-    """The curl command, one line an option. A new key each time it is pasted, so that each time is an order."""
+    """The lines of the curl command. Each time it is pasted it has another idempotency key, and so places orders."""
     body = json.dumps({"orders": [build_leg(leg, last_price=facts.prices[leg]) for leg in LEGS]})
     return [
         f"curl -s -X POST {facts.url}/advanced/batch-orders \\",
@@ -76,7 +80,7 @@ def render_batch_order(facts: Facts) -> list[str]:
 
 
 def build_leg(name: str, *, last_price: float) -> dict[str, object]:
-    """One LIMIT buy of `EXCHANGE:TRADINGSYMBOL` in Kite's fields, priced to be filled."""
+    """A LIMIT buy of `EXCHANGE:TRADINGSYMBOL` in Kite's fields, priced so that it is filled."""
     exchange, symbol = name.split(":", 1)
     return {
         "exchange": exchange,

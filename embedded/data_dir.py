@@ -1,12 +1,12 @@
-"""The data directory: one owner at a time, and where each thing lives in it.
+"""The data directory: used by one process at a time, with a fixed place for everything.
 
-lock             held (flock) by the process that runs the product, which writes its process id into it
+lock             locked (flock) by the process that runs the product, with its process id in it
 postgres/        the database cluster, its log and its password
 redis/           the append-only file, its log, configuration and password
-simulator/       the broker's book, ledger and positions
-logs/            the service's and the simulator's
-run.json         how to reach what is running
-api-key          the development key, made once
+simulator/       the simulator's journal: orders, ledger, positions
+logs/            of the service and the simulator
+run.json         addresses and key of what is running
+api-key          the development key, created once
 """
 
 import fcntl
@@ -52,11 +52,10 @@ class DataDir:
 
 
 @contextmanager
-def hold_data_dir(path: Path) -> Iterator[DataDir]:
-    """Create the directory if needed and hold it until the end. The kernel lets go of the lock however the process
-    ends.
+def lock_data_dir(path: Path) -> Iterator[DataDir]:
+    """Creates the directory if needed and locks it until the block ends. The kernel unlocks it when the process dies.
 
-    Raises DataDirectoryInUse when another process holds it, EmbeddedError when it cannot be made.
+    Raises DataDirectoryInUse when another process has locked it, EmbeddedError when it cannot be created.
     """
     root = path.resolve()
     try:
@@ -78,14 +77,14 @@ def hold_data_dir(path: Path) -> Iterator[DataDir]:
 
 
 def read_or_create_secret(path: Path) -> str:
-    """The secret kept in `path` (mode 0600), made on first use: 32 URL-safe characters."""
+    """The secret in `path` (mode 0600), created on first use: 32 URL-safe characters."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(24) + "\n")
     return path.read_text().strip()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Writes a file of mode 0600, as a whole or not at all."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,21 +1,21 @@
-"""What can go wrong while starting or running the embedded product: each error is one line that a newcomer can act on.
+"""What can fail while the embedded product starts or runs. The text of each error says what to do.
 
 EmbeddedError
- +-- DataDirectoryInUse   another start holds the data directory
- +-- PortTaken            something else listens where we would
- +-- StartFailed          a server did not become healthy; carries the end of its log
- +-- ChildEnded           a part of the running product ended by itself; carries the end of its log
+ +-- DataDirectoryInUse   another process uses the data directory
+ +-- PortTaken            another program listens on a port of the product
+ +-- StartFailed          a program did not become healthy; has the end of its log
+ +-- ChildEnded           a program of the running product ended by itself; has the end of its log
 """
 
 from pathlib import Path
 
 
 class EmbeddedError(Exception):
-    """Base of everything `python -m embedded` reports in one line before it exits with 1."""
+    """Base of the errors that `python -m embedded` prints before it exits with 1."""
 
 
 class DataDirectoryInUse(EmbeddedError):
-    """`path` is locked by the process `holder` (None when the holder left no id)."""
+    """`path` is locked by the process with the id `holder`; None when that is unknown."""
 
     def __init__(self, path: Path, *, holder: int | None) -> None:
         super().__init__(path, holder)
@@ -28,7 +28,7 @@ class DataDirectoryInUse(EmbeddedError):
 
 
 class PortTaken(EmbeddedError):
-    """`port` on 127.0.0.1 already has a listener; `setting` is the variable that moves us elsewhere."""
+    """`port` on 127.0.0.1 has a listener; `setting` is the variable with which another port is chosen."""
 
     def __init__(self, port: int, *, setting: str) -> None:
         super().__init__(port, setting)
@@ -40,7 +40,7 @@ class PortTaken(EmbeddedError):
 
 
 class StartFailed(EmbeddedError):
-    """`name` did not start for `reason`; `log_tail` is the end of what it said, and may be empty."""
+    """`name` did not start because of `reason`; `log_tail` is the end of its log, and may be empty."""
 
     def __init__(self, name: str, reason: str, *, log_tail: str = "") -> None:
         super().__init__(name, reason, log_tail)
@@ -53,7 +53,7 @@ class StartFailed(EmbeddedError):
 
 
 class ChildEnded(EmbeddedError):
-    """`name` ended while the product ran; `how` says by which code or signal."""
+    """`name` ended while the product ran; `how` says with which exit code or signal."""
 
     def __init__(self, name: str, how: str, *, log_tail: str = "") -> None:
         super().__init__(name, how, log_tail)

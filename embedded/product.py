@@ -1,10 +1,10 @@
-"""The whole product, started in order and stopped in the opposite order.
+"""The whole product: its programs, started and stopped in order.
 
     lock, ports -> PostgreSQL -> Redis -> migrations -> service -> subscriptions
-                -> simulator, which needs nothing of these and gets ready beside them
+                -> simulator, which needs none of these and starts beside them
 
-Whatever fails, what was already started is stopped, in the order of STOP_LIMITS_S. A stop takes at most STOP_BUDGET_S
-altogether: each child has its own bound, and what one does not use is left to those after it.
+After a failure, everything that was started is stopped, in the order of STOP_LIMITS_S. A stop takes at most
+STOP_BUDGET_S: each child has a limit, and the time that one does not use is left to those after it.
 """
 
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from embedded.data_dir import DataDir, hold_data_dir, read_or_create_secret, write_private
+from embedded.data_dir import DataDir, lock_data_dir, read_or_create_secret, write_private
 from embedded.errors import ChildEnded, PortTaken
 from embedded.ports import LOOPBACK, is_port_free
 from embedded.postgres import check_database, start_postgres
@@ -32,18 +32,18 @@ MIGRATE_TIMEOUT_S = 60.0
 SIMULATOR_TIMEOUT_S = 30.0
 SERVICE_TIMEOUT_S = 60.0  # seconds of importing on a busy machine, then the instruments
 PROBE_TIMEOUT_S = 2.0
-PROBE_EVERY_S = 0.1  # what starts needs the processor more than we do
-WATCH_S = 0.1
+PROBE_EVERY_S = 0.1  # the programs that start need the processor
+CHECK_EVERY_S = 0.1
 STOP_BUDGET_S = 9.5
 STOP_LIMITS_S = {"service": 6.0, "simulator": 1.0, "Redis": 1.0, "PostgreSQL": 1.5}  # together STOP_BUDGET_S
 
-# The simulator is the only broker here: nothing of a real account in the environment may reach the service.
-REMOVED = ("ACCOUNTS_FILE", "TOKEN_DIR", "TOKEN_KEY", "API_KEY_ENABLED", "PAPER", "HOST", "TRUSTED_PROXIES")
+# The simulator is the only broker here: no setting of a real account in the environment may reach the service.
+IGNORED_SETTINGS = ("ACCOUNTS_FILE", "TOKEN_DIR", "TOKEN_KEY", "API_KEY_ENABLED", "PAPER", "HOST", "TRUSTED_PROXIES")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """The arguments of Python for each program; a test of the order of things gives its own."""
+    """Python's arguments for each program; tests give others."""
 
     migrate: tuple[str, ...] = ("-m", "app", "migrate")
     simulator: tuple[str, ...] = ("-m", "simulator", "--port")  # the port follows
@@ -54,7 +54,7 @@ PRODUCT_PROGRAMS = Programs()
 
 
 class Children:
-    """What runs; stopped in the order of STOP_LIMITS_S within one budget."""
+    """The running programs; `stop` stops them in the order of STOP_LIMITS_S within STOP_BUDGET_S."""
 
     def __init__(self) -> None:
         self._running: list[Child] = []
@@ -67,7 +67,7 @@ class Children:
         return tuple(self._running)
 
     def stop(self) -> None:
-        """None may use the time that those after it need at most."""
+        """Stops all; none may use the time that is reserved for those after it."""
         deadline = time.monotonic() + STOP_BUDGET_S
         order = list(STOP_LIMITS_S)
         left = sorted(self._running, key=lambda child: order.index(child.program.name))
@@ -95,11 +95,11 @@ class Product:
 def running_product(
     settings: RunSettings, *, say: Callable[[str], None], programs: Programs = PRODUCT_PROGRAMS
 ) -> Iterator[Product]:
-    """Start everything, yield it healthy, stop it in order.
+    """Starts everything, yields it when it is healthy, and stops it in order.
 
-    Raises EmbeddedError (one line for a person) with nothing left running.
+    Raises EmbeddedError; nothing is left running then.
     """
-    with hold_data_dir(settings.data_dir) as data, ExitStack() as stack:
+    with lock_data_dir(settings.data_dir) as data, ExitStack() as stack:
         data.run_file.unlink(missing_ok=True)
         for port, name in ((settings.port, "PORT"), (settings.sim_port, "SIM_PORT")):
             if not is_port_free(port):
@@ -167,20 +167,20 @@ def _start_simulator(settings: RunSettings, data: DataDir, *, programs: Programs
 def _start_service(product: Product, *, programs: Programs, env: Mapping[str, str]) -> None:
     service = start_program(_python_program("service", programs.service, data=product.data, env=env))
     product.children.keep(service)
-    # Before the service answers, so that whoever waits for its health finds the file.
+    # Before the service answers, so that a script that waits for its health finds the file.
     _write_run_file(product, service=service)
     _wait_for_answer(service, f"{product.url}/health", status="ok", timeout=SERVICE_TIMEOUT_S)
 
 
-def watch(product: Product) -> None:
-    """Look at the children until one ends. Raises ChildEnded, which names it; returns only by a signal's exception."""
+def wait_for_end(product: Product) -> None:
+    """Returns never: raises ChildEnded when a program ends by itself."""
     while True:
         for child in product.children.all():
             code = child.exit_code()
             if code is not None:
                 log = child.program.log
                 raise ChildEnded(child.program.name, describe_exit(code), log_tail=read_tail(log))
-        time.sleep(WATCH_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 def build_service_environment(
@@ -193,7 +193,7 @@ def build_service_environment(
     port: int,
     logs: Path,
 ) -> dict[str, str]:
-    """Ours, with the product's own values: development, and the simulator's account instead of any real one."""
+    """The service's environment: `environ` with the product's values, and the simulator's account as the only one."""
     values = {
         "ENVIRONMENT": "development",
         "DATABASE_URL": database_url,
@@ -209,7 +209,7 @@ def build_service_environment(
         "KITE_ACCESS_TOKEN": "simtoken",
         "MARKET_CALENDAR": "always",
     }
-    dropped = {*REMOVED, *(f"{name}_FILE" for name in values)}
+    dropped = {*IGNORED_SETTINGS, *(f"{name}_FILE" for name in values)}
     return {key: value for key, value in environ.items() if key not in dropped} | values
 
 
@@ -220,7 +220,7 @@ def _python_program(name: str, arguments: tuple[str, ...], *, data: DataDir, env
 
 
 def _wait_for_answer(child: Child, url: str, *, timeout: float, status: str | None = None) -> None:
-    """Ask until `url` answers 200 and, where one is wanted, with that `status`."""
+    """Waits until `url` answers 200 (and with this `status` in its JSON). Raises StartFailed."""
     with httpx.Client(trust_env=False, timeout=PROBE_TIMEOUT_S) as client:
         probe = partial(_find_problem, client, url, status=status)
         wait_until_healthy(child, probe, timeout=timeout, every=PROBE_EVERY_S)

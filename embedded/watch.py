@@ -1,7 +1,7 @@
-"""`python -m embedded.watch ticks|orders`: see what flows, with nothing installed but the product.
+"""`python -m embedded.watch ticks|orders`: prints ticks or order events of the running product until Ctrl-C.
 
-`ticks` subscribes to the Redis channels, `orders` to the order WebSocket. Both find the running product through
-DATA_DIR/run.json and print until Ctrl-C.
+`ticks` subscribes to the Redis channels, `orders` to the order WebSocket. Both read the addresses from
+DATA_DIR/run.json.
 """
 
 import json
@@ -29,7 +29,7 @@ USAGE = "usage: python -m embedded.watch ticks|orders"
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 after Ctrl-C, 1 when nothing runs, 2 for a wrong argument."""
+    """The exit code: 0 after Ctrl-C, 1 when nothing is running, 2 for a wrong argument."""
     sources = {"ticks": follow_ticks, "orders": follow_orders}
     if len(arguments) != 1 or arguments[0] not in sources:
         print(USAGE, file=sys.stderr)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError:
         print(f"nothing is running: there is no {run_file}; 'make run' starts it", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+    except BrokenPipeError:  # the reader of the output (`head`, for example) has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, redis.RedisError, websockets.WebSocketException) as error:
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def follow_ticks(run: dict[str, Any]) -> Iterator[str]:
-    """A line for each tick published."""
+    """A line for each published tick."""
     with redis.Redis.from_url(run["redis_url"]) as client, client.pubsub(ignore_subscribe_messages=True) as channels:
         channels.psubscribe(CHANNELS)
         for message in channels.listen():
@@ -61,7 +61,7 @@ def follow_ticks(run: dict[str, Any]) -> Iterator[str]:
 
 
 def follow_orders(run: dict[str, Any]) -> Iterator[str]:
-    """Each message of the order stream as it is."""
+    """The messages of the order stream, unchanged."""
     address = f"{run['url'].replace('http', 'ws', 1)}/advanced/ws/orders/{ACCOUNT}"
     with connect(address, open_timeout=OPEN_TIMEOUT_S, close_timeout=CLOSE_TIMEOUT_S, proxy=None) as stream:
         stream.send(json.dumps({"type": "auth", "api_key": run["api_key"]}))
@@ -69,14 +69,14 @@ def follow_orders(run: dict[str, Any]) -> Iterator[str]:
             try:
                 message = stream.recv(timeout=PING_INTERVAL_S)
             except TimeoutError:
-                stream.send("ping")  # the stream closes after 60 s without a word from us
+                stream.send("ping")  # the service closes a stream after 60 s without a message
                 continue
             if message != "pong":
                 yield message if isinstance(message, str) else message.decode()
 
 
 def render_tick(tick: dict[str, Any]) -> str:
-    """`19:20:01.123  NSE:INFY  1512.35  full  simulator`, with the time at which we received it."""
+    """`19:20:01.123  NSE:INFY  1512.35  full  simulator`, with the time at which the service received it."""
     at = datetime.fromtimestamp(tick["received_at"] / 1000, tz=IST).isoformat(timespec="milliseconds")[11:23]
     name = f"{tick.get('exchange', '')}:{tick.get('tradingsymbol', tick['instrument_token'])}"
     return f"{at}  {name:<24} {tick['last_price']:>12.2f}  {tick['mode']:<5}  {tick['source']}"

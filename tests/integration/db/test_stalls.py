@@ -67,12 +67,12 @@ async def test_a_pool_whose_waiting_callers_all_gave_up_connects_again(database_
     """More callers time out than may wait at once; none of them stands in the way when the database is back."""
     async with proxied(database_url, max_waiting=3) as (database, proxy):
         await database.ping()
-        proxy.close_door()
+        proxy.stop_listening()
         proxy.cut()
         for _ in range(3):
             answers = await asyncio.gather(*(database.ping() for _ in range(3)), return_exceptions=True)
             assert [type(answer) for answer in answers] == [Unavailable] * 3
-        await proxy.open_door()
+        await proxy.start_listening()
         assert await seconds_until_it_works(database) < 3.0
 
 
@@ -94,11 +94,11 @@ async def test_a_long_outage_leaves_no_queue_of_callers_that_gave_up(database_ur
     """A thousand places in the pool's queue belong to nobody: the pool is replaced, and the new one works."""
     async with proxied(database_url, max_waiting=2_000) as (database, proxy):
         await database.ping()
-        proxy.close_door()
+        proxy.stop_listening()
         proxy.cut()
         answers = await asyncio.gather(*(database.ping() for _ in range(1_100)), return_exceptions=True)
         assert {type(answer) for answer in answers} == {Unavailable}
-        await proxy.open_door()
+        await proxy.start_listening()
         assert await seconds_until_it_works(database) < 3.0
         assert database.queue_length < 10
 

@@ -1,4 +1,4 @@
-"""Looking at processes from outside, and a port that stays taken."""
+"""How tests look at processes from outside."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ def is_running(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], *, timeout: float = WAIT_S) -> bool:
-    """Whether the condition came true within the time."""
+    """Whether the condition became true within the time."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() >= deadline:
@@ -29,12 +29,12 @@ def wait_until(condition: Callable[[], bool], *, timeout: float = WAIT_S) -> boo
 
 
 def read_int(path: Path) -> int | None:
-    """The number in the file, or None while it is not there whole."""
+    """The number in the file, or None while it is missing or incomplete."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         return int(path.read_text())
     return None
 
 
 def repository_root() -> Path:
-    """Where the packages are."""
+    """The directory with the packages."""
     return Path(os.path.realpath(__file__)).parents[3]

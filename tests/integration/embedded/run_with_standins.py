@@ -1,4 +1,4 @@
-"""`python -m embedded` with the stand-ins in the place of simulator and service; servers, locks, signals are real."""
+"""`python -m embedded` with stand-ins for simulator and service; servers, locks and signals are real."""
 
 import os
 import sys

@@ -1,8 +1,8 @@
-"""Programs in the place of simulator, service and migrations, for tests of what `make run` does around them.
+"""Stand-ins for simulator, service and migrations, for tests of what `make run` does around them.
 
 `standin.py migrate`, `standin.py simulator PORT`, `standin.py service`: the latter two serve just enough HTTP to be
-healthy, answer for as long as they live, and append a line to LOG_DIR/ends when asked to stop. The file LOG_DIR/script
-changes a start: `migrate-fails`, `service-ends`, `service-hangs` (it ignores the request to stop).
+healthy, and append a line to LOG_DIR/ends when they get the signal to stop. The file LOG_DIR/script changes a start:
+`migrate-fails`, `service-ends`, `service-hangs` (it ignores the signal).
 """
 
 import json
@@ -19,7 +19,7 @@ LOGS = Path(os.environ["LOG_DIR"])
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One answer a path, as the service's interface has it."""
+    """An answer for each path, as in the service's API."""
 
     def do_GET(self) -> None:
         records = [
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(name: str, *arguments: str) -> None:
-    """Be that program."""
+    """Runs as the named program."""
     script = (LOGS / "script").read_text() if (LOGS / "script").exists() else ""
     if name == "migrate":
         sys.exit("relation cannot be made" if script == "migrate-fails" else 0)

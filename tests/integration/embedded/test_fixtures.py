@@ -1,4 +1,4 @@
-"""The servers that every other test stands on."""
+"""The server fixtures of all tests."""
 
 import psycopg
 import pytest
@@ -15,8 +15,8 @@ def test_a_test_has_a_database_of_its_own_at_head(database_url: str) -> None:
         connection.execute("CREATE TABLE only_here (id int)")
 
 
-def test_what_one_test_wrote_the_next_does_not_see(database_url: str) -> None:
-    """The table of the test above is not here."""
+def test_the_tables_of_one_test_are_gone_in_the_next(database_url: str) -> None:
+    """The table of the test above does not exist."""
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT to_regclass('only_here')").fetchone() == (None,)
 
@@ -31,7 +31,7 @@ def test_a_database_is_dropped_with_its_connections_open(postgres_server: str) -
 
 
 def test_redis_is_empty_at_the_start_of_a_test(redis_url: str) -> None:
-    """`redis_url` answers and holds nothing."""
+    """`redis_url` names an empty database."""
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("k", "v")

@@ -12,8 +12,8 @@ from embedded.postgres import check_database, running_postgres, start_postgres
 from tests.integration.embedded.processes import is_running
 
 
-def test_what_was_written_survives_a_stop_a_crash_and_a_left_over_server(tmp_path: Path) -> None:
-    """One cluster through its life: stopped, killed, and started while a server without a parent still runs on it."""
+def test_data_survives_a_stop_a_crash_and_a_left_over_server(tmp_path: Path) -> None:
+    """One cluster is stopped, killed, and started while a server without a parent still runs on it."""
     directory = tmp_path / "postgres"
     with running_postgres(directory) as server, psycopg.connect(server.url) as connection:
         connection.execute("CREATE TABLE kept (n int)")
@@ -41,19 +41,19 @@ def _insert(url: str, n: int) -> None:
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
 def test_a_commit_is_on_the_disk(postgres_server: str, setting: str) -> None:
-    """Everything that makes a commit durable is on."""
+    """All settings that make a commit durable are on."""
     with psycopg.connect(postgres_server) as connection:
         assert connection.execute("SELECT current_setting(%s)", (setting,)).fetchone() == ("on",)
 
 
 def test_a_connection_needs_the_password(postgres_server: str) -> None:
-    """Another program on the machine cannot come in by knowing the port."""
+    """The port alone does not let another program connect."""
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres_server, password="wrong")
 
 
 def test_a_pid_file_that_names_another_process_is_stale(tmp_path: Path) -> None:
-    """After a power cut the number may belong to anyone: that process is left alone, and the server starts."""
+    """After a power cut the number may be another process: it is not stopped, and the server starts."""
     directory = tmp_path / "postgres"
     with running_postgres(directory):
         pass
@@ -64,8 +64,8 @@ def test_a_pid_file_that_names_another_process_is_stale(tmp_path: Path) -> None:
         assert server.child.exit_code() is None
 
 
-def test_a_half_made_cluster_is_made_anew(tmp_path: Path) -> None:
-    """A first start killed during initdb does not spoil the next."""
+def test_an_incomplete_cluster_is_created_again(tmp_path: Path) -> None:
+    """A first start that was killed during initdb does not affect the next."""
     half_made = tmp_path / "postgres" / "cluster.new"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("16\n")
@@ -74,7 +74,7 @@ def test_a_half_made_cluster_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_broken_cluster_says_why(tmp_path: Path) -> None:
-    """The error carries the server's own words."""
+    """The error has the end of the server's log."""
     cluster = tmp_path / "postgres" / "cluster"
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text("9.6\n")
@@ -84,7 +84,7 @@ def test_a_broken_cluster_says_why(tmp_path: Path) -> None:
 
 
 def test_a_database_out_of_reach_is_one_line_without_the_password() -> None:
-    """`DATABASE_URL` with nobody behind it."""
+    """`DATABASE_URL` names a port without a server."""
     with pytest.raises(EmbeddedError, match="DATABASE_URL cannot be reached") as failure:
         check_database("postgresql://ticker:hush@127.0.0.1:1/ticker")
     assert "hush" not in str(failure.value)
@@ -92,8 +92,8 @@ def test_a_database_out_of_reach_is_one_line_without_the_password() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account to go to")
-def test_as_root_the_server_runs_as_somebody_else_below_a_private_directory(tmp_path: Path) -> None:
-    """PostgreSQL refuses root; a checkout below /root, which others may not enter, works all the same."""
+def test_as_root_the_server_runs_as_another_user_below_a_private_directory(tmp_path: Path) -> None:
+    """PostgreSQL refuses root; a checkout below /root, which others may not enter, works nevertheless."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     with running_postgres(private / "postgres") as server:

@@ -1,4 +1,4 @@
-"""Children that never outlive us."""
+"""Child processes that never outlive their parent."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def make_program(directory: Path, *command: str) -> Program:
     return Program(name="child", command=command, log=directory / "log", env=dict(os.environ))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel tells children only on Linux")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux signals children")
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """SIGKILL gives the parent no chance to stop anything."""
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=repository_root())  # noqa: S603
@@ -42,7 +42,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert wait_until(lambda: not is_running(child))
 
 
-def test_a_child_that_will_not_stop_is_killed(tmp_path: Path) -> None:
+def test_a_child_that_ignores_the_stop_signal_is_killed(tmp_path: Path) -> None:
     """The wait is bounded."""
     child = start_program(make_program(tmp_path, sys.executable, "-c", STUBBORN))
     assert wait_until(lambda: "ready" in (tmp_path / "log").read_text())
@@ -59,7 +59,7 @@ def test_the_terminals_interrupt_does_not_reach_a_child(tmp_path: Path) -> None:
         child.stop(timeout=2)
 
 
-def test_a_program_that_ends_before_it_is_healthy_shows_its_last_words(tmp_path: Path) -> None:
+def test_the_error_of_a_program_that_ends_early_has_its_last_log_lines(tmp_path: Path) -> None:
     """The reason and the end of the log are in the error."""
     child = start_program(make_program(tmp_path, "/bin/sh", "-c", "echo no such luck; exit 3"))
     with pytest.raises(StartFailed, match="child did not start: exited with code 3") as failure:
@@ -68,7 +68,7 @@ def test_a_program_that_ends_before_it_is_healthy_shows_its_last_words(tmp_path:
 
 
 def test_waiting_for_health_is_bounded(tmp_path: Path) -> None:
-    """The error says what was still wrong."""
+    """The error names the remaining problem."""
     child = start_program(make_program(tmp_path, "/bin/sleep", "60"))
     try:
         with pytest.raises(StartFailed, match=r"not healthy after 0 s \(still cold\)"):
@@ -82,13 +82,13 @@ def test_waiting_for_health_is_bounded(tmp_path: Path) -> None:
     [("exit 4", "exited with code 4"), ("kill -9 $$", "was ended by SIGKILL"), ("exec sleep 60", "took over 0 s")],
 )
 def test_a_step_that_fails_or_hangs_is_an_error(tmp_path: Path, script: str, reason: str) -> None:
-    """Nothing goes on after a step that did not end well."""
+    """The start does not continue after a failed step."""
     with pytest.raises(StartFailed, match=reason):
         run_to_end(make_program(tmp_path, "/bin/sh", "-c", script), timeout=0.3)
 
 
 def test_only_the_process_that_is_recognised_is_stopped(tmp_path: Path) -> None:
-    """A process number may have been given to somebody else."""
+    """Another process may have the same id."""
     child = start_program(make_program(tmp_path, "/bin/sleep", "60"))
     wait_until(lambda: "sleep" in Path(f"/proc/{child.pid}/cmdline").read_text().split("\0")[0])
     assert not stop_orphan(child.pid, recognise="postgres -D", stop_signal=signal.SIGTERM, timeout=1)

@@ -12,8 +12,8 @@ from embedded.errors import EmbeddedError, StartFailed
 from embedded.redis import check_redis, find_binary, read_version, running_redis, start_redis
 
 
-def test_what_was_written_survives_a_stop_a_crash_and_a_left_over_server(tmp_path: Path) -> None:
-    """One data directory through its life; its path has a space and a quote, which the server's file must carry."""
+def test_data_survives_a_stop_a_crash_and_a_left_over_server(tmp_path: Path) -> None:
+    """One data directory, whose path has a space and a quote, which must be quoted in redis.conf."""
     directory = tmp_path / 'a "spaced" path' / "redis"
     with running_redis(directory) as server:
         _push(server.url, "stopped")
@@ -37,14 +37,14 @@ def _push(url: str, value: str) -> None:
 
 
 def test_a_connection_needs_the_password(redis_server: str) -> None:
-    """Another program on the machine cannot come in by knowing the port."""
+    """The port alone does not let another program connect."""
     url = re.sub(r"://:[^@]*@", "://:wrong@", redis_server)
     with redis.Redis.from_url(url) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
 
 
 def test_unreadable_data_says_why(tmp_path: Path) -> None:
-    """The error carries the server's own words."""
+    """The error has the end of the server's log."""
     files = tmp_path / "redis" / "appendonlydir"
     files.mkdir(parents=True)
     (files / "appendonly.aof.manifest").write_text("no manifest\n")
@@ -54,15 +54,15 @@ def test_unreadable_data_says_why(tmp_path: Path) -> None:
 
 
 def test_a_server_out_of_reach_is_one_line_without_the_password() -> None:
-    """`REDIS_URL` with nobody behind it."""
+    """`REDIS_URL` names a port without a server."""
     with pytest.raises(EmbeddedError, match="REDIS_URL cannot be reached") as failure:
         check_redis("redis://:hush@127.0.0.1:1/0")
     assert "hush" not in str(failure.value)
     assert "\n" not in str(failure.value)
 
 
-def test_an_old_server_on_the_path_is_passed_over(tmp_path: Path) -> None:
-    """The version that a program tells decides; one that tells none counts as old."""
+def test_an_old_server_on_the_path_is_not_used(tmp_path: Path) -> None:
+    """The printed version decides; a program without one counts as old."""
     for name, version in (("new", "7.0.15"), ("old", "5.0.7")):
         program = tmp_path / name
         program.write_text(f"#!/bin/sh\necho Redis server v={version} sha=0 malloc=libc bits=64\n")

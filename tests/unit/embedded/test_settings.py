@@ -1,4 +1,4 @@
-"""What `make run` may be told."""
+"""The settings of `make run`."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ import pytest
 from embedded.settings import BadSetting, RunSettings, read_settings
 
 
-def test_nothing_set_is_the_default() -> None:
+def test_without_variables_the_defaults_are_used() -> None:
     """Empty counts as not set: `PORT= make run` is `make run`."""
     expected = RunSettings(port=8080, sim_port=9100, data_dir=Path(".data"))
     assert read_settings({}) == expected
     assert read_settings({"PORT": "", "SIM_PORT": " ", "DATA_DIR": "", "API_KEY": "", "REDIS_URL": ""}) == expected
 
 
-def test_everything_set_is_taken() -> None:
-    """Each variable reaches its field."""
+def test_every_variable_is_read() -> None:
+    """Each variable sets its field."""
     environ = {
         "PORT": "8081",
         "SIM_PORT": "9101",
@@ -48,8 +48,8 @@ def test_everything_set_is_taken() -> None:
         ("REDIS_URL", "http://h", "must begin with redis:// or rediss://"),
     ],
 )
-def test_a_bad_value_names_the_variable_and_what_it_wants(name: str, value: str, wants: str) -> None:
-    """One line a person can act on."""
+def test_the_error_of_a_bad_value_names_the_variable_and_what_is_expected(name: str, value: str, wants: str) -> None:
+    """The error is one line."""
     with pytest.raises(BadSetting) as refusal:
         read_settings({name: value})
     assert str(refusal.value) == f"{name} {wants}"

@@ -1,4 +1,4 @@
-"""One line a tick."""
+"""A line for each tick."""
 
 from embedded.watch import render_tick
 

@@ -1,12 +1,12 @@
-"""What the service is told."""
+"""The environment of the service."""
 
 from pathlib import Path
 
 from embedded.product import build_service_environment
 
 
-def test_nothing_of_a_real_account_reaches_the_service() -> None:
-    """`make run` trades with the simulator alone, whatever the shell has set."""
+def test_no_setting_of_a_real_account_reaches_the_service() -> None:
+    """`make run` trades with the simulator only, whatever the shell has set."""
     environ = {
         "PATH": "/bin",
         "KITE_API_SECRET": "real",

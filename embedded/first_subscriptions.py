@@ -1,4 +1,4 @@
-"""The first subscriptions, made through the service's own door: what a newcomer sees ticking."""
+"""The first subscriptions, made over the service's API: what a newcomer sees ticking."""
 
 import time
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import httpx
 
 from embedded.errors import EmbeddedError
 
-WATCHED = (
+INSTRUMENTS = (
     ("NSE", "NIFTY 50"),
     ("NSE", "NIFTY BANK"),
     ("BSE", "SENSEX"),
@@ -26,28 +26,30 @@ POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Seeded:
-    """`tokens` by `EXCHANGE:TRADINGSYMBOL`, for those that the broker knows."""
+class FirstSubscriptions:
+    """`tokens` by `EXCHANGE:TRADINGSYMBOL`, of the instruments that the broker has."""
 
     tokens: dict[str, int]
 
 
-def seed_subscriptions(client: httpx.Client) -> Seeded:
-    """Subscribe to WATCHED in full mode; what is there already stays. An unknown instrument is passed over.
+def subscribe_first(client: httpx.Client) -> FirstSubscriptions:
+    """Subscribes to INSTRUMENTS in full mode, beside existing subscriptions. An unknown instrument is left out.
 
-    Raises EmbeddedError when the service refuses the whole request.
+    Raises EmbeddedError when the service refuses the request.
     """
-    items = [{"exchange": exchange, "tradingsymbol": symbol, "requested_mode": "full"} for exchange, symbol in WATCHED]
+    items = [
+        {"exchange": exchange, "tradingsymbol": symbol, "requested_mode": "full"} for exchange, symbol in INSTRUMENTS
+    ]
     answer = client.post("/subscriptions/bulk", json={"items": items})
     if answer.is_error:
         raise EmbeddedError(f"the service refused the first subscriptions: {answer.status_code} {answer.text[:500]}")
     records = client.get("/subscriptions", params={"limit": 200}).raise_for_status().json()["data"]
     known = {f"{record['exchange']}:{record['tradingsymbol']}": int(record["instrument_token"]) for record in records}
-    return Seeded({key: known[key] for key in (f"{a}:{b}" for a, b in WATCHED) if key in known})
+    return FirstSubscriptions({key: known[key] for key in (f"{a}:{b}" for a, b in INSTRUMENTS) if key in known})
 
 
 def wait_for_last_prices(client: httpx.Client, names: tuple[str, ...]) -> dict[str, float]:
-    """The last price of each name, asked of the service until all have one or FIRST_TICK_TIMEOUT_S has passed."""
+    """Last prices in rupees by name; waits up to FIRST_TICK_TIMEOUT_S until all have one."""
     deadline = time.monotonic() + FIRST_TICK_TIMEOUT_S
     while True:
         answer = client.get("/quotes", params={"i": list(names)})

@@ -1,4 +1,4 @@
-"""`make run` from its first line to an empty process table."""
+"""`make run`: start, banner, refusals, stop."""
 
 import json
 import os
@@ -24,7 +24,7 @@ STOP_S = 10.0
 
 @dataclass
 class Launcher:
-    """A way to start `make run` on one data directory, and everything it started."""
+    """Starts `make run` on one data directory, and knows everything that it started."""
 
     directory: Path
     port: int
@@ -44,7 +44,7 @@ class Launcher:
         return process
 
     def run(self, **env: str) -> "subprocess.CompletedProcess[str]":
-        """Start, and wait for the end that is expected to come by itself."""
+        """Starts it, and waits until it ends by itself."""
         process = self.start(**env)
         out, err = process.communicate(timeout=START_S)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -54,7 +54,7 @@ class Launcher:
         return ports | {"DATA_DIR": str(self.directory), "API_KEY": "", "DATABASE_URL": "", "REDIS_URL": ""}
 
     def wait_for_banner(self, process: "subprocess.Popen[str]") -> str:
-        """What was printed up to the last printed command."""
+        """The output up to the last printed command."""
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -69,7 +69,7 @@ class Launcher:
         return content
 
     def list_processes(self) -> list[int]:
-        """The servers' and the service's ids."""
+        """The process ids of the servers and the service."""
         pids = [
             int((self.directory / "postgres/cluster/postmaster.pid").read_text().split()[0]),
             read_int(self.directory / "redis/server.pid"),
@@ -84,7 +84,7 @@ class Launcher:
 
 @pytest.fixture
 def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    """Whatever a failing test left running is killed; its children end with it."""
+    """What a failing test left running is killed at the end, and its children with it."""
     launcher = Launcher(tmp_path / "data", find_free_port(), find_free_port())
     yield launcher
     for process in launcher.started:
@@ -93,13 +93,13 @@ def launcher(tmp_path: Path) -> Iterator[Launcher]:
 
 
 def end(process: "subprocess.Popen[str]", number: signal.Signals) -> "tuple[str, str]":
-    """Signal it and collect its last words."""
+    """Signals the process and returns its remaining output."""
     process.send_signal(number)
     return process.communicate(timeout=STOP_S + 2)
 
 
 def test_ctrl_c_stops_in_order_and_leaves_nothing_and_the_next_start_has_the_data(launcher: Launcher) -> None:
-    """Service before simulator before servers; exit code 0; what was committed is there again."""
+    """The service stops before simulator and servers; exit code 0; committed data is there at the next start."""
     process = launcher.start()
     launcher.wait_for_banner(process)
     pids = launcher.list_processes()
@@ -145,7 +145,7 @@ def test_a_running_product_says_how_to_reach_it_and_refuses_a_second_start(launc
 
 
 def test_a_taken_port_is_one_line_and_nothing_is_started(launcher: Launcher) -> None:
-    """The line names the port and the variable that moves us."""
+    """The line names the port and its variable."""
     with socket.create_server(("127.0.0.1", launcher.sim_port)):
         done = launcher.run()
     assert (done.returncode, done.stdout) == (1, "")
@@ -156,14 +156,14 @@ def test_a_taken_port_is_one_line_and_nothing_is_started(launcher: Launcher) -> 
 
 
 def test_a_bad_setting_is_one_line_and_exit_code_two(launcher: Launcher) -> None:
-    """The line names the variable and what it wants."""
+    """The line names the variable and what is expected."""
     done = launcher.run(PORT="http")
     assert (done.returncode, done.stderr) == (2, "ticker-service: PORT must be a port from 1 to 65535, not 'http'\n")
 
 
 def test_a_given_database_out_of_reach_is_one_line(launcher: Launcher) -> None:
-    """Our own PostgreSQL is not started in its place."""
-    done = launcher.run(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    """No embedded PostgreSQL is started instead."""
+    done = launcher.run(DATABASE_URL="postgresql://ticker@127.0.0.1:1/none")
     assert done.returncode == 1
     assert done.stderr.startswith("ticker-service: the database of DATABASE_URL cannot be reached")
     assert done.stderr.count("\n") == 1
@@ -181,8 +181,8 @@ def test_given_servers_are_used_instead(launcher: Launcher, empty_database_url: 
     end(process, signal.SIGTERM)
 
 
-def test_a_failing_migration_stops_the_start_with_its_own_words(launcher: Launcher) -> None:
-    """Servers already started are stopped."""
+def test_a_failing_migration_stops_the_start_with_its_log(launcher: Launcher) -> None:
+    """The servers that were started are stopped."""
     launcher.write_script("migrate-fails")
     done = launcher.run()
     assert done.returncode == 1
@@ -191,8 +191,8 @@ def test_a_failing_migration_stops_the_start_with_its_own_words(launcher: Launch
     assert not (launcher.directory / "postgres/cluster/postmaster.pid").exists()
 
 
-def test_a_part_that_ends_stops_the_rest_and_is_named(launcher: Launcher) -> None:
-    """Exit code 1, so that whoever watches us knows."""
+def test_a_program_that_ends_stops_the_others_and_is_named(launcher: Launcher) -> None:
+    """Exit code 1, for a supervisor that restarts it."""
     launcher.write_script("service-ends")
     done = launcher.run()
     assert done.returncode == 1
@@ -201,8 +201,8 @@ def test_a_part_that_ends_stops_the_rest_and_is_named(launcher: Launcher) -> Non
     assert not (launcher.directory / "postgres/cluster/postmaster.pid").exists()
 
 
-def test_a_service_that_will_not_stop_is_killed_within_the_time(launcher: Launcher) -> None:
-    """The service has six seconds; altogether it is under ten."""
+def test_a_service_that_does_not_stop_is_killed_within_the_limit(launcher: Launcher) -> None:
+    """The service has six seconds; the whole stop takes less than ten."""
     launcher.write_script("service-hangs")
     process = launcher.start()
     launcher.wait_for_banner(process)
@@ -213,9 +213,9 @@ def test_a_service_that_will_not_stop_is_killed_within_the_time(launcher: Launch
     assert not any(map(is_running, pids))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel tells children only on Linux")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux signals children")
 def test_a_killed_launcher_leaves_nothing_running_and_blocks_nothing(launcher: Launcher) -> None:
-    """SIGKILL: the kernel tells the children, and the next start works."""
+    """After SIGKILL the kernel signals the children, and the next start works."""
     process = launcher.start()
     launcher.wait_for_banner(process)
     pids = launcher.list_processes()
