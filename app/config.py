@@ -24,6 +24,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from app.errors import SettingsError
 
 Environment = Literal["development", "staging", "production"]
+CalendarMode = Literal["exchange", "always"]
+"""``always``: a market that never closes, as the simulator's."""
 Amount = Annotated[Decimal, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
@@ -72,7 +74,7 @@ class Settings(BaseSettings):
     accounts_file: Path | None = None
     token_dir: Path | None = None
     token_key: SecretStr = SecretStr("")
-    market_calendar: Literal["exchange", "always"] = "exchange"
+    market_calendar: CalendarMode = "exchange"
 
     # orders
     in_doubt_window_s: Annotated[float, Field(ge=1, le=3600)] = 120.0

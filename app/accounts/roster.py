@@ -1,4 +1,4 @@
-"""Which accounts there are: from ``ACCOUNTS_FILE`` (YAML) or, for one, from ``KITE_API_KEY`` and its neighbours."""
+"""Which accounts there are: those of ``ACCOUNTS_FILE`` (YAML), or the one of the ``KITE_`` settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_ACCOUNTS = 100
 
 
 class _Limits(BaseModel):
-    """What of the ``RISK_`` settings is another for one account."""
+    """The ``RISK_`` settings that differ for one account."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,7 +58,7 @@ class _File(BaseModel):
 
 
 def load_accounts(settings: Settings) -> Mapping[str, Account]:
-    """By account id, in the order of the file. Raises SettingsError; its text never repeats a value of the file."""
+    """By account id, in the order of the file. Raises SettingsError, whose text never repeats a value of the file."""
     if settings.accounts_file is not None:
         return _from_file(settings.accounts_file)
     if not settings.kite_api_key:

@@ -1,4 +1,4 @@
-"""Tokens at rest: AES-256-GCM, bound to the row they stand in, so that a copied ciphertext opens nowhere else."""
+"""Tokens at rest: AES-256-GCM, bound to the row that they belong to: a copied ciphertext opens nowhere else."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ class CannotOpen(Exception):
 
 
 class Sealer:
-    """``key`` is 32 bytes; ``row`` names what the secret belongs to and is authenticated with it."""
+    """``key`` is 32 bytes; ``row`` names what the secret belongs to, and is authenticated with it."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
     def seal(self, secret: str, *, row: str) -> bytes:
+        """The secret encrypted, with a new nonce in front."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, secret.encode(), row.encode())
 
     def open(self, sealed: bytes, *, row: str) -> str:
-        """Raises CannotOpen."""
+        """The secret that ``seal`` encrypted for this ``row``. Raises CannotOpen for any other key, row or bytes."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], row.encode()).decode()
         except (InvalidTag, ValueError) as error:

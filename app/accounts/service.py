@@ -1,9 +1,9 @@
 """Accounts and their broker sessions: which token is in force, and how a new one gets there.
 
 A token may come from a login over the API, from ``TOKEN_DIR`` or from the settings; the newest wins. A login over the
-API is kept in PostgreSQL, sealed with ``TOKEN_KEY``, so that every replica and the next start have it; without
-``TOKEN_KEY`` it is kept in memory alone and the answer says so. Files are not written: a directory of secrets belongs
-to whoever fills it, and may be read-only.
+API is kept in PostgreSQL, sealed with ``TOKEN_KEY``, so that every replica and the next start have it. Without
+``TOKEN_KEY`` it is kept in memory only, and the answer says so. Token files are never written: their directory belongs
+to the program that fills it, and may be read-only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from loguru import logger
 from pydantic import SecretStr
 
 from app.accounts import session_store
-from app.accounts.model import Account, AccountState, CurrentToken, Session, valid_until
+from app.accounts.model import Account, AccountState, CurrentToken, SealedSession, Session, valid_until
 from app.accounts.sealing import KEY_VERSION, CannotOpen, Sealer
 from app.accounts.token_files import TokenFiles
 from app.broker.port import Credentials, CredentialSource, SessionGateway
@@ -31,13 +31,18 @@ POLL_S = 2.0  # how soon a login at another replica is used here
 
 
 class Gateways(Protocol):
+    """Finds an account's session gateway, which itself needs the credentials that come from here."""
+
     def __call__(self, account_id: str) -> SessionGateway:
-        """The broker's session calls for one account; asked after everything is wired."""
+        """The gateway of one account; called at the first login or log-out, not before."""
         ...
 
 
 class AccountService:
-    """Reads are plain functions over memory; only a login, a log-out and ``run`` touch the database."""
+    """Reads are plain functions over memory; only a login, a log-out, ``start`` and ``run`` use the database.
+
+    Every call with an account id raises NotFound for an account that is not configured.
+    """
 
     def __init__(
         self,
@@ -60,30 +65,35 @@ class AccountService:
 
     @property
     def persistent(self) -> bool:
-        """Does a login over the API survive a restart?"""
+        """Whether a login over the API survives a restart."""
         return self._sealer is not None
 
     async def start(self) -> None:
+        """Read the stored sessions. Raises Unavailable."""
         await self._load()
 
     async def run(self) -> None:
-        """Follow the logins of other replicas."""
+        """Follow the logins of other replicas; until cancelled."""
         while True:
             await asyncio.sleep(POLL_S)
             try:
                 await self._load()
             except Unavailable as error:
-                logger.warning("broker sessions cannot be read: {}", error)
+                logger.warning("broker sessions not read: {}", error)
 
     def on_new_token(self, account_id: str, listener: Callable[[], None]) -> None:
-        """Called after each login or log-out that this process makes or hears of; a file's change is seen by asking."""
+        """Call ``listener`` after each login and log-out, here or at another replica.
+
+        It is not called when a token file changes: the next read of the credentials finds that.
+        """
         self._listeners[account_id].append(listener)
 
     def ids(self) -> list[str]:
+        """The configured accounts, in order."""
         return list(self._accounts)
 
     def get(self, account_id: str) -> AccountState:
-        """Raises NotFound."""
+        """The account and its session, as it may be shown."""
         account = self._account(account_id)
         token = self._current(account)
         since = None if token is None else token.since
@@ -98,10 +108,11 @@ class AccountService:
         )
 
     def states(self) -> list[AccountState]:
+        """All configured accounts, in order."""
         return [self.get(account_id) for account_id in self._accounts]
 
     def credentials(self, account_id: str) -> CredentialSource:
-        """What the gateways ask at each request and each connect: always the token in force."""
+        """What the gateways call at each request and each connect: always the token in force."""
         account = self._account(account_id)
 
         def present() -> Credentials:
@@ -115,11 +126,12 @@ class AccountService:
         return present
 
     def login_url(self, account_id: str) -> str:
+        """Where the account's owner logs in at Kite."""
         self._account(account_id)
         return self._gateways(account_id).login_url()
 
     async def set_token(self, account_id: str, access_token: SecretStr) -> AccountState:
-        """Use a token that somebody else got from Kite; taken as it is, the next request shows whether it works."""
+        """Use a token that another program got from Kite. It is not checked: the next request shows if it works."""
         account = self._account(account_id)
         await self._keep(
             account, Session(account_id=account_id, access_token=access_token, updated_at=self._clock.now())
@@ -127,7 +139,7 @@ class AccountService:
         return self.get(account_id)
 
     async def exchange(self, account_id: str, request_token: str) -> AccountState:
-        """Finish a login. Raises BrokerError when Kite refuses the request token."""
+        """Finish a login. Raises BrokerError when Kite refuses the request token, and Unavailable."""
         account = self._account(account_id)
         login = await self._gateways(account_id).exchange_request_token(request_token)
         now = self._clock.now()
@@ -142,13 +154,13 @@ class AccountService:
         return self.get(account_id)
 
     async def log_out(self, account_id: str) -> AccountState:
-        """Forget the token, and tell Kite; a token that Kite no longer knows is logged out as well."""
+        """Forget the token, and log out at Kite; what Kite answers changes nothing here. Raises Unavailable."""
         account = self._account(account_id)
         if self._current(account) is not None:
             try:
                 await self._gateways(account_id).log_out()
             except BrokerError as error:
-                logger.warning("account {} is logged out here, Kite says: {}", account_id, error)
+                logger.bind(account_id=account_id).warning("logged out here, but not at Kite: {}", error)
         await self._keep(account, Session(account_id=account_id, access_token=None, updated_at=self._clock.now()))
         return self.get(account_id)
 
@@ -177,7 +189,7 @@ class AccountService:
         )
 
     async def _keep(self, account: Account, session: Session) -> None:
-        """In force at once here, within POLL_S at the other replicas."""
+        """In force here immediately, at the other replicas within ``POLL_S``."""
         supersedes = None if account.access_token is None else _digest(account.access_token)
         session = replace(session, supersedes=supersedes)
         if self._sealer is not None:
@@ -200,19 +212,20 @@ class AccountService:
             if row.account_id in self._accounts and (known is None or row.updated_at > known.updated_at):
                 self._open(row, self._sealer)
 
-    def _open(self, row: session_store.SessionRow, sealer: Sealer) -> None:
+    def _open(self, row: SealedSession, sealer: Sealer) -> None:
         try:
             session = _opened(row, sealer)
         except CannotOpen:
-            logger.error("the stored session of account {} was sealed with another TOKEN_KEY: log in", row.account_id)
+            message = "the stored session was sealed with another TOKEN_KEY: log in again"
+            logger.bind(account_id=row.account_id).error(message)
         else:
             self._adopt(session)
 
 
-def _sealed(session: Session, sealer: Sealer) -> session_store.SessionRow:
+def _sealed(session: Session, sealer: Sealer) -> SealedSession:
     token = session.access_token
     sealed = None if token is None else sealer.seal(token.get_secret_value(), row=_row(session.account_id, KEY_VERSION))
-    return session_store.SessionRow(
+    return SealedSession(
         account_id=session.account_id,
         user_id=session.user_id,
         access_token=sealed,
@@ -223,7 +236,7 @@ def _sealed(session: Session, sealer: Sealer) -> session_store.SessionRow:
     )
 
 
-def _opened(row: session_store.SessionRow, sealer: Sealer) -> Session:
+def _opened(row: SealedSession, sealer: Sealer) -> Session:
     token = None
     if row.access_token is not None:
         token = SecretStr(sealer.open(row.access_token, row=_row(row.account_id, row.key_version)))

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from psycopg.rows import class_row
 
+from app.accounts.model import SealedSession
 from app.db.postgres import Tx
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
-    account_id: str
-    user_id: str | None
-    access_token: bytes | None
-    key_version: int
-    login_time: datetime | None
-    supersedes: bytes | None
-    updated_at: datetime
-
-
-async def read_sessions(tx: Tx) -> list[SessionRow]:
-    """One row per account that ever logged in over the API."""
-    async with tx.cursor(row_factory=class_row(SessionRow)) as cursor:
+async def read_sessions(tx: Tx) -> list[SealedSession]:
+    """The newest session of each account that ever logged in over the API."""
+    async with tx.cursor(row_factory=class_row(SealedSession)) as cursor:
         await cursor.execute(
             "SELECT account_id, user_id, access_token, key_version, login_time, supersedes, updated_at"
             " FROM broker_session"
@@ -31,7 +18,7 @@ async def read_sessions(tx: Tx) -> list[SessionRow]:
         return await cursor.fetchall()
 
 
-async def write_session(tx: Tx, row: SessionRow) -> None:
+async def write_session(tx: Tx, row: SealedSession) -> None:
     """The newest session of the account replaces the one before."""
     await tx.execute(
         "INSERT INTO broker_session"

@@ -1,4 +1,4 @@
-"""Access tokens that something else writes: ``TOKEN_DIR/{account_id}``, for instance by a daily login job."""
+"""Access tokens that another program writes to ``TOKEN_DIR/{account_id}``, for instance a daily login job."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class FileToken:
 
 
 class TokenFiles:
-    """Looks at the file at every call (a ``stat``, microseconds), reads it again when it changed."""
+    """Checks the file at every call (a ``stat``, microseconds) and reads it again when it has changed."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
         self._known: dict[str, tuple[tuple[int, int], FileToken | None]] = {}
 
     def read(self, account_id: str) -> FileToken | None:
-        """None: no directory, no file, an empty or an unreadable one (which is logged once per change)."""
+        """The account's token; None: no directory, no file, an empty or an unreadable one (logged once per change)."""
         if self._directory is None:
             return None
         path = self._directory / account_id

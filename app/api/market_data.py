@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -16,7 +16,7 @@ from app.api.problems import problem_responses
 from app.broker.identifiers import AccountId
 from app.errors import BadInput, Problem
 from app.kit.clock import ist_iso
-from app.market.history.ranges import parse_moment
+from app.market.history.ranges import DateMeans, parse_moment
 from app.market.history.service import History, HistoryRequest
 
 _QUOTE: dict[str, Any] = {
@@ -109,7 +109,7 @@ def build_router() -> APIRouter:
     return router
 
 
-def _moment(text: str, *, name: str, date_means: Literal["start", "end"] = "start") -> datetime:
+def _moment(text: str, *, name: str, date_means: DateMeans = "start") -> datetime:
     try:
         return parse_moment(text, date_means=date_means)
     except ValueError as error:

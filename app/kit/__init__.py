@@ -1,0 +1,10 @@
+"""What the service is built with that knows nothing of trading.
+
+clock ids           time and identifiers, as arguments
+supervisor          named background tasks; one that ends stops the process
+probe cancellation  a bounded check; a cancelled task that must end
+backoff             how long to wait before the next attempt; pure
+broadcast           one writer, many readers, no reader slows another
+histogram json      counted durations; exact decimals in JSON
+process             this process's name, and whether another one still runs
+"""

@@ -1,4 +1,4 @@
-"""How long to wait before trying or looking again: pure rules, their randomness an argument."""
+"""How long to wait before the next attempt or read. Pure: randomness is an argument."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class Backoff:
 
 
 def jittered(seconds: float, *, random: float) -> float:
-    """For polls of many processes that should not fall together: at most ``seconds``, at least three quarters of it."""
+    """For polls of many processes that should not coincide: at most ``seconds``, at least three quarters of it."""
     return seconds * (1 - random / 4)

@@ -15,6 +15,8 @@ IST = ZoneInfo("Asia/Kolkata")
 
 
 class Clock(Protocol):
+    """Where time comes from; tests pass clocks that stand still."""
+
     def now(self) -> datetime:
         """The present moment, aware, UTC."""
         ...
@@ -25,6 +27,8 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    """The clock of the machine."""
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
@@ -38,7 +42,7 @@ def epoch_ms(moment: datetime) -> int:
 
 
 def trade_date_of(moment: datetime) -> date:
-    """The IST calendar day of a moment: what the broker counts and keeps by."""
+    """The IST calendar day of a moment: the day that the broker counts and keeps books by."""
     return moment.astimezone(IST).date()
 
 
@@ -50,5 +54,5 @@ def today(clock: Clock) -> date:
 def ist_iso(moment: datetime) -> str:
     """ISO-8601 with the offset ``+05:30``: how REST and WebSocket objects write times. ``moment`` is aware."""
     if moment.tzinfo is None:
-        raise ValueError("a naive datetime has no place in the service")
+        raise ValueError("a time without a zone")
     return moment.astimezone(IST).isoformat()

@@ -1,4 +1,4 @@
-"""Identifiers: time-ordered UUIDs for records, and the alphabet for what a person or a broker must copy.
+"""Identifiers: time-ordered UUIDs for records, and an alphabet for codes that operators and brokers copy.
 
 Both take their time and randomness as arguments, so that pure code can use them and tests can fix them.
 """
@@ -22,19 +22,20 @@ def uuid7(*, epoch_ms: int, random_bits: int) -> UUID:
 
 
 def crockford(value: int, *, length: int) -> str:
-    """``value`` in Crockford's base 32, upper case, exactly ``length`` characters (higher bits are cut)."""
+    """``value`` in Crockford's base 32, upper case, exactly ``length`` characters; higher bits are cut."""
     digits = [CROCKFORD[(value >> (5 * position)) & 31] for position in reversed(range(length))]
     return "".join(digits)
 
 
 class IdSource:
-    """Where the shell gets fresh identifiers from; tests pass their own ``random_bits``."""
+    """New identifiers; tests pass their own ``random_bits``."""
 
     def __init__(self, clock: Clock, *, random_bits: Callable[[int], int] = secrets.randbits) -> None:
         self._clock = clock
         self._random_bits = random_bits
 
     def uuid(self) -> UUID:
+        """A new UUID of version 7: later ones sort higher, to the millisecond."""
         return uuid7(epoch_ms=epoch_ms(self._clock.now()), random_bits=self._random_bits(74))
 
     def code(self, length: int) -> str:

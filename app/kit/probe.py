@@ -1,8 +1,8 @@
-"""A question with a bound that holds even when what is asked does not let itself be cancelled in time.
+"""A check with a bound that holds even when the check does not let itself be cancelled in time.
 
-A database driver answers a cancellation by asking the server to cancel, which takes its own time when the server hangs.
-So the question runs as a task of its own; who asks waits for the bound and no longer. One question is under way at a
-time: whoever asks meanwhile shares its answer, and a flood of askers is still one round trip.
+A database driver reacts to a cancellation by sending one to the server, which takes long when the server hangs. So the
+check runs as a task of its own, and callers wait for the bound and no longer. One check runs at a time: callers that
+come meanwhile share its result, so that a flood of requests for the health is one round trip.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """``ask`` raises TimeoutError after ``timeout_s``, and what the question itself raises."""
+    """``check`` is what is run; ``timeout_s`` bounds every wait for it."""
 
-    def __init__(self, question: Callable[[], Coroutine[Any, Any, T]], *, timeout_s: float) -> None:
-        self._question = question
+    def __init__(self, check: Callable[[], Coroutine[Any, Any, T]], *, timeout_s: float) -> None:
+        self._check = check
         self._timeout_s = timeout_s
-        self._asked: asyncio.Task[T] | None = None
+        self._running: asyncio.Task[T] | None = None
 
-    async def ask(self) -> T:
-        task = self._asked
+    async def run(self) -> T:
+        """The result of the check. Raises TimeoutError when it takes too long, and what the check raises."""
+        task = self._running
         if task is None or task.done():
-            task = self._asked = asyncio.create_task(self._question())
+            task = self._running = asyncio.create_task(self._check())
             task.add_done_callback(_take_exception)
         await asyncio.wait([task], timeout=self._timeout_s)
         if not task.done():
@@ -37,6 +38,6 @@ class Probe(Generic[T]):
 
 
 def _take_exception(task: asyncio.Task[Any]) -> None:
-    """An error that arrives after everybody stopped waiting is told to nobody, on purpose."""
+    """An error that comes after the last caller has stopped waiting is dropped on purpose."""
     if not task.cancelled():
         task.exception()

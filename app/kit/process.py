@@ -1,7 +1,7 @@
-"""Who this process is, and whether another one that wrote its name down is still there.
+"""The name of this process, and whether another process that wrote its name down still runs.
 
 A name holds what makes a process number meaningful: the machine's boot and the space in which processes are counted.
-Only when both are ours can a missing number prove that the process is gone; otherwise it proves nothing.
+Only when both are those of this process can a missing number prove that the other one is gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def process_name(code: str) -> str:
 
 
 def is_gone(name: str) -> bool:
-    """Whether the process of this name certainly no longer runs."""
+    """Whether the process of this name certainly no longer runs; False where that cannot be known."""
     parts = name.split("/")
     mine = process_name("").split("/")
     if len(parts) != len(mine) or "-" in mine[1:3] or parts[1:3] != mine[1:3]:
@@ -29,7 +29,7 @@ def is_gone(name: str) -> bool:
         return False
     pid = int(parts[3])
     if pid == os.getpid():
-        return True  # our own number under another code: whoever had it before us is gone
+        return True  # this process's number under another code: the process that had it before is gone
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,8 +1,8 @@
-"""Named background tasks with one rule: a task that ends when nobody asked it to ends the process, in order.
+"""Named background tasks. One that ends without being stopped ends the process, in order.
 
-A loop that dies quietly is how a service keeps answering ``ok`` while no tick arrives. So nothing in the service calls
-``create_task`` by itself: every loop is started here, and ``failed`` tells the shell to stop and exit with a code
-that makes the platform start it again.
+A loop that dies unnoticed is how a service goes on answering ``ok`` while no tick arrives. So every loop is started
+here, and nothing else in the service calls ``create_task``. When ``failed`` is set, the serving command stops and exits
+with a code that makes the platform start the process again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from loguru import logger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailure:
+    """A task that ended by itself; ``error`` None: without an exception, although it is meant to run for ever."""
+
     name: str
-    error: BaseException | None  # None: the loop ended without one although it was meant to run for ever
+    error: BaseException | None
 
 
 class Supervisor:
-    """Starts, watches and stops background tasks. ``stop`` cancels in reverse order of start, within a bound."""
+    """Starts and stops background tasks. ``failed`` is set when one ends by itself, and ``failures`` says which."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -47,9 +49,9 @@ class Supervisor:
         error = None if task.cancelled() else task.exception()
         self.failures.append(TaskFailure(name=name, error=error))
         if error is None:
-            logger.error("background task {} ended although it should run for ever", name)
+            logger.bind(task=name).error("background task ended although it should run for ever")
         else:
-            logger.opt(exception=error).error("background task {} crashed", name)
+            logger.bind(task=name).opt(exception=error).error("background task crashed")
         self.failed.set()
 
     def states(self) -> Mapping[str, str]:

@@ -163,7 +163,7 @@ class HealthService:
         if self.draining:
             return Readiness(reasons=("the service is stopping",))
         try:
-            revision = await self._revision_probe.ask()
+            revision = await self._revision_probe.run()
         except (Unavailable, DatabaseError, TimeoutError) as error:
             logger.warning("not ready: {!r}", error)
             return Readiness(reasons=("the database cannot be asked",))
@@ -181,21 +181,21 @@ class HealthService:
 
     async def _database_state(self) -> Reachable:
         try:
-            await self._database_probe.ask()
+            await self._database_probe.run()
         except (Unavailable, DatabaseError, TimeoutError):
             return "down"
         return "ok"
 
     async def _redis_state(self) -> Reachable:
         try:
-            await self._redis_probe.ask()
+            await self._redis_probe.run()
         except (RedisError, OSError, TimeoutError):
             return "down"
         return "ok"
 
     async def _order_state(self) -> OrdersHealth | None:
         try:
-            return await self._orders_probe.ask()
+            return await self._orders_probe.run()
         except (Unavailable, DatabaseError, TimeoutError):
             return None
 

@@ -36,7 +36,7 @@ INFY_TOKEN = 408065
 
 
 @dataclass(slots=True)
-class Desk:
+class Environment:
     """One account at a running simulator, with the simulator's own controls beside it."""
 
     simulator: RunningSimulator
@@ -73,7 +73,7 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def desk(simulator: RunningSimulator) -> AsyncIterator[Desk]:
+async def environment(simulator: RunningSimulator) -> AsyncIterator[Environment]:
     token = ["simtoken"]
 
     def credentials() -> Credentials:
@@ -90,9 +90,9 @@ async def desk(simulator: RunningSimulator) -> AsyncIterator[Desk]:
         ) as account,
     ):
         (await control.post("/_sim/reset")).raise_for_status()
-        desk = Desk(simulator, account, control, token)
-        await desk.price(1500)
-        yield desk
+        environment = Environment(simulator, account, control, token)
+        await environment.price(1500)
+        yield environment
 
 
 def limit(price: str | None, *, quantity: int = 10, **changes: Any) -> OrderRequest:
@@ -124,11 +124,11 @@ async def eventually(condition: Callable[[], Any], *, timeout: float = 20.0) -> 
 
 
 class TestOrders:
-    async def test_a_placed_order_is_in_the_book_under_its_tag(self, desk: Desk) -> None:
+    async def test_a_placed_order_is_in_the_book_under_its_tag(self, environment: Environment) -> None:
         """Accepted id, tag, fields and aware times; its history and its fills follow."""
-        orders = desk.account.broker.orders
+        orders = environment.account.broker.orders
         order_id = accepted(await orders.place(limit("1500.00"), tag="TAGCOMPLETE"))
-        row = await desk.settled("TAGCOMPLETE", status="COMPLETE")
+        row = await environment.settled("TAGCOMPLETE", status="COMPLETE")
         assert (row.order_id, row.exchange, row.tradingsymbol, row.quantity) == (order_id, "NSE", "INFY", 10)
         assert row.filled_quantity == 10
         assert row.order_timestamp is not None
@@ -138,27 +138,27 @@ class TestOrders:
         trades = [trade for trade in await orders.trades() if trade.order_id == order_id]
         assert sum(trade.quantity for trade in trades) == 10
 
-    async def test_modify_and_cancel_a_resting_order(self, desk: Desk) -> None:
+    async def test_modify_and_cancel_a_resting_order(self, environment: Environment) -> None:
         """Both are accepted, and the book shows their effect; a second cancel is a refusal of the special kind."""
-        orders = desk.account.broker.orders
+        orders = environment.account.broker.orders
         order_id = accepted(await orders.place(limit("1480.00"), tag="TAGREST"))
-        await desk.settled("TAGREST", status="OPEN")
+        await environment.settled("TAGREST", status="OPEN")
         accepted(await orders.modify(order_id, variety="regular", changes=OrderChanges(price=Decimal("1481.50"))))
-        await desk.settled("TAGREST", status="OPEN", price="1481.5")
+        await environment.settled("TAGREST", status="OPEN", price="1481.5")
         accepted(await orders.cancel(order_id, variety="regular"))
-        row = await desk.settled("TAGREST", status="CANCELLED")
+        row = await environment.settled("TAGREST", status="CANCELLED")
         assert (row.filled_quantity, row.is_terminal) == (0, True)
         again = await orders.cancel(order_id, variety="regular")
         assert isinstance(again, Refused)
         assert is_being_processed(again.message)
 
-    async def test_a_refusal_has_the_brokers_words(self, desk: Desk) -> None:
+    async def test_a_refusal_has_the_brokers_text(self, environment: Environment) -> None:
         """An unprotected market order is refused and is not in the book."""
         order = limit(None, order_type=OrderType.MARKET)
-        outcome = await desk.account.broker.orders.place(order, tag="TAGREFUSED")
+        outcome = await environment.account.broker.orders.place(order, tag="TAGREFUSED")
         assert isinstance(outcome, Refused)
         assert "market protection" in outcome.message
-        assert await desk.placed_with("TAGREFUSED") == []
+        assert await environment.placed_with("TAGREFUSED") == []
 
     @pytest.mark.parametrize(
         ("kind", "params", "expected", "in_book"),
@@ -176,37 +176,44 @@ class TestOrders:
         ],
     )
     async def test_faults_never_lie(
-        self, desk: Desk, kind: str, params: Mapping[str, Any], expected: type[SendOutcome], in_book: int | None
+        self,
+        environment: Environment,
+        kind: str,
+        params: Mapping[str, Any],
+        expected: type[SendOutcome],
+        in_book: int | None,
     ) -> None:
         """The outcome never denies an order that the book shows, and the order is there at most once."""
-        await desk.fault(kind, **params)
-        outcome = await desk.account.broker.orders.place(limit("1480.00"), tag="TAGFAULT")
+        await environment.fault(kind, **params)
+        outcome = await environment.account.broker.orders.place(limit("1480.00"), tag="TAGFAULT")
         assert type(outcome) is expected
         await asyncio.sleep(0.5)
-        found = len(await desk.placed_with("TAGFAULT"))
+        found = len(await environment.placed_with("TAGFAULT"))
         assert found == in_book if in_book is not None else found <= 1
 
-    async def test_a_dead_token_is_told_apart(self, desk: Desk) -> None:
+    async def test_a_dead_token_is_distinguished(self, environment: Environment) -> None:
         """Orders ask for a login, reads raise, and the next token is used at once."""
-        desk.token.append("dead")
-        assert isinstance(await desk.account.broker.orders.place(limit("1480.00"), tag="TAGDEAD"), SessionRejected)
+        environment.token.append("dead")
+        assert isinstance(
+            await environment.account.broker.orders.place(limit("1480.00"), tag="TAGDEAD"), SessionRejected
+        )
         with pytest.raises(SessionExpired):
-            await desk.account.broker.orders.order_book()
-        desk.token.append("simtoken")
-        assert await desk.placed_with("TAGDEAD") == []
+            await environment.account.broker.orders.order_book()
+        environment.token.append("simtoken")
+        assert await environment.placed_with("TAGDEAD") == []
 
-    async def test_margins_are_numbers(self, desk: Desk) -> None:
+    async def test_margins_are_numbers(self, environment: Environment) -> None:
         """The basket's need and what the account has."""
-        orders = desk.account.broker.orders
+        orders = environment.account.broker.orders
         need = await orders.basket_margin([limit("1500.00"), limit("1500.00", quantity=5)])
         assert 0 < need < await orders.available_margin("NSE")
         assert await orders.available_margin("MCX") > 0
 
 
 class TestReads:
-    async def test_the_whole_universe_is_read(self, desk: Desk) -> None:
+    async def test_the_whole_universe_is_read(self, environment: Environment) -> None:
         """3,000 instruments and more; every token says its segment."""
-        market = desk.account.broker.market
+        market = environment.account.broker.market
         instruments = await market.instruments()
         assert len(instruments) >= 3000
         assert all(i.instrument_token >> 8 == i.exchange_token for i in instruments)
@@ -214,15 +221,15 @@ class TestReads:
         assert infy.instrument_token == INFY_TOKEN
         assert {i.exchange for i in await market.instruments("MCX")} == {"MCX"}
 
-    async def test_quotes_leave_out_what_the_broker_does_not_know(self, desk: Desk) -> None:
+    async def test_quotes_leave_out_what_the_broker_does_not_know(self, environment: Environment) -> None:
         """No error for an unknown key: it is simply absent."""
-        quotes = await desk.account.broker.market.quotes([INFY, "NSE:NOSUCHSYMBOL"])
+        quotes = await environment.account.broker.market.quotes([INFY, "NSE:NOSUCHSYMBOL"])
         assert list(quotes) == [INFY]
         assert (quotes[INFY].instrument_token, quotes[INFY].last_price) == (INFY_TOKEN, Decimal(1500))
 
-    async def test_candles_lie_in_the_range(self, desk: Desk) -> None:
+    async def test_candles_lie_in_the_range(self, environment: Environment) -> None:
         """Minute bars with aware times; a range that is too long is the broker's refusal."""
-        market = desk.account.broker.market
+        market = environment.account.broker.market
         end = SystemClock().now().replace(second=0, microsecond=0)
         ask = {"interval": "minute", "end": end, "continuous": False, "oi": True}
         candles = await market.candles(INFY_TOKEN, start=end - timedelta(days=4), **ask)  # type: ignore[arg-type]
@@ -232,47 +239,47 @@ class TestReads:
         with pytest.raises(BrokerRefused, match="exceeds max limit"):
             await market.candles(INFY_TOKEN, start=end - timedelta(days=90), **ask)  # type: ignore[arg-type]
 
-    async def test_portfolio_is_kites_own(self, desk: Desk) -> None:
+    async def test_portfolio_is_kites_own(self, environment: Environment) -> None:
         """Profile, holdings, positions and funds as objects."""
-        portfolio = desk.account.broker.portfolio
+        portfolio = environment.account.broker.portfolio
         assert (await portfolio.profile())["user_id"] == "SIM001"
         assert isinstance(await portfolio.holdings(), list)
         assert set(await portfolio.positions()) >= {"net", "day"}
         assert set(await portfolio.margins()) >= {"equity", "commodity"}
 
-    async def test_an_unreadable_book_is_never_a_book(self, desk: Desk) -> None:
+    async def test_an_unreadable_book_is_never_a_book(self, environment: Environment) -> None:
         """Half a body raises; it does not come back as fewer orders."""
-        await desk.fault("half_body", path="/orders", method="GET")
+        await environment.fault("half_body", path="/orders", method="GET")
         with pytest.raises(BrokerUnavailable):
-            await desk.account.broker.orders.order_book()
-        assert await desk.account.broker.orders.order_book() == []
+            await environment.account.broker.orders.order_book()
+        assert await environment.account.broker.orders.order_book() == []
 
 
 class TestSession:
-    async def test_login_and_log_out(self, desk: Desk) -> None:
+    async def test_login_and_log_out(self, environment: Environment) -> None:
         """The minted token works until it is logged out."""
-        session = desk.account.broker.session
+        session = environment.account.broker.session
         login = await session.exchange_request_token("simreqtoken")
         assert login.user_id == "SIM001"
-        desk.token.append(login.access_token.get_secret_value())
-        await desk.account.broker.portfolio.profile()
+        environment.token.append(login.access_token.get_secret_value())
+        await environment.account.broker.portfolio.profile()
         await session.log_out()
         with pytest.raises(SessionExpired):
-            await desk.account.broker.portfolio.profile()
+            await environment.account.broker.portfolio.profile()
 
-    async def test_a_bad_request_token_is_refused(self, desk: Desk) -> None:
+    async def test_a_bad_request_token_is_refused(self, environment: Environment) -> None:
         """Kite's TokenException."""
         with pytest.raises(SessionExpired):
-            await desk.account.broker.session.exchange_request_token("nonsense")
+            await environment.account.broker.session.exchange_request_token("nonsense")
 
-    async def test_nobody_listening_is_not_sent(self, desk: Desk) -> None:
+    async def test_an_order_to_a_closed_port_is_not_sent(self, environment: Environment) -> None:
         """With the broker gone no byte leaves."""
         closed = HttpSettings(base_url="http://127.0.0.1:1")
         async with open_broker(
             "SIM001",
             http=closed,
-            feed=desk.account.feed_settings,
-            credentials=desk.account.credentials,
+            feed=environment.account.feed_settings,
+            credentials=environment.account.credentials,
             clock=SystemClock(),
         ) as account:
             assert isinstance(await account.broker.orders.place(limit("1480.00"), tag="TAGGONE"), NotSent)
@@ -298,16 +305,16 @@ class Listener:
         self.connects += 1
 
     def on_replay(self) -> None:
-        raise AssertionError("nobody replays here")
+        raise AssertionError("no simulator replays here")
 
     def on_disconnected(self, reason: str) -> None:
         self.disconnects.append(reason)
 
 
 @asynccontextmanager
-async def streaming(desk: Desk, modes: Mapping[int, Mode]) -> AsyncIterator[Listener]:
-    listener = Listener(desk.account)
-    feed = desk.account.make_feed(listener)
+async def streaming(environment: Environment, modes: Mapping[int, Mode]) -> AsyncIterator[Listener]:
+    listener = Listener(environment.account)
+    feed = environment.account.make_feed(listener)
     feed.subscribe(modes)
     task = asyncio.ensure_future(feed.run())
     try:
@@ -319,29 +326,29 @@ async def streaming(desk: Desk, modes: Mapping[int, Mode]) -> AsyncIterator[List
 
 
 class TestFeed:
-    async def test_all_five_packet_lengths_decode(self, desk: Desk) -> None:
+    async def test_all_five_packet_lengths_decode(self, environment: Environment) -> None:
         """A share and an index in each mode: what the simulator writes is what we read."""
         nifty, bank, banks = 256265, 260105, 341249
         modes = {INFY_TOKEN: Mode.FULL, banks: Mode.QUOTE, 738561: Mode.LTP, nifty: Mode.FULL, bank: Mode.QUOTE}
-        async with streaming(desk, modes) as listener:
+        async with streaming(environment, modes) as listener:
             await eventually(lambda: {t.instrument_token for t in listener.ticks} == set(modes))
             last = {tick.instrument_token: tick for tick in listener.ticks}
         assert {token: tick.mode for token, tick in last.items()} == {token: m.value for token, m in modes.items()}
         assert last[INFY_TOKEN].last_price == 1500.0
         assert (last[INFY_TOKEN].tradable, last[nifty].tradable) == (True, False)
 
-    async def test_order_updates_arrive(self, desk: Desk) -> None:
+    async def test_order_updates_arrive(self, environment: Environment) -> None:
         """The push carries our tag: it is the hint to read the book."""
-        async with streaming(desk, {}) as listener:
-            order_id = accepted(await desk.account.broker.orders.place(limit("1500.00"), tag="TAGPUSH"))
+        async with streaming(environment, {}) as listener:
+            order_id = accepted(await environment.account.broker.orders.place(limit("1500.00"), tag="TAGPUSH"))
             await eventually(lambda: any(push["status"] == "COMPLETE" for push in listener.orders))
         assert {(push["order_id"], push["tag"]) for push in listener.orders} == {(order_id, "TAGPUSH")}
 
-    async def test_a_closed_socket_comes_back_with_its_ticks(self, desk: Desk) -> None:
+    async def test_a_closed_socket_comes_back_with_its_ticks(self, environment: Environment) -> None:
         """Reconnect, resubscribe, snapshot."""
-        async with streaming(desk, {INFY_TOKEN: Mode.LTP}) as listener:
+        async with streaming(environment, {INFY_TOKEN: Mode.LTP}) as listener:
             await eventually(lambda: len(listener.ticks) == 1)
-            (await desk.control.post("/_sim/faults", json={"kind": "ws_close", "times": 1})).raise_for_status()
+            (await environment.control.post("/_sim/faults", json={"kind": "ws_close", "times": 1})).raise_for_status()
             await eventually(lambda: len(listener.ticks) == 2)
         assert listener.connects == 2
         assert listener.disconnects[0] == "closed by the broker with 1011"

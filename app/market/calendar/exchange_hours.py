@@ -1,8 +1,8 @@
-"""When each exchange trades, in IST: for staleness, never for refusing an order (that is the broker's to say).
+"""When each exchange trades, in IST: for staleness, never for refusing an order, which the broker decides. Pure.
 
 Hours are those of continuous trading. Holidays and special sessions (muhurat, Saturday tests) are data, not code: an
 exchange's holidays are passed in, and ``special`` replaces the hours of one day. MCX closes later while New York is on
-winter time. An exchange that is not known is taken as closed: silence there proves nothing.
+winter time. An exchange that is not known counts as closed: silence there proves nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+from app.broker.orders import Exchange
+from app.config import CalendarMode
 from app.kit.clock import IST
 
 Hours: TypeAlias = tuple[time, time]
@@ -23,12 +25,12 @@ _CURRENCY: tuple[Hours, ...] = ((time(9, 0), time(17, 0)),)
 _COMMODITY_SUMMER: tuple[Hours, ...] = ((time(9, 0), time(23, 30)),)
 _COMMODITY_WINTER: tuple[Hours, ...] = ((time(9, 0), time(23, 55)),)
 _HOURS: Mapping[str, tuple[Hours, ...]] = {
-    "NSE": _EQUITY,
-    "BSE": _EQUITY,
-    "NFO": _EQUITY,
-    "BFO": _EQUITY,
-    "CDS": _CURRENCY,
-    "BCD": _CURRENCY,
+    Exchange.NSE: _EQUITY,
+    Exchange.BSE: _EQUITY,
+    Exchange.NFO: _EQUITY,
+    Exchange.BFO: _EQUITY,
+    Exchange.CDS: _CURRENCY,
+    Exchange.BCD: _CURRENCY,
 }
 _NEW_YORK = ZoneInfo("America/New_York")
 _SATURDAY = 5
@@ -36,9 +38,9 @@ _SATURDAY = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketCalendar:
-    """``always`` is for a market that never closes (the simulator's); ``holidays`` and ``special`` are by exchange."""
+    """``always`` is for a market that never closes, the simulator's. ``holidays`` and ``special`` are by exchange."""
 
-    mode: Literal["exchange", "always"] = "exchange"
+    mode: CalendarMode = "exchange"
     holidays: Mapping[str, frozenset[date]] = field(default_factory=dict)
     special: Mapping[tuple[str, date], tuple[Hours, ...]] = field(default_factory=dict)
 
@@ -49,7 +51,7 @@ class MarketCalendar:
             return replaced
         if day.weekday() >= _SATURDAY or day in self.holidays.get(exchange, frozenset()):
             return ()
-        if exchange == "MCX":
+        if exchange == Exchange.MCX:
             return _COMMODITY_SUMMER if _is_summer_in_new_york(day) else _COMMODITY_WINTER
         return _HOURS.get(exchange, ())
 
@@ -64,7 +66,7 @@ class MarketCalendar:
     def open_since_s(self, exchange: str, now: datetime) -> float | None:
         """Seconds since the present session began; None when closed, infinite for ``always``.
 
-        Right after the opening nothing has ticked yet: silence counts from here, not from yesterday's last tick.
+        Right after the opening nothing has ticked yet: silence counts from there, not from yesterday's last tick.
         """
         if self.mode == "always":
             return float("inf")

@@ -1,5 +1,7 @@
-"""Historical ranges: which intervals there are, how a range is cut to what the broker gives at once, how the parts are
-joined. Pure. Day caps: https://kite.trade/docs/connect/v3/historical/ and the broker's own error texts.
+"""Ranges of candles: which intervals there are, how a range is cut to what the broker gives at once, how times are
+written, how the parts are joined. Pure.
+
+Day caps: https://kite.trade/docs/connect/v3/historical/ and the broker's own error texts.
 """
 
 from __future__ import annotations
@@ -8,10 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from app.broker.market import Candle
 from app.kit.clock import IST
+
+DateMeans: TypeAlias = Literal["start", "end"]
+"""What a date without a time stands for: the first second of that day, or the last."""
 
 DAY_CAPS: Mapping[str, int] = {
     "minute": 60,
@@ -30,6 +35,8 @@ DAY_CAPS: Mapping[str, int] = {
     "day": 2000,
     "week": 2000,
 }
+"""Days that the broker gives in one request, by interval."""
+
 MAX_PARTS = 20
 """Requests to the broker that one call may cost, at three a second: about seven seconds."""
 
@@ -45,10 +52,10 @@ class Part:
     end: datetime
 
 
-def parse_moment(text: str, *, date_means: Literal["start", "end"] = "start") -> datetime:
-    """ISO-8601 or ``YYYY-MM-DD HH:MM:SS``; naive is IST; a date alone is its first second, or its last.
+def parse_moment(text: str, *, date_means: DateMeans = "start") -> datetime:
+    """A time in IST from ISO-8601 or ``YYYY-MM-DD HH:MM:SS``; one without a zone is IST, fractions are cut.
 
-    A ``+`` that a URL turned into a space is put back. Raises ValueError with what was expected.
+    A ``+`` that became a space in a URL is put back. Raises ValueError with what was expected.
     """
     text = text.strip()
     try:

@@ -1,7 +1,8 @@
-"""One day's instruments in memory, immutable: by token, by symbol, and searchable.
+"""One day's instruments in memory, immutable: by token, by symbol, and searchable. Pure.
 
-Built once per refresh (in a thread) and replaced as a whole, so that a reader never sees half of two days. A search
-walks in the order of keys from the cursor and stops when its page is full; free text is found by scanning one string.
+It is built once for each refresh (in a thread) and replaced as a whole, so that a reader never sees a mix of two days.
+A search goes through the keys in order from the cursor and stops when its page is full; free text is found by scanning
+one string.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class InstrumentFilter:
     strike_max: Decimal | None = None
 
     def admits(self, instrument: Instrument) -> bool:
+        """Whether the instrument matches every field that is set."""
         return (
             (self.exchange is None or instrument.exchange == self.exchange)
             and (self.segment is None or instrument.segment == self.segment)
@@ -47,14 +49,15 @@ class InstrumentFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstrumentPage:
-    """``next_key`` continues after the last one; None: there are no more."""
+    """``next_key`` continues after the last instrument; None: there are no more."""
 
     instruments: tuple[Instrument, ...]
     next_key: str | None
 
 
 class InstrumentIndex:
-    """Exact matches of the searched symbol come first, then the order of ``EXCHANGE:TRADINGSYMBOL``."""
+    """``by_token`` is by instrument token. In a search exact matches of the symbol come first, then the order of
+    ``EXCHANGE:TRADINGSYMBOL``."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         by_key = {instrument.key: instrument for instrument in instruments}
@@ -74,6 +77,7 @@ class InstrumentIndex:
         return iter(self._rows)
 
     def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        """The instrument of this symbol; None when it is not among them."""
         return self._by_key.get(f"{exchange}:{tradingsymbol}")
 
     def search(self, wanted: InstrumentFilter, *, limit: int, after: str | None = None) -> InstrumentPage:
@@ -101,7 +105,7 @@ class InstrumentIndex:
         return [at for at in same if wanted.admits(self._rows[at])]
 
     def _candidates(self, wanted: InstrumentFilter, start: int) -> Iterable[int]:
-        """Positions from ``start`` on, in order, as few as an index can tell."""
+        """Positions from ``start`` on, in order: as few as the most selective index gives."""
         if wanted.name is not None:
             return [at for at in self._by_name.get(wanted.name, ()) if at >= start]
         if wanted.query:

@@ -69,9 +69,9 @@ class NewSubscription:
 class DesiredStream:
     """One instrument at one account with the subscriptions of all owners combined."""
 
-    account_id: str
-    exchange: str
-    tradingsymbol: str
+    account_id: str  # whose feed streams it
+    exchange: str  # NSE
+    tradingsymbol: str  # INFY
     stored_token: int  # the token when it was last subscribed: what is shown while there is no token today
     token: int | None  # the token of today; None: the instrument does not exist today, so nothing is streamed
     mode: Mode  # the highest that any owner asks for

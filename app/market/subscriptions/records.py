@@ -19,12 +19,12 @@ class SubscriptionRecord:
     """One instrument at one account."""
 
     instrument_token: int  # today's; where there is none today, the one it was last subscribed with
-    exchange: str
-    tradingsymbol: str
+    exchange: str  # NSE
+    tradingsymbol: str  # INFY
     account_id: str  # whose feed streams it
     mode: Mode  # what is streamed: the highest mode that any owner asks for
     owners: Mapping[str, Mode]  # by owner, the mode that it asks for
-    status: TickStatus
+    status: TickStatus  # whether it ticks
     last_tick_age_ms: int | None  # None: no tick since this process began
     error: str | None  # INSTRUMENT_EXPIRED: the broker lists no such instrument today
     created_at: datetime  # of the first subscription

@@ -36,7 +36,7 @@ def lease(database: Database, owner: str, *, times: LeaseTimes = TIMES) -> Lease
     return Lease(database, name="sender:primary", owner=owner, times=times, clock=SystemClock())
 
 
-async def test_one_of_many_takes_it(database: Database) -> None:
+async def test_one_of_many_processes_takes_the_lease(database: Database) -> None:
     """Ten processes ask at once: one has it, in term 1."""
     leases = [lease(database, f"replica-{n}") for n in range(10)]
     taken = await asyncio.gather(*(one.try_take() for one in leases))
@@ -45,7 +45,7 @@ async def test_one_of_many_takes_it(database: Database) -> None:
     assert (winner.term, winner.held) == (1, True)
 
 
-async def test_it_passes_on_when_it_is_not_renewed(database: Database) -> None:
+async def test_a_lease_that_is_not_renewed_passes_on(database: Database) -> None:
     """The next owner's term is one higher, and the old owner has stopped trusting itself before that."""
     old, new = lease(database, "old", times=LONGER), lease(database, "new", times=LONGER)
     assert await old.try_take()
@@ -73,7 +73,7 @@ async def test_a_renewed_lease_stays(database: Database) -> None:
 
 
 async def test_a_released_lease_is_free_at_once(database: Database) -> None:
-    """A replica that leaves in order costs nobody the time to live."""
+    """After a replica that leaves in order the next owner does not wait for the time to live."""
     old, new = lease(database, "old", times=LeaseTimes()), lease(database, "new", times=LeaseTimes())
     assert await old.try_take()
     await old.release()
@@ -82,7 +82,7 @@ async def test_a_released_lease_is_free_at_once(database: Database) -> None:
 
 
 async def test_a_stolen_term_cannot_be_released_by_its_former_owner(database: Database) -> None:
-    """Release names the term: whoever lost it cannot end the next owner's."""
+    """Release names the term: a process that lost it cannot end the next owner's."""
     old, new, third = (lease(database, name) for name in ("old", "new", "third"))
     assert await old.try_take()
     async with database.connection() as connection:
@@ -113,7 +113,7 @@ async def test_work_runs_only_under_the_lease_and_is_cancelled_when_it_is_lost(d
         running = [tasks.create_task(a.run()), tasks.create_task(b.run())]
         await until(lambda: _is(len(working) == 1))
         first = working[0]
-        async with database.connection() as connection:  # somebody takes it away: renewals fail from now on
+        async with database.connection() as connection:  # another owner takes it: renewals fail from now on
             await connection.execute(
                 "UPDATE lease SET term = term + 1, owner = 'thief', expires_at = clock_timestamp() + interval '1 s'"
             )

@@ -33,9 +33,9 @@ async def test_a_connection_that_the_server_ended_a_moment_ago_is_not_handed_out
         await database.close()
 
 
-@pytest.mark.parametrize("turns", range(12))
-async def test_a_task_stopped_as_its_turn_for_a_connection_comes_ends(database_url: str, turns: int) -> None:
-    """Whatever turn of the event loop the stop falls into: a loop that lost it would go on sending orders."""
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_task_stopped_as_it_gets_its_connection_ends(database_url: str, steps: int) -> None:
+    """Whatever step of the event loop the stop falls into: a loop that lost it would go on sending orders."""
     database = await open_database(database_url, name="queue", min_size=1, max_size=1)
     worked = 0
 
@@ -50,7 +50,7 @@ async def test_a_task_stopped_as_its_turn_for_a_connection_comes_ends(database_u
         async with database.connection():
             task = asyncio.create_task(loop())
             await asyncio.sleep(0.05)
-        for _ in range(turns):
+        for _ in range(steps):
             await asyncio.sleep(0)
         worked_before = worked
         task.cancel()

@@ -1,4 +1,4 @@
-"""The Redis client: a task that uses it ends when it is told to, and leaves connections that work."""
+"""The Redis client: a task that uses it ends when it is cancelled, and leaves connections that work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from app.db.redis import make_redis
 
 
-@pytest.mark.parametrize("turns", range(16))
-async def test_a_task_stopped_as_a_command_goes_out_ends(redis_url: str, turns: int) -> None:
-    """Whatever turn of the event loop the stop falls into; and nobody after it reads an answer that is not his."""
+@pytest.mark.parametrize("steps", range(16))
+async def test_a_task_stopped_as_a_command_goes_out_ends(redis_url: str, steps: int) -> None:
+    """Whatever step of the event loop the stop falls into; and no later command reads an answer that is not its own."""
     redis = make_redis(redis_url)
 
     async def loop() -> None:
@@ -23,7 +23,7 @@ async def test_a_task_stopped_as_a_command_goes_out_ends(redis_url: str, turns: 
     try:
         task = asyncio.create_task(loop())
         await asyncio.sleep(0.02)
-        for _ in range(turns):
+        for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task], timeout=20)

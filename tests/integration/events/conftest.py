@@ -92,7 +92,7 @@ async def append(database: Database, count: int = 1, *, account_id: str = "prima
 
 
 async def orders_of_the_day(tx: Tx, account_id: str) -> Sequence[Mapping[str, Any]]:
-    """Stands in for the order room: one "order" that says how many events its transaction sees."""
+    """Stands in for the orders package: one "order" that says how many events its transaction sees."""
     cursor = await tx.execute("SELECT count(*) FROM event WHERE account_id = %s", (account_id,))
     row = await cursor.fetchone()
     assert row is not None

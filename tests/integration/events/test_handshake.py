@@ -1,4 +1,4 @@
-"""Who may read, and what bad first words get."""
+"""Who may read, and how bad first messages are answered."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BAD_FIRST_MESSAGES: list[tuple[str | bytes, str]] = [
 
 
 async def test_a_bad_first_message_is_closed_with_the_reason(replica: Replica) -> None:
-    """1008 and one word that says what was wrong, on both streams."""
+    """1008 and a reason that says what was wrong, on both streams."""
     for first, reason in BAD_FIRST_MESSAGES:
         for url in (replica.orders_url(), replica.ticks_url()):
             async with connect(url) as socket:
@@ -49,8 +49,8 @@ async def test_silence_after_connecting_is_closed(start_replica: StartReplica) -
         assert await wait_closed(socket) == (1008, "auth_timeout")
 
 
-async def test_sockets_that_say_nothing_are_bounded(start_replica: StartReplica) -> None:
-    """They cannot pile up: the next one is told to come back later."""
+async def test_silent_sockets_are_bounded(start_replica: StartReplica) -> None:
+    """They cannot pile up: the next one is closed and may come back later."""
     replica = await start_replica(unauthenticated=2)
     async with AsyncExitStack() as stack:
         for _ in range(2):
@@ -64,7 +64,7 @@ async def are_connected(replica: Replica, connections: dict[str, int]) -> bool:
 
 
 async def test_an_account_has_a_limit_of_connections(start_replica: StartReplica) -> None:
-    """One too many is refused; when one leaves there is room again."""
+    """One too many is refused; when one leaves the next may join."""
     replica = await start_replica(connections_per_account=2)
     async with talking(replica.orders_url()):
         async with talking(replica.orders_url()):
@@ -86,7 +86,7 @@ async def test_ping_is_answered_pong(replica: Replica) -> None:
                 assert await client.socket.recv() == "pong"
 
 
-async def test_a_client_that_says_anything_else_is_closed(replica: Replica) -> None:
+async def test_a_client_that_sends_anything_else_is_closed(replica: Replica) -> None:
     """The order stream knows `ping` and nothing else."""
     for message in ("hello", GOOD, b"ping"):
         async with talking(replica.orders_url()) as client:
@@ -94,7 +94,7 @@ async def test_a_client_that_says_anything_else_is_closed(replica: Replica) -> N
             assert await wait_closed(client.socket) == (1008, "bad_message")
 
 
-async def test_a_client_that_talks_too_much_is_closed(replica: Replica) -> None:
+async def test_a_client_that_sends_too_much_is_closed(replica: Replica) -> None:
     """Ten messages a second are served, many more are too much, however slowly they are read."""
     async with talking(replica.orders_url()) as client:
         for _ in range(10):
@@ -106,7 +106,7 @@ async def test_a_client_that_talks_too_much_is_closed(replica: Replica) -> None:
         assert await wait_closed(client.socket) == (1008, "bad_message")
 
 
-async def test_a_client_that_says_nothing_for_long_is_closed(start_replica: StartReplica) -> None:
+async def test_a_silent_client_is_closed(start_replica: StartReplica) -> None:
     """Not with 1000, so that clients reconnect; one that pings stays."""
     replica = await start_replica(idle_timeout_s=1.5)
     async with talking(replica.orders_url()) as quiet, talking(replica.orders_url()) as lively:
@@ -133,7 +133,7 @@ async def test_a_revoked_key_loses_its_socket(start_replica: StartReplica) -> No
 
 
 async def test_a_client_that_leaves_is_forgotten(replica: Replica) -> None:
-    """No connection and no drop is counted for a client that said goodbye or vanished."""
+    """No connection and no drop is counted for a client that closed or vanished."""
     async with talking(replica.orders_url()):
         pass
     async with talking(replica.orders_url()) as client:

@@ -59,7 +59,7 @@ async def test_a_log_as_it_was_written_is_intact(database: Database) -> None:
         ("DELETE FROM event WHERE seq >= 5", 6, "the log ends at 4"),
     ],
 )
-async def test_a_row_that_is_not_as_it_was_is_found(database: Database, statement: str, seq: int, reason: str) -> None:
+async def test_a_changed_row_is_found(database: Database, statement: str, seq: int, reason: str) -> None:
     """Changed, without its hash, or gone: the account and the number are named, the other account is intact."""
     await two_logs(database)
     await change(database, f"{statement} AND account_id = 'second'")
@@ -68,7 +68,7 @@ async def test_a_row_that_is_not_as_it_was_is_found(database: Database, statemen
     assert reason in found.reason
 
 
-async def test_events_from_before_there_were_hashes_are_let_pass(database: Database) -> None:
+async def test_events_from_before_there_were_hashes_are_accepted(database: Database) -> None:
     """The chain begins with the first event that has one."""
     await append(database, 2)
     await change(database, "UPDATE event SET hash = NULL")

@@ -31,7 +31,7 @@ async def test_the_log_is_read_page_by_page(service: RunningService) -> None:
         assert ([event["seq"] for event in rest["data"]], rest["next_cursor"], rest["seq"]) == ([3], None, 3)
 
 
-async def test_bad_questions_about_the_log_are_refused(service: RunningService) -> None:
+async def test_bad_requests_for_the_log_are_refused(service: RunningService) -> None:
     """What is wrong is named; an account that does not exist is no empty log."""
     for query, status in (
         ("after=-1", 400),
@@ -40,7 +40,7 @@ async def test_bad_questions_about_the_log_are_refused(service: RunningService) 
         ("limit=501", 400),
         ("cursor=abc", 400),
         ("after=1&cursor=1", 400),
-        ("account_id=nobody", 404),
+        ("account_id=missing", 404),
     ):
         answer = await service.client.get(f"/events?{query}")
         assert answer.status_code == status, query
@@ -69,6 +69,6 @@ async def test_the_streams_of_the_service_are_open_and_counted(service: RunningS
 
 async def test_an_account_that_does_not_exist_has_no_stream(service: RunningService) -> None:
     """Also for a key that may use every account."""
-    async with connect(f"{service.ws_url}/advanced/ws/orders/nobody") as socket:
+    async with connect(f"{service.ws_url}/advanced/ws/orders/missing") as socket:
         await socket.send(json.dumps({"type": "auth", "api_key": API_KEY}))
         assert await wait_closed(socket) == (1008, "forbidden_account")

@@ -67,8 +67,8 @@ async def test_concurrent_writers_leave_neither_gap_nor_repeat(database: Databas
 async def test_writing_without_the_lock_is_refused(database: Database) -> None:
     """A log that was never opened cannot be written."""
     async with database.transaction() as tx:
-        with pytest.raises(LookupError, match="nobody"):
-            await outbox_store.append(tx, "nobody", [update(1)])
+        with pytest.raises(LookupError, match="missing"):
+            await outbox_store.append(tx, "missing", [update(1)])
 
 
 async def test_the_first_name_of_a_log_stays(database: Database) -> None:
@@ -82,7 +82,7 @@ async def test_the_first_name_of_a_log_stays(database: Database) -> None:
 
 
 async def test_a_page_is_bounded_and_goes_on_where_it_ended(database: Database) -> None:
-    """At most 500 whatever is asked for."""
+    """At most 500, whatever the limit."""
     await write(database, *(update(number) for number in range(600)))
     log = EventLog(database)
     first = await log.page("primary", after=0, limit=10_000)

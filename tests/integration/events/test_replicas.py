@@ -26,7 +26,7 @@ async def test_an_event_of_another_process_arrives_by_its_hint(start_replica: St
         assert await client.sequence(3) == [1, 2, 3]
 
 
-async def test_hints_carry_the_event_for_whoever_listens(
+async def test_hints_carry_the_event_for_other_listeners(
     start_replica: StartReplica, redis_url: str, redis_prefix: str
 ) -> None:
     """`orders:{account_id}` carries the same JSON as the socket, once, in order, also without any socket."""
@@ -50,7 +50,7 @@ async def test_without_redis_events_of_this_process_arrive_at_once(start_replica
         assert await client.sequence(2) == [1, 2]
 
 
-async def test_without_redis_events_of_another_process_arrive_by_looking(start_replica: StartReplica) -> None:
+async def test_without_redis_events_of_another_process_arrive_by_polling(start_replica: StartReplica) -> None:
     """The safety poll: nothing is lost, only later."""
     replica = await start_replica(redis_url=NOWHERE, poll_s=0.1)
     async with talking(replica.orders_url()) as client:
@@ -58,7 +58,7 @@ async def test_without_redis_events_of_another_process_arrive_by_looking(start_r
         assert await client.sequence(2) == [1, 2]
 
 
-async def test_redis_that_goes_and_comes_back_is_used_again(
+async def test_redis_is_used_again_after_an_outage(
     start_replica: StartReplica, redis_url: str, redis_prefix: str
 ) -> None:
     """Events arrive before, during and after the outage; afterwards replicas publish and listen again."""

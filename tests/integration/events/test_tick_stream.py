@@ -24,7 +24,7 @@ async def ask(client: Client, action: str, tokens: list[int], **fields: Any) -> 
     await client.socket.send(json.dumps({"action": action, "tokens": tokens} | fields))
 
 
-async def test_a_reader_gets_the_ticks_of_what_it_subscribed(replica: Replica) -> None:
+async def test_a_reader_gets_the_ticks_of_its_instruments(replica: Replica) -> None:
     """The very bytes of the pipeline, and nothing else's."""
     replica.market.subscribed |= {INFY, RELIANCE}
     async with talking(replica.ticks_url()) as client:
@@ -47,7 +47,7 @@ async def test_the_last_value_comes_at_once(replica: Replica) -> None:
 
 
 async def test_a_lower_mode_is_sent_as_that_mode_has_it(replica: Replica) -> None:
-    """Fields of `full` are absent for a reader that asked for `ltp`."""
+    """Fields of `full` are absent for a reader of `ltp`."""
     replica.market.subscribed.add(INFY)
     async with talking(replica.ticks_url()) as client:
         await ask(client, "subscribe", [INFY], mode="ltp")
@@ -58,7 +58,7 @@ async def test_a_lower_mode_is_sent_as_that_mode_has_it(replica: Replica) -> Non
         }  # fmt: skip
 
 
-async def test_an_instrument_that_nobody_subscribed_at_the_broker_is_named(replica: Replica) -> None:
+async def test_an_instrument_that_is_not_subscribed_at_the_broker_is_named(replica: Replica) -> None:
     """A clear error; the rest of the request is done and the connection stays."""
     replica.market.subscribed.add(INFY)
     async with talking(replica.ticks_url()) as client:

@@ -24,14 +24,14 @@ from app.kite.feed import FeedSettings, KiteFeed
 from tests.integration.kite.scripted import credentials
 
 STOP_S = 8.0
-"""Less than a WebSocket library waits for the other side's goodbye."""
+"""Less than a WebSocket library waits for the other side's close frame."""
 
 PACKET = struct.pack(">II", 408065, 157315)
 FRAME = struct.pack(">HH", 1, 8) + PACKET
 
 
 class Listener:
-    """Remembers what it was told; ``changed`` wakes a test that waits for more."""
+    """Keeps the arguments of its calls; ``changed`` wakes a test that waits for more."""
 
     def __init__(self) -> None:
         self.packets: list[bytes] = []

@@ -24,7 +24,7 @@ class ScriptedBroker:
 
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    got_request: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
 
 
@@ -41,7 +41,7 @@ async def scripted_broker(script: Script, *, reads: str = "request") -> AsyncIte
             if reads == "request":
                 while request := await read_request(reader):
                     broker.requests.append(request)
-                    broker.asked.set()
+                    broker.got_request.set()
                     await script(reader, writer)
                     if writer.is_closing():
                         break
@@ -132,7 +132,7 @@ def credentials(token: str | None = TOKEN) -> Credentials:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """A port on which nobody listens, and which nobody else is given meanwhile."""
+    """A port on which no program listens, and that no other program gets meanwhile."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What comes over the ticker socket and what is asked on it: frames, orders, notes, subscriptions."""
+"""What is received and requested on the ticker socket: frames, orders, notes, subscriptions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TestFrames:
             assert (len(server.connections), listener.packets) == (1, [PACKET])
 
     async def test_a_fragmented_message_is_put_together(self) -> None:
-        """WebSocket may split any message; the pieces are one frame of ours."""
+        """WebSocket may split any message; the pieces are one frame."""
 
         async def split(connection: ServerConnection, number: int) -> None:
             await connection.send([FRAME[:3], FRAME[3:9], FRAME[9:]])
@@ -83,7 +83,7 @@ class TestFrames:
             assert listener.orders == [{"order_id": "1", "status": "COMPLETE"}]
             assert feed.state.malformed == 0
 
-    async def test_a_replaying_socket_is_told_apart_until_the_next_one(self) -> None:
+    async def test_a_replaying_socket_is_distinguished_until_the_next_one(self) -> None:
         """By the text that a replaying simulator sends first; no other message means it."""
 
         async def replay_first(connection: ServerConnection, number: int) -> None:
@@ -131,7 +131,7 @@ class TestSubscriptions:
             assert feed.subscriptions() == {1: Mode.LTP}
             assert len(server.connections) == 1
 
-    async def test_what_is_wanted_before_the_connect_is_kept(self) -> None:
+    async def test_subscriptions_before_the_connect_are_kept(self) -> None:
         """Subscriptions are a wish, connected or not."""
         with closed_port() as port:
             async with running_feed(f"ws://127.0.0.1:{port}") as (feed, _):
@@ -139,7 +139,7 @@ class TestSubscriptions:
                 feed.unsubscribe([6])
                 assert feed.subscriptions() == {5: Mode.FULL}
 
-    async def test_more_than_a_socket_takes_is_refused_whole(self) -> None:
+    async def test_a_change_beyond_the_sockets_limit_is_refused_whole(self) -> None:
         """The broker would answer an error for the surplus only; here nothing of the call is applied."""
         with closed_port() as port:
             async with running_feed(f"ws://127.0.0.1:{port}", max_tokens=3) as (feed, _):

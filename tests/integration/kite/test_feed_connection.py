@@ -76,7 +76,7 @@ class TestReconnect:
             await listener.until(lambda: feed.state.reconnects == 1)
             assert "connection lost" in listener.disconnected[0]
 
-    async def test_the_token_is_asked_for_at_each_connect(self) -> None:
+    async def test_the_token_is_read_at_each_connect(self) -> None:
         """A refused token does not stop the feed; the next login is used, escaped, without a restart."""
         tokens = iter(["old", "new&x=1"])
         async with (
@@ -91,7 +91,7 @@ class TestReconnect:
             assert [query["access_token"] for query in queries] == [["old"], ["new&x=1"]]
             assert queries[1] == {"api_key": ["key"], "access_token": ["new&x=1"], "user_id": ["AB"]}
 
-    async def test_a_403_says_so(self, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_403_is_explained(self, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
         """Health shows what to do; no log line has the token or the address, not even the library's at DEBUG."""
         caplog.set_level(logging.DEBUG)
         async with ticker(refuse=lambda number: 403) as server, running_feed(server.url) as (feed, listener):
@@ -116,7 +116,7 @@ class TestReconnect:
             feed.reconnect_soon()
             await listener.until(lambda: len(server.paths) == 2)
 
-    async def test_without_a_token_it_waits_for_one(self) -> None:
+    async def test_a_feed_without_a_token_waits_for_one(self) -> None:
         """No connect before the first login; then one without a restart."""
         tokens: list[str | None] = [None]
         async with (
@@ -152,7 +152,7 @@ class TestReconnect:
             assert feed.state.last_error is not None
             assert reason in feed.state.last_error
 
-    async def test_nobody_listening(self) -> None:
+    async def test_a_closed_port_is_tried_again(self) -> None:
         """The reason names the kind of failure and not the address."""
         with closed_port() as port:
             async with running_feed(f"ws://127.0.0.1:{port}") as (feed, listener):
@@ -162,7 +162,7 @@ class TestReconnect:
 
 class TestStop:
     async def test_a_peer_that_ignores_the_close_does_not_hold_the_feed(self) -> None:
-        """Cancelled, the feed says goodbye and cuts the connection without an answer (``running_feed`` bounds it)."""
+        """Without an answer to its close frame the feed ends the connection (``running_feed`` bounds it)."""
         gone = asyncio.Event()
 
         async def upgrade_then_ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,7 +186,7 @@ class TestStop:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Contexts of a server named localhost and of a client that trusts nobody else."""
+    """Contexts of a server named localhost and of a client that trusts no other."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -222,8 +222,10 @@ class TestTls:
             await listener.until(lambda: bool(listener.packets) and len(server.said(0)) == 2)
             assert listener.packets == [PACKET]
 
-    async def test_a_stranger_is_not_trusted(self, certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-        """Credentials go to nobody whose certificate the system does not know."""
+    async def test_an_unknown_authority_is_not_trusted(
+        self, certificate: tuple[ssl.SSLContext, ssl.SSLContext]
+    ) -> None:
+        """Credentials go to no server whose certificate the system does not know."""
         async with ticker(tls=certificate[0]) as server, running_feed(server.url) as (feed, listener):
             await listener.until(lambda: feed.state.last_error is not None)
             assert feed.state.last_error == "cannot connect: SSLCertVerificationError"

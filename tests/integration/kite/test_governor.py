@@ -122,7 +122,7 @@ async def test_an_exhausted_day_is_named() -> None:
 
 
 async def test_the_days_count_survives_a_restart() -> None:
-    """A fresh process is told what was sent."""
+    """A new process learns what was sent."""
     one = governor(Limits(places_per_day=10))
     one.restore_places_today(9)
     await one.acquire(PLACE)
@@ -131,7 +131,7 @@ async def test_the_days_count_survives_a_restart() -> None:
 
 
 async def test_the_minutes_count_survives_a_change_of_owners() -> None:
-    """What the one before sent within the minute leaves room for cancels only."""
+    """What the former owner sent within the minute leaves a budget for cancels only."""
     one = governor(Limits(order_emission_s=0.001, orders_per_minute=5))
     one.restore_minute([1.0, 20.0, 40.0, 50.0])
     with pytest.raises(RateLimited):

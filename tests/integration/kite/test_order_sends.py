@@ -47,7 +47,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10
 
 
 class Seen:
-    """Collects what the observer is told."""
+    """Collects what is observed."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -86,7 +86,7 @@ AFTER_READING: list[tuple[str, Script, type[SendOutcome]]] = [
     ("200 page", answer(200, b"<html>Hello</html>", content_type="text/html"), InDoubt),
     ("redirect", answer(302, b"", headers="Location: /orders/regular\r\n"), InDoubt),  # never followed
     ("empty 200", answer(200, b""), InDoubt),
-    ("close without a word", close, InDoubt),
+    ("close without an answer", close, InDoubt),
     ("reset", reset, InDoubt),
     ("half a status line", raw(b"HTTP/1.1 20"), InDoubt),
     ("half the headers", raw(b"HTTP/1.1 200 OK\r\nContent-Ty"), InDoubt),
@@ -100,7 +100,7 @@ AFTER_READING: list[tuple[str, Script, type[SendOutcome]]] = [
 
 @pytest.mark.parametrize(("script", "expected"), [row[1:] for row in AFTER_READING], ids=[r[0] for r in AFTER_READING])
 async def test_a_request_that_was_read_is_seen_once(script: Script, expected: type[SendOutcome]) -> None:
-    """Whatever the broker answers, it is asked exactly once, and the outcome is the row's."""
+    """Whatever the broker answers, it gets exactly one request, and the outcome is the row's."""
     total_s = 0.5 if script is hang else 20.0
     async with scripted_broker(script) as broker, orders_at(broker.url, total_s=total_s) as orders:
         outcome = await orders.place(ORDER, tag="TAG1")
@@ -152,7 +152,7 @@ async def test_cancelling_the_caller_propagates() -> None:
     seen = Seen()
     async with scripted_broker(hang) as broker, orders_at(broker.url, seen=seen) as orders:
         task = asyncio.ensure_future(orders.place(ORDER, tag="TAG1"))
-        await broker.asked.wait()
+        await broker.got_request.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -160,7 +160,7 @@ async def test_cancelling_the_caller_propagates() -> None:
 
 
 async def test_without_a_token_nothing_is_sent() -> None:
-    """Before the first login the outcome asks for one, and the broker sees nothing."""
+    """Before the first login the outcome says so, and the broker gets no request."""
     async with scripted_broker(success({})) as broker, orders_at(broker.url, who=credentials(None)) as orders:
         assert isinstance(await orders.place(ORDER, tag="TAG1"), SessionRejected)
     assert broker.connections == 0

@@ -107,7 +107,7 @@ async def test_failed_reads(script: Script, expected: type[BrokerError], label: 
     assert len(broker.requests) == 1
 
 
-async def test_nobody_listening_is_unavailable() -> None:
+async def test_a_closed_port_is_unavailable() -> None:
     """The message names the kind of failure, not the address."""
     with closed_port() as port:
         async with account_at(f"http://127.0.0.1:{port}") as account:
@@ -150,7 +150,7 @@ async def test_reads_ask_kites_routes() -> None:
     }
 
 
-async def test_no_keys_ask_nothing() -> None:
+async def test_no_keys_send_no_request() -> None:
     """An empty question has an empty answer; 501 keys are the caller's mistake."""
     async with scripted_broker(success({})) as broker, account_at(broker.url) as account:
         assert await account.broker.market.quotes([]) == {}
@@ -187,8 +187,8 @@ async def test_a_dump_that_is_no_text_is_an_error() -> None:
             await account.broker.market.instruments()
 
 
-async def test_candles_are_asked_for_with_aware_times() -> None:
-    """A naive time could mean any zone: the caller's mistake, before anything is asked."""
+async def test_candles_need_aware_times() -> None:
+    """A naive time could mean any zone: the caller's mistake, before anything is sent."""
     naive = datetime(2026, 7, 6, 9, 15)  # noqa: DTZ001 - the mistake itself
     async with scripted_broker(success({})) as broker, account_at(broker.url) as account:
         with pytest.raises(ValueError, match="aware"):
@@ -212,7 +212,7 @@ async def test_basket_margin_posts_json() -> None:
     assert broker.requests[0].count(b'"tradingsymbol"') == 2
 
 
-async def test_the_token_is_asked_for_at_each_request() -> None:
+async def test_the_token_is_read_at_each_request() -> None:
     """A new login is used without a restart."""
     async with scripted_broker(success({})) as broker, account_at(broker.url, source=Tokens("one", "two")) as account:
         await account.broker.portfolio.profile()
@@ -233,7 +233,7 @@ async def test_the_brokers_clock_is_learned_from_date() -> None:
         assert account.broker.clock_offset_s() == pytest.approx(3600, abs=15)
 
 
-async def test_a_turn_that_does_not_come_is_throttled_and_not_asked() -> None:
+async def test_a_read_that_may_not_go_in_time_is_throttled_and_not_sent() -> None:
     """Our own limit speaks the broker's language, before anything leaves."""
     async with (
         scripted_broker(success({})) as broker,
@@ -266,7 +266,7 @@ class TestSession:
         assert set(parse_qs(body)) == {"api_key", "request_token", "checksum"}
 
     async def test_a_used_request_token_is_session_expired(self) -> None:
-        """Kite's words reach the caller."""
+        """Kite's text reaches the caller."""
         script = failure(403, "TokenException", "Token is invalid or has expired.")
         async with scripted_broker(script) as broker, account_at(broker.url) as account:
             with pytest.raises(SessionExpired, match="invalid or has expired"):
@@ -280,13 +280,13 @@ class TestSession:
         assert parse_qs(urlsplit(targets(broker)[0].split(" ")[1]).query)["access_token"] == ["token"]
         assert "access_token" not in caplog.text
 
-    @pytest.mark.parametrize(("token", "asked"), [("dead", 1), (None, 0)])
-    async def test_a_dead_token_is_already_logged_out(self, token: str | None, asked: int) -> None:
+    @pytest.mark.parametrize(("token", "requests"), [("dead", 1), (None, 0)])
+    async def test_a_dead_token_is_already_logged_out(self, token: str | None, requests: int) -> None:
         """No error, and without a token not even a request."""
         script = failure(403, "TokenException", "dead")
         async with scripted_broker(script) as broker, account_at(broker.url, source=Tokens(token)) as account:
             await account.broker.session.log_out()
-        assert len(broker.requests) == asked
+        assert len(broker.requests) == requests
 
     async def test_login_url(self) -> None:
         """The broker's own page, with our key."""

@@ -75,7 +75,7 @@ async def test_a_failing_refresh_keeps_the_old_index(database: Database) -> None
     assert registry.status().last_error is None
 
 
-async def test_what_left_the_dump_is_gone_not_unknown(database: Database) -> None:
+async def test_an_instrument_that_left_the_dump_is_gone_not_unknown(database: Database) -> None:
     """Over restarts; and what comes back lives again."""
     market = ScriptedMarket(dump=[INFY, SBIN, OPTION])
     registry = service(database, market)
@@ -124,7 +124,7 @@ async def test_an_expiry_that_has_passed_is_gone_although_the_dump_is_old(databa
 
 
 @pytest.mark.parametrize("size", [0, 4])
-async def test_a_suspiciously_small_dump_is_not_believed(database: Database, size: int) -> None:
+async def test_a_suspiciously_small_dump_is_not_taken(database: Database, size: int) -> None:
     """Under half of the former needs force; an empty one is never taken."""
     market = ScriptedMarket(dump=[instrument(f"NSE:S{n}", token=n) for n in range(10)])
     registry = service(database, market)
@@ -138,7 +138,7 @@ async def test_a_suspiciously_small_dump_is_not_believed(database: Database, siz
         assert (await registry.refresh(force=True)).instruments == size
 
 
-async def test_listeners_are_told_of_a_new_index(database: Database) -> None:
+async def test_listeners_are_called_after_a_refresh(database: Database) -> None:
     """After it is in place."""
     market = ScriptedMarket(dump=[INFY])
     registry = service(database, market)
@@ -176,7 +176,7 @@ async def test_the_daily_loop_refreshes_after_the_dump_time(database: Database) 
         (datetime(2026, 1, 4, 6, 0, tzinfo=UTC), datetime(2026, 1, 5, 2, 0, tzinfo=UTC), False),  # no newer one yet
     ],
 )
-def test_due(refreshed: datetime | None, now: datetime, due: bool) -> None:
+def test_when_a_refresh_is_due(refreshed: datetime | None, now: datetime, due: bool) -> None:
     """A newer dump should exist."""
     assert is_due(refreshed, now=now) is due
 

@@ -68,7 +68,7 @@ async def test_bulk_gives_a_result_per_item(service: RunningService) -> None:
         {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "ltp"},
         {"instrument_token": token},
         {"instrument_token": 1},
-        {"exchange": "NSE", "tradingsymbol": "INFY", "account_id": "nobody"},
+        {"exchange": "NSE", "tradingsymbol": "INFY", "account_id": "missing"},
     ]
     answer = await service.client.post("/subscriptions/bulk", json={"items": items})
     body = answer.json()
@@ -82,7 +82,7 @@ async def test_bulk_gives_a_result_per_item(service: RunningService) -> None:
     assert {entry["tradingsymbol"] for entry in ticking} == {"INFY", "SBIN"}
 
 
-async def test_a_set_and_the_api_share_an_instrument_until_both_let_go(service: RunningService) -> None:
+async def test_a_set_and_the_api_share_an_instrument_until_both_unsubscribe(service: RunningService) -> None:
     """DELETE takes back only what POST gave."""
     item = {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "ltp"}
     token = (await service.client.post("/subscriptions", json=item)).json()["instrument_token"]
@@ -142,10 +142,10 @@ async def test_the_dump_is_reloaded_on_demand(service: RunningService) -> None:
     assert body["last_refresh"].endswith("+05:30")
 
 
-async def test_quotes_of_what_never_ticked_come_from_the_broker(
+async def test_quotes_of_instruments_that_never_ticked_come_from_the_broker(
     service: RunningService, simulator: RunningSimulator
 ) -> None:
-    """In the words of a tick; unknown ones are listed."""
+    """With the field names of a tick; unknown ones are listed."""
     answer = (await service.client.get("/quotes", params={"i": ["NSE:SBIN", "NSE:NOPE"]})).json()
     value = answer["data"]["NSE:SBIN"]
     assert (value["origin"], value["stale"], value["source"]) == ("broker", False, "simulator")

@@ -85,8 +85,8 @@ def at_ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-async def test_what_has_ticked_comes_from_memory_with_its_age(environment: Environment) -> None:
-    """The broker is not asked."""
+async def test_a_tick_in_memory_is_answered_with_its_age(environment: Environment) -> None:
+    """The broker gets no request."""
     environment.ticks.account("primary", decode=decode).on_packets([ltp_packet(1, 150)], received_at_ms=at_ms(NOON))
     environment.clock.forward(NOON + timedelta(seconds=31))
     answer = await environment.quotes.quotes(["NSE:A"])
@@ -97,8 +97,8 @@ async def test_what_has_ticked_comes_from_memory_with_its_age(environment: Envir
     assert environment.market.calls == []
 
 
-async def test_what_another_process_received_comes_from_redis(environment: Environment) -> None:
-    """But not from another source, and not a stranger that had the token before."""
+async def test_ticks_of_another_process_come_from_redis(environment: Environment) -> None:
+    """But not from another source, and not another instrument that had the token before."""
     environment.price("NSE:B", "20")
     await environment.remember(1, tradingsymbol="A", received_at=at_ms(NOON))
     await environment.remember(2, tradingsymbol="B", received_at=at_ms(NOON), source="live")
@@ -108,7 +108,7 @@ async def test_what_another_process_received_comes_from_redis(environment: Envir
     assert answer.missing == ("NFO:F",)
 
 
-async def test_what_never_ticked_is_asked_once_for_everybody_and_kept_for_a_second(environment: Environment) -> None:
+async def test_callers_share_one_request_to_the_broker_for_a_second(environment: Environment) -> None:
     """Callers at the same time share requests; what the broker does not know is remembered too."""
     environment.price("NSE:A", "10.05")
     environment.price("NSE:B", "20")
@@ -131,7 +131,7 @@ async def test_a_broker_that_fails_is_an_error_only_when_it_was_needed(environme
         await environment.quotes.quotes(["NSE:B"])
 
 
-async def test_garbage_in_the_hash_is_as_if_there_were_nothing(environment: Environment) -> None:
+async def test_garbage_in_the_hash_is_ignored(environment: Environment) -> None:
     """Somebody else may write there."""
     environment.price("NSE:A", "1")
     for value in (b"\xff", b"[]", b'{"received_at": "x"}'):
@@ -164,7 +164,7 @@ def request(**changes: Any) -> HistoryRequest:
     return HistoryRequest(**fields)
 
 
-async def test_a_long_range_is_asked_in_parts_and_joined(environment: Environment) -> None:
+async def test_a_long_range_is_fetched_in_parts_and_joined(environment: Environment) -> None:
     """By the sixty days of minute candles; each candle once, in order."""
     environment.market.bars = [bar(day) for day in range(200)]
     found = await environment.history.candles(request())
@@ -174,7 +174,7 @@ async def test_a_long_range_is_asked_in_parts_and_joined(environment: Environmen
 
 
 async def test_every_problem_of_a_request_is_named(environment: Environment) -> None:
-    """Interval and order of the ends at once; nothing is asked."""
+    """Interval and order of the ends at once; the broker gets no request."""
     with pytest.raises(BadInput) as refused:
         await environment.history.candles(request(interval="7minute", end=START - timedelta(days=1)))
     assert [problem.loc[1] for problem in refused.value.problems] == ["interval", "to"]
@@ -189,7 +189,7 @@ async def test_every_problem_of_a_request_is_named(environment: Environment) -> 
         ({"continuous": True, "instrument_token": 3}, "futures only"),  # not day candles
     ],
 )
-async def test_what_the_broker_would_refuse_is_refused_here(
+async def test_requests_that_the_broker_would_refuse_are_refused_here(
     environment: Environment, changes: dict[str, Any], error: str
 ) -> None:
     """With what would be right."""
@@ -198,14 +198,14 @@ async def test_what_the_broker_would_refuse_is_refused_here(
 
 
 async def test_unknown_instrument_and_account_are_not_found(environment: Environment) -> None:
-    """Before the broker is asked."""
-    for changes in ({"instrument_token": 404}, {"account_id": "nobody"}):
+    """Before the broker gets a request."""
+    for changes in ({"instrument_token": 404}, {"account_id": "missing"}):
         with pytest.raises(NotFound):
             await environment.history.candles(request(**changes))
     assert environment.market.calls == []
 
 
-async def test_continuous_day_candles_of_a_future_are_asked_for(environment: Environment) -> None:
+async def test_continuous_day_candles_of_a_future_are_fetched(environment: Environment) -> None:
     """The flags reach the broker."""
     await environment.history.candles(request(instrument_token=3, continuous=True, oi=True, interval="day"))
     assert environment.market.calls[0][4:] == (True, True)

@@ -221,7 +221,7 @@ async def test_a_recycled_token_moves_the_subscription_with_its_symbol(environme
     assert environment.status(A).instrument_token == 50
 
 
-async def test_an_expired_instrument_ends_streaming_and_says_why(environment: Environment) -> None:
+async def test_an_expired_instrument_ends_streaming_and_gives_the_reason(environment: Environment) -> None:
     """The subscription stays and can be ended by its old token."""
     option = instrument("NFO:OPT", token=9, expiry=date(2026, 1, 5))
     environment.market.dump = [A, B, C, option]

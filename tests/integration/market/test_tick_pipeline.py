@@ -159,7 +159,7 @@ async def test_newest_wins_within_a_flush_and_the_replaced_are_counted(
     assert sum(stats.publish_lag.counts) == 1
 
 
-async def test_malformed_packets_are_counted_and_do_not_disturb_their_neighbours(
+async def test_malformed_packets_are_counted_and_the_others_published(
     redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """Too short to have a token, or refused by the decoder: dropped, counted, never raised."""
@@ -173,7 +173,7 @@ async def test_malformed_packets_are_counted_and_do_not_disturb_their_neighbours
     await pubsub.aclose()
 
 
-async def test_redis_away_conflates_and_what_is_newest_goes_out_when_it_is_back(
+async def test_an_outage_of_redis_conflates_and_the_newest_ticks_follow(
     redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """The feed's calls return at once; after the return of Redis each instrument has its newest value."""
@@ -210,9 +210,7 @@ async def test_a_hung_redis_does_not_delay_listeners(redis_url: str, redis_prefi
     assert got == [(9, 1.0), (9, 2.0), (9, 3.0)]
 
 
-async def test_a_hung_redis_is_given_up_and_what_is_newest_goes_out_when_it_answers(
-    redis_url: str, redis_prefix: str
-) -> None:
+async def test_a_hung_redis_is_dropped_and_the_newest_ticks_follow(redis_url: str, redis_prefix: str) -> None:
     """Nothing is waited for without an end."""
     async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix, reply_timeout_s=0.5) as environment:
         await until(lambda: environment.publisher.ready)
@@ -225,9 +223,9 @@ async def test_a_hung_redis_is_given_up_and_what_is_newest_goes_out_when_it_answ
         await until(lambda: environment.pipeline.stats().published == 1)
 
 
-async def test_a_wrong_password_is_said_and_tried_again(redis_url: str, redis_prefix: str) -> None:
+async def test_a_wrong_password_is_reported_and_tried_again(redis_url: str, redis_prefix: str) -> None:
     """Health can show why ticks do not flow."""
-    url = redis_url.replace("redis://", "redis://nobody:wrong@")
+    url = redis_url.replace("redis://", "redis://someuser:wrong@")
     async with running(url, redis_prefix) as environment:
         await until(lambda: bool(environment.publisher.last_error))
         assert "WRONGPASS" in (environment.publisher.last_error or "") or "AUTH" in (
@@ -260,14 +258,14 @@ def self_signed(directory: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_tls_to_redis_trusts_only_whom_it_is_told_to_trust(
+async def test_tls_to_redis_trusts_only_the_given_authority(
     redis: Redis, redis_url: str, redis_prefix: str, tmp_path: Path
 ) -> None:
     """With the authority's file ticks arrive; without it the connection is refused, and why is said."""
     async with TcpProxy.to(redis_url, tls=self_signed(tmp_path)) as proxy:
         url = proxy.url.replace("redis://", "rediss://")
-        async with running(url, redis_prefix) as stranger:
-            await until(lambda: "certificate verify failed" in (stranger.publisher.last_error or ""))
+        async with running(url, redis_prefix) as untrusting:
+            await until(lambda: "certificate verify failed" in (untrusting.publisher.last_error or ""))
         async with running(f"{url}?ssl_ca_certs={tmp_path / 'cert.pem'}", redis_prefix) as environment:
             await until(lambda: environment.publisher.ready)
             environment.push(*(ltp_packet(token, 100) for token in range(500)))
@@ -294,7 +292,7 @@ async def test_last_is_the_newest_tick_in_memory(redis_url: str, redis_prefix: s
     assert json.loads(json_form)["seq"] == 1
 
 
-async def test_an_error_of_redis_is_counted_and_said_and_ticks_go_on(
+async def test_an_error_of_redis_is_counted_and_reported_and_ticks_go_on(
     redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
     """Somebody made the hash of last values a string: publishing is not hurt by it."""

@@ -72,7 +72,7 @@ def test_a_forged_hint_does_not_last(relayed: int, seq: int) -> None:
         ({}, "lost"),
     ],
 )
-def test_what_the_head_of_the_log_means(heads: dict[str, LogHead], lag: str) -> None:
+def test_the_head_of_the_log_decides_how_far_a_cursor_lags(heads: dict[str, LogHead], lag: str) -> None:
     """Compared with where the cursor was before the heads were read."""
     assert compare(live_at(10), before=Position("e", 10), heads=heads) == lag
 

@@ -1,4 +1,4 @@
-"""The words of the streams, without a socket."""
+"""The messages of the streams, without a socket."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_snapshot_writes_prices_as_numbers() -> None:
     )
 
 
-def test_codes_tell_the_client_what_to_do() -> None:
+def test_close_codes_separate_permanent_from_temporary_reasons() -> None:
     """1008: do not just come back; 1012 and 1013: come back and resume; never 1000."""
     assert {reason.code for reason in CloseReason} == {1008, 1012, 1013}
     assert {reason.text for reason in CloseReason if reason.code != 1008} == {
@@ -109,7 +109,7 @@ def test_codes_tell_the_client_what_to_do() -> None:
     }  # fmt: skip
 
 
-def test_after_and_cursor_are_two_ways_to_say_one_thing() -> None:
+def test_after_and_cursor_exclude_each_other() -> None:
     """Either, neither, but not both."""
     assert start_of(after=None, cursor=None) == 0
     assert start_of(after=7, cursor=None) == 7

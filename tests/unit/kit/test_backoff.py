@@ -19,6 +19,6 @@ def test_a_backoff_is_between_half_its_step_and_its_cap(attempt: int, chance: fl
 
 
 @given(seconds=st.floats(0, 1e6), chance=CHANCE)
-def test_a_poll_is_never_later_than_asked(seconds: float, chance: float) -> None:
+def test_a_poll_is_never_later_than_its_interval(seconds: float, chance: float) -> None:
     """It is the bound of how long a lost wake-up costs."""
     assert seconds * 0.75 - 1e-9 <= jittered(seconds, random=chance) <= seconds

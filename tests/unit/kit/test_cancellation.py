@@ -19,7 +19,7 @@ class _BreaksOnExit:
 
 
 async def test_an_error_in_place_of_a_cancellation_still_ends_the_task() -> None:
-    """Without the question the loop would catch the error and go on for ever."""
+    """Without the check the loop would catch the error and go on for ever."""
 
     async def loop() -> None:
         while True:
@@ -37,13 +37,13 @@ async def test_an_error_in_place_of_a_cancellation_still_ends_the_task() -> None
             await task
 
 
-async def test_a_task_that_nobody_cancelled_goes_on() -> None:
-    """The question costs nothing otherwise."""
+async def test_a_task_that_was_not_cancelled_goes_on() -> None:
+    """The check does nothing otherwise."""
     end_if_cancelled()
 
 
 async def test_a_cancelled_task_may_clean_up() -> None:
-    """What runs after the task was told to end is not stopped again, unless it is told again."""
+    """What runs after the cancellation is not stopped again, unless the task is cancelled again."""
 
     async def cleaning() -> str:
         try:

@@ -7,19 +7,19 @@ import pytest
 from app.kit.probe import Probe
 
 
-async def test_an_answer_in_time_is_passed_on() -> None:
-    """And each new question is asked anew."""
+async def test_a_result_in_time_is_returned() -> None:
+    """And each later call runs the check anew."""
     answers = iter([1, 2])
 
-    async def question() -> int:
+    async def check() -> int:
         return next(answers)
 
-    probe = Probe(question, timeout_s=20)
-    assert [await probe.ask(), await probe.ask()] == [1, 2]
+    probe = Probe(check, timeout_s=20)
+    assert [await probe.run(), await probe.run()] == [1, 2]
 
 
-async def test_what_does_not_let_itself_be_cancelled_is_not_waited_for() -> None:
-    """As a driver that asks a hanging server to cancel."""
+async def test_a_check_that_resists_its_cancellation_does_not_delay_callers() -> None:
+    """As a driver that waits for a hanging server to cancel."""
     released = asyncio.Event()
 
     async def stubborn() -> None:
@@ -31,28 +31,28 @@ async def test_what_does_not_let_itself_be_cancelled_is_not_waited_for() -> None
     probe = Probe(stubborn, timeout_s=0.02)
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            await probe.ask()
-    assert not released.is_set()  # it was not waited for: nobody else lets it end
+            await probe.run()
+    assert not released.is_set()  # the check still runs: the callers did not wait for it
     released.set()
     await asyncio.sleep(0)
 
 
-async def test_those_who_ask_together_share_one_question() -> None:
-    """A flood of probes is one round trip."""
-    asked = 0
+async def test_callers_at_the_same_time_share_one_check() -> None:
+    """A flood of calls is one round trip."""
+    runs = 0
 
-    async def question() -> int:
-        nonlocal asked
-        asked += 1
+    async def check() -> int:
+        nonlocal runs
+        runs += 1
         await asyncio.sleep(0.01)
-        return asked
+        return runs
 
-    probe = Probe(question, timeout_s=20)
-    assert await asyncio.gather(*(probe.ask() for _ in range(20))) == [1] * 20
+    probe = Probe(check, timeout_s=20)
+    assert await asyncio.gather(*(probe.run() for _ in range(20))) == [1] * 20
 
 
-async def test_an_error_reaches_those_who_asked() -> None:
-    """And the next question is a new one."""
+async def test_an_error_reaches_the_callers() -> None:
+    """And the next call runs the check again."""
 
     async def broken() -> None:
         raise ConnectionError("gone")
@@ -60,4 +60,4 @@ async def test_an_error_reaches_those_who_asked() -> None:
     probe = Probe(broken, timeout_s=20)
     for _ in range(2):
         with pytest.raises(ConnectionError):
-            await probe.ask()
+            await probe.run()

@@ -1,4 +1,4 @@
-"""A background task that ends when nobody asked it to is a failure of the process; one that was asked is none."""
+"""A background task that ends by itself is a failure of the process; one that is stopped is none."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def ends_late() -> None:
 async def test_a_loop_that_ends_by_itself_is_a_failure(
     loop: Callable[[], Coroutine[Any, Any, None]], error: type[Exception] | None, state: str
 ) -> None:
-    """Also one that counts as cancelled although nobody cancelled it: the account it served would have no sender."""
+    """Also one that counts as cancelled without having been stopped: its account would have no sender."""
     supervisor = Supervisor()
     supervisor.start("loop", loop())
     async with asyncio.timeout(20):
@@ -52,7 +52,7 @@ async def test_a_loop_that_ends_by_itself_is_a_failure(
     assert supervisor.states() == {"loop": state}
 
 
-async def test_a_loop_that_is_asked_to_end_is_no_failure() -> None:
+async def test_a_stopped_loop_is_no_failure() -> None:
     """The stop cancels all of them and waits."""
     supervisor = Supervisor()
     supervisor.start("one", for_ever())
@@ -73,7 +73,7 @@ async def test_a_name_is_used_once_at_a_time() -> None:
 
 
 async def test_a_loop_that_does_not_end_in_time_is_named() -> None:
-    """The stop is bounded, and says who would not go."""
+    """The stop is bounded, and names the tasks that did not end."""
     supervisor = Supervisor()
     supervisor.start("stubborn", ends_late())
     await asyncio.sleep(0)

@@ -46,7 +46,7 @@ def test_failed_reads(body: bytes, status: int, expected: type[BrokerError]) -> 
     assert caught.value.http_status == status
 
 
-def test_error_carries_the_brokers_words() -> None:
+def test_an_error_carries_the_brokers_text() -> None:
     """Type and message are the broker's own."""
     with pytest.raises(BrokerRefused, match="invalid token") as caught:
         read_data(INPUT, status=400)

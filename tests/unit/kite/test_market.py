@@ -96,7 +96,7 @@ class TestQuotesAndCandles:
             assert set(parse_quotes(data)) == set(data)
 
     def test_candle_with_and_without_open_interest(self) -> None:
-        """The zone has no colon; open interest is None where it was not asked for."""
+        """The zone has no colon; open interest is None where it was not requested."""
         row = ["2017-12-15T09:15:00+0530", 1704.5, 1705, 1699.25, 1702.8, 2499]
         plain, with_oi = parse_candles({"candles": [row, [*row, 7]]})
         assert plain.time == datetime(2017, 12, 15, 9, 15, tzinfo=IST)

@@ -212,7 +212,7 @@ class TestOrderRows:
         assert "T1" in {order.tag, *order.tags}
 
     def test_prices_keep_their_shortest_form(self) -> None:
-        """A float's binary tail is the broker's; ours adds none."""
+        """Any binary tail of a float is the broker's; none is added here."""
         (order,) = parse_orders([{**ROW, "price": 109.4, "average_price": "109.35", "quantity": 10.0}])
         assert (order.price, order.average_price, order.quantity) == (Decimal("109.4"), Decimal("109.35"), 10)
 
@@ -237,7 +237,7 @@ class TestOrderRows:
             parse_orders([ROW, {**ROW, **change}])
 
     @pytest.mark.parametrize("data", [None, {}, "", [None], [[]]])
-    def test_what_is_no_list_of_rows_is_no_book(self, data: object) -> None:
+    def test_an_answer_without_a_list_of_rows_is_no_book(self, data: object) -> None:
         """An empty list is a book; null is not."""
         with pytest.raises(BrokerUnavailable, match="order book"):
             parse_orders(data)

@@ -69,7 +69,7 @@ TABLE: list[tuple[Response | TransportFailure, Operation, type[SendOutcome]]] = 
     (ok([]), PLACE, InDoubt),
     (error(200, "InputException", "no"), PLACE, InDoubt),  # an error under 200 proves neither
     (Response(status=200, body=b'{"status":"error","data":{"order_id":"1"}}'), PLACE, InDoubt),  # nor with an id
-    # 400, a refusal type and clear words
+    # 400, a refusal type and a clear text
     (error(400, "InputException", "Missing or empty field `product`"), PLACE, Refused),
     (
         error(400, "MarginException", "Insufficient funds. Required margin is 1 but available margin is 0."),
@@ -79,9 +79,9 @@ TABLE: list[tuple[Response | TransportFailure, Operation, type[SendOutcome]]] = 
     (error(400, "HoldingException", "Insufficient stock holding."), PLACE, Refused),
     (error(400, "OrderException", "Trading in this contract is not allowed."), PLACE, Refused),
     (error(400, "UserException", "Segment is not enabled."), PLACE, Refused),
-    # 428: depository authorisation is asked for before the order system sees the order
+    # 428: depository authorisation is required before the order system gets the order
     (error(428, "HoldingException", "10 quantity needs authorisation at depository."), PLACE, Refused),
-    # 400 whose words leave it open: such orders have appeared in the book
+    # 400 whose text leaves it open: such orders have appeared in the book
     (error(400, "NetworkException", TIMED_OUT), PLACE, InDoubt),
     (error(400, "OrderException", TIMED_OUT), PLACE, InDoubt),
     (error(400, "InputException", "Gateway is busy"), PLACE, InDoubt),
@@ -89,8 +89,8 @@ TABLE: list[tuple[Response | TransportFailure, Operation, type[SendOutcome]]] = 
     (error(400, "InputException", "Unable to reach the exchange"), PLACE, InDoubt),
     (error(400, "OrderException", "Your order is processing"), PLACE, InDoubt),
     (error(400, "OrderException", "Please try again later"), PLACE, InDoubt),
-    (error(400, "InputException", None), PLACE, InDoubt),  # a type without a word
-    (error(400, None, "Insufficient funds"), PLACE, InDoubt),  # words without a type
+    (error(400, "InputException", None), PLACE, InDoubt),  # a type without a text
+    (error(400, None, "Insufficient funds"), PLACE, InDoubt),  # a text without a type
     (error(400, "GeneralException", "Something failed"), PLACE, InDoubt),
     (error(400, "NewException", "Insufficient funds"), PLACE, InDoubt),  # unknown type
     (Response(status=400, body=HTML), PLACE, InDoubt),
@@ -99,7 +99,7 @@ TABLE: list[tuple[Response | TransportFailure, Operation, type[SendOutcome]]] = 
     (error(403, "TokenException", None), CANCEL, SessionRejected),
     (error(403, "PermissionException", "Insufficient permission for that call."), PLACE, Refused),
     (error(403, "PermissionException", IP_TEXT), PLACE, Refused),
-    (error(403, "GeneralException", IP_TEXT), PLACE, Refused),  # the type varies, the words do not
+    (error(403, "GeneralException", IP_TEXT), PLACE, Refused),  # the type varies, the text does not
     (error(400, "InputException", "No IPs configured for this app."), PLACE, Refused),
     (error(403, "GeneralException", "Forbidden"), PLACE, InDoubt),
     (Response(status=403, body=HTML), PLACE, InDoubt),
@@ -161,7 +161,7 @@ def test_accepted_carries_the_children_of_an_autosliced_order() -> None:
     )
 
 
-def test_refused_carries_the_brokers_words() -> None:
+def test_a_refusal_carries_the_brokers_text() -> None:
     """Type, message and status reach the caller unchanged."""
     assert classify(error(400, "InputException", "bad `price`"), operation=PLACE) == Refused(
         error_type="InputException", message="bad `price`", http_status=400
@@ -181,11 +181,11 @@ def test_in_doubt_says_what_was_seen() -> None:
     [(PROCESSED, True), (PROCESSED.replace("cancelled", "modified"), True), ("Insufficient funds", False)],
 )
 def test_being_processed_is_recognised(message: str, expected: bool) -> None:
-    """The caller must tell this refusal from the others: it says nothing about the order's state."""
+    """The caller must distinguish this refusal: it says nothing about the order's state."""
     assert is_being_processed(message) is expected
 
 
-def test_ip_refusal_is_recognised_by_its_words() -> None:
+def test_an_ip_refusal_is_recognised_by_its_text() -> None:
     """The operator's alarm hangs on it."""
     assert is_ip_refusal(IP_TEXT)
     assert not is_ip_refusal("Insufficient permission for that call.")

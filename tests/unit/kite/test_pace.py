@@ -153,7 +153,7 @@ def test_three_reads_do_not_wait_for_one_another() -> None:
 
 @given(late=st.lists(st.floats(0, 1.5, allow_nan=False), min_size=12, max_size=60))
 @example(late=[0.5, 0.4, 0.3, 0.2, 0.1, *[0.0] * 20])
-def test_requests_that_pause_after_their_turn_do_not_bunch_up(late: list[float]) -> None:
+def test_requests_that_pause_after_their_grant_do_not_bunch_up(late: list[float]) -> None:
     """However long each takes from its grant to its departure, no rolling second sees more than ten depart."""
     pace = OrderPace(Limits())
     ready = sorted(at + pause for at, pause in zip(grant_all(pace, [(0.0, PLACE)] * len(late)), late, strict=True))

@@ -200,7 +200,7 @@ def packets(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(packets(), min_size=1, max_size=5))
-def test_reads_every_valid_frame_as_the_official_client_does(valid: list[bytes]) -> None:
+def test_every_valid_frame_is_read_as_by_the_official_client(valid: list[bytes]) -> None:
     """All lengths, all segments, arbitrary values: field by field equal to KiteTicker."""
     frame = frame_of(*valid)
     ours = [as_json(packet) for packet in cut_frame(frame) or []]

@@ -27,7 +27,7 @@ def test_requests_beyond_the_capacity_are_refused_one_by_one() -> None:
     assert streams[3].code == "SUBSCRIPTION_LIMIT"
 
 
-def test_what_the_owner_gives_up_frees_capacity_unless_others_want_it() -> None:
+def test_streams_that_the_owner_gives_up_free_capacity_unless_others_want_them() -> None:
     """A set that is replaced may be as large as the one before it."""
     desired = combine(
         [subscription("bot", "NSE:A"), subscription("bot", "NSE:B"), subscription("ui", "NSE:B")], token_of=lambda _: 1

@@ -1,4 +1,4 @@
-"""Quotes in the words of ticks."""
+"""Quotes with the field names of ticks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def test_names_are_those_of_a_tick() -> None:
 
 
 @pytest.mark.parametrize("never", [None, "", "0001-01-01 00:00:00", "1970-01-01 00:00:00", "x"])
-def test_the_brokers_ways_of_saying_never_are_null(never: object) -> None:
+def test_absent_times_of_the_broker_are_null(never: object) -> None:
     """Not a time of 1970."""
     assert epoch_of(never) is None

@@ -87,7 +87,7 @@ def test_seq_rises_with_every_encoded_tick(steps: list[tuple[str, Any]]) -> None
         assert received == sorted(received)
 
 
-def test_the_lag_of_the_feed_is_counted_where_the_exchange_says_its_time() -> None:
+def test_the_lag_of_the_feed_is_counted_by_the_exchanges_time() -> None:
     """Seconds from the exchange's time to our receipt."""
     lag = LagCounter(FEED_LAG_BOUNDS_S)
 

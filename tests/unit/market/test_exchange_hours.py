@@ -42,7 +42,7 @@ def at(day: date, hour: int, minute: int = 0) -> datetime:
         ("NCO", at(MONDAY, 12), False),  # unknown: silence proves nothing
     ],
 )
-def test_is_open(exchange: str, moment: datetime, is_open: bool) -> None:
+def test_an_exchange_is_open_during_its_sessions(exchange: str, moment: datetime, is_open: bool) -> None:
     """Hours, weekends, holidays and special sessions, in IST."""
     assert CALENDAR.is_open(exchange, moment) is is_open
 

@@ -48,7 +48,7 @@ def found(wanted: InstrumentFilter, *, limit: int = 100) -> list[str]:
         (InstrumentFilter(query="NOPE"), []),
     ],
 )  # fmt: skip
-def test_filters(wanted: InstrumentFilter, expected: list[str]) -> None:
+def test_a_search_matches_every_field_of_its_filter(wanted: InstrumentFilter, expected: list[str]) -> None:
     """Each narrows; text is found in symbol and name in any case."""
     assert found(wanted) == expected
 
@@ -75,7 +75,7 @@ def test_pages_together_are_the_whole_without_repetition(limit: int, query: str 
     assert keys == found(wanted)
 
 
-def test_lookups() -> None:
+def test_instruments_are_found_by_token_and_by_symbol() -> None:
     """By token and by symbol."""
     assert INDEX.by_token[7].key == "NSE:SBIN"
     assert INDEX.find("NSE", "NIFTY 50") is ROWS[5]

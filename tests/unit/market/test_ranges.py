@@ -61,7 +61,7 @@ def test_a_date_as_the_end_is_its_last_second() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "05-01-2026", "2026-01-05 25:00:00"])
-def test_what_is_no_time_is_refused_with_what_is_wanted(text: str) -> None:
+def test_text_that_is_no_time_is_refused_with_the_expected_forms(text: str) -> None:
     """The error names the text."""
     with pytest.raises(ValueError, match="is not a time: give"):
         parse_moment(text)

@@ -63,7 +63,7 @@ def test_a_bare_address_only_pings() -> None:
     assert (target.port, target.greeting()) == (6379, [pack(b"PING")])
 
 
-def test_tls_is_verified_unless_told_otherwise() -> None:
+def test_tls_is_verified_unless_the_address_disables_it() -> None:
     """With redis-py's parameters."""
     strict = parse_target("rediss://cache/0").tls
     lax = parse_target("rediss://cache/0?ssl_cert_reqs=none").tls

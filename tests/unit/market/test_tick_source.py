@@ -16,7 +16,7 @@ from app.market.ticks.tick_source import tick_source
         ("http://127.0.0.1/api.kite.trade", "wss://ws.kite.trade", "simulator"),
         ("https://api.kite.trade@127.0.0.1", "wss://ws.kite.trade", "simulator"),
         ("https://sandbox.kite.trade", "wss://ws-sandbox.kite.trade", "simulator"),
-        ("http://api.kite.trade", "wss://ws.kite.trade", "simulator"),  # without TLS it may be anybody
+        ("http://api.kite.trade", "wss://ws.kite.trade", "simulator"),  # without TLS it may be any host
     ],
 )
 def test_source(rest_url: str, ws_url: str, source: str) -> None:
