@@ -25,7 +25,7 @@ class TcpProxy:
     @classmethod
     @asynccontextmanager
     async def to(cls, target_url: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[TcpProxy]:
-        """``tls``: what the proxy presents to those who connect; behind it everything is plain."""
+        """``tls``: what the proxy presents to its clients; behind it everything is plain."""
         proxy = cls(target_url, tls=tls)
         await proxy.heal()
         try:
@@ -43,11 +43,15 @@ class TcpProxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
+    def drop_connections(self) -> None:
+        """Reset every connection; new ones are accepted."""
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def cut(self) -> None:
         if self._server is not None:
             self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        self.drop_connections()
         for pump in self._pumps:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
