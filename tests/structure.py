@@ -15,6 +15,20 @@ from tests.source_code import classes_of, functions_of, length_of, name_of, pyth
 
 MAX_ARGUMENTS = 7
 MAX_UNEXPLAINED_FIELDS = 8
+SELF_EXPLANATORY = frozenset(
+    {
+        # Kite's own names: https://kite.trade/docs/connect/v3/orders/ and .../market-quotes/
+        "auction_number", "autoslice", "average_price", "cancelled_quantity", "depth", "disclosed_quantity", "exchange",
+        "exchange_order_id", "exchange_timestamp", "exchange_token", "expiry", "filled_quantity", "iceberg_legs",
+        "iceberg_quantity", "instrument_token", "instrument_type", "last_price", "last_trade_time",
+        "last_traded_quantity", "lot_size", "market_protection", "name", "ohlc", "oi_day_high", "oi_day_low",
+        "order_id", "order_type", "price", "product", "quantity", "segment", "strike", "tick_size", "tradingsymbol",
+        "transaction_type", "trigger_price", "validity", "validity_ttl", "variety",
+        # ours, the same everywhere
+        "account_id",
+    }
+)  # fmt: skip
+"""Fields that need no explanation of their own in a value class."""
 VALUE_BASES = ("BaseModel", "BaseSettings", "Struct", "NamedTuple")
 
 
@@ -69,13 +83,17 @@ def unexplained_fields(*packages: str) -> dict[str, list[str]]:
     """Fields without an explanation, of value classes with more than eight fields, by ``path::Class``.
 
     A field is explained by a comment on its line or right above, by a text below it, by ``description=``, or by its
-    name in backticks in the docstring of its class.
+    name in backticks in the docstring of its class. Kite's own names need no explanation.
     """
     found = {}
     for path in python_files(*packages):
         for kind in classes_of(tree_of(path)):
             fields = _fields(kind) if _is_value_class(kind) else []
-            missing = [name for name, node in fields if not _is_explained(name, node, kind, path)]
+            missing = [
+                name
+                for name, node in fields
+                if name not in SELF_EXPLANATORY and not _is_explained(name, node, kind, path)
+            ]
             if len(fields) > MAX_UNEXPLAINED_FIELDS and missing:
                 found[f"{name_of(path)}::{kind.name}"] = missing
     return found

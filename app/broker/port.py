@@ -209,12 +209,12 @@ class TickDecoder(Protocol):
 class FeedState:
     """What one feed knows about itself; health and metrics read it, only the feed writes it. Counters only rise."""
 
-    connected: bool = False
+    connected: bool = False  # a socket is open
     replaying: bool = False  # the present socket announced that it sends a recording
     sockets: int = 0  # connected ones
-    reconnects: int = 0
-    frames: int = 0
-    packets: int = 0
+    reconnects: int = 0  # sockets opened after the first
+    frames: int = 0  # received, of any kind
+    packets: int = 0  # received, one for each tick
     malformed: int = 0  # frames that could not be read
     notes: int = 0  # ``error`` and ``message`` texts of the broker
     last_frame_at: float = 0.0  # epoch seconds by this process's clock; 0.0: never
