@@ -87,10 +87,10 @@ ALLOWED = {
 
 NOT_YET_CLEAN = (
     "app/bootstrap.py", "app/composition/", "app/orders/", "simulator/", "chaos/", "embedded/", "benchmarks/",
-    "tests/conformance/", "tests/contract/", "tests/faults/", "tests/integration/chaos/", "tests/integration/db/",
-    "tests/integration/embedded/", "tests/integration/events/", "tests/integration/kite/", "tests/integration/market/",
-    "tests/integration/orders/", "tests/integration/simulator/", "tests/unit/chaos/", "tests/unit/kit/",
-    "tests/unit/kite/", "tests/unit/market/", "tests/unit/orders/", "tests/unit/simulator/", "tests/desk",
+    "tests/conformance/", "tests/faults/", "tests/integration/chaos/",
+    "tests/integration/embedded/",
+    "tests/integration/orders/", "tests/integration/simulator/", "tests/unit/chaos/",
+    "tests/unit/orders/", "tests/unit/simulator/", "tests/desk",
     "tests/order_fixtures.py",
 )  # fmt: skip
 """Directories that are renamed at this moment."""

@@ -67,16 +67,16 @@ class Validity(StrEnum):
 class OrderRequest:
     """One order as the client wants it. The tag on the wire is the service's and not part of it."""
 
-    exchange: Exchange
-    tradingsymbol: str
-    transaction_type: TransactionType
+    exchange: Exchange  # where it goes
+    tradingsymbol: str  # as the broker's dump lists it
+    transaction_type: TransactionType  # buy or sell
     quantity: int  # of the whole order
     product: Product  # which margin and which settlement
-    order_type: OrderType
-    variety: Variety = Variety.REGULAR
+    order_type: OrderType  # which prices it has
+    variety: Variety = Variety.REGULAR  # which of the broker's routes takes it
     price: Decimal | None = None  # of LIMIT and SL
     trigger_price: Decimal | None = None  # of SL and SL-M, and of a cover order's stop
-    validity: Validity = Validity.DAY
+    validity: Validity = Validity.DAY  # how long it may rest
     validity_ttl: int | None = None  # minutes, with validity TTL
     disclosed_quantity: int | None = None  # how much of the quantity the market sees
     iceberg_legs: int | None = None  # how many orders an iceberg is cut into
@@ -130,22 +130,22 @@ TERMINAL_STATUSES = frozenset({"COMPLETE", "CANCELLED", "REJECTED", "CANCELLED A
 class BrokerOrder:
     """One row of the order book or of an order's history. Texts are the broker's, from sets that it may extend."""
 
-    order_id: str
+    order_id: str  # the broker's, unique within the account
     status: str  # an open set; see TERMINAL_STATUSES
-    exchange: str
-    tradingsymbol: str
-    transaction_type: str
-    product: str
-    order_type: str
-    variety: str
+    exchange: str  # NSE
+    tradingsymbol: str  # INFY
+    transaction_type: str  # BUY or SELL
+    product: str  # CNC, NRML, MIS, MTF
+    order_type: str  # MARKET, LIMIT, SL, SL-M
+    variety: str  # regular, amo, co, iceberg, auction
     quantity: int  # of the whole order
-    filled_quantity: int = 0
+    filled_quantity: int = 0  # what was traded
     pending_quantity: int = 0  # what is live at the exchange
-    cancelled_quantity: int = 0
+    cancelled_quantity: int = 0  # what was neither traded nor is live
     price: Decimal = Decimal(0)  # 0: none
     trigger_price: Decimal = Decimal(0)  # 0: none
     average_price: Decimal = Decimal(0)  # of the fills; 0 before the first
-    validity: str = "DAY"
+    validity: str = "DAY"  # DAY, IOC, TTL
     instrument_token: int = 0  # 0: not given
     exchange_order_id: str | None = None  # None until the exchange has it
     parent_order_id: str | None = None  # of a slice, and of a second leg
@@ -170,14 +170,14 @@ class Trade:
 
     trade_id: str
     order_id: str  # the order that it fills
-    exchange: str
-    tradingsymbol: str
-    transaction_type: str
-    product: str
+    exchange: str  # NSE
+    tradingsymbol: str  # INFY
+    transaction_type: str  # BUY or SELL
+    product: str  # CNC, NRML, MIS, MTF
     quantity: int  # of this fill
     average_price: Decimal  # of this fill
     instrument_token: int = 0  # 0: not given
-    exchange_order_id: str | None = None
+    exchange_order_id: str | None = None  # the exchange's id of that order
     fill_timestamp: datetime | None = None  # when it was filled; None where the broker gives only a time of day
     exchange_timestamp: datetime | None = None  # when the exchange registered it
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # the row as it came
