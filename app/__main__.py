@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 
 def build_cli() -> typer.Typer:
+    """The command line with all its commands."""
     cli = typer.Typer(no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
     @cli.callback(invoke_without_command=True)

@@ -42,6 +42,8 @@ class AccountOut(BaseModel):
 
 
 class LoginUrlOut(BaseModel):
+    """Where to log in."""
+
     login_url: str
 
 
@@ -72,6 +74,7 @@ def build_router() -> APIRouter:
 
     @router.get("/{account_id}")
     async def get_account(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> AccountOut:
+        """One account and its session."""
         require_account(services, principal=principal, account_id=account_id)
         return _out(services, services.accounts.get(account_id))
 

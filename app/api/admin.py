@@ -53,6 +53,8 @@ class KillIn(ScopeIn):
 
 
 class ResumeIn(ScopeIn):
+    """The scope whose halt is lifted."""
+
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"scope": "global", "reason": "feed is back"}}
     )

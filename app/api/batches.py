@@ -75,6 +75,7 @@ def build_router() -> APIRouter:
         "/advanced/batch-orders/{batch_id}", response_model=BatchOut, responses=problem_responses(400, 403, 404)
     )
     async def get_batch(services: ServicesDep, principal: PrincipalDep, batch_id: UUID) -> Response:
+        """One batch with its legs."""
         document, _ = await services.orders.queries.batch_now(batch_id)
         require_account(services, principal=principal, account_id=str(document["account_id"]))
         return ExactJSON(document)

@@ -58,6 +58,7 @@ class ApiKeys:
         return found
 
     def allowed(self, principal: Principal, account_id: str) -> bool:
+        """May this caller use the account? The account need not exist."""
         return principal.accounts is None or account_id in principal.accounts
 
 

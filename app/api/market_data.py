@@ -61,6 +61,8 @@ class CandleOut(BaseModel):
 
 
 class HistoryOut(BaseModel):
+    """Candles of one instrument, oldest first."""
+
     instrument_token: int
     tradingsymbol: str
     interval: str

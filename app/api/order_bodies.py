@@ -118,6 +118,7 @@ class ReplacesIn(BaseModel):
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$", description="its `version`; 412 when it has changed")]
 
     def replaces(self) -> Replaces:
+        """The same as the entry takes it."""
         return Replaces(order_id=self.order_id, version=self.version)
 
 
@@ -168,6 +169,7 @@ class ChangesIn(BaseModel):
     market_protection: Price | None = None
 
     def changes(self) -> OrderChanges:
+        """The same as the entry takes it; None where nothing changes."""
         return OrderChanges(**{name: getattr(self, name) for name in OrderChanges.__dataclass_fields__})
 
 

@@ -142,6 +142,7 @@ def _add_tasks(router: APIRouter) -> None:
 
     @router.get("/orders/tasks/{task_id}", response_model=TaskOut, responses=problem_responses(400, 403, 404))
     async def get_task(services: ServicesDep, principal: PrincipalDep, task_id: UUID) -> Response:
+        """One task, as it is stored now."""
         task = await services.orders.queries.task(task_id)
         require_account(services, principal=principal, account_id=task.account_id)
         return ExactJSON(task_document(task))
@@ -190,6 +191,7 @@ def _add_views(router: APIRouter) -> None:
     async def get_order(
         services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:
+        """One order of the trading day; its `version` is the `ETag` too."""
         order = await services.orders.queries.order(order_id, account_id=account_id)
         require_account(services, principal=principal, account_id=str(order["account_id"]))
         return ExactJSON(order, headers=etag_of(order["version"]))

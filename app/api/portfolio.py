@@ -43,6 +43,7 @@ def build_router() -> APIRouter:
     async def positions(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdQuery = DEFAULT_ACCOUNT
     ) -> Response:
+        """Kite's positions, `net` and `day`."""
         return ExactJSON(await _portfolio(services, principal, account_id).positions())
 
     @router.get("/margins", response_model=dict[str, Any])

@@ -29,6 +29,8 @@ class Postback(BaseModel):
 
 
 class PostbackOut(BaseModel):
+    """The postback is genuine, and the order book will be read."""
+
     accepted: bool
 
 

@@ -63,6 +63,7 @@ class Rate:
 
     @classmethod
     def of(cls, item: RateLimitItem, *, replicas: int = 1) -> Rate:
+        """The rate of a limit, or the share of one replica: at least one request in the period."""
         return cls(amount=max(1, item.amount // replicas), period_s=item.get_expiry())
 
 

@@ -7,7 +7,7 @@ from app.commands.operator_database import current_operator, open_operators
 from app.config import Settings
 from app.errors import NotFound
 from app.orders.operators.halt_and_resume import CancelOpen
-from app.orders.risk.halts import HaltMode
+from app.orders.risk.halts import ALL_ACCOUNTS, HaltMode
 
 
 async def halt(
@@ -33,15 +33,15 @@ async def halt(
 
 
 async def resume(settings: Settings, *, account_id: str | None, reason: str) -> list[str]:
-    """Lift the halt, and say in lines what stays in force."""
+    """Lift the halt of this scope, and return which halts stay in force, in lines."""
     async with open_operators(settings) as operators:
         lifted = await operators.halts.resume(account_id, reason=reason, by=current_operator())
-        left = await operators.halts.halts()
+        remaining = await operators.halts.halts()
     what = account_id or "all accounts"
     lines = [f"the halt of {what} is lifted" if lifted else f"there was no halt of {what}"]
-    lines += [f"still in force: {halt.mode} of {_scope(halt.scope)}: {halt.reason}" for halt in left]
+    lines += [f"still in force: {halt.mode} of {_scope(halt.scope)}: {halt.reason}" for halt in remaining]
     return lines
 
 
 def _scope(scope: str) -> str:
-    return "all accounts" if scope == "*" else scope
+    return "all accounts" if scope == ALL_ACCOUNTS else scope

@@ -21,10 +21,10 @@ from app.orders.state.engine_settings import EngineSettings
 
 
 class NoSenders:
-    """A command runs beside the service, whose senders read the database by themselves."""
+    """In the process of a command there is no sender; those of the service read the database by themselves."""
 
     def changed(self, account_id: str) -> None:
-        """No sender in this process to wake."""
+        """Does nothing."""
 
 
 def current_operator(*, login_name: Callable[[], str] = getpass.getuser) -> Actor:
@@ -38,7 +38,7 @@ def current_operator(*, login_name: Callable[[], str] = getpass.getuser) -> Acto
 
 @asynccontextmanager
 async def open_operators(settings: Settings) -> AsyncIterator[Operators]:
-    """What an operator decides, over one connection.
+    """What an operator can do, on one connection to the database.
 
     Raises StartError when the database cannot be reached or lacks this version's schema.
     """

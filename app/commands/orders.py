@@ -17,7 +17,7 @@ _HEADINGS = ("task", "account", "status", "age", "tag", "instrument", "what", "t
 
 
 async def doubts(settings: Settings) -> list[str]:
-    """A table of what is in doubt, dead or given up today, and the newest alarms, in lines."""
+    """Tasks that are in doubt, dead letters, or given up today, and the newest alarms: two tables, in lines."""
     async with open_operators(settings) as operators:
         resolutions = operators.resolutions
         questions = await resolutions.open_questions()
@@ -31,10 +31,13 @@ async def doubts(settings: Settings) -> list[str]:
     return lines
 
 
-async def resolve(settings: Settings, task_id: UUID, word: OperatorDecision) -> str:
-    """Decide, and say what is now in force. Raises Conflict, NotFound."""
+async def resolve(settings: Settings, task_id: UUID, decision: OperatorDecision) -> str:
+    """Apply the decision, and return the state of the task, as a sentence.
+
+    Raises NotFound for an unknown task, Conflict where it cannot be decided this way.
+    """
     async with open_operators(settings) as operators:
-        task = await operators.resolutions.resolve(task_id, word, by=current_operator())
+        task = await operators.resolutions.resolve(task_id, decision, by=current_operator())
     return f"task {task['task_id']} is {task['status']}, order {task['order_id'] or 'none'}"
 
 

@@ -76,6 +76,7 @@ class _Server(uvicorn.Server):
 
 
 def make_server(app: FastAPI, settings: Settings) -> _Server:
+    """A server for sockets that are bound already; the bounds on messages and on the drain are set here."""
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -129,6 +130,7 @@ class _Signals:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
+        """Handle both signals inside the block."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._arrived)

@@ -17,6 +17,7 @@ class LoopLag:
         self._worst_s = 0.0
 
     async def run(self) -> None:
+        """Measure for as long as the service runs."""
         while True:
             due = self._clock.monotonic() + self._every_s
             await asyncio.sleep(self._every_s)

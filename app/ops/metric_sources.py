@@ -64,9 +64,11 @@ class BrokerCalls:
         self._calls: Counter[tuple[str, str]] = Counter()
 
     def observe(self, endpoint: str, outcome: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
+        """Count one request that has an answer, or failed."""
         self._calls[str(endpoint), outcome] += 1
 
     def samples(self) -> Samples:
+        """Requests by endpoint and outcome since the start."""
         return {(endpoint, outcome): count for (endpoint, outcome), count in self._calls.items()}
 
 
@@ -79,6 +81,7 @@ class DoubtSampler:
         self._last: DoubtStats | None = None
 
     async def run(self) -> None:
+        """Read every few seconds, for as long as the service runs."""
         while True:
             try:
                 self._last = await self._read()
@@ -87,9 +90,11 @@ class DoubtSampler:
             await asyncio.sleep(self._every_s)
 
     def counts(self) -> Samples:
+        """The number of doubts; no sample while the database is away."""
         return {} if self._last is None else {(): self._last.count}
 
     def ages(self) -> Samples:
+        """The age of the oldest doubt in seconds; no sample while the database is away."""
         return {} if self._last is None else {(): self._last.oldest_s}
 
 
