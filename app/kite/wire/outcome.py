@@ -9,12 +9,16 @@
     403 TokenException                                            SessionRejected
     modify: "Maximum allowed order modifications exceeded"        Refused, whatever type and status came with it
     modify, cancel: "... as it is being processed"                Refused: it changed nothing, for whatever reason
+    modify, cancel: "Couldn't find that `order_id`"               Refused: this request did nothing
+    modify, cancel: 403, 404, 405, 410, whatever the body         Refused: no order was reached by this request
     429                                                           Throttled
     anything else                                                 InDoubt
 
 "Anything else" is the point of the table. Orders have appeared in the book after 5xx, after a reset connection, after
 the client's own timeout, and after HTTP 400 "Order request timed out. Please check the order book" (Kite forum,
-comment 35732), so neither a status nor an exception's type proves that no order exists.
+comment 35732), so neither a status nor an exception's type proves that no order exists. A modification or a cancel can
+make no second order, so a request that reached no order is refused for certain; that says nothing about the order: a new
+id may be unknown to one part of the broker for a while.
 """
 
 from __future__ import annotations
@@ -61,6 +65,8 @@ _DOUBTFUL = re.compile(
 )
 _BEING_PROCESSED = re.compile(r"cannot be (cancelled|modified) as it is being processed", re.IGNORECASE)
 _IP_REFUSED = re.compile(r"IP \(|No IPs configured")
+_NOT_FOUND = re.compile(r"could ?n.t find|not found|does not exist", re.IGNORECASE)
+_REACHED_NO_ORDER = frozenset({403, 404, 405, 410})
 _MODIFICATIONS_EXCEEDED = re.compile(r"Maximum allowed order modifications exceeded\.?")
 
 
@@ -109,6 +115,8 @@ def _classify_failure(envelope: Envelope | None, *, status: int, operation: Oper
         )
     if status == 403 and error_type == "TokenException":
         return SessionRejected(message=message or "the broker does not know the access token")
+    if operation is not Operation.PLACE and status in _REACHED_NO_ORDER:
+        return Refused(error_type=error_type or "unknown", message=message or f"HTTP {status}", http_status=status)
     if status == 429:
         return Throttled(message=message or "the broker answered HTTP 429")
     return _in_doubt(envelope, status=status)
@@ -124,6 +132,8 @@ def _is_proven_refusal(status: int, *, error_type: str, message: str, operation:
     if status not in (400, 428) or not message:
         return False
     if status == 400 and is_ip_refusal(message):
+        return True
+    if operation is not Operation.PLACE and _NOT_FOUND.search(message):
         return True
     if error_type not in REFUSAL_TYPES:
         return False

@@ -117,7 +117,20 @@ TABLE: list[tuple[Response | TransportFailure, Operation, type[SendOutcome]]] = 
     (error(400, "InputException", PROCESSED), CANCEL, Refused),
     (error(400, "OrderException", PROCESSED.replace("cancelled", "modified")), MODIFY, Refused),
     (error(400, "InputException", PROCESSED), PLACE, InDoubt),
-    (error(400, "GeneralException", "Couldn't find that `order_id`."), CANCEL, InDoubt),  # also said of brand-new ids
+    # cancel and modify that reached no order: they did nothing, and can have made no second order
+    (error(400, "GeneralException", "Couldn't find that `order_id`."), CANCEL, Refused),
+    (error(400, "GeneralException", "Couldn't find that `order_id`."), MODIFY, Refused),
+    (error(400, "DataException", "Order not found"), CANCEL, Refused),
+    (error(400, "GeneralException", "Couldn't find that `order_id`."), PLACE, InDoubt),
+    (error(404, "GeneralException", "Route not found"), MODIFY, Refused),
+    (error(405, "GeneralException", "Request method not allowed"), CANCEL, Refused),
+    (error(410, "GeneralException", "Gone"), MODIFY, Refused),
+    (error(403, "GeneralException", "Forbidden"), CANCEL, Refused),
+    (Response(status=404, body=HTML), CANCEL, Refused),
+    (Response(status=403, body=b""), MODIFY, Refused),
+    (error(403, "TokenException", "Incorrect `api_key` or `access_token`."), MODIFY, SessionRejected),
+    (error(500, "GeneralException", "Couldn't find that `order_id`."), CANCEL, InDoubt),  # a 5xx proves nothing
+    (Response(status=400, body=HTML), CANCEL, InDoubt),
     # everything of the 5xx family
     (error(500, "GeneralException", "Something failed"), PLACE, InDoubt),
     (error(500, "OrderException", "Insufficient funds"), PLACE, InDoubt),
