@@ -17,8 +17,8 @@
 "Anything else" is the point of the table. Orders have appeared in the book after 5xx, after a reset connection, after
 the client's own timeout, and after HTTP 400 "Order request timed out. Please check the order book" (Kite forum,
 comment 35732), so neither a status nor an exception's type proves that no order exists. A modification or a cancel can
-make no second order, so a request that reached no order is refused for certain; that says nothing about the order: a new
-id may be unknown to one part of the broker for a while.
+make no second order, so a request that reached no order is refused for certain. That says nothing about the order
+itself: a new id may be unknown to one part of the broker for a while.
 """
 
 from __future__ import annotations

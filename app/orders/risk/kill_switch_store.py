@@ -12,8 +12,9 @@ from app.orders.risk.halts import Halt, HaltMode
 MANY_DOUBTS = """(SELECT count(*) >= %(halt_doubts)s
     OR coalesce(min(d.last_sent_at) < clock_timestamp() - make_interval(secs => %(halt_doubt_age_s)s), false)
   FROM order_task d
-  WHERE d.account_id = %(account_id)s AND d.operation <> 'cancel' AND d.status = 'in_doubt')"""
-"""Whether too many outcomes are unknown to place more. Cancels do not count, because repeating them does no harm."""
+  WHERE d.account_id = %(account_id)s AND d.operation = 'place' AND d.status = 'in_doubt')"""
+"""Whether so much is unknown that nothing may be added. Only placements count: a cancel or a modification of unknown
+outcome can have made no second order, and it holds up the commands of its own order alone."""
 
 _COLUMNS = "scope, mode, reason, set_by, set_at"
 

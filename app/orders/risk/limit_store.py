@@ -112,7 +112,12 @@ async def _promised(tx: Tx, account_id: str, key: Key, *, trade_date: date, sinc
                   OR (t.status IN ('pending', 'held', 'retrying') AND (t.reduces OR %(all)s))
                   OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s
                       AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))))
-           + (SELECT coalesce(sum((b.document ->> 'quantity')::bigint
+           + (SELECT coalesce(sum(greatest((b.document ->> 'quantity')::bigint, (
+                                    SELECT max((m.request -> 'changes' ->> 'quantity')::bigint)  -- may have come true
+                                    FROM order_task m
+                                    WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
+                                      AND m.operation = 'modify'
+                                      AND m.status IN ('pending', 'held', 'retrying', 'running', 'in_doubt')))
                                   - CASE WHEN b.updated_at < %(since)s THEN b.filled_quantity ELSE 0 END), 0)
               FROM broker_order b
               WHERE b.account_id = %(account_id)s AND b.trade_date = %(day)s
