@@ -43,6 +43,10 @@ class BookRead:
     owners: dict[str, Task]  # the tasks of the changed rows, by tag base
     clock_offset_s: float  # the broker's clock minus the database's, never positive
 
+    def shows(self, order_id: str | None) -> bool:
+        """Whether an order of this id is in the book."""
+        return any(row.order_id == order_id for row in self.rows)
+
     @property
     def today(self) -> date:
         return trade_date_of(self.now)
@@ -238,7 +242,11 @@ class BookApplier:
         """Settle a cancel or a modification by the stored row of its target order; return whether it changed."""
         order = await order_store.find(tx, str(task.target_order_id), account_id=self._account_id)
         finding = doubt_rules.examine_command(
-            task, order, clean=reading.clean_for(task), now=reading.now, window_s=self._settings.in_doubt_window_s
+            task,
+            order,
+            read_again=reading.shows(task.target_order_id) and reading.now > task.updated_at,
+            now=reading.now,
+            window_s=self._settings.in_doubt_window_s,
         )
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:

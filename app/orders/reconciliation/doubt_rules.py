@@ -15,7 +15,8 @@ from app.broker.orders import BrokerOrder, OrderRequest, Variety
 from app.broker.outcomes import Sent
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import BOOKED_AS, KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.order_terms import BOOKED_AS
 from app.orders.state.tags import attempt_tags, tags_of
 from app.orders.state.verdicts import Verdict, not_found
 
@@ -128,24 +129,30 @@ def broker_behind_s(database_ahead_s: float, broker_offset_s: float | None) -> f
     return max(0.0, database_ahead_s - (broker_offset_s or 0.0))
 
 
-def examine_command(task: Task, order: KnownOrder | None, *, clean: bool, now: datetime, window_s: float) -> Finding:
+def examine_command(
+    task: Task, order: KnownOrder | None, *, read_again: bool, now: datetime, window_s: float
+) -> Finding:
     """What the target order's row proves about an unfinished cancel or modification.
 
-    ``clean``: the read shows the row as it is now. A modification that is being sent waits for its answer, because
-    the modification itself may have filled the order.
+    ``read_again``: the row was read after the doubt began; an earlier one says nothing about it. A modification that
+    is being sent waits for its answer, because the modification itself may have filled the order. One whose order
+    showed the same terms before is proven by no row. What no row answers within the window ends as unknown: neither a
+    cancel nor a modification can have made a second order.
     """
+    waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=window_s)
+    given_up = Event.ABSENT if waited and task.status is TaskStatus.IN_DOUBT else None
     if order is None:
-        return Finding(event=None)
+        return Finding(event=given_up)
     if task.operation is Operation.CANCEL:
         return _examine_cancel(task, order, now=now)
     if task.status is TaskStatus.RUNNING:
         return Finding(event=None)
-    if task.status is TaskStatus.IN_DOUBT and order.shows(task.changes):
+    provable = task.status is TaskStatus.IN_DOUBT and read_again and task.shown_before is False
+    if provable and order.terms.show(task.changes):
         return Finding(event=Event.FOUND)
     if order.state.is_terminal:
         return Finding(event=Event.REFUSED, reason=_ended(order))
-    waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=window_s)
-    return Finding(event=Event.ABSENT if waited and clean and task.status is TaskStatus.IN_DOUBT else None)
+    return Finding(event=given_up)
 
 
 def _examine_cancel(task: Task, order: KnownOrder, *, now: datetime) -> Finding:

@@ -14,8 +14,9 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
-from app.broker.orders import OrderChanges, OrderRequest, OrderType
+from app.broker.orders import OrderChanges, OrderRequest
 from app.broker.outcomes import ChildOrder, Sent
+from app.orders.state.order_terms import OrderTerms
 
 
 class Operation(StrEnum):
@@ -162,6 +163,7 @@ class Task:
     cancel_on_sight: bool = False  # withdrawn: an order that it has made, or will turn out to have made, is cancelled
     replaces: str | None = None  # the order that must end before this one is sent
     replaces_filled: int | None = None  # what that order had filled when this task was stored
+    shown_before: bool | None = None  # of a modification: whether its order showed these terms when it was accepted
 
     @property
     def order(self) -> OrderRequest:
@@ -259,28 +261,10 @@ class KnownOrder:
         stamp = self.document.get("exchange_update_timestamp")
         return None if stamp is None else datetime.fromisoformat(str(stamp))
 
-    def shows(self, changes: OrderChanges) -> bool:
-        """Whether the order is as a modification wants it, ``market_protection`` aside, which the book never shows."""
-        wanted = changes.to_json()
-        wanted.pop("market_protection", None)
-        return all(_is_shown(name, self.document.get(name), value) for name, value in wanted.items())
-
-
-BOOKED_AS = {
-    OrderType.MARKET: {"MARKET", "LIMIT"},  # market protection makes it a limit order at the edge of the price band
-    OrderType.SL_M: {"SL-M", "SL"},
-    OrderType.LIMIT: {"LIMIT"},
-    OrderType.SL: {"SL", "LIMIT"},  # once triggered the book shows it as a limit order
-}
-"""For each order type in a request, the types under which the book may show the order."""
-
-
-def _is_shown(name: str, seen: object, wanted: object) -> bool:
-    if name == "order_type":
-        return seen in BOOKED_AS[OrderType(str(wanted))]
-    if isinstance(seen, Decimal | int) and not isinstance(seen, bool):
-        return Decimal(str(wanted)) == seen
-    return seen == wanted
+    @property
+    def terms(self) -> OrderTerms:
+        """What a modification can change of it, as the book last showed it."""
+        return OrderTerms.of_document(self.document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import KnownOrder, OnFilled, Operation, Purpose, Task, TaskError, TaskStatus
+from app.orders.state.order_terms import OrderTerms
 from app.orders.state.tags import Tagger
 
 _REPEATED = frozenset({"late", "halt", "withdrawal"})
@@ -42,6 +43,7 @@ class NewTask:
     error: TaskError | None = None  # why it was refused
     only_if: frozenset[str] | None = None  # stored only while ``subject`` has one of these versions
     replaces: str | None = None  # the order that must end, without filling any further, before this one is sent
+    shown_before: bool | None = None  # of a modification: whether its order shows these terms already
 
     @property
     def subject(self) -> str | None:
@@ -97,6 +99,7 @@ class OrderTarget:
     transaction_type: str
     variety: str
     parent_order_id: str | None = None
+    terms: OrderTerms | None = None  # what a modification can change of it, where that is known
 
 
 def target_of(order: KnownOrder) -> OrderTarget:
@@ -108,6 +111,7 @@ def target_of(order: KnownOrder) -> OrderTarget:
         transaction_type=order.transaction_type,
         variety=order.variety,
         parent_order_id=order.parent_order_id,
+        terms=order.terms,
     )
 
 
@@ -178,7 +182,8 @@ class TaskFactory:
     def modify(self, target: OrderTarget, changes: OrderChanges) -> NewTask:
         """A modification, under the variety that the order has."""
         request = {"order_id": target.order_id, "variety": target.variety, "changes": changes.to_json()}
-        return self._command(Operation.MODIFY, target, request, fresh_s=self._settings.freshness_limit_s)
+        task = self._command(Operation.MODIFY, target, request, fresh_s=self._settings.freshness_limit_s)
+        return replace(task, shown_before=target.terms is None or target.terms.show(changes))
 
     def cancel(
         self,

@@ -17,6 +17,7 @@ from app.orders.state import fill_store, order_store, task_store
 from app.orders.state.documents import order_document, task_document, unplaced_document
 from app.orders.state.model import KnownOrder, Task, TaskStatus
 from app.orders.state.new_tasks import OrderTarget, target_of
+from app.orders.state.order_terms import OrderTerms
 from app.orders.state.page import Page
 from app.orders.views import query_store
 
@@ -116,6 +117,7 @@ class OrderQueries:
                     instrument=task.instrument,
                     transaction_type=str(task.order.transaction_type),
                     variety=task.variety,
+                    terms=OrderTerms.of_request(task.order),
                 )
         raise NotFound("order", order_id)
 

@@ -87,9 +87,18 @@ def known(**changes: Any) -> KnownOrder:
         "filled_quantity": 0,
         "average_price": Decimal(0),
         "content_hash": b"",
-        "document": {"price": Decimal(1400), "quantity": 10, "variety": "regular"},
     }
-    return KnownOrder(**{**fields, **changes})
+    document = {
+        "exchange": "NSE",
+        "tradingsymbol": "INFY",
+        "transaction_type": "BUY",
+        "variety": "regular",
+        "order_type": "LIMIT",
+        "validity": "DAY",
+        "price": Decimal(1400),
+        "quantity": 10,
+    }
+    return KnownOrder(**{**fields, **changes, "document": {**document, **changes.get("document", {})}})
 
 
 def leg(number: int, status: TaskStatus, *orders: LegOrder, **changes: Any) -> Leg:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -142,55 +143,100 @@ def test_an_order_never_moves_backwards(before: OrderState, had: int, status: st
         assert has >= had
 
 
+LATER = NOW + seconds(200)
+"""The in-doubt window is over."""
+
+
+def examined(
+    task_: Task, order_: KnownOrder | None, *, read_again: bool = True, now: datetime = NOW
+) -> doubt_rules.Finding:
+    return examine_command(task_, order_, read_again=read_again, now=now, window_s=WINDOW_S)
+
+
+def modification() -> Task:
+    """Of the price to 1401, in doubt; its order did not show that when it was accepted."""
+    return command(Operation.MODIFY, shown_before=False)
+
+
 def test_a_cancel_is_done_when_the_order_is_gone_and_failed_when_it_filled() -> None:
-    """The order's row is the judge of its cancel."""
+    """The order's row decides about its cancel."""
     cancel = command(Operation.CANCEL)
-
-    def judge(order_: KnownOrder | None) -> doubt_rules.Finding:
-        return examine_command(cancel, order_, clean=True, now=NOW, window_s=WINDOW_S)
-
-    assert judge(known(state=OrderState.CANCELLED)).event is Event.FOUND
-    filled = judge(known(state=OrderState.COMPLETED, filled_quantity=10))
+    assert examined(cancel, known(state=OrderState.CANCELLED)).event is Event.FOUND
+    filled = examined(cancel, known(state=OrderState.COMPLETED, filled_quantity=10))
     assert filled.event is Event.REFUSED
     assert "10 filled" in filled.reason
-    assert judge(known()).event is Event.RESEND
-    assert judge(known(status="CANCEL PENDING")).event is None
-    assert judge(None).event is None
+    assert examined(cancel, known()).event is Event.RESEND
+    assert examined(cancel, known(status="CANCEL PENDING")).event is None
+    assert examined(cancel, None).event is None
+
+
+@pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.MODIFY])
+def test_a_command_whose_order_the_book_never_shows_ends_within_the_window(operation: Operation) -> None:
+    """It can have made no second order, so it holds up nothing for longer; only a doubt ends so."""
+    doubtful = command(operation)
+    assert examined(doubtful, None).event is None
+    assert examined(doubtful, None, now=LATER).event is Event.ABSENT
+    assert examined(replace(doubtful, status=TaskStatus.PENDING), None, now=LATER).event is None
 
 
 def test_a_modify_is_done_when_the_row_shows_it_and_never_repeated() -> None:
     """In doubt it waits for the row; a finished order refuses it; after the window it is not confirmed."""
-    modify = command(Operation.MODIFY)
-    shown = known(document={"price": Decimal(1401), "quantity": 10})
-    assert examine_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
-    assert examine_command(modify, known(), clean=True, now=NOW, window_s=WINDOW_S).event is None
-    assert examine_command(modify, known(), clean=True, now=NOW + seconds(200), window_s=WINDOW_S).event is Event.ABSENT
-    ended = known(state=OrderState.CANCELLED)
-    assert examine_command(modify, ended, clean=True, now=NOW, window_s=WINDOW_S).event is Event.REFUSED
-    stale = examine_command(modify, known(), clean=False, now=NOW + seconds(200), window_s=WINDOW_S)
-    assert stale.event is None
-    fresh = replace(modify, status=TaskStatus.PENDING)
-    assert examine_command(fresh, shown, clean=True, now=NOW, window_s=WINDOW_S).event is None
+    modify = modification()
+    shown = known(document={"price": Decimal(1401)})
+    assert examined(modify, shown).event is Event.FOUND
+    assert examined(modify, known()).event is None
+    assert examined(modify, known(), now=LATER).event is Event.ABSENT
+    assert examined(modify, known(state=OrderState.CANCELLED)).event is Event.REFUSED
+    assert examined(replace(modify, status=TaskStatus.PENDING), shown).event is None
 
 
-def test_a_modify_to_the_market_is_done_though_the_book_shows_a_limit() -> None:
-    """Market protection makes a limit order of it, and the book does not repeat the protection."""
-    modify = command(Operation.MODIFY)
-    request = {**modify.request, "changes": {"order_type": "MARKET", "market_protection": "-1"}}
-    modify = replace(modify, request=request)
-    shown = known(document={"order_type": "LIMIT", "price": Decimal(1410)})
-    assert examine_command(modify, shown, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
-    other = known(document={"order_type": "SL", "price": Decimal(1410)})
-    assert examine_command(modify, other, clean=True, now=NOW, window_s=WINDOW_S).event is None
+def test_a_row_from_before_the_doubt_proves_no_modification() -> None:
+    """Another modification, or a stale book, may have shown the same terms earlier."""
+    shown = known(document={"price": Decimal(1401)})
+    assert examined(modification(), shown, read_again=False).event is None
+    assert examined(modification(), shown, read_again=False, now=LATER).event is Event.ABSENT
+
+
+@pytest.mark.parametrize("shown_before", [True, None])
+def test_a_modify_to_what_the_order_showed_already_is_proven_by_no_row(shown_before: bool | None) -> None:
+    """Back to an earlier price, or LIMIT to MARKET, which the book shows as LIMIT: it may never have arrived."""
+    modify = replace(modification(), shown_before=shown_before)
+    shown = known(document={"price": Decimal(1401)})
+    assert examined(modify, shown).event is None
+    assert examined(modify, shown, now=LATER).event is Event.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("changes", "row_", "event"),
+    [
+        ({"order_type": "MARKET", "market_protection": "-1"}, {"order_type": "LIMIT"}, Event.FOUND),
+        ({"order_type": "MARKET", "market_protection": "-1"}, {"order_type": "SL"}, None),
+        ({"quantity": "12"}, {"quantity": 12}, Event.FOUND),
+        ({"quantity": "12"}, {"quantity": 10}, None),
+        ({"validity": "IOC"}, {"validity": "IOC"}, Event.FOUND),
+        ({"validity": "IOC"}, {"validity": "DAY"}, None),
+        ({"trigger_price": "1390"}, {"trigger_price": Decimal("1390.00")}, Event.FOUND),
+        ({"trigger_price": "1390"}, {}, None),
+        ({"disclosed_quantity": "5"}, {"disclosed_quantity": 5}, Event.FOUND),
+        ({"disclosed_quantity": "5"}, {"disclosed_quantity": 0}, None),
+        ({"price": "1401", "quantity": "12"}, {"price": Decimal(1401), "quantity": 10}, None),
+    ],
+)
+def test_each_term_of_a_modification_is_compared(
+    changes: dict[str, str], row_: dict[str, object], event: Event | None
+) -> None:
+    """All of them must show; the book never shows the market protection."""
+    numbers = {name: int(text) if name.endswith("quantity") else text for name, text in changes.items()}
+    modify = replace(modification(), request={**modification().request, "changes": numbers})
+    assert examined(modify, known(document=row_)).event is event
 
 
 def test_a_modify_that_is_being_sent_waits_for_its_answer() -> None:
     """An order that ended meanwhile may have ended by this very modification."""
-    running = command(Operation.MODIFY, status=TaskStatus.RUNNING)
-    filled = known(state=OrderState.COMPLETED, filled_quantity=10, document={"price": Decimal(1401), "quantity": 10})
-    assert examine_command(running, filled, clean=True, now=NOW, window_s=WINDOW_S).event is None
-    doubtful = replace(running, status=TaskStatus.IN_DOUBT)
-    assert examine_command(doubtful, filled, clean=True, now=NOW, window_s=WINDOW_S).event is Event.FOUND
+    running = replace(modification(), status=TaskStatus.RUNNING)
+    filled = known(state=OrderState.COMPLETED, filled_quantity=10, document={"price": Decimal(1401)})
+    assert examined(running, filled).event is None
+    assert examined(replace(running, status=TaskStatus.IN_DOUBT), filled).event is Event.FOUND
 
 
 def test_looks_become_rarer_but_never_stop() -> None:
