@@ -139,7 +139,9 @@ def examine_command(
     showed the same terms before is proven by no row. What no row answers within the window ends as unknown: neither a
     cancel nor a modification can have made a second order.
     """
-    waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=window_s)
+    # a book that lacks a row it has shown may show it again, so such a row is waited for twice as long
+    limit_s = window_s if order is None or read_again else 2 * window_s
+    waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=limit_s)
     given_up = Event.ABSENT if waited and task.status is TaskStatus.IN_DOUBT else None
     if order is None:
         return Finding(event=given_up)
