@@ -1,1 +1,7 @@
-"""Side by side measurements: ``python -m benchmarks [name ...]``. The alternatives run in turn on the same input."""
+"""Measurements: ``python -m benchmarks [name ...]``. Alternatives run alternately on the same input. See README.md.
+
+ticks        broker's frame to Redis subscriber; with tick_server, tick_stacks and tick_subscriber
+orders       POST to the broker's socket; with order_environment and order_proxy
+simulator    ticks and REST latency of the simulator; with simulator_clients
+figures      medians, percentiles and ratios per round; machine: what they were measured on; processes: child processes
+"""

@@ -1,4 +1,4 @@
-"""Medians, and ratios per round: these machines change speed between rounds, ratios within a round hold."""
+"""Medians, percentiles, and ratios per round: machines change their speed between rounds, less so within one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from statistics import median
 
 
 def spread(values: Sequence[float], *, unit: str = "", digits: int = 0) -> str:
-    """``median (min-max)``."""
+    """The text ``median (min-max)``."""
     low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
     return f"{middle}{unit} ({low}-{high})"
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """The ratio of each pair; both have the same length."""
     return [a / b for a, b in zip(numerators, denominators, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and where processes may run."""
+"""The machine that the figures were measured on, and on which of its cores a process runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ PACKAGES = ("msgspec", "numpy", "picows", "redis", "websockets", "uvloop", "kite
 
 
 def describe() -> list[str]:
+    """Lines with processor, memory, kernel, Python, package versions and load."""
     cores = sorted(os.sched_getaffinity(0))
     model = next(
         (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
@@ -23,7 +24,7 @@ def describe() -> list[str]:
 
 
 def pin(core: int) -> None:
-    """Keep this process on one of the cores that it may use; with a single core it stays where it is."""
+    """Keeps this process on one of its cores, counted from 0; does nothing useful with a single core."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[core % len(cores)]})
 

@@ -1,4 +1,4 @@
-"""What the benchmark of orders runs on: servers, simulator, the line in front of it, and one process of the service."""
+"""The environment of the order benchmark: servers, simulator, the proxy before it, and one process of the service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import httpx
 from kiteconnect import KiteConnect
 
 from benchmarks import machine
-from benchmarks.order_proxy import serve_line
+from benchmarks.order_proxy import serve_proxy
 from embedded.ports import find_free_port
 from embedded.postgres import running_postgres
 from embedded.process import Child, Program, run_to_end, start_program
@@ -31,27 +31,31 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What stays for all rounds. ``line`` is the pipe to the process in front of the simulator."""
+class OrderEnvironment:
+    """What all rounds use."""
 
     service: httpx.Client
     official: Any
-    line: Connection
+    """Kite's official client; it has no types."""
+
+    proxy: Connection
+    """The pipe to the proxy process."""
+
     simulator_url: str
     service_pid: int
 
     def arrivals(self, count: int) -> list[int]:
-        """When the orders since the last call came; raises when they are not ``count``."""
-        self.line.send("read")
-        found: list[int] = _receive(self.line)
+        """The arrivals of the orders since the last call, in ns. Raises SystemExit when they are not ``count``."""
+        self.proxy.send("read")
+        found: list[int] = _receive(self.proxy)
         if len(found) != count:
             raise SystemExit(f"{len(found)} orders came to the broker where {count} were sent")
         return found
 
 
 @contextmanager
-def open_bench(directory: Path, *, accounts: int) -> Iterator[Bench]:
-    """Servers, simulator, line and service, each where it belongs; all stopped at the end."""
+def open_environment(directory: Path, *, accounts: int) -> Iterator[OrderEnvironment]:
+    """Starts everything, the service on a core of its own; stops it at the end."""
     machine.pin(OTHERS_CORE)
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres(directory / "postgres"))
@@ -70,11 +74,13 @@ def open_bench(directory: Path, *, accounts: int) -> Iterator[Bench]:
         prices = {"NSE:INFY": {"last_price": 1500, "frozen": True}}
         market = f"http://127.0.0.1:{sim_port}/_sim/market"
         httpx.post(market, json={"instruments": prices}, trust_env=False).raise_for_status()
-        line, there = _spawn.Pipe()
-        process = _spawn.Process(target=serve_line, args=(sim_port, OTHERS_CORE, there), daemon=True)
+        proxy, there = _spawn.Pipe()
+        process = _spawn.Process(target=serve_proxy, args=(sim_port, OTHERS_CORE, there), daemon=True)
         process.start()
         stack.callback(process.kill)
-        env = _environment(directory, postgres.url, redis.url, broker_port=_receive(line), port=port, accounts=accounts)
+        env = _environment(
+            directory, postgres.url, redis.url, broker_port=_receive(proxy), port=port, accounts=accounts
+        )
         command = [sys.executable, "-m", "app", "migrate"]
         migrate = Program(name="migrate", command=command, log=directory / "migrate.out", env=env, cwd=_ROOT)
         run_to_end(migrate, timeout=60)
@@ -82,10 +88,10 @@ def open_bench(directory: Path, *, accounts: int) -> Iterator[Bench]:
         service = _start(stack, directory, "service", ["-m", "app", "serve"], env=env, ready=f"{url}/health/live")
         os.sched_setaffinity(service.pid, {sorted(os.sched_getaffinity(1))[SERVICE_CORE]})
         headers = {"X-API-Key": KEY}
-        yield Bench(
+        yield OrderEnvironment(
             service=stack.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60)),
             official=KiteConnect(api_key="simkey", access_token="simtoken", root=env["KITE_REST_URL"]),
-            line=line,
+            proxy=proxy,
             simulator_url=f"http://127.0.0.1:{sim_port}",
             service_pid=service.pid,
         )
@@ -114,7 +120,7 @@ def _receive(pipe: Connection) -> Any:
 
 
 def _account(number: int, accounts: int) -> str:
-    """A line of the accounts file; the simulator's first account has no number in its names."""
+    """A line of the accounts file. The names of the simulator's first account have no number."""
     end = "" if number == 1 else str(number)
     name = "primary" if accounts == 1 else f"a{number}"
     fields = {"account_id": name, "api_key": f"simkey{end}", "api_secret": f"simsecret{end}",

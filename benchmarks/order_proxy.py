@@ -1,4 +1,4 @@
-"""The broker's socket: a process that passes bytes on to the simulator and notes when each order's first byte came."""
+"""A proxy process before the simulator that records when the first byte of each order arrives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def _serve(target_port: int, pipe: Connection) -> None:
             arrivals.clear()
 
 
-def serve_line(target_port: int, core: int, pipe: Connection) -> None:
-    """Say the port; then, for each message, send the arrivals since the last one (``time.monotonic_ns``)."""
+def serve_proxy(target_port: int, core: int, pipe: Connection) -> None:
+    """Sends its port; then, for each message, the arrivals since the last one (``time.monotonic_ns``)."""
     machine.pin(core)
     asyncio.run(_serve(target_port, pipe))

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import percentile, ratios, spread
-from benchmarks.order_environment import KEY, OTHERS_CORE, SERVICE_CORE, Bench, open_bench
+from benchmarks.order_environment import KEY, OTHERS_CORE, SERVICE_CORE, OrderEnvironment, open_environment
 
 SINGLES, BATCH, SECOND = 20, 20, 10
 SPACING_S = 0.13
-"""Between single orders: a little more than the service keeps between two, so that none of them waits for its slot."""
+"""Between single orders: a little more than the service's own spacing, so that none of them waits."""
 
 EMISSION_MS = 112.0
-"""What the service keeps between two orders of an account; a leg's own share of the time is what comes on top."""
+"""The service's spacing between two orders of an account; a leg's own time is what exceeds it."""
 
 ACCOUNTS = 100
 SETTLE_S, ACCEPT_S, IDLE_S, CLIENTS = 8.0, 4.0, 3.0, 24
@@ -29,35 +29,38 @@ ORDER = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", 
 
 
 def run(rounds: int) -> None:
-    """Print latency beside the official client, a batch of one second, and how many orders a second are accepted."""
-    with tempfile.TemporaryDirectory() as directory, open_bench(Path(directory), accounts=1) as bench:
-        _warm_up(bench)
-        _latency(bench, rounds=rounds)
-    with tempfile.TemporaryDirectory() as directory, open_bench(Path(directory), accounts=ACCOUNTS) as bench:
-        _acceptance(bench, rounds=rounds)
+    """Prints latencies beside those of the official client, of a batch, and the rate of acceptance."""
+    with tempfile.TemporaryDirectory() as directory, open_environment(Path(directory), accounts=1) as environment:
+        _warm_up(environment)
+        _latency(environment, rounds=rounds)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        open_environment(Path(directory), accounts=ACCOUNTS) as environment,
+    ):
+        _acceptance(environment, rounds=rounds)
 
 
-def _warm_up(bench: Bench) -> None:
+def _warm_up(environment: OrderEnvironment) -> None:
     for _ in range(5):
-        _place(bench)
-        _place_official(bench)
+        _place(environment)
+        _place_official(environment)
         time.sleep(SPACING_S)
-    bench.arrivals(10)
+    environment.arrivals(10)
 
 
-def _latency(bench: Bench, *, rounds: int) -> None:
+def _latency(environment: OrderEnvironment, *, rounds: int) -> None:
     single: dict[str, list[list[float]]] = {"official": [], "ours": []}
     legs: list[list[float]] = []
     last: dict[str, list[float]] = {"official": [], "ours": []}
     tenth: list[float] = []
     for _ in range(rounds):
-        single["official"].append(_singles(bench, _place_official))
-        single["ours"].append(_singles(bench, _place))
-        last["official"].append(_one_after_another(bench)[-1])
-        came = _batch(bench, BATCH)
+        single["official"].append(_singles(environment, _place_official))
+        single["ours"].append(_singles(environment, _place))
+        last["official"].append(_one_after_another(environment)[-1])
+        came = _batch(environment, BATCH)
         last["ours"].append(came[-1])
         legs.append([ms - number * EMISSION_MS for number, ms in enumerate(came)])
-        tenth.append(_batch(bench, SECOND)[-1])
+        tenth.append(_batch(environment, SECOND)[-1])
     print("one order: from the call to its first byte at the broker")
     for name, all_rounds in single.items():
         p50, p99 = ([percentile(sorted(one), share) for one in all_rounds] for share in (0.5, 0.99))
@@ -74,56 +77,56 @@ def _latency(bench: Bench, *, rounds: int) -> None:
     print(f"batch of {SECOND}, the tenth at the broker: {spread(tenth, unit=' ms')}")
 
 
-def _singles(bench: Bench, place: Any) -> list[float]:
+def _singles(environment: OrderEnvironment, place: Any) -> list[float]:
     began = []
     for _ in range(SINGLES):
         began.append(time.monotonic_ns())
-        place(bench)
+        place(environment)
         time.sleep(SPACING_S)
-    came = bench.arrivals(SINGLES)
+    came = environment.arrivals(SINGLES)
     return [(there - here) / 1e6 for here, there in zip(began, came, strict=True)]
 
 
-def _place(bench: Bench) -> None:
-    answer = bench.service.post("/orders", json=ORDER)
+def _place(environment: OrderEnvironment) -> None:
+    answer = environment.service.post("/orders", json=ORDER)
     if answer.status_code != 201 or answer.json()["status"] != "completed":
         raise SystemExit(f"an order was not placed: {answer.text}")
 
 
-def _place_official(bench: Bench) -> None:
-    bench.official.place_order(variety="regular", **ORDER)
+def _place_official(environment: OrderEnvironment) -> None:
+    environment.official.place_order(variety="regular", **ORDER)
 
 
-def _one_after_another(bench: Bench) -> list[float]:
+def _one_after_another(environment: OrderEnvironment) -> list[float]:
     began = time.monotonic_ns()
     for _ in range(BATCH):
-        _place_official(bench)
-    return [(there - began) / 1e6 for there in bench.arrivals(BATCH)]
+        _place_official(environment)
+    return [(there - began) / 1e6 for there in environment.arrivals(BATCH)]
 
 
-def _batch(bench: Bench, size: int) -> list[float]:
-    """Milliseconds from the POST to each arrival, in order; the batch must be completed."""
-    time.sleep(1.2)  # the second of whatever was before is over
+def _batch(environment: OrderEnvironment, size: int) -> list[float]:
+    """Milliseconds from the POST to each arrival, in order. Raises SystemExit unless the batch is completed."""
+    time.sleep(1.2)  # the rate limits of earlier orders are over
     began = time.monotonic_ns()
-    answer = bench.service.post("/advanced/batch-orders", json={"orders": [ORDER] * size}).json()
+    answer = environment.service.post("/advanced/batch-orders", json={"orders": [ORDER] * size}).json()
     if answer["status"] != "completed":
         raise SystemExit(f"the batch is {answer['status']}: {answer['error']}")
-    return [(there - began) / 1e6 for there in bench.arrivals(size)]
+    return [(there - began) / 1e6 for there in environment.arrivals(size)]
 
 
-def _acceptance(bench: Bench, *, rounds: int) -> None:
+def _acceptance(environment: OrderEnvironment, *, rounds: int) -> None:
     time.sleep(SETTLE_S)  # a hundred accounts have connected and read their books
-    idle = Busy.measured(bench.service_pid)
+    idle = Busy.measured(environment.service_pid)
     time.sleep(IDLE_S)
     idle_share = idle.share()
     rates, shares, sent = [], [], []
     for _ in range(rounds):
-        ledger = _ledger_length(bench)
-        busy = Busy.measured(bench.service_pid)
-        accepted, seconds = asyncio.run(_accept(str(bench.service.base_url)))
+        ledger = _ledger_length(environment)
+        busy = Busy.measured(environment.service_pid)
+        accepted, seconds = asyncio.run(_accept(str(environment.service.base_url)))
         shares.append(busy.share())
         rates.append(accepted / seconds)
-        sent.append((_ledger_length(bench) - ledger) / seconds)
+        sent.append((_ledger_length(environment) - ledger) / seconds)
         time.sleep(3.0)
     print(f"accepted over {ACCOUNTS} accounts, {CLIENTS} clients, not waiting for the result:")
     print(f"  {spread(rates)} orders/s; at the broker meanwhile {spread(sent)}/s")
@@ -134,7 +137,7 @@ def _acceptance(bench: Bench, *, rounds: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Busy:
-    """CPU seconds at one moment: of the service, of its core, of the other core."""
+    """CPU seconds at the moment ``at``: of the service, of its core, of the other core."""
 
     pid: int
     at: float
@@ -146,7 +149,7 @@ class Busy:
         return cls(pid=pid, at=time.monotonic(), seconds=(_cpu_s(pid), cores[0], cores[1]))
 
     def share(self) -> list[float]:
-        """How busy each was from then to now, 0 to 1."""
+        """The share of the time since then in which each was busy, 0 to 1."""
         now = Busy.measured(self.pid)
         return [(b - a) / (now.at - self.at) for a, b in zip(self.seconds, now.seconds, strict=True)]
 
@@ -164,10 +167,10 @@ async def _accept(url: str) -> tuple[int, float]:
 
     async def client(http: httpx.AsyncClient, number: int) -> None:
         nonlocal accepted
-        turn = number
+        order_number = number
         while time.monotonic() < ends:
-            turn += CLIENTS
-            body = ORDER | {"account_id": f"a{turn % ACCOUNTS + 1}"}
+            order_number += CLIENTS
+            body = ORDER | {"account_id": f"a{order_number % ACCOUNTS + 1}"}
             answer = await http.post("/orders", params={"wait": 0}, json=body)
             accepted += answer.is_success
 
@@ -177,8 +180,8 @@ async def _accept(url: str) -> tuple[int, float]:
         return accepted, time.monotonic() - began
 
 
-def _ledger_length(bench: Bench) -> int:
-    return int(httpx.get(f"{bench.simulator_url}/_sim/stats", trust_env=False).json()["ledger_entries"])
+def _ledger_length(environment: OrderEnvironment) -> int:
+    return int(httpx.get(f"{environment.simulator_url}/_sim/stats", trust_env=False).json()["ledger_entries"])
 
 
 def _cpu_s(pid: int) -> float:

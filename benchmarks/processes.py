@@ -1,4 +1,4 @@
-"""Processes of a benchmark: started fresh, spoken to through a pipe, gone when the block ends."""
+"""Child processes of a benchmark: spawned, connected by a pipe, and killed when the block ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _spawn = multiprocessing.get_context("spawn")
 
 @contextmanager
 def process(target: Any, *arguments: Any) -> Iterator[Connection]:
-    """Runs ``target(*arguments, pipe)`` in a process of its own; gives the other end of the pipe."""
+    """Runs ``target(*arguments, pipe)`` in a process of its own; yields the other end of the pipe."""
     here, there = _spawn.Pipe()
     started = _spawn.Process(target=target, args=(*arguments, there), daemon=True)
     started.start()
@@ -27,7 +27,7 @@ def process(target: Any, *arguments: Any) -> Iterator[Connection]:
 
 
 def receive(pipe: Connection) -> Any:
-    """What the process sent next; ends the benchmark when that takes too long."""
+    """What the process sends next. Raises SystemExit after ``ANSWER_S``."""
     if not pipe.poll(timeout=ANSWER_S):
         raise SystemExit(f"a process of the benchmark did not answer within {ANSWER_S} seconds")
     return pipe.recv()

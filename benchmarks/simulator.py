@@ -1,4 +1,4 @@
-"""The broker simulator: full ticks a second to one client, and REST latency with and without ticks beside it.
+"""The broker simulator: full ticks per second to one client, and REST latency with and without ticks.
 
 Method: ``benchmarks/README.md``.
 """
@@ -26,7 +26,7 @@ from simulator.settings import RateLimits, SimulatorSettings
 
 TOKENS = 3_000
 """The most that one socket may subscribe to."""
-ASKED_RATE = 400_000
+REQUESTED_RATE = 400_000
 LATENCY_RATE = 20_000
 WARM_UP_S = 1.0
 RATE_S = 3.0
@@ -48,8 +48,8 @@ async def _serve(pipe: Connection) -> None:
             pipe.send(time.process_time())
 
 
-class Bench:
-    """The simulator and what is asked of it between runs."""
+class MeasuredSimulator:
+    """The simulator's process, and the requests between runs."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -65,7 +65,7 @@ class Bench:
         return float(receive(self._pipe))
 
     def _listed(self) -> tuple[list[int], list[str]]:
-        """Shares and derivatives: they have full packets of 184 bytes; shares come first."""
+        """Tokens and names of shares and derivatives, shares first: their full packets have 184 bytes."""
         rows = list(csv.DictReader(io.StringIO(self._ask("GET", "/instruments").decode())))
         tradable = sorted((row for row in rows if row["segment"] != "INDICES"), key=lambda row: row["segment"] != "NSE")
         keys = [f"{row['exchange']}:{row['tradingsymbol']}" for row in tradable]
@@ -85,50 +85,50 @@ class Bench:
 
 
 def run(rounds: int) -> None:
-    """Print the tick rate and the latencies."""
+    """Prints the tick rate and the latencies."""
     with process(serve, SIMULATOR_CORE) as pipe:
-        bench = Bench(pipe)
+        simulator = MeasuredSimulator(pipe)
         rates: list[Counted] = []
         busy: list[float] = []
         quiet: list[Mapping[str, list[float]]] = []
         loaded: list[Mapping[str, list[float]]] = []
         for _ in range(rounds):
-            bench.set_rate(ASKED_RATE)
-            before = bench.cpu_s()
-            rates.append(_count(bench, seconds=RATE_S))
-            busy.append((bench.cpu_s() - before) / (RATE_S + WARM_UP_S))
-            bench.set_rate(0)
-            quiet.append(_latencies(bench))
-            loaded.append(_latencies_with_ticks(bench))
+            simulator.set_rate(REQUESTED_RATE)
+            before = simulator.cpu_s()
+            rates.append(_count(simulator, seconds=RATE_S))
+            busy.append((simulator.cpu_s() - before) / (RATE_S + WARM_UP_S))
+            simulator.set_rate(0)
+            quiet.append(_latencies(simulator))
+            loaded.append(_latencies_with_ticks(simulator))
         pipe.send("stop")
     _print_rates(rates, busy)
     _print_latencies(quiet, loaded)
 
 
-def _count(bench: Bench, *, seconds: float) -> Counted:
-    with process(count_ticks, CLIENT_CORE, bench.port, bench.tokens, WARM_UP_S, seconds) as client:
+def _count(simulator: MeasuredSimulator, *, seconds: float) -> Counted:
+    with process(count_ticks, CLIENT_CORE, simulator.port, simulator.tokens, WARM_UP_S, seconds) as client:
         counted: Counted = receive(client)
     if counted.wrong or counted.prices < 2:
         raise SystemExit(f"the frames are not what they should be: {counted}")
     return counted
 
 
-def _latencies(bench: Bench) -> Mapping[str, list[float]]:
-    with process(ask_rest, CLIENT_CORE, bench.port, bench.keys, REQUESTS) as client:
+def _latencies(simulator: MeasuredSimulator) -> Mapping[str, list[float]]:
+    with process(ask_rest, CLIENT_CORE, simulator.port, simulator.keys, REQUESTS) as client:
         taken: Mapping[str, list[float]] = receive(client)
     return taken
 
 
-def _latencies_with_ticks(bench: Bench) -> Mapping[str, list[float]]:
-    """The ticks are checked to have really come meanwhile, at nine tenths of the asked rate or more."""
-    bench.set_rate(LATENCY_RATE)
+def _latencies_with_ticks(simulator: MeasuredSimulator) -> Mapping[str, list[float]]:
+    """Raises SystemExit when fewer than nine tenths of the requested ticks came meanwhile."""
+    simulator.set_rate(LATENCY_RATE)
     seconds = REQUESTS * 0.08
-    with process(count_ticks, CLIENT_CORE, bench.port, bench.tokens, WARM_UP_S, seconds) as client:
+    with process(count_ticks, CLIENT_CORE, simulator.port, simulator.tokens, WARM_UP_S, seconds) as client:
         time.sleep(WARM_UP_S)
-        taken = _latencies(bench)
+        taken = _latencies(simulator)
         counted: Counted = receive(client)
     if counted.ticks / counted.seconds < LATENCY_RATE * 0.9:
-        raise SystemExit(f"only {counted.ticks / counted.seconds:,.0f} ticks/s came, {LATENCY_RATE:,} were asked for")
+        raise SystemExit(f"only {counted.ticks / counted.seconds:,.0f} ticks/s came, {LATENCY_RATE:,} were requested")
     return taken
 
 
@@ -136,7 +136,7 @@ def _print_rates(rates: list[Counted], busy: list[float]) -> None:
     figures = [counted.ticks / counted.seconds for counted in rates]
     per_frame = median(counted.ticks / counted.frames for counted in rates)
     client = median(counted.cpu_s / counted.seconds for counted in rates)
-    print(f"ticks: {TOKENS:,} instruments, full packets (184 B), one socket, {ASKED_RATE:,}/s asked for")
+    print(f"ticks: {TOKENS:,} instruments, full packets (184 B), one socket, {REQUESTED_RATE:,}/s requested")
     print(f"  {spread(figures)} ticks/s, {per_frame:,.0f} a frame; rounds {', '.join(f'{f:,.0f}' for f in figures)}")
     print(f"  limited by: simulator's core {median(busy):.0%} busy, client's {client:.0%}")
 

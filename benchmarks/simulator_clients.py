@@ -1,4 +1,4 @@
-"""Clients of the simulator benchmark, each in a process of its own: one that counts ticks, one that asks over REST."""
+"""Clients of the simulator benchmark, each in a process of its own: one counts ticks, one sends REST requests."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ TOKENS_PER_MESSAGE = 1_000
 KEYS = "?api_key=simkey&access_token=simtoken"
 AUTHORIZATION = {"Authorization": "token simkey:simtoken"}
 EVERY_S = 0.02
-"""Between two requests of the REST client: each is asked alone, so that its time is its own."""
+"""Between two requests of the REST client, so that they do not affect each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """``wrong``: frames whose length is not that of so many full packets; ``prices``: different prices in a sample."""
+    """What a client received within ``seconds``."""
 
     ticks: int
     frames: int
     wrong: int
+    """Frames whose length does not fit their number of full packets."""
+
     prices: int
+    """Different prices in a sample."""
+
     seconds: float
     cpu_s: float
+    """Of the client."""
 
 
 class TickCounter(WSListener):
@@ -73,7 +78,7 @@ class TickCounter(WSListener):
 def count_ticks(
     core: int, port: int, tokens: Sequence[int], warm_up_s: float, seconds: float, pipe: Connection
 ) -> None:
-    """Subscribe in full mode, let it warm up, count, send ``Counted``."""
+    """Subscribes in full mode, counts for ``seconds`` after the warm-up, sends ``Counted``."""
     pin(core)
     pipe.send(asyncio.run(_count(port, tokens, warm_up_s=warm_up_s, seconds=seconds)))
 
@@ -99,7 +104,7 @@ async def _count(port: int, tokens: Sequence[int], *, warm_up_s: float, seconds:
 
 
 def ask_rest(core: int, port: int, keys: Sequence[str], requests: int, pipe: Connection) -> None:
-    """A profile, a short quote, an order and its cancellation, a big quote, in turn; sends milliseconds by request."""
+    """Sends a profile, a short quote, an order, the order book and sometimes a big quote; sends ms by request."""
     pin(core)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     taken: dict[str, list[float]] = {}
@@ -125,12 +130,12 @@ def _round(keys: Sequence[str], *, big: bool) -> list[tuple[str, str, str, str |
             "order_type": "MARKET", "market_protection": -1, "validity": "DAY", "tag": "BENCH",
         }
     )  # fmt: skip
-    asked = [
+    requests = [
         ("profile", "GET", "/user/profile", None),
         ("ltp", "GET", "/quote/ltp?" + urlencode({"i": keys[0]}), None),
         ("order", "POST", "/orders/regular", order),
         ("book", "GET", "/orders", None),
     ]
     if big:
-        asked.append(("quote of 500", "GET", "/quote?" + urlencode({"i": keys[:500]}, doseq=True), None))
-    return asked
+        requests.append(("quote of 500", "GET", "/quote?" + urlencode({"i": keys[:500]}, doseq=True), None))
+    return requests

@@ -1,7 +1,7 @@
-"""The broker's side of the tick benchmark: a process that serves full-mode frames over a WebSocket.
+"""The broker of the tick benchmark: a process that sends full-mode frames over a WebSocket.
 
-``?mode=closed``: the next frame when the client says so. ``?mode=paced``: a batch each so many milliseconds, the time
-of sending (microseconds, monotonic, modulo 2**32) in the field of the traded volume.
+``?mode=closed``: it sends the next frame on each message of the client. ``?mode=paced``: it sends a frame every
+``every_us``, with the time of sending (microseconds, monotonic, modulo 2**32) in the field of the traded volume.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from benchmarks.machine import pin
 PACKET = 184
 VOLUME_AT = 16
 PRICE = 150_000
-TURNS = 10
-"""Paced frames take turns with so many sets of instruments: not every instrument ticks in every frame."""
+INSTRUMENT_SETS = 10
+"""Paced frames alternate between so many sets of instruments: not every instrument ticks in every frame."""
 
 _HEAD = struct.Struct(">16I")
 _LEVEL = struct.Struct(">IIHxx")
 
 
 def token_of(index: int) -> int:
-    """Tokens of the NSE segment."""
+    """A token of the NSE segment."""
     return (1000 + index) << 8 | 1
 
 
@@ -46,8 +46,8 @@ def frame(*, first: int, count: int, volume: int) -> bytearray:
     return built
 
 
-def serve_load(core: int, pipe: Connection) -> None:
-    """Run until the pipe says stop; sends the port first."""
+def serve_frames(core: int, pipe: Connection) -> None:
+    """Sends the port, and serves until a message comes through the pipe."""
     pin(core)
     asyncio.run(_serve(pipe))
 
@@ -77,11 +77,11 @@ async def _closed(socket: ServerConnection, *, frames: int, tokens: int) -> None
 
 
 async def _paced(socket: ServerConnection, *, frames: int, batch: int, every_us: int) -> None:
-    messages = [frame(first=batch * turn, count=batch, volume=0) for turn in range(TURNS)]
+    messages = [frame(first=batch * number, count=batch, volume=0) for number in range(INSTRUMENT_SETS)]
     await socket.recv()
     due = time.monotonic()
     for number in range(frames):
-        message = messages[number % TURNS]
+        message = messages[number % INSTRUMENT_SETS]
         due += every_us / 1e6
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         stamp = struct.pack(">I", time.monotonic_ns() // 1000 % 2**32)

@@ -1,8 +1,8 @@
 """The two stacks that the tick benchmark compares, each in a process of its own.
 
-``naive`` is what users write first: the official client's parser, ``json.dumps``, one awaited publish per tick.
-``ours`` is the service's own path: its socket, its frame cutter and decoder, its pipeline and publisher; it also keeps
-the last values, which the naive one does not.
+``naive`` is what users write first: the official client's parser, ``json.dumps``, one awaited publish for each tick.
+``ours`` is the service's path: its socket, frame cutter, decoder, pipeline and publisher. It also stores last values,
+which the naive one does not.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ from app.market.ticks.conflation import AccountTicks
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from benchmarks.machine import pin
-from benchmarks.tick_server import TURNS, token_of
+from benchmarks.tick_server import INSTRUMENT_SETS, token_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to receive: ``frames`` of which the first ``warm_up`` are not timed. ``flush_ms``: see the setting."""
+    """What to receive: ``frames`` frames, of which the first ``warm_up`` are not timed.
 
-    load_url: str
+    ``flush_ms`` is the service's setting ``TICK_FLUSH_MS``.
+    """
+
+    server_url: str
     redis_url: str
     frames: int
     warm_up: int
@@ -51,14 +54,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """``ticks`` in ``seconds``; ``cpu_s`` of this process meanwhile."""
+    """``ticks`` in ``seconds``, and the CPU time of this process meanwhile."""
 
     ticks: int
     seconds: float
     cpu_s: float
 
 
-class Stopwatch:
+class Timer:
+    """Measures the frames after the warm-up."""
+
     def __init__(self, job: Job) -> None:
         self._job = job
         self._started = (0.0, 0.0)
@@ -78,7 +83,7 @@ class Stopwatch:
 
 
 def run_stack(name: str, job: Job, core: int, pipe: Connection) -> None:
-    """A process' entry: sends Timed."""
+    """The entry of the measured process: runs a stack, sends ``Timed``."""
     pin(core)
     logger.remove()
     stacks: dict[str, Callable[[Job], Coroutine[Any, Any, Timed]]] = {"naive": naive, "ours": ours}
@@ -89,8 +94,8 @@ def run_stack(name: str, job: Job, core: int, pipe: Connection) -> None:
 async def naive(job: Job) -> Timed:
     parser = KiteTicker("key", "token")
     redis = Redis.from_url(job.redis_url)
-    watch = Stopwatch(job)
-    async with connect(job.load_url, compression=None, max_size=None, ping_interval=None) as socket:
+    timer = Timer(job)
+    async with connect(job.server_url, compression=None, max_size=None, ping_interval=None) as socket:
         await socket.send("next")
         for number in range(1, job.frames + 1):
             message = await socket.recv()
@@ -98,8 +103,8 @@ async def naive(job: Job) -> Timed:
                 await socket.send("next")
             for tick in parser._parse_binary(message):  # noqa: SLF001 - what its on_message calls
                 await redis.publish(f"ticker:ticks:{tick['instrument_token']}", json.dumps(tick, default=_json_time))
-            watch.frame_done(number)
-    timed = watch.stop()
+            timer.frame_done(number)
+    timed = timer.stop()
     await redis.aclose()
     return timed
 
@@ -109,7 +114,7 @@ def _json_time(value: object) -> object:
 
 
 class Sink:
-    """What the socket calls: the feed's part in three lines."""
+    """What the socket calls: a minimal feed."""
 
     def __init__(self, ticks: AccountTicks) -> None:
         self._ticks = ticks
@@ -117,7 +122,7 @@ class Sink:
         self.arrived = asyncio.Event()
 
     def on_any_frame(self) -> None:
-        """Nothing watches for silence here."""
+        """The benchmark does not check for silence."""
 
     def on_binary(self, message: bytes) -> None:
         packets = cut_frame(message)
@@ -132,7 +137,7 @@ class Sink:
 
 async def ours(job: Job) -> Timed:
     publisher = TickPublisher(job.redis_url, keys=RedisKeys("ticker:"))
-    names = {token_of(index): _instrument(index) for index in range(job.tokens * TURNS)}
+    names = {token_of(index): _instrument(index) for index in range(job.tokens * INSTRUMENT_SETS)}
     pipeline = TickPipeline(
         publisher, instruments=lambda: names, source="simulator", clock=SystemClock(), flush_ms=job.flush_ms
     )
@@ -140,7 +145,7 @@ async def ours(job: Job) -> Timed:
     keeping = asyncio.create_task(publisher.run())
     while not publisher.ready:  # noqa: ASYNC110 - once, before anything is timed
         await asyncio.sleep(0.001)
-    uri = parse_uri(job.load_url)
+    uri = parse_uri(job.server_url)
     loop = asyncio.get_running_loop()
     _, socket = await loop.create_connection(lambda: TickerSocket(uri, sink=sink, headers={}), uri.host, uri.port)
     await socket.wait_upgraded()
@@ -150,8 +155,8 @@ async def ours(job: Job) -> Timed:
 
 
 async def _closed(job: Job, pipeline: TickPipeline, sink: Sink, socket: TickerSocket) -> Timed:
-    """The next frame is on its way while this one is flushed; nothing conflates, every tick is published."""
-    watch = Stopwatch(job)
+    """Requests the next frame while one is flushed. Nothing conflates: every tick is published."""
+    timer = Timer(job)
     socket.send_text(b"next")
     for number in range(1, job.frames + 1):
         await sink.arrived.wait()
@@ -159,15 +164,15 @@ async def _closed(job: Job, pipeline: TickPipeline, sink: Sink, socket: TickerSo
         if number < job.frames:
             socket.send_text(b"next")
         await pipeline.flush()
-        while not pipeline.publisher.ready:  # noqa: ASYNC110 - the next turn of the loop is what is waited for
+        while not pipeline.publisher.ready:  # noqa: ASYNC110 - ready within an iteration of the loop
             await asyncio.sleep(0)
-        watch.frame_done(number)
-    return watch.stop()
+        timer.frame_done(number)
+    return timer.stop()
 
 
 async def _paced(job: Job, pipeline: TickPipeline, sink: Sink, socket: TickerSocket) -> Timed:
-    """The pipeline as the service runs it."""
-    watch = Stopwatch(job)
+    """Runs the pipeline as the service does."""
+    timer = Timer(job)
     flushing = asyncio.create_task(pipeline.run())
     socket.send_text(b"next")
     seen = 0
@@ -175,9 +180,9 @@ async def _paced(job: Job, pipeline: TickPipeline, sink: Sink, socket: TickerSoc
         sink.arrived.clear()
         await sink.arrived.wait()
         for number in range(seen + 1, sink.frames + 1):
-            watch.frame_done(number)
+            timer.frame_done(number)
         seen = sink.frames
-    timed = watch.stop()
+    timed = timer.stop()
     await asyncio.sleep(0.2)
     flushing.cancel()
     return timed

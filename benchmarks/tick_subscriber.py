@@ -1,4 +1,4 @@
-"""The consumer's side of the tick benchmark: one subscriber of all tick channels, cheap enough not to be the limit."""
+"""The consumer of the tick benchmark: one subscriber of all tick channels, fast enough not to be the limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.machine import pin
 
 SILENCE_S = 20.0
 PAUSE_S = 1.5
-"""A timed run may lose ticks to conflation: it ends when nothing has come for so long."""
+"""A paced run may lose ticks to conflation, so it ends when none has come for so long."""
 
 _MARK = b"pmessage\r\n"
 _SENT_AT = re.compile(rb'"volume_traded": ?(\d+)')
@@ -22,7 +22,7 @@ _SENT_AT = re.compile(rb'"volume_traded": ?(\d+)')
 
 @dataclass(slots=True)
 class Seen:
-    """``latencies_ms`` is empty where they were not asked for; ``sample`` is one tick."""
+    """What arrived. ``sample`` is one tick; ``latencies_ms`` is empty unless the run is paced."""
 
     messages: int = 0
     cpu_s: float = 0.0
@@ -32,7 +32,7 @@ class Seen:
 
 
 def read_ticks(core: int, host: str, port: int, password: str, expected: int, timed: bool, pipe: Connection) -> None:
-    """Subscribe, say so, read ``expected`` messages, send what was seen."""
+    """Subscribes, sends a message about it, reads ``expected`` messages, sends ``Seen``."""
     pin(core)
     with socket.create_connection((host, port), timeout=SILENCE_S) as client:
         if password:

@@ -1,4 +1,4 @@
-"""Ticks end to end: broker's frame in, one JSON per tick at a Redis subscriber. Method: ``benchmarks/README.md``."""
+"""Ticks end to end: from the broker's frame to a JSON tick at a Redis subscriber. Method: ``benchmarks/README.md``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from redis import Redis
 
 from benchmarks.figures import percentile, ratios, spread
 from benchmarks.processes import process, receive
-from benchmarks.tick_server import PRICE, serve_load, token_of
+from benchmarks.tick_server import PRICE, serve_frames, token_of
 from benchmarks.tick_stacks import Job, Timed, run_stack
 from benchmarks.tick_subscriber import Seen, read_ticks
 from embedded.redis import running_redis
 
 TOKENS = 3000
 FRAMES = {"naive": (3, 1), "ours": (60, 10)}
-"""Frames and, of these, warm-up; by what each stack does in a second or two."""
+"""Frames and how many of them are warm-up, for each stack: what it handles in a second or two."""
 
 MEASURED_CORE, OTHERS_CORE = 0, 1
 PACES = ((50, 20_000, 250, ("naive", "ours")), (100, 5_000, 1000, ("ours",)))
-"""Ticks a frame, microseconds between frames, frames, which stacks."""
+"""Ticks in a frame, microseconds between frames, number of frames, which stacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +38,21 @@ class Result:
         return self.timed.ticks / self.timed.seconds
 
 
-class Bench:
-    """The processes that stay for all rounds."""
+class TickBenchmark:
+    """What all rounds use: Redis, and the address of the tick server."""
 
-    def __init__(self, *, redis_url: str, load_port: int) -> None:
+    def __init__(self, *, redis_url: str, server_port: int) -> None:
         self._redis_url = redis_url
-        self._load = f"ws://127.0.0.1:{load_port}/"
+        self._server_url = f"ws://127.0.0.1:{server_port}/"
         self._redis = Redis.from_url(redis_url)
         address = urlsplit(redis_url)
         self._address = (address.hostname or "127.0.0.1", address.port or 6379, unquote(address.password or ""))
 
     def measure(self, stack: str, *, query: str, frames: int, warm_up: int, tokens: int) -> Result:
-        """One run of one stack with a subscriber of its own; raises when anything is missing or wrong."""
+        """One run of one stack with a subscriber of its own. Raises SystemExit when ticks are missing or wrong."""
         timed = "paced" in query
         job = Job(
-            load_url=f"{self._load}?{query}&frames={frames}", redis_url=self._redis_url, frames=frames,
+            server_url=f"{self._server_url}?{query}&frames={frames}", redis_url=self._redis_url, frames=frames,
             warm_up=warm_up, tokens=tokens, mode="paced" if timed else "closed",
         )  # fmt: skip
         self._redis.flushdb()
@@ -72,26 +72,26 @@ class Bench:
 
 
 def run(rounds: int) -> None:
-    """Print throughput and latency of both stacks."""
+    """Prints throughput and latency of both stacks."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        running_redis(Path(directory)) as server,
-        process(serve_load, OTHERS_CORE) as load,
+        running_redis(Path(directory)) as redis,
+        process(serve_frames, OTHERS_CORE) as tick_server,
     ):
-        bench = Bench(redis_url=server.url, load_port=receive(load))
-        _throughput(bench, rounds=rounds)
+        benchmark = TickBenchmark(redis_url=redis.url, server_port=receive(tick_server))
+        _throughput(benchmark, rounds=rounds)
         for batch, every_us, frames, stacks in PACES:
-            _latency(bench, rounds=rounds, batch=batch, every_us=every_us, frames=frames, stacks=stacks)
-        load.send("stop")
+            _latency(benchmark, rounds=rounds, batch=batch, every_us=every_us, frames=frames, stacks=stacks)
+        tick_server.send("stop")
 
 
-def _throughput(bench: Bench, *, rounds: int) -> None:
+def _throughput(benchmark: TickBenchmark, *, rounds: int) -> None:
     results: dict[str, list[Result]] = {"naive": [], "ours": []}
     for _ in range(rounds):
         for stack, runs in results.items():
             frames, warm_up = FRAMES[stack]
             query = f"mode=closed&tokens={TOKENS}"
-            runs.append(bench.measure(stack, query=query, frames=frames, warm_up=warm_up, tokens=TOKENS))
+            runs.append(benchmark.measure(stack, query=query, frames=frames, warm_up=warm_up, tokens=TOKENS))
     print(f"throughput: frames of {TOKENS} full packets, each published before the next, 1 subscriber")
     for stack, runs in results.items():
         busy = median(run.timed.cpu_s / run.timed.seconds for run in runs)
@@ -109,13 +109,15 @@ def _throughput(bench: Bench, *, rounds: int) -> None:
           f" subscriber {last.seen.cpu_s / ticks * 1e6:.1f} us, ours {1e6 / last.rate:.1f} us")  # fmt: skip
 
 
-def _latency(bench: Bench, *, rounds: int, batch: int, every_us: int, frames: int, stacks: tuple[str, ...]) -> None:
+def _latency(
+    benchmark: TickBenchmark, *, rounds: int, batch: int, every_us: int, frames: int, stacks: tuple[str, ...]
+) -> None:
     seen: dict[str, list[tuple[float, float]]] = {stack: [] for stack in stacks}
     arrived: dict[str, list[float]] = {stack: [] for stack in stacks}
     for _ in range(rounds):
         for stack, quantiles in seen.items():
             query = f"mode=paced&batch={batch}&every_us={every_us}"
-            result = bench.measure(stack, query=query, frames=frames, warm_up=1, tokens=batch)
+            result = benchmark.measure(stack, query=query, frames=frames, warm_up=1, tokens=batch)
             ordered = sorted(result.seen.latencies_ms[10 * batch :])
             arrived[stack].append(result.seen.messages / (frames * batch))
             quantiles.append((percentile(ordered, 0.5), percentile(ordered, 0.99)))
@@ -135,7 +137,7 @@ def _latency(bench: Bench, *, rounds: int, batch: int, every_us: int, frames: in
 
 
 def _check(seen: Seen, *, at_least: int) -> None:
-    """What arrived is enough, on its own channel, with the price that was sent."""
+    """Raises SystemExit unless enough ticks arrived, and the sample has the right channel and price."""
     if seen.messages < at_least:
         raise SystemExit(f"{seen.messages} ticks arrived where {at_least} were expected")
     token = int(seen.sample["instrument_token"])
