@@ -14,10 +14,11 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from app.api.exact_json import ExactJSON
+from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.broker.port import WireRequest
 from app.orders.entry.acceptance import Answer
-from app.orders.state.model import BatchStatus, Operation, TaskStatus
+from app.orders.state.model import BatchStatus, TaskStatus
 
 _PATHS = {"task": "/orders/tasks/{}", "batch": "/advanced/batch-orders/{}"}
 

@@ -16,6 +16,19 @@ from typing import Any
 import msgspec
 
 
+class Operation(StrEnum):
+    """What an order request asks of the broker."""
+
+    PLACE = "place"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+
+    @property
+    def priority(self) -> int:
+        """Lower is sent first: requests that reduce risk overtake those that add to it."""
+        return {Operation.CANCEL: 0, Operation.MODIFY: 1, Operation.PLACE: 2}[self]
+
+
 class Exchange(StrEnum):
     NSE = "NSE"
     BSE = "BSE"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from urllib.parse import quote
 
-from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
+from app.broker.orders import BrokerOrder, Operation, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.broker.port import RequestKind, WireRequest
 from app.kite.endpoints import Endpoint
@@ -18,7 +18,7 @@ from app.kite.http import KiteHttp, Query
 from app.kite.reads import PacedReads
 from app.kite.wire.market import parse_available_margin, parse_basket_total
 from app.kite.wire.orders import cancel_query, margin_body, modify_form, parse_orders, parse_trades, place_form
-from app.kite.wire.outcome import Operation, classify
+from app.kite.wire.outcome import classify
 
 SEND_OUTCOMES = {
     Accepted: "accepted",

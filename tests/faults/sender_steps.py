@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from app.broker.orders import Operation
 from app.broker.outcomes import SendOutcome
 from app.db.leases import Leases, LeaseTimes
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
 from app.orders.state.counters import ReadCounters
 from app.orders.state.lease_term import LeaseTerm
-from app.orders.state.model import Operation, Task
+from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now

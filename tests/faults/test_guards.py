@@ -10,13 +10,14 @@ from uuid import uuid4
 
 import pytest
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Sent
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.entry.acceptance import Caller
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED
 from app.orders.risk.kill_switch_store import set_halt
-from app.orders.state.model import Operation, Task, TaskStatus
+from app.orders.state.model import Task, TaskStatus
 from app.orders.state.new_task_store import insert_tasks
 from app.orders.state.new_tasks import NewTask
 from simulator.server import RunningSimulator

@@ -9,12 +9,12 @@ from decimal import Decimal
 
 import pytest
 
-from app.broker.orders import OrderType, TransactionType, Variety
+from app.broker.orders import Operation, OrderType, TransactionType, Variety
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.preconditions import NotAsSeen
 from app.orders.risk.kill_switch_store import set_halt
 from app.orders.state.audit import Actor
-from app.orders.state.model import Operation, TaskStatus
+from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
 from tests.desk_waits import after_the_lease, end_of, now, reaches, read_again, struck

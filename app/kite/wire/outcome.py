@@ -25,18 +25,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.kite.wire.envelope import Envelope, parse_envelope
 from app.kite.wire.orders import parse_placed
-
-
-class Operation(StrEnum):
-    PLACE = "place"
-    MODIFY = "modify"
-    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

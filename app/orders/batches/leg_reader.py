@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.orders.batches import batch_store
 from app.orders.batches.legs import Leg, LegOrder
 from app.orders.state import order_store
-from app.orders.state.model import FINISHED, Batch, KnownOrder, Operation, Task
+from app.orders.state.model import FINISHED, Batch, KnownOrder, Task
 
 
 async def load_legs(tx: Tx, wanted: Sequence[Batch]) -> dict[UUID, list[Leg]]:

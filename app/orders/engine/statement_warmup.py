@@ -12,12 +12,12 @@ from uuid import UUID
 
 from psycopg.errors import ReadOnlySqlTransaction
 
+from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.orders.batches import batch_store
 from app.orders.reconciliation import overdue_store, read_schedule_store
 from app.orders.sending import claim_store, claim_terms
 from app.orders.state import order_store, task_store
-from app.orders.state.model import Operation
 
 _NO_ACCOUNT = ""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

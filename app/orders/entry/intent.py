@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.broker.orders import Operation
 from app.orders.entry.idempotency import IdempotencyKey
-from app.orders.state.model import Operation, TaskStatus
+from app.orders.state.model import TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from app.broker.orders import OrderChanges
+from app.broker.orders import Operation, OrderChanges
 from app.broker.port import WireRequest
 from app.errors import BadInput, Problem
 from app.kit.ids import IdSource
@@ -22,7 +22,7 @@ from app.orders.entry.requests import RequestChecker
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.documents import broker_document
 from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.model import OnFilled, Operation, TaskStatus
+from app.orders.state.model import OnFilled, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewBatch, OrderLine, OrderTarget, Replaces, TaskFactory
 from app.orders.views.queries import OrderQueries
 

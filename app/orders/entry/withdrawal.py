@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.errors import Conflict
 from app.kit.clock import today
 from app.orders.state import cancel_store, task_store
 from app.orders.state.cancels import cancel_live
 from app.orders.state.documents import task_document
-from app.orders.state.model import FINISHED, UNSENT, Operation, Task, TaskStatus
+from app.orders.state.model import FINISHED, UNSENT, Task, TaskStatus
 from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import book_day
 from app.orders.state.verdicts import withdrawn

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.db.postgres import Tx
 from app.errors import BadInput, Conflict, Problem
@@ -24,7 +25,7 @@ from app.orders.state.alarms import RaisedAlarm
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Operation, Resolution, Task, TaskError, TaskStatus
+from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Resolution, Task, TaskError, TaskStatus
 from app.orders.state.parts import OrderParts
 from app.orders.state.verdicts import Verdict
 from app.orders.state.wakeups import ChangeListener

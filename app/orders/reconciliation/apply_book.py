@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from app.broker.orders import BrokerOrder
+from app.broker.orders import BrokerOrder, Operation
 from app.broker.outcomes import Sent
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
@@ -26,7 +26,7 @@ from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import ENDED_WITHOUT_ORDER, BatchStatus, KnownOrder, Operation, Task, TaskStatus
+from app.orders.state.model import ENDED_WITHOUT_ORDER, BatchStatus, KnownOrder, Task, TaskStatus
 from app.orders.state.new_tasks import OrderTarget
 from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order

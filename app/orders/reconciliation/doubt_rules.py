@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.broker.orders import BrokerOrder, OrderRequest, Variety
+from app.broker.orders import BrokerOrder, Operation, OrderRequest, Variety
 from app.broker.outcomes import Sent
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
 from app.orders.state.tags import attempt_tags, tags_of
 from app.orders.state.verdicts import Verdict, not_found

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from loguru import logger
 
+from app.broker.orders import Operation
 from app.broker.outcomes import SendOutcome
 from app.kit.clock import Clock
 from app.orders.sending.circuit_breaker import Breaker, sample_of
 from app.orders.state.engine_settings import BreakerLimits
-from app.orders.state.model import Operation
 from app.orders.state.wakeups import Wakeups
 
 

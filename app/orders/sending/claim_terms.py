@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from app.broker.orders import Operation
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
-from app.orders.state.model import Operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from app.broker.orders import Operation
 from app.orders.sending import claim_store
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.claim_terms import ClaimTerms, claim_terms
-from app.orders.state.model import Operation, Task
+from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 
 

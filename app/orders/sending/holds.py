@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from app.broker.orders import Operation
 from app.orders.risk import kill_switch_store
 from app.orders.risk.halts import Halt
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.state import task_store
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import Operation, Task, TaskError, TaskStatus
+from app.orders.state.model import Task, TaskError, TaskStatus
 from app.orders.state.parts import AccountParts
 from app.orders.state.verdicts import Verdict
 

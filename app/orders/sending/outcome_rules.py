@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import Operation, Task, TaskError
+from app.orders.state.model import Task, TaskError
 from app.orders.state.verdicts import Verdict
 
 

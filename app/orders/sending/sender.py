@@ -11,6 +11,7 @@ from collections import Counter
 
 from loguru import logger
 
+from app.broker.orders import Operation
 from app.broker.port import Governor, RequestKind
 from app.errors import RateLimited, ServiceError
 from app.orders.sending.account_breakers import AccountBreakers
@@ -18,7 +19,7 @@ from app.orders.sending.claims import Claims
 from app.orders.sending.holds import Holds
 from app.orders.sending.outcome_writer import OutcomeWriter
 from app.orders.sending.transmission import Transmission
-from app.orders.state.model import Operation, Task
+from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 from app.orders.state.wakeups import wait_for
 

@@ -9,11 +9,12 @@ import asyncio
 from collections import OrderedDict
 from uuid import UUID
 
+from app.broker.orders import Operation
 from app.broker.outcomes import InDoubt, NotSent, SendOutcome, Throttled
 from app.broker.port import Governor
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S
-from app.orders.state.model import Operation, Task
+from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 
 _SENDS_REMEMBERED = 10_000

@@ -11,10 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from app.broker.orders import BrokerOrder
+from app.broker.orders import BrokerOrder, Operation
 from app.broker.outcomes import ChildOrder, Sent
 from app.kit.clock import ist_iso
-from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import state_of
 
 _EXTRA_FIELDS = (

@@ -14,22 +14,9 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
-from app.broker.orders import OrderChanges, OrderRequest
+from app.broker.orders import Operation, OrderChanges, OrderRequest
 from app.broker.outcomes import ChildOrder, Sent
 from app.orders.state.order_terms import OrderTerms
-
-
-class Operation(StrEnum):
-    """What a task asks the broker to do."""
-
-    PLACE = "place"
-    MODIFY = "modify"
-    CANCEL = "cancel"
-
-    @property
-    def priority(self) -> int:
-        """Lower is sent first: requests that reduce risk overtake those that add to it."""
-        return {Operation.CANCEL: 0, Operation.MODIFY: 1, Operation.PLACE: 2}[self]
 
 
 class TaskStatus(StrEnum):

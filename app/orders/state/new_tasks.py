@@ -7,11 +7,11 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from app.broker.orders import OrderChanges, OrderRequest
+from app.broker.orders import Operation, OrderChanges, OrderRequest
 from app.kit.clock import Clock, today
 from app.kit.ids import IdSource
 from app.orders.state.engine_settings import EngineSettings
-from app.orders.state.model import KnownOrder, OnFilled, Operation, Purpose, Task, TaskError, TaskStatus
+from app.orders.state.model import KnownOrder, OnFilled, Purpose, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import OrderTerms
 from app.orders.state.tags import Tagger
 

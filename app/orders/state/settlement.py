@@ -15,7 +15,7 @@ from uuid import UUID
 
 from loguru import logger
 
-from app.broker.orders import BrokerOrder
+from app.broker.orders import BrokerOrder, Operation
 from app.db.postgres import Tx
 from app.orders.state import alarm_store, order_store, task_store
 from app.orders.state.alarms import Alarm
@@ -29,12 +29,7 @@ from app.orders.state.documents import (
 )
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event, next_status
-from app.orders.state.model import (
-    KnownOrder,
-    Operation,
-    Task,
-    TaskStatus,
-)
+from app.orders.state.model import KnownOrder, Task, TaskStatus
 from app.orders.state.order_state import content_hash, moves_forward
 from app.orders.state.verdicts import Verdict
 

@@ -10,12 +10,13 @@ from uuid import UUID
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
+from app.broker.orders import Operation
 from app.broker.outcomes import ChildOrder, SendOutcome, Sent
 from app.db.postgres import Tx
 from app.errors import NotFound
 from app.orders.state.attempts import AttemptOutcome, label_of
 from app.orders.state.documents import children_from_json, children_json
-from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Operation, Task, TaskError, TaskStatus
+from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Task, TaskError, TaskStatus
 from app.orders.state.verdicts import Verdict
 
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,

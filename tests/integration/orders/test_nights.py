@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from app.broker.orders import BrokerOrder, Trade
+from app.broker.orders import BrokerOrder, Operation, Trade
 from app.db.postgres import Database, open_database
 from app.orders.batches import batch_store
 from app.orders.batches.leg_reader import load_legs
@@ -20,7 +20,7 @@ from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.state import fill_store, new_task_store, task_store
 from app.orders.state.counters import ReadCounters
-from app.orders.state.model import BatchStatus, Operation, TaskStatus
+from app.orders.state.model import BatchStatus, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import Settlement

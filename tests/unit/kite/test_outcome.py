@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.kite.wire.outcome import (
     REFUSAL_TYPES,
-    Operation,
     Response,
     TransportFailure,
     classify,

@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from app.broker.orders import BrokerOrder, OrderRequest
+from app.broker.orders import BrokerOrder, Operation, OrderRequest
 from app.broker.outcomes import Sent
 from app.orders.batches.legs import Leg, LegOrder
-from app.orders.state.model import Batch, BatchStatus, KnownOrder, Operation, OrderState, Task, TaskStatus
+from app.orders.state.model import Batch, BatchStatus, KnownOrder, OrderState, Task, TaskStatus
 from tests.desk import order
 
 NOW = datetime(2026, 7, 6, 5, 0, tzinfo=UTC)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.orders.sending.holds import NO_SESSION, Obstacle, _next_step
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import Operation, TaskError, TaskStatus
+from app.orders.state.model import TaskError, TaskStatus
 from tests.unit.orders.builders import command, task
 
 CLOSED = NO_SESSION

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.orders import BrokerOrder, OrderType, TransactionType, Variety
+from app.broker.orders import BrokerOrder, Operation, OrderType, TransactionType, Variety
 from app.orders.reconciliation import anomaly_rules, doubt_rules, read_schedule
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import KnownOrder, Operation, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of
 from tests.desk import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task

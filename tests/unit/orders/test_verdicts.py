@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected, Throttled
 from app.orders.sending.outcome_rules import MAX_ATTEMPTS, verdict_of
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import Operation, Task, TaskStatus
+from app.orders.state.model import Task, TaskStatus
 from tests.unit.orders.builders import NOW, command, seconds, task
 
 BUSY = "Order cannot be cancelled as it is being processed. Try later."
