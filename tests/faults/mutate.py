@@ -387,8 +387,8 @@ MUTATIONS = (
     Mutation(
         "what was taken back does not go once more",
         "app/orders/sending/claim_store.py",
-        "    AND NOT t.cancel_on_sight ",
-        "    AND true ",
+        "    AND NOT t.cancel_on_sight\n",
+        "",
         FAULTS + "test_guards.py::test_what_was_taken_back_on_its_way_does_not_go_once_more",
     ),
     Mutation(

@@ -1,7 +1,7 @@
-"""One look for all accounts of this replica: which of them have anything open, so that the others can rest.
+"""Which accounts of this replica have open tasks or batches: one query for all of them, so that idle ones poll seldom.
 
-Without it every idle account would poll for itself, several times a second. It only sets the pace: whoever rests still
-looks by himself every ``IDLE_POLL_S``, and nothing is decided here.
+Without it the loops of each idle account would poll several times a second. It only sets how often they poll: a loop of
+an idle account still polls every ``IDLE_POLL_S``, and nothing is decided here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.orders.state.wakeups import Wakeups
 
 
 class ActivityCheck:
-    """``owned`` gives the accounts that this replica sends for now; ``run`` lives until cancelled."""
+    """``owned`` returns the wake-ups of the accounts that this replica owns now. ``run`` ends when it is cancelled."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class ActivityCheck:
             try:
                 await self.look()
             except ServiceError as error:
-                logger.warning("the watch over open orders pauses: {}", error)
+                logger.bind(reason=error).warning("activity of accounts not checked")
             await asyncio.sleep(jittered(self._every_s, random=self._random()))
 
     async def look(self) -> None:
-        """Raises Unavailable."""
+        """Mark each owned account as busy or idle. Raises Unavailable."""
         owned = self._owned()
         if not owned:
             return

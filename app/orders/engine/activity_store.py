@@ -1,4 +1,4 @@
-"""SQL of the idle watch: which accounts have anything open."""
+"""SQL of the activity check: which accounts have open tasks or batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.orders.state.task_store import OPEN
 
 
 async def busy_accounts(tx: Tx, account_ids: Sequence[str]) -> set[str]:
-    """Those that have a task or a batch that is not at its end."""
+    """Those of these accounts that have an open task or batch."""
     cursor = await tx.execute(
         f"""SELECT account_id FROM order_task WHERE account_id = ANY(%(ids)s) AND status IN {OPEN}
             UNION SELECT account_id FROM batch WHERE account_id = ANY(%(ids)s) AND completed_at IS NULL""",

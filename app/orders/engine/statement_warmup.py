@@ -1,8 +1,8 @@
-"""What a new connection of the order engine does before its first order.
+"""Runs the statements of the order path once on each new connection, before its first order.
 
-PostgreSQL plans a statement the first time that a connection runs it, which takes several times as long as running it.
-An account that places ten orders a day would pay that with nearly each of them; so the statements between an accepted
-order and the broker are run once beforehand, for an account that does not exist.
+PostgreSQL plans a statement when a connection first runs it, and planning takes several times as long as running. With
+ten orders a day nearly every order would wait for that. So the statements between an accepted order and the broker are
+run beforehand, for an account that does not exist.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 async def warm_up(tx: Tx) -> None:
-    """Have the slow statements planned on this connection. Finds nothing and changes nothing."""
+    """Let PostgreSQL plan the slow statements on this connection. They find nothing and change nothing."""
     terms = claim_terms.ClaimTerms(
         guard={"lease_name": _NO_ACCOUNT, "lease_owner": _NO_ACCOUNT, "lease_term": 0},
         owner=_NO_ACCOUNT,
@@ -45,4 +45,4 @@ async def warm_up(tx: Tx) -> None:
         await task_store.lock(tx, UUID(int=0))
         await batch_store.open_batches(tx, _NO_ACCOUNT)
     except ReadOnlySqlTransaction:
-        return  # a server that takes no writes now: whoever uses the connection is told so
+        return  # the server takes no writes now; the first caller that writes gets the error

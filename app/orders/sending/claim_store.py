@@ -1,4 +1,8 @@
-"""SQL of claiming: the one statement after which a task may leave, and everything that it depends on."""
+"""SQL of claiming a task for sending: one statement checks everything that the send depends on, and claims the task.
+
+The conditions are in the statement and not in the sender, because each of them may change until the moment of the
+claim, at other replicas too. After the claim is committed the request may leave.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,14 @@ from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
 
 MOST_ATTEMPTS = 9
-"""Of one placement: its number is one digit of the tag. More than that are only reached by sessions that keep dying."""
+"""Attempts of one placement: the tag has one digit for them. Only sessions that end again and again reach as many."""
 
 _IS_FREE_CANCEL = "(t.operation = 'cancel' AND t.purpose <> 'replace')"
-"""The cancel of an order that is to be replaced goes only when the order that follows it may go."""
+"""Every cancel but that of an order to be replaced. That one is sent only when the new order may be sent too, because
+the old order must not be cancelled when nothing can follow it."""
 
-_A_DOUBT_PAUSES = """EXISTS (  -- a doubt on the instrument, or in the same batch, pauses new orders
+_A_DOUBT_PAUSES = """EXISTS (
+        -- a doubt on the instrument, or in the same batch: its order may be live
         SELECT 1 FROM order_task d
         WHERE d.account_id = t.account_id AND d.operation = 'place' AND d.status = 'in_doubt'
           AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
@@ -28,20 +34,33 @@ _A_DOUBT_PAUSES = """EXISTS (  -- a doubt on the instrument, or in the same batc
 
 _READY = f"""
   SELECT t.task_id, t.operation FROM order_task t
-  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying') AND t.operation = ANY(%(operations)s)
+  WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying')
+    -- a place in flight is free for it, and no breaker is open
+    AND t.operation = ANY(%(operations)s)
+    -- the pause after the last attempt is over, and the order is fresh: prices move while it waits
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
+    -- the tag has a digit for one more attempt
     AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})
-    AND NOT t.cancel_on_sight                    -- taken back while it was on its way: it does not go once more
+    -- not withdrawn while an earlier attempt was being sent
+    AND NOT t.cancel_on_sight
+    -- this process owns the account, by the database's clock: a paused process may believe it long after
     AND {HELD_BY_TERM}
-    AND ({_IS_FREE_CANCEL} OR NOT EXISTS (       -- what an operator has halted stays where it is
+    -- no halt, which stops all but cancels; reduce_only lets exits pass
+    AND ({_IS_FREE_CANCEL} OR NOT EXISTS (
         SELECT 1 FROM kill_switch k
         WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
+    -- with too many unknown outcomes the positions are unknown, and nothing may add to them
     AND ((t.operation <> 'place' AND t.purpose <> 'replace') OR t.reduces OR NOT {MANY_DOUBTS})
+    -- the cancel of an order to be replaced waits for whatever its new order would wait for
     AND (t.purpose <> 'replace' OR (%(places_pass)s AND NOT {_A_DOUBT_PAUSES}))
+    -- a restored database may have forgotten that a task was sent; repeating a cancel does no harm
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
-    AND (t.replaces IS NULL OR {IS_REPLACED})    -- never beside the order whose place it takes
+    -- never live together with the order that it replaces
+    AND (t.replaces IS NULL OR {IS_REPLACED})
     AND CASE WHEN t.operation = 'place' THEN
-      NOT EXISTS (  -- first in, first out per instrument; an exit waits for exits only, and nobody for a replacement
+      -- first in, first out per instrument; an exit waits for exits only, and no order waits for a replacement, which
+      -- itself waits for the end of the old order
+      NOT EXISTS (
         SELECT 1 FROM order_task s
         WHERE s.account_id = t.account_id AND s.operation = 'place' AND s.instrument = t.instrument
           AND s.task_id <> t.task_id
@@ -49,16 +68,20 @@ _READY = f"""
             OR (s.status IN ('pending', 'retrying') AND s.reduces >= t.reduces AND s.replaces IS NULL
                 AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
                   < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
+      -- an entry beside a doubt could double the position
       AND (t.reduces OR NOT {_A_DOUBT_PAUSES})
-      AND NOT EXISTS (                           -- a batch's next wave waits for the answers to the one before
+      -- a leg waits for the answers to the wave before
+      AND NOT EXISTS (
         SELECT 1 FROM order_task w
         WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
-      AND (t.purpose <> 'client' OR NOT EXISTS ( -- what rolls back as a whole sends nothing after its first failure
+      -- a batch that will be rolled back sends no further leg, also before its runner has decided so
+      AND (t.purpose <> 'client' OR NOT EXISTS (
         SELECT 1 FROM order_task f JOIN batch b USING (batch_id)
         WHERE f.batch_id = t.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
           AND (f.status IN {MISSED} OR b.status <> 'running')))
     ELSE
-      NOT EXISTS (                               -- one command at a time per order
+      -- one command of an order at a time; a modification also waits for one in doubt, a cancel does not
+      NOT EXISTS (
         SELECT 1 FROM order_task s
         WHERE s.account_id = t.account_id AND s.target_order_id = t.target_order_id AND s.task_id <> t.task_id
           AND (s.status = 'running' OR (s.operation = 'modify' AND s.status = 'in_doubt' AND t.operation = 'modify')))
@@ -83,24 +106,31 @@ SELECT {COLUMNS} FROM claimed
 
 
 async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> Operation | None:
-    """What kind of task would be claimed now, or None: so that the rate limit can be waited for before the claim."""
+    """The operation of the task that would be claimed now, or None: the sender waits for its rate limit first."""
     cursor = await tx.execute(_READY, terms.params(account_id))
     row = await cursor.fetchone()
     return None if row is None else Operation(row[1])
 
 
 async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: float) -> Task | None:
-    """Take the next task that may go now: status running, fence raised, attempt recorded, all in one statement."""
+    """Claim the next task that may be sent: status running, fence raised, attempt recorded, all in one statement.
+
+    Returns None when no task may be sent. A claim that is not settled within ``claim_s`` seconds becomes a doubt.
+    """
     params = {**terms.params(account_id), "owner": terms.owner, "claim_s": claim_s}
     found = await fetch_tasks(tx, _CLAIM, params)
     return found[0] if found else None
 
 
 _RECENT = "2 minutes"
+"""How far the ages of requests go back: further than the minute over which the broker counts."""
 
 
 async def sent_today(tx: Tx, account_id: str, *, trade_date: date) -> SentToday:
-    """Every placement counts against the broker's day, refused ones too; one that never left does not."""
+    """What any owner has sent for the account on this day.
+
+    The broker counts refused placements too, but none that never left, so those are left out.
+    """
     cursor = await tx.execute(
         f"""SELECT count(*) FILTER (WHERE t.operation = 'place'),
              max(a.started_at) FILTER (WHERE a.finished_at IS NULL), max(a.finished_at),

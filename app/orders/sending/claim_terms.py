@@ -1,4 +1,4 @@
-"""The conditions under which a sender may claim a task, as the parameters of the claim statement. Pure."""
+"""The conditions of a claim, as parameters of the claim statement. Pure."""
 
 from __future__ import annotations
 
@@ -14,24 +14,21 @@ from app.orders.state.lease_term import LeaseTerm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimTerms:
-    """Under what a sender may claim: its lease, its patience with doubts, and what it knows of older rows.
+    """What the claim statement checks besides the tasks themselves."""
 
-    ``guard``: the parameters of ``HELD_BY_TERM``; ``owner``: who claims. ``places_pass``: no breaker stops new orders,
-    and there is room for one, whatever ``operations`` this claim is for.
-    ``known_since``: rows created before it must wait until the book was read once in this term, because a database
-    that was restored or failed over may have forgotten that they were sent. ``None``: the book was read.
-    """
-
-    guard: Mapping[str, Any]
-    owner: str
-    block_s: float
-    known_since: datetime | None
-    operations: Sequence[Operation]
-    places_pass: bool
-    halt_doubts: int
-    halt_doubt_age_s: float
+    guard: Mapping[str, Any]  # the parameters of ``HELD_BY_TERM``: lease, owner and term
+    owner: str  # the process that claims
+    block_s: float  # a doubt keeps new orders of its instrument and batch waiting for this long after its send
+    known_since: datetime | None  # tasks created before wait: they may have been sent, see ``LeaseTerm``; None: none do
+    operations: Sequence[
+        Operation
+    ]  # what may be claimed now: operations with a free place in flight and no open breaker
+    places_pass: bool  # whether a placement could be claimed now, whatever ``operations`` this claim is for
+    halt_doubts: int  # this many doubts stop new orders
+    halt_doubt_age_s: float  # one doubt of this age stops them too
 
     def params(self, account_id: str) -> dict[str, Any]:
+        """The parameters of the claim statement for this account."""
         return {
             "account_id": account_id,
             "operations": [str(operation) for operation in self.operations],
@@ -47,7 +44,7 @@ class ClaimTerms:
 def claim_terms(
     term: LeaseTerm, operations: Sequence[Operation], *, places_pass: bool, settings: EngineSettings
 ) -> ClaimTerms:
-    """The terms of one claim for tasks of these operations; ``places_pass`` as in ``ClaimTerms``."""
+    """The terms of one claim; ``operations`` and ``places_pass`` as in ``ClaimTerms``."""
     return ClaimTerms(
         guard=term.lease.guard,
         owner=term.lease.owner,

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 RATE_WINDOW_S = 1.1
-"""The broker counts orders over a second; a little more for the way to it."""
+"""Seconds. The broker counts orders over one second; the rest is for the time that a request travels."""
 
 
 DISTANCE_S = 0.12
-"""Between two orders of one owner; across a change of owners the same distance keeps every second within the limit."""
+"""Seconds between two orders of one owner. Kept across a change of owners too, so that no second exceeds the limit."""
 
 
 def pause_before_sending(sent: SentToday, *, now: datetime) -> float:
-    """Seconds that a new owner waits because of what the one before may have sent up to the last moment.
+    """Seconds that a new owner waits, because the owner before it may have sent until its last moment.
 
-    What was answered left before its answer was written. What was not may have left at any time in its last second.
+    A request with an answer left before the answer was stored. A request without one may have left at any time until
+    ``RATE_WINDOW_S`` after its claim.
     """
     pauses = [0.0]
     if sent.unanswered_at is not None:
@@ -29,14 +30,11 @@ def pause_before_sending(sent: SentToday, *, now: datetime) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentToday:
-    """What an account has put on the wire this trading day, of any owner; times are None where there are none.
+    """What all owners have sent for an account on this trading day."""
 
-    ``unanswered_at``: when the newest request began whose end nobody has written down; ``answered_at``: when the
-    newest answer was written, so nothing that was answered left later than that. ``ages_s``: how long ago each request
-    of the last minutes began, for the broker's count of a minute does not begin anew with a new owner.
-    """
-
-    places: int = 0
-    unanswered_at: datetime | None = None
-    answered_at: datetime | None = None
-    ages_s: Sequence[float] = ()
+    places: int = 0  # placements
+    unanswered_at: datetime | None = None  # when the newest request without a stored outcome was claimed
+    answered_at: datetime | None = None  # when the newest outcome was stored; that request left before
+    ages_s: Sequence[
+        float
+    ] = ()  # seconds since each request of the last minutes was claimed, for the limit of a minute

@@ -1,4 +1,4 @@
-"""What the broker says about an account as a whole halts it: every further order would only be refused again."""
+"""Halts an account when the broker refuses its orders as a whole: every further order would be refused too."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ SERVICE = Actor(principal="service")
 async def halt_if_locked_out(
     tx: Tx, task: Task, outcome: SendOutcome, *, settlement: Settlement, ids: IdSource
 ) -> None:
-    """Halt the account and raise the alarm when its orders are refused for where they come from.
+    """Halt the account and raise an alarm when the broker refuses orders from this machine's address.
 
-    An operator resumes it once the address is registered with the broker. A halt that is in force already stays.
+    An operator resumes it once the address is registered with the broker. An older halt stays as it is.
     """
     if not isinstance(outcome, Refused) or not outcome.address_refused:
         return
-    account_id, day, said = task.account_id, task.trade_date.isoformat(), {"message": outcome.message}
+    account_id, day, answer = task.account_id, task.trade_date.isoformat(), {"message": outcome.message}
     await settlement.raise_alarm(
-        tx, Alarm.ADDRESS_REFUSED, account_id=account_id, alarm_id=ids.uuid(), subject=day, data=said
+        tx, Alarm.ADDRESS_REFUSED, account_id=account_id, alarm_id=ids.uuid(), subject=day, data=answer
     )
     if await find_halt(tx, scope=account_id) is not None:
         return
     reason = f"the broker said: {outcome.message}"
     await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), asked={})
-    logger.error("account {} is halted: {}", account_id, reason)
+    logger.bind(account_id=account_id, task_id=task.task_id, reason=reason).error("account halted")

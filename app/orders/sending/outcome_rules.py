@@ -1,8 +1,8 @@
-"""From the outcome of one send to what happens to its task: pure rules, one per operation.
+"""From the outcome of one send to the verdict about its task. Pure.
 
-A placement is sent again only when it is proven that no byte left, or (throttled) once the order book has been read
-clean. A cancel may be repeated, because repeating it cannot do more than the first. A modification is never repeated
-blindly.
+A placement is sent again only when it is proven that no byte left, or (throttled) after a clean read of the order book.
+A cancel may be repeated, because the second one can do no more than the first. A modification is only repeated when it
+is proven that no byte left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.orders.state.verdicts import Verdict
 
 
 def verdict_of(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
-    """What the outcome of one send means for its task."""
+    """The verdict about a task after one send. ``now`` is the time of the outcome."""
     match outcome:
         case Accepted(order_id=order_id, children=children):
             return Verdict(event=Event.ACCEPTED, sent=Sent.YES, order_id=order_id, children=children)
@@ -25,12 +25,12 @@ def verdict_of(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
             return _refused(task, outcome, now=now)
         case NotSent(reason=reason):
             return _not_sent(task, reason, now=now)
-        case SessionRejected(message=message):
+        case SessionRejected(message=message):  # refused at the gateway: it may be sent under a new session
             error = TaskError(code="SESSION_EXPIRED", message=message)
             return Verdict(event=Event.HOLD, sent=Sent.NO, error=error)
         case InDoubt():
             return _in_doubt(outcome, now=now)
-        case _:
+        case _:  # throttled: only the order book can prove that the broker did not take it
             return Verdict(
                 event=Event.DOUBT,
                 sent=Sent.UNKNOWN,
@@ -79,23 +79,25 @@ def _in_doubt(outcome: InDoubt, *, now: datetime) -> Verdict:
 
 
 def cancel_delay(attempts: int) -> timedelta:
-    """How long to wait before a cancel goes again, after this many sends."""
+    """The pause before a cancel is sent again, after this many attempts."""
     return timedelta(seconds=CANCEL_DELAYS_S[min(max(attempts, 1), len(CANCEL_DELAYS_S)) - 1])
 
 
 def is_being_processed(message: str) -> bool:
-    """Kite answers a cancel or modify of a busy and of a finished order alike; only the order's row tells which."""
+    """Whether Kite's answer means a busy or a finished order. It is the same for both; the order's row shows which."""
     return "being processed" in message
 
 
 MAX_ATTEMPTS = 3
-"""Sends of one place or modify task: the first and two more after proof that nothing left."""
+"""Attempts of a placement or modification: the first, and two more after proof that nothing left."""
 
 
 RESEND_DELAYS_S = (0.05, 0.2)
+"""Seconds before the second and the third attempt of a placement or modification."""
 
 
 CANCEL_DELAYS_S = (0.3, 0.6, 1.2, 2.4, 5.0)
+"""Seconds before a cancel is sent again, by attempt; the last one repeats."""
 
 
 FIRST_LOOK_S = 0.3
@@ -103,6 +105,8 @@ FIRST_LOOK_S = 0.3
 
 
 THROTTLE_COOL_DOWN_S = 1.2
+"""Seconds without requests after the broker throttled one; the broker counts over one second."""
 
 
 THROTTLED = "THROTTLED"
+"""The error code of a throttled task, which ``doubt_rules`` may send once more."""
