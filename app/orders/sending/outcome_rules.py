@@ -101,7 +101,7 @@ CANCEL_DELAYS_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 
 
 FIRST_LOOK_S = 0.3
-"""A doubt is looked up this soon after it began; see ``read_schedule.next_check`` for the following reads."""
+"""Seconds from a doubt to the first read of the order book for it; ``read_schedule.next_check`` plans the next ones."""
 
 
 THROTTLE_COOL_DOWN_S = 1.2
