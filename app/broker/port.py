@@ -217,8 +217,7 @@ class FeedState:
     packets: int = 0  # received, one for each tick
     malformed: int = 0  # frames that could not be read
     notes: int = 0  # ``error`` and ``message`` texts of the broker
-    last_frame_at: float = 0.0  # epoch seconds by this process's clock; 0.0: never
-    last_tick_at: float = 0.0  # likewise
+    last_tick_at: float = 0.0  # epoch seconds by this process's clock; 0.0: never
     last_error: str | None = None  # why the last connection failed or ended; None while it is up
 
 

@@ -233,7 +233,6 @@ class KiteFeed:
         state = self.state
         now = self._clock.now().timestamp()
         state.frames += 1
-        state.last_frame_at = now
         if len(message) == HEARTBEAT_SIZE:
             return
         packets = cut_frame(message)
@@ -246,7 +245,6 @@ class KiteFeed:
 
     def on_text(self, message: bytes) -> None:
         self.state.frames += 1
-        self.state.last_frame_at = self._clock.now().timestamp()
         try:
             parsed = parse_text(message)
         except ValueError:
