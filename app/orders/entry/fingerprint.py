@@ -1,4 +1,4 @@
-"""The fingerprint of a request: equal for two requests that ask for the same, however they were spelled. Pure."""
+"""The fingerprint of a request: equal for two requests that mean the same, however they are written. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from app.orders.state.new_tasks import OrderLine
 
 
 def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], **options: Any) -> bytes:
-    """SHA-256 over everything that makes the request what it is, in one canonical form.
+    """The SHA-256 (32 bytes) of the operation, account, orders and options in one canonical form.
 
-    Defaults are filled in here, so that it can be taken of a request that has not been checked.
+    Missing defaults are filled in here, so an unchecked request has the same fingerprint as the checked one.
     """
     filled = [with_order_defaults(line) for line in lines]
     orders = [{**canonical(line.request), "tag": line.user_tag} for line in filled]
@@ -25,9 +25,9 @@ def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], 
     return hashlib.sha256(encode_json(whole)).digest()
 
 
-def canonical(asked: OrderRequest | OrderChanges) -> dict[str, Any]:
-    """What is set, in one order and one spelling: a price is the same as 1400, 1400.0 and "1400.00"."""
-    values = sorted((field.name, getattr(asked, field.name)) for field in fields(asked))
+def canonical(request: OrderRequest | OrderChanges) -> dict[str, Any]:
+    """The fields that are set, sorted, with one spelling of each number: 1400, 1400.0 and "1400.00" are equal."""
+    values = sorted((field.name, getattr(request, field.name)) for field in fields(request))
     return {name: _digits(value) for name, value in values if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""What an idempotency key stands for. Values only."""
+"""An idempotency key and the resource that was made under it. Values only."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Kind = Literal["task", "batch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyKey:
-    """Who used which key for what; the fingerprint tells a repetition from another request under the same key."""
+    """A row of ``idempotency_key``."""
 
-    principal: str
-    idem_key: str
-    fingerprint: bytes
+    principal: str  # the client; two clients may use the same key
+    idem_key: str  # as the client sent it
+    fingerprint: bytes  # tells a repeated request from another one under the same key
     kind: Kind
-    resource_id: UUID
+    resource_id: UUID  # the task or batch that was accepted

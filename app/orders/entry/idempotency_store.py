@@ -7,7 +7,10 @@ from app.orders.entry.idempotency import IdempotencyKey
 
 
 async def insert_key(tx: Tx, key: IdempotencyKey) -> None:
-    """Raises psycopg.errors.UniqueViolation when the key was used before (waits for a concurrent user's commit)."""
+    """Store a key. Raises psycopg.errors.UniqueViolation when the client used it before.
+
+    Where another transaction has inserted the same key, this waits for its end.
+    """
     await tx.execute(
         "INSERT INTO idempotency_key (principal, idem_key, fingerprint, kind, resource_id) VALUES (%s, %s, %s, %s, %s)",
         (key.principal, key.idem_key, key.fingerprint, key.kind, key.resource_id),

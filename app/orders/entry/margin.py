@@ -1,7 +1,7 @@
-"""What is asked before a batch is accepted: is there margin for all of it, and which legs should go first.
+"""Checks the margin of a batch before it is accepted, and decides which of its legs are sent first.
 
-Most batches that break half-way break for want of margin; the broker can say so beforehand. Its figure is advice, not
-a promise: when it cannot be read in time the batch is accepted all the same, and the broker decides leg by leg.
+Most batches that fail half-way lack margin, and the broker can calculate that beforehand. The figure is an estimate:
+when it cannot be read in time, the batch is accepted, and the broker decides leg by leg.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Sequencing = Literal["as_given", "margin_first"]
 async def margin_shortfall(
     broker: Broker, requests: Sequence[OrderRequest], *, timeout_s: float = READ_TIMEOUT_S
 ) -> TaskError | None:
-    """What is missing when the broker says that the whole batch needs more than there is, else None."""
+    """The error of a batch that needs more margin than is available; None when it does not, or the read failed."""
     for segment, group in by_segment(requests).items():
         try:
             async with asyncio.timeout(timeout_s):
@@ -33,7 +33,8 @@ async def margin_shortfall(
                     broker.orders.basket_margin(group), broker.orders.available_margin(group[0].exchange)
                 )
         except (BrokerError, RateLimited, TimeoutError) as error:
-            logger.warning("margin of a batch could not be asked: {}", str(error) or "no answer in time")
+            fields = {"account_id": broker.account_id, "action": "check_margin", "reason": repr(error)}
+            logger.bind(**fields).warning("margin of a batch not read, accepted without it")
             return None
         if needed > available:
             message = f"the whole batch needs a margin of {needed} in {segment}, available is {available}"
@@ -42,7 +43,7 @@ async def margin_shortfall(
 
 
 def by_segment(requests: Sequence[OrderRequest]) -> dict[str, list[OrderRequest]]:
-    """Money is kept in two pots, one for commodities and one for everything else."""
+    """The requests by margin segment: Kite keeps the funds for commodities apart from all others."""
     groups: dict[str, list[OrderRequest]] = {}
     for request in requests:
         segment = "commodity" if request.exchange is Exchange.MCX else "equity"
@@ -51,7 +52,10 @@ def by_segment(requests: Sequence[OrderRequest]) -> dict[str, list[OrderRequest]
 
 
 async def waves_of(broker: Broker, requests: Sequence[OrderRequest], *, sequencing: Sequencing) -> list[int]:
-    """For each leg the wave it goes in; a wave begins when the one before it has its answers. Raises BrokerError."""
+    """The wave of each leg, from 0. A wave is sent when the broker has answered all legs of the one before.
+
+    Raises BrokerError, RateLimited: for ``margin_first`` the positions are read.
+    """
     if sequencing == "as_given":
         return [0] * len(requests)
     positions = await broker.portfolio.positions()
@@ -59,7 +63,7 @@ async def waves_of(broker: Broker, requests: Sequence[OrderRequest], *, sequenci
 
 
 def margin_waves(requests: Sequence[OrderRequest], held: Net) -> list[int]:
-    """First what makes a position smaller (it releases margin), then what is bought (it may hedge), then the sales."""
+    """Reductions of a position first (they release margin), then purchases (they may hedge), then sales."""
     reducible = Reducible(held)
     return [_wave(request, reducible) for request in requests]
 

@@ -1,4 +1,4 @@
-"""SQL of an order's present state, for commands that are meant for a certain version of it."""
+"""SQL of an order's present state, for commands that apply to a certain version of it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from app.orders.state.task_store import OPEN
 
 
 async def ask_stopped(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
-    """One row: whether new orders are stopped or restricted, by an operator or by too many doubts."""
+    """One row: whether new orders are stopped or restricted, by an operator's halt or by too many doubts."""
     return await tx.execute(
         f"SELECT EXISTS (SELECT 1 FROM kill_switch WHERE scope IN ('*', %(account_id)s)) OR {MANY_DOUBTS}",
         {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
     )
 
 
-_SETTLES_WITHIN_S = 10
-"""A modification that was accepted shows in the book within this time, or it has changed nothing."""
+_SHOWS_WITHIN_S = 10
+"""An accepted modification that the book has not shown after this time has changed nothing."""
 
 _STATE = f"""
 SELECT b.content_hash, b.state,
   EXISTS (SELECT 1 FROM order_task m WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
             AND m.operation = 'modify'
             AND (m.status IN {OPEN} OR (m.status = 'completed' AND m.last_sent_at > b.updated_at
-              AND m.finished_at > clock_timestamp() - interval '{_SETTLES_WITHIN_S} s')))
+              AND m.finished_at > clock_timestamp() - interval '{_SHOWS_WITHIN_S} s')))
   OR EXISTS (SELECT 1 FROM order_task r WHERE r.account_id = b.account_id AND r.replaces = b.order_id
                AND r.status IN {OPEN}),
   NOT (b.document ->> 'parent_order_id' IS NOT NULL OR b.document ->> 'variety' IN ('co', 'iceberg')
@@ -43,7 +43,7 @@ FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade
 async def ask_state(tx: Tx, account_id: str, *, order_id: str, keep: Literal["as_it_is", "free"]) -> Cursor:
     """One row for ``present_of``, or none for an order that the book has not shown.
 
-    ``as_it_is``: nobody changes the row before the transaction ends.
+    ``as_it_is`` locks the row until the transaction ends.
     """
     return await tx.execute(_STATE + (" FOR UPDATE OF b" if keep == "as_it_is" else ""), (account_id, order_id))
 

@@ -1,6 +1,6 @@
-"""What must be true of an order for a command that is meant for it as its caller has seen it. Pure.
+"""Checks that an order is still as the client saw it when it decided on a command. Pure.
 
-``If-Match`` names the versions that a caller would accept, and a replacement names the one that it was decided on.
+``If-Match`` names the versions that the client accepts; a replacement names the one on which the client decided.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from app.orders.state.new_tasks import NewTask
 
 
 class NotAsSeen(Conflict):
-    """Nothing was stored. Codes: ``VERSION_STALE``, ``ORDER_ALREADY_FINAL``, ``ORDER_NOT_REPLACEABLE``, ``HALTED``."""
+    """The order is not in the state that the command requires; nothing was stored.
+
+    Codes: ``VERSION_STALE``, ``ORDER_ALREADY_FINAL``, ``ORDER_NOT_REPLACEABLE``, ``HALTED``.
+    """
 
     sent = "no"
 
@@ -25,7 +28,7 @@ class NotAsSeen(Conflict):
 
 
 def check_order(task: NewTask, order: PresentOrder | None) -> None:
-    """Raises NotAsSeen: it is at its end, has moved on, or a change unseen by the caller is about to move it."""
+    """Raises NotAsSeen when the order is final, has another version, or is about to change. None: not in the book."""
     if task.replaces is not None and order is not None and order.state.is_terminal:
         message = f"the order is {order.state} already; there is nothing to replace"
         raise NotAsSeen(message, code="ORDER_ALREADY_FINAL", retryable="no")
@@ -44,7 +47,7 @@ def check_order(task: NewTask, order: PresentOrder | None) -> None:
 
 
 def check_not_stopped(*, stopped: bool) -> None:
-    """Raises NotAsSeen: the cancel would pass, and nothing would take the order's place."""
+    """Raises NotAsSeen while new orders are stopped: the cancel would be sent and its replacement would not."""
     if stopped:
         message = "new orders are stopped, so the order would be cancelled and nothing would take its place"
         raise NotAsSeen(message, code="HALTED")
@@ -52,12 +55,9 @@ def check_not_stopped(*, stopped: bool) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentOrder:
-    """An order as it is now. ``changing``: a modification or a replacement of it is on its way, or not shown yet.
+    """An order as it is now."""
 
-    ``alone``: all that was made of one request, its end seen or still to be seen; not a slice, a leg, a second leg.
-    """
-
-    content_hash: bytes
+    content_hash: bytes  # its version is derived from it
     state: OrderState
-    changing: bool
-    alone: bool
+    changing: bool  # a modification or replacement is open, or accepted and not yet in the book
+    alone: bool  # the only order of its request (no slice, no second leg), and its end was or can still be observed

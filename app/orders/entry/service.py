@@ -1,6 +1,7 @@
-"""The door to the order engine: what callers may ask for, checked and handed to acceptance.
+"""The commands of clients: checks each request, makes its tasks, and hands them to acceptance.
 
-A wait that ends changes nothing about what happens. The same key with the same request is the same resource for ever.
+The end of a client's wait changes nothing about the order. The same key with the same request gives the same resource,
+however often and however late it is repeated.
 """
 
 from __future__ import annotations
@@ -29,16 +30,19 @@ from app.orders.views.queries import OrderQueries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
-    """How a batch is to be treated. ``order``: as the legs were given, or what releases margin first."""
+    """How a batch is sent and undone."""
 
-    rollback_on_failure: bool = True
-    on_filled: OnFilled = "report"
-    order: Sequencing = "as_given"
-    check_margin: Literal["ask", "skip"] = "ask"
+    rollback_on_failure: bool = True  # one failed leg undoes the others
+    on_filled: OnFilled = "report"  # what a rollback does about fills
+    order: Sequencing = "as_given"  # or ``margin_first``: legs that release margin go first
+    check_margin: Literal["ask", "skip"] = "ask"  # whether the broker calculates the margin before acceptance
 
 
 class OrderService:
-    """What the API calls. Raises BadInput, NotFound, and what ``Acceptance`` raises."""
+    """The commands of the API. Every one raises BadInput, NotFound, and what ``Acceptance.accept`` raises.
+
+    ``wait_s``: how many seconds the client waits for the outcome. ``queries`` is the reading side.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class OrderService:
         self._ids = ids
 
     def stop_waiting(self) -> None:
-        """The process is about to end: callers that wait are answered with the present state."""
+        """Answer waiting clients with the present state, because the process is about to stop."""
         self._acceptance.stop_waiting()
 
     async def place(
@@ -72,7 +76,10 @@ class OrderService:
         wait_s: float,
         replaces: Replaces | None = None,
     ) -> Answer:
-        """Accept one order and wait up to ``wait_s`` for the broker's answer."""
+        """Accept one order and wait up to ``wait_s`` for the broker's answer.
+
+        ``replaces``: the live order that is cancelled first; then NotAsSeen too is raised.
+        """
         if replaces is not None:
             return await self._replace(line, replaces, account_id=account_id, caller=caller, wait_s=wait_s)
         fingerprint = fingerprint_of("place", account_id, [line])
@@ -86,10 +93,10 @@ class OrderService:
     async def _replace(
         self, line: OrderLine, replaces: Replaces, *, account_id: str, caller: Caller, wait_s: float
     ) -> Answer:
-        """Accept an order that takes the place of a live one, with the cancel of that one.
+        """Accept a replacement: a cancel of the old order, and the new order.
 
-        It goes only when the book shows the other cancelled with no fill beyond those at the named version; if it
-        filled further, the new order is withdrawn unsent. Raises as ``place``, NotFound, and NotAsSeen.
+        The sender sends the new order only when the book shows the old one cancelled with no fill beyond those at the
+        version that the client named; if the old order filled further, the new one is withdrawn unsent.
         """
         fingerprint = fingerprint_of("place", account_id, [line], replaces=asdict(replaces))
         earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
@@ -104,9 +111,10 @@ class OrderService:
     async def place_batch(
         self, lines: Sequence[OrderLine], *, account_id: str, options: BatchOptions, caller: Caller, wait_s: float
     ) -> Answer:
-        """Accept up to twenty orders as one batch and wait up to ``wait_s`` for its end.
+        """Accept up to twenty orders as one batch and wait up to ``wait_s`` until it is finished.
 
-        With rollback the broker is asked first whether there is margin for all of it; if not, no leg is sent.
+        With rollback the broker first calculates the margin of the whole batch; if it is missing, the batch is
+        accepted with every leg failed, and no leg is sent. Raises BrokerError, RateLimited for ``margin_first``.
         """
         fingerprint = fingerprint_of("batch", account_id, lines, **asdict(options))
         try:
@@ -150,7 +158,7 @@ class OrderService:
         wait_s: float,
         only_if: frozenset[str] | None = None,
     ) -> Answer:
-        """Accept a modification of an order that the book has shown; ``only_if`` it is at one of these versions."""
+        """Accept a modification of an order. ``only_if``: raise NotAsSeen unless it is at one of these versions."""
         target = await self._target(order_id, account_id)
         owner = target.account_id
         fingerprint = fingerprint_of(Operation.MODIFY, owner, [], order_id=order_id, changes=canonical(changes))
@@ -170,28 +178,31 @@ class OrderService:
         wait_s: float,
         only_if: frozenset[str] | None = None,
     ) -> Answer:
-        """Accept the cancellation of an order that the book has shown, under the order's own variety."""
+        """Accept a cancel of an order. ``only_if``: raise NotAsSeen unless it is at one of these versions."""
         target = await self._target(order_id, account_id)
         task = replace(self._tasks.cancel(target), only_if=only_if)
         fingerprint = fingerprint_of(Operation.CANCEL, target.account_id, [], order_id=order_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     def checked(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[OrderLine]:
-        """The orders as they would be sent; nothing is stored. Raises BadInput, or NotFound for the account."""
-        self._engine.wakeups(account_id)
+        """The orders with their defaults, as they would be sent; nothing is stored.
+
+        ``loc``: where the orders stand in the request, for the problems. Raises BadInput, NotFound (the account).
+        """
+        self._engine.wakeups(account_id)  # raises NotFound
         return self._checker.checked(lines, loc=loc)
 
     def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"]) -> list[Problem]:
-        """What is wrong with one order, for a caller who collects the problems of many."""
+        """The problems of one order, for callers that collect those of many; ``ignore`` skips the instrument's."""
         return self._checker.problems_of(with_order_defaults(line), instrument=instrument)
 
     def preview(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[WireRequest]:
-        """The exact requests that the broker would get; nothing is stored or sent. Raises as ``checked``."""
+        """The exact requests that the broker would receive; nothing is stored or sent. Raises as ``checked``."""
         lines = self.checked(lines, account_id=account_id, loc=loc)
         return [self._engine.preview(account_id, line.request) for line in lines]
 
     async def preview_replacement(self, line: OrderLine, replaces: Replaces, *, account_id: str) -> list[WireRequest]:
-        """The cancel and the order that would follow it. Raises as ``checked``, NotFound, and NotAsSeen."""
+        """The requests of a replacement, the cancel first; nothing is stored or sent. Raises as ``place``."""
         target = await self._target(replaces.order_id, account_id)
         checked = self.checked([line], account_id=account_id, loc=())[0]
         self._checker.check_replacement(checked, target)
@@ -210,9 +221,10 @@ class OrderService:
     async def _accepted_before(
         self, error: BadInput, fingerprint: bytes, *, account_id: str, caller: Caller, wait_s: float
     ) -> Answer:
-        """What the key stands for, though the request would be refused today (its instrument has expired since).
+        """The answer of a request that was accepted before and would be refused now, for example because its
+        instrument has expired since. Raises ``error`` for a new key.
 
-        Raises ``error`` for a new key: "not sent" must not be said of what was sent long ago.
+        Without this a repetition would be answered "not sent" although the order was sent long ago.
         """
         earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
         if earlier is None:
@@ -220,6 +232,7 @@ class OrderService:
         return earlier
 
     async def _target(self, order_id: str, account_id: str | None) -> OrderTarget:
+        """The order of a command. Raises NotFound for the order, or for an account that is not served here."""
         target = await self.queries.target(order_id, account_id=account_id)
-        self._engine.wakeups(target.account_id)
+        self._engine.wakeups(target.account_id)  # raises NotFound
         return target

@@ -1,7 +1,7 @@
-"""What is wrong with an order before anybody is asked: every problem at once, nothing stored.
+"""Checks the fields of an order and lists every problem at once. Pure.
 
-These are the rules that Kite documents (https://kite.trade/docs/connect/v3/orders/) and that need no state. What only
-the broker can know (margin, circuit limits, trading hours) stays the broker's to say.
+These are the rules that Kite documents (https://kite.trade/docs/connect/v3/orders/) and that need no state. The broker
+itself checks what only it knows: margin, circuit limits, trading hours.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ MIN_ICEBERG_LEGS = 2
 
 
 def with_defaults(request: OrderRequest) -> OrderRequest:
-    """MARKET and SL-M must carry a market protection since April 2026; -1 lets the broker choose the band."""
+    """The order with a market protection: MARKET and SL-M need one since April 2026; -1 is the broker's own band."""
     if request.order_type in {OrderType.MARKET, OrderType.SL_M} and request.market_protection is None:
         return replace(request, market_protection=Decimal(-1))
     return request
 
 
 def with_change_defaults(changes: OrderChanges) -> OrderChanges:
-    """An order that becomes MARKET or SL-M must bring its protection again."""
+    """The changes with a market protection, which an order that becomes MARKET or SL-M needs again."""
     if changes.order_type in {OrderType.MARKET, OrderType.SL_M} and changes.market_protection is None:
         return replace(changes, market_protection=Decimal(-1))
     return changes
 
 
 def check_order(request: OrderRequest, *, instrument: Instrument | None, user_tag: str | None = None) -> list[Problem]:
-    """All problems of one order; ``instrument`` is None where the registry is not loaded. ``loc`` is the field."""
+    """All problems of one order, each with the field as its ``loc``.
+
+    ``instrument`` None leaves out the rules of the instrument. ``user_tag`` is the client's own tag.
+    """
     found = [*_prices(request), *_quantities(request), *_combinations(request)]
     if user_tag is not None and not USER_TAG.match(user_tag):
         found.append(_problem("tag", "must be 1 to 20 letters or digits"))
@@ -47,7 +50,7 @@ def check_order(request: OrderRequest, *, instrument: Instrument | None, user_ta
 
 
 def check_changes(changes: OrderChanges, *, instrument: Instrument | None) -> list[Problem]:
-    """All problems of a modification."""
+    """All problems of a modification; ``instrument`` None leaves out the rules of the instrument."""
     if not changes.to_json():
         return [Problem(loc=(), msg="at least one field must change")]
     found: list[Problem] = []
@@ -141,7 +144,7 @@ def _against(request: OrderRequest, instrument: Instrument) -> Iterator[Problem]
 
 
 def _lot(quantity: int, instrument: Instrument) -> Iterator[Problem]:
-    """Derivatives but MCX trade in multiples of the lot size; MCX quantities are lots already."""
+    """Derivatives trade in multiples of the lot size, except on MCX, where quantities are lots already."""
     if instrument.exchange == Exchange.MCX or instrument.lot_size <= 1 or quantity <= 0:
         return
     if quantity % instrument.lot_size:
@@ -158,5 +161,5 @@ def _problem(field: str, msg: str) -> Problem:
 
 
 def with_order_defaults(line: OrderLine) -> OrderLine:
-    """The order with what the broker demands and the caller may leave out."""
+    """The order with the fields that the broker requires and the client may leave out."""
     return OrderLine(request=with_defaults(line.request), user_tag=line.user_tag)

@@ -1,4 +1,4 @@
-"""SQL of what operators look at and decide: doubts, dead letters, and what replaced them."""
+"""SQL of the tasks that operators resolve: doubts, dead letters, and the tasks that replaced them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.orders.state.task_store import COLUMNS, GIVEN_UP, fetch_tasks
 
 
 async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
-    """In doubt or dead letter on any day, and given up today: what a person may have to decide. Oldest first."""
+    """Tasks in doubt or dead letters of any day, and those given up today, oldest first."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
@@ -27,7 +27,7 @@ async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
 
 
 async def rows_under_tag(tx: Tx, task: Task) -> list[TagRow]:
-    """The orders that the book has shown under any attempt of this task."""
+    """The orders that the book has shown under the tag of any attempt of this task."""
     if task.tag_base is None:
         return []
     async with tx.cursor(row_factory=class_row(TagRow)) as cursor:
@@ -46,7 +46,7 @@ async def rows_under_tag(tx: Tx, task: Task) -> list[TagRow]:
 
 
 async def successor(tx: Tx, task_id: UUID) -> UUID | None:
-    """The task that replaced this one."""
+    """The id of the task that replaced this one; None without one."""
     cursor = await tx.execute("SELECT task_id FROM order_task WHERE supersedes = %s", (task_id,))
     row = await cursor.fetchone()
     return None if row is None else row[0]

@@ -1,4 +1,4 @@
-"""Tasks whose fate an operator may have to decide, with what the order book has shown of them. Values only."""
+"""Tasks that an operator may have to resolve, with the orders that the book has shown for them. Values only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.orders.state.model import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownOrder:
-    """A row of the book, as last seen, that carries a task's tag."""
+    """An order that carries a task's tag, as the book last showed it."""
 
     order_id: str
     status: str
@@ -19,7 +19,7 @@ class ShownOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnresolvedTask:
-    """A task that somebody may have to decide, and what the book has shown under its tag."""
+    """A task that an operator may have to resolve, and the orders under its tag."""
 
     task: Task
     shown: Sequence[ShownOrder]

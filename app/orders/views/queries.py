@@ -1,4 +1,4 @@
-"""Reading orders, tasks and batches: what the API lists and what the order stream's snapshot shows."""
+"""Reads orders, tasks, batches and fills for the API, and the snapshot of the order stream."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ from app.orders.views import query_store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
-    """Over all accounts, for health and metrics."""
+    """Tasks in doubt over all accounts, for health and metrics."""
 
     count: int
-    oldest_s: float
+    oldest_s: float  # seconds since the send of the oldest one; 0 without any
 
 
 class OrderQueries:
+    """Reads of stored rows. Every method raises Unavailable when the database is away; NotFound where it says so."""
+
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def task(self, task_id: UUID) -> Task:
-        """Raises NotFound."""
+        """One task. Raises NotFound."""
         async with self._database.connection() as connection:
             return await task_store.need(connection, task_id)
 
     async def tasks(
         self, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
     ) -> Page:
-        """Newest first."""
+        """One page of tasks, newest first; ``before`` is the cursor of the previous page."""
         async with self._database.connection() as connection:
             found = await query_store.page(connection, account_id, status=status, before=before, limit=limit + 1)
         more = len(found) > limit
@@ -51,9 +53,8 @@ class OrderQueries:
         return Page(data=[task_document(task) for task in found[:limit]], next_cursor=cursor)
 
     async def batch_now(self, batch_id: UUID) -> tuple[Mapping[str, Any], bool]:
-        """The batch as it is, and whether it is at its end. Raises NotFound."""
-        async with self._database.transaction() as tx:
-            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        """The batch as clients see it, and whether it is finished. Raises NotFound."""
+        async with self._database.snapshot() as tx:
             batch = await batch_store.load(tx, batch_id)
             if batch is None:
                 raise NotFound("batch", str(batch_id))
@@ -61,18 +62,19 @@ class OrderQueries:
         return batch_document(batch, legs), not batch.status.is_open
 
     async def batches(self, account_id: str | None, *, before: UUID | None, limit: int) -> Page:
-        """Newest first."""
-        async with self._database.transaction() as tx:
-            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        """One page of batches, newest first; ``before`` is the cursor of the previous page."""
+        async with self._database.snapshot() as tx:
             found = await batch_store.page(tx, account_id, before=before, limit=limit + 1)
             legs = await load_legs(tx, found[:limit])
         cursor = str(found[limit - 1].batch_id) if len(found) > limit else None
         return Page(data=[batch_document(batch, legs[batch.batch_id]) for batch in found[:limit]], next_cursor=cursor)
 
     async def orders(self, account_id: str, *, after: str | None, limit: int) -> Page:
-        """The orders of the trading day, oldest first; tasks that have no order yet (or never) come after them."""
-        async with self._database.transaction() as tx:
-            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        """The orders of the trading day, oldest first, then the placements without an order.
+
+        ``after``: the cursor of the previous page.
+        """
+        async with self._database.snapshot() as tx:
             documents = await self.snapshot(tx, account_id)
         start = 0
         if after is not None:
@@ -83,7 +85,7 @@ class OrderQueries:
         return Page(data=page, next_cursor=_cursor(page[-1]) if more and page else None)
 
     async def snapshot(self, tx: Tx, account_id: str) -> list[Mapping[str, Any]]:
-        """All orders of the day as one consistent list, inside the caller's transaction."""
+        """All orders of the day as one consistent list; the caller's transaction is REPEATABLE READ."""
         day = today(self._clock)
         known = await order_store.day(tx, account_id, trade_date=day)
         placed = await query_store.day(tx, account_id, trade_date=day)
@@ -97,7 +99,10 @@ class OrderQueries:
         return documents
 
     async def order(self, order_id: str, *, account_id: str | None = None) -> Mapping[str, Any]:
-        """One order as last seen, by the broker's id; as accepted, when the book has not shown it. Raises NotFound."""
+        """One order by the broker's id, as the book last showed it; as accepted, when the book has not shown it yet.
+
+        ``account_id`` None looks in all accounts. Raises NotFound.
+        """
         match await self._find(order_id, account_id=account_id):
             case KnownOrder() as known, task:
                 return order_document(known, task)
@@ -106,7 +111,7 @@ class OrderQueries:
         raise NotFound("order", order_id)
 
     async def target(self, order_id: str, *, account_id: str | None = None) -> OrderTarget:
-        """The same order as what a command needs to know of it. Raises NotFound."""
+        """The same order as the target of a command. Raises NotFound."""
         match await self._find(order_id, account_id=account_id):
             case KnownOrder() as known, _:
                 return target_of(known)
@@ -129,7 +134,7 @@ class OrderQueries:
             return known, None if known.task_id is None else await task_store.load(tx, known.task_id)
 
     async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
-        """The fills of the trading day."""
+        """The fills of the trading day as documents, in the order in which they were stored."""
         async with self._database.connection() as connection:
             return await fill_store.day(connection, account_id, trade_date=today(self._clock))
 

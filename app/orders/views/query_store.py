@@ -13,7 +13,7 @@ from app.orders.state.task_store import COLUMNS, fetch_tasks
 async def page(
     tx: Tx, account_id: str | None, *, status: TaskStatus | None, before: UUID | None, limit: int
 ) -> list[Task]:
-    """Newest first; ``before`` is the last id of the previous page."""
+    """One page of tasks, newest first; ``before`` is the last id of the previous page."""
     return await fetch_tasks(
         tx,
         f"""SELECT {COLUMNS} FROM order_task
