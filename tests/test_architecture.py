@@ -178,6 +178,17 @@ def test_no_error_is_swallowed() -> None:
                     assert "#" in lines[node.body[0].lineno - 1], where
 
 
+def test_sql_stands_in_store_files() -> None:
+    """And in ``app/db``: a statement is found by the name of its file, and no other package knows a table."""
+    for path in python_files("app"):
+        if path.stem.endswith("_store") or path.is_relative_to(ROOT / "app/db"):
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "execute":
+                is_text = node.args and isinstance(node.args[0], ast.Constant | ast.JoinedStr | ast.BinOp | ast.Name)
+                assert not is_text, f"{name_of(path)}:{node.lineno}"
+
+
 def test_values_never_become_sql_text() -> None:
     """A statement is put together from parts in store files alone, where the parts are constants."""
     for path in python_files("app"):
