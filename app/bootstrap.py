@@ -20,12 +20,13 @@ from app.api.services import Services
 from app.composition.parts import Accounts, Overrides
 from app.composition.runtime import House
 from app.config import Settings
+from app.db.clock import DatabaseClock
 from app.db.migrate import head_revision
 from app.db.postgres import open_database
 from app.db.redis import make_redis
 from app.db.schema import require_revision
 from app.kit.backoff import Backoff
-from app.kit.clock import Clock, SystemClock
+from app.kit.clock import SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
@@ -40,14 +41,16 @@ TASKS_END_S = 2.0
 
 
 @asynccontextmanager
-async def open_accounts(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Accounts]:
+async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = None) -> AsyncIterator[Accounts]:
     """Database, accounts and brokers, with nothing running. Raises SettingsError and StartError."""
-    clock = clock or SystemClock()
+    clock = clock or DatabaseClock(SystemClock())
     roster = load_accounts(settings)
     async with AsyncExitStack() as stack:
         database = await open_database(settings.database_dsn, name="ticker api", max_size=API_POOL)
         stack.push_async_callback(database.close)
         await require_revision(database, head_revision())
+        async with database.connection() as connection:
+            await clock.read(connection)
         key = settings.token_key_bytes
         kite: dict[str, KiteAccount] = {}
         accounts = AccountService(
@@ -80,7 +83,7 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
     """Everything that runs. Raises SettingsError (exit code 2) and StartError (1) in one line, nothing left open."""
     overrides = overrides or Overrides()
     api_keys = ApiKeys.from_settings(settings)
-    clock = overrides.clock or SystemClock()
+    clock = DatabaseClock(overrides.clock or SystemClock())
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(open_accounts(settings, clock=clock))
         redis = make_redis(settings.redis_url.get_secret_value())
@@ -98,6 +101,7 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)
         stack.push_async_callback(house.supervisor.stop, timeout=TASKS_END_S)
         await house.build(engine_database)
+        house.supervisor.start("database-clock", clock.run(ground.database))
         stack.push_async_callback(house.hand_over, timeout_s=SENDS_FINISH_S)
         await house.start()
         yield house.services()

@@ -121,14 +121,6 @@ def may_slice(wanted: OrderRequest) -> bool:
     return wanted.autoslice or wanted.variety in {Variety.ICEBERG, Variety.CO}
 
 
-def broker_behind_s(database_ahead_s: float, broker_offset_s: float | None) -> float:
-    """Seconds that the broker's clock is behind the database's, never negative.
-
-    Both arguments are measured against this process's clock; ``broker_offset_s`` None counts as no difference.
-    """
-    return max(0.0, database_ahead_s - (broker_offset_s or 0.0))
-
-
 def examine_command(
     task: Task, order: KnownOrder | None, *, read_again: bool, now: datetime, window_s: float
 ) -> Finding:

@@ -61,7 +61,6 @@ class Reconciler:
         self._clock = parts.clock
         self._session = parts.session
         self.read_counters = parts.read_counters
-        self._database_ahead_s = 0.0
         account_id, counters = parts.account_id, parts.read_counters
         self._anomalies = Anomalies(account_id, parts, read_counters=counters)
         self._applier = BookApplier(account_id, parts, anomalies=self._anomalies, read_counters=counters)
@@ -140,7 +139,7 @@ class Reconciler:
     async def _find_due_work(self) -> DueWork:
         """The database's clock stamps the sends, so it stamps the reads too."""
         async with self._database.connection() as connection:
-            due = await overdue_store.find_due_work(
+            return await overdue_store.find_due_work(
                 connection,
                 self._account_id,
                 gone_day=last_gone_day(self._clock.now()),
@@ -148,13 +147,6 @@ class Reconciler:
                 older_s=self._settings.alarm_doubt_age_s,
                 known_since=self._term.known_since,
             )
-        self._database_ahead_s = (due.now - self._clock.now()).total_seconds()
-        return due
-
-    @property
-    def _tolerance_s(self) -> float:
-        """How far the broker's clock is behind the database's, which stamps the sends."""
-        return doubt_rules.broker_behind_s(self._database_ahead_s, self._broker_offset_s())
 
     async def _settle_overdue(self) -> bool:
         """What time alone decides; True if it made new doubts. Raises Unavailable.
@@ -228,7 +220,7 @@ class Reconciler:
                 open_tasks=await task_store.unresolved(tx, self._account_id, since=book_day(started_at) - LOOK_BACK),
                 clean_for=clean_for,
                 now=started_at,
-                clock_offset_s=-self._tolerance_s,
+                clock_offset_s=min(0.0, self._broker_offset_s() or 0.0),  # a broker that is ahead needs no tolerance
             )
 
     async def _close_days(self, *, until: date) -> None:

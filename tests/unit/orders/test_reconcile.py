@@ -262,14 +262,3 @@ def test_slices_of_an_iceberg_share_one_tag() -> None:
     rows = [row(iceberg, quantity=5), row(iceberg, quantity=5, order_id="8")]
     assert judged(task(iceberg), rows).event is Event.FOUND
     assert judged(task(iceberg), [row(iceberg, transaction_type=str(TransactionType.SELL))]).event is Event.MISMATCH
-
-
-@pytest.mark.parametrize(
-    ("database_ahead_s", "broker_offset_s", "behind_s"),
-    [(0.0, None, 0.0), (0.0, -7.0, 7.0), (2.0, -7.0, 9.0), (7.0, 7.0, 0.0), (0.0, 7.0, 0.0), (3.0, None, 3.0)],
-)
-def test_how_far_the_brokers_clock_is_behind(
-    database_ahead_s: float, broker_offset_s: float | None, behind_s: float
-) -> None:
-    """Two offsets against our own clock; a broker that is ahead needs no tolerance."""
-    assert doubt_rules.broker_behind_s(database_ahead_s, broker_offset_s) == behind_s
