@@ -22,7 +22,7 @@ _FULL_ONLY: Final = frozenset({"last_trade_time", "oi", "oi_day_high", "oi_day_l
 def reduce_tick(payload: bytes, *, mode: Mode) -> bytes:
     """A tick's JSON with the fields of ``mode`` only; ``payload`` itself when it has no more than those."""
     tick: dict[str, Any] = msgspec.json.decode(payload)
-    if _RANK.get(tick["mode"], 0) <= mode.rank:
+    if _RANK.get(tick["mode"], 0) <= _RANK[mode]:
         return payload
     kept = {name: value for name, value in tick.items() if _has(mode, name)}
     kept["mode"] = mode.value

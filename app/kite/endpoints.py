@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from app import __version__
 from app.errors import BrokerError, BrokerRefused, BrokerThrottled, BrokerUnavailable, SessionExpired
+
+CLIENT_HEADERS: Mapping[str, str] = {"X-Kite-Version": "3", "User-Agent": f"ticker-service/{__version__}"}
+"""How this service introduces itself, on every request and on the ticker's upgrade."""
 
 
 class Endpoint(StrEnum):

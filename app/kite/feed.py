@@ -22,6 +22,7 @@ from app.broker.port import TOKENS_PER_SOCKET, CredentialSource, FeedListener, F
 from app.errors import BadInput, Problem
 from app.kit.backoff import Backoff
 from app.kit.clock import Clock
+from app.kite.endpoints import CLIENT_HEADERS
 from app.kite.socket import TickerSocket, UpgradeRefused
 from app.kite.wire.stream import BrokerNote, OrderPush, parse_text, subscribe_messages, ticker_url, unsubscribe_messages
 from app.kite.wire.ticks import HEARTBEAT_SIZE, cut_frame
@@ -39,8 +40,6 @@ class FeedSettings:
     """Where the ticker is, and the times of its connections in seconds."""
 
     ws_url: str  # wss://ws.kite.trade
-    extra_query: Mapping[str, str] = field(default_factory=dict)  # added to the address, for the simulator
-    user_agent: str = "ticker-service/0.1.0"  # how this service introduces itself
     connect_timeout_s: float = 7.0  # until the upgrade is answered
     watchdog_s: float = 5.0  # without any frame: the connection is replaced
     backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, cap_s=60.0))  # between attempts to connect
@@ -167,11 +166,9 @@ class KiteFeed:
         if not self._secret:
             raise _NotLoggedIn
         settings = self._settings
-        url = ticker_url(
-            settings.ws_url, api_key=credentials.api_key, access_token=self._secret, extra=settings.extra_query
-        )
+        url = ticker_url(settings.ws_url, api_key=credentials.api_key, access_token=self._secret)
         uri = parse_uri(url)
-        socket = TickerSocket(uri, sink=self, headers={"X-Kite-Version": "3", "User-Agent": settings.user_agent})
+        socket = TickerSocket(uri, sink=self, headers=CLIENT_HEADERS)
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 await asyncio.get_running_loop().create_connection(

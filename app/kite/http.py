@@ -23,7 +23,7 @@ import httpx
 from app.broker.port import Credentials, CredentialSource
 from app.errors import BrokerError, BrokerUnavailable
 from app.kit.clock import Clock
-from app.kite.endpoints import BOOK_ENDPOINTS, READ_OUTCOMES, Endpoint
+from app.kite.endpoints import BOOK_ENDPOINTS, CLIENT_HEADERS, READ_OUTCOMES, Endpoint
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
 from app.kite.wire.outcome import Observation, Response, TransportFailure
 
@@ -54,14 +54,11 @@ class HttpSettings:
 
     base_url: str  # https://api.kite.trade
     tls: ssl.SSLContext = field(default_factory=tls_context, repr=False)
-    route_prefix: str = ""  # /oms on Kite's sandbox
-    user_agent: str = "ticker-service/0.1.0"  # how this service introduces itself
     order_connect_s: float = 2.0  # until a connection for an order request is made
     order_total_s: float = 8.0  # for an order request as a whole; after that it is in doubt
     read_connect_s: float = 4.0  # until a connection for a read is made
     read_total_s: float = 15.0  # for a read as a whole
     dump_total_s: float = 120.0  # for the instruments dump as a whole
-    local_address: str | None = None  # "0.0.0.0" forces IPv4, which is what the broker's address list holds
 
 
 class KiteHttp:
@@ -127,16 +124,13 @@ class KiteHttp:
         query: Query | None = None,
         form: Query | None = None,
         json: Any = None,
-        prefixed: bool = True,
     ) -> Any:
         """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
         client = self._book if endpoint in BOOK_ENDPOINTS else self._reads
         headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
-            request = self._build(
-                client, method, path, query=query, form=form, json=json, headers=headers, prefixed=prefixed
-            )
+            request = self._build(client, method, path, query=query, form=form, json=json, headers=headers)
             response = await client.send(request, stream=True)
             try:
                 body = await _read_bounded(response, limit=JSON_LIMIT)
@@ -150,7 +144,7 @@ class KiteHttp:
     async def download(self, endpoint: Endpoint, path: str) -> bytes:
         """A text answer (the instruments dump) as bytes, at most 64 MiB. Raises BrokerError."""
         async with self._observed(endpoint), self._transport_errors(total_s=self._settings.dump_total_s):
-            request = self._build(self._reads, "GET", path, headers=self._authorization(), prefixed=False)
+            request = self._build(self._reads, "GET", path, headers=self._authorization())
             response = await self._reads.send(request, stream=True)
             try:
                 body = await _read_bounded(response, limit=DUMP_LIMIT)
@@ -173,11 +167,10 @@ class KiteHttp:
         query: Query | None = None,
         json: Any = None,
         headers: Mapping[str, str],
-        prefixed: bool = True,
     ) -> httpx.Request:
         return client.build_request(
             method,
-            f"{self._settings.route_prefix}{path}" if prefixed else path,
+            path,
             params=_pairs(query),
             data=None if form is None else dict(form),
             json=json,
@@ -248,7 +241,6 @@ def _client(settings: HttpSettings, *, connections: int, timeout: httpx.Timeout)
         retries=0,
         trust_env=False,
         limits=limits,
-        local_address=settings.local_address,
     )
     return httpx.AsyncClient(
         base_url=settings.base_url,
@@ -256,7 +248,7 @@ def _client(settings: HttpSettings, *, connections: int, timeout: httpx.Timeout)
         trust_env=False,
         follow_redirects=False,
         timeout=timeout,
-        headers={"X-Kite-Version": "3", "User-Agent": settings.user_agent},
+        headers=CLIENT_HEADERS,
     )
 
 

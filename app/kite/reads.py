@@ -29,8 +29,7 @@ class PacedReads:
     ) -> Any:
         """``data`` of the answer."""
         await self._wait(kind)
-        # the sandbox serves /instruments/... outside its route prefix
-        return await self._http.read(endpoint, path, query=query, prefixed=not path.startswith("/instruments"))
+        return await self._http.read(endpoint, path, query=query)
 
     async def post(self, endpoint: Endpoint, path: str, *, query: Query, json: Any) -> Any:
         """``data`` of the answer to a POST that changes nothing at the broker."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Protocol, cast
 
 from websockets.client import ClientProtocol
@@ -48,7 +49,7 @@ class UpgradeRefused(Exception):
 class TickerSocket(asyncio.Protocol):
     """Speaks WebSocket to one peer. ``closed`` is set exactly once, when the transport has closed."""
 
-    def __init__(self, uri: WebSocketURI, *, sink: FrameSink, headers: dict[str, str]) -> None:
+    def __init__(self, uri: WebSocketURI, *, sink: FrameSink, headers: Mapping[str, str]) -> None:
         self._ws = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_logger_without_urls())
         self._headers = headers
         self._sink = sink

@@ -17,10 +17,10 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
-def ticker_url(base_url: str, *, api_key: str, access_token: str, extra: Mapping[str, str]) -> str:
+def ticker_url(base_url: str, *, api_key: str, access_token: str) -> str:
     """The address of one socket. It carries credentials: it is for connecting, never for a log."""
     parts = urlsplit(base_url)
-    query = urlencode({"api_key": api_key, "access_token": access_token, **extra})
+    query = urlencode({"api_key": api_key, "access_token": access_token})
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
 
 

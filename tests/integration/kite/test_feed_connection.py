@@ -81,7 +81,7 @@ class TestReconnect:
         tokens = iter(["old", "new&x=1"])
         async with (
             ticker(refuse=lambda number: 403 if number == 0 else None) as server,
-            running_feed(server.url, source=lambda: credentials(next(tokens)), extra_query={"user_id": "AB"}) as (
+            running_feed(server.url, source=lambda: credentials(next(tokens))) as (
                 _,
                 listener,
             ),
@@ -89,7 +89,7 @@ class TestReconnect:
             await listener.until(lambda: listener.connected == [True])
             queries = [parse_qs(urlsplit(path).query) for path in server.paths]
             assert [query["access_token"] for query in queries] == [["old"], ["new&x=1"]]
-            assert queries[1] == {"api_key": ["key"], "access_token": ["new&x=1"], "user_id": ["AB"]}
+            assert queries[1] == {"api_key": ["key"], "access_token": ["new&x=1"]}
 
     async def test_a_403_is_explained(self, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
         """Health shows what to do; no log line has the token or the address, not even the library's at DEBUG."""

@@ -59,9 +59,9 @@ class Seen:
 
 @asynccontextmanager
 async def orders_at(
-    url: str, *, seen: Seen | None = None, who: Credentials | None = None, total_s: float = 20.0, prefix: str = ""
+    url: str, *, seen: Seen | None = None, who: Credentials | None = None, total_s: float = 20.0
 ) -> AsyncIterator[KiteOrders]:
-    http = HttpSettings(base_url=url, order_connect_s=total_s, order_total_s=total_s, route_prefix=prefix)
+    http = HttpSettings(base_url=url, order_connect_s=total_s, order_total_s=total_s)
     async with open_broker(
         "A1",
         http=http,
@@ -185,11 +185,11 @@ async def test_a_date_beyond_all_calendars_does_not_hide_the_answer() -> None:
 
 async def test_place_is_a_form_with_kites_headers() -> None:
     """Route, version header, authorization, form fields with ``&`` escaped."""
-    async with scripted_broker(success({"order_id": "1"})) as broker, orders_at(broker.url, prefix="/oms") as orders:
+    async with scripted_broker(success({"order_id": "1"})) as broker, orders_at(broker.url) as orders:
         await orders.place(ORDER, tag="TAG1")
     head, _, body = broker.requests[0].decode().partition("\r\n\r\n")
     lines = head.lower().split("\r\n")
-    assert head.startswith("POST /oms/orders/regular HTTP/1.1")
+    assert head.startswith("POST /orders/regular HTTP/1.1")
     assert "x-kite-version: 3" in lines
     assert "authorization: token key:token" in lines
     assert "content-type: application/x-www-form-urlencoded" in lines

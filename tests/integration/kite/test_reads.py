@@ -56,12 +56,9 @@ async def account_at(
     *,
     source: Any = credentials,
     calls: list[tuple[str, str]] | None = None,
-    prefix: str = "",
     total_s: float = 20.0,
 ) -> AsyncIterator[KiteAccount]:
-    http = HttpSettings(
-        base_url=url, read_connect_s=total_s, read_total_s=total_s, dump_total_s=total_s, route_prefix=prefix
-    )
+    http = HttpSettings(base_url=url, read_connect_s=total_s, read_total_s=total_s, dump_total_s=total_s)
     async with open_broker(
         "A1",
         http=http,
@@ -127,8 +124,8 @@ async def test_an_endless_answer_is_cut_off() -> None:
 
 
 async def test_reads_ask_kites_routes() -> None:
-    """Paths, repeated keys and times as Kite wants them; instruments lie outside a route prefix."""
-    async with scripted_broker(success({})) as broker, account_at(broker.url, prefix="/oms") as account:
+    """Paths, repeated keys and times as Kite wants them."""
+    async with scripted_broker(success({})) as broker, account_at(broker.url) as account:
         market = account.broker.market
         await account.broker.portfolio.margins()
         await market.quotes(["NSE:NIFTY 50", "NSE:M&M"])
@@ -138,8 +135,8 @@ async def test_reads_ask_kites_routes() -> None:
                 408065, interval="minute", start=start, end=start.astimezone(IST), continuous=False, oi=True
             )
     seen = [target.split(" ") for target in targets(broker)]
-    assert seen[0] == ["GET", "/oms/user/margins"]
-    assert urlsplit(seen[1][1]).path == "/oms/quote"
+    assert seen[0] == ["GET", "/user/margins"]
+    assert urlsplit(seen[1][1]).path == "/quote"
     assert parse_qs(urlsplit(seen[1][1]).query) == {"i": ["NSE:NIFTY 50", "NSE:M&M"]}
     assert urlsplit(seen[2][1]).path == "/instruments/historical/408065/minute"
     assert parse_qs(urlsplit(seen[2][1]).query) == {

@@ -180,9 +180,9 @@ class TestSession:
 class TestTickerText:
     def test_address_escapes_credentials(self) -> None:
         """A token with ``&`` cannot add a parameter."""
-        url = ticker_url("wss://ws.kite.trade", api_key="k&a=1", access_token="t+/=", extra={"user_id": "X"})
+        url = ticker_url("wss://ws.kite.trade", api_key="k&a=1", access_token="t+/=")
         assert urlsplit(url).path == "/"
-        assert parse_qs(urlsplit(url).query) == {"api_key": ["k&a=1"], "access_token": ["t+/="], "user_id": ["X"]}
+        assert parse_qs(urlsplit(url).query) == {"api_key": ["k&a=1"], "access_token": ["t+/="]}
 
     def test_subscribe_and_mode_are_always_both_sent_in_frames_of_500(self) -> None:
         """1,200 full and 3 ltp tokens: four groups, each subscribed and given its mode."""
