@@ -55,7 +55,7 @@ VALUE_FACTORIES = {
     # what a module may call at its top level: it yields a constant, a type or a pattern
     "Decimal", "Path", "SecretStr", "TypeVar", "ZoneInfo", "compile", "frozenset", "timedelta", "NewType", "ParamSpec",
     "MappingProxyType", "tuple", "range", "time", "date", "datetime", "Struct", "calcsize", "bytes", "set", "Fraction",
-    "replace", "field", "cast", "resolve", "join",
+    "replace", "field", "cast", "resolve", "join", "getattr",
     # codecs are compiled like patterns and keep nothing between two calls
     "Encoder", "Decoder", "Meta",
     # FastAPI and pydantic: what stands in an Annotated[...]

@@ -1,6 +1,7 @@
 """PostgreSQL and Redis: connections, and what is built on them for everything else. No domain.
 
 postgres        pools, transactions, bounds on the server's side; read it first
+clock           the database's time in this process, for everything that is compared with a row
 leases          one owner at a time, across processes, with a term
 notifications   LISTEN and NOTIFY between replicas
 migrate schema  bring the schema up to date, and refuse any other one

@@ -27,16 +27,18 @@ APART_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One answer of the database: its time was ``moment``, give or take ``error_s``, when our counter was ``at_s``."""
+    """One answer of the database: its time was ``moment``, within ``error_s``, when the counter was at ``at_s``."""
 
     moment: datetime
     at_s: float
     error_s: float
 
     def now(self, at_s: float) -> datetime:
+        """The database's time when the counter is at ``at_s``."""
         return self.moment + timedelta(seconds=at_s - self.at_s)
 
     def error(self, at_s: float) -> float:
+        """By how many seconds that may be wrong."""
         return self.error_s + DRIFT * (at_s - self.at_s)
 
 
@@ -70,15 +72,15 @@ class DatabaseClock:
         return self._machine.monotonic()
 
     async def read(self, tx: Tx) -> None:
-        """Ask the database. A slow answer is kept only where nothing better is known."""
-        asked_at = self.monotonic()
+        """Read the database's time. A slow answer is kept only where nothing better is known."""
+        begun_at = self.monotonic()
         cursor = await tx.execute("SELECT clock_timestamp()")
         row = await cursor.fetchone()
         answered_at = self.monotonic()
         if row is None:
             raise LookupError("the database gave no time")
-        half = (answered_at - asked_at) / 2
-        self._reading = better(self._reading, Reading(moment=row[0], at_s=asked_at + half, error_s=half))
+        half = (answered_at - begun_at) / 2
+        self._reading = better(self._reading, Reading(moment=row[0], at_s=begun_at + half, error_s=half))
         self._warn_once()
 
     async def run(self, database: Database) -> None:
