@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from app.accounts.logins import AccountService
 from app.accounts.roster import load_accounts
 from app.accounts.sealing import Sealer
-from app.accounts.service import AccountService
 from app.accounts.token_files import TokenFiles
 from app.api.keys import ApiKeys
 from app.api.services import Services

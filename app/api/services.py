@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.accounts.service import AccountService
+    from app.accounts.logins import AccountService
     from app.api.keys import ApiKeys
     from app.api.rate_limits import RateLimits
     from app.broker.port import Broker, Feed

@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from app.accounts.logins import AccountService
 from app.accounts.model import Account
-from app.accounts.service import AccountService
 from app.broker.market import Instrument
 from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
 from app.db.leases import LeaseTimes
