@@ -1,7 +1,7 @@
-"""The composition root: opens everything in order, hands it over as ``Services``, closes it in the opposite order.
+"""Opens every resource in order, hands the parts over as ``Services``, and closes it all in the opposite order.
 
-    database -> schema checked -> redis -> accounts -> brokers -> instruments -> tick path -> orders -> streams
-    -> feeds and subscriptions -> background tasks
+    database -> schema checked -> sessions -> brokers -> redis -> the engine's database -> the parts (``composition``)
+    -> background tasks
 
 The only file that knows the broker's adapter. Tests call the same function with overrides.
 """
@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from app.accounts.logins import AccountService
 from app.accounts.roster import load_accounts
+from app.accounts.sealed_sessions import SealedSessions
 from app.accounts.sealing import Sealer
+from app.accounts.sessions import BrokerSessions
 from app.accounts.token_files import TokenFiles
 from app.api.keys import ApiKeys
 from app.api.services import Services
-from app.composition.parts import Accounts, Overrides
-from app.composition.runtime import House
+from app.composition.parts import Accounts, Overrides, Process
+from app.composition.runtime import build_runtime
 from app.config import Settings
 from app.db.clock import DatabaseClock
 from app.db.migrate import head_revision
@@ -52,30 +53,31 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
         async with database.connection() as connection:
             await clock.read(connection)
         key = settings.token_key_bytes
+        sessions = BrokerSessions(roster, token_files=TokenFiles(settings.token_dir))
+        stored = SealedSessions(database, sealer=None if key is None else Sealer(key))
+        await stored.load(sessions)
         kite: dict[str, KiteAccount] = {}
-        accounts = AccountService(
-            database,
-            accounts=roster,
-            token_files=TokenFiles(settings.token_dir),
-            sealer=None if key is None else Sealer(key),
-            gateways=lambda account_id: kite[account_id].broker.session,
-            clock=clock,
-        )
-        await accounts.start()
         calls = BrokerCalls()
         http = HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s)
-        for account_id in accounts.ids():
+        for account_id in sessions.ids():
             opening = open_broker(
                 account_id,
                 http=http,
                 feed=_feed_settings(settings),
-                credentials=accounts.credentials(account_id),
+                credentials=sessions.credentials(account_id),
                 clock=clock,
                 observer=calls.observe,
                 login_url=settings.kite_login_url,
             )
             kite[account_id] = await stack.enter_async_context(opening)
-        yield Accounts(database=database, roster=roster, accounts=accounts, at_broker=kite, calls=calls)
+        yield Accounts(
+            database=database,
+            roster=roster,
+            sessions=sessions,
+            stored_sessions=stored,
+            at_broker=kite,
+            calls=calls,
+        )
 
 
 @asynccontextmanager
@@ -85,7 +87,7 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
     api_keys = ApiKeys.from_settings(settings)
     clock = DatabaseClock(overrides.clock or SystemClock())
     async with AsyncExitStack() as stack:
-        ground = await stack.enter_async_context(open_accounts(settings, clock=clock))
+        accounts = await stack.enter_async_context(open_accounts(settings, clock=clock))
         redis = make_redis(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.aclose)
         engine_database = await open_database(
@@ -93,18 +95,19 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
             name="ticker engine",
             min_size=ENGINE_POOL,
             max_size=ENGINE_POOL,
-            max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(ground.accounts.ids()),
+            max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(accounts.roster),
             plans="once",
             warm_up=warm_up,
         )
         stack.push_async_callback(engine_database.close)
-        house = House(settings, overrides=overrides, ground=ground, clock=clock, redis=redis, api_keys=api_keys)
-        stack.push_async_callback(house.supervisor.stop, timeout=TASKS_END_S)
-        await house.build(engine_database)
-        house.supervisor.start("database-clock", clock.run(ground.database))
-        stack.push_async_callback(house.hand_over, timeout_s=SENDS_FINISH_S)
-        await house.start()
-        yield house.services()
+        process = Process.of(
+            settings, overrides=overrides, clock=clock, databases=(accounts.database, engine_database), redis=redis
+        )
+        runtime = await build_runtime(process, accounts, api_keys=api_keys)
+        stack.push_async_callback(runtime.monitoring.supervisor.stop, timeout=TASKS_END_S)
+        stack.push_async_callback(runtime.hand_over, timeout_s=SENDS_FINISH_S)
+        await runtime.start()
+        yield runtime.services()
 
 
 def _feed_settings(settings: Settings) -> FeedSettings:

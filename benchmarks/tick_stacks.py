@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +30,7 @@ from app.kit.clock import SystemClock
 from app.kite.socket import TickerSocket
 from app.kite.wire.ticks import cut_frame, decode_packet
 from app.market.ticks.conflation import AccountTicks
+from app.market.ticks.newest import NewestTicks
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from benchmarks.machine import pin
@@ -135,13 +136,19 @@ class Sink:
         raise AssertionError(message)
 
 
+class Names(dict[int, Instrument]):
+    """The instruments of the load."""
+
+    def by_token(self) -> Mapping[int, Instrument]:
+        return self
+
+
 async def ours(job: Job) -> Timed:
     publisher = TickPublisher(job.redis_url, keys=RedisKeys("ticker:"))
-    names = {token_of(index): _instrument(index) for index in range(job.tokens * INSTRUMENT_SETS)}
-    pipeline = TickPipeline(
-        publisher, instruments=lambda: names, source="simulator", clock=SystemClock(), flush_ms=job.flush_ms
-    )
-    sink = Sink(pipeline.account("primary", decode=decode_packet))
+    names = Names({token_of(index): _instrument(index) for index in range(job.tokens * INSTRUMENT_SETS)})
+    newest = NewestTicks({"primary": decode_packet}, instruments=names, source="simulator")
+    pipeline = TickPipeline(newest, publisher=publisher, clock=SystemClock(), flush_ms=job.flush_ms)
+    sink = Sink(newest.accounts["primary"])
     keeping = asyncio.create_task(publisher.run())
     while not publisher.ready:  # noqa: ASYNC110 - once, before anything is timed
         await asyncio.sleep(0.001)

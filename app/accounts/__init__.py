@@ -1,9 +1,9 @@
-"""The accounts and their broker sessions.
+"""Accounts and their broker tokens.
 
-service         which access token is in force, login and log-out; read it first
-roster          the accounts of ACCOUNTS_FILE or of the settings
-token_files     access tokens that another program writes
-sealing         tokens encrypted at rest
-session_store   SQL
-model           values
+sessions          which token of each account is in force now; read it first
+logins            how a new token comes into force, here and at the other replicas
+sealed_sessions session_store sealing   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``
+token_files       tokens that a job writes to ``TOKEN_DIR``
+roster            the accounts as configured
+model             accounts, sessions, and what may be shown of them
 """

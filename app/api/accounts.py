@@ -82,7 +82,7 @@ def build_router() -> APIRouter:
     async def login_url(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> LoginUrlOut:
         """The address to open in a browser; after the login, post the `request_token` of the redirect to `session`."""
         require_account(services, principal=principal, account_id=account_id)
-        return LoginUrlOut(login_url=services.accounts.login_url(account_id))
+        return LoginUrlOut(login_url=services.logins.login_url(account_id))
 
     @router.post("/{account_id}/session", responses=problem_responses(400, 422, 502, 503))
     async def start_session(
@@ -91,17 +91,17 @@ def build_router() -> APIRouter:
         """The new token is used at the next request and the next reconnect, without a restart."""
         require_account(services, principal=principal, account_id=account_id)
         if body.access_token is not None:
-            state = await services.accounts.set_token(account_id, body.access_token)
+            state = await services.logins.set_token(account_id, body.access_token)
         else:
             assert body.request_token is not None  # noqa: S101 - the model wants one of them
-            state = await services.accounts.exchange(account_id, body.request_token.get_secret_value())
+            state = await services.logins.exchange(account_id, body.request_token.get_secret_value())
         return _out(services, state)
 
     @router.delete("/{account_id}/session")
     async def end_session(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> AccountOut:
         """Log out at the broker and forget the token."""
         require_account(services, principal=principal, account_id=account_id)
-        return _out(services, await services.accounts.log_out(account_id))
+        return _out(services, await services.logins.log_out(account_id))
 
     return router
 
@@ -116,5 +116,5 @@ def _out(services: Services, state: AccountState) -> AccountOut:
         login_time=None if state.login_time is None else ist_iso(state.login_time),
         token_valid_until=None if state.token_valid_until is None else ist_iso(state.token_valid_until),
         feed_connected=feed is not None and feed.state.connected,
-        persistent=services.accounts.persistent,
+        persistent=services.logins.persistent,
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.accounts.logins import AccountService
+    from app.accounts.logins import Logins
+    from app.accounts.sessions import BrokerSessions
     from app.api.keys import ApiKeys
     from app.api.rate_limits import RateLimits
     from app.broker.port import Broker, Feed
@@ -42,7 +43,8 @@ class Services:
     clock: Clock  # the one clock of this process
 
     # accounts at their broker
-    accounts: AccountService  # which accounts there are, and their broker sessions
+    accounts: BrokerSessions  # which accounts there are, and the token in force of each
+    logins: Logins  # change that token
     brokers: Mapping[str, Broker]  # by account: reads that are passed through
     feeds: Mapping[str, Feed]  # by account: is it connected?
 

@@ -111,7 +111,7 @@ async def _session(settings: Settings, account_id: str) -> Finding:
     """Read the profile with the token in force: this proves address, key, token and network at once."""
     subject = f"broker {account_id}"
     async with open_accounts(settings) as opened:
-        if not opened.accounts.get(account_id).has_session:
+        if not opened.sessions.get(account_id).has_session:
             hint = f"no access token: python -m app login --account {account_id}"
             return Finding(verdict="warn", subject=subject, detail=hint)
         try:

@@ -1,16 +1,24 @@
-"""What looks at the rooms from outside: health and metrics, given the callables by which they ask."""
+"""Builds what looks at the process from outside: health and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 from app import __version__
-from app.composition.parts import tick_expectation
+from app.api.rate_limits import RateLimits
+from app.composition.market import Market
+from app.composition.orders import Orders
+from app.composition.parts import Accounts, Process
+from app.composition.streams import Streams
 from app.db.migrate import head_revision
-from app.db.postgres import Database
+from app.kit.clock import Clock
+from app.kit.supervisor import Supervisor
 from app.ops.health import HealthService, HealthSources, OrdersHealth, Release
+from app.ops.loop_lag import LoopLag
 from app.ops.metric_sources import (
+    DoubtSampler,
     register_doubt_metrics,
     register_feed_metrics,
     register_leadership_metrics,
@@ -19,70 +27,123 @@ from app.ops.metric_sources import (
     register_stream_metrics,
     register_tick_metrics,
 )
+from app.ops.metrics import Metrics
 from app.orders.risk.kill_switch_store import list_halts
 
-if TYPE_CHECKING:
-    from app.composition.runtime import House
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoredParts:
+    """What health and metrics read."""
+
+    process: Process
+    accounts: Accounts
+    market: Market
+    streams: Streams
+    orders: Orders
+    limits: RateLimits
 
 
-def build_health(house: House) -> HealthService:
-    """The health of a house whose rooms are built."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitoring:
+    """How the process is; the samplers run like any other loop."""
 
-    async def orders() -> OrdersHealth:
-        doubts = await house.queries.doubts()
-        async with house.ground.database.connection() as connection:
+    supervisor: Supervisor  # the background tasks, and whether one has failed
+    metrics: Metrics  # what Prometheus scrapes
+    health: HealthService  # health and the platform's probes
+    loop_lag: LoopLag  # samples the event loop
+    doubts: DoubtSampler  # samples the tasks in doubt
+
+
+class TickExpectation:
+    """Whether an account streams anything whose exchange is open: silence means something only then."""
+
+    def __init__(self, market: Market, *, clock: Clock) -> None:
+        self._market = market
+        self._clock = clock
+
+    def expects_ticks(self, account_id: str) -> bool:
+        known = self._market.instruments.by_token()
+        tokens = self._market.feeds[account_id].subscriptions()
+        exchanges = {known[token].exchange for token in tokens if token in known}
+        moment = self._clock.now()
+        return any(self._market.calendar.is_open(exchange, moment) for exchange in exchanges)
+
+
+def build_monitoring(parts: MonitoredParts) -> Monitoring:
+    """Health and metrics of these parts; nothing of them is asked before a request is."""
+    supervisor, metrics = Supervisor(), Metrics()
+    loop_lag, doubts = LoopLag(parts.process.clock), DoubtSampler(parts.orders.service.queries.doubts)
+    _register_metrics(metrics, parts, loop_lag=loop_lag, doubts=doubts)
+    return Monitoring(
+        supervisor=supervisor,
+        metrics=metrics,
+        health=_build_health(parts, supervisor=supervisor),
+        loop_lag=loop_lag,
+        doubts=doubts,
+    )
+
+
+def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthService:
+    process, market, sessions = parts.process, parts.market, parts.accounts.sessions
+    sources = HealthSources(
+        database=process.database,
+        redis=process.redis,
+        supervisor=supervisor,
+        feeds=market.feeds,
+        registry=market.instruments.status,
+        orders=_orders_health(parts),
+        token_valid_until=lambda account_id: sessions.get(account_id).token_valid_until,
+        expects_ticks=TickExpectation(market, clock=process.clock).expects_ticks,
+        leads=lambda account_id: market.feed_owners[account_id].working,
+    )
+    return HealthService(
+        sources,
+        release=Release(environment=process.settings.environment, version=__version__, schema_revision=head_revision()),
+        stale_after_s=process.settings.tick_stale_after_s,
+        clock=process.clock,
+    )
+
+
+def _orders_health(parts: MonitoredParts) -> Callable[[], Coroutine[Any, Any, OrdersHealth]]:
+    """Reads what is in doubt, and whether anything is halted."""
+
+    async def read() -> OrdersHealth:
+        doubts = await parts.orders.service.queries.doubts()
+        async with parts.process.database.connection() as connection:
             halts = await list_halts(connection)
         oldest_s = doubts.oldest_s if doubts.count else None
         return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=bool(halts))
 
-    sources = HealthSources(
-        database=house.ground.database,
-        redis=house.redis,
-        supervisor=house.supervisor,
-        feeds=house.feeds,
-        registry=house.instruments.status,
-        orders=orders,
-        token_valid_until=lambda account_id: house.ground.accounts.get(account_id).token_valid_until,
-        expects_ticks=tick_expectation(
-            house.feeds, instruments=house.instruments.by_token, is_open=house.calendar.is_open, now=house.clock.now
-        ),
-        leads=lambda account_id: house.feed_owners[account_id].working,
-    )
-    return HealthService(
-        sources,
-        release=Release(environment=house.settings.environment, version=__version__, schema_revision=head_revision()),
-        stale_after_s=house.settings.tick_stale_after_s,
-        clock=house.clock,
-    )
+    return read
 
 
-def register_metrics(house: House, *, databases: Sequence[Database]) -> None:
-    """Let the metrics read each room when they are asked for."""
-    register_tick_metrics(house.metrics, house.ticks.stats, active=house.subscriptions.active_count)
-    register_feed_metrics(house.metrics, house.feeds)
-    register_stream_metrics(house.metrics, {"orders": house.order_stream.stats, "ticks": house.tick_stream.stats})
-    register_doubt_metrics(house.metrics, house.doubts)
-    counters = house.orders.engine.counters
+def _register_metrics(metrics: Metrics, parts: MonitoredParts, *, loop_lag: LoopLag, doubts: DoubtSampler) -> None:
+    """Let the metrics read each part when they are scraped."""
+    process, market, streams, engine = parts.process, parts.market, parts.streams, parts.orders.engine
+    register_tick_metrics(metrics, streams.pipeline.stats, active=market.subscriptions.active_count)
+    register_feed_metrics(metrics, market.feeds)
+    register_stream_metrics(metrics, {"orders": streams.orders.stats, "ticks": streams.ticks.stats})
+    register_doubt_metrics(metrics, doubts)
+    counters = engine.counters
     register_order_metrics(
-        house.metrics,
+        metrics,
         counters,
         batch_seconds=counters.batch_seconds.snapshot,
         broker_wait=counters.broker_wait.snapshot,
         alarms=lambda: counters.alarms,
-        breakers=house.orders.engine.breaker_states,
+        breakers=engine.breaker_states,
     )
-    feed_owners = house.feed_owners
     register_leadership_metrics(
-        house.metrics,
+        metrics,
         {
-            "sender": house.orders.engine.owned_accounts,
-            "feed": lambda: sum(ownership.working for ownership in feed_owners.values()),
+            "sender": engine.owned_accounts,
+            "feed": lambda: sum(ownership.working for ownership in market.feed_owners.values()),
         },
     )
     register_process_metrics(
-        house.metrics,
-        databases=databases,
-        calls=house.ground.calls,
-        limit_hits=lambda: house.limits.hits,
-        loop_lag=house.loop_lag.samples,
+        metrics,
+        databases=[process.database, process.engine_database],
+        calls=parts.accounts.calls,
+        limit_hits=lambda: parts.limits.hits,
+        loop_lag=loop_lag.samples,
     )

@@ -24,7 +24,7 @@ from app.kit.clock import Clock, epoch_ms
 from app.market.calendar.staleness import StalenessCheck
 from app.market.instruments.registry import InstrumentRegistry
 from app.market.quotes.broker_quote import to_tick_fields
-from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.newest import NewestTicks
 
 CACHE_S = 1.0
 """How long an answer of the broker serves further callers."""
@@ -50,7 +50,7 @@ class QuoteService:
     def __init__(
         self,
         *,
-        ticks: TickPipeline,
+        ticks: NewestTicks,
         instruments: InstrumentRegistry,
         brokers: Mapping[str, Broker],
         redis: Redis,

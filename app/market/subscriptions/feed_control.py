@@ -8,13 +8,13 @@ from app.broker.market import Mode
 from app.broker.port import Feed
 from app.market.subscriptions import desired_state
 from app.market.subscriptions.model import DesiredStream
-from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.newest import NewestTicks
 
 
 class FeedControl:
     """The feeds by account. A feed keeps its subscriptions through reconnects, so each is asked once."""
 
-    def __init__(self, feeds: Mapping[str, Feed], *, ticks: TickPipeline) -> None:
+    def __init__(self, feeds: Mapping[str, Feed], *, ticks: NewestTicks) -> None:
         self._feeds = feeds
         self._ticks = ticks
 

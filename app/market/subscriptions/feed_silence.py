@@ -11,7 +11,7 @@ from app.kit.clock import Clock, epoch_ms
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.subscriptions.market_events import MarketEventType
 from app.market.subscriptions.tick_status import is_feed_silent
-from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.newest import NewestTicks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class FeedTransition:
 class FeedSilence:
     """Remembers per account since when ticks are expected, and whether its feed was silent at the last check."""
 
-    def __init__(self, *, ticks: TickPipeline, calendar: MarketCalendar, clock: Clock, stale_after_s: float) -> None:
+    def __init__(self, *, ticks: NewestTicks, calendar: MarketCalendar, clock: Clock, stale_after_s: float) -> None:
         self._ticks = ticks
         self._calendar = calendar
         self._clock = clock

@@ -11,7 +11,7 @@ from app.broker.port import Feed
 from app.market.calendar.staleness import StalenessCheck
 from app.market.subscriptions.model import DesiredStream
 from app.market.subscriptions.tick_status import TickStatus, status_of
-from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.newest import NewestTicks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class SubscriptionRecord:
 class SubscriptionView:
     """Combines what is desired with what the feeds and the tick path know of it."""
 
-    def __init__(self, *, feeds: Mapping[str, Feed], ticks: TickPipeline, staleness: StalenessCheck) -> None:
+    def __init__(self, *, feeds: Mapping[str, Feed], ticks: NewestTicks, staleness: StalenessCheck) -> None:
         self._feeds = feeds
         self._ticks = ticks
         self._staleness = staleness

@@ -23,8 +23,7 @@ from app.market.calendar.staleness import StalenessCheck
 from app.market.history.service import HistoryRequest, HistoryService
 from app.market.instruments.registry import InstrumentRegistry
 from app.market.quotes.service import QuoteService
-from app.market.ticks.pipeline import TickPipeline
-from app.market.ticks.publisher import TickPublisher
+from app.market.ticks.newest import NewestTicks
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.scripted import ScriptedMarket, SetClock, broker
 from tests.integration.market.test_tick_pipeline import decode
@@ -39,7 +38,7 @@ class Environment:
     quotes: QuoteService
     history: HistoryService
     market: ScriptedMarket
-    ticks: TickPipeline
+    ticks: NewestTicks
     clock: SetClock
     redis: Redis
     prefix: str
@@ -67,9 +66,7 @@ async def environment(database: Database, redis_url: str, redis_prefix: str) -> 
     await instruments.start()
     market.calls.clear()
     redis = Redis.from_url(redis_url)
-    publisher = TickPublisher(redis_url, keys=RedisKeys(redis_prefix))
-    ticks = TickPipeline(publisher, instruments=instruments.by_token, source="simulator", clock=clock, flush_ms=1)
-    ticks.account("primary", decode=decode)
+    ticks = NewestTicks({"primary": decode}, instruments=instruments, source="simulator")
     quotes = QuoteService(
         ticks=ticks, instruments=instruments, brokers=brokers, redis=redis, keys=RedisKeys(redis_prefix), clock=clock,
         staleness=StalenessCheck(MarketCalendar(mode="always"), clock=clock, stale_after_s=30.0),
@@ -87,7 +84,7 @@ def at_ms(moment: datetime) -> int:
 
 async def test_a_tick_in_memory_is_answered_with_its_age(environment: Environment) -> None:
     """The broker gets no request."""
-    environment.ticks.account("primary", decode=decode).on_packets([ltp_packet(1, 150)], received_at_ms=at_ms(NOON))
+    environment.ticks.accounts["primary"].on_packets([ltp_packet(1, 150)], received_at_ms=at_ms(NOON))
     environment.clock.forward(NOON + timedelta(seconds=31))
     answer = await environment.quotes.quotes(["NSE:A"])
     value = answer.quotes["NSE:A"]

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from app.broker.market import Mode
 from app.broker.port import Credentials
-from app.composition.parts import FeedFanout
+from app.composition.market import FeedFanout
 from app.kit.clock import SystemClock
 from app.kit.histogram import LagCounter
 from app.kite.feed import FeedSettings, KiteFeed

@@ -26,8 +26,7 @@ from app.market.subscriptions.model import SubscriptionRequest
 from app.market.subscriptions.records import SubscriptionRecord, SubscriptionView
 from app.market.subscriptions.service import SubscriptionService
 from app.market.subscriptions.tick_status import TickStatus
-from app.market.ticks.pipeline import TickPipeline
-from app.market.ticks.publisher import TickPublisher
+from app.market.ticks.newest import NewestTicks
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.scripted import ScriptedFeed, ScriptedMarket, SetClock, broker, no_ticks
 from tests.unit.market.builders import NOON, instrument
@@ -43,13 +42,13 @@ class Environment:
     instruments: InstrumentRegistry
     market: ScriptedMarket
     feed: ScriptedFeed
-    ticks: TickPipeline
+    ticks: NewestTicks
     clock: SetClock
     recorded: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
     def tick(self, token: int) -> None:
         at_ms = int(self.clock.now().timestamp() * 1000)
-        self.ticks.account("primary", decode=no_ticks).on_packets([ltp_packet(token, 1)], received_at_ms=at_ms)
+        self.ticks.accounts["primary"].on_packets([ltp_packet(token, 1)], received_at_ms=at_ms)
 
     def status(self, row: Instrument) -> SubscriptionRecord:
         (found,) = [item for item in self.service.records() if item.tradingsymbol == row.tradingsymbol]
@@ -89,13 +88,7 @@ async def replica(
     instruments = InstrumentRegistry(database, brokers={"primary": broker(market)}, clock=clock)
     await instruments.start()
     feed = ScriptedFeed()
-    ticks = TickPipeline(
-        TickPublisher(redis_url, keys=keys),
-        instruments=instruments.by_token,
-        source="simulator",
-        clock=clock,
-        flush_ms=1,
-    )
+    ticks = NewestTicks({"primary": no_ticks}, instruments=instruments, source="simulator")
     recorded: list[tuple[str, Mapping[str, Any]]] = []
 
     async def record(tx: Tx, account_id: str, kind: str, data: Mapping[str, Any]) -> None:

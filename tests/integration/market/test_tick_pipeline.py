@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,8 @@ from app.db.redis_keys import RedisKeys
 from app.kit.backoff import Backoff
 from app.kit.clock import SystemClock
 from app.market.ticks.conflation import AccountTicks
-from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.newest import NewestTicks
+from app.market.ticks.pipeline import TickListener, TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.proxy import TcpProxy
@@ -50,9 +51,17 @@ def decode(packet: bytes) -> Tick | None:
     return Tick(instrument_token=token, mode="ltp", tradable=True, last_price=price / 100)
 
 
+class OneInstrument:
+    """Only INFY has a name."""
+
+    def by_token(self) -> Mapping[int, Instrument]:
+        return {408065: INFY}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     pipeline: TickPipeline
+    newest: NewestTicks
     publisher: TickPublisher
     ticks: AccountTicks
 
@@ -62,14 +71,15 @@ class Environment:
 
 
 @asynccontextmanager
-async def running(url: str, prefix: str, *, reply_timeout_s: float = WAIT_S) -> AsyncIterator[Environment]:
+async def running(
+    url: str, prefix: str, *, reply_timeout_s: float = WAIT_S, listeners: Sequence[TickListener] = ()
+) -> AsyncIterator[Environment]:
     publisher = TickPublisher(url, keys=RedisKeys(prefix), backoff=FAST, reply_timeout_s=reply_timeout_s)
-    pipeline = TickPipeline(
-        publisher, instruments=lambda: {408065: INFY}, source="simulator", clock=SystemClock(), flush_ms=1
-    )
+    newest = NewestTicks({"primary": decode}, instruments=OneInstrument(), source="simulator")
+    pipeline = TickPipeline(newest, publisher=publisher, listeners=listeners, clock=SystemClock(), flush_ms=1)
     tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(pipeline.run())]
     try:
-        yield Environment(pipeline=pipeline, publisher=publisher, ticks=pipeline.account("primary", decode=decode))
+        yield Environment(pipeline=pipeline, newest=newest, publisher=publisher, ticks=newest.accounts["primary"])
     finally:
         for task in tasks:
             task.cancel()
@@ -199,8 +209,14 @@ async def test_an_outage_of_redis_conflates_and_the_newest_ticks_follow(
 async def test_a_hung_redis_does_not_delay_listeners(redis_url: str, redis_prefix: str) -> None:
     """In-process readers get each tick, once, while Redis is still waited for."""
     got: list[tuple[int, float]] = []
-    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix, reply_timeout_s=120.0) as environment:
-        environment.pipeline.add_listener(lambda token, payload: got.append((token, json.loads(payload)["last_price"])))
+
+    def take(token: int, payload: bytes) -> None:
+        got.append((token, json.loads(payload)["last_price"]))
+
+    async with (
+        TcpProxy.to(redis_url) as proxy,
+        running(proxy.url, redis_prefix, reply_timeout_s=120.0, listeners=[take]) as environment,
+    ):
         await until(lambda: environment.publisher.ready)
         proxy.hang()
         for price in (1, 2, 3):
@@ -276,14 +292,14 @@ async def test_tls_to_redis_trusts_only_the_given_authority(
 async def test_last_is_the_newest_tick_in_memory(redis_url: str, redis_prefix: str) -> None:
     """Before and after it was published, and gone when the instrument is no longer streamed."""
     async with running(redis_url, redis_prefix) as environment:
-        assert environment.pipeline.last(408065) is None
+        assert environment.newest.last(408065) is None
         environment.push(ltp_packet(408065, 100))
-        before = environment.pipeline.last(408065)
+        before = environment.newest.last(408065)
         await until(lambda: environment.pipeline.stats().published == 1)
-        after = environment.pipeline.last(408065)
-        json_form = environment.pipeline.last_json(408065)
-        environment.pipeline.forget("primary", [408065])
-        assert environment.pipeline.last(408065) is None
+        after = environment.newest.last(408065)
+        json_form = environment.newest.last_json(408065)
+        environment.newest.forget("primary", [408065])
+        assert environment.newest.last(408065) is None
     assert before is not None
     assert after is not None
     assert json_form is not None
@@ -316,20 +332,22 @@ async def test_a_connection_that_is_lost_between_the_chunks_of_a_batch_loses_no_
 
     Thirty chunks: the loss is noticed a few rounds of the event loop after the second one.
     """
-    async with TcpProxy.to(redis_url) as proxy, running(proxy.url, redis_prefix) as environment:
+    written = 0
+    connected_at_the_end = True
+
+    def cut_in_the_second_chunk(token: int, payload: bytes) -> None:
+        nonlocal written, connected_at_the_end
+        written += 1
+        if written == 150:
+            proxy.drop_connections()
+        if written == 3000:
+            connected_at_the_end = environment.publisher.connected
+
+    async with (
+        TcpProxy.to(redis_url) as proxy,
+        running(proxy.url, redis_prefix, listeners=[cut_in_the_second_chunk]) as environment,
+    ):
         await until(lambda: environment.publisher.ready)
-        written = 0
-        connected_at_the_end = True
-
-        def cut_in_the_second_chunk(token: int, payload: bytes) -> None:
-            nonlocal written, connected_at_the_end
-            written += 1
-            if written == 150:
-                proxy.drop_connections()
-            if written == 3000:
-                connected_at_the_end = environment.publisher.connected
-
-        environment.pipeline.add_listener(cut_in_the_second_chunk)
         environment.push(*(ltp_packet(token, 100) for token in range(3000)))
         await until(lambda: environment.pipeline.stats().published == 3000)
         assert not connected_at_the_end, "the loss was not noticed between two chunks"

@@ -1,0 +1,102 @@
+"""Which broker token of each account is in force now, over all the places where one may come from.
+
+A token comes from a login over the API, from ``TOKEN_DIR`` or from the settings; the newest wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from app.accounts.model import Account, AccountState, CurrentToken, Session, valid_until
+from app.accounts.token_files import TokenFiles
+from app.broker.port import Credentials, CredentialSource
+from app.errors import NotFound
+
+
+class BrokerSessions:
+    """The accounts of this service and their sessions, in memory; nothing here waits."""
+
+    def __init__(self, accounts: Mapping[str, Account], *, token_files: TokenFiles) -> None:
+        self._accounts = accounts
+        self._files = token_files
+        self._sessions: dict[str, Session] = {}
+
+    def ids(self) -> list[str]:
+        """The ids of all accounts, in the order of the configuration."""
+        return list(self._accounts)
+
+    def account(self, account_id: str) -> Account:
+        """The account as it is configured. Raises NotFound."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise NotFound("account", account_id)
+        return account
+
+    def get(self, account_id: str) -> AccountState:
+        """What may be shown of the account. Raises NotFound."""
+        account = self.account(account_id)
+        token = self._current(account)
+        since = None if token is None else token.since
+        return AccountState(
+            account_id=account_id,
+            api_key=account.api_key,
+            user_id=None if token is None else token.user_id,
+            has_session=token is not None,
+            token_origin=None if token is None else token.origin,
+            login_time=since,
+            token_valid_until=None if since is None else valid_until(since),
+        )
+
+    def states(self) -> list[AccountState]:
+        """The same of all accounts."""
+        return [self.get(account_id) for account_id in self._accounts]
+
+    def credentials(self, account_id: str) -> CredentialSource:
+        """What the gateways ask at each request and each connect: always the token in force. Raises NotFound."""
+        account = self.account(account_id)
+
+        def present() -> Credentials:
+            token = self._current(account)
+            return Credentials(
+                api_key=account.api_key,
+                api_secret=account.api_secret,
+                access_token=None if token is None else token.access_token,
+            )
+
+        return present
+
+    def lacks(self, account_id: str, *, updated_at: datetime) -> bool:
+        """Whether a session of that time would be newer than what is known of this account."""
+        known = self._sessions.get(account_id)
+        return account_id in self._accounts and (known is None or updated_at > known.updated_at)
+
+    def adopt(self, session: Session) -> None:
+        """The session is in force from now on, or, without a token, no login is."""
+        self._sessions[session.account_id] = session
+
+    def _current(self, account: Account) -> CurrentToken | None:
+        """The newest of session and file; the settings' token where neither is newer than it."""
+        session = self._sessions.get(account.account_id)
+        file = self._files.read(account.account_id)
+        if file is not None and (session is None or file.written_at > session.updated_at):
+            return CurrentToken(access_token=file.access_token, origin="file")
+        setting = account.access_token
+        if setting is not None and (session is None or session.supersedes != token_digest(setting)):
+            return CurrentToken(access_token=setting, origin="settings")
+        if session is None or session.access_token is None:
+            return None
+        return CurrentToken(
+            access_token=session.access_token,
+            origin="login",
+            since=session.login_time or session.updated_at,
+            user_id=session.user_id,
+        )
+
+
+def token_digest(token: SecretStr) -> bytes:
+    """What a session keeps of the settings' token that it supersedes."""
+    return hashlib.sha256(token.get_secret_value().encode()).digest()

@@ -1,0 +1,81 @@
+"""Builds what goes out while it happens: order events and ticks to sockets, ticks to Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.broker.port import Feed
+from app.composition.market import Market
+from app.composition.parts import Process
+from app.events.event_log import EventLog
+from app.events.order_stream import OrderStreamHub
+from app.events.recovery import Snapshot
+from app.events.tick_stream import TickStreamHub
+from app.market.ticks.newest import NewestTicks
+from app.market.ticks.pipeline import TickPipeline
+from app.market.ticks.publisher import TickPublisher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Everything that goes out by itself; nothing runs before ``run``."""
+
+    orders: OrderStreamHub  # the sockets of order events
+    ticks: TickStreamHub  # the sockets of ticks
+    pipeline: TickPipeline  # takes the newest ticks to Redis and to the tick sockets
+    publisher: TickPublisher  # the pipeline's connection to Redis
+    log: EventLog  # the events of the past
+
+
+class StreamedTicks:
+    """What this process knows of the ticks of an instrument: the feeds' subscriptions, and the newest in memory."""
+
+    def __init__(self, feeds: Mapping[str, Feed], *, newest: NewestTicks) -> None:
+        self._feeds = feeds
+        self._newest = newest
+
+    def is_subscribed(self, instrument_token: int) -> bool:
+        return any(instrument_token in feed.subscriptions() for feed in self._feeds.values())
+
+    def is_streamed_here(self, instrument_token: int) -> bool:
+        return self.is_subscribed(instrument_token)
+
+    def last_json(self, instrument_token: int) -> bytes | None:
+        return self._newest.last_json(instrument_token)
+
+
+def build_order_stream(process: Process, *, snapshot: Snapshot) -> OrderStreamHub:
+    """The first of the streams: commits of orders wake it. ``snapshot`` is what a new socket begins with."""
+    return OrderStreamHub(
+        process.database,
+        redis=process.redis,
+        keys=process.keys,
+        ids=process.ids,
+        limits=process.stream_limits,
+        snapshot=snapshot,
+    )
+
+
+def build_streams(process: Process, market: Market, *, order_stream: OrderStreamHub) -> Streams:
+    """The other streams, of what the market's feeds deliver."""
+    publisher = TickPublisher(process.settings.redis_url.get_secret_value(), keys=process.keys)
+    ticks = TickStreamHub(
+        process.redis,
+        keys=process.keys,
+        limits=process.stream_limits,
+        source=StreamedTicks(market.feeds, newest=market.newest),
+    )
+    return Streams(
+        orders=order_stream,
+        ticks=ticks,
+        pipeline=TickPipeline(
+            market.newest,
+            publisher=publisher,
+            listeners=[ticks.on_tick],
+            clock=process.clock,
+            flush_ms=process.settings.tick_flush_ms,
+        ),
+        publisher=publisher,
+        log=EventLog(process.database),
+    )
