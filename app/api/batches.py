@@ -8,7 +8,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.api.dependencies import AccountFilter, PrincipalDep, ServicesDep, require_account, require_account_or_all
+from app.api.dependencies import (
+    DATABASE_S,
+    AccountFilter,
+    PrincipalDep,
+    ServicesDep,
+    require_account,
+    require_account_or_all,
+)
 from app.api.exact_json import ExactJSON
 from app.api.idempotency_key import CallerDep
 from app.api.order_answers import BatchOut, DryRun, render_answer, render_dry_run
@@ -16,6 +23,7 @@ from app.api.order_bodies import BatchIn
 from app.api.order_route import OrderRoute
 from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
 from app.api.problems import problem_responses
+from app.db.postgres import answering_within
 from app.orders.entry.service import BatchOptions
 
 WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to finish")]
@@ -47,15 +55,11 @@ def build_router() -> APIRouter:
         lines = [order.line() for order in body.orders]
         if dry_run:
             return render_dry_run(services.orders.preview(lines, account_id=body.account_id, loc=("orders",)))
-        answer = await services.orders.place_batch(
-            lines,
-            account_id=body.account_id,
-            options=BatchOptions(
-                rollback_on_failure=body.rollback_on_failure, on_filled=body.on_filled, order=body.order
-            ),
-            caller=caller,
-            wait_s=wait,
-        )
+        options = BatchOptions(rollback_on_failure=body.rollback_on_failure, on_filled=body.on_filled, order=body.order)
+        with answering_within(wait + DATABASE_S):
+            answer = await services.orders.place_batch(
+                lines, account_id=body.account_id, options=options, caller=caller, wait_s=wait
+            )
         return render_answer(answer)
 
     @router.get("/advanced/batch-orders", response_model=Page[BatchOut], responses=problem_responses(400, 403))

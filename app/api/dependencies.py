@@ -21,6 +21,10 @@ AccountIdQuery = Annotated[AccountId, Query(description="which account", example
 AccountFilter = Annotated[AccountId | None, Query(description="of one account only")]
 
 
+DATABASE_S = 4.0
+"""What a request waits for the database beyond the ``wait`` that it asked for, however many answers it needs."""
+
+
 def services_of(connection: HTTPConnection) -> Services:
     """The running services; for routes and for WebSocket endpoints alike."""
     return cast("Services", connection.state.services)

@@ -6,12 +6,14 @@ Only the key's shape is checked here; ``app.orders.entry`` checks whether it was
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.errors import BadInput, Problem
+from app.kit.clock import elapsed_s
 from app.orders.entry.acceptance import Caller
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
@@ -27,21 +29,22 @@ IdempotencyHeader = Annotated[
 
 
 async def caller_of(
-    services: ServicesDep, principal: PrincipalDep, idempotency_key: IdempotencyHeader = None
+    request: Request, services: ServicesDep, principal: PrincipalDep, idempotency_key: IdempotencyHeader = None
 ) -> Caller:
     """The caller with its key; quotes around the key do not count.
 
     Raises BadInput for a key of another shape, and in production for a missing one.
     """
+    arrived_at = services.clock.now() - timedelta(seconds=elapsed_s() - request.state.arrived_s)
     if idempotency_key is None:
         if services.settings.environment == "production":
             problem = Problem(loc=("header", "Idempotency-Key"), msg="is required in production")
             raise BadInput([problem], code="IDEMPOTENCY_KEY_MISSING")
-        return Caller(principal=principal.key_id)
+        return Caller(principal=principal.key_id, arrived_at=arrived_at)
     key = idempotency_key.strip('"')
     if not _KEY.match(key):
         raise BadInput([Problem(loc=("header", "Idempotency-Key"), msg="must be 16 to 64 of A-Z a-z 0-9 _ -")])
-    return Caller(principal=principal.key_id, idem_key=key)
+    return Caller(principal=principal.key_id, idem_key=key, arrived_at=arrived_at)
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]

@@ -22,8 +22,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
+from app.api.dependencies import DATABASE_S
 from app.api.keys import API_KEY_HEADER, DOCS_PATHS, is_open_path
+from app.db.postgres import answering_within
 from app.errors import NotAuthorised, ServiceError
+from app.kit.clock import elapsed_s
 
 if TYPE_CHECKING:
     from app.api.services import Services
@@ -53,7 +56,7 @@ class RequestFrame:
             return
         given = _header(scope, REQUEST_ID_HEADER) or ""
         request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, arrived_s=elapsed_s())
         with logger.contextualize(request_id=request_id):
             if scope["type"] == "http":
                 await self._answer(scope, receive, send, request_id)
@@ -72,7 +75,8 @@ class RequestFrame:
             await send(message)
 
         try:
-            await self._app(scope, receive, framed_send)
+            with answering_within(DATABASE_S):
+                await self._app(scope, receive, framed_send)
         except asyncio.CancelledError:
             # the service stops and waits no longer; without an answer here the server would answer 500
             logger.warning("{} {} was cancelled by the stop", scope["method"], scope["path"])

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from app.api.dependencies import (
+    DATABASE_S,
     AccountFilter,
     AccountIdQuery,
     PrincipalDep,
@@ -28,6 +29,7 @@ from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, OrderId
+from app.db.postgres import answering_within
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
@@ -72,11 +74,11 @@ def _add_place(router: APIRouter) -> None:
             )
         if dry_run:
             return render_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
-        return render_answer(
-            await services.orders.place(
+        with answering_within(wait + DATABASE_S):
+            answer = await services.orders.place(
                 body.line(), account_id=body.account_id, caller=caller, wait_s=wait, replaces=replaces
             )
-        )
+        return render_answer(answer)
 
 
 def _add_commands(router: APIRouter) -> None:
@@ -98,9 +100,10 @@ def _add_commands(router: APIRouter) -> None:
         """Modify an order of today. The broker may accept a change and apply it later: see the order itself."""
         only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
-        answer = await services.orders.modify(
-            order_id, body.changes(), account_id=owner, caller=caller, wait_s=wait, only_if=only_if
-        )
+        with answering_within(wait + DATABASE_S):
+            answer = await services.orders.modify(
+                order_id, body.changes(), account_id=owner, caller=caller, wait_s=wait, only_if=only_if
+            )
         return render_answer(answer)
 
     @router.delete(
@@ -118,9 +121,11 @@ def _add_commands(router: APIRouter) -> None:
         """Cancel an order of today under its own variety."""
         only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
-        return render_answer(
-            await services.orders.cancel(order_id, account_id=owner, caller=caller, wait_s=wait, only_if=only_if)
-        )
+        with answering_within(wait + DATABASE_S):
+            answer = await services.orders.cancel(
+                order_id, account_id=owner, caller=caller, wait_s=wait, only_if=only_if
+            )
+        return render_answer(answer)
 
 
 def _add_tasks(router: APIRouter) -> None:

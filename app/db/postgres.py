@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -41,6 +42,9 @@ ANSWER_S = 3.0
 CHECK_S = 0.5
 """How long a pooled connection may take to prove that it works before another one is tried."""
 
+LAST_WORD_S = 0.1
+"""What a caller whose time is over still waits for each answer: a transaction must be rolled back."""
+
 _DEAD_WAITERS = 1_000
 """The pool keeps a place in its queue for every caller whose wait timed out, until it has a connection again. In a long
 outage it is replaced by an empty one at this number."""
@@ -57,6 +61,28 @@ _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
 the server has become a standby. Nothing was stored; the next connection may work."""
 
 
+_answer_by: ContextVar[float | None] = ContextVar("answer_by", default=None)
+
+
+@contextmanager
+def answering_within(seconds: float) -> Iterator[None]:
+    """Whatever this block asks the database for is given up when the time is over, one answer after another.
+
+    A caller that needs several answers would else wait for each bound in turn.
+    """
+    token = _answer_by.set(asyncio.get_running_loop().time() + seconds)
+    try:
+        yield
+    finally:
+        _answer_by.reset(token)
+
+
+def seconds_left() -> float:
+    """Of the block's time; infinite outside of ``answering_within``, never negative."""
+    answer_by = _answer_by.get()
+    return float("inf") if answer_by is None else max(0.0, answer_by - asyncio.get_running_loop().time())
+
+
 class BoundedConnection(AsyncConnection[TupleRow]):
     """A connection that is closed when the server does not answer within ``answer_s``: OperationalError then."""
 
@@ -66,11 +92,12 @@ class BoundedConnection(AsyncConnection[TupleRow]):
         """Every exchange with the server passes here: statements, BEGIN, COMMIT, the end of a pipeline."""
         if timeout is not None:
             return await super().wait(gen, interval, timeout)
+        bound_s = min(self.answer_s, max(LAST_WORD_S, seconds_left()))
         try:
-            return await super().wait(gen, interval, self.answer_s)
+            return await super().wait(gen, interval, bound_s)
         except WaitTimeout as error:
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"the server did not answer within {self.answer_s:g} s") from error
+            raise psycopg.OperationalError(f"the server did not answer within {bound_s:.2g} s") from error
 
 
 class Database:
@@ -136,7 +163,7 @@ class Database:
         self._waiting += 1
         pool = self._pool
         try:
-            connection = await pool.getconn()
+            connection = await pool.getconn(min(POOL_WAIT_S, max(LAST_WORD_S, seconds_left())))
         finally:
             self._waiting -= 1
         try:

@@ -6,13 +6,13 @@ which must not move when the wall clock does. Pure code takes ``now`` as a value
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 IST = ZoneInfo("Asia/Kolkata")
-_COUNTER = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # only Linux has the first
 
 
 class Clock(Protocol):
@@ -27,6 +27,16 @@ class Clock(Protocol):
         ...
 
 
+def elapsed_s() -> float:
+    """Seconds since the machine's start, the time that it slept included.
+
+    ``CLOCK_MONOTONIC`` stands still while the machine is suspended: orders would stay fresh for hours.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 class SystemClock:
     """The clock of the machine."""
 
@@ -34,8 +44,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """``CLOCK_MONOTONIC`` stands still while the machine is suspended: orders would stay fresh for hours."""
-        return time.clock_gettime(_COUNTER)
+        return elapsed_s()
 
 
 def epoch_ms(moment: datetime) -> int:

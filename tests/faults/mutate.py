@@ -86,8 +86,8 @@ MUTATIONS = (
     Mutation(
         "no cancel that nothing can follow: time",
         "app/orders/state/new_tasks.py",
-        "fresh_s=min(cancel.fresh_s, place.fresh_s)",
-        "fresh_s=cancel.fresh_s",
+        "send_by=min(cancel.send_by, place.send_by)",
+        "send_by=cancel.send_by",
         FAULTS + "test_replacements.py::test_the_cancel_is_over_before_the_order_that_follows_it",
     ),
     Mutation(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -48,6 +49,30 @@ class Server:
             yield
         finally:
             os.kill(self.child.pid, signal.SIGCONT)
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Every process of it stands still inside the block: open connections stay open and say nothing."""
+        pids = [self.child.pid, *_children_of(self.child.pid)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+
+def _children_of(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            status = (entry / "stat").read_text() if entry.name.isdigit() else ""
+        except OSError:  # it has just ended
+            continue
+        if status and int(status.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(entry.name))
+    return found
 
 
 def redis_answers(url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -222,7 +222,7 @@ def exit_task() -> NewTask:
         trade_date=datetime.now(IST).date(),
         instrument=request.instrument,
         request=request.to_json(),
-        fresh_s=30.0,
+        send_by=datetime.now(IST) + timedelta(seconds=30),
         tag_base="EXIT000000000000001",
         reduces=True,
     )

@@ -11,15 +11,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 from loguru import logger
-from psycopg.errors import UniqueViolation
+from psycopg.errors import LockNotAvailable, UniqueViolation
 
 from app.broker.outcomes import Sent
-from app.db.postgres import Database, Tx
+from app.db.postgres import Database, Tx, seconds_left
 from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
@@ -52,6 +53,7 @@ class Caller:
 
     principal: str
     idem_key: str | None = None
+    arrived_at: datetime | None = None  # when the request arrived, by the database's clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,8 @@ class Acceptance:
         """
         commit_was_cut_off = False
         for delay in (0.0, *_COMMIT_AGAIN_S):
+            if delay > seconds_left():
+                break
             await asyncio.sleep(delay)
             try:
                 await self._store_allowed(intent)
@@ -203,16 +207,18 @@ class Acceptance:
     async def _store_allowed(self, intent: Intent) -> None:
         """Store it, fetching what admission wants to know in between. Raises Unavailable, CommitCutOff, and those."""
         try:
-            await self._store_once(partial(self._admission.admit, intent=intent))
+            await self._store_once(intent, partial(self._admission.admit, intent=intent))
         except AskAgain as first:
             if first.wants == "account":
                 await self._admission.add_account(intent.account_id)
                 await self._store_allowed(intent)  # once: the row stays
             else:
                 positions = await self._admission.read_positions(intent.account_id)
-                await self._store_once(partial(self._admission.admit_restricted, intent=intent, positions=positions))
+                await self._store_once(
+                    intent, partial(self._admission.admit_restricted, intent=intent, positions=positions)
+                )
 
-    async def _store_once(self, admit: Callable[[Tx], Awaitable[None]]) -> None:
+    async def _store_once(self, intent: Intent, admit: Callable[[Tx], Awaitable[None]]) -> None:
         """One transaction. Raises CommitCutOff when nobody knows whether it went through."""
         committing = False
         try:
@@ -222,6 +228,9 @@ class Acceptance:
         except Unavailable as error:
             if committing:
                 raise CommitCutOff from error
+            if intent.key is not None and isinstance(error.__cause__, LockNotAvailable):
+                # another request under this key has stored it and not committed yet: it may do so any moment
+                raise AcceptanceUnknown("the same key is being stored at this moment") from error
             raise
 
     async def _is_stored(self, task_id: UUID) -> bool:

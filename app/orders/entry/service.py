@@ -87,7 +87,7 @@ class OrderService:
             line = self.checked([line], account_id=account_id, loc=())[0]
         except BadInput as error:
             return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
-        task = self._tasks.place(line, account_id=account_id)
+        task = self._tasks.place(line, account_id=account_id, arrived_at=caller.arrived_at)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def _replace(
@@ -105,7 +105,7 @@ class OrderService:
         target = await self._target(replaces.order_id, account_id)
         line = self.checked([line], account_id=account_id, loc=())[0]
         self._checker.check_replacement(line, target)
-        tasks = self._tasks.replacement(line, replaces, target)
+        tasks = self._tasks.replacement(line, replaces, target, arrived_at=caller.arrived_at)
         return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
@@ -140,7 +140,10 @@ class OrderService:
         )
         legs = [
             self._tasks.place(
-                line, account_id=account_id, of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg, wave=wave)
+                line,
+                account_id=account_id,
+                of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg, wave=wave),
+                arrived_at=caller.arrived_at,
             )
             for leg, (line, wave) in enumerate(zip(lines, waves, strict=True))
         ]
@@ -166,7 +169,8 @@ class OrderService:
             self._checker.check_changes(changes, target)
         except BadInput as error:
             return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
-        task = replace(self._tasks.modify(target, validation.with_change_defaults(changes)), only_if=only_if)
+        wanted = validation.with_change_defaults(changes)
+        task = self._tasks.modify(target, wanted, only_if=only_if, arrived_at=caller.arrived_at)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def cancel(
@@ -180,7 +184,7 @@ class OrderService:
     ) -> Answer:
         """Accept a cancel of an order. ``only_if``: raise NotAsSeen unless it is at one of these versions."""
         target = await self._target(order_id, account_id)
-        task = replace(self._tasks.cancel(target), only_if=only_if)
+        task = self._tasks.cancel(target, only_if=only_if, arrived_at=caller.arrived_at)
         fingerprint = fingerprint_of(Operation.CANCEL, target.account_id, [], order_id=order_id)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 

@@ -21,7 +21,7 @@ async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
                  instrument, request, user_tag, tag_base, target_order_id, priority, reduces, supersedes, send_by,
                  last_error, finished_at, shown_before, replaces, replaces_filled)
                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-                 now() + make_interval(secs => %s), %s, CASE WHEN %s THEN now() END, %s, %s,
+                 %s, %s, CASE WHEN %s THEN now() END, %s, %s,
                  (SELECT b.filled_quantity FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s
                   ORDER BY b.trade_date DESC LIMIT 1))""",
             [_values(task) for task in tasks],
@@ -47,7 +47,7 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.priority,
         task.reduces,
         task.supersedes,
-        task.fresh_s,
+        task.send_by,
         None if task.error is None else Jsonb(task.error.to_json()),
         task.status is not TaskStatus.PENDING,
         task.shown_before,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,7 @@ class NewTask:
     trade_date: date  # the trading day (IST) on which it is accepted
     instrument: str  # ``NSE:INFY``
     request: dict[str, Any]  # JSON-ready: the order, or the order to change or cancel
-    fresh_s: float  # seconds from the commit after which it is never sent
+    send_by: datetime  # never sent after this, by the database's clock; counted from the request's arrival
     batch_id: UUID | None = None  # the batch that it belongs to
     leg: int | None = None  # its place in the batch, from 0
     wave: int = 0  # not in ``Task``: legs of a later wave wait for the answers to the wave before
@@ -133,8 +133,19 @@ class TaskFactory:
         self._ids = ids
         self._tagger = tagger
 
-    def place(self, line: OrderLine, *, account_id: str, of_batch: BatchLeg | None = None) -> NewTask:
-        """The placement of a client's order, single or a leg of a batch."""
+    def place(
+        self,
+        line: OrderLine,
+        *,
+        account_id: str,
+        of_batch: BatchLeg | None = None,
+        arrived_at: datetime | None = None,
+    ) -> NewTask:
+        """The placement of a client's order, single or a leg of a batch.
+
+        ``arrived_at``: when its request arrived, now where it is not given; its freshness counts from then on, so that
+        no stall between the arrival and the commit makes an order younger than it is.
+        """
         return NewTask(
             task_id=self._ids.uuid(),
             account_id=account_id,
@@ -142,7 +153,7 @@ class TaskFactory:
             trade_date=today(self._clock),
             instrument=line.request.instrument,
             request=line.request.to_json(),
-            fresh_s=self._settings.freshness_s(line.request),
+            send_by=self._send_by(self._settings.freshness_s(line.request), arrived_at),
             batch_id=None if of_batch is None else of_batch.batch_id,
             leg=None if of_batch is None else of_batch.leg,
             wave=0 if of_batch is None else of_batch.wave,
@@ -150,23 +161,25 @@ class TaskFactory:
             tag_base=self._tagger.fresh(),
         )
 
-    def replacement(self, line: OrderLine, replaces: Replaces, target: OrderTarget) -> tuple[NewTask, NewTask]:
+    def replacement(
+        self, line: OrderLine, replaces: Replaces, target: OrderTarget, *, arrived_at: datetime | None = None
+    ) -> tuple[NewTask, NewTask]:
         """The placement of the new order, and the cancel of the one that it replaces.
 
         The cancel expires with the freshness of a single new order, because the old order must not be cancelled when
         nothing will follow it. The placement expires later by the timeout of a request, so that it can still follow a
         cancel that was sent in the last moment.
         """
-        place = self.place(line, account_id=target.account_id)
-        cancel = self.cancel(target, purpose="replace")
+        place = self.place(line, account_id=target.account_id, arrived_at=arrived_at)
+        cancel = self.cancel(target, purpose="replace", arrived_at=arrived_at)
         return (
             replace(
                 place,
-                fresh_s=place.fresh_s + self._settings.send_timeout_s,
+                send_by=place.send_by + timedelta(seconds=self._settings.send_timeout_s),
                 replaces=replaces.order_id,
                 only_if=frozenset({replaces.version}),
             ),
-            replace(cancel, fresh_s=min(cancel.fresh_s, place.fresh_s)),
+            replace(cancel, send_by=min(cancel.send_by, place.send_by)),
         )
 
     def requeued(self, task: Task) -> NewTask:
@@ -177,13 +190,24 @@ class TaskFactory:
     def square_off(self, request: OrderRequest, *, account_id: str, of_batch: BatchLeg) -> NewTask:
         """The opposite order that closes what a leg has filled. The caller has proven that it reduces a position."""
         order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch)
-        return replace(order, purpose="square_off", reduces=True, fresh_s=self._settings.freshness_limit_s)
+        return replace(
+            order, purpose="square_off", reduces=True, send_by=self._send_by(self._settings.freshness_limit_s, None)
+        )
 
-    def modify(self, target: OrderTarget, changes: OrderChanges) -> NewTask:
+    def modify(
+        self,
+        target: OrderTarget,
+        changes: OrderChanges,
+        *,
+        only_if: frozenset[str] | None = None,
+        arrived_at: datetime | None = None,
+    ) -> NewTask:
         """A modification, under the variety that the order has."""
         request = {"order_id": target.order_id, "variety": target.variety, "changes": changes.to_json()}
-        task = self._command(Operation.MODIFY, target, request, fresh_s=self._settings.freshness_limit_s)
-        return replace(task, shown_before=target.terms is None or target.terms.show(changes))
+        task = self._command(
+            Operation.MODIFY, target, request, self._send_by(self._settings.freshness_limit_s, arrived_at)
+        )
+        return replace(task, shown_before=target.terms is None or target.terms.show(changes), only_if=only_if)
 
     def cancel(
         self,
@@ -192,6 +216,8 @@ class TaskFactory:
         purpose: Purpose = "client",
         trade_date: date | None = None,
         of_batch: BatchLeg | None = None,
+        only_if: frozenset[str] | None = None,
+        arrived_at: datetime | None = None,
     ) -> NewTask:
         """A cancel, under the variety that the order has; ``trade_date`` is today where it is not given."""
         request = {"order_id": target.order_id, "variety": target.variety}
@@ -199,17 +225,21 @@ class TaskFactory:
             request["parent_order_id"] = target.parent_order_id
         settings = self._settings
         fresh_s = settings.freshness_repeated_cancel_s if purpose in _REPEATED else settings.freshness_cancel_s
-        task = self._command(Operation.CANCEL, target, request, fresh_s=fresh_s)
+        task = self._command(Operation.CANCEL, target, request, self._send_by(fresh_s, arrived_at))
         return replace(
             task,
             purpose=purpose,
             trade_date=trade_date or task.trade_date,
             batch_id=None if of_batch is None else of_batch.batch_id,
             leg=None if of_batch is None else of_batch.leg,
+            only_if=only_if,
         )
 
+    def _send_by(self, fresh_s: float, arrived_at: datetime | None) -> datetime:
+        return (arrived_at or self._clock.now()) + timedelta(seconds=fresh_s)
+
     def _command(
-        self, operation: Operation, target: OrderTarget, request: dict[str, Any], *, fresh_s: float
+        self, operation: Operation, target: OrderTarget, request: dict[str, Any], send_by: datetime
     ) -> NewTask:
         return NewTask(
             task_id=self._ids.uuid(),
@@ -218,6 +248,6 @@ class TaskFactory:
             trade_date=today(self._clock),
             instrument=target.instrument,
             request=request,
-            fresh_s=fresh_s,
+            send_by=send_by,
             target_order_id=target.order_id,
         )

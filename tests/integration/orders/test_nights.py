@@ -55,7 +55,7 @@ class Ledger:
         """The one leg of a batch, placed on that day and confirmed as order 7."""
         leg = NewTask(
             task_id=TASK, account_id=ACCOUNT, operation=Operation.PLACE, trade_date=trade_date, instrument="NSE:INFY",
-            request=order().to_json(), fresh_s=30, batch_id=BATCH, leg=0, user_tag="mine", tag_base=TAG_BASE,
+            request=order().to_json(), send_by=at("6 23:00"), batch_id=BATCH, leg=0, user_tag="mine", tag_base=TAG_BASE,
         )  # fmt: skip
         batch = NewBatch(
             batch_id=BATCH, account_id=ACCOUNT, rollback_on_failure=True, on_filled="report", total_orders=1,
