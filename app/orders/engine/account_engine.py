@@ -1,7 +1,7 @@
-"""The engine of one account: waits for the account's lease, works while it holds it, and waits again.
+"""The engine of one account: waits for the account's lease, runs its loops while it holds the lease, and waits again.
 
-While it is the owner, three loops run (sender, reconciler, batch runner); when the lease is lost they end at once, and
-whoever takes it next finds everything in the database.
+The process that holds the lease owns the account: only its three loops (sender, reconciler, batch runner) send for it.
+When the lease is lost they end immediately. The next owner finds everything that it needs in the database.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from app.orders.state.wakeups import Wakeups
 
 
 class TradingAccount(Protocol):
-    """One account at its broker, as far as sending orders needs it."""
+    """What the engine needs of an account."""
 
     @property
-    def broker(self) -> Broker: ...
+    def broker(self) -> Broker:
+        """The account's gateways at the broker."""
+        ...
 
     @property
     def governor(self) -> Governor:
-        """The rates that the broker allows."""
+        """The rate limits of the account."""
         ...
 
     @property
     def credentials(self) -> CredentialSource:
-        """The token that is in force at each request."""
+        """Returns the token that is valid at the time of a request."""
         ...
 
 
 class AccountEngine:
-    """One account: ``run`` waits for the lease, works while it holds it, and waits again; it lives until cancelled."""
+    """The engine of one account in this process. ``run`` ends when it is cancelled."""
 
     def __init__(self, account: TradingAccount, *, parts: OrderParts, wakeups: Wakeups, leases: Leases) -> None:
         self.broker = account.broker
@@ -58,23 +60,30 @@ class AccountEngine:
 
     @property
     def is_owner(self) -> bool:
+        """Whether this process owns the account now, by its own clock."""
         return self._lease.held
 
     async def run(self) -> None:
+        """Wait for the lease, run the loops for one term, and wait for the next one."""
         await self._ownership.run()
 
     async def drain(self, *, timeout_s: float) -> bool:
-        """Send nothing more, wait for the answers under way, and let the next owner begin."""
+        """Send no more tasks, wait for the requests in flight, and release the lease for the next owner.
+
+        Returns False when some requests did not end within ``timeout_s`` seconds; the lease is released anyway, and
+        the next owner treats them as doubts once their claims lapse.
+        """
         finished = True if self.loops is None else await self.loops.sender.drain(timeout_s=timeout_s)
         await self._ownership.leave()
         return finished
 
     async def _work(self) -> None:
-        """Until the lease is lost or this task is cancelled."""
+        """Run the loops of one term, until the lease is lost or this task is cancelled."""
         account_id = self.broker.account_id
         async with self._parts.database.connection() as connection:
             began_at = await database_now(connection)
             sent = await sent_today(connection, account_id, trade_date=trade_date_of(began_at))
+        # the broker counts over a day, a minute and a second, whichever process sends
         self._governor.restore_places_today(sent.places)
         self._governor.restore_minute(sent.ages_s)
         await asyncio.sleep(pause_before_sending(sent, now=began_at))
@@ -86,7 +95,7 @@ class AccountEngine:
             tasks.create_task(loops.batches.run(), name=f"batches-{account_id}")
 
     def _term_parts(self, began_at: datetime) -> AccountParts:
-        first_ever = self._lease.term == 1  # no owner before can have sent anything
+        first_ever = self._lease.term == 1  # no earlier owner can have sent a task
         return AccountParts(
             database=self._parts.database,
             settlement=self._parts.settlement,

@@ -1,4 +1,4 @@
-"""What works for one account during one lease term, put together."""
+"""Builds the loops of one account for one lease term."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from app.orders.state.parts import AccountParts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLoops:
-    """The three loops, and what the sender's steps are made of. Nothing runs before ``run`` of a loop is called."""
+    """The three loops of a term, and the steps of the sender. Nothing runs before ``run`` of a loop is called."""
 
     sender: Sender
     reconciler: Reconciler
     batches: BatchRunner
-    breakers: AccountBreakers  # which operations are stopped because the broker does not answer
-    claims: Claims  # the sender's first step: make a task ours
-    transmission: Transmission  # the second: one request to the broker
-    outcomes: OutcomeWriter  # the third: store what became of it
+    breakers: AccountBreakers  # which operations are stopped because requests fail
+    claims: Claims  # the sender's first step: claim a task
+    transmission: Transmission  # the second: send one request
+    outcomes: OutcomeWriter  # the third: store the outcome
 
 
 def build_account_loops(parts: AccountParts, *, governor: Governor) -> AccountLoops:
-    """The loops of one term; a new term begins with closed breakers."""
+    """The loops of one term. Each term starts with closed breakers."""
     breakers = AccountBreakers(
         parts.account_id,
         limits=parts.settings.breaker,

@@ -1,4 +1,7 @@
-"""The order engine of all accounts. Any replica accepts orders; for each account one replica, its owner, sends them."""
+"""The order engine of all accounts: one account engine each, and the wake-ups between replicas.
+
+Any replica accepts orders. For each account one replica, its owner, sends them.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ class Replicas(Protocol):
     """The other replicas of this service."""
 
     def send(self, account_id: str) -> None:
-        """Say that something was stored for the account; returns at once."""
+        """Notify them that a task or batch was stored for the account. Does not wait."""
         ...
 
 
 class OrderEngine:
-    """One engine per account; ``start`` hands the loops to the supervisor, nothing runs before."""
+    """The engines of all accounts of this process."""
 
     def __init__(
         self,
@@ -50,24 +53,25 @@ class OrderEngine:
         self._activity = ActivityCheck(parts.database, owned=self._owned_wakeups, every_s=parts.settings.poll_s)
 
     def start(self, supervisor: Supervisor) -> None:
+        """Run the engines under the supervisor; nothing runs before."""
         for account_id, engine in self._accounts.items():
             supervisor.start(f"orders-{account_id}", engine.run())
-        supervisor.start("orders-watch", self._activity.run())
+        supervisor.start("orders-activity", self._activity.run())
 
     async def drain(self, *, timeout_s: float) -> bool:
-        """Send nothing more, wait for the answers under way, hand the leases over; False when some did not come."""
+        """Drain every account, see ``AccountEngine.drain``; returns False when some requests did not end in time."""
         drained = [engine.drain(timeout_s=timeout_s) for engine in self._accounts.values()]
         return all(await asyncio.gather(*drained))
 
     def accepted(self, account_id: str, *, batch: bool) -> None:
-        """A task or a batch was stored: wake the sender here, and the owner if that is another replica."""
+        """Wake the account's loops after a task was stored, or a batch. Raises NotFound."""
         engine = self._engine(account_id)
         engine.wakeups.stored(batch=batch)
         if not engine.is_owner:
             self._replicas.send(account_id)
 
     def changed(self, account_id: str) -> None:
-        """An operator or a client has settled or added tasks: wake whoever waits, here and at the owner."""
+        """Wake loops and waiting clients, here and at the owner, after a change outside of the loops."""
         engine = self._accounts.get(account_id)
         if engine is None:
             return
@@ -76,11 +80,11 @@ class OrderEngine:
             self._replicas.send(account_id)
 
     def wakeups(self, account_id: str) -> Wakeups:
-        """Raises NotFound for an account that this service does not serve."""
+        """The account's wake-ups. Raises NotFound for an account that this service does not serve."""
         return self._engine(account_id).wakeups
 
     def broker(self, account_id: str) -> Broker:
-        """Raises NotFound."""
+        """The account's gateways at the broker. Raises NotFound."""
         return self._engine(account_id).broker
 
     def is_owner(self, account_id: str) -> bool:
@@ -88,7 +92,7 @@ class OrderEngine:
         return self._engine(account_id).is_owner
 
     def preview(self, account_id: str, request: OrderRequest) -> WireRequest:
-        """What would be sent for ``request``, under a tag that nothing else has. Raises NotFound."""
+        """The HTTP request that a placement of ``request`` would send, under a new tag. Raises NotFound."""
         return self._engine(account_id).broker.orders.preview(request, tag=f"{self._tagger.fresh()}1")
 
     def _engine(self, account_id: str) -> AccountEngine:
@@ -101,11 +105,11 @@ class OrderEngine:
         return {account_id: engine.wakeups for account_id, engine in self._accounts.items() if engine.is_owner}
 
     def owned_accounts(self) -> int:
-        """Of how many accounts this replica sends the orders now."""
+        """How many accounts this replica owns now."""
         return sum(engine.is_owner for engine in self._accounts.values())
 
     def breaker_states(self) -> Mapping[tuple[str, str], str]:
-        """By account and operation, of the accounts that this replica sends for."""
+        """``closed``, ``open`` or ``probing``, by account and operation, of the accounts that this replica owns."""
         return {
             (account_id, str(operation)): state
             for account_id, engine in self._accounts.items()
@@ -114,4 +118,5 @@ class OrderEngine:
         }
 
     def read_counters(self) -> Mapping[str, ReadCounters]:
+        """By account, what its reconciler in this process has counted."""
         return {account_id: engine.read_counters for account_id, engine in self._accounts.items()}

@@ -1,4 +1,4 @@
-"""Claims one account's tasks for sending: which may go next, and the commit that makes one ours.
+"""Claims one account's tasks for sending: finds the next one, and commits that this process sends it.
 
 The claim is committed before a byte leaves, so any later owner of the account knows that the task may have left.
 """
@@ -16,9 +16,10 @@ from app.orders.state.parts import AccountParts
 
 
 class Claims:
-    """``capacity`` is in each call: the operations of which one more request may be started now.
+    """The claims of one account's sender.
 
-    Operations that a breaker stops are left out; cancels have no breaker.
+    ``capacity`` names the operations of which the sender may start one more request. Those that a breaker stops are
+    left out here.
     """
 
     def __init__(self, parts: AccountParts, *, breakers: AccountBreakers) -> None:
@@ -29,19 +30,20 @@ class Claims:
         self._breakers = breakers
 
     async def peek(self, capacity: Collection[Operation]) -> Operation | None:
-        """The operation of the task that should go next; None when there is none. Raises Unavailable."""
+        """The operation of the task that should be sent next, or None. Raises Unavailable."""
         allowed = self._allowed(capacity)
         async with self._database.connection() as connection:
             return await claim_store.peek(connection, self._account_id, self._terms(allowed, allowed))
 
     async def claim(self, operation: Operation, *, capacity: Collection[Operation]) -> Task | None:
-        """Claim the next task of this priority or a more urgent one, and commit; None when there is none any more.
+        """Claim the next task and commit, or return None when no task can be sent any more. Raises Unavailable.
 
-        Raises Unavailable.
+        ``operation`` is what ``peek`` returned: the task may be of another operation only if that one is more urgent,
+        because the rate limit was asked for ``operation``.
         """
         allowed = self._allowed(capacity)
         wanted = [kind for kind in allowed if kind.priority <= operation.priority]
-        async with self._database.connection() as connection:  # one statement is a transaction of its own
+        async with self._database.connection() as connection:  # the statement commits by itself
             return await claim_store.claim_next(
                 connection, self._account_id, self._terms(wanted, allowed), claim_s=self._settings.claim_lease_s
             )

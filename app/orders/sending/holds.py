@@ -1,8 +1,8 @@
-"""Says ``held`` of tasks that may not go now, and lets them go again when they may.
+"""Marks tasks as held that must not be sent now, and releases them when they may.
 
-The claim is what really stops them (its statement asks for the lease, the kill switch and the number of doubts, and
-the class of an open breaker is not asked for at all); this makes the reason visible, so that nobody waits for a
-``pending`` task without knowing why.
+This does not stop them; the claim does: its statement checks the lease, the kill switch and the number of doubts, and
+names no operation of an open breaker. A hold shows clients and operators the reason, which a task that is merely
+``pending`` does not.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from app.orders.state.parts import AccountParts
 from app.orders.state.verdicts import Verdict
 
 _LOOK_EVERY_S = 0.2
+"""The sender calls ``look`` in each of its rounds, which may follow each other much faster."""
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """Why tasks of an account may not go, and which of them it concerns."""
+    """A reason why tasks of an account must not be sent, and which tasks it stops."""
 
-    error: TaskError
+    error: TaskError  # what a held task shows
     stopped: frozenset[Operation]
-    reductions: Literal["stop", "pass"] = "stop"
+    reductions: Literal["stop", "pass"] = "stop"  # whether tasks that only reduce a position pass
 
     def stops(self, task: Task) -> bool:
-        # the cancel of an order that is to be replaced goes with the one that follows it
+        """Whether this task must not be sent."""
+        # the claim sends the cancel of an order to be replaced only when the new order may be sent too
         kind = Operation.PLACE if task.purpose == "replace" else task.operation
         return kind in self.stopped and not (self.reductions == "pass" and task.reduces)
 
@@ -45,14 +47,16 @@ NO_SESSION = Obstacle(
 )
 _ADDING = frozenset({Operation.PLACE, Operation.MODIFY})
 HALTED_NEW = Obstacle(
-    error=TaskError(code="HALTED_NEW", message="too much is in doubt: nothing new until the order book has told"),
+    error=TaskError(
+        code="HALTED_NEW", message="too many outcomes are unknown: no new orders until the order book shows them"
+    ),
     stopped=frozenset({Operation.PLACE}),
     reductions="pass",
 )
 
 
 class Holds:
-    """``look`` is called whenever the sender finds nothing that may go; it asks the database five times a second."""
+    """The holds of one account. The sender calls ``look`` when no further task may be sent."""
 
     def __init__(self, parts: AccountParts, *, breakers: AccountBreakers) -> None:
         self._account_id = parts.account_id
@@ -66,19 +70,20 @@ class Holds:
         self._looked_at = float("-inf")
 
     async def look(self) -> None:
-        """Hold what may not go, release what may again. Raises Unavailable."""
+        """Hold the tasks that must not be sent and release those that may, at most every 0.2 s. Raises Unavailable."""
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = now
-        self._breakers.check()
+        self._breakers.check()  # here, because an open breaker must be probed even while no task waits
         async with self._database.connection() as connection:
             waiting = await task_store.unsent(connection, self._account_id)
         if waiting:
+            # without a session nothing can be sent, so no other reason matters
             await self._update(waiting, await self._obstacles() if self._session.is_open() else [NO_SESSION])
 
     async def _obstacles(self) -> list[Obstacle]:
-        """What stands in the way now, the gravest first."""
+        """The obstacles of now, the strictest first: a task shows the first one that stops it."""
         async with self._database.connection() as connection:
             halt = await kill_switch_store.halt_in_force(connection, self._account_id)
             halted_new = await kill_switch_store.many_doubts(
@@ -92,10 +97,13 @@ class Holds:
         return [*found, *(_broken(kind) for kind in Operation if self._breakers.stops(kind))]
 
     async def _update(self, waiting: Sequence[Task], obstacles: Sequence[Obstacle]) -> None:
+        """Apply the obstacles to the waiting tasks."""
+        # usually nothing changes: then the account's lock, for which clients wait too, is not taken
         if not any(_next_step(task, obstacles) for task in waiting):
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
+            # read again under the lock: clients may have withdrawn tasks since
             for task in await task_store.unsent(tx, self._account_id):
                 verdict = _next_step(task, obstacles)
                 if verdict is not None:
@@ -112,14 +120,14 @@ def _halted(halt: Halt) -> Obstacle:
 
 
 def _broken(kind: Operation) -> Obstacle:
-    message = f"too many {kind} requests had no answer; the broker is asked for its order book before the next one"
+    message = f"too many {kind} requests failed or had no answer; the next one waits until the order book can be read"
     return Obstacle(error=TaskError(code="BREAKER_OPEN", message=message), stopped=frozenset({kind}))
 
 
 def _next_step(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
-    """Hold what is stopped, release what is not; None when the task is right as it is.
+    """Hold a task that an obstacle stops, release one that none stops; None when the task stays as it is.
 
-    Neither says anything about what was sent before: a cancel that waits to be repeated may have reached the broker.
+    ``sent`` stays as it is, because a cancel that waits to be repeated may have reached the broker.
     """
     in_the_way = next((obstacle for obstacle in obstacles if obstacle.stops(task)), None)
     if in_the_way is not None and task.status in _WAITING:

@@ -1,4 +1,4 @@
-"""Stores what became of a request, under the fence of the claim: a sender that lost its claim changes nothing."""
+"""Stores the outcome of a request under the fence of its claim: a sender that lost the claim changes nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 
 _SETTLE_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Between the attempts to store an outcome: together well below the time that a claim lasts."""
 
 
 class OutcomeWriter:
@@ -30,13 +31,19 @@ class OutcomeWriter:
         self._ids = parts.ids
 
     async def store(self, task: Task, outcome: SendOutcome) -> None:
-        """Keep trying while the claim lasts; after that the task is in doubt by itself and the book decides."""
+        """Store the outcome, trying again while the claim lasts. Wakes the loops and the waiting clients.
+
+        If the database stays away, the outcome is only logged: the claim lapses, the reconciler makes the task a doubt,
+        and the order book decides.
+        """
         for delay in (*_SETTLE_DELAYS_S, None):
             try:
                 await self._store_once(task, outcome)
             except Unavailable as error:
                 if delay is None:
-                    logger.error("task {}: its outcome could not be stored: {}", task.task_id, error)
+                    logger.bind(
+                        account_id=self._account_id, task_id=task.task_id, batch_id=task.batch_id, reason=error
+                    ).error("outcome of a request not stored")
                     return
                 await asyncio.sleep(delay)
             else:
@@ -48,6 +55,7 @@ class OutcomeWriter:
         if isinstance(outcome, SessionRejected):
             self._session.reject()
         async with self._database.transaction() as tx:
+            # the attempt keeps its outcome as evidence, whether or not the verdict may still change the task
             async with tx.pipeline():  # one round trip
                 await task_store.write_outcome(tx, task, outcome)
                 await self._settlement.lock(tx, self._account_id)

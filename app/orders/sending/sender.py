@@ -1,7 +1,9 @@
-"""The loop that sends one account's tasks: claim in the database, one request, store what became of it.
+"""The loop that sends one account's tasks: claim the task, send one request, store the outcome.
 
-The order of these three is the safety, see ``claims``, ``transmission`` and ``outcome_writer``; here is when the next
-one may go: the session, the lease, the requests in flight, and the broker's rate.
+No order is sent twice because these steps keep this order: the claim is committed before a byte leaves (``claims``),
+the request is never repeated (``transmission``), and the outcome is stored under the claim's fence
+(``outcome_writer``). The loop decides when the next task may be sent: by the session, the lease, the requests in
+flight, and the broker's rate limit.
 """
 
 from __future__ import annotations
@@ -23,20 +25,22 @@ from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 from app.orders.state.wakeups import wait_for
 
-_KINDS = {
+_REQUEST_KINDS = {
     Operation.CANCEL: RequestKind.CANCEL,
     Operation.MODIFY: RequestKind.MODIFY,
     Operation.PLACE: RequestKind.PLACE,
 }
 _FAILURE_PAUSE_S = 0.5
+"""Between two rounds while the database is away."""
 _LOG_EVERY_S = 5.0
+"""Between two log lines about a wait for the rate limit."""
 _SLOT_WAIT_S = 0.25
-"""More than the distance of two orders. A longer wait is no reason to keep a cancel, which has room of its own, behind
-an order that has none: the next round asks again what should go first."""
+"""The longest wait for the rate limit in one round: more than the distance of two orders. After a longer wait the next
+round looks again for the most urgent task: a cancel has a limit of its own and need not wait behind an order."""
 
 
 class Sender:
-    """The one sender of an account. ``run`` lives until cancelled; ``drain`` lets the sends in flight finish."""
+    """The only sender of an account. ``run`` ends when it is cancelled; ``drain`` lets requests in flight finish."""
 
     def __init__(
         self,
@@ -66,28 +70,28 @@ class Sender:
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._waiting: tuple[Operation, float] | None = None
+        self._waiting: tuple[Operation, float] | None = None  # what waits for the rate limit, and since when
         self._log_again_at = 0.0
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as sends:
             while True:
                 try:
-                    await self._send_what_is_ready(sends)
+                    await self._send_ready_tasks(sends)
                     await self._holds.look()
                     await wait_for(self._wakeups.sender, self._rest_s)
-                except ServiceError as error:  # the database is away: nothing was claimed
-                    logger.warning("sender of {} pauses: {}", self._account_id, error)
+                except ServiceError as error:  # the database is away, so no task was claimed
+                    logger.bind(account_id=self._account_id, reason=error).warning("sender pauses")
                     await asyncio.sleep(_FAILURE_PAUSE_S)
 
     @property
     def _rest_s(self) -> float:
-        """An open breaker is looked after even when no task waits for it."""
+        """Seconds to the next round without a wake-up; few while a breaker is open, because a round also probes it."""
         poll_s = self._settings.poll_s
         return self._wakeups.rest_s(poll_s) if self._breakers.all_closed else poll_s
 
     async def drain(self, *, timeout_s: float) -> bool:
-        """Claim nothing more and wait for the sends in flight; False when some did not end in time."""
+        """Claim no more tasks and wait for the requests in flight; returns False when some did not end in time."""
         self._draining.set()
         try:
             async with asyncio.timeout(timeout_s):
@@ -96,33 +100,41 @@ class Sender:
             return False
         return True
 
-    async def _send_what_is_ready(self, sends: asyncio.TaskGroup) -> None:
+    async def _send_ready_tasks(self, sends: asyncio.TaskGroup) -> None:
+        """Claim and send one task after another, until none may be sent, the rate limit is used up, or a drain begins.
+
+        Each request is a task of ``sends``, so that one without an answer does not keep the others waiting.
+        """
         waiting, self._waiting = self._waiting, None
         while not self._draining.is_set() and self._session.is_open() and self._term.lease.held:
             operation = await self._claims.peek(self._capacity())
             if operation is None:
                 return
+            # in the metric a task that the last round left behind has waited since then
             kind, since = waiting or (operation, self._clock.monotonic())
             since = since if kind is operation else self._clock.monotonic()
+            # before the claim: an unused slot of the rate limit costs nothing, but a claim grows stale while it waits
             if not await self._has_slot(operation):
                 self._waiting = (operation, since)
                 return
             self._counters.broker_wait.observe(self._clock.monotonic() - since)
             waiting = None
+            # a drain may have begun during the wait; the next owner may already be starting
             if self._draining.is_set():
                 return
+            # before the claim, so that a pause of this process during the commit counts too
             claim_began_at = self._clock.monotonic()
             task = await self._claims.claim(operation, capacity=self._capacity())
-            if task is None:
+            if task is None:  # since the peek it was withdrawn, held or halted, or it expired
                 return
             self._in_flight[task.operation] += 1
             self._idle.clear()
             sends.create_task(self._send(task, claim_began_at=claim_began_at), name=f"send-{task.task_id}")
-            await asyncio.sleep(0)  # it goes before the next one is looked for
+            await asyncio.sleep(0)  # the request starts before the next task is looked for
 
     def _capacity(self) -> list[Operation]:
-        """What one more request may be started of. Cancels have room of their own, so that four orders that hang do
-        not keep a cancel waiting."""
+        """The operations of which one more request may be started. Cancels are counted apart, so that orders without an
+        answer do not keep a cancel waiting."""
         orders = self._in_flight[Operation.PLACE] + self._in_flight[Operation.MODIFY]
         capacity = [Operation.CANCEL] if self._in_flight[Operation.CANCEL] < self._settings.cancels_in_flight else []
         if orders < self._settings.in_flight:
@@ -130,22 +142,23 @@ class Sender:
         return capacity
 
     async def _has_slot(self, operation: Operation) -> bool:
-        """The broker's rate limit comes before the claim: a wasted slot costs nothing, a stale claim does."""
+        """Wait for the broker's rate limit; returns False when it allows no such request within ``_SLOT_WAIT_S``."""
         try:
-            await self._governor.acquire(_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
+            await self._governor.acquire(_REQUEST_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
         except RateLimited as error:
             self._log_wait(error)
             return False
         return True
 
     def _log_wait(self, error: RateLimited) -> None:
-        """Once in a while, not at every look."""
+        """At most every ``_LOG_EVERY_S``: a wait comes back in each round."""
         now = self._clock.monotonic()
         if now >= self._log_again_at:
-            logger.warning("sender of {} waits: {}", self._account_id, error)
+            logger.bind(account_id=self._account_id, reason=error).warning("sender waits for the rate limit")
             self._log_again_at = now + _LOG_EVERY_S
 
     async def _send(self, task: Task, *, claim_began_at: float) -> None:
+        """Send one claimed task and store the outcome; then its place in flight is free."""
         try:
             outcome = await self._transmission.send(task, claim_began_at=claim_began_at)
             await self._outcomes.store(task, outcome)

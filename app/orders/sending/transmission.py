@@ -1,6 +1,6 @@
 """Sends a claimed task to the broker, once.
 
-Requests are never repeated here: a task that may go again is claimed again, with a new fence and a new tag.
+A request is never repeated here. A task that may be sent again is claimed again, under a new fence and a new tag.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 
 _SENDS_REMEMBERED = 10_000
+"""Tasks whose last fence is kept, the oldest dropped first. A commit that a database lost is seconds old at most."""
 
 
 class Transmission:
-    """The way of one account's claimed tasks to its broker."""
+    """Sends the claimed tasks of one account."""
 
     def __init__(self, parts: AccountParts, *, governor: Governor, breakers: AccountBreakers) -> None:
         self._term = parts.term
@@ -30,13 +31,13 @@ class Transmission:
         self._clock = parts.clock
         self._governor = governor
         self._breakers = breakers
-        self._sent: OrderedDict[UUID, int] = OrderedDict()  # by task the last fence under which bytes may have left
+        self._sent: OrderedDict[UUID, int] = OrderedDict()  # by task, the last fence under which bytes may have left
 
     async def send(self, task: Task, *, claim_began_at: float) -> SendOutcome:
-        """What became of one request for the task; never raises for what the broker or the line does.
+        """Send one request and return its outcome. Failures of the broker or the network are outcomes, not exceptions.
 
         ``claim_began_at``: on the monotonic clock, before the claim was committed. If that is too long ago, or the
-        lease is no longer trusted, another process may be the owner by now, and nothing is sent.
+        lease is no longer trusted, another process may own the account by now, and nothing is sent.
         """
         await self._governor.depart()
         if self._clock.monotonic() - claim_began_at > self._settings.longest_pause_s or not self._term.lease.held:
@@ -46,12 +47,16 @@ class Transmission:
         return await self._call_once(task)
 
     def _was_sent(self, task: Task) -> bool:
-        """A fence only rises, unless a standby was promoted that lacked our last commits, faster than our term ended:
-        then the book of a new term is not asked, and only we know. Repeating a cancel does no harm."""
+        """Whether this process has sent the task under this fence or a later one before.
+
+        That can only be if the database lost the commits of that claim: a standby was promoted that lacked them, and
+        faster than the lease term ended. No new term reads the book then, and only this process knows of the request.
+        Cancels are not checked, because repeating one does no harm.
+        """
         return task.operation is not Operation.CANCEL and self._sent.get(task.task_id, 0) >= task.fence
 
     async def _call_once(self, task: Task) -> SendOutcome:
-        """Send it, and remember that unless it is proven that nothing left."""
+        """Send the request, and remember it unless it is proven that no byte left."""
         self._sent[task.task_id] = task.fence
         if len(self._sent) > _SENDS_REMEMBERED:
             self._sent.popitem(last=False)
@@ -64,6 +69,7 @@ class Transmission:
         return outcome
 
     async def _call(self, task: Task) -> SendOutcome:
+        """The request of the task's operation; no answer in time is a doubt."""
         try:
             async with asyncio.timeout(self._settings.send_timeout_s):
                 match task.operation:

@@ -61,6 +61,7 @@ class OrderState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
+        """Whether the order has ended."""
         return self in {OrderState.COMPLETED, OrderState.CANCELLED, OrderState.REJECTED}
 
 
@@ -77,6 +78,7 @@ class BatchStatus(StrEnum):
 
     @property
     def is_open(self) -> bool:
+        """Whether the batch runner still works on it."""
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
@@ -174,6 +176,7 @@ class Task:
 
     @property
     def error_code(self) -> str | None:
+        """The code of ``last_error``; None without one."""
         return None if self.last_error is None else self.last_error.code
 
     @property

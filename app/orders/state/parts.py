@@ -1,4 +1,4 @@
-"""What the classes of the order engine are made of: one documented value in place of ten arguments each."""
+"""What the classes of the order engine share, as one documented value in place of ten arguments each."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from app.orders.state.wakeups import Wakeups
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderParts:
-    """What everything that stores or changes orders shares within one process."""
+    """Shared by all classes of a process that store or change orders."""
 
-    database: Database  # the pool that the holder works on: the API's, or the engine's own
-    settlement: Settlement  # changes state, with its events and counters
+    database: Database  # the pool that these classes use: that of the API, or that of the loops
+    settlement: Settlement  # changes tasks and orders, with their events and counters
     settings: EngineSettings  # waits, windows and counts
     clock: Clock
     ids: IdSource  # ids of tasks, alarms and audit entries
@@ -33,13 +33,13 @@ class OrderParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountParts(OrderParts):
-    """What the loops of one account share during one lease term: ``OrderParts``, and what belongs to the account."""
+    """Shared by the loops of one account during one lease term."""
 
     broker: Broker  # the account's gateways
     term: LeaseTerm  # the lease under which the loops work, and whether the order book was read in it
     session: SessionState  # whether the broker accepts the account's token
-    wakeups: Wakeups  # which loop has something to do
-    read_counters: ReadCounters  # reads of the order book and what they found
+    wakeups: Wakeups  # wakes the loops of the account
+    read_counters: ReadCounters  # counts reads of the order book and what they found
 
     @property
     def account_id(self) -> str:

@@ -1,7 +1,8 @@
-"""Whether an account has a session that the broker accepts, as far as we know.
+"""Whether an account has a session that the broker accepts, as far as known.
 
-The broker's word (403 on a token) closes the gate for that very token; a new login opens it at once. The closing also
-wears off, so that a mistake (a token that was replaced while the old one's refusal was on its way) mends itself.
+After the broker rejects a token (403), the session counts as closed for that token; a new login opens it immediately.
+The rejection expires, so that a mistake repairs itself: a token replaced while the rejection of the old one was under
+way.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from app.broker.port import CredentialSource
 from app.kit.clock import Clock
 
 REJECTION_EXPIRES_S = 15.0
+"""Seconds after which a rejected token is tried again."""
 
 
 class SessionState:
+    """The session of one account, shared by its loops."""
+
     def __init__(self, credentials: CredentialSource, *, clock: Clock) -> None:
         self._credentials = credentials
         self._clock = clock
@@ -20,14 +24,15 @@ class SessionState:
         self._rejected_at = 0.0
 
     def is_open(self) -> bool:
+        """Whether there is a token that the broker has not rejected lately."""
         token = self._token()
         if token is None:
             return False
-        worn_off = self._clock.monotonic() - self._rejected_at > REJECTION_EXPIRES_S
-        return token != self._rejected or worn_off
+        has_expired = self._clock.monotonic() - self._rejected_at > REJECTION_EXPIRES_S
+        return token != self._rejected or has_expired
 
     def reject(self) -> None:
-        """The broker turned the present token away."""
+        """The broker rejected the present token."""
         self._rejected = self._token()
         self._rejected_at = self._clock.monotonic()
 

@@ -46,7 +46,9 @@ def doubtful(reason: str, *, now: datetime) -> Verdict:
 
 def day_over(task: Task) -> Verdict:
     """The broker discarded the only book that could have shown the order; an operator must decide."""
-    message = f"still in doubt when the broker's book of {task.trade_date.isoformat()} was gone; an operator must tell"
+    message = (
+        f"still in doubt when the broker discarded its book of {task.trade_date.isoformat()}; an operator must decide"
+    )
     return Verdict(event=Event.DAY_OVER, sent=Sent.UNKNOWN, error=TaskError(code="DAY_ENDED_IN_DOUBT", message=message))
 
 

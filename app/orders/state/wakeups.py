@@ -1,7 +1,7 @@
-"""Wake-ups inside one process: who should look again, and who waits for an answer.
+"""Wake-ups inside one process, for the loops of an account and for clients that wait for an answer.
 
-Signals carry no data and may be lost or doubled without harm: everything that is woken reads the database, and
-everything also polls. They only make the common case fast.
+A wake-up carries no data and may be lost or doubled without harm: each loop reads the database when it is woken, and
+polls without a wake-up. They only make the usual case fast.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Protocol
 from app.kit.backoff import jittered
 
 IDLE_POLL_S = 5.0
-"""How often an account with nothing open is looked at even without a wake-up."""
+"""Seconds between two polls of an account without open tasks or batches."""
 
 
 class EventReader(Protocol):
-    """What reads the account's events after each commit: the order stream."""
+    """The order stream, which reads an account's new events after each commit."""
 
     def wake(self, account_id: str) -> None: ...
 
 
 class ChangeListener(Protocol):
-    """What wakes the loops and the waiting callers after a commit outside of the loops."""
+    """The order engine, which wakes the loops and the waiting clients after a commit outside of the loops."""
 
     def changed(self, account_id: str) -> None: ...
 
 
 class Wakeups:
-    """One account's wake-ups. ``changed`` is called after each commit that touched the account's orders.
-    ``events`` is woken then, too.
+    """One account's wake-ups: an event for each of its loops, and one for each waiting client.
 
-    ``busy``: it has open tasks or batches, as far as known (see ``watch``); only then is it worth polling often.
-    ``batches_open``: it has open batches, as far as known; without one, no change concerns their runner.
+    ``busy``: the account has open tasks or batches, as far as known (``engine.activity_check`` clears it); only then do
+    its loops poll often. ``batches_open``: it has open batches, as far as known; otherwise no change is for their
+    runner.
     """
 
     def __init__(
@@ -55,13 +55,14 @@ class Wakeups:
         self._waiters: set[asyncio.Event] = set()
 
     def changed(self) -> None:
+        """After each commit that changed the account's tasks or orders: wake loops, clients and the order stream."""
         self.stored()
         for waiter in self._waiters:
             waiter.set()
         self._events.wake(self._account_id)
 
     def stored(self, *, batch: bool = False) -> None:
-        """A task was stored, here or at another replica; ``batch``: it may belong to one that nobody looked at yet."""
+        """After a task was stored, here or at another replica; ``batch``: perhaps of a batch not known here yet."""
         self.busy = True
         self.batches_open = self.batches_open or batch
         self.sender.set()
@@ -69,29 +70,30 @@ class Wakeups:
             self.batches.set()
 
     def rest_s(self, often_s: float) -> float:
-        """How long to wait for a wake-up, which may be lost: about ``often_s`` while anything is open, longer else."""
+        """Seconds to wait for a wake-up before a poll: about ``often_s`` while anything is open, longer otherwise."""
         longest_s = often_s if self.busy else max(often_s, IDLE_POLL_S)
         return jittered(longest_s, random=self._random())
 
     def look(self) -> None:
-        """Something may have happened at the broker: read the book soon."""
+        """Let the reconciler read the order book soon: something may have happened at the broker."""
         self.reconciler.set()
 
     def waiter(self) -> Waiter:
+        """For a client that waits for the next change."""
         return Waiter(self._waiters)
 
 
 class OrderWakeups:
-    """The wake-ups of every account of this process, for what comes from outside: feed, postback, login, replica.
+    """The wake-ups of every account of this process, for notices from outside: feed, postback, login, other replicas.
 
-    An account that this process does not serve is ignored.
+    A notice for an account that this process does not serve is ignored.
     """
 
     def __init__(self, account_ids: Iterable[str], *, events: EventReader) -> None:
         self.by_account: Mapping[str, Wakeups] = {one: Wakeups(one, events=events) for one in account_ids}
 
     def on_notice(self, account_id: str) -> None:
-        """Another replica stored something for this account; an empty name means any."""
+        """Another replica stored a task or batch for this account; an empty id means any account."""
         for one, wakeups in self.by_account.items():
             if account_id in {"", one}:
                 wakeups.stored(batch=True)
@@ -102,18 +104,18 @@ class OrderWakeups:
             self.by_account[account_id].look()
 
     def on_feed_connected(self, account_id: str) -> None:
-        """Pushes of the gap are lost: read the book."""
+        """The order pushes since the last connection are lost, so the book is read."""
         self.on_order_hint(account_id)
 
     def on_session_changed(self, account_id: str) -> None:
-        """A new login: held orders may go, and the book can be read again."""
+        """A new login: held orders may be sent, and the book can be read again."""
         if account_id in self.by_account:
             self.by_account[account_id].sender.set()
             self.by_account[account_id].look()
 
 
 class Waiter:
-    """``with signals.waiter() as waiter``: ``await waiter.wait(s)`` ends at the next change or after ``s`` seconds."""
+    """``with wakeups.waiter() as waiter``: ``await waiter.wait(s)`` ends at the next change or after ``s`` seconds."""
 
     def __init__(self, waiters: set[asyncio.Event]) -> None:
         self._waiters = waiters
@@ -127,11 +129,12 @@ class Waiter:
         self._waiters.discard(self._event)
 
     async def wait(self, timeout_s: float) -> None:
+        """Until the next change, or for ``timeout_s`` seconds."""
         await wait_for(self._event, timeout_s)
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float) -> bool:
-    """Wait for a signal or the time's end, and take the signal; returns whether there was one."""
+    """Wait for an event, at most ``timeout_s`` seconds, and clear it. Returns whether it was set."""
     try:
         async with asyncio.timeout(max(0.0, timeout_s)):
             await event.wait()
