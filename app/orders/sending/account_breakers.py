@@ -51,7 +51,7 @@ class AccountBreakers:
         breaker.record(sample, now=self._clock.monotonic())
         if was_closed and not breaker.is_closed:
             self._reads_applied = self._reads.reads
-            logger.bind(account_id=self._account_id, operation=operation).error(
+            logger.bind(account_id=self._account_id, action=operation).error(
                 "circuit breaker opened: nothing is sent until the order book can be read"
             )
 
@@ -86,7 +86,7 @@ class AccountBreakers:
             if good or failed:
                 breaker.probed("ok" if good else "failed", now=now)
             if breaker.is_closed:
-                logger.bind(account_id=self._account_id, operation=kind).info(
+                logger.bind(account_id=self._account_id, action=kind).info(
                     "circuit breaker closed: the order book can be read"
                 )
         self._reads_applied = self._reads.reads

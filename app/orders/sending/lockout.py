@@ -34,4 +34,5 @@ async def halt_if_locked_out(
         return
     reason = f"the broker said: {outcome.message}"
     await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), asked={})
-    logger.bind(account_id=account_id, task_id=task.task_id, reason=reason).error("account halted")
+    fields = {"account_id": account_id, "task_id": task.task_id, "batch_id": task.batch_id, "action": task.operation}
+    logger.bind(**fields, reason=reason).error("account halted: the broker takes no orders from this address")

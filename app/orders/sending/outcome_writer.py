@@ -41,9 +41,8 @@ class OutcomeWriter:
                 await self._store_once(task, outcome)
             except Unavailable as error:
                 if delay is None:
-                    logger.bind(
-                        account_id=self._account_id, task_id=task.task_id, batch_id=task.batch_id, reason=error
-                    ).error("outcome of a request not stored")
+                    fields = {"account_id": self._account_id, "task_id": task.task_id, "batch_id": task.batch_id}
+                    logger.bind(**fields, action=task.operation, reason=error).error("outcome of a request not stored")
                     return
                 await asyncio.sleep(delay)
             else:

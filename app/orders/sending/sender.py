@@ -81,7 +81,7 @@ class Sender:
                     await self._holds.look()
                     await wait_for(self._wakeups.sender, self._rest_s)
                 except ServiceError as error:  # the database is away, so no task was claimed
-                    logger.bind(account_id=self._account_id, reason=error).warning("sender pauses")
+                    logger.bind(account_id=self._account_id, reason=error).warning("sender pauses, nothing was claimed")
                     await asyncio.sleep(_FAILURE_PAUSE_S)
 
     @property
@@ -146,15 +146,15 @@ class Sender:
         try:
             await self._governor.acquire(_REQUEST_KINDS[operation], deadline=self._clock.monotonic() + _SLOT_WAIT_S)
         except RateLimited as error:
-            self._log_wait(error)
+            self._log_wait(operation, error)
             return False
         return True
 
-    def _log_wait(self, error: RateLimited) -> None:
+    def _log_wait(self, operation: Operation, error: RateLimited) -> None:
         """At most every ``_LOG_EVERY_S``: a wait comes back in each round."""
         now = self._clock.monotonic()
         if now >= self._log_again_at:
-            logger.bind(account_id=self._account_id, reason=error).warning("sender waits for the rate limit")
+            logger.bind(account_id=self._account_id, action=operation, reason=error).warning("rate limit is used up")
             self._log_again_at = now + _LOG_EVERY_S
 
     async def _send(self, task: Task, *, claim_began_at: float) -> None:
