@@ -1,0 +1,11 @@
+"""Sending: one account's tasks to its broker, each claim at most once. Read ``sender`` first, then ``claim_store``.
+
+sender               the loop: when the next task may be sent
+claims claim_store claim_terms    step 1: claim a task, by one SQL statement that checks every condition
+transmission         step 2: one request
+outcome_writer outcome_rules      step 3: store the outcome; the second makes the verdict, pure
+holds                shows why waiting tasks are not sent
+account_breakers circuit_breaker  stop sending while requests fail; the second decides, pure
+hand_over_pause      keeps the rate limit across owners; pure
+lockout              halts an account whose address the broker refuses
+"""
