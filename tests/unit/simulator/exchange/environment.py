@@ -1,6 +1,6 @@
-"""A small exchange for tests: the real market standing still, a clock that moves by hand, timers that fire by hand."""
+"""An exchange for tests: the real market without price changes, a clock and timers that tests move."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,15 +10,35 @@ from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.order import HistoryRow, Order
 from simulator.market.instrument import Instrument
-from simulator.market.market import Market
+from simulator.market.market import Market, TokenListener
 
 START = datetime(2026, 7, 6, 11, 0, tzinfo=IST)
 USER = "SIM001"
 OTHER_USER = "SIM002"
 
 
+class ReusableMarket(Market):
+    """A market that several exchanges use one after the other, because building one takes a while."""
+
+    def __init__(self, *, seed: int = 1) -> None:
+        self._listeners_of_exchange: list[TokenListener] = []
+        super().__init__(seed=seed, now=START, ticks_per_second=0)
+        super().on_change(self._notify_exchange)
+
+    def on_change(self, listener: TokenListener) -> None:
+        self._listeners_of_exchange.append(listener)
+
+    def forget_exchange(self) -> None:
+        """The next exchange gets it without the listeners of the last one."""
+        self._listeners_of_exchange.clear()
+
+    def _notify_exchange(self, tokens: Sequence[int]) -> None:
+        for listener in self._listeners_of_exchange:
+            listener(tokens)
+
+
 @dataclass(slots=True)
-class HandClock:
+class ManualClock:
     moment: datetime = START
 
     def now(self) -> datetime:
@@ -30,7 +50,7 @@ class HandClock:
 
 @dataclass(slots=True)
 class Push:
-    """One notification as the engine gave it."""
+    """One notification of a change of an order."""
 
     order_id: str
     status: str
@@ -39,12 +59,12 @@ class Push:
 
 
 @dataclass(slots=True)
-class Floor:
-    """The exchange with its surroundings in reach. Every instrument that a test uses is frozen at a known price."""
+class ExchangeEnvironment:
+    """The exchange and its collaborators. Every instrument that a test uses is frozen at a known price."""
 
     market: Market
     exchange: Exchange
-    clock: HandClock
+    clock: ManualClock
     pushes: list[Push] = field(default_factory=list)
     timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
@@ -84,11 +104,13 @@ def order_params(**changes: object) -> dict[str, str]:
     return {name: str(value) for name, value in params.items() if value is not None}
 
 
-def open_floor(*, market: Market | None = None, cash: int = 10_000_000, seed: int = 1) -> Floor:
-    """INFY frozen at 1500, best ask 1500.00. A market given (building one takes a while) forgets its last exchange."""
-    clock = HandClock()
-    market = market or Market(seed=seed, now=START, ticks_per_second=0)
-    market._token_listeners.clear()
+def open_environment(
+    *, market: ReusableMarket | None = None, cash: int = 10_000_000, seed: int = 1
+) -> ExchangeEnvironment:
+    """An exchange with INFY frozen at 1500, best ask 1500.00. `market` is used again, without its last exchange."""
+    clock = ManualClock()
+    market = market or ReusableMarket(seed=seed)
+    market.forget_exchange()
     accounts = Accounts(2, seed=seed, started_at=START, session_end="never")
     pushes: list[Push] = []
     timers: list[tuple[float, Callable[[], None]]] = []
@@ -108,6 +130,6 @@ def open_floor(*, market: Market | None = None, cash: int = 10_000_000, seed: in
         notify=notify,
         call_later=call_later,
     )
-    floor = Floor(market, exchange, clock, pushes, timers)
-    floor.freeze("NSE:INFY", "1500")
-    return floor
+    environment = ExchangeEnvironment(market, exchange, clock, pushes, timers)
+    environment.freeze("NSE:INFY", "1500")
+    return environment

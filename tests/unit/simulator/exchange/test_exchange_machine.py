@@ -1,6 +1,6 @@
-"""The exchange under any sequence of requests, quotes, hands of the exchange and restarts: what always holds.
+"""What is always true of the exchange, under any sequence of requests, quotes, control commands and restarts.
 
-A reference is kept beside it: what every order was when it was last looked at, and positions added up from trades.
+The machine compares it with a reference: every order as it was last seen, and positions summed up from trades.
 """
 
 import tempfile
@@ -24,10 +24,9 @@ from simulator.exchange.orders.order_faults import OrderFaults
 from simulator.exchange.orders.rows import book_rows
 from simulator.exchange.orders.status import TRANSITIONS
 from simulator.exchange.orders.units import fund_segment
-from simulator.market.market import Market
 from simulator.state.journal import Journal
 from simulator.state.persistence import persist_exchange
-from tests.unit.simulator.exchange.environment import OTHER_USER, START, USER, HandClock, order_params
+from tests.unit.simulator.exchange.environment import OTHER_USER, START, USER, ManualClock, ReusableMarket, order_params
 
 USERS = (USER, OTHER_USER)
 PRICES = tuple(Decimal(price) / 20 for price in range(29_000, 31_001, 100))
@@ -48,7 +47,7 @@ CASH = Decimal(400_000)
 
 
 def refusal(action: Callable[[], object]) -> KiteError | None:
-    """What the broker says no with, if it does."""
+    """The error of a refused action, or None."""
     try:
         action()
     except KiteError as error:
@@ -57,14 +56,14 @@ def refusal(action: Callable[[], object]) -> KiteError | None:
 
 
 class ExchangeMachine(RuleBasedStateMachine):
-    """INFY alone, two accounts with little money, a journal in a directory."""
+    """One instrument, two accounts with little money, a journal in a directory."""
 
-    market = Market(seed=1, now=START, ticks_per_second=0)
+    market = ReusableMarket()
 
     @initialize()
     def begin(self) -> None:
         self.directory = tempfile.TemporaryDirectory()
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.seen: dict[str, tuple[str, int, int]] = {}
         self.carried: Counter[tuple[str, str]] = Counter()
         self.pushed: list[tuple[str, str]] = []
@@ -72,8 +71,8 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.set_quote(Decimal(1500), 50)
 
     def open(self) -> None:
-        """An exchange over the directory, as a process that has just started has it."""
-        self.market._token_listeners.clear()
+        """Opens an exchange on the directory, as a process does at its start."""
+        self.market.forget_exchange()
         accounts = Accounts(2, seed=1, started_at=START, session_end="never")
         self.exchange = Exchange(
             market=self.market,
@@ -186,7 +185,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.seen) > 0)
     @rule()
     def restart(self) -> None:
-        """The process dies without a word, and another one reads what it wrote."""
+        """The process is killed, and another one restores its journal."""
         before = self.picture()
         self.journal.close()
         self.open()
@@ -207,7 +206,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @invariant()
     def quantities_conserve(self) -> None:
-        """Filled is what its trades add up to and never falls; a terminal order never changes again."""
+        """The filled quantity is the sum of the trades and never decreases; a finished order never changes."""
         for user_id in USERS:
             for order in self.orders(user_id):
                 assert order.filled_quantity == sum(trade.quantity for trade in order.trades)
@@ -224,7 +223,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @invariant()
     def statuses_follow_the_table(self) -> None:
-        """Kite's table, without a step back in time."""
+        """The statuses follow the table, and times never go back."""
         for user_id in USERS:
             for order in self.orders(user_id):
                 statuses = [row.status for row in order.history]
@@ -246,7 +245,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @invariant()
     def trades_keep_the_limit(self) -> None:
-        """And their ids are unique."""
+        """Trades have unique ids."""
         pairs = [(order, trade) for user_id in USERS for order in self.orders(user_id) for trade in order.trades]
         assert len({trade.trade_id for _, trade in pairs}) == len(pairs)
         for order, trade in pairs:
@@ -256,7 +255,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_is_the_book(self) -> None:
-        """Every order of the book is in the ledger once, in order of acceptance, and nothing else is."""
+        """The ledger has every order of the book once, in order of acceptance, and no other."""
         entries = self.exchange.ledger.entries()
         assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
         assert {entry.order.order_id for entry in entries} == {
@@ -267,7 +266,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @invariant()
     def money_is_short_only_for_a_reason(self) -> None:
-        """Orders alone never take more than there is; below zero there is a reason to name."""
+        """Orders never block more than the funds; funds below zero have one of the known reasons."""
         for user_id in USERS:
             portfolio = self.exchange.portfolios[user_id]
             orders = self.exchange.unfilled_orders(user_id)
@@ -276,7 +275,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             assert self.reason_for_shortfall(user_id), "available below zero without a reason"
 
     def reason_for_shortfall(self, user_id: str) -> bool:
-        """A loss, a sale dearer than the limit that was paid for, or a conversion to a dearer product."""
+        """A loss, a sale above the limit that was blocked for, or a conversion to a product with a higher margin."""
         lost = self.exchange.portfolios[user_id].realised("equity") < 0
         converted = any(quantity for key, quantity in self.carried.items() if key[0] == user_id)
         dearer = any(
@@ -292,5 +291,5 @@ TestExchange = ExchangeMachine.TestCase
 
 
 def test_the_segment_of_the_machine_is_equity() -> None:
-    """The machine reads the equity purse alone."""
+    """The machine checks the equity funds only."""
     assert fund_segment(ExchangeMachine.market.find("NSE", "INFY")) == "equity"  # type: ignore[arg-type]

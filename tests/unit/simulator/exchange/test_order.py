@@ -1,4 +1,4 @@
-"""The path of an order's status."""
+"""An order's statuses and quantities."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -43,20 +43,20 @@ def walk(order: Order, *statuses: str) -> None:
         order.move(status, at=START)
 
 
-def test_every_status_of_the_table_is_known_to_the_table() -> None:
-    """No transition leads out of the map, and the terminal states lead nowhere."""
+def test_the_table_has_every_status_that_may_follow() -> None:
+    """Every following status is a key of the table, and final statuses have none."""
     assert {follower for followers in TRANSITIONS.values() for follower in followers} <= set(TRANSITIONS)
     assert {status for status, followers in TRANSITIONS.items() if not followers} == TERMINAL
 
 
-def test_a_step_that_the_table_lacks_is_refused(order: Order) -> None:
-    """From the door straight to COMPLETE."""
+def test_a_transition_that_is_not_in_the_table_is_refused(order: Order) -> None:
+    """Here from PUT ORDER REQ RECEIVED to COMPLETE."""
     with pytest.raises(ValueError, match="PUT ORDER REQ RECEIVED may not become COMPLETE"):
         order.move("COMPLETE", at=START)
 
 
 def test_a_complete_order_has_nothing_pending(order: Order) -> None:
-    """filled = quantity, pending = 0, cancelled = 0."""
+    """Filled is the quantity, pending and cancelled are 0."""
     walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
     order.fill(trade(order, 4))
     assert (order.status, order.pending_quantity) == ("OPEN", 6)
@@ -70,8 +70,8 @@ def test_a_complete_order_has_nothing_pending(order: Order) -> None:
     assert order.average_price == Decimal("1500.6")
 
 
-def test_a_cancelled_order_keeps_its_unfilled_amount_pending_and_cancelled(order: Order) -> None:
-    """Kite counts it twice; filled_quantity alone is the truth."""
+def test_the_unfilled_quantity_of_a_cancelled_order_is_pending_and_cancelled(order: Order) -> None:
+    """Kite counts it twice; only filled_quantity is reliable."""
     walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
     order.fill(trade(order, 4))
     walk(order, "CANCEL PENDING", "CANCELLED")
@@ -79,7 +79,7 @@ def test_a_cancelled_order_keeps_its_unfilled_amount_pending_and_cancelled(order
 
 
 def test_a_rejected_order_has_all_quantities_zero_but_its_own(order: Order) -> None:
-    """And no exchange id when it never reached the exchange."""
+    """It has no exchange order id when it never reached the exchange."""
     walk(order, "VALIDATION PENDING")
     order.reject("RMS: no", at=START)
     assert (order.filled_quantity, order.pending_quantity, order.cancelled_quantity) == (0, 0, 0)
@@ -88,15 +88,15 @@ def test_a_rejected_order_has_all_quantities_zero_but_its_own(order: Order) -> N
 
 
 def test_an_order_cannot_be_filled_beyond_its_quantity(order: Order) -> None:
-    """Nor by nothing."""
+    """A fill of 0 is refused too."""
     walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
     for quantity in (0, 11):
         with pytest.raises(ValueError, match="cannot fill"):
             order.fill(trade(order, quantity))
 
 
-def test_a_modification_passes_through_its_three_states(order: Order) -> None:
-    """MODIFY VALIDATION PENDING, MODIFY PENDING, MODIFIED, and back where it was; the request time moves."""
+def test_a_modification_passes_through_its_three_statuses(order: Order) -> None:
+    """MODIFY VALIDATION PENDING, MODIFY PENDING, MODIFIED, then OPEN again; order_timestamp changes."""
     walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
     later = START + timedelta(seconds=5)
     order.amend(REQUEST, at=later, becomes="OPEN")
@@ -110,7 +110,7 @@ def test_a_modification_passes_through_its_three_states(order: Order) -> None:
 
 
 def test_a_refused_modification_leaves_the_order_live_with_the_reason(order: Order) -> None:
-    """The values stay, status_message says why."""
+    """Its values do not change; status_message has the reason."""
     walk(order, "VALIDATION PENDING", "OPEN PENDING", "OPEN")
     order.refuse_amendment("order variety cannot be modified", at=START)
     assert (order.status, order.request, order.status_message) == (

@@ -1,4 +1,4 @@
-"""What the broker says to parameters: the sentence, the type and the code of each refusal."""
+"""Refused parameters: the sentence, type and code of each refusal."""
 
 from decimal import Decimal
 
@@ -7,34 +7,39 @@ import pytest
 from simulator.errors import KiteError
 from simulator.exchange.entry.market_protection import automatic_band, protected_price
 from simulator.exchange.entry.parameters import parse_place
-from simulator.market.market import Market
-from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor, order_params
+from tests.unit.simulator.exchange.environment import (
+    USER,
+    ExchangeEnvironment,
+    ReusableMarket,
+    open_environment,
+    order_params,
+)
 
 FUTURE = {"exchange": "NFO", "tradingsymbol": "NIFTY26JULFUT", "product": "NRML", "price": "25000"}
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(seed=1, now=START, ticks_per_second=0)
+def market() -> ReusableMarket:
+    return ReusableMarket()
 
 
 @pytest.fixture
-def floor(market: Market) -> Floor:
-    floor = open_floor(market=market)
-    floor.freeze("NFO:NIFTY26JULFUT", "25000")
-    return floor
+def environment(market: ReusableMarket) -> ExchangeEnvironment:
+    environment = open_environment(market=market)
+    environment.freeze("NFO:NIFTY26JULFUT", "25000")
+    return environment
 
 
 @pytest.mark.parametrize(
     "field", ["exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type", "price"]
 )
-def test_a_missing_field_is_named(floor: Floor, field: str) -> None:
-    """In Kite's own pattern, 400 InputException, and nothing is placed."""
+def test_a_missing_field_is_named(environment: ExchangeEnvironment, field: str) -> None:
+    """400 InputException with Kite's sentence; nothing is placed."""
     with pytest.raises(KiteError) as refused:
-        floor.place(USER, **{field: None})
+        environment.place(USER, **{field: None})
     assert str(refused.value) == f"Missing or empty field `{field}`"
     assert (refused.value.status, refused.value.error_type) == (400, "InputException")
-    assert len(floor.exchange.ledger) == 0
+    assert len(environment.exchange.ledger) == 0
 
 
 REFUSALS = [
@@ -76,25 +81,25 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("changes", "message"), REFUSALS)
 def test_a_bad_field_is_refused_before_anything_is_placed(
-    floor: Floor, changes: dict[str, object], message: str
+    environment: ExchangeEnvironment, changes: dict[str, object], message: str
 ) -> None:
-    """400 InputException with a sentence that names it; neither book nor ledger has the order."""
+    """400 InputException that names the field; neither book nor ledger has the order."""
     with pytest.raises(KiteError) as refused:
-        floor.place(USER, **changes)
+        environment.place(USER, **changes)
     assert message in str(refused.value)
     assert (refused.value.status, refused.value.error_type) == (400, "InputException")
-    assert len(floor.exchange.ledger) == 0
-    assert floor.exchange.book.of_user(USER) == []
+    assert len(environment.exchange.ledger) == 0
+    assert environment.exchange.book.of_user(USER) == []
 
 
 @pytest.mark.parametrize("order_type", ["MARKET", "SL-M"])
 @pytest.mark.parametrize("protection", [None, "0"])
-def test_market_orders_without_protection_are_refused_in_kites_words(
-    floor: Floor, order_type: str, protection: str | None
+def test_market_orders_without_protection_are_refused_with_kites_sentence(
+    environment: ExchangeEnvironment, order_type: str, protection: str | None
 ) -> None:
-    """As since April 2026."""
+    """As at Kite since April 2026."""
     with pytest.raises(KiteError) as refused:
-        floor.place(order_type=order_type, price=None, trigger_price="1510", market_protection=protection)
+        environment.place(order_type=order_type, price=None, trigger_price="1510", market_protection=protection)
     assert str(refused.value) == (
         "Market orders without market protection are not allowed via API. "
         "Please set market protection or use a Limit order."
@@ -105,9 +110,11 @@ def test_market_orders_without_protection_are_refused_in_kites_words(
 @pytest.mark.parametrize(
     ("protection", "price", "tag"), [("-1", "1507.50", "mktp:0.50"), ("2", "1530.00", "mktp:2.00")]
 )
-def test_a_protected_market_order_is_booked_as_a_limit(floor: Floor, protection: str, price: str, tag: str) -> None:
-    """At the last price plus the band, tagged, with the parameter itself gone."""
-    request = floor.place(order_type="MARKET", price=None, market_protection=protection, tag="MINE").request
+def test_a_protected_market_order_is_booked_as_a_limit(
+    environment: ExchangeEnvironment, protection: str, price: str, tag: str
+) -> None:
+    """Its limit is the last price plus the band; it is tagged, and the parameter is 0."""
+    request = environment.place(order_type="MARKET", price=None, market_protection=protection, tag="MINE").request
     assert (request.order_type, request.price, request.market_protection) == (
         "LIMIT",
         Decimal(price),
@@ -131,19 +138,19 @@ def test_a_protected_market_order_is_booked_as_a_limit(floor: Floor, protection:
     ],
 )
 def test_the_automatic_band_follows_kites_table(price: str, kind: str, band: str) -> None:
-    """By price and by kind of instrument."""
+    """The band depends on the price and the kind of instrument."""
     assert automatic_band(Decimal(price), kind="option" if kind == "option" else "other") == Decimal(band)
 
 
 def test_a_protected_price_is_rounded_outwards_to_the_tick() -> None:
-    """A buyer up, a seller down, so that the band is never narrower than asked."""
+    """Buys up and sells down, so that the band is never narrower than requested."""
     tick = Decimal("0.05")
     assert protected_price(Decimal("1500.05"), band=Decimal(1), side="BUY", tick_size=tick) == Decimal("1515.10")
     assert protected_price(Decimal("1500.05"), band=Decimal(1), side="SELL", tick_size=tick) == Decimal("1485.00")
 
 
-def test_junk_and_sloppy_numbers_are_tolerated() -> None:
-    """Clients repeat `variety` in the body and write 10 as 10.0."""
+def test_unknown_fields_and_whole_floats_are_accepted() -> None:
+    """Official clients repeat `variety` in the body and write 10 as 10.0."""
     request = parse_place("regular", order_params(quantity="10.0", variety="regular", whatever="x"))
     assert request.quantity == 10
 
@@ -171,17 +178,17 @@ def test_prices_that_an_order_type_does_not_use_are_dropped() -> None:
         ("auction", {"auction_number": "1", "transaction_type": "SELL", "product": "CNC"}, "No auction with this"),
     ],
 )
-def test_a_variety_asks_for_its_own_fields(
-    floor: Floor, variety: str, changes: dict[str, object], message: str
+def test_a_variety_requires_its_own_fields(
+    environment: ExchangeEnvironment, variety: str, changes: dict[str, object], message: str
 ) -> None:
-    """400 with the field or the rule, and no order."""
+    """400 that names the field or the rule; there is no order."""
     with pytest.raises(KiteError, match=message) as refused:
-        floor.exchange.place(USER, variety, order_params(**changes))
-    assert (refused.value.status, len(floor.exchange.ledger)) == (400, 0)
+        environment.exchange.place(USER, variety, order_params(**changes))
+    assert (refused.value.status, len(environment.exchange.ledger)) == (400, 0)
 
 
-def test_an_unknown_variety_is_a_wrong_method(floor: Floor) -> None:
-    """405 GeneralException, as the broker routes by variety."""
+def test_an_unknown_variety_is_a_method_that_is_not_allowed(environment: ExchangeEnvironment) -> None:
+    """405 GeneralException: Kite routes by variety."""
     with pytest.raises(KiteError) as refused:
-        floor.exchange.place(USER, "foo", order_params())
+        environment.exchange.place(USER, "foo", order_params())
     assert (refused.value.status, str(refused.value)) == (405, "Request method not allowed")

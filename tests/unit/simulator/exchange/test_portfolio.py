@@ -1,4 +1,4 @@
-"""Money and stock: one margin rule for placement, funds and margin questions, and positions that equal their trades."""
+"""Funds and shares: one margin rule for placement, funds and margin routes; positions that equal their trades."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,102 +14,103 @@ from simulator.exchange.accounts.margins import Exposure, OpenOrder, blocked
 from simulator.exchange.accounts.positions import Conversion, Position, position_row
 from simulator.exchange.orders.order import TransactionType
 from simulator.market.instrument import Instrument
-from simulator.market.market import Market
-from tests.unit.simulator.exchange.environment import START, USER, Floor, open_floor
+from tests.unit.simulator.exchange.environment import USER, ExchangeEnvironment, ReusableMarket, open_environment
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(seed=1, now=START, ticks_per_second=0)
+def market() -> ReusableMarket:
+    return ReusableMarket()
 
 
 @pytest.fixture
-def floor(market: Market) -> Floor:
-    return open_floor(market=market, cash=100_000)
+def environment(market: ReusableMarket) -> ExchangeEnvironment:
+    return open_environment(market=market, cash=100_000)
 
 
 @pytest.fixture(scope="module")
-def infy(market: Market) -> Instrument:
+def infy(market: ReusableMarket) -> Instrument:
     instrument = market.find("NSE", "INFY")
     assert instrument is not None
     return instrument
 
 
-def available(floor: Floor) -> Decimal:
-    return floor.exchange.portfolios[USER].available(floor.exchange.unfilled_orders(USER), segment="equity")
+def available(environment: ExchangeEnvironment) -> Decimal:
+    return environment.exchange.portfolios[USER].available(environment.exchange.unfilled_orders(USER), segment="equity")
 
 
-def test_an_order_beyond_the_funds_is_refused_and_not_in_the_book(floor: Floor) -> None:
-    """400 MarginException with both numbers; the ledger has nothing."""
+def test_an_order_beyond_the_funds_is_refused_and_not_in_the_book(environment: ExchangeEnvironment) -> None:
+    """400 MarginException with both amounts; the ledger has no entry."""
     with pytest.raises(KiteError) as refused:
-        floor.place(product="CNC", quantity=100, price="1490")
+        environment.place(product="CNC", quantity=100, price="1490")
     assert str(refused.value) == ("Insufficient funds. Required margin is 149000.00 but available margin is 100000.00.")
     assert (refused.value.status, refused.value.error_type) == (400, "MarginException")
-    assert len(floor.exchange.ledger) == 0
+    assert len(environment.exchange.ledger) == 0
 
 
-def test_an_open_order_blocks_what_its_fill_would_block(floor: Floor) -> None:
-    """Placing, filling at the limit, and cancelling keep the same sum."""
-    order = floor.place(product="CNC", price="1490")
-    assert available(floor) == 100_000 - 14_900
-    floor.freeze("NSE:INFY", "1490")
+def test_an_open_order_blocks_what_its_fill_would_block(environment: ExchangeEnvironment) -> None:
+    """Placing and filling at the limit block the same amount."""
+    order = environment.place(product="CNC", price="1490")
+    assert available(environment) == 100_000 - 14_900
+    environment.freeze("NSE:INFY", "1490")
     assert order.status == "COMPLETE"
-    assert available(floor) == 100_000 - 14_900
+    assert available(environment) == 100_000 - 14_900
 
 
-def test_a_cancel_gives_the_money_back(floor: Floor) -> None:
-    """All of it."""
-    order = floor.place(price="1490")
-    assert available(floor) == 100_000 - 14_900 * Decimal("0.2")
-    floor.exchange.cancel(USER, "regular", order.order_id)
-    assert available(floor) == 100_000
+def test_a_cancel_releases_the_blocked_funds(environment: ExchangeEnvironment) -> None:
+    """The available funds are as before the order."""
+    order = environment.place(price="1490")
+    assert available(environment) == 100_000 - 14_900 * Decimal("0.2")
+    environment.exchange.cancel(USER, "regular", order.order_id)
+    assert available(environment) == 100_000
 
 
-def test_closing_a_position_needs_no_funds_and_books_the_profit(floor: Floor) -> None:
+def test_closing_a_position_needs_no_funds_and_adds_the_profit(environment: ExchangeEnvironment) -> None:
     """Bought at 1500, sold at 1510: 100 rupees more than before."""
-    floor.place(quantity=10, price="1500")
-    floor.freeze("NSE:INFY", "1510")
-    floor.place(quantity=10, price="1505", transaction_type="SELL")
-    assert available(floor) == 100_000 + 10 * (floor.exchange.book.of_user(USER)[1].average_price - 1500)
+    environment.place(quantity=10, price="1500")
+    environment.freeze("NSE:INFY", "1510")
+    environment.place(quantity=10, price="1505", transaction_type="SELL")
+    assert available(environment) == 100_000 + 10 * (environment.exchange.book.of_user(USER)[1].average_price - 1500)
 
 
-def test_stock_that_is_not_there_cannot_be_sold(floor: Floor) -> None:
-    """400 HoldingException; holdings of the morning can."""
+def test_shares_that_the_user_does_not_have_cannot_be_sold(environment: ExchangeEnvironment) -> None:
+    """400 HoldingException; holdings of the first day can be sold."""
     with pytest.raises(KiteError) as refused:
-        floor.place(product="CNC", transaction_type="SELL", quantity=101)
+        environment.place(product="CNC", transaction_type="SELL", quantity=101)
     assert (refused.value.status, refused.value.error_type) == (400, "HoldingException")
     assert str(refused.value).startswith("Insufficient stock holding")
-    assert floor.place(product="CNC", transaction_type="SELL", quantity=100, price="1490").status == "COMPLETE"
+    assert environment.place(product="CNC", transaction_type="SELL", quantity=100, price="1490").status == "COMPLETE"
     with pytest.raises(KiteError, match="0 available"):
-        floor.place(product="CNC", transaction_type="SELL", quantity=1, price="1490")
+        environment.place(product="CNC", transaction_type="SELL", quantity=1, price="1490")
 
 
-def test_pending_sales_count_against_the_stock(floor: Floor) -> None:
+def test_pending_sales_reduce_the_sellable_shares(environment: ExchangeEnvironment) -> None:
     """Two orders cannot sell the same shares."""
-    floor.place(product="CNC", transaction_type="SELL", quantity=60, price="1600")
+    environment.place(product="CNC", transaction_type="SELL", quantity=60, price="1600")
     with pytest.raises(KiteError, match="40 available"):
-        floor.place(product="CNC", transaction_type="SELL", quantity=60, price="1600")
+        environment.place(product="CNC", transaction_type="SELL", quantity=60, price="1600")
 
 
-def test_a_modification_is_paid_for_without_counting_the_order_twice(floor: Floor) -> None:
-    """The old order stands aside while its successor is checked."""
-    order = floor.place(product="CNC", quantity=60, price="1490")
-    floor.exchange.modify(USER, "regular", order.order_id, {"price": "1495"})
+def test_a_modification_is_paid_for_without_counting_the_order_twice(environment: ExchangeEnvironment) -> None:
+    """The order as it was is left out while the modified one is checked."""
+    order = environment.place(product="CNC", quantity=60, price="1490")
+    environment.exchange.modify(USER, "regular", order.order_id, {"price": "1495"})
     with pytest.raises(KiteError, match="Insufficient funds"):
-        floor.exchange.modify(USER, "regular", order.order_id, {"quantity": "70"})
+        environment.exchange.modify(USER, "regular", order.order_id, {"quantity": "70"})
 
 
-def test_conversion_moves_a_position_between_products_at_its_price(floor: Floor) -> None:
-    """And the margin follows the new product."""
-    floor.place(quantity=10)
-    instrument = floor.exchange.instrument("NSE", "INFY")
+def test_conversion_moves_a_position_between_products_at_its_price(environment: ExchangeEnvironment) -> None:
+    """The margin is that of the new product."""
+    environment.place(quantity=10)
+    instrument = environment.exchange.instrument("NSE", "INFY")
     conversion = Conversion(USER, instrument, "BUY", 4, old_product="MIS", new_product="CNC", overnight=False)
-    floor.exchange.convert(conversion)
-    quantities = {key[2]: position.quantity for key, position in floor.exchange.portfolios[USER].positions.items()}
+    environment.exchange.convert(conversion)
+    quantities = {
+        key[2]: position.quantity for key, position in environment.exchange.portfolios[USER].positions.items()
+    }
     assert quantities == {"MIS": 6, "CNC": 4}
-    assert available(floor) == 100_000 - 6 * 300 - 4 * 1500
+    assert available(environment) == 100_000 - 6 * 300 - 4 * 1500
     with pytest.raises(KiteError, match="more than the open position"):
-        floor.exchange.convert(replace(conversion, quantity=7))
+        environment.exchange.convert(replace(conversion, quantity=7))
 
 
 def test_a_position_row_follows_kites_formulas(infy: Instrument) -> None:
@@ -124,8 +125,8 @@ def test_a_position_row_follows_kites_formulas(infy: Instrument) -> None:
     assert (row["buy_quantity"], row["buy_price"], row["sell_price"]) == (10, 100, 110)
 
 
-def test_a_currency_position_is_valued_by_the_units_of_its_lot(market: Market) -> None:
-    """Quantity counts lots: 1 lot of USDINR is 1,000 dollars."""
+def test_a_currency_position_is_valued_by_the_units_of_its_lot(market: ReusableMarket) -> None:
+    """The quantity counts lots; a lot of USDINR is 1,000 dollars."""
     usd = next(i for i in market.instruments.values() if i.exchange == "CDS" and i.instrument_type == "FUT")
     position = Position(usd, "NRML")
     position.trade("BUY", 2, Decimal("83.5"))
@@ -134,7 +135,7 @@ def test_a_currency_position_is_valued_by_the_units_of_its_lot(market: Market) -
 
 
 def test_charges_of_a_delivery_order_match_kites_sample(infy: Instrument) -> None:
-    """One INFY at 1498: tax, exchange and SEBI fees as in Kite's contract note, stamp duty before rounding."""
+    """One INFY at 1498: tax and the fees of exchange and SEBI as in Kite's contract note, stamp duty unrounded."""
     row = charges(infy, product="CNC", side="BUY", quantity=1, price=Decimal(1498))
     assert row["transaction_tax"] == 1.498
     assert row["exchange_turnover_charge"] == 0.051681
@@ -153,7 +154,7 @@ SIDES = st.sampled_from(["BUY", "SELL"])
 def test_a_position_equals_the_sum_of_its_trades(
     infy: Instrument, trades: Sequence[tuple[TransactionType, int, Decimal]]
 ) -> None:
-    """Quantity, value, and the profit split into realised and open."""
+    """In quantity, value, and realised and unrealised profit."""
     position = Position(infy, "MIS")
     for side, quantity, price in trades:
         position.trade(side, quantity, price)
@@ -172,7 +173,7 @@ def test_a_position_equals_the_sum_of_its_trades(
 def test_blocked_funds_are_never_negative_and_never_fall_with_an_order(
     infy: Instrument, quantity: int, orders: Sequence[tuple[TransactionType, int, int]]
 ) -> None:
-    """An order may cost nothing, but it never earns money by being placed."""
+    """An order may need no funds, but it never releases any."""
     exposure = Exposure(infy, "MIS", quantity, Decimal(100))
     for side, size, price in orders:
         larger = exposure.adding(OpenOrder(side=side, quantity=size, price=Decimal(price)))
