@@ -1,4 +1,4 @@
-"""A simulator in its own thread for the synchronous official client, one for the whole package."""
+"""A simulator in a thread for the synchronous official clients, one for the whole package."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,7 +13,7 @@ from simulator.settings import RateLimits, SimulatorSettings
 
 @pytest.fixture(scope="session")
 def shared_simulator() -> Iterator[RunningSimulator]:
-    """Without limits: a scripted session is quicker than ten requests a second."""
+    """Without request limits: a scripted session sends more than ten requests a second."""
     settings = SimulatorSettings(
         port=0, accounts=2, rate_limits=RateLimits(enforced="off"), opening_cash=Decimal(100_000_000), heartbeat_s=0.2
     )
@@ -23,7 +23,7 @@ def shared_simulator() -> Iterator[RunningSimulator]:
 
 @pytest.fixture
 def simulator(shared_simulator: RunningSimulator) -> RunningSimulator:
-    """A new day, INFY frozen at 1500."""
+    """The simulator after a reset, INFY frozen at 1500."""
     market = {"instruments": {"NSE:INFY": {"last_price": 1500, "frozen": True, "liquidity": 10_000}}}
     with httpx.Client(base_url=shared_simulator.url) as control:
         control.post("/_sim/reset").raise_for_status()

@@ -51,7 +51,7 @@ def run_install(npm: str, place: Path) -> None:
 
 
 def run_script(name: str, *arguments: str, modules: Path) -> dict[str, Any]:
-    """The JSON object that the script printed last."""
+    """Runs a script; returns the JSON object that it printed last."""
     node = shutil.which("node")
     assert node is not None
     done = subprocess.run(  # noqa: S603 - our own program

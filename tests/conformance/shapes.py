@@ -1,4 +1,4 @@
-"""The simulator's answers beside the broker's published samples: the same keys, the same kinds of values.
+"""Compares the simulator's answers with the broker's published samples: the same keys, the same types of values.
 
 As a program: `python -m tests.conformance.shapes URL [DIRECTORY]` asks a running simulator for every answer that has a
 sample in DIRECTORY and prints each difference; it places, changes and cancels orders there, and it exits with 1 when
@@ -20,7 +20,7 @@ import httpx
 MOCKS: Final = Path(os.environ.get("KITE_MOCKS") or Path(__file__).parents[3] / "shared" / "kite-mocks")
 HEADERS: Final = {"Authorization": "token simkey:simtoken"}
 CHECKSUM: Final = "bcd69288b774c0fe20cf83055d80d2963ef0f3ab58b13f3a86a03b88ba9e205d"
-"""Of simkey, simreqtoken and simsecret."""
+"""The checksum of simkey, simreqtoken and simsecret."""
 
 ORDER: Final = {
     "exchange": "NSE",
@@ -77,12 +77,12 @@ NO_ROUTE: Final = {
 
 
 def sample(name: str, *, directory: Path = MOCKS) -> Any:
-    """The `data` of a sample; one of them lacks the envelope's `status`, so nothing else is asked of it."""
+    """The `data` of a sample. One of them lacks the envelope's `status`, so it is not checked."""
     return json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))["data"]
 
 
 def collect(session: httpx.Client) -> dict[str, Any]:
-    """The `data` of our answer to each sample that has a route. `session` speaks as SIM001 with INFY at 1500."""
+    """The `data` of the simulator's answer for each sample that has a route. `session` is SIM001's, INFY is at 1500."""
     post(session, "/orders/regular", ORDER)
     found: dict[str, Any] = {name: get(session, path) for name, path in READS.items()}
     found |= collect_orders(session) | collect_triggers(session) | collect_alerts(session) | collect_funds(session)
@@ -139,7 +139,7 @@ def collect_funds(session: httpx.Client) -> dict[str, Any]:
 
 
 def collect_session(session: httpx.Client) -> dict[str, Any]:
-    """Last, as it ends the session."""
+    """The logout; it comes last, because it ends the session."""
     form = {"api_key": "simkey", "request_token": "simreqtoken", "checksum": CHECKSUM}
     token = {"api_key": "simkey", "access_token": "simtoken"}
     return {
@@ -163,14 +163,14 @@ def data_of(answer: httpx.Response) -> Any:
 
 
 def kind(value: object) -> str:
-    """JSON's kinds: an int and a float are one, as the broker mixes them."""
+    """The JSON type; int and float count as one, because the broker mixes them."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else "bool"
     return {int: "number", float: "number", str: "string", list: "array", dict: "object"}[type(value)]
 
 
 def differences(ours: Any, theirs: Any, *, where: str, optional: frozenset[str] = frozenset()) -> list[str]:
-    """Missing and surplus keys and values of another kind, in words. Maps keyed by symbols are compared by value."""
+    """Missing keys, surplus keys and values of another type, as text. Maps by symbol are compared by their values."""
     if kind(ours) != kind(theirs):
         tolerated = "null" in (kind(ours), kind(theirs))
         return [] if tolerated else [f"{where}: {kind(ours)} here, {kind(theirs)} there"]
@@ -188,7 +188,7 @@ def differences(ours: Any, theirs: Any, *, where: str, optional: frozenset[str] 
 
 
 def column_differences(session: httpx.Client, name: str, *, directory: Path = MOCKS) -> list[str]:
-    """Of the two CSV dumps: their header lines."""
+    """The header lines of the two CSV dumps."""
     with (directory / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         theirs = next(csv.reader(file))
     ours = next(csv.reader(io.StringIO(session.get(TABLES[name]).text)))
@@ -196,7 +196,7 @@ def column_differences(session: httpx.Client, name: str, *, directory: Path = MO
 
 
 def compare(session: httpx.Client, *, directory: Path = MOCKS) -> list[str]:
-    """Every difference over every sample that has a route; empty when all is alike."""
+    """All differences over all samples that have a route."""
     found = [line for name in TABLES for line in column_differences(session, name, directory=directory)]
     for name, ours in collect(session).items():
         theirs = sample(name, directory=directory)

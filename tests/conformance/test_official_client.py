@@ -1,4 +1,4 @@
-"""A scripted session of the broker's own Python client against the simulator, by `root=` alone."""
+"""A scripted session of the broker's Python client with the simulator; only `root=` is set."""
 
 import datetime as dt
 import time
@@ -25,18 +25,18 @@ ORDER = {
     "order_type": "LIMIT",
     "price": 1500,
 }
-PATIENCE_S = 20.0
+WAIT_S = 20.0
 SETTLED = {"OPEN", "AMO REQ RECEIVED", "TRIGGER PENDING"}
 
 
 @pytest.fixture
 def kite(simulator: RunningSimulator) -> Any:
-    """Signed in by the standing token."""
+    """Signed in with the preset token."""
     return kiteconnect.KiteConnect(api_key="simkey", access_token="simtoken", root=simulator.url)
 
 
 def test_login_by_checksum(simulator: RunningSimulator) -> None:
-    """The client computes the checksum itself and can go on at once."""
+    """The client computes the checksum, and the session is valid immediately."""
     kite = kiteconnect.KiteConnect(api_key="simkey", root=simulator.url)
     session = kite.generate_session("simreqtoken", api_secret="simsecret")
     assert isinstance(session["login_time"], dt.datetime)
@@ -48,14 +48,14 @@ def test_login_by_checksum(simulator: RunningSimulator) -> None:
 
 
 def test_margins(kite: Any) -> None:
-    """Both segments, and each of them."""
+    """Of both segments, and of each."""
     both = kite.margins()
     assert set(both) == {"equity", "commodity"}
     assert kite.margins("equity")["available"]["cash"] == both["equity"]["available"]["cash"] == 100_000_000
 
 
 def test_instruments(kite: Any) -> None:
-    """The dump parses with the client's own CSV reader; an exchange has its own."""
+    """The client's CSV reader reads the dump of all exchanges and of one."""
     every = kite.instruments()
     assert len(every) >= 3_000
     nse = kite.instruments("NSE")
@@ -66,7 +66,7 @@ def test_instruments(kite: Any) -> None:
 
 
 def test_quotes(kite: Any) -> None:
-    """Full, OHLC and LTP; what is unknown is left out."""
+    """Full, OHLC and LTP; unknown instruments are left out."""
     full = kite.quote(["NSE:INFY", "NSE:NOSUCH"])
     assert set(full) == {"NSE:INFY"}
     assert isinstance(full["NSE:INFY"]["timestamp"], dt.datetime)
@@ -99,7 +99,7 @@ def test_an_order_from_placement_to_trade(kite: Any) -> None:
 
 
 def test_modify_and_cancel(kite: Any) -> None:
-    """A resting order takes a new price and then ends; a second cancel is refused as the real one does."""
+    """A resting order gets a new price and is cancelled; a second cancel is refused as at Kite."""
     order_id = kite.place_order(**{**ORDER, "price": 1490})
     assert kite.modify_order("regular", order_id, price=1480) == order_id
     assert kite.cancel_order("regular", order_id) == order_id
@@ -109,7 +109,7 @@ def test_modify_and_cancel(kite: Any) -> None:
 
 
 def test_a_trigger_from_placement_to_deletion(kite: Any) -> None:
-    """GTT, single and two-leg; the list has both."""
+    """A single and a two-leg GTT; the list has both."""
     sale = {**{name: ORDER[name] for name in ("order_type", "quantity")}, "transaction_type": "SELL", "product": "CNC"}
     single = kite.place_gtt(kite.GTT_TYPE_SINGLE, "INFY", "NSE", [1600], 1500, [{**sale, "price": 1600}])
     legs = [{**sale, "price": 1400}, {**sale, "price": 1600}]
@@ -134,7 +134,7 @@ def test_mutual_funds_are_read(kite: Any) -> None:
 
 
 def test_market_orders_need_protection(kite: Any) -> None:
-    """Both types, as since April 2026."""
+    """MARKET and SL-M, as at Kite since April 2026."""
     market = {**ORDER, "order_type": "MARKET", "price": None}
     with pytest.raises(exceptions.InputException, match="without market protection"):
         kite.place_order(**market)
@@ -143,8 +143,8 @@ def test_market_orders_need_protection(kite: Any) -> None:
     assert [row["status"] for row in kite.orders()] == ["COMPLETE", "TRIGGER PENDING"]
 
 
-def test_margin_questions(kite: Any) -> None:
-    """Per order, basket and contract note."""
+def test_margins_of_orders(kite: Any) -> None:
+    """Of orders and of a basket, and the contract note."""
     leg = {**ORDER, "trigger_price": 0}
     assert kite.order_margins([leg])[0]["total"] == 3_000
     assert kite.basket_order_margins([leg, leg])["final"]["total"] == 6_000
@@ -153,7 +153,7 @@ def test_margin_questions(kite: Any) -> None:
 
 
 def test_holdings(kite: Any) -> None:
-    """Rows with a profit; what may be sold in auctions has a number."""
+    """Rows have a profit; holdings in auctions have a number."""
     assert {"tradingsymbol", "pnl", "t1_quantity"} <= set(kite.holdings()[0])
     assert all(row["auction_number"] for row in kite.get_auction_instruments())
 
@@ -169,7 +169,7 @@ def test_holdings(kite: Any) -> None:
 def test_every_variety_is_placed_changed_and_cancelled(
     kite: Any, variety: str, changes: dict[str, object], modification: dict[str, object]
 ) -> None:
-    """As the client spells it; the book has the variety and the end."""
+    """With the client's constants; the book has the variety and the final status."""
     order_id = kite.place_order(**{**ORDER, "price": 1490, "variety": variety, **changes})
     wait_until_settled(kite, order_id)
     assert kite.modify_order(variety, order_id, **modification) == order_id
@@ -179,15 +179,15 @@ def test_every_variety_is_placed_changed_and_cancelled(
 
 
 def wait_until_settled(kite: Any, order_id: str) -> None:
-    """What the exchange does after it has answered is done."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Waits until the exchange has done what follows its answer."""
+    deadline = time.monotonic() + WAIT_S
     while not SETTLED & {row["status"] for row in kite.orders() if row["order_id"] == order_id}:
         assert time.monotonic() < deadline, kite.orders()
         time.sleep(0.01)
 
 
 def test_an_auction_order_is_placed_and_cancelled(kite: Any) -> None:
-    """A sale of a holding, by the number of its auction."""
+    """A sale of a holding with the number of its auction."""
     auction = kite.get_auction_instruments()[0]
     named = {name: auction[name] for name in ("exchange", "tradingsymbol", "auction_number")}
     sale = {"transaction_type": "SELL", "product": "CNC", "variety": "auction", "price": auction["last_price"]}
@@ -212,7 +212,7 @@ def quote_outcome(kite: Any) -> object:
 
 
 def test_exception_classes(kite: Any, simulator: RunningSimulator) -> None:
-    """Dead token, bad input, missing route, no money, rate limit."""
+    """For an invalid token, bad input, a missing route, insufficient funds, a rate limit."""
     with pytest.raises(exceptions.InputException, match="Missing or empty field `price`"):
         kite.place_order(**{**ORDER, "price": None})
     with pytest.raises(exceptions.GeneralException, match="Insufficient funds") as poor:
@@ -234,7 +234,7 @@ def test_exception_classes(kite: Any, simulator: RunningSimulator) -> None:
 
 
 def test_faults_reach_the_client_as_its_own_exceptions(kite: Any, simulator: RunningSimulator) -> None:
-    """A gateway error is a NetworkException, a lost answer a raw transport error; the order is there all the same."""
+    """A gateway error is a NetworkException, a lost answer a transport error; the order exists nevertheless."""
     with httpx.Client(base_url=simulator.url) as control:
         before = len(control.get("/_sim/ledger").json())
         orders = {"method": "POST", "path": "/orders/*"}

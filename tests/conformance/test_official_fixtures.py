@@ -38,7 +38,7 @@ def answers(client: httpx.Client) -> dict[str, Any]:
 
 
 def test_every_sample_with_a_route_has_its_shape(answers: dict[str, Any]) -> None:
-    """Key by key, kind by kind."""
+    """The same keys, and values of the same types."""
     found = {
         name: differences(ours, sample(name), where=name, optional=OPTIONAL.get(name, frozenset()))
         for name, ours in answers.items()
@@ -47,25 +47,25 @@ def test_every_sample_with_a_route_has_its_shape(answers: dict[str, Any]) -> Non
 
 
 def test_no_sample_is_left_out(answers: dict[str, Any]) -> None:
-    """What is not compared is on the list of those without a route, with the reason."""
+    """A sample that is not compared is in the list of those without a route, with the reason."""
     assert answers.keys() | NO_ROUTE.keys() == {path.stem for path in MOCKS.glob("*.json")}
     assert TABLES.keys() == {path.stem for path in MOCKS.glob("*.csv")}
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_dumps_have_the_columns_of_the_samples(client: httpx.Client, name: str) -> None:
-    """In their order."""
+    """In the same order."""
     assert column_differences(client, name) == []
 
 
-def test_the_script_says_that_there_is_no_difference(
+def test_the_script_prints_that_there_is_no_difference(
     simulator: RunningSimulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And exits with 0."""
+    """It exits with 0."""
     assert (main(simulator.url, MOCKS), capsys.readouterr().out) == (0, "no difference\n")
 
 
-def test_the_comparison_sees_what_it_should() -> None:
-    """A missing key, a surplus key and another kind are each reported."""
+def test_the_comparison_finds_differences() -> None:
+    """A missing key, a surplus key and another type are each found."""
     found = differences({"a": 1, "b": "x"}, {"a": "1", "c": None}, where="w")
     assert sorted(found) == ["w.a: number here, string there", "w: only here: b", "w: only there: c"]

@@ -1,4 +1,4 @@
-"""The broker's own JavaScript client against the simulator, by `root` alone: a scripted session and its ticker."""
+"""The broker's JavaScript client with the simulator: a scripted session and its ticker; only `root` is set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,7 +81,7 @@ def check_triggers(triggers: dict[str, Any]) -> None:
 
 
 def check_errors(errors: dict[str, Any]) -> None:
-    """By class and text; the expiry hook is called."""
+    """Errors have their class and text; the expiry hook is called."""
     assert errors["dead"] == {"type": "TokenException", "text": "Incorrect `api_key` or `access_token`."}
     assert errors["hooked"] == 1
     assert errors["input"] == {"type": "InputException", "text": "Missing or empty field `price`"}
@@ -91,8 +91,8 @@ def check_errors(errors: dict[str, Any]) -> None:
     assert errors["limited"] == {"type": "NetworkException", "text": "Too many requests"}
 
 
-def test_the_javascript_ticker_reconnects_and_hears_of_orders(simulator: RunningSimulator, modules: Path) -> None:
-    """Three modes, the fill of an order, a connection cut by a fault, and the modes again on the next one."""
+def test_the_javascript_ticker_reconnects_and_gets_order_updates(simulator: RunningSimulator, modules: Path) -> None:
+    """Three modes, the fill of an order, a connection ended by a fault, and the modes again on the next one."""
     seen = run_script("ticker.mjs", simulator.url, simulator.ws_url, modules=modules)
     modes = {"408065": "ltp", "738561": "quote", "256265": "full"}
     assert (seen["modes"], seen["modesAfter"]) == (modes, modes)

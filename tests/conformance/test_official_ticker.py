@@ -1,4 +1,4 @@
-"""The broker's own Python ticker against the simulator: three modes and an order update."""
+"""The broker's Python ticker with the simulator: three modes and an order update."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ TIMEOUT_S = 30
 
 
 def test_the_official_ticker_gets_ticks_in_its_modes_and_an_order_update(simulator: RunningSimulator) -> None:
-    """Three modes, the fill of an order placed meanwhile; cut off, it comes back with the same modes."""
+    """Three modes and the fill of an order; after a lost connection it reconnects with the same modes."""
     finished = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-W", "ignore", "-m", "tests.conformance.ticker_session", simulator.ws_url, simulator.url],
         cwd=ROOT,

@@ -16,7 +16,7 @@ DEADLINE_S = 20.0
 
 
 class Session:
-    """Three modes, an order once ticks flow, a connection cut after its update, and the modes again on the next."""
+    """Three modes, an order when ticks arrive, a connection that is lost after its update, and the modes again."""
 
     def __init__(self, ticker: Any, *, rest_url: str) -> None:
         self.seen: dict[str, Any] = {"modes": {}, "modes_after": {}, "order": None, "connects": 0, "closed": []}
@@ -65,7 +65,7 @@ def place_order(rest_url: str) -> None:
 
 
 def cut_connection(rest_url: str) -> None:
-    """Without a close frame, at the socket's next frame."""
+    """Ends the connection without a close frame, at the socket's next frame."""
     fault = {"kind": "ws_close", "params": {"code": 1006}}
     httpx.post(f"{rest_url}/_sim/faults", json=fault).raise_for_status()
 

@@ -1,4 +1,4 @@
-// A scripted session of the broker's own JavaScript client. Prints one JSON object with what it saw.
+// A scripted session of the broker's JavaScript client. Prints one JSON object with what it saw.
 //
 // Usage: KITE_MODULES=<directory with node_modules> node session.mjs REST_URL LIMITED_REST_URL
 // LIMITED_REST_URL is a simulator that enforces its request limits.

@@ -1,4 +1,4 @@
-// One session of the broker's own JavaScript ticker: three modes, an order update, a lost connection and the way back.
+// One session of the broker's JavaScript ticker: three modes, an order update, a lost connection and a reconnect.
 //
 // Usage: KITE_MODULES=<directory with node_modules> node ticker.mjs REST_URL WS_URL; prints one JSON object.
 
@@ -25,8 +25,8 @@ function onTicks(ticks) {
   for (const tick of ticks) modes[tick.instrument_token] = tick.mode;
   if (Object.entries(TOKENS).some(([mode, token]) => modes[token] !== mode)) return;
   if (seen.connects > 1) finish();
-  if (seen.asked) return;
-  seen.asked = true;
+  if (seen.ordered) return;
+  seen.ordered = true;
   kite.placeOrder("regular", {
     exchange: "NSE", tradingsymbol: "INFY", transaction_type: "BUY", quantity: 1, product: "MIS", order_type: "LIMIT",
     price: 1500, tag: "TICKERJS",

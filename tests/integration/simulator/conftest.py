@@ -1,4 +1,4 @@
-"""A simulator that listens, standing still until it is told otherwise, and a client signed in as its first account."""
+"""A running simulator whose prices do not change by themselves, and a client that is signed in as its first account."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -11,13 +11,13 @@ from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
 
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Loading the usual ones takes longer than a test, and nothing here is TLS."""
+"""Loading certificates takes longer than a test, and nothing here uses TLS."""
 AUTHORIZATION = {"Authorization": "token simkey:simtoken", "X-Kite-Version": "3"}
 
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[RunningSimulator]:
-    """Two accounts, no limits, no price changes of its own, INFY frozen at 1500."""
+    """Two accounts, no request limits, no simulated prices, INFY frozen at 1500."""
     settings = SimulatorSettings(
         port=0, accounts=2, ticks_per_second=0, heartbeat_s=0.1, rate_limits=RateLimits(enforced="off")
     )
@@ -31,7 +31,7 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 @pytest.fixture
 async def client(simulator: RunningSimulator) -> AsyncIterator[httpx.AsyncClient]:
-    """Speaks as SIM001."""
+    """Signed in as SIM001."""
     async with httpx.AsyncClient(
         base_url=simulator.url, headers=AUTHORIZATION, timeout=10, verify=NO_CERTIFICATES
     ) as session:

@@ -4,7 +4,7 @@ import httpx
 
 
 def order_form(**changes: object) -> dict[str, str]:
-    """Buys 10 INFY at 1500; None removes a field."""
+    """The form of a buy of 10 INFY at 1500, with changes; None removes a field."""
     form: dict[str, object] = {
         "exchange": "NSE",
         "tradingsymbol": "INFY",

@@ -20,14 +20,14 @@ class Program:
     url: str
 
     async def kill(self) -> None:
-        """SIGKILL: no handler, no last words."""
+        """Ends it by SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         await self.process.communicate()
 
 
 @contextlib.asynccontextmanager
 async def simulator_program(state_dir: Path, *arguments: str, start: str = NOON) -> AsyncIterator[Program]:
-    """`python -m simulator` with kept state, standing still, two accounts, no limits."""
+    """`python -m simulator` with a state directory, two accounts, no simulated prices, no request limits."""
     options = ("--port", "0", "--accounts", "2", "--ticks-per-second", "0", "--rate-limits", "off")
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -12,7 +12,7 @@ End = Literal["closed", "reset", "silent", "answered"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The bytes that came and how it ended; `silent` is an open connection when the wait was over."""
+    """The bytes that came and how the connection ended; `silent`: it was open when the wait was over."""
 
     data: bytes
     end: End
@@ -34,7 +34,7 @@ def raw_request(method: str, path: str, body: bytes = b"", *, authorization: str
 
 
 async def exchange_bytes(port: int, request: bytes, *, wait: float = 20.0) -> Seen:
-    """Sends `request` and reads until the other side ends it, a whole answer is there, or `wait` is over."""
+    """Sends `request` and reads until the connection ends, the answer is complete, or `wait` is over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     data = b""
     try:

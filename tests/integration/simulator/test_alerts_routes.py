@@ -1,4 +1,4 @@
-"""Alerts over HTTP: they notice, remember, and place baskets."""
+"""`/alerts`: alerts fire, are in the history, and place baskets."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.simulator.test_triggers_routes import set_price
+from tests.integration.simulator.test_gtt_routes import set_price
 
 BASKET = {
     "name": "dip",
@@ -63,7 +63,7 @@ async def read(client: httpx.AsyncClient, path: str) -> Any:
 
 
 async def test_an_alert_fires_when_its_condition_becomes_true(client: httpx.AsyncClient) -> None:
-    """Once while it holds, again after it did not; each firing is in the history with a snapshot."""
+    """Once while it is true, and again after it was false; each firing is in the history with a snapshot."""
     alert = await create(client)
     for price in (1490, 1479, 1478, 1490, 1480):
         await set_price(client, price)
@@ -76,7 +76,7 @@ async def test_an_alert_fires_when_its_condition_becomes_true(client: httpx.Asyn
 
 
 async def test_an_alert_may_compare_with_an_index(client: httpx.AsyncClient) -> None:
-    """Indices are of exchange INDICES in alerts."""
+    """The exchange of an index is INDICES in alerts."""
     alert = await create(
         client,
         operator="<",
@@ -91,8 +91,8 @@ async def test_an_alert_may_compare_with_an_index(client: httpx.AsyncClient) -> 
     assert (alert["rhs_exchange"], alert["rhs_constant"]) == ("INDICES", 0)
 
 
-async def test_an_ato_alert_places_its_basket_and_is_done(client: httpx.AsyncClient) -> None:
-    """Items gain an id and a token; the orders carry the basket's tag and are named in the history."""
+async def test_an_ato_alert_places_its_basket_and_is_disabled(client: httpx.AsyncClient) -> None:
+    """Items get an id and a token; the orders have the basket's tag, and the history has their ids."""
     alert = await create(client, type="ato", basket=json.dumps(BASKET))
     item = alert["basket"]["items"][0]
     assert (item["id"], item["instrument_token"], item["params"]["price"]) == (1, 408065, 1480.5)
@@ -106,8 +106,8 @@ async def test_an_ato_alert_places_its_basket_and_is_done(client: httpx.AsyncCli
     assert (await read(client, "/alerts?status=enabled"))[0]["rhs_constant"] == 1470
 
 
-async def test_deleted_alerts_are_kept_and_silent(client: httpx.AsyncClient) -> None:
-    """Several at once; without a uuid nothing is deleted and the caller is told."""
+async def test_deleted_alerts_are_kept_and_do_not_fire(client: httpx.AsyncClient) -> None:
+    """Several can be deleted together; without a uuid nothing is deleted, and the answer is 400."""
     first, second = await create(client), await create(client, name="other")
     lost = await client.delete("/alerts")
     assert (lost.status_code, lost.json()["message"]) == (400, "Missing or empty field `uuid`")
@@ -135,7 +135,7 @@ async def test_deleted_alerts_are_kept_and_silent(client: httpx.AsyncClient) -> 
     ],
 )
 async def test_a_bad_alert_is_refused(client: httpx.AsyncClient, changes: dict[str, object], message: str) -> None:
-    """400 naming the field, and nothing is kept."""
+    """400 that names the field; nothing is stored."""
     answer = await client.post("/alerts", data=form(**changes))
     assert (answer.status_code, message in answer.json()["message"]) == (400, True)
     assert await read(client, "/alerts") == []

@@ -1,4 +1,4 @@
-"""The control routes: ledger, market, clock, stats and reset over HTTP."""
+"""The control routes: ledger, market, clock, sessions, texts, statistics and reset."""
 
 import httpx
 import pytest
@@ -9,8 +9,8 @@ from tests.integration.simulator.order_forms import ledger, order_form, place
 from tests.integration.simulator.ticker_client import ticker
 
 
-async def test_the_ledger_is_read_by_user_and_from_a_point_on(client: httpx.AsyncClient) -> None:
-    """`since` is a sequence number or a time; entries have the fields that were promised."""
+async def test_the_ledger_is_read_by_user_and_from_a_position(client: httpx.AsyncClient) -> None:
+    """`since` is a sequence number or a time; entries have the documented fields."""
     first = await place(client, tag="A")
     second = await place(client, price=1490)
     entries = await ledger(client)
@@ -25,8 +25,8 @@ async def test_the_ledger_is_read_by_user_and_from_a_point_on(client: httpx.Asyn
     assert (await client.get("/_sim/ledger", params={"since": "yesterday"})).status_code == 400
 
 
-async def test_the_market_goes_where_it_is_put(client: httpx.AsyncClient) -> None:
-    """And resting orders are met there."""
+async def test_the_market_has_the_price_that_is_set(client: httpx.AsyncClient) -> None:
+    """Resting orders are filled at it."""
     order_id = await place(client, price=1400)
     body = {"instruments": {"NSE:INFY": {"last_price": 1399.95, "liquidity": 4}}}
     answer = await client.post("/_sim/market", json=body)
@@ -54,14 +54,14 @@ async def test_the_market_goes_where_it_is_put(client: httpx.AsyncClient) -> Non
         {"ticks_per_second": "fast"},
     ],
 )
-async def test_a_market_that_makes_no_sense_is_refused(client: httpx.AsyncClient, body: dict[str, object]) -> None:
-    """400, and the price is where it was."""
+async def test_a_bad_market_command_is_refused(client: httpx.AsyncClient, body: dict[str, object]) -> None:
+    """400, and the price does not change."""
     assert (await client.post("/_sim/market", json=body)).status_code == 400
     assert (await client.get("/quote/ltp?i=NSE:INFY")).json()["data"]["NSE:INFY"]["last_price"] == 1500
 
 
 async def test_the_clock_is_set_and_read(client: httpx.AsyncClient) -> None:
-    """Orders carry the simulated time."""
+    """Orders have the simulated time."""
     answer = await client.post("/_sim/clock", json={"now": "2030-01-07T10:00:00+05:30", "speed": 0})
     assert answer.json() == {"now": "2030-01-07T10:00:00+05:30", "speed": 0.0}
     assert (await client.get("/_sim/clock")).json()["now"] == "2030-01-07T10:00:00+05:30"
@@ -70,7 +70,7 @@ async def test_the_clock_is_set_and_read(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("body", [{"now": "tomorrow"}, {"speed": -1}, {"speed": 1e9}, {"pace": 2}, [1]])
-async def test_a_clock_that_makes_no_sense_is_refused(client: httpx.AsyncClient, body: object) -> None:
+async def test_a_bad_clock_command_is_refused(client: httpx.AsyncClient, body: object) -> None:
     """400."""
     assert (await client.post("/_sim/clock", json=body)).status_code == 400
 
@@ -84,16 +84,14 @@ async def test_a_clock_that_makes_no_sense_is_refused(client: httpx.AsyncClient,
         {"user_id": "SIM001", "postback_url": "ftp://x"},
     ],
 )
-async def test_a_session_command_that_makes_no_sense_is_refused(
-    client: httpx.AsyncClient, body: dict[str, object]
-) -> None:
-    """400, and the session lives."""
+async def test_a_bad_session_command_is_refused(client: httpx.AsyncClient, body: dict[str, object]) -> None:
+    """400, and the session stays valid."""
     assert (await client.post("/_sim/session", json=body)).status_code == 400
     assert (await client.get("/user/profile")).status_code == 200
 
 
-async def test_a_reset_is_a_new_day_with_the_old_ledger(client: httpx.AsyncClient) -> None:
-    """Empty book and positions, morning funds, live token, no faults, counters at 0; ids go on."""
+async def test_a_reset_begins_the_first_day_with_the_old_ledger(client: httpx.AsyncClient) -> None:
+    """Empty book and positions, opening cash, valid token, no faults, counts 0; ids go on."""
     first = await place(client)
     await client.post("/_sim/faults", json={"kind": "reset"})
     await client.post("/_sim/session", json={"user_id": "SIM001", "expired": True})
@@ -111,7 +109,7 @@ async def test_a_reset_is_a_new_day_with_the_old_ledger(client: httpx.AsyncClien
     [("/quote/ltp?i=NSE:INFY", 1), ("/instruments/historical/408065/day", 3), ("/user/profile", 10)],
 )
 async def test_each_class_of_requests_has_its_limit(path: str, allowed: int) -> None:
-    """429 NetworkException beyond it within a second, and stats count the violations."""
+    """429 NetworkException above it within a second; the statistics count the violations."""
     async with running_simulator(SimulatorSettings(port=0, ticks_per_second=0)) as running:
         headers = {"Authorization": "token simkey:simtoken"}
         async with httpx.AsyncClient(base_url=running.url, headers=headers) as client:
@@ -125,7 +123,7 @@ async def test_each_class_of_requests_has_its_limit(path: str, allowed: int) -> 
 
 
 async def test_the_eleventh_order_of_a_second_is_refused_and_not_placed() -> None:
-    """Per account; the ledger has what was answered with 200 and nothing else."""
+    """The limit is per account; the ledger has the orders that were answered with 200 and no other."""
     limits = RateLimits(orders_per_second=3, orders_per_minute=5)
     async with running_simulator(SimulatorSettings(port=0, ticks_per_second=0, rate_limits=limits)) as running:
         headers = {"Authorization": "token simkey:simtoken"}
@@ -141,7 +139,7 @@ async def test_the_eleventh_order_of_a_second_is_refused_and_not_placed() -> Non
 async def test_texts_of_the_broker_reach_the_sockets_of_a_user(
     simulator: RunningSimulator, client: httpx.AsyncClient, kind: str
 ) -> None:
-    """As Kite words them; nobody else's socket hears of it."""
+    """In Kite's form; sockets of other users get nothing."""
     async with ticker(simulator) as mine, ticker(simulator, account="2") as other:
         answer = await client.post("/_sim/texts", json={"user_id": "SIM001", "type": kind, "data": "Hello."})
         assert answer.json() == {"sockets": 1}
@@ -157,9 +155,7 @@ async def test_texts_of_the_broker_reach_the_sockets_of_a_user(
         ({"type": "error"}, "`user_id` wants a user"),
     ],
 )
-async def test_a_text_that_makes_no_sense_is_refused(
-    client: httpx.AsyncClient, body: dict[str, object], message: str
-) -> None:
-    """400 with what is wrong."""
+async def test_a_bad_text_command_is_refused(client: httpx.AsyncClient, body: dict[str, object], message: str) -> None:
+    """400 with the reason."""
     answer = await client.post("/_sim/texts", json=body)
     assert (answer.status_code, answer.json()["message"]) == (400, message)

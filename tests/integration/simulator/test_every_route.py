@@ -1,4 +1,4 @@
-"""Kite's table of routes, walked: each answers in its own form, none is unknown."""
+"""Every route of Kite's table answers in its own form."""
 
 import json
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration.simulator.order_forms import order_form, place
 from tests.integration.simulator.test_alerts_routes import form as alert_form
-from tests.integration.simulator.test_triggers_routes import form as trigger_form
-from tests.integration.simulator.test_triggers_routes import order as trigger_order
+from tests.integration.simulator.test_gtt_routes import form as trigger_form
+from tests.integration.simulator.test_gtt_routes import order as trigger_order
 
 ORDER = order_form(price=1400)
 JSON_ORDER = {**ORDER, "variety": "regular", "quantity": 10, "price": 1500.0}
@@ -88,7 +88,7 @@ SWITCHED_OFF = [
 
 
 async def prepare(client: httpx.AsyncClient) -> dict[str, str]:
-    """Something to read, change and delete, by the names that the paths use."""
+    """Creates what the routes read, change and delete; ids by the names in the paths."""
     filled, resting = await place(client), await place(client, price=1400)
     trigger = (await client.post("/gtt/triggers", data=GTT)).json()["data"]["trigger_id"]
     alert = (await client.post("/alerts", data=alert_form())).json()["data"]["uuid"]
@@ -106,7 +106,7 @@ async def prepare(client: httpx.AsyncClient) -> dict[str, str]:
 
 
 async def test_every_route_of_the_table_answers(client: httpx.AsyncClient) -> None:
-    """In the success envelope, with data of its kind; one after another, in the table's order."""
+    """In the success envelope, with data of its type, in the table's order."""
     names = await prepare(client)
     wrong = []
     for method, path, body, kind in ROUTES:
@@ -128,7 +128,7 @@ async def test_every_route_of_the_table_answers(client: httpx.AsyncClient) -> No
     ],
 )
 async def test_dumps_are_plain_csv(client: httpx.AsyncClient, path: str, header: str) -> None:
-    """Content-Type exactly `text/csv`, lines ended as Kite ends them."""
+    """The Content-Type is exactly `text/csv`, and lines end as at Kite."""
     answer = await client.get(path)
     lines = answer.text.split("\r\n")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv")
@@ -138,13 +138,13 @@ async def test_dumps_are_plain_csv(client: httpx.AsyncClient, path: str, header:
 
 @pytest.mark.parametrize(("method", "path"), SWITCHED_OFF)
 async def test_mutual_funds_are_read_only(client: httpx.AsyncClient, method: str, path: str) -> None:
-    """The routes exist and refuse."""
+    """The writing routes exist and refuse."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["error_type"]) == (403, "PermissionException")
 
 
 @pytest.mark.parametrize("path", [path for method, path, *_ in ROUTES if method == "GET" and "{" not in path])
-async def test_every_route_wants_a_session(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_route_needs_a_session(client: httpx.AsyncClient, path: str) -> None:
     """403 TokenException in the envelope."""
     answer = await client.get(path, headers={"Authorization": "token simkey:dead"})
     assert (answer.status_code, answer.json()["error_type"]) == (403, "TokenException")

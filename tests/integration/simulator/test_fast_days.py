@@ -1,4 +1,4 @@
-"""A clock that runs fast, over HTTP: an evening, a night and a morning in seconds."""
+"""A fast clock: an evening, a night and a morning in seconds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ async def wait_for(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_an_evening_and_a_night_pass_in_seconds() -> None:
-    """Intraday is squared off, the book empties, the token dies at six, what was parked goes out at the open."""
+    """Positions are squared off, the book is emptied, the token ends at six, after-market orders go out at the open."""
     settings = SimulatorSettings(
         port=0,
         sessions="calendar",

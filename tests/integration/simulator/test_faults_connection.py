@@ -1,4 +1,4 @@
-"""Faults of the connection, as a raw socket sees them, and what they leave in the ledger."""
+"""Faults of the connection as a raw socket sees them, and the orders in the ledger afterwards."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ async def send_order(
 async def test_an_answer_that_never_comes(
     simulator: RunningSimulator, client: httpx.AsyncClient, kind: str, params: dict[str, object], end: str, placed: int
 ) -> None:
-    """Not one byte; only the ledger knows whether there is an order. The next request is served."""
+    """No byte comes; only the ledger shows whether there is an order. The next request is served."""
     await set_fault(client, kind, params=params)
     wait = 1.0 if end == "silent" else 20.0
     assert await send_order(simulator, wait=wait) == Seen(b"", end)  # type: ignore[arg-type]
@@ -53,8 +53,8 @@ async def test_an_answer_that_never_comes(
     assert len(await ledger(client)) == placed + 1
 
 
-async def test_half_the_headers_arrive_and_then_nothing(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """The order is placed; its answer ends inside the head."""
+async def test_half_the_headers_arrive(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
+    """The order is placed; its answer ends inside the headers."""
     await set_fault(client, "half_headers")
     seen = await send_order(simulator)
     assert seen.end == "closed"
@@ -63,8 +63,8 @@ async def test_half_the_headers_arrive_and_then_nothing(simulator: RunningSimula
     assert len(await ledger(client)) == 1
 
 
-async def test_half_the_body_arrives_and_then_nothing(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """A 200 with fewer bytes than its Content-Length says."""
+async def test_half_the_body_arrives(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
+    """A 200 with fewer bytes than its Content-Length."""
     await set_fault(client, "half_body")
     seen = await send_order(simulator)
     assert seen.end == "closed"
@@ -78,7 +78,7 @@ async def test_half_the_body_arrives_and_then_nothing(simulator: RunningSimulato
 async def test_an_error_status_may_hide_a_placed_order(
     simulator: RunningSimulator, client: httpx.AsyncClient, process: bool
 ) -> None:
-    """The code, type and message that were asked for; placed only with `process`."""
+    """With the code, type and message of the fault; the order is placed only with `process`."""
     params = {"code": 502, "error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
     await set_fault(client, "status", params={**params, "process": process})
     seen = await send_order(simulator)
@@ -89,7 +89,7 @@ async def test_an_error_status_may_hide_a_placed_order(
 
 
 async def test_a_page_of_html_may_come_instead_of_json(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """200 and text/html, from the edge; the exchange has seen nothing."""
+    """200 and text/html, as from a gateway; the exchange has no order."""
     await set_fault(client, "html_200")
     seen = await send_order(simulator)
     assert seen.data.startswith(b"HTTP/1.1 200 OK")
@@ -98,7 +98,7 @@ async def test_a_page_of_html_may_come_instead_of_json(simulator: RunningSimulat
 
 
 async def test_a_timed_out_order_appears_later(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """400 with Kite's sentence at once, the order afterwards."""
+    """400 with Kite's sentence immediately, the order later."""
     await set_fault(client, "timeout_400_then_placed", params={"after_ms": 1_500})
     seen = await send_order(simulator)
     assert seen.data.startswith(b"HTTP/1.1 400 ")
@@ -112,10 +112,8 @@ async def is_placed(client: httpx.AsyncClient) -> bool:
     return bool(await ledger(client))
 
 
-async def test_a_delay_is_waited_before_the_order_is_placed(
-    simulator: RunningSimulator, client: httpx.AsyncClient
-) -> None:
-    """And the answer is whole; a delay composes with what follows it."""
+async def test_a_delay_comes_before_the_order_is_placed(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
+    """The answer is complete; a delay can be combined with another fault."""
     await set_fault(client, "delay", params={"ms": 200})
     await set_fault(client, "drop_after_accept")
     started = time.monotonic()
@@ -127,7 +125,7 @@ async def test_a_delay_is_waited_before_the_order_is_placed(
 async def test_a_client_that_gives_up_leaves_no_hanging_request(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """A hang ends with its connection, so that a simulator stops at once."""
+    """A hang ends with its connection, so that a simulator stops immediately."""
     await set_fault(client, "hang")
     await send_order(simulator, wait=0.2)
     async with asyncio.timeout(20):  # the hang itself lasts a minute
@@ -146,7 +144,7 @@ async def test_a_fault_strikes_after_some_matches_and_only_so_often(
 
 
 async def test_a_fault_is_for_one_tag_or_one_user(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """The tag is read from the body, which then still reaches the exchange whole."""
+    """The tag is read from the body, which reaches the exchange unchanged."""
     await set_fault(client, "drop_after_accept", times=-1, params={"tag_prefix": "BAD"})
     await set_fault(client, "drop_before_read", times=-1, user_id="SIM002")
     assert (await send_order(simulator, tag="BAD1")).end == "closed"
@@ -158,7 +156,7 @@ async def test_a_fault_is_for_one_tag_or_one_user(simulator: RunningSimulator, c
 async def test_a_fault_on_cancel_matches_the_tag_of_the_order(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """The request has no tag; its order has."""
+    """The request has no tag, but its order has one."""
     answer = await send_order(simulator, price=1490, tag="LEG1")
     order_id = answer.data.decode().partition('"order_id":"')[2][:19]
     await set_fault(client, "drop_before_read", method="DELETE", path="/orders/regular/*", tag_prefix="LEG")
@@ -168,7 +166,7 @@ async def test_a_fault_on_cancel_matches_the_tag_of_the_order(
 
 
 async def test_a_cleared_fault_strikes_no_more(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """One by its id, the rest together."""
+    """One is removed by its id, the others together."""
     first = await set_fault(client, "drop_before_read", times=-1)
     await set_fault(client, "drop_before_read", times=-1)
     assert (await client.delete(f"/_sim/faults/{first}")).json() == {"cleared": 1}
@@ -198,10 +196,8 @@ async def test_a_cleared_fault_strikes_no_more(simulator: RunningSimulator, clie
         ({"kind": "hang", "colour": "red"}, "unknown field `colour`"),
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused(
-    client: httpx.AsyncClient, spec: dict[str, object], message: str
-) -> None:
-    """400 with what is wrong; nothing is registered."""
+async def test_a_bad_fault_is_refused(client: httpx.AsyncClient, spec: dict[str, object], message: str) -> None:
+    """400 with the reason; no fault is set."""
     answer = await client.post("/_sim/faults", json=spec)
     assert answer.status_code == 400
     assert message in answer.json()["message"]
@@ -209,7 +205,7 @@ async def test_a_fault_that_makes_no_sense_is_refused(
 
 
 async def test_probability_decides_by_the_seed(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """Half of twenty, give or take, and never all or none."""
+    """About half of twenty, and never all or none."""
     await set_fault(client, "status", times=-1, probability=0.5)
     statuses = [(await send_order(simulator, price=1400)).data[9:12] for _ in range(20)]
     assert 3 <= statuses.count(b"500") <= 17

@@ -27,7 +27,7 @@ READ = {"method": "GET", "path": "/orders"}
 
 
 class Wire:
-    """One simulator, by bytes."""
+    """A simulator, seen as bytes."""
 
     def __init__(self, simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
         self.port = simulator.port
@@ -37,7 +37,7 @@ class Wire:
         (await self._client.post("/_sim/faults", json={"kind": kind, **spec})).raise_for_status()
 
     async def place(self, *, price: int = 1500, tag: str | None = None) -> str:
-        """The id in the answer."""
+        """The order id in the answer."""
         seen = (await exchange_bytes(self.port, order_request(price=price, tag=tag))).data
         assert seen.startswith(b"HTTP/1.1 200 OK"), seen
         return seen.decode().partition('"order_id":"')[2].partition('"')[0]
@@ -46,12 +46,12 @@ class Wire:
         return (await exchange_bytes(self.port, raw_request(method, path, body))).data
 
     async def statuses(self) -> list[str]:
-        """Of `GET /orders`, in order."""
+        """The rows of `GET /orders`."""
         return re.findall(r'"status":"([A-Z ]+)"', (await self.ask("GET", "/orders")).decode())
 
     @contextlib.asynccontextmanager
     async def ticker(self) -> AsyncIterator[asyncio.StreamReader]:
-        """A socket after its upgrade."""
+        """An open ticker socket."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(UPGRADE)
@@ -62,7 +62,7 @@ class Wire:
 
 
 async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
-    """What comes in that time, or until the other side ends it."""
+    """The bytes that come in that time, or until the connection ends."""
     data = b""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -72,15 +72,15 @@ async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
 
 
 async def pushed(wire: Wire, kind: str, **params: object) -> list[str]:
-    """The ends that a socket is told of while one order is cancelled and then another fills."""
+    """The final statuses that a socket gets while one order is cancelled and then another is filled."""
     async with wire.ticker() as reader:
         await wire.fault(kind, params=params)
         order_id = await wire.place(price=1490)
         await wire.ask("DELETE", f"/orders/regular/{order_id}")
         await wire.place()
         data = await read_for(reader, 0.4)
-    told = re.findall(rb'"type":"order","data":\{.*?"status":"([A-Z ]+)"', data)
-    return [status.decode() for status in told if status in (b"CANCELLED", b"COMPLETE")]
+    statuses = re.findall(rb'"type":"order","data":\{.*?"status":"([A-Z ]+)"', data)
+    return [status.decode() for status in statuses if status in (b"CANCELLED", b"COMPLETE")]
 
 
 async def late_visible(wire: Wire) -> None:
@@ -204,13 +204,15 @@ SCENARIOS: dict[str, Callable[[Wire], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("kind", SCENARIOS)
-async def test_a_fault_as_the_bytes_show_it(simulator: RunningSimulator, client: httpx.AsyncClient, kind: str) -> None:
-    """By a plain TCP client."""
+async def test_a_fault_changes_the_bytes_of_an_answer(
+    simulator: RunningSimulator, client: httpx.AsyncClient, kind: str
+) -> None:
+    """As a TCP client sees them."""
     await SCENARIOS[kind](Wire(simulator, client))
 
 
-def test_no_kind_is_without_such_a_test() -> None:
-    """Every kind of the table is here or among the faults of connections."""
+def test_every_kind_has_such_a_test() -> None:
+    """Every kind of fault is tested here or in the tests of connection faults."""
     source = Path(test_faults_connection.__file__).read_text(encoding="utf-8")
     there = {kind for kind, entry in KINDS.items() if entry.target == "connection" and f'"{kind}"' in source}
     assert there | SCENARIOS.keys() == KINDS.keys()

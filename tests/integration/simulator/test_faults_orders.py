@@ -35,7 +35,7 @@ async def ticker(simulator: RunningSimulator, suffix: str = "") -> AsyncIterator
 
 
 async def updates(socket: ClientConnection, count: int, *, within: float = 2.0) -> list[dict[str, object]]:
-    """The next order updates, at most `count`, as far as they come in time."""
+    """The next order updates, at most `count`, that come in time."""
     found: list[dict[str, object]] = []
     try:
         async with asyncio.timeout(within):
@@ -49,12 +49,12 @@ async def updates(socket: ClientConnection, count: int, *, within: float = 2.0) 
 
 
 async def shows(client: httpx.AsyncClient, name: str, value: str) -> bool:
-    """Whether the book has one order, with this value."""
+    """Whether the book has one order, with this value in the field."""
     return [row[name] for row in await book(client)] == [value]
 
 
 async def test_a_late_order_is_accepted_and_shows_afterwards(client: httpx.AsyncClient) -> None:
-    """200 with an id, then an empty book, then the order; the ledger had it all the time."""
+    """200 with an id, then an empty book, then the order; the ledger has it from the start."""
     await set_fault(client, "late_visible", method="POST", path="/orders/*", params={"ms": 2_000})
     order_id = await place(client)
     assert await book(client) == []
@@ -64,7 +64,7 @@ async def test_a_late_order_is_accepted_and_shows_afterwards(client: httpx.Async
 
 
 async def test_a_lost_tag_is_nowhere_but_in_the_ledger(client: httpx.AsyncClient) -> None:
-    """Null in the book and in the history."""
+    """It is null in the book and in the history."""
     await set_fault(client, "tag_null", method="POST", path="/orders/*")
     order_id = await place(client, tag="MINE")
     history = (await client.get(f"/orders/{order_id}")).json()["data"]
@@ -74,14 +74,14 @@ async def test_a_lost_tag_is_nowhere_but_in_the_ledger(client: httpx.AsyncClient
 
 
 async def test_a_tag_may_be_missing_in_one_answer_only(client: httpx.AsyncClient) -> None:
-    """Matched on the read."""
+    """The fault is for the read."""
     await place(client, tag="MINE")
     await set_fault(client, "tag_null", method="GET", path="/orders")
     assert [[row["tag"] for row in await book(client)] for _ in range(2)] == [[None], ["MINE"]]
 
 
-async def test_a_stale_book_is_the_book_of_before(client: httpx.AsyncClient) -> None:
-    """An order of this moment is not in it."""
+async def test_a_stale_book_is_that_of_an_earlier_moment(client: httpx.AsyncClient) -> None:
+    """A new order is not in it."""
     await place(client)
     await set_fault(client, "stale_book", method="GET", path="/orders", params={"ms": 60_000})
     assert await book(client) == []
@@ -89,14 +89,14 @@ async def test_a_stale_book_is_the_book_of_before(client: httpx.AsyncClient) -> 
 
 
 async def test_a_shrunken_book_lacks_its_newest_rows(client: httpx.AsyncClient) -> None:
-    """As many as asked for."""
+    """As many as the fault says."""
     ids = [await place(client) for _ in range(3)]
     await set_fault(client, "shrink_book", method="GET", path="/orders", params={"drop": 2})
     assert [row["order_id"] for row in await book(client)] == ids[:1]
 
 
 async def test_a_shrunken_trade_book_lacks_its_newest_fills(client: httpx.AsyncClient) -> None:
-    """As many as asked for, once; the order book says what was filled all the time."""
+    """As many as the fault says, once; the order book always has the filled quantity."""
     ids = [await place(client) for _ in range(3)]
     await set_fault(client, "shrink_trades", method="GET", path="/trades", params={"drop": 2})
     shown = [[row["order_id"] for row in (await client.get("/trades")).json()["data"]] for _ in range(2)]
@@ -104,8 +104,8 @@ async def test_a_shrunken_trade_book_lacks_its_newest_fills(client: httpx.AsyncC
     assert [row["status"] for row in await book(client)] == ["COMPLETE"] * 3
 
 
-async def test_a_stuck_order_waits_in_its_state(client: httpx.AsyncClient) -> None:
-    """Then it goes on by itself."""
+async def test_a_stuck_order_waits_in_its_status(client: httpx.AsyncClient) -> None:
+    """It goes on when the time of the fault is over."""
     params = {"status": "PUT ORDER REQ RECEIVED", "ms": 2_000}
     await set_fault(client, "stuck", method="POST", path="/orders/*", params=params)
     await place(client)
@@ -114,14 +114,14 @@ async def test_a_stuck_order_waits_in_its_state(client: httpx.AsyncClient) -> No
 
 
 async def test_a_rejected_order_was_accepted_first(client: httpx.AsyncClient) -> None:
-    """200 and an id; the reason is in the book."""
+    """The client gets 200 and an id; the reason is in the book."""
     await set_fault(client, "reject", method="POST", path="/orders/*", params={"message": "RMS: no"})
     await place(client)
     assert [(row["status"], row["status_message"]) for row in await book(client)] == [("REJECTED", "RMS: no")]
 
 
 async def test_a_refused_modification_leaves_the_order_as_it_was(client: httpx.AsyncClient) -> None:
-    """200, and the reason in status_message."""
+    """The client gets 200; status_message has the reason."""
     order_id = await place(client, price=1490)
     await set_fault(client, "reject", method="PUT", path="/orders/*", params={"message": "cannot be modified"})
     assert (await client.put(f"/orders/regular/{order_id}", data={"price": 1480})).status_code == 200
@@ -130,7 +130,7 @@ async def test_a_refused_modification_leaves_the_order_as_it_was(client: httpx.A
 
 
 async def test_a_partial_fill_leaves_the_rest_open(client: httpx.AsyncClient) -> None:
-    """Of exactly the quantity asked for."""
+    """The filled quantity is that of the fault."""
     await set_fault(client, "partial_fill", method="POST", path="/orders/*", params={"quantity": 4})
     await place(client)
     assert [(row["status"], row["filled_quantity"]) for row in await book(client)] == [("OPEN", 4)]
@@ -147,7 +147,7 @@ async def test_a_cancel_may_lose_the_race_against_a_fill(client: httpx.AsyncClie
 async def test_order_updates_reach_every_socket_of_the_user(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """The payload has Kite's 34 keys and a checksum that the secret confirms; other users hear nothing."""
+    """The payload has Kite's 34 keys and a checksum with the secret; other users get nothing."""
     async with ticker(simulator) as one, ticker(simulator) as two, ticker(simulator, "2") as stranger:
         await place(client, tag="HELLO")
         [first], [second] = await updates(one, 1), await updates(two, 1)
@@ -162,7 +162,7 @@ async def test_order_updates_reach_every_socket_of_the_user(
 async def test_updates_may_be_lost_doubled_or_out_of_order(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """OPEN lost, CANCELLED twice; then OPEN held back until CANCELLED has gone out."""
+    """OPEN is lost and CANCELLED comes twice; then OPEN comes after CANCELLED."""
     async with ticker(simulator) as socket:
         await set_fault(client, "drop_update", params={"status": "OPEN"})
         await set_fault(client, "duplicate_update", params={"status": "CANCELLED"})
@@ -175,10 +175,10 @@ async def test_updates_may_be_lost_doubled_or_out_of_order(
         assert [update["status"] for update in await updates(socket, 2)] == ["CANCELLED", "OPEN"]
 
 
-async def test_a_held_back_update_comes_when_its_time_is_over(
+async def test_a_delayed_update_comes_when_its_time_is_over(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """Though nothing else happened."""
+    """Also when no other update comes."""
     async with ticker(simulator) as socket:
         await set_fault(client, "reorder_update", params={"ms": 150})
         await place(client)
@@ -188,7 +188,7 @@ async def test_a_held_back_update_comes_when_its_time_is_over(
 
 @asynccontextmanager
 async def postback_listener() -> AsyncIterator[tuple[str, "asyncio.Queue[dict[str, object]]"]]:
-    """A tiny HTTP server that keeps the JSON bodies posted to it."""
+    """A small HTTP server that records the JSON bodies posted to it."""
     received: asyncio.Queue[dict[str, object]] = asyncio.Queue()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -207,7 +207,7 @@ async def postback_listener() -> AsyncIterator[tuple[str, "asyncio.Queue[dict[st
 
 
 async def test_ends_and_changes_of_orders_are_posted_back(client: httpx.AsyncClient) -> None:
-    """To the URL that was set, the same payload as on the socket; a plain placement is not."""
+    """The URL gets the same payload as the socket; a placement is not posted."""
     async with postback_listener() as (url, received):
         await client.post("/_sim/session", json={"user_id": "SIM001", "postback_url": url})
         order_id = await place(client, price=1490)
@@ -223,7 +223,7 @@ async def test_ends_and_changes_of_orders_are_posted_back(client: httpx.AsyncCli
 async def test_a_postback_may_be_lost_while_the_socket_has_it(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """One channel at a time."""
+    """A fault may be for one channel only."""
     async with postback_listener() as (url, received), ticker(simulator) as socket:
         await client.post("/_sim/session", json={"user_id": "SIM001", "postback_url": url})
         await set_fault(client, "drop_update", params={"channel": "postback"})
@@ -247,7 +247,7 @@ async def test_a_postback_may_be_lost_while_the_socket_has_it(
 async def test_the_exchange_acts_on_command(
     client: httpx.AsyncClient, action: dict[str, object], status: str, filled: int
 ) -> None:
-    """Fill, reject or cancel, visible in the book at once."""
+    """A fill, rejection or cancel is in the book immediately."""
     order_id = await place(client, price=1490)
     assert (await client.post(f"/_sim/orders/{order_id}", json=action)).status_code == 200
     assert [(row["status"], row["filled_quantity"]) for row in await book(client)] == [(status, filled)]
@@ -257,14 +257,14 @@ async def test_the_exchange_acts_on_command(
     "action", [{}, {"fill": 1, "cancel": True}, {"fill": "all"}, {"fill": 11}, {"cancel": False}, {"burn": 1}]
 )
 async def test_an_impossible_command_is_refused(client: httpx.AsyncClient, action: dict[str, object]) -> None:
-    """400, and the order is as it was."""
+    """400, and the order does not change."""
     order_id = await place(client, price=1490)
     assert (await client.post(f"/_sim/orders/{order_id}", json=action)).status_code == 400
     assert [row["status"] for row in await book(client)] == ["OPEN"]
 
 
-async def test_a_fault_of_the_order_and_one_of_the_connection_compose(client: httpx.AsyncClient) -> None:
-    """Accepted, not yet visible, and the answer lost: the worst case of an order system."""
+async def test_a_fault_of_the_order_and_one_of_the_connection_combine(client: httpx.AsyncClient) -> None:
+    """Accepted, not visible yet, and without an answer: the worst case for an order system."""
     await set_fault(client, "late_visible", method="POST", path="/orders/*", params={"ms": 2_000})
     await set_fault(client, "drop_after_accept", method="POST", path="/orders/*")
     with pytest.raises(httpx.RemoteProtocolError):

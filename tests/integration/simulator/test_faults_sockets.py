@@ -25,7 +25,7 @@ async def set_fault(client: httpx.AsyncClient, kind: str, **spec: object) -> Non
 
 
 async def test_a_refused_upgrade_is_an_http_answer(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """With the status that was asked for; the next attempt succeeds."""
+    """With the status of the fault; the next attempt succeeds."""
     await set_fault(client, "ws_refuse", params={"status": 429})
     with pytest.raises(InvalidStatus) as refused:
         await open_ticker(simulator)
@@ -34,8 +34,10 @@ async def test_a_refused_upgrade_is_an_http_answer(simulator: RunningSimulator, 
     await socket.close()
 
 
-async def test_a_dead_token_is_refused_at_the_upgrade(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """403; a socket that is already open goes on."""
+async def test_an_expired_token_is_refused_at_the_upgrade(
+    simulator: RunningSimulator, client: httpx.AsyncClient
+) -> None:
+    """403; an open socket is not affected."""
     early = await open_ticker(simulator)
     await client.post("/_sim/session", json={"user_id": "SIM001", "expired": True})
     with pytest.raises(InvalidStatus) as refused:
@@ -47,7 +49,7 @@ async def test_a_dead_token_is_refused_at_the_upgrade(simulator: RunningSimulato
 
 
 async def test_a_socket_is_closed_with_the_code(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """At its next frame, which may be a heartbeat."""
+    """Before its next frame, which may be a heartbeat."""
     socket = await open_ticker(simulator)
     await set_fault(client, "ws_close", params={"code": 1012})
     with pytest.raises(ConnectionClosedError) as closed:
@@ -56,10 +58,10 @@ async def test_a_socket_is_closed_with_the_code(simulator: RunningSimulator, cli
     assert closed.value.rcvd.code == 1012
 
 
-async def test_a_silent_socket_stays_open_and_says_nothing(
+async def test_a_silent_socket_stays_open_and_sends_nothing(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """Not even a heartbeat."""
+    """It sends no heartbeat either."""
     socket = await open_ticker(simulator)
     await set_fault(client, "ws_silent", user_id="SIM001")
     await socket.send('{"a":"subscribe","v":[408065]}')

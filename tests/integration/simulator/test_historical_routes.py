@@ -46,19 +46,19 @@ async def test_candles_have_kites_shape(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("interval", ["minute", "5minute", "60minute", "day"])
-async def test_the_same_question_has_the_same_answer(client: httpx.AsyncClient, interval: str) -> None:
-    """The past does not move."""
+async def test_the_same_request_has_the_same_answer(client: httpx.AsyncClient, interval: str) -> None:
+    """Past candles do not change."""
     assert (await ask(client, interval)).content == (await ask(client, interval)).content
 
 
 async def test_dates_alone_mean_whole_days(client: httpx.AsyncClient) -> None:
-    """From its first minute to its last; junk parameters are ignored."""
+    """From its first minute to its last; unknown parameters are ignored."""
     whole = await ask(client, "day", **{"from": "2026-06-29", "to": "2026-07-03", "junk": "1"})
     assert [candle[0][8:10] for candle in whole.json()["data"]["candles"]] == ["29", "30", "01", "02", "03"]
 
 
 async def test_empty_range_is_an_empty_list(client: httpx.AsyncClient) -> None:
-    """A Sunday, and the future."""
+    """For a Sunday, and for the future."""
     for day in ("2026-07-05", "2026-07-09"):
         response = await ask(client, "minute", **{"from": day, "to": day})
         assert response.json() == {"status": "success", "data": {"candles": []}}
@@ -74,8 +74,10 @@ async def test_empty_range_is_an_empty_list(client: httpx.AsyncClient) -> None:
         ("day", "2021-01-10", 2_000),
     ],
 )
-async def test_range_over_the_cap_is_refused(client: httpx.AsyncClient, interval: str, first: str, days: int) -> None:
-    """The cap itself is served; a day more is Kite's sentence with the number in it."""
+async def test_a_range_above_the_limit_is_refused(
+    client: httpx.AsyncClient, interval: str, first: str, days: int
+) -> None:
+    """The limit itself is served; a day more gets Kite's sentence with the limit."""
     start = datetime.fromisoformat(first)
     end = datetime.fromordinal(start.toordinal() + days)
     served = await ask(client, interval, **{"from": str(start), "to": str(end)})
@@ -103,10 +105,10 @@ async def test_range_over_the_cap_is_refused(client: httpx.AsyncClient, interval
         ),
     ],
 )
-async def test_bad_question_is_refused(
+async def test_a_bad_request_is_refused(
     client: httpx.AsyncClient, interval: str, token: object, params: dict[str, str], message: str
 ) -> None:
-    """400 InputException that names what is wrong."""
+    """400 InputException that names the reason."""
     response = await ask(client, interval, token, **params)
     assert (response.status_code, response.json()["error_type"]) == (400, "InputException")
     assert response.json()["message"] == message

@@ -25,13 +25,13 @@ async def running() -> AsyncIterator[RunningSimulator]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(running: RunningSimulator) -> AsyncIterator[httpx.AsyncClient]:
-    """Without a session: Kite checks no token here."""
+    """A client without a session: Kite checks no token here."""
     async with httpx.AsyncClient(base_url=running.url) as opened:
         yield opened
 
 
-async def test_dump_is_bare_csv_with_the_whole_universe(running: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """`text/csv` without a charset: JavaScript's client reads nothing else."""
+async def test_the_dump_is_csv_with_all_instruments(running: RunningSimulator, client: httpx.AsyncClient) -> None:
+    """The type is `text/csv` without a charset: the JavaScript client reads only that."""
     response = await client.get("/instruments")
     assert response.headers["content-type"] == "text/csv"
     assert response.text.split("\r\n")[0] == HEADER
@@ -39,8 +39,8 @@ async def test_dump_is_bare_csv_with_the_whole_universe(running: RunningSimulato
     assert {int(row["instrument_token"]) for row in rows} == set(running.simulator.market.instruments)
 
 
-async def test_one_exchange_is_its_part_of_the_dump(client: httpx.AsyncClient) -> None:
-    """All parts together are the whole; a repeated parameter, as JavaScript sends it, changes nothing."""
+async def test_the_dump_of_an_exchange_is_a_part_of_the_whole(client: httpx.AsyncClient) -> None:
+    """All parts together are the whole; a repeated parameter, as the JavaScript client sends it, has no effect."""
     parts = {name: (await client.get(f"/instruments/{name}", params={"exchange": name})).text for name in EXCHANGES}
     lines = [line for part in parts.values() for line in part.split("\r\n")[1:-1]]
     assert sorted(lines) == sorted((await client.get("/instruments")).text.split("\r\n")[1:-1])
@@ -48,8 +48,8 @@ async def test_one_exchange_is_its_part_of_the_dump(client: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("wish", ["gzip, deflate", "identity"])
-async def test_gzip_only_when_asked(client: httpx.AsyncClient, wish: str) -> None:
-    """Once, not twice: the bytes unpack to the same text."""
+async def test_gzip_only_on_request(client: httpx.AsyncClient, wish: str) -> None:
+    """It is compressed once: the bytes unpack to the same text."""
     async with client.stream("GET", "/instruments/NSE", headers={"accept-encoding": wish}) as response:
         raw = b"".join([chunk async for chunk in response.aiter_raw()])
     zipped = wish.startswith("gzip")
@@ -59,7 +59,7 @@ async def test_gzip_only_when_asked(client: httpx.AsyncClient, wish: str) -> Non
 
 
 async def test_unknown_exchange_is_refused(client: httpx.AsyncClient) -> None:
-    """400 with the names that exist."""
+    """400 with the known names."""
     response = await client.get("/instruments/NYSE")
     assert (response.status_code, response.json()["error_type"]) == (400, "InputException")
     assert "NSE, BSE, NFO" in response.json()["message"]

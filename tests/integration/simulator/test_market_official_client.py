@@ -31,7 +31,7 @@ async def kite(running: RunningSimulator) -> AsyncIterator[Any]:
 
 
 async def test_instruments_parse(kite: Any) -> None:
-    """Dates, floats and integers where the client makes them."""
+    """The client gets dates, floats and integers."""
     dump = await asyncio.to_thread(kite.instruments, "NFO")
     option = next(row for row in dump if row["instrument_type"] == "CE")
     assert isinstance(option["expiry"], date)
@@ -40,7 +40,7 @@ async def test_instruments_parse(kite: Any) -> None:
 
 
 async def test_quotes_parse(kite: Any) -> None:
-    """The client turns times into datetimes."""
+    """The client gets times as datetimes."""
     quote = (await asyncio.to_thread(kite.quote, "NSE:INFY", "NSE:M&M"))["NSE:INFY"]
     assert isinstance(quote["last_trade_time"], datetime)
     ltp = await asyncio.to_thread(kite.ltp, ["NSE:INFY"])
@@ -48,7 +48,7 @@ async def test_quotes_parse(kite: Any) -> None:
 
 
 async def test_candles_parse(kite: Any) -> None:
-    """`+0530` becomes an aware datetime, oi a column."""
+    """The client gets aware datetimes, and open interest as a field."""
     now = datetime.now().astimezone()
     start = (now - timedelta(days=7)).replace(tzinfo=None)
     candles = await asyncio.to_thread(kite.historical_data, INFY, start, now.replace(tzinfo=None), "15minute", oi=True)
@@ -57,7 +57,7 @@ async def test_candles_parse(kite: Any) -> None:
 
 
 async def test_refusals_are_the_clients_exceptions(kite: Any) -> None:
-    """InputException for a bad token, TokenException for a dead session."""
+    """InputException for a bad token, TokenException for an invalid session."""
     today = datetime.now(IST).date()
     with pytest.raises(InputException, match="invalid token"):
         await asyncio.to_thread(kite.historical_data, 1, today, today, "day")

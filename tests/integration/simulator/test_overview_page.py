@@ -1,4 +1,4 @@
-"""The page for a person: what it asks for, and that a browser shows it."""
+"""The page of the simulator: its data, and what a browser shows."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ LEDGER_ROWS = 5_000
 async def test_the_overview_is_bounded_however_long_the_ledger_is(
     simulator: RunningSimulator, client: httpx.AsyncClient
 ) -> None:
-    """5,000 orders, a hundred of them shown, newest first."""
+    """Of 5,000 orders the newest hundred are shown, newest first."""
     fill_ledger(simulator, LEDGER_ROWS)
     answer = await client.get("/_sim/overview")
     seen = answer.json()
@@ -53,7 +53,7 @@ async def test_the_overview_has_what_is_subscribed_resting_and_set(
     assert [row["kind"] for row in seen["faults"]["rows"]] == ["ws_silent"]
 
 
-async def test_the_page_asks_nobody_else_for_anything(client: httpx.AsyncClient) -> None:
+async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     """One document; the policy forbids every other address. `/_sim` leads to it."""
     page = await client.get("/_sim", follow_redirects=True)
     assert (page.status_code, page.url.path) == (200, "/_sim/")
@@ -142,7 +142,7 @@ async def find_page(port_file: Path) -> str:
 
 
 async def test_the_page_in_a_browser(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """It fills itself, sets a price and a fault by its buttons, clears faults, and says what was refused."""
+    """The page shows data, sets a price and a fault by its buttons, clears faults, and shows refusals."""
     fill_ledger(simulator, LEDGER_ROWS)
     async with ticker(simulator) as socket, browser_page(f"{simulator.url}/_sim/") as page:
         await socket.send("subscribe", [INFY])
@@ -168,7 +168,7 @@ async def set_price(page: Page, price: str) -> None:
 
 
 async def keep_picture(page: Page) -> None:
-    """For whoever wants to look: the file named by `KEEP_SCREENSHOT`."""
+    """Writes a screenshot to the file named by `KEEP_SCREENSHOT`."""
     if path := os.environ.get("KEEP_SCREENSHOT"):
         picture = await page.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         Path(path).write_bytes(base64.b64decode(picture["data"]))  # noqa: ASYNC240

@@ -32,10 +32,10 @@ async def get(client: httpx.AsyncClient, path: str, *instruments: str) -> dict[s
     return body
 
 
-async def test_quotes_are_keyed_by_what_was_asked_and_leave_out_the_unknown(client: httpx.AsyncClient) -> None:
-    """Symbols with spaces and ampersands, expired contracts, nonsense, a numeric token."""
-    asked = ["NSE:INFY", "NSE:NIFTY 50", "NSE:M&M", "NFO:NIFTY20JANFUT", "INFY", ":", "408065", "9" * 30]
-    data = (await get(client, "/quote", *asked))["data"]
+async def test_quotes_have_the_keys_of_the_request_without_unknown_ones(client: httpx.AsyncClient) -> None:
+    """Symbols with spaces and ampersands, expired contracts, unknown names, a numeric token."""
+    keys = ["NSE:INFY", "NSE:NIFTY 50", "NSE:M&M", "NFO:NIFTY20JANFUT", "INFY", ":", "408065", "9" * 30]
+    data = (await get(client, "/quote", *keys))["data"]
     assert list(data) == ["NSE:INFY", "NSE:NIFTY 50", "NSE:M&M", "408065"]
     assert data["NSE:INFY"] == data["408065"]
     assert data["NSE:INFY"]["instrument_token"] == INFY
@@ -43,12 +43,12 @@ async def test_quotes_are_keyed_by_what_was_asked_and_leave_out_the_unknown(clie
 
 
 async def test_all_unknown_is_an_empty_success(client: httpx.AsyncClient) -> None:
-    """Kite drops silently; the caller must notice the missing keys."""
+    """Kite leaves them out without an error; the client must notice the missing keys."""
     assert await get(client, "/quote/ltp", "NSE:NOSUCH") == {"status": "success", "data": {}}
 
 
 async def test_short_quotes_agree_with_the_full_one(client: httpx.AsyncClient) -> None:
-    """One market, three views."""
+    """The three routes show one market."""
     full = (await get(client, "/quote", "NSE:INFY"))["data"]["NSE:INFY"]
     ohlc = (await get(client, "/quote/ohlc", "NSE:INFY"))["data"]["NSE:INFY"]
     ltp = (await get(client, "/quote/ltp", "NSE:INFY"))["data"]["NSE:INFY"]
@@ -58,7 +58,7 @@ async def test_short_quotes_agree_with_the_full_one(client: httpx.AsyncClient) -
 
 @pytest.mark.parametrize(("path", "limit"), [("/quote", 500), ("/quote/ohlc", 1_000), ("/quote/ltp", 1_000)])
 async def test_too_many_instruments_are_refused_as_a_whole(client: httpx.AsyncClient, path: str, limit: int) -> None:
-    """At the limit it works, one more is Kite's sentence."""
+    """The limit itself is served; one more gets Kite's sentence."""
     assert (await get(client, path, *["NSE:INFY"] * limit))["status"] == "success"
     body = await get(client, path, *["NSE:INFY"] * (limit + 1))
     assert body["error_type"] == "InputException"
@@ -66,14 +66,14 @@ async def test_too_many_instruments_are_refused_as_a_whole(client: httpx.AsyncCl
 
 
 async def test_no_instrument_is_refused(client: httpx.AsyncClient) -> None:
-    """Nothing asked, nothing meant."""
+    """A request without an instrument is an error."""
     response = await client.get("/quote")
     assert (response.status_code, response.json()["message"]) == (400, "Missing or empty field `i`")
 
 
 @pytest.mark.parametrize("path", ["/quote", "/quote/ltp", "/quote/ohlc", "/instruments/trigger_range/buy"])
 async def test_quotes_need_a_session(running: RunningSimulator, path: str) -> None:
-    """403 TokenException, the sign to log in again."""
+    """403 TokenException."""
     async with httpx.AsyncClient(base_url=running.url) as stranger:
         response = await stranger.get(path, params={"i": "NSE:INFY"})
     assert (response.status_code, response.json()["error_type"]) == (403, "TokenException")
@@ -92,14 +92,12 @@ async def test_trigger_range_lies_on_the_losing_side_of_the_last_price(client: h
 
 
 async def test_unknown_trigger_side_is_no_route(client: httpx.AsyncClient) -> None:
-    """404 like every other unknown path."""
+    """404, as for every unknown path."""
     response = await client.get("/instruments/trigger_range/hold", params={"i": "NSE:INFY"})
     assert (response.status_code, response.json()["message"]) == (404, "Route not found")
 
 
-async def test_a_price_that_a_person_sets_is_what_quotes_say(
-    running: RunningSimulator, client: httpx.AsyncClient
-) -> None:
+async def test_quotes_have_the_price_that_was_set(running: RunningSimulator, client: httpx.AsyncClient) -> None:
     """Whole prices are written without a decimal point."""
     market = running.simulator.market
     market.set_price(INFY, market.last_price(INFY).to_integral_value(), frozen=True, liquidity=4)

@@ -1,4 +1,4 @@
-"""A recording, from a ticker into a file and back to a socket."""
+"""Recordings: from a ticker into a file, and from the file to sockets."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def replaying(path: Path, *, speed: float = 10.0) -> ReplaySettings:
 
 
 async def has_ended(running: RunningSimulator) -> None:
-    """Until everything that was recorded has been played."""
+    """Waits until the whole recording was played."""
     await until(lambda: running.simulator.player is not None and running.simulator.player.stats()["state"] == "ended")
 
 
@@ -68,13 +68,13 @@ def source_of(running: RunningSimulator) -> str:
 
 
 async def test_recorded_frames_are_sent_at_the_chosen_speed_and_marked(recording: Path) -> None:
-    """Two seconds in a fifth of one; each socket gets its own tokens, listed or not, byte for byte."""
+    """Two seconds take a fifth of one; each socket gets its tokens, listed or not, byte for byte."""
     settings = replace(QUIET, replay=replaying(recording))
     async with simulator(settings) as running, ticker(running) as client:
         assert await client.text() == {"type": "message", "data": "replay"}
         started = time.monotonic()
         await client.send("subscribe", [INFY, FOREIGN])
-        assert await client.telling_frames(2) == [
+        assert await client.frames_without_heartbeats(2) == [
             frame(quote(INFY, last_price=160_000), quote(FOREIGN, last_price=700)),
             frame(quote(INFY, last_price=170_000)),
         ]
@@ -87,8 +87,8 @@ async def test_recorded_frames_are_sent_at_the_chosen_speed_and_marked(recording
         }  # fmt: skip
 
 
-async def test_quotes_follow_the_recording_and_every_answer_says_so(recording: Path) -> None:
-    """REST has the last recorded price; errors and the upgrade carry the header too; the rate cannot be set."""
+async def test_quotes_follow_the_recording_and_every_answer_is_marked(recording: Path) -> None:
+    """REST has the last recorded price; errors and the upgrade have the header too; the rate cannot be set."""
     settings = replace(QUIET, replay=replaying(recording, speed=1_000))
     async with simulator(settings) as running, ticker(running) as client, rest(running) as session:
         await client.send("subscribe", [INFY])
@@ -106,15 +106,15 @@ async def test_quotes_follow_the_recording_and_every_answer_says_so(recording: P
         assert (refusal.status_code, "recording" in refusal.json()["message"]) == (400, True)
 
 
-async def test_a_simulator_of_its_own_prices_says_nothing() -> None:
-    """No text, no header."""
+async def test_simulated_prices_are_not_marked() -> None:
+    """There is neither the text nor the header."""
     async with simulator(QUIET) as running, ticker(running) as client, rest(running) as session:
         assert "x-simulator-source" not in (await session.get("/user/profile")).headers
         assert all(isinstance(item, bytes) for item in await client.frames_within(0.1))
 
 
-async def test_a_recording_may_go_round(recording: Path) -> None:
-    """Until the simulator stops."""
+async def test_a_recording_may_be_repeated(recording: Path) -> None:
+    """It is played again until the simulator stops."""
     settings = replace(QUIET, replay=ReplaySettings(recording, speed=1_000, repeat="loop"))
     async with simulator(settings) as running, ticker(running) as client:
         await client.send("subscribe", [SBIN])
@@ -122,8 +122,8 @@ async def test_a_recording_may_go_round(recording: Path) -> None:
             assert await client.ticks() == {SBIN: 44}
 
 
-async def test_what_is_no_recording_stops_the_start(tmp_path: Path) -> None:
-    """Before anything listens."""
+async def test_a_file_that_is_no_recording_prevents_the_start(tmp_path: Path) -> None:
+    """The simulator does not listen then."""
     (tmp_path / "file").write_bytes(b"hello")
     with pytest.raises(BadRecordingError, match="not a recording"):
         async with simulator(replace(QUIET, replay=replaying(tmp_path / "file"))):
@@ -151,7 +151,7 @@ async def test_a_ticker_is_recorded_and_replays_as_it_was(tmp_path: Path) -> Non
 
 
 async def test_a_refused_recorder_says_so_without_the_token(tmp_path: Path) -> None:
-    """403 ends it at once."""
+    """403 ends it immediately."""
     async with simulator(QUIET) as running:
         spec = Ticker(ws_url=running.ws_url, api_key="simkey", access_token="dead", tokens=[INFY])
         with pytest.raises(RecordingError, match="HTTP 403") as refused:
@@ -160,12 +160,12 @@ async def test_a_refused_recorder_says_so_without_the_token(tmp_path: Path) -> N
 
 
 async def test_the_program_records_and_replays(tmp_path: Path) -> None:
-    """`record` with the token from the environment, then `--replay`; without a token it says what it needs."""
+    """`record` with the token from the environment, then `--replay`; without a token the error names it."""
     path = tmp_path / "session.frames"
     async with simulator(LIVELY) as running:
-        asked = ("record", str(path), "--token", str(INFY), "--ws-url", running.ws_url, "--seconds", "0.5")
-        done = await run_program(*asked, environment={"KITE_ACCESS_TOKEN": "simtoken"})
-        refused = await run_program(*asked, environment={"KITE_ACCESS_TOKEN": ""})
+        arguments = ("record", str(path), "--token", str(INFY), "--ws-url", running.ws_url, "--seconds", "0.5")
+        done = await run_program(*arguments, environment={"KITE_ACCESS_TOKEN": "simtoken"})
+        refused = await run_program(*arguments, environment={"KITE_ACCESS_TOKEN": ""})
     frames = len(list(read_recording(path)))
     assert done == (0, f"recorded {frames} frames to {path}\n", "")
     needs = "simulator: an access token is needed: KITE_ACCESS_TOKEN or --access-token\n"

@@ -1,4 +1,4 @@
-"""Varieties and slices over HTTP: the shapes of the answers, and how the day's allowance counts them."""
+"""Varieties and slices over HTTP: the forms of the answers, and how they count towards the day's limit."""
 
 from decimal import Decimal
 
@@ -21,8 +21,8 @@ def option_of(running: RunningSimulator) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("shape", ["object", "array"])
-def test_a_sliced_order_answers_in_the_shape_that_was_set(shape: AutosliceAnswer) -> None:
-    """Children beside the parent, or the children alone; one that failed carries its own error."""
+def test_the_answer_to_a_sliced_order_has_the_form_of_the_setting(shape: AutosliceAnswer) -> None:
+    """The parent with its children, or the children only; a refused child has its own error."""
     settings = SimulatorSettings(port=0, ticks_per_second=0, autoslice_answer=shape, opening_cash=Decimal(400_000))
     with simulator_in_thread(settings) as running, httpx.Client(base_url=running.url, headers=TOKEN) as client:
         symbol, freeze = option_of(running)
@@ -46,7 +46,7 @@ def test_a_sliced_order_answers_in_the_shape_that_was_set(shape: AutosliceAnswer
 
 
 def test_the_day_counts_every_request_and_every_leg() -> None:
-    """A refusal counts, five legs count five and one of the second, a change and a cancel count nothing."""
+    """A refusal counts; five legs count five for the day and one for the second; changes and cancels do not count."""
     limits = RateLimits(orders_per_day=8, orders_per_second=100)
     settings = SimulatorSettings(port=0, ticks_per_second=0, rate_limits=limits)
     with simulator_in_thread(settings) as running, httpx.Client(base_url=running.url, headers=TOKEN) as client:

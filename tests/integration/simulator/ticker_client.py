@@ -1,4 +1,4 @@
-"""A running simulator and a raw ticker client for the tests of market and stream."""
+"""A running simulator and a raw ticker client for tests of market and stream."""
 
 import asyncio
 import contextlib
@@ -16,10 +16,10 @@ from simulator.settings import RateLimits, SimulatorSettings
 
 INFY, RELIANCE, SBIN, NIFTY = 408065, 738561, 779521, 256265
 HEARTBEAT = b"\x00"
-PATIENCE_S = 20.0
+WAIT_S = 20.0
 
 QUIET = SimulatorSettings(port=0, ticks_per_second=0, rate_limits=RateLimits(enforced="off"))
-"""Nothing moves by itself: every frame of a test is one that the test caused (or a heartbeat)."""
+"""No simulated prices: every frame is caused by the test, or a heartbeat."""
 LIVELY = replace(QUIET, ticks_per_second=500.0)
 
 
@@ -53,24 +53,24 @@ class Ticker:
         await self.socket.send(json.dumps({"a": action, "v": value}))
 
     async def frame(self) -> str | bytes:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             return await self.socket.recv()
 
     async def text(self) -> dict[str, Any]:
-        """The next text frame; binary ones are passed over."""
+        """The next text frame; binary ones are skipped."""
         while isinstance(frame := await self.frame(), bytes):
             pass
         message: dict[str, Any] = json.loads(frame)
         return message
 
     async def ticks(self) -> dict[int, int]:
-        """Token to packet length of the next tick frame; heartbeats and texts are passed over."""
+        """Token to packet length of the next tick frame; heartbeats and texts are skipped."""
         while isinstance(frame := await self.frame(), str) or len(frame) == 1:
             pass
         return read_frame(frame)
 
-    async def telling_frames(self, count: int) -> Sequence[str | bytes]:
-        """The next so many frames that are no heartbeat."""
+    async def frames_without_heartbeats(self, count: int) -> Sequence[str | bytes]:
+        """The next `count` frames that are no heartbeat."""
         frames: list[str | bytes] = []
         while len(frames) < count:
             if (frame := await self.frame()) != HEARTBEAT:
@@ -78,7 +78,7 @@ class Ticker:
         return frames
 
     async def frames_within(self, seconds: float) -> Sequence[str | bytes]:
-        """What comes in that time."""
+        """The frames that come in that time."""
         frames = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -88,8 +88,8 @@ class Ticker:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Waits for what the server will have done in a moment."""
-    async with asyncio.timeout(PATIENCE_S):
+    """Waits until the condition is true."""
+    async with asyncio.timeout(WAIT_S):
         while not condition():
             await asyncio.sleep(0.01)
 

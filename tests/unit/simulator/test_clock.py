@@ -10,7 +10,7 @@ NOON = datetime(2026, 7, 6, 12, 0, tzinfo=IST)
 
 
 class RealTime:
-    """A real clock under the test's control."""
+    """A real clock that the test moves."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
@@ -20,7 +20,7 @@ class RealTime:
 
 
 def test_clock_follows_real_time_by_default() -> None:
-    """Without being told otherwise, now is now, aware, in IST."""
+    """Its time is the real one, aware, in IST."""
     real = RealTime()
     clock = SimClock(real=real)
     assert clock.now() == datetime.fromtimestamp(1_000, IST)
@@ -49,6 +49,6 @@ def test_clock_refuses_a_speed_out_of_range(speed: float) -> None:
 
 
 def test_clock_refuses_a_naive_time() -> None:
-    """A time without a zone would be wrong by five and a half hours somewhere."""
+    """A time without a zone could be wrong by five and a half hours."""
     with pytest.raises(ValueError, match="has no time zone"):
         SimClock().set(NOON.replace(tzinfo=None))

@@ -1,4 +1,4 @@
-"""Request limits: which class a request is in, what is over, and what the report says."""
+"""Request limits: the class of a request, what exceeds a limit, and the statistics."""
 
 import pytest
 from hypothesis import given
@@ -27,12 +27,12 @@ NOON = 1_800_000_000.0
     ],
 )
 def test_requests_count_in_kites_classes(method: str, path: str, request_class: RequestClass | None) -> None:
-    """Only placing counts as an order; control counts as nothing."""
+    """Only placing counts as an order; control requests are not counted."""
     assert classify(method, path) == request_class
 
 
 def test_the_eleventh_order_of_a_calendar_second_is_too_fast() -> None:
-    """The next second starts from nothing; another account has its own."""
+    """The next second starts from 0; another account has a limit of its own."""
     traffic = Traffic(RateLimits())
     verdicts = [traffic.admit("order", "SIM001", now=NOON + 0.1) for _ in range(11)]
     assert verdicts == ["allowed"] * 10 + ["too_fast"]
@@ -41,7 +41,7 @@ def test_the_eleventh_order_of_a_calendar_second_is_too_fast() -> None:
 
 
 def test_the_minute_has_a_cap_of_its_own() -> None:
-    """400 orders, evenly spread, then no more until the next minute."""
+    """After 400 evenly spread orders none is allowed until the next minute."""
     traffic = Traffic(RateLimits())
     verdicts = [traffic.admit("order", "SIM001", now=NOON + index * 0.14) for index in range(401)]
     assert verdicts[:400] == ["allowed"] * 400
@@ -50,13 +50,13 @@ def test_the_minute_has_a_cap_of_its_own() -> None:
 
 
 def test_limits_that_are_off_are_counted_and_not_enforced() -> None:
-    """The report has the violation all the same."""
+    """The statistics have the violation."""
     traffic = Traffic(RateLimits(enforced="off"))
     assert [traffic.admit("quote", "simkey", now=NOON) for _ in range(3)] == ["allowed"] * 3
     assert traffic.stats()["violations"] == [{"class": "quote", "caller": "simkey", "count": 2}]
 
 
-def test_the_worst_second_is_a_rolling_one() -> None:
+def test_the_peak_second_is_a_rolling_one() -> None:
     """Six at the end of one calendar second and six at the start of the next are twelve."""
     traffic = Traffic(RateLimits())
     for index in range(12):
@@ -68,8 +68,8 @@ def test_the_worst_second_is_a_rolling_one() -> None:
     }
 
 
-def test_every_class_has_its_worst_second_by_caller() -> None:
-    """Orders by account, the rest by key."""
+def test_every_class_has_its_peak_second_by_caller() -> None:
+    """Orders count by account, all others by key."""
     traffic = Traffic(RateLimits())
     for moment in (0.1, 0.2, 5.0):
         traffic.arrive("quote", "simkey", now=NOON + moment)
@@ -91,7 +91,7 @@ def test_each_class_has_its_own_limit_a_second(request_class: RequestClass, limi
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
 def test_a_rolling_peak_is_the_largest_window(gaps: list[int]) -> None:
-    """As counting every window by hand gives; times are tenths of a second, windows open at their start."""
+    """The same as counting every window; times are tenths of a second, windows exclude their start."""
     times = [sum(gaps[: index + 1]) / 10 for index in range(len(gaps))]
     peak = RollingPeak(1.0)
     for moment in times:

@@ -1,4 +1,4 @@
-"""Instruments for tests that need some and do not care which."""
+"""Instruments for tests that need any."""
 
 from decimal import Decimal
 

@@ -63,8 +63,8 @@ def test_a_whole_day_of_candles(market: Market, interval: str, count: int, last:
     assert interval == "day" or times(candles)[0] == "07-03 09:15"
 
 
-def test_candles_are_whole(market: Market) -> None:
-    """The range holds open and close; prices are on the tick size; each opens where the one before closed."""
+def test_candles_are_consistent(market: Market) -> None:
+    """The range contains open and close; prices are on the tick size; each opens where the one before closed."""
     candles = cut(market, "minute", start=FRIDAY, end=FRIDAY + END_OF_DAY)
     assert (candles.high >= np.maximum(candles.open, candles.close)).all()
     assert (candles.low <= np.minimum(candles.open, candles.close)).all()
@@ -85,7 +85,7 @@ def test_longer_candles_are_sums_of_minutes(market: Market, interval: str) -> No
 
 
 def test_today_agrees_with_the_quote(market: Market) -> None:
-    """Up to the running minute, inside the day's range, ending in the last price; the day candle is the quote's day."""
+    """Up to the present minute, inside the day's range, ending at the last price; the day candle is the quote's day."""
     start = MONDAY.replace(hour=0)
     minutes = cut(market, "minute", start=start, end=MONDAY + timedelta(days=1))
     quote = market.state.ticks[market.listing.row_of[INFY]]
@@ -100,13 +100,13 @@ def test_today_agrees_with_the_quote(market: Market) -> None:
 
 
 def test_previous_close_is_the_last_close_of_the_session_before(market: Market) -> None:
-    """What the quote calls close is Friday's last candle."""
+    """The quote's close is that of Friday's last candle."""
     friday = cut(market, "minute", start=FRIDAY, end=FRIDAY + END_OF_DAY)
     assert friday.close[-1] == market.state.ticks["close"][market.listing.row_of[INFY]]
 
 
 def test_both_ends_are_included(market: Market) -> None:
-    """A candle that begins at `to` is in the answer, one that begins a second before `from` is not."""
+    """A candle that starts at `to` is included, one that starts a second before `from` is not."""
     ten = FRIDAY.replace(hour=10)
     candles = cut(market, "minute", start=ten, end=ten + timedelta(minutes=5))
     assert times(candles) == [f"07-03 10:0{minute}" for minute in range(6)]
@@ -115,7 +115,7 @@ def test_both_ends_are_included(market: Market) -> None:
 
 
 def test_days_go_by_date_and_leave_out_weekends(market: Market) -> None:
-    """Whatever the time of day in the request; the weekend between is empty."""
+    """The time of day in the request does not matter; a weekend has no candles."""
     candles = cut(market, "day", start=FRIDAY - timedelta(days=4) + END_OF_DAY, end=MONDAY)
     assert [text[:5] for text in times(candles)] == ["06-29", "06-30", "07-01", "07-02", "07-03", "07-06"]
     weeks = cut(market, "week", start=FRIDAY - timedelta(days=13), end=MONDAY)
@@ -124,8 +124,8 @@ def test_days_go_by_date_and_leave_out_weekends(market: Market) -> None:
     assert len(empty.start) == 0
 
 
-def test_history_is_the_same_however_it_is_asked_for(market: Market) -> None:
-    """One request over five days gives what five requests give."""
+def test_history_does_not_depend_on_the_request(market: Market) -> None:
+    """One request over five days has the candles of five requests."""
     start = FRIDAY - timedelta(days=3)
     whole = cut(market, "15minute", start=start, end=FRIDAY + END_OF_DAY)
     days = [
@@ -137,7 +137,7 @@ def test_history_is_the_same_however_it_is_asked_for(market: Market) -> None:
 
 
 def test_a_contract_has_the_history_of_its_life_unless_continuous(market: Market) -> None:
-    """A future exists for some three months; continuous candles go on behind it."""
+    """A future exists for about three months; continuous candles begin before it."""
     future = next(item for item in market.instruments.values() if item.tradingsymbol == "NIFTY26JULFUT")
     start = MONDAY - timedelta(days=365)
     own = cut(market, "day", start=start, end=MONDAY, token=future.instrument_token)
@@ -148,7 +148,7 @@ def test_a_contract_has_the_history_of_its_life_unless_continuous(market: Market
 
 
 def test_round_the_clock_today_trades_on_a_sunday() -> None:
-    """With sessions `always` today is a whole day so far, the past keeps its hours."""
+    """With sessions `always` today trades from midnight on; past days have regular hours."""
     sunday = datetime(2026, 7, 5, 3, 0, tzinfo=IST)
     market = Market(seed=1, now=sunday)
     source = CandleSource(market, INFY, now=sunday, future="contract")
@@ -159,7 +159,7 @@ def test_round_the_clock_today_trades_on_a_sunday() -> None:
 
 
 def test_rows_have_kites_types(market: Market) -> None:
-    """`+0530` without a colon, floats for prices, integers for quantities, oi only when asked for."""
+    """`+0530` without a colon, floats for prices, integers for quantities, oi only on request."""
     candles = cut(market, "minute", start=FRIDAY, end=FRIDAY + END_OF_DAY)
     row = candle_rows(candles, market.instruments[INFY], columns=7)[0]
     assert row[0] == "2026-07-03T09:15:00+0530"

@@ -41,13 +41,13 @@ def test_future_symbol_has_kites_form() -> None:
 
 
 def test_weekly_expiries_begin_with_today_when_it_is_one() -> None:
-    """On an expiry day the expiring contract still trades."""
+    """The contract trades on its expiry day."""
     assert weekly_expiries(date(2026, 7, 7), weekday=TUESDAY, count=2) == (date(2026, 7, 7), date(2026, 7, 14))
     assert weekly_expiries(date(2026, 7, 8), weekday=TUESDAY, count=1) == (date(2026, 7, 14),)
 
 
 def test_monthly_expiry_is_the_last_weekday_of_its_month() -> None:
-    """After this month's last Thursday the next three months are listed, over the year's end too."""
+    """After this month's last Thursday the next three months are listed, also over the end of a year."""
     expected = (date(2026, 12, 31), date(2027, 1, 28), date(2027, 2, 25))
     assert monthly_expiries(date(2026, 11, 27), weekday=THURSDAY, count=3) == expected
     assert all(is_monthly(expiry) for expiry in expected)
@@ -61,7 +61,7 @@ def test_dated_expiry_on_a_weekend_moves_back_to_friday() -> None:
 
 
 def test_contract_tokens_stay_below_two_to_the_31st() -> None:
-    """JavaScript composes tokens in signed 32 bits, so the exchange token must have 23."""
+    """JavaScript clients compute tokens in signed 32 bits, so an exchange token must have 23."""
     largest = max(
         contract_token(63, date.fromordinal(day), kind="PE", strike_number=1_023) for day in range(740_000, 740_300)
     )

@@ -52,7 +52,7 @@ def test_dump_has_kites_header_line_ends_and_number_forms() -> None:
 
 
 def test_dump_reads_back_as_csv() -> None:
-    """A plain CSV reader finds twelve columns and the name as it was."""
+    """A CSV reader finds twelve columns and the original name."""
     rows = list(csv.DictReader(io.StringIO(dump_instruments([SHARE]).decode())))
     assert [len(row) for row in rows] == [12]
     assert rows[0]["name"] == SHARE.name

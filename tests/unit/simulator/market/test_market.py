@@ -1,4 +1,4 @@
-"""The market in motion: steps, what a person sets, our own trades, days."""
+"""The market: steps, prices that are set, trades of the exchange, days."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ def rows_of(market: Market, *tokens: int) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def test_same_seed_and_calls_give_the_same_market() -> None:
-    """Prices, volumes, depth: everything on the wire."""
+    """Everything that a packet shows: prices, volumes, depth."""
     pictures = []
     for _ in range(2):
         market = Market(seed=3, now=NOON)
@@ -37,18 +37,18 @@ def test_same_seed_and_calls_give_the_same_market() -> None:
     assert (pictures[0] == pictures[1]).all()
 
 
-def test_step_returns_what_changed_and_tells_the_listeners(market: Market) -> None:
+def test_step_returns_the_changed_tokens_and_notifies_the_listeners(market: Market) -> None:
     """The same tokens, once each."""
-    told: list[Sequence[int]] = []
-    market.on_change(told.append)
+    notified: list[Sequence[int]] = []
+    market.on_change(notified.append)
     tokens = market.step(NOON + SECOND)
-    assert told == [tokens]
+    assert notified == [tokens]
     assert len(set(tokens)) == len(tokens) > 1_000
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(10.0, 10), (100.0, 100), (5_000.0, 2_000)])
 def test_rate_is_spent_on_the_subscribed_instruments(market: Market, rate: float, expected: int) -> None:
-    """So many changes a second, but never two of one instrument in a step: 200 instruments in ten steps."""
+    """So many changes per second, at most one of an instrument in a step: 200 instruments in ten steps."""
     subscribed = np.flatnonzero(market.listing.segments == 2)[:200]
     market.ticks_per_second = rate
     market.set_subscribed(subscribed)
@@ -58,7 +58,7 @@ def test_rate_is_spent_on_the_subscribed_instruments(market: Market, rate: float
 
 
 def test_rate_zero_stops_the_paths(market: Market) -> None:
-    """Only what a person sets moves then."""
+    """Only set_price moves prices then."""
     market.ticks_per_second = 0
     assert market.step(NOON + SECOND) == ()
     with pytest.raises(ValueError, match="must not be negative"):
@@ -66,7 +66,7 @@ def test_rate_zero_stops_the_paths(market: Market) -> None:
 
 
 def test_tick_is_a_trade(market: Market) -> None:
-    """Volume and time advance, the day's range holds the price, the book surrounds it on the tick size."""
+    """Volume and time advance, the day's range contains the price, the levels lie around it on the tick size."""
     before = market.quote(INFY)
     for second in range(1, 20):
         market.step(NOON + SECOND * second)
@@ -83,7 +83,7 @@ def test_tick_is_a_trade(market: Market) -> None:
     assert quote.last_price in {buys[0], sells[0]}
 
 
-def test_index_has_a_price_and_nothing_to_trade(market: Market) -> None:
+def test_an_index_has_a_price_and_no_quantities(market: Market) -> None:
     """Quantities, depth and circuit limits are zero."""
     market.step(NOON + SECOND * 2)
     quote = market.quote(NIFTY)
@@ -93,7 +93,7 @@ def test_index_has_a_price_and_nothing_to_trade(market: Market) -> None:
 
 
 def test_frozen_instrument_keeps_its_price_until_unfrozen(market: Market) -> None:
-    """It does not tick; afterwards the path goes on from there instead of jumping back."""
+    """It does not tick until then; afterwards the path goes on from its price."""
     price = market.last_price(INFY) + 100
     market.set_price(INFY, price, frozen=True)
     for second in range(1, 5):
@@ -105,8 +105,8 @@ def test_frozen_instrument_keeps_its_price_until_unfrozen(market: Market) -> Non
     assert float(market.last_price(INFY)) == pytest.approx(float(price), rel=0.002)
 
 
-def test_liquidity_is_all_there_is_at_the_best_price(market: Market) -> None:
-    """Zero empties the book; the setting outlives the ticks."""
+def test_the_set_liquidity_is_at_the_best_price(market: Market) -> None:
+    """0 empties the levels; ticks do not change the setting."""
     market.set_price(INFY, liquidity=4)
     market.step(NOON + SECOND * 3)
     quote = market.quote(INFY)
@@ -117,8 +117,8 @@ def test_liquidity_is_all_there_is_at_the_best_price(market: Market) -> None:
 
 
 @pytest.mark.parametrize("factor", ["0.4", "0.81", "1", "1.19", "2"])
-def test_a_price_that_is_set_has_a_fifth_of_room_on_both_sides(market: Market, factor: str) -> None:
-    """Whatever the day before was like: an order near the price that was asked for must not be rejected by chance."""
+def test_circuit_limits_are_a_fifth_away_from_a_price_that_is_set(market: Market, factor: str) -> None:
+    """Whatever the previous close was: an order near the price must not be rejected by chance."""
     price = (market.last_price(INFY) * Decimal(factor)).quantize(Decimal(1))
     market.set_price(INFY, price, frozen=True)
     quote = market.quote(INFY)
@@ -137,22 +137,22 @@ def test_impossible_price_is_refused_and_changes_nothing(market: Market, price: 
     assert market.quote(INFY) == before
 
 
-def test_our_own_trade_shows_in_price_and_volume_and_is_told_in_the_next_step(market: Market) -> None:
-    """The exchange records it while it is being told of a change, so it must not be told at once."""
-    told: list[Sequence[int]] = []
-    market.on_change(told.append)
+def test_a_recorded_trade_changes_price_and_volume_and_comes_with_the_next_step(market: Market) -> None:
+    """The exchange records it while it handles a change, so it must not be notified immediately."""
+    notified: list[Sequence[int]] = []
+    market.on_change(notified.append)
     market.ticks_per_second = 0
     before = market.quote(INFY)
     market.record_trade(INFY, before.sell[1].price, 7, NOON + SECOND)
     quote = market.quote(INFY)
     assert (quote.last_price, quote.last_quantity, quote.volume) == (before.sell[1].price, 7, before.volume + 7)
     assert quote.last_trade_time == NOON + SECOND
-    assert told == []
+    assert notified == []
     assert market.step(NOON + SECOND) == [INFY]
 
 
-def test_our_own_trade_does_not_move_a_frozen_price(market: Market) -> None:
-    """Frozen means frozen; the volume counts."""
+def test_a_recorded_trade_does_not_move_a_frozen_price(market: Market) -> None:
+    """It adds to the volume only."""
     market.set_price(INFY, frozen=True)
     before = market.quote(INFY)
     market.record_trade(INFY, before.buy[0].price, 7, NOON + SECOND)
@@ -171,8 +171,8 @@ def test_untraded_instrument_shows_no_trade(market: Market) -> None:
     assert quote.last_price == quote.close > 0
 
 
-def test_closed_segments_stand_still_by_the_calendar() -> None:
-    """At 16:00 shares have their last state of the day while commodities go on."""
+def test_closed_segments_do_not_change_by_the_calendar() -> None:
+    """At 16:00 shares have their last state of the day, while commodities trade."""
     four = NOON.replace(hour=16)
     market = Market(seed=1, now=four, sessions="calendar")
     moving = {market.instruments[token].segment_id.name for token in market.step(four + SECOND * 2)}
@@ -182,7 +182,7 @@ def test_closed_segments_stand_still_by_the_calendar() -> None:
 
 
 def test_a_new_session_starts_a_new_day_of_quotes() -> None:
-    """At 09:15 the open is the open and the close is yesterday's; before that yesterday stands."""
+    """From 09:15 on the open is today's and the close yesterday's; before that, all is yesterday's."""
     early = NOON.replace(hour=9, minute=14)
     market = Market(seed=1, now=early, sessions="calendar")
     friday = market.quote(INFY)
@@ -195,7 +195,7 @@ def test_a_new_session_starts_a_new_day_of_quotes() -> None:
 
 
 def test_crossing_midnight_renews_the_listing_and_keeps_what_was_set() -> None:
-    """Expired contracts go, new ones come; a frozen price stays frozen; listeners hear that rows have moved."""
+    """Expired contracts are replaced; a frozen price stays frozen; listeners are notified of the new rows."""
     tuesday = datetime(2026, 7, 7, 12, 0, tzinfo=IST)
     market = Market(seed=1, now=tuesday)
     days: list[int] = []
@@ -211,8 +211,8 @@ def test_crossing_midnight_renews_the_listing_and_keeps_what_was_set() -> None:
     assert days == [1]
 
 
-def test_reset_forgets_what_was_set(market: Market) -> None:
-    """A reset market is a new market."""
+def test_reset_removes_what_was_set(market: Market) -> None:
+    """A reset market is as a new one."""
     fresh = market.quote(INFY)
     market.set_price(INFY, Decimal(2000), frozen=True, liquidity=9)
     market.reset(NOON)

@@ -1,4 +1,4 @@
-"""Seeded price paths."""
+"""Price paths."""
 
 from datetime import datetime, timedelta
 
@@ -25,7 +25,7 @@ def column(*values: float) -> Floats:
 
 @pytest.mark.parametrize(("x", "probability"), [(0.0, 0.5), (1.0, 0.8413447), (-1.96, 0.0249979), (6.0, 1.0)])
 def test_normal_distribution(x: float, probability: float) -> None:
-    """Against the printed tables."""
+    """Compared with printed tables."""
     assert normal_cdf(column(x))[0] == pytest.approx(probability, abs=2e-7)
 
 
@@ -49,7 +49,7 @@ def test_put_and_call_are_in_parity(spot: float, ratio: float, years: float, vol
 
 
 def test_the_path_is_the_same_one_moment_or_many_at_a_time() -> None:
-    """Ticks and candles are cut from one path."""
+    """Ticks and candles use the same path."""
     keys = np.array([7, 2**63], dtype=np.uint64)
     at = NOON.timestamp()
     many = path_noise(keys[:1], column(at - 60, at, at + 60))
@@ -57,7 +57,7 @@ def test_the_path_is_the_same_one_moment_or_many_at_a_time() -> None:
 
 
 def test_paths_differ_by_seed_and_agree_for_the_same_seed(listing: Listing) -> None:
-    """Determinism is a feature: the same seed gives the same market, another one another."""
+    """The same seed gives the same prices, another seed others."""
     rows = np.arange(len(listing.instruments))
     prices = listing.model.prices(rows, NOON.timestamp())
     again = open_listing(NOON.date(), seed=1)
@@ -94,7 +94,7 @@ def test_derivatives_follow_their_underlying(listing: Listing) -> None:
 
 
 def test_a_day_moves_prices_like_a_market_does(listing: Listing) -> None:
-    """Shares move, by some hundredths and not by halves."""
+    """Shares move by a few percent."""
     shares = np.flatnonzero(listing.segments == 1)
     times = [NOON.timestamp() + 86_400 * day for day in range(20)]
     prices = np.stack([listing.model.prices(shares, at) for at in times]).astype(float)

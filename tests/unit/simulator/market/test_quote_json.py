@@ -38,15 +38,15 @@ def test_full_quote_has_kites_fields_and_integers_where_go_needs_them() -> None:
 
 
 def test_short_quotes_are_parts_of_the_full_one() -> None:
-    """`ohlc` and `ltp` say the same in fewer words; an untraded instrument has no trade time."""
+    """`ohlc` and `ltp` have fields of the full quote; an untraded instrument has no trade time."""
     market = Market(seed=1, now=NOON)
     ltp, ohlc, full = (read(value, market, "INFY") for value in (ltp_value, ohlc_value, full_value))
     assert ltp.items() <= ohlc.items() <= full.items()
     assert read(full_value, market, "SYN440")["last_trade_time"] is None
 
 
-def test_json_and_the_quote_that_orders_are_matched_against_say_the_same() -> None:
-    """Two ways out of the same columns: floats for the wire, Decimals for the exchange."""
+def test_json_agrees_with_the_quote_that_orders_are_matched_with() -> None:
+    """Floats for clients and Decimals for the exchange come from the same columns."""
     market = Market(seed=1, now=NOON)
     value, quote = read(full_value, market, "INFY"), market.quote(408065)
     for name in ("last_price", "average_price", "net_change", "lower_circuit_limit", "upper_circuit_limit"):

@@ -1,4 +1,4 @@
-"""Whose turn it is to tick, and how often the market is asked."""
+"""Which instruments tick next, and how often the market is stepped."""
 
 import numpy as np
 import pytest
@@ -14,20 +14,20 @@ def rotation(size: int) -> Rotation:
 
 
 @settings(max_examples=50)
-@given(size=st.integers(1, 50), turns=st.lists(st.floats(0, 20), max_size=30))
-def test_turns_are_fair_and_none_is_lost_within_the_bound(size: int, turns: list[float]) -> None:
-    """No row is two turns ahead of another, and as long as no step asks for more than the set, all turns are given."""
+@given(size=st.integers(1, 50), amounts=st.lists(st.floats(0, 20), max_size=30))
+def test_rows_are_taken_evenly_and_completely(size: int, amounts: list[float]) -> None:
+    """No row is taken more than once more often than another; unless a call exceeds the set, every amount is taken."""
     rows = rotation(size)
-    taken = [rows.take(turn) for turn in turns]
-    assert all(len(set(part.tolist())) == len(part) for part in taken), "at most once a step"
-    given_turns = np.bincount(np.concatenate([*taken, np.empty(0, dtype=np.int64)]), minlength=size)
-    assert given_turns.max() - given_turns.min() <= 1
-    if all(turn <= size - 1 for turn in turns):
-        assert sum(turns) - 1 - 1e-6 <= given_turns.sum() <= sum(turns) + 1e-6
+    taken = [rows.take(amount) for amount in amounts]
+    assert all(len(set(part.tolist())) == len(part) for part in taken), "at most once in a call"
+    counts = np.bincount(np.concatenate([*taken, np.empty(0, dtype=np.int64)]), minlength=size)
+    assert counts.max() - counts.min() <= 1
+    if all(amount <= size - 1 for amount in amounts):
+        assert sum(amounts) - 1 - 1e-6 <= counts.sum() <= sum(amounts) + 1e-6
 
 
-def test_an_empty_set_has_no_turns() -> None:
-    """Nobody is subscribed."""
+def test_an_empty_set_gives_no_rows() -> None:
+    """As without any subscription."""
     assert rotation(0).take(100).size == 0
 
 
@@ -38,11 +38,11 @@ def test_an_empty_set_has_no_turns() -> None:
         (500, 1, STEP_S),  # one instrument ticks twenty times a second, not five hundred
         (5_000, 3_000, STEP_S),
         (20_000, 3_000, STEP_S),
-        (200_000, 3_000, 0.012),  # 3,000 each 15 ms would be just enough
+        (200_000, 3_000, 0.012),  # 15 ms for 3,000 would just be enough
         (2_000_000, 3_000, SHORTEST_STEP_S),
         (200_000, 0, SHORTEST_STEP_S),
     ],
 )
 def test_steps_are_short_enough_for_the_rate(rate: float, subscribed: int, period: float) -> None:
-    """An instrument ticks once a step at most."""
+    """An instrument ticks at most once in a step."""
     assert step_period(rate, subscribed=subscribed) == pytest.approx(period)

@@ -27,7 +27,7 @@ def ist(text: str) -> datetime:
     ],
 )
 def test_segment_keeps_its_hours_by_the_calendar(segment: Segment, moment: str, expected: str) -> None:
-    """The first second is in, the last is out, weekends are out; round the clock everything is in."""
+    """The first second is included, the last is not, nor are weekends; with `always` everything is."""
     assert is_open(segment, ist(moment), mode="calendar") == (expected == "open")
     assert is_open(segment, ist(moment), mode="always")
 
@@ -41,7 +41,7 @@ def test_segment_keeps_its_hours_by_the_calendar(segment: Segment, moment: str, 
         ("2026-07-07T20:00:00", "2026-07-07T09:15:00", "2026-07-06T15:30:00"),
     ],
 )
-def test_outside_hours_the_last_session_stands(moment: str, opens: str, previous_close: str) -> None:
+def test_outside_hours_the_session_is_the_last_one(moment: str, opens: str, previous_close: str) -> None:
     """Its previous close is that of the weekday before it."""
     session = session_at(Segment.NSE, ist(moment), mode="calendar")
     assert (session.opens, session.previous_close) == (ist(opens), ist(previous_close))

@@ -24,7 +24,7 @@ def universe() -> tuple[Instrument, ...]:
 
 
 def test_universe_has_thousands_of_instruments_in_every_segment(universe: tuple[Instrument, ...]) -> None:
-    """At least 3,000, and both futures and options wherever there are derivatives."""
+    """At least 3,000, with futures and options in every segment of derivatives."""
     kinds = Counter(item.segment for item in universe)
     assert sum(kinds.values()) >= 3_000
     derivatives = {f"{exchange}-{kind}" for exchange in ("NFO", "BFO", "MCX", "CDS", "BCD") for kind in ("FUT", "OPT")}
@@ -48,12 +48,12 @@ def test_universe_has_thousands_of_instruments_in_every_segment(universe: tuple[
 def test_well_known_instruments_have_their_real_tokens(
     universe: tuple[Instrument, ...], exchange: str, symbol: str, token: int
 ) -> None:
-    """Programs carry these numbers as constants."""
+    """Programs have these numbers as constants."""
     found = [item for item in universe if (item.exchange, item.tradingsymbol) == (exchange, symbol)]
     assert [item.instrument_token for item in found] == [token]
 
 
-def test_tokens_and_symbols_are_unique_and_tokens_carry_their_segment(universe: tuple[Instrument, ...]) -> None:
+def test_tokens_and_symbols_are_unique_and_tokens_contain_their_segment(universe: tuple[Instrument, ...]) -> None:
     """token = exchange_token * 256 + segment, below 2^31; no two instruments share a token or a symbol."""
     assert len({item.instrument_token for item in universe}) == len(universe)
     assert len({(item.exchange, item.tradingsymbol) for item in universe}) == len(universe)
@@ -64,7 +64,7 @@ def test_tokens_and_symbols_are_unique_and_tokens_carry_their_segment(universe: 
 
 
 def test_contracts_expire_on_the_right_weekdays(universe: tuple[Instrument, ...]) -> None:
-    """NSE on Tuesdays, BSE on Thursdays, everything on a weekday and not before the day."""
+    """NSE on Tuesdays, BSE on Thursdays, all on a weekday and not before the day."""
     for item in universe:
         if item.expiry is None:
             continue
@@ -98,7 +98,7 @@ def test_currency_and_commodity_tick_sizes(universe: tuple[Instrument, ...]) -> 
 
 
 def test_a_contract_keeps_its_token_from_day_to_day() -> None:
-    """A program that slept over the week finds its option under the same token."""
+    """An option has the same token a week later."""
     before = {(item.exchange, item.tradingsymbol): item.instrument_token for item in build(DAY)}
     after = {(item.exchange, item.tradingsymbol): item.instrument_token for item in build(date(2026, 7, 13))}
     shared = before.keys() & after.keys()

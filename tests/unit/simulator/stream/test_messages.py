@@ -1,4 +1,4 @@
-"""What ticker clients say, well-formed and not."""
+"""Messages of ticker clients, well-formed and not."""
 
 import contextlib
 
@@ -19,12 +19,12 @@ from simulator.stream.messages import BadMessage, Command, parse_command
     ],
 )
 def test_command_is_read(text: str, command: Command) -> None:
-    """Tokens come as numbers or numeric strings, spaces vary."""
+    """Tokens may be numbers or numeric strings, with any spaces."""
     assert parse_command(text) == command
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "reason"),
     [
         ("", "not JSON"),
         ("{", "not JSON"),
@@ -44,15 +44,15 @@ def test_command_is_read(text: str, command: Command) -> None:
         ('{"a":"mode","v":[["full"],[1]]}', "mode must be ltp, quote or full"),
     ],
 )
-def test_bad_message_is_refused_with_what_is_wrong(text: str, complaint: str) -> None:
-    """The sentence is for the person who wrote the client."""
-    with pytest.raises(BadMessage, match=complaint):
+def test_bad_message_is_refused_with_the_reason(text: str, reason: str) -> None:
+    """The text is for the author of the client."""
+    with pytest.raises(BadMessage, match=reason):
         parse_command(text)
 
 
 @settings(max_examples=50)
 @given(st.text(max_size=60) | st.from_regex(r'\{"a":"(mode|subscribe)","v":.{0,30}\}', fullmatch=True))
 def test_arbitrary_text_never_raises_anything_else(text: str) -> None:
-    """Whatever a client sends, the socket survives it."""
+    """No message of a client breaks its socket."""
     with contextlib.suppress(BadMessage):
         assert isinstance(parse_command(text), Command)

@@ -1,4 +1,4 @@
-"""The encoder's bytes for ticks worked out by hand from the documents' layout tables."""
+"""The encoder's bytes, compared with ticks that were encoded by hand from Kite's layout tables."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def nfo_row() -> Words:
     ],
 )
 def test_packet_is_byte_for_byte_the_documented_layout(words: Words, mode: Mode, kind: str, expected: str) -> None:
-    """Each of the five lengths, behind its own two-byte length."""
+    """Each of the five packets, preceded by its length in two bytes."""
     body = bytes.fromhex(expected)
     encoded = encode_batch(words, mode=mode, tradable=np.array([kind == "tradable"]))
     assert encoded == len(body).to_bytes(2, "big") + body
@@ -88,14 +88,14 @@ def test_container_counts_its_packets() -> None:
 
 
 def test_container_refuses_more_packets_than_its_count_can_say() -> None:
-    """16 bits are 65,535 packets; one more is an error, not a wrapped count."""
+    """The count has 16 bits; one more than 65,535 is an error, not 0."""
     assert container(b"", count=MAX_PACKETS)[:2] == b"\xff\xff"
     with pytest.raises(ValueError, match="65536 packets do not fit"):
         container(b"", count=MAX_PACKETS + 1)
 
 
 def test_falling_index_has_a_negative_change() -> None:
-    """The change word is two's complement, so a fall does not turn into four billion without a meaning."""
+    """The change is in two's complement, so a fall is not a huge rise."""
     words = row(token=256265, last_price=2449000, close=2450000)
     encoded = encode_batch(words, mode="quote", tradable=np.array([False]))
     assert int.from_bytes(encoded[-4:], "big", signed=True) == -1000

@@ -1,4 +1,4 @@
-"""Two independent readings of the wire meet: what this encoder writes, the broker's own Python client reads back."""
+"""The broker's Python client reads what this encoder writes: two independent implementations of the format."""
 
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ def official() -> Any:
 
 @st.composite
 def ticks(draw: st.DrawFn, segments: st.SearchStrategy[Segment] = TRADABLE) -> Any:
-    """One to four arbitrary rows; the times are ones that a clock can show."""
+    """One to four arbitrary rows with valid times."""
     count = draw(st.integers(1, 4))
     rows = np.zeros(count, dtype=TICK)
     for row in rows:

@@ -1,4 +1,4 @@
-"""What one socket gets of a recording."""
+"""What one socket is sent of a recording."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def taken(wanted: ReplayedSubscriptions) -> list[list[bytes]]:
     ],
 )
 def test_a_packet_is_cut_to_the_mode(mode: Mode, recorded: int, sent: int) -> None:
-    """And never grows beyond what was recorded."""
+    """It is never longer than the recorded one."""
     wanted = ReplayedSubscriptions({})
     wanted.apply(command("mode", SHARE, mode=mode))
     whole = packet(SHARE, size=recorded)
@@ -52,7 +52,7 @@ def test_a_packet_is_cut_to_the_mode(mode: Mode, recorded: int, sent: int) -> No
 
 
 def test_a_frame_is_cut_to_the_tokens_of_the_socket_and_frames_keep_their_order() -> None:
-    """What nobody wants makes no frame."""
+    """Without a subscribed packet there is no frame."""
     wanted = ReplayedSubscriptions({})
     wanted.apply(command("subscribe", SHARE))
     first, second, other = (packet(SHARE, size=44, last_price=p) for p in (1, 2, 3))
@@ -66,15 +66,15 @@ def test_a_frame_is_cut_to_the_tokens_of_the_socket_and_frames_keep_their_order(
 
 
 def test_in_mode_ltp_only_a_new_price_counts() -> None:
-    """As on a living socket."""
+    """As on a socket with simulated prices."""
     wanted = ReplayedSubscriptions({})
     wanted.apply(command("mode", SHARE, mode="ltp"))
     prices = [wanted.offer([packet(SHARE, size=184, last_price=price)]) for price in (5, 5, 6)]
     assert prices == [True, False, True]
 
 
-def test_a_subscription_is_answered_by_what_was_played_last() -> None:
-    """The snapshot, in the mode that was asked for; the surplus gets a sentence."""
+def test_a_subscription_is_answered_with_the_last_played_packets() -> None:
+    """In the requested mode; instruments above the limit get an error text."""
     wanted = ReplayedSubscriptions({SHARE: packet(SHARE, size=184)})
     assert wanted.apply(command("subscribe", SHARE, INDEX)) is None
     assert taken(wanted) == [[packet(SHARE, size=184)[:44]]]
@@ -84,7 +84,7 @@ def test_a_subscription_is_answered_by_what_was_played_last() -> None:
 
 
 def test_a_slow_reader_loses_the_oldest_frames() -> None:
-    """The queue has a bound."""
+    """The queue is bounded."""
     wanted = ReplayedSubscriptions({})
     wanted.apply(command("subscribe", SHARE))
     for price in range(MAX_WAITING + 2):

@@ -1,4 +1,4 @@
-"""What one socket wants, and what it is sent."""
+"""What one socket is subscribed to, and what it is sent."""
 
 import struct
 
@@ -59,7 +59,7 @@ def test_mode_subscribes_and_a_bare_subscribe_keeps_the_mode(state: State) -> No
 
 
 def test_only_changes_of_subscribed_instruments_are_due(state: State) -> None:
-    """Nothing is sent for what nobody asked for or no longer wants."""
+    """Nothing is sent for instruments that are not subscribed, or not any more."""
     wanted = Subscriptions(ROW_OF)
     wanted.apply(Command("subscribe", (A, B)))
     wanted.take_frame(state)
@@ -71,7 +71,7 @@ def test_only_changes_of_subscribed_instruments_are_due(state: State) -> None:
 
 
 def test_ltp_mode_is_silent_while_the_last_price_stays(state: State) -> None:
-    """A new depth or volume is no news in mode ltp."""
+    """A change of depth or volume is not sent in mode ltp."""
     wanted = Subscriptions(ROW_OF)
     wanted.apply(Command("mode", (A, B), "ltp"))
     wanted.take_frame(state)
@@ -80,7 +80,7 @@ def test_ltp_mode_is_silent_while_the_last_price_stays(state: State) -> None:
 
 
 def test_changes_conflate_until_they_are_sent(state: State) -> None:
-    """A slow reader gets the newest state once, not a backlog."""
+    """A slow client gets the newest state once, not every change."""
     wanted = Subscriptions(ROW_OF)
     wanted.apply(Command("subscribe", (A, B)))
     for _ in range(100):
@@ -88,8 +88,8 @@ def test_changes_conflate_until_they_are_sent(state: State) -> None:
     assert packets(wanted.take_frame(state)) == {A: 44, B: 44}
 
 
-def test_surplus_over_the_limit_is_named_and_the_rest_is_subscribed() -> None:
-    """3,000 instruments a socket; repeated and unknown tokens do not count."""
+def test_instruments_above_the_limit_are_counted_and_the_others_subscribed() -> None:
+    """3,000 instruments per socket; repeated and unknown tokens do not count."""
     wanted = Subscriptions(ROW_OF)
     tokens = tuple(share.instrument_token for share in SHARES)
     complaint = wanted.apply(Command("subscribe", (*tokens, *tokens[:5], 77)))
@@ -101,7 +101,7 @@ def test_surplus_over_the_limit_is_named_and_the_rest_is_subscribed() -> None:
 
 
 def test_a_new_listing_keeps_what_is_still_listed(state: State) -> None:
-    """Overnight the rows move and contracts expire; subscriptions go by token."""
+    """With a new day rows change and contracts expire; subscriptions follow the tokens."""
     wanted = Subscriptions(ROW_OF)
     wanted.apply(Command("mode", (A, B), "full"))
     wanted.apply(Command("subscribe", (C,)))

@@ -16,8 +16,8 @@ from tests.integration.simulator.order_forms import order_form
 from tests.integration.simulator.ticker_client import until
 
 
-async def test_a_taken_port_is_said_in_one_line() -> None:
-    """Before anything is built."""
+async def test_a_taken_port_is_an_error_of_one_line() -> None:
+    """It is known before the simulator is built."""
     async with running_simulator() as running:
         with pytest.raises(
             PortTakenError, match=rf"cannot listen on 127\.0\.0\.1:{running.port}: Address already in use"
@@ -27,7 +27,7 @@ async def test_a_taken_port_is_said_in_one_line() -> None:
 
 
 async def test_a_stop_leaves_no_task_and_no_listener() -> None:
-    """Also with a client that is still connected and a request that hangs."""
+    """Also with a connected client and a request that hangs."""
     before = asyncio.all_tasks()
     async with (
         asyncio.timeout(30),  # the hang would last longer
@@ -45,7 +45,7 @@ async def test_a_stop_leaves_no_task_and_no_listener() -> None:
 
 
 async def test_the_same_seed_and_requests_give_the_same_ledger() -> None:
-    """Ids and fills alike; another seed gives other ids."""
+    """Ids and fills are the same; another seed gives other ids."""
 
     async def run(seed: int) -> list[tuple[object, object, object]]:
         async with running_simulator(SimulatorSettings(port=0, seed=seed, ticks_per_second=0)) as running:
@@ -64,7 +64,7 @@ async def test_the_same_seed_and_requests_give_the_same_ledger() -> None:
 
 
 def test_a_simulator_in_a_thread_serves_callers_without_a_loop() -> None:
-    """And is gone afterwards."""
+    """It is stopped at the end of the block."""
     with simulator_in_thread() as running:
         assert httpx.get(f"{running.url}/_sim/stats").status_code == 200
     with pytest.raises(httpx.ConnectError):
@@ -84,7 +84,7 @@ async def start_program(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def test_the_program_prints_its_addresses_and_stops_on_a_signal() -> None:
-    """With exit code 0; the second one on its port says so in one line and exits 1."""
+    """The exit code is 0; a second program on its port prints one line and exits with 1."""
     program = await start_program("--port", "0", "--accounts", "2")
     try:
         assert program.stdout is not None
@@ -119,8 +119,8 @@ async def test_the_program_prints_its_addresses_and_stops_on_a_signal() -> None:
         (["--speed", "-1"], "simulator: clock_speed must be between 0 and 100000, got -1.0\n"),
     ],
 )
-async def test_a_bad_setting_is_said_in_one_line(arguments: list[str], message: str) -> None:
-    """Exit 2, nothing started."""
+async def test_a_bad_setting_is_an_error_of_one_line(arguments: list[str], message: str) -> None:
+    """The exit code is 2."""
     program = await start_program("--port", "0", *arguments)
     async with asyncio.timeout(20):
         out, err = await program.communicate()

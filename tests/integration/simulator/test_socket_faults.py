@@ -1,4 +1,4 @@
-"""What a fault does to a ticker socket, as the client sees it."""
+"""Faults of ticker sockets as a client sees them."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ BRISK = replace(QUIET, heartbeat_s=0.05)
 
 @pytest.mark.parametrize(("code", "seen"), [(1001, 1001), (1011, 1011), (4000, 4000), (1006, 1006)])
 async def test_ws_close_ends_one_socket_with_the_code(code: int, seen: int) -> None:
-    """1006 is never on the wire: the connection just ends. A second socket of the user stays."""
+    """1006 is never sent: the connection ends without a close frame. Another socket of the user stays."""
     async with simulator(BRISK) as running, ticker(running) as first, ticker(running) as second:
         running.simulator.faults.add({"kind": "ws_close", "params": {"code": code}})
         await until(lambda: len(running.simulator.sockets.stats()) == 1)
@@ -29,7 +29,7 @@ async def test_ws_close_ends_one_socket_with_the_code(code: int, seen: int) -> N
 
 
 async def test_ws_silent_leaves_the_socket_open_without_a_byte() -> None:
-    """No ticks, no order texts, no heartbeats, and the client's messages are swallowed; a new socket is served."""
+    """No ticks, order texts or heartbeats come, and the client's messages have no effect; a new socket works."""
     async with simulator(BRISK) as running, ticker(running) as client:
         running.simulator.faults.add({"kind": "ws_silent"})
         await until(lambda: all(fault.struck for fault in running.simulator.faults.active()))
@@ -44,7 +44,7 @@ async def test_ws_silent_leaves_the_socket_open_without_a_byte() -> None:
 
 
 async def test_ws_refuse_answers_the_upgrade_with_the_status() -> None:
-    """Once; the next attempt is let in."""
+    """Once; the next attempt is accepted."""
     async with simulator(BRISK) as running:
         running.simulator.faults.add({"kind": "ws_refuse", "params": {"status": 502}})
         with pytest.raises(InvalidStatus) as refusal:
@@ -56,11 +56,11 @@ async def test_ws_refuse_answers_the_upgrade_with_the_status() -> None:
 
 
 async def test_ws_garbage_sends_malformed_frames_and_goes_on() -> None:
-    """A client that survives them keeps its subscription."""
+    """A client that ignores them keeps its subscription."""
     async with simulator(BRISK) as running, ticker(running) as client:
         await client.send("subscribe", [INFY])
         await client.ticks()
         running.simulator.faults.add({"kind": "ws_garbage"})
-        assert await client.telling_frames(len(MALFORMED_FRAMES)) == list(MALFORMED_FRAMES)
+        assert await client.frames_without_heartbeats(len(MALFORMED_FRAMES)) == list(MALFORMED_FRAMES)
         running.simulator.market.set_price(INFY, liquidity=3)
         assert await client.ticks() == {INFY: 44}

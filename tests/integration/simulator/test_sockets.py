@@ -14,10 +14,10 @@ from tests.integration.simulator.ticker_client import (
     INFY,
     LIVELY,
     NIFTY,
-    PATIENCE_S,
     QUIET,
     RELIANCE,
     SBIN,
+    WAIT_S,
     simulator,
     ticker,
     until,
@@ -35,7 +35,7 @@ from tests.integration.simulator.ticker_client import (
     ],
 )
 async def test_upgrade_is_refused_with_kites_envelope(query: str, status: int, error_type: str) -> None:
-    """Before the socket opens: the HTTP status and a JSON body that says why."""
+    """The upgrade gets an HTTP status and a JSON body with the reason."""
     async with simulator() as running:
         with pytest.raises(InvalidStatus) as refusal:
             await connect(f"{running.ws_url}/{query}", compression=None)
@@ -48,7 +48,7 @@ async def test_upgrade_is_refused_with_kites_envelope(query: str, status: int, e
 
 
 async def test_fourth_socket_of_a_key_is_refused_until_one_closes() -> None:
-    """Three a key; another key is not affected."""
+    """Three are allowed for a key; another key is not affected."""
     async with simulator(replace(QUIET, accounts=2)) as running:  # noqa: SIM117 - sockets after the simulator
         async with ticker(running), ticker(running), ticker(running) as third:
             with pytest.raises(InvalidStatus) as refusal:
@@ -62,7 +62,7 @@ async def test_fourth_socket_of_a_key_is_refused_until_one_closes() -> None:
                 pass
 
 
-async def test_subscribing_brings_a_snapshot_then_silence_until_something_changes() -> None:
+async def test_subscribing_sends_a_snapshot_and_then_changes_only() -> None:
     """Quote packets by default; a frozen market sends heartbeats only; a change of depth is a packet."""
     async with simulator(replace(QUIET, heartbeat_s=0.05)) as running, ticker(running) as client:
         await client.send("subscribe", [INFY, str(NIFTY)])
@@ -72,8 +72,8 @@ async def test_subscribing_brings_a_snapshot_then_silence_until_something_change
         assert await client.ticks() == {INFY: 44}
 
 
-async def test_modes_have_their_lengths_and_ltp_hears_of_prices_only() -> None:
-    """Full 184 and 32, ltp 8; in mode ltp a new depth is no packet, a new price is."""
+async def test_modes_have_their_lengths_and_ltp_sends_prices_only() -> None:
+    """184 and 32 bytes in full, 8 in ltp; in mode ltp a change of depth is not sent, a change of price is."""
     async with simulator(replace(QUIET, heartbeat_s=0.05)) as running, ticker(running) as client:
         await client.send("mode", ["full", [INFY, NIFTY]])
         assert await client.ticks() == {INFY: 184, NIFTY: 32}
@@ -90,19 +90,19 @@ async def test_modes_have_their_lengths_and_ltp_hears_of_prices_only() -> None:
 
 
 async def test_live_market_ticks_everything_that_is_subscribed() -> None:
-    """Within a second or so each instrument has changed, in whatever frames."""
+    """Each instrument changes within about a second, in any frames."""
     async with simulator(LIVELY) as running, ticker(running) as client:
         wanted = {INFY, RELIANCE, SBIN, NIFTY}
         await client.send("subscribe", sorted(wanted))
         assert set(await client.ticks()) == wanted
         seen: set[int] = set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while seen != wanted:
                 seen |= set(await client.ticks())
 
 
 async def test_idle_socket_gets_one_byte_binary_heartbeats() -> None:
-    """JavaScript and Go reconnect after five seconds without a message; pings would not count."""
+    """The JavaScript and Go clients reconnect after five seconds without a message; pings do not count."""
     async with simulator(replace(QUIET, heartbeat_s=0.1)) as running, ticker(running) as client:
         frames = await client.frames_within(0.55)
         assert 3 <= len(frames) <= 6
@@ -113,7 +113,7 @@ async def test_idle_socket_gets_one_byte_binary_heartbeats() -> None:
     "message", ["", "nonsense", "[]", '{"a":"subscribe","v":"all"}', '{"a":"mode","v":["deep",[1]]}', b"\x00\x01"]
 )
 async def test_malformed_message_is_answered_and_the_socket_goes_on(message: str | bytes) -> None:
-    """An error text, then business as usual."""
+    """The client gets an error text, and the socket works."""
     async with simulator() as running, ticker(running) as client:
         await client.socket.send(message)
         answer = await client.text()
@@ -123,7 +123,7 @@ async def test_malformed_message_is_answered_and_the_socket_goes_on(message: str
         assert await client.ticks() == {INFY: 44}
 
 
-async def test_surplus_over_three_thousand_gets_an_error_and_the_rest_ticks() -> None:
+async def test_instruments_above_three_thousand_get_an_error_and_the_others_tick() -> None:
     """The connection stays; three thousand snapshots come in one frame."""
     async with simulator() as running, ticker(running) as client:
         tokens = list(running.simulator.market.instruments)[:3_005]
@@ -148,8 +148,8 @@ async def test_order_updates_reach_every_socket_of_the_user_and_no_other() -> No
             assert not [frame for frame in await stranger.frames_within(0.2) if isinstance(frame, str)]
 
 
-async def test_slow_reader_misses_ticks_but_no_order_and_disturbs_nobody() -> None:
-    """While it does not read, ticks conflate and order texts wait; its neighbour gets everything."""
+async def test_a_slow_reader_misses_ticks_but_no_order_and_affects_no_other() -> None:
+    """While it does not read, ticks conflate and order texts wait; another socket gets everything."""
     async with simulator(replace(LIVELY, ticks_per_second=200_000.0)) as running:  # noqa: SIM117 - the same
         async with ticker(running) as slow, ticker(running) as quick:
             tokens = list(running.simulator.market.instruments)[:3_000]
@@ -168,8 +168,8 @@ async def test_slow_reader_misses_ticks_but_no_order_and_disturbs_nobody() -> No
             assert orders == [str(number) for number in range(50)]
 
 
-async def test_reader_that_never_reads_is_cut_when_its_texts_pile_up() -> None:
-    """A thousand order texts wait for it, not more; then the connection is gone and the others live."""
+async def test_a_client_that_never_reads_is_disconnected_above_the_limit_of_texts() -> None:
+    """A thousand order texts wait for it; then its connection is ended, and the others stay."""
     async with simulator() as running, ticker(running) as slow, ticker(running) as quick:
         await until(lambda: len(running.simulator.sockets.stats()) == 2)
         slow.socket.transport.pause_reading()
@@ -186,13 +186,13 @@ async def test_reader_that_never_reads_is_cut_when_its_texts_pile_up() -> None:
 
 
 async def test_day_roll_keeps_sockets_ticking() -> None:
-    """Rows move overnight; subscriptions follow their tokens."""
+    """Rows change with the day; subscriptions follow their tokens."""
     async with simulator(LIVELY) as running, ticker(running) as client:
         await client.send("mode", ["full", [INFY, NIFTY]])
         await client.ticks()
         running.simulator.market.reset(running.simulator.clock.now())
         seen: set[int] = set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while seen != {INFY, NIFTY}:
                 ticks = await client.ticks()
                 assert set(ticks.values()) <= {184, 32}
@@ -203,13 +203,13 @@ async def test_day_roll_keeps_sockets_ticking() -> None:
 async def test_protocol_violation_ends_that_socket_quietly(
     violation: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A message beyond the size limit, a text that is no UTF-8: the socket is closed and nothing breaks."""
+    """A message above the size limit or a text that is no UTF-8 closes the socket, and nothing else."""
     async with simulator(replace(LIVELY, ticks_per_second=50_000.0)) as running, ticker(running) as client:
         await client.send("subscribe", list(running.simulator.market.instruments)[:500])
         await client.ticks()
         await client.socket.send(violation, text=True)
         with pytest.raises(ConnectionClosed) as closed:
-            await client.frames_within(PATIENCE_S)
+            await client.frames_within(WAIT_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == (1009 if isinstance(violation, str) else 1007)
         await until(lambda: running.simulator.sockets.stats() == [])

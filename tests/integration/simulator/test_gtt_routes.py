@@ -1,4 +1,4 @@
-"""Good-till-triggered orders over HTTP: they wait, fire at the price, and place their order."""
+"""`/gtt/triggers`: GTTs fire at their price and place their order."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ async def read(client: httpx.AsyncClient, trigger_id: int) -> Any:
 
 
 async def test_a_single_trigger_fires_once_and_places_its_order(client: httpx.AsyncClient) -> None:
-    """When the price falls to it from above; the result names the order, which is in the book."""
+    """It fires when the price falls to its value; the result has the id of the order, which is in the book."""
     trigger_id = await create(client, form([1480], [order(1481)]))
     await set_price(client, 1480.05)
     assert (await read(client, trigger_id))["status"] == "active"
@@ -70,7 +70,7 @@ async def test_a_single_trigger_fires_once_and_places_its_order(client: httpx.As
 
 @pytest.mark.parametrize(("price", "leg"), [(1450, 0), (1560, 1)])
 async def test_one_of_two_legs_fires(client: httpx.AsyncClient, price: float, leg: int) -> None:
-    """The stop below or the target above; the other order has no result."""
+    """The lower or the upper one; the other order has no result."""
     legs = [order(1440, side="SELL"), order(1550, side="SELL")]
     trigger_id = await create(client, form([1450, 1550], legs))
     await set_price(client, price)
@@ -80,7 +80,7 @@ async def test_one_of_two_legs_fires(client: httpx.AsyncClient, price: float, le
 
 
 async def test_an_order_that_is_refused_leaves_its_reason(client: httpx.AsyncClient) -> None:
-    """The trigger is used up; `order_id` is empty."""
+    """The GTT has fired for good; `order_id` is empty."""
     trigger_id = await create(client, form([1490], [order(1480, side="SELL", quantity=5_000)]))
     await set_price(client, 1485)
     fired = await read(client, trigger_id)
@@ -90,7 +90,7 @@ async def test_an_order_that_is_refused_leaves_its_reason(client: httpx.AsyncCli
 
 
 async def test_a_trigger_can_be_changed_and_deleted(client: httpx.AsyncClient) -> None:
-    """All three fields are sent again; a deleted one stays to be seen and never fires."""
+    """A change sends all three fields; a deleted GTT can be read and never fires."""
     trigger_id = await create(client, form([1480], [order(1481)]))
     changed = await client.put(f"/gtt/triggers/{trigger_id}", data=form([1400], [order(1401)]))
     assert changed.json()["data"] == {"trigger_id": trigger_id}
@@ -118,7 +118,7 @@ async def test_a_trigger_can_be_changed_and_deleted(client: httpx.AsyncClient) -
     ],
 )
 async def test_a_bad_trigger_is_refused(client: httpx.AsyncClient, fields: dict[str, str], message: str) -> None:
-    """400 in the broker's words, and nothing is kept."""
+    """400 with Kite's sentence; nothing is stored."""
     answer = await client.post("/gtt/triggers", data=fields)
     assert answer.status_code == 400
     assert message in answer.json()["message"]
@@ -126,7 +126,7 @@ async def test_a_bad_trigger_is_refused(client: httpx.AsyncClient, fields: dict[
 
 
 def test_triggers_and_alerts_outlive_the_process(tmp_path: Path) -> None:
-    """They fire after a restart as if nothing had been."""
+    """They fire after a restart."""
     settings = SimulatorSettings(port=0, ticks_per_second=0, state_dir=tmp_path, rate_limits=RateLimits(enforced="off"))
     alert = {
         "name": "low",

@@ -1,4 +1,4 @@
-"""What a broker keeps while its process is killed."""
+"""What survives when the simulator's process is killed."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.integration.simulator.order_forms import order_form
 from tests.integration.simulator.programs import simulator_program
 
 MARKED = ("last_price", "close_price", "pnl", "m2m", "unrealised", "value", "day_change", "day_change_percentage")
-"""What follows the market and not the orders."""
+"""Fields that depend on the market, not on the orders."""
 INFY_1500 = {"instruments": {"NSE:INFY": {"last_price": 1500, "frozen": True, "liquidity": 7}}}
 TOKEN = {"Authorization": "token simkey:simtoken"}
 
@@ -27,7 +27,7 @@ def unmarked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def picture(client: httpx.Client) -> dict[str, Any]:
-    """Everything that a client may ask about its orders and its means."""
+    """Everything that a client can read about its orders and funds."""
     orders = client.get("/orders").json()["data"]
     return {
         "orders": orders,
@@ -41,7 +41,7 @@ def picture(client: httpx.Client) -> dict[str, Any]:
 
 
 def trade_a_morning(client: httpx.Client) -> list[str]:
-    """A part fill that rests, a stop, a fill with a conversion, a change, a cancel, a refusal; the ids."""
+    """Places a partly filled order, a stop, a filled and converted one, a modified, a cancelled, a rejected one."""
     client.post("/_sim/market", json=INFY_1500).raise_for_status()
     orders: list[dict[str, object]] = [
         {"quantity": 10, "tag": "PART1"},
@@ -67,8 +67,8 @@ def trade_a_morning(client: httpx.Client) -> list[str]:
     return ids
 
 
-async def test_a_killed_broker_comes_back_with_its_book(tmp_path: Path) -> None:
-    """Orders, histories, trades, positions, funds and ledger are the same; ids go on; what rested still trades."""
+async def test_a_killed_simulator_has_its_book_again(tmp_path: Path) -> None:
+    """Orders, histories, trades, positions, funds and ledger are the same; ids go on; resting orders still trade."""
     async with simulator_program(tmp_path) as program:
         with client_of(program.url) as client:
             ids = trade_a_morning(client)
@@ -89,8 +89,8 @@ async def test_a_killed_broker_comes_back_with_its_book(tmp_path: Path) -> None:
     assert [entry["seq"] for entry in before["ledger"]] == [1, 2, 3, 4]
 
 
-async def test_a_login_survives_too(tmp_path: Path) -> None:
-    """A token that a client holds works after the broker's restart; one that was logged out does not."""
+async def test_a_login_survives(tmp_path: Path) -> None:
+    """A client's token works after the restart; one that was logged out does not."""
     async with simulator_program(tmp_path) as program:
         with client_of(program.url) as client:
             client.delete("/session/token", params={"api_key": "simkey", "access_token": "simtoken"}).raise_for_status()
@@ -106,7 +106,7 @@ async def test_a_login_survives_too(tmp_path: Path) -> None:
 
 
 async def test_another_day_begins_with_an_empty_book_and_the_old_ledger(tmp_path: Path) -> None:
-    """Entries keep their time; delivery shares have become holdings; nothing of the old day rests."""
+    """Entries keep their time; bought shares have become holdings; no order of the old day rests."""
     async with simulator_program(tmp_path) as program:
         with client_of(program.url) as client:
             ids = trade_a_morning(client)
@@ -123,8 +123,8 @@ async def test_another_day_begins_with_an_empty_book_and_the_old_ledger(tmp_path
     assert int(new) > max(int(entry["order_id"]) for entry in after["ledger"])
 
 
-def test_a_journal_cut_anywhere_is_a_moment_of_the_past(tmp_path: Path) -> None:
-    """Whatever byte the last write got to, the simulator starts and the ledger is a beginning of the whole one."""
+def test_a_journal_that_is_cut_anywhere_is_an_earlier_state(tmp_path: Path) -> None:
+    """Cut at any byte, the simulator starts, and its ledger is the beginning of the whole one."""
     settings = SimulatorSettings(port=0, ticks_per_second=0, state_dir=tmp_path)
     with simulator_in_thread(settings) as running, client_of(running.url) as client:
         trade_a_morning(client)
@@ -143,7 +143,7 @@ def test_a_journal_cut_anywhere_is_a_moment_of_the_past(tmp_path: Path) -> None:
 
 
 def test_two_simulators_do_not_share_a_directory(tmp_path: Path) -> None:
-    """The second says who is in the way, and a file that is no journal is not overwritten."""
+    """The second refuses to start; a file that is no journal is not overwritten."""
     first = Journal(tmp_path)
     with pytest.raises(JournalError, match="is in use by another simulator"):
         Journal(tmp_path)
@@ -155,8 +155,8 @@ def test_two_simulators_do_not_share_a_directory(tmp_path: Path) -> None:
     assert (tmp_path / FILE_NAME).read_text() == '{"version": 99}\n'
 
 
-def test_fewer_accounts_than_were_kept_are_refused(tmp_path: Path) -> None:
-    """Nobody's positions are dropped in silence; more accounts are welcome."""
+def test_fewer_accounts_than_in_the_journal_are_refused(tmp_path: Path) -> None:
+    """No account's positions are lost; more accounts are accepted."""
     for accounts in (2, 3):
         with simulator_in_thread(SimulatorSettings(port=0, accounts=accounts, state_dir=tmp_path)):
             pass

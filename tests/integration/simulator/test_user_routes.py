@@ -1,4 +1,4 @@
-"""Login, sessions and who is refused."""
+"""Logins, sessions and refusals."""
 
 import hashlib
 from urllib.parse import parse_qs, urlsplit
@@ -17,8 +17,8 @@ def login_form(request_token: str, *, secret: str = SECRET) -> dict[str, str]:
     return {"api_key": "simkey", "request_token": request_token, "checksum": checksum}
 
 
-async def test_the_standing_request_token_gives_a_session_by_the_published_checksum(client: httpx.AsyncClient) -> None:
-    """The test vector of the protocol, any number of times, with every field that clients index."""
+async def test_the_preset_request_token_gives_a_session_with_the_documented_checksum(client: httpx.AsyncClient) -> None:
+    """It works any number of times; the answer has every field that clients read."""
     form = {"api_key": "simkey", "request_token": "simreqtoken", "checksum": TEST_VECTOR}
     for _ in range(2):
         data = (await client.post("/session/token", data=form)).json()["data"]
@@ -27,7 +27,7 @@ async def test_the_standing_request_token_gives_a_session_by_the_published_check
 
 
 async def test_the_login_page_redirects_with_a_request_token_that_works_once(client: httpx.AsyncClient) -> None:
-    """`redirect_params` come back; the second use is refused."""
+    """`redirect_params` are in the redirect; the second use is refused."""
     answer = await client.get("/connect/login", params={"v": 3, "api_key": "simkey", "redirect_params": "a=1&b=2"})
     assert answer.status_code == 302
     query = parse_qs(urlsplit(answer.headers["location"]).query)
@@ -50,7 +50,7 @@ async def test_the_login_page_redirects_with_a_request_token_that_works_once(cli
 async def test_a_bad_login_is_refused(
     client: httpx.AsyncClient, form: dict[str, str], status: int, message: str
 ) -> None:
-    """In the words that clients match on."""
+    """With the sentences that clients match on."""
     answer = await client.post("/session/token", data=form)
     assert (answer.status_code, answer.json()["message"]) == (status, message)
 
@@ -58,8 +58,8 @@ async def test_a_bad_login_is_refused(
 @pytest.mark.parametrize(
     "header", ["", "token simkey", "token simkey:wrong", "token other:simtoken", "Bearer simkey:simtoken", "token :"]
 )
-async def test_only_the_exact_authorization_header_is_let_in(simulator: RunningSimulator, header: str) -> None:
-    """403 TokenException in the full envelope."""
+async def test_only_the_exact_authorization_header_is_accepted(simulator: RunningSimulator, header: str) -> None:
+    """403 TokenException in the envelope."""
     async with httpx.AsyncClient(base_url=simulator.url) as stranger:
         answer = await stranger.get("/orders", headers={"Authorization": header})
     assert answer.status_code == 403
@@ -71,8 +71,8 @@ async def test_only_the_exact_authorization_header_is_let_in(simulator: RunningS
     }
 
 
-async def test_a_logout_kills_the_token_and_a_login_brings_another(client: httpx.AsyncClient) -> None:
-    """DELETE answers true; the next login does not hand out the dead token."""
+async def test_a_logout_ends_the_token_and_a_login_gives_another(client: httpx.AsyncClient) -> None:
+    """DELETE answers true; the next login does not return the ended token."""
     answer = await client.delete("/session/token", params={"api_key": "simkey", "access_token": "simtoken"})
     assert answer.json() == {"status": "success", "data": True}
     assert (await client.get("/orders")).status_code == 403
@@ -91,14 +91,14 @@ async def test_control_expires_and_revives_a_session(client: httpx.AsyncClient) 
 
 
 async def test_each_account_has_its_own_keys_and_orders(simulator: RunningSimulator, client: httpx.AsyncClient) -> None:
-    """SIM002 with simkey2 and simtoken2; keys do not cross."""
+    """SIM002 has simkey2 and simtoken2; no key works with another account's token."""
     second = {"Authorization": "token simkey2:simtoken2"}
     assert (await client.get("/user/profile", headers=second)).json()["data"]["user_id"] == "SIM002"
     assert (await client.get("/user/profile", headers={"Authorization": "token simkey:simtoken2"})).status_code == 403
 
 
 async def test_a_refresh_token_that_was_never_issued_is_refused(client: httpx.AsyncClient) -> None:
-    """403, with a right checksum too."""
+    """403, also with the right checksum."""
     checksum = hashlib.sha256(b"simkeynothingsimsecret").hexdigest()
     form = {"api_key": "simkey", "refresh_token": "nothing", "checksum": checksum}
     assert (await client.post("/session/refresh_token", data=form)).status_code == 403

@@ -1,4 +1,4 @@
-"""Orders over HTTP: rows, history, trades, funds and positions in Kite's shapes."""
+"""Orders over HTTP: rows, history, trades, funds and positions in Kite's form."""
 
 import re
 
@@ -12,7 +12,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 async def test_a_protected_market_order_goes_from_form_to_position(client: httpx.AsyncClient) -> None:
-    """Order, book, history, trades, positions and ledger tell one story."""
+    """Order, book, history, trades, positions and ledger agree."""
     order_id = await place(client, order_type="MARKET", price=None, market_protection=-1, tag="K7Q2M9X4A1")
     [row] = (await client.get("/orders")).json()["data"]
     assert (row["order_id"], row["status"], row["order_type"]) == (order_id, "COMPLETE", "LIMIT")
@@ -37,18 +37,18 @@ async def test_a_protected_market_order_goes_from_form_to_position(client: httpx
     assert (entry["order_id"], entry["state"], entry["tag"]) == (order_id, "COMPLETE", "K7Q2M9X4A1")
 
 
-async def test_margins_tell_the_same_number_before_and_after_placement(client: httpx.AsyncClient) -> None:
-    """`/margins/orders` says what placement then takes from `/user/margins`."""
+async def test_margins_are_the_same_before_and_after_placement(client: httpx.AsyncClient) -> None:
+    """`/margins/orders` has the amount that placement then blocks in `/user/margins`."""
     body = [{**order_form(price=1490), "variety": "regular", "quantity": 10, "price": 1490}]
-    [asked] = (await client.post("/margins/orders", json=body)).json()["data"]
+    [answer] = (await client.post("/margins/orders", json=body)).json()["data"]
     before = (await client.get("/user/margins/equity")).json()["data"]["net"]
     await place(client, price=1490)
     after = (await client.get("/user/margins")).json()["data"]["equity"]["net"]
-    assert before - after == asked["total"] == 2_980
+    assert before - after == answer["total"] == 2_980
 
 
-async def test_a_basket_costs_less_than_its_orders_apart(client: httpx.AsyncClient) -> None:
-    """A buy and a sell of the same thing hedge each other: `final` is below `initial`."""
+async def test_a_basket_needs_less_than_its_orders_separately(client: httpx.AsyncClient) -> None:
+    """A buy and a sell of one instrument hedge each other: `final` is below `initial`."""
     legs = [{**order_form(transaction_type=side), "variety": "regular"} for side in ("BUY", "SELL")]
     answer = await client.post("/margins/basket", params={"consider_positions": "True"}, json=legs)
     data = answer.json()["data"]
@@ -56,8 +56,8 @@ async def test_a_basket_costs_less_than_its_orders_apart(client: httpx.AsyncClie
     assert len(data["orders"]) == 2
 
 
-async def test_a_contract_note_echoes_the_order_with_its_charges(client: httpx.AsyncClient) -> None:
-    """In the order of the request, priced at the average that was given."""
+async def test_a_contract_note_has_the_order_with_its_charges(client: httpx.AsyncClient) -> None:
+    """In the order of the request, at the given average price."""
     legs = [{**order_form(), "order_id": "x", "variety": "regular", "average_price": price} for price in (1500, 1600)]
     rows = (await client.post("/charges/orders", json=legs)).json()["data"]
     assert [row["price"] for row in rows] == [1500, 1600]
@@ -66,14 +66,14 @@ async def test_a_contract_note_echoes_the_order_with_its_charges(client: httpx.A
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"[1]", b"not json"])
-async def test_a_margin_question_that_is_no_array_of_orders_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_a_margin_request_that_is_no_array_of_orders_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
     """400 InputException."""
     answer = await client.post("/margins/orders", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["error_type"]) == (400, "InputException")
 
 
-async def test_too_little_money_is_a_margin_exception_and_no_order(client: httpx.AsyncClient) -> None:
-    """Neither in the book nor in the ledger."""
+async def test_insufficient_funds_are_a_margin_exception(client: httpx.AsyncClient) -> None:
+    """The order is neither in the book nor in the ledger."""
     answer = await client.post("/orders/regular", data=order_form(product="CNC", quantity=10_000))
     assert (answer.status_code, answer.json()["error_type"]) == (400, "MarginException")
     assert answer.json()["message"].startswith("Insufficient funds. Required margin is 15000000.00 but available")
@@ -82,7 +82,7 @@ async def test_too_little_money_is_a_margin_exception_and_no_order(client: httpx
 
 
 async def test_a_position_is_converted(client: httpx.AsyncClient) -> None:
-    """PUT answers true and the product has changed; too much is refused."""
+    """PUT answers true and the product changes; more than the position is refused."""
     await place(client)
     form = order_form(position_type="day", old_product="MIS", new_product="CNC", order_type=None, price=None)
     assert (await client.put("/portfolio/positions", data=form)).json()["data"] is True
@@ -91,8 +91,8 @@ async def test_a_position_is_converted(client: httpx.AsyncClient) -> None:
     assert (await client.put("/portfolio/positions", data=form)).status_code == 400
 
 
-async def test_holdings_are_reported_in_three_shapes(client: httpx.AsyncClient) -> None:
-    """Full, compact and summed; a sale today shows as used."""
+async def test_holdings_have_three_forms(client: httpx.AsyncClient) -> None:
+    """Full, compact and as a sum; today's sale is the used quantity."""
     await place(client, product="CNC", transaction_type="SELL", quantity=30, price=1490)
     rows = {row["tradingsymbol"]: row for row in (await client.get("/portfolio/holdings")).json()["data"]}
     assert (rows["INFY"]["quantity"], rows["INFY"]["used_quantity"]) == (100, 30)
@@ -118,14 +118,14 @@ async def test_holdings_are_reported_in_three_shapes(client: httpx.AsyncClient) 
 async def test_a_wrong_route_is_answered_in_the_envelope(
     client: httpx.AsyncClient, method: str, path: str, status: int, message: str
 ) -> None:
-    """With a real status and JSON, whatever was asked."""
+    """With the right status and JSON, on every path."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["message"], answer.json()["data"]) == (status, message, None)
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_large_answers_are_zipped_for_those_who_ask(client: httpx.AsyncClient) -> None:
-    """And plain for those who do not."""
+async def test_large_answers_are_zipped_on_request(client: httpx.AsyncClient) -> None:
+    """Without the header they are plain."""
     for _ in range(3):
         await place(client, price=1490)
     zipped = await client.get("/orders")
@@ -136,21 +136,21 @@ async def test_large_answers_are_zipped_for_those_who_ask(client: httpx.AsyncCli
 
 
 async def test_whole_numbers_have_no_decimal_point(client: httpx.AsyncClient) -> None:
-    """Go's client maps them to integers."""
+    """The Go client has integers for them."""
     await place(client)
     text = (await client.get("/portfolio/positions")).text + (await client.get("/orders")).text
     assert not re.search(r"\d\.0[,}]", text)
 
 
 async def test_a_body_without_content_type_is_read_as_a_form(client: httpx.AsyncClient) -> None:
-    """Sloppy clients exist."""
+    """Some clients send no Content-Type."""
     body = "&".join(f"{name}={value}" for name, value in order_form().items())
     answer = await client.post("/orders/regular", content=body.encode())
     assert answer.status_code == 200
 
 
-async def test_stats_report_the_worst_second_of_an_account(simulator: RunningSimulator) -> None:
-    """Counted at arrival and at acceptance, also while limits are not enforced."""
+async def test_statistics_have_the_peak_second_of_an_account(simulator: RunningSimulator) -> None:
+    """Counted at arrival and at acceptance, also when limits are not enforced."""
     async with httpx.AsyncClient(base_url=simulator.url, headers={"Authorization": "token simkey:simtoken"}) as client:
         for _ in range(12):
             await place(client, price=1400)
