@@ -76,9 +76,9 @@ def test_quotes(kite: Any) -> None:
 
 
 def test_historical(kite: Any) -> None:
-    """Minute candles of a past hour, in order."""
-    start = dt.datetime.now() - dt.timedelta(days=3)  # noqa: DTZ005 - the client's times are naive
-    candles = kite.historical_data(408065, start, start + dt.timedelta(days=2), "60minute", oi=True)
+    """Hourly candles of a past week, in order; a week has trading hours, whatever day it is."""
+    start = dt.datetime.now() - dt.timedelta(days=8)  # noqa: DTZ005 - the client's times are naive
+    candles = kite.historical_data(408065, start, start + dt.timedelta(days=7), "60minute", oi=True)
     assert candles
     assert [candle["date"] for candle in candles] == sorted(candle["date"] for candle in candles)
     assert all(candle["low"] <= candle["close"] <= candle["high"] and "oi" in candle for candle in candles)

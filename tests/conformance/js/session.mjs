@@ -47,7 +47,7 @@ async function reads(kite) {
   const full = await kite.getQuote(["NSE:INFY", "NSE:NOSUCH"]);
   const day = 86_400_000;
   const past = (days) => new Date(Date.now() - days * day);
-  const candles = await kite.getHistoricalData(INFY, "60minute", past(3), past(1), false, true);
+  const candles = await kite.getHistoricalData(INFY, "60minute", past(8), past(1), false, true); // a week has trading hours, whatever day it is
   return {
     margins: Object.keys(await kite.getMargins()).sort(),
     equity: (await kite.getMargins("equity")).available.cash,
