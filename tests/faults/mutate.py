@@ -120,14 +120,14 @@ MUTATIONS = (
     ),
     Mutation(
         "clean read: began after the send",
-        "app/orders/reconciliation/reconciler.py",
+        "app/orders/reconciliation/doubt_rules.py",
         "and started_at > task.updated_at",
         "",
         FAULTS + "test_guards.py::test_a_read_that_began_before_the_doubt_proves_nothing",
     ),
     Mutation(
         "clean read: of the order's own book",
-        "app/orders/reconciliation/reconciler.py",
+        "app/orders/reconciliation/doubt_rules.py",
         "task.last_sent_at is not None and task.last_sent_at >= began_at",
         "task.last_sent_at is not None",
         FAULTS + "test_guards.py::test_a_doubt_from_before_this_book_is_never_proven_absent",

@@ -5,6 +5,7 @@ doubt_rules       what one read proves about a task whose outcome is unknown; pu
 apply_book        settles what a read proves, in one transaction
 anomalies anomaly_rules    alarms for the operator; the second decides, pure
 fill_sync inferred_fills   fills from the trade book, and those that it lacks; the second decides, pure
+overdue           settles what time alone decides: expired claims and tasks, doubts of past days
 read_schedule     when the book is read again; pure
 overdue_store read_schedule_store   SQL
 """

@@ -24,7 +24,7 @@ MAX_NAMED = 50
 
 
 class Anomalies:
-    """The alarms of one account. The caller of every method holds the account's lock."""
+    """The alarms of one account. The caller holds the account's lock, except for ``report_old_doubts``."""
 
     def __init__(self, account_id: str, parts: OrderParts, *, read_counters: ReadCounters) -> None:
         self._account_id = account_id

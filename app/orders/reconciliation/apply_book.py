@@ -6,7 +6,7 @@ alarms. Everything is idempotent: the same book applied twice changes nothing th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -38,10 +38,14 @@ class BookRead:
     """One read of the order book, with what is needed to decide what it proves."""
 
     rows: Sequence[BrokerOrder]
-    clean_for: Callable[[Task], bool]  # whether the read can prove that this task's order is absent
+    complete: bool  # it shows every order of the day that was known before
     now: datetime  # when the read began, by the database's clock
     owners: dict[str, Task]  # the tasks of the changed rows, by tag base
-    clock_offset_s: float  # the broker's clock minus the database's, never positive
+    clock_offset_s: float  # the broker's clock minus this process's, never positive
+
+    def is_clean_for(self, task: Task) -> bool:
+        """Whether the read can prove that this task's order is absent."""
+        return doubt_rules.is_clean_for(task, complete=self.complete, started_at=self.now)
 
     def shows(self, order_id: str | None) -> bool:
         """Whether an order of this id is in the book."""
@@ -72,17 +76,18 @@ class BookApplier:
         *,
         changed: Sequence[BrokerOrder],
         open_tasks: Sequence[Task],
-        clean_for: Callable[[Task], bool],
+        complete: bool,
         now: datetime,
         clock_offset_s: float = 0.0,
     ) -> bool:
         """Settle what the book proves; return whether any task or order changed.
 
-        ``changed``: the rows that differ from the last read; ``open_tasks``: every task that the book may settle.
+        ``changed``: the rows that differ from the last read; ``open_tasks``: every task that the book may settle;
+        ``complete``: the book shows every order of the day that was known before.
         """
         reading = BookRead(
             rows=rows,
-            clean_for=clean_for,
+            complete=complete,
             now=now,
             owners=await self._owners(tx, changed),
             clock_offset_s=clock_offset_s,
@@ -163,7 +168,7 @@ class BookApplier:
         finding = doubt_rules.examine_placement(
             task,
             reading.rows,
-            clean=reading.clean_for(task),
+            clean=reading.is_clean_for(task),
             now=reading.now,
             window_s=self._settings.in_doubt_window_s,
             clock_offset_s=reading.clock_offset_s,

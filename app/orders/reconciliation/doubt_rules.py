@@ -18,6 +18,7 @@ from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
 from app.orders.state.tags import attempt_tags, tags_of
+from app.orders.state.trading_days import book_began
 from app.orders.state.verdicts import Verdict, not_found
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -45,13 +46,25 @@ def shows_all_known(book: Iterable[BrokerOrder], known_ids: Iterable[str]) -> bo
     return {order.order_id for order in book}.issuperset(known_ids)
 
 
+def is_clean_for(task: Task, *, complete: bool, started_at: datetime) -> bool:
+    """Whether a read that began at ``started_at`` can prove that this placement in doubt has no order.
+
+    It shows every known order (``complete``), began after the doubt did, and shows the book to which the order would
+    belong: in the night the broker discards the book of the day before.
+    """
+    began_at = book_began(started_at)
+    of_this_book = task.last_sent_at is not None and task.last_sent_at >= began_at
+    in_doubt = task.status is TaskStatus.IN_DOUBT and of_this_book
+    return complete and in_doubt and started_at > task.updated_at
+
+
 def examine_placement(
     task: Task, book: Sequence[BrokerOrder], *, clean: bool, now: datetime, window_s: float, clock_offset_s: float = 0.0
 ) -> Finding:
     """What the book proves about a placement whose outcome is unknown.
 
     ``clean``: the read can prove an absence. ``window_s``: a doubt is not ended as absent sooner after the send.
-    ``clock_offset_s``: the broker's clock minus the database's, never positive.
+    ``clock_offset_s``: the broker's clock minus this process's, never positive.
     """
     rows = tuple(order for order in book if attempt_tags(task) & tags_of(order))
     if rows:
@@ -126,12 +139,12 @@ def examine_command(
 ) -> Finding:
     """What the target order's row proves about an unfinished cancel or modification.
 
-    ``read_again``: the row was read after the doubt began; an earlier one says nothing about it. A modification that
-    is being sent waits for its answer, because the modification itself may have filled the order. One whose order
-    showed the same terms before is proven by no row. What no row answers within the window ends as unknown: neither a
+    ``read_again``: the row was read after the doubt began; an earlier row proves nothing. A modification that is being
+    sent waits for its answer, because the modification itself may have filled the order. No row proves a modification
+    to terms that the order showed before. A command that no row proves within the window ends as unknown: neither a
     cancel nor a modification can have made a second order.
     """
-    # a book that lacks a row it has shown may show it again, so such a row is waited for twice as long
+    # a book that lacks a row which it has shown may show it again, so the window is twice as long then
     limit_s = window_s if order is None or read_again else 2 * window_s
     waited = task.last_sent_at is not None and now - task.last_sent_at >= timedelta(seconds=limit_s)
     given_up = Event.ABSENT if waited and task.status is TaskStatus.IN_DOUBT else None

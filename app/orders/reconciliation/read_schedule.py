@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,6 +14,15 @@ Liveness = Literal["settling", "live", "idle"]
 CHECK_DELAYS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds from the send of a doubtful task to the first read for it, and from each read to the next; the last one
 repeats."""
+
+IDLE_AUDIT_S = 300.0
+"""Between two reads while no order is live: orders may also be placed in Kite's own application."""
+
+SETTLING_READ_S = 0.5
+"""The same while an accepted order is on its way to the exchange: no push announces its arrival."""
+
+READS_IN_A_ROW = 10
+"""When so many reads took less than half a second each, hints are arriving all the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +55,35 @@ def next_check(task: Task, *, now: datetime) -> datetime:
         if elapsed > since:
             return now + timedelta(seconds=elapsed - since)
     return now + timedelta(seconds=CHECK_DELAYS_S[-1])
+
+
+def seconds_to_next_read(schedule: ReadSchedule, *, now: datetime, audit_s: float, fills_incomplete: bool) -> float:
+    """Seconds until the book is read again if no hint comes: by what is live, or sooner for a claim or a doubt.
+
+    ``audit_s``: between two reads while something is live, or a fill is missing.
+    """
+    longest_s = {
+        "settling": min(audit_s, SETTLING_READ_S),
+        "live": audit_s,
+        "idle": max(audit_s, IDLE_AUDIT_S),
+    }[schedule.liveness]
+    if fills_incomplete:
+        longest_s = min(longest_s, audit_s)
+    if schedule.next_check_at is None:
+        return longest_s
+    return min(longest_s, max(0.0, (schedule.next_check_at - now).total_seconds()))
+
+
+class ReadPace:
+    """The distance between two reads: one read answers all hints that arrived before it began."""
+
+    def __init__(self, *, least_gap_s: float, constant_gap_s: float) -> None:
+        self._least_gap_s = least_gap_s
+        self._constant_gap_s = constant_gap_s
+        self._ended_at: deque[float] = deque(maxlen=READS_IN_A_ROW)
+
+    def gap_after_read(self, ended_at: float) -> float:
+        """Seconds to wait after the read that ended at this monotonic time; longer while hints arrive constantly."""
+        self._ended_at.append(ended_at)
+        in_a_row = len(self._ended_at) == READS_IN_A_ROW and ended_at - self._ended_at[0] < READS_IN_A_ROW / 2
+        return self._constant_gap_s if in_a_row else self._least_gap_s

@@ -78,7 +78,7 @@ class Ledger:
                 rows,
                 changed=rows,
                 open_tasks=open_tasks,
-                clean_for=lambda task: False,
+                complete=False,
                 now=now,
                 clock_offset_s=clock_offset_s,
             )

@@ -1,0 +1,69 @@
+"""Settles what time alone decides, and says what is due: no read of the order book is needed for either."""
+
+from __future__ import annotations
+
+from app.orders.reconciliation import overdue_store
+from app.orders.reconciliation.anomalies import Anomalies
+from app.orders.reconciliation.read_schedule import DueWork
+from app.orders.state.alarms import Alarm
+from app.orders.state.parts import AccountParts
+from app.orders.state.trading_days import last_gone_day
+from app.orders.state.verdicts import doubtful, expired, overtaken
+
+
+class OverdueWork:
+    """The overdue work of one account. Both methods raise Unavailable when the database is away."""
+
+    def __init__(self, parts: AccountParts, *, anomalies: Anomalies) -> None:
+        self._account_id = parts.account_id
+        self._database = parts.database
+        self._settlement = parts.settlement
+        self._settings = parts.settings
+        self._clock = parts.clock
+        self._term = parts.term
+        self._wakeups = parts.wakeups
+        self._anomalies = anomalies
+
+    async def find(self) -> DueWork:
+        """What is due now, in one round trip; the database's clock, which stamps the sends, stamps the read too."""
+        async with self._database.connection() as connection:
+            return await overdue_store.find_due_work(
+                connection,
+                self._account_id,
+                gone_day=last_gone_day(self._clock.now()),
+                kind=str(Alarm.DOUBT_UNRESOLVED),
+                older_s=self._settings.alarm_doubt_age_s,
+                known_since=self._term.known_since,
+            )
+
+    async def settle(self) -> bool:
+        """Settle everything that is overdue, in one transaction; return whether a new doubt came of it.
+
+        Until the book was read in this term, placements from before the term do not expire: a database that was
+        restored may have forgotten that they were sent, and a client that reads "expired, not sent" may place them
+        again.
+        """
+        known_since = self._term.known_since
+        async with self._database.transaction() as tx:
+            await self._anomalies.report_old_doubts(tx)
+            # Listing needs no lock: each task is checked again, under its fence, when it is settled.
+            unanswered = await overdue_store.expired_claims(tx, self._account_id)
+            too_late = await overdue_store.expired_tasks(tx, self._account_id, known_since=known_since)
+            obsolete = await overdue_store.obsolete_replacements(tx, self._account_id, known_since=known_since)
+            gone = await overdue_store.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
+            if not unanswered and not too_late and not obsolete and not gone:
+                return False
+            await self._settlement.lock(tx, self._account_id)
+            # The sender of such a claim died or was paused: its request may have reached the broker.
+            for task in unanswered:
+                verdict = doubtful("the sender of this attempt fell silent", now=self._clock.now())
+                await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+            for task in too_late:
+                await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
+            # The replaced order filled before its cancel, so the replacement would add to the position.
+            for task in obsolete:
+                await self._settlement.settle(tx, task.task_id, overtaken(task), fence=task.fence)
+            # No book will show the order any more; an operator has to decide.
+            await self._anomalies.close_doubts(tx, gone)
+        self._wakeups.changed()
+        return bool(unanswered)
