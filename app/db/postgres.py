@@ -2,30 +2,27 @@
 
 The service has two pools: one for requests and readers, and a small one for sending orders, so that a flood of requests
 cannot starve the path that risks money. Every statement, lock and idle transaction has a bound on the server's side.
-Every wait has one on ours too, because a server that is stopped, or a line that swallows packets, keeps no bound: a
-caller waits at most ``POOL_WAIT_S`` for a connection and ``ANSWER_S`` for each answer. A connection whose answer did
-not come is closed; its statement may still be carried out when the server goes on.
+Every wait has one on ours too: a caller waits at most ``POOL_WAIT_S`` for a connection and ``ANSWER_S`` for each answer
+(``bounded_connection``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.abc import RV, PQGen
 from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
-from psycopg.errors import _WaitTimeout as WaitTimeout
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from app.db.bounded_connection import ANSWER_S, LAST_WORD_S, BoundedConnection, seconds_left
 from app.errors import StartError, Unavailable
 from app.kit.cancellation import cancel_requests, end_if_cancelled
 from app.kit.json import decode_json, encode_json
@@ -36,14 +33,8 @@ Tx: TypeAlias = AsyncConnection[TupleRow]
 POOL_WAIT_S = 1.5
 """How long a caller waits for a connection."""
 
-ANSWER_S = 3.0
-"""How long a caller waits for one answer of the server: longer than the server's own bound on a statement."""
-
 CHECK_S = 0.5
 """How long a pooled connection may take to prove that it works before another one is tried."""
-
-LAST_WORD_S = 0.1
-"""What a caller whose time is over still waits for each answer: a transaction must be rolled back."""
 
 _DEAD_WAITERS = 1_000
 """The pool keeps a place in its queue for every caller whose wait timed out, until it has a connection again. In a long
@@ -59,45 +50,6 @@ _PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
 _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
 """Ends of a connection that psycopg classes with programming errors: this process was paused inside a transaction, or
 the server has become a standby. Nothing was stored; the next connection may work."""
-
-
-_answer_by: ContextVar[float | None] = ContextVar("answer_by", default=None)
-
-
-@contextmanager
-def answering_within(seconds: float) -> Iterator[None]:
-    """Whatever this block asks the database for is given up when the time is over, one answer after another.
-
-    A caller that needs several answers would else wait for each bound in turn.
-    """
-    token = _answer_by.set(asyncio.get_running_loop().time() + seconds)
-    try:
-        yield
-    finally:
-        _answer_by.reset(token)
-
-
-def seconds_left() -> float:
-    """Of the block's time; infinite outside of ``answering_within``, never negative."""
-    answer_by = _answer_by.get()
-    return float("inf") if answer_by is None else max(0.0, answer_by - asyncio.get_running_loop().time())
-
-
-class BoundedConnection(AsyncConnection[TupleRow]):
-    """A connection that is closed when the server does not answer within ``answer_s``: OperationalError then."""
-
-    answer_s = ANSWER_S
-
-    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Every exchange with the server passes here: statements, BEGIN, COMMIT, the end of a pipeline."""
-        if timeout is not None:
-            return await super().wait(gen, interval, timeout)
-        bound_s = min(self.answer_s, max(LAST_WORD_S, seconds_left()))
-        try:
-            return await super().wait(gen, interval, bound_s)
-        except WaitTimeout as error:
-            self.pgconn.finish()
-            raise psycopg.OperationalError(f"the server did not answer within {bound_s:.2g} s") from error
 
 
 class Database:

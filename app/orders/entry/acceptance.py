@@ -20,7 +20,8 @@ from loguru import logger
 from psycopg.errors import LockNotAvailable, UniqueViolation
 
 from app.broker.outcomes import Sent
-from app.db.postgres import Database, Tx, seconds_left
+from app.db.bounded_connection import seconds_left
+from app.db.postgres import Database, Tx
 from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.db.postgres import ANSWER_S, CHECK_S, POOL_WAIT_S, Database, Tx, open_database
+from app.db.bounded_connection import ANSWER_S
+from app.db.postgres import CHECK_S, POOL_WAIT_S, Database, Tx, open_database
 from app.errors import Unavailable
 from chaos.proxy import FaultProxy, Toxic, open_proxy
 
