@@ -1,5 +1,6 @@
-"""Measurements: ``python -m benchmarks [name ...]``. Alternatives run alternately on the same input. See README.md.
+"""Measurements (README.md). Alternatives run alternately on the same input.
 
+__main__     ``python -m benchmarks [name ...]``
 ticks        broker's frame to Redis subscriber; with tick_server, tick_stacks and tick_subscriber
 orders       POST to the broker's socket; with order_environment and order_proxy
 simulator    ticks and REST latency of the simulator; with simulator_clients

@@ -1,6 +1,6 @@
 """Breaks everything around the service while it trades, and checks afterwards that no order was doubled or lost.
 
-run               one run: start, trade under faults, settle, check, report. Read it first
+run, __main__     one run: start, trade under faults, settle, check, report. Read it first
 stack             what is under test: servers, simulator and replicas of the service, behind proxies
 fault_schedule    which faults, how often, how long
 proxy             a TCP proxy with faults

@@ -39,9 +39,15 @@ class Task:
     """A row of ``order_task``."""
 
     task_id: str
+    """The service's id of it."""
+
     account_id: str
     operation: str = "place"
+    """``place``, ``modify`` or ``cancel``."""
+
     status: str = "completed"
+    """The service's; those in ``UNFINISHED`` are not final."""
+
     sent: str = "yes"
     """``yes``, ``no`` or ``unknown``: whether it reached the broker, as the service says."""
 
@@ -50,7 +56,11 @@ class Task:
 
     order_id: str | None = None
     error_code: str | None = None
+    """Of the last error."""
+
     batch_id: str | None = None
+    """The batch whose leg it is."""
+
     most_orders: int = 1
     """How many orders one request of it may become: slices, or legs of an iceberg."""
 
@@ -99,7 +109,11 @@ class Event:
 
     account_id: str
     seq: int
+    """Its number, which counts the account's events from 1."""
+
     type: str = ""
+    """Such as ``order_placed``."""
+
     content: str = ""
     """The text that the hash covers."""
 
@@ -113,6 +127,8 @@ class Event:
     """Set when the event is about an order; ``state`` and ``filled_quantity`` are the order's then."""
 
     state: str | None = None
+    """The order's state."""
+
     filled_quantity: int = 0
 
 
@@ -179,20 +195,42 @@ class History:
     """One run."""
 
     ledger: Sequence[LedgerOrder] = ()
+    """The exchange's orders."""
+
     tasks: Sequence[Task] = ()
+    """Of the service, as all rows up to ``keys``."""
+
     attempts: Sequence[Attempt] = ()
+    """Every sending of a task."""
+
     orders: Sequence[KnownOrder] = ()
+    """The orders that the service has stored."""
+
     fills: Sequence[Fill] = ()
+    """Without inferred ones."""
+
     events: Sequence[Event] = ()
+    """The event log."""
+
     batches: Sequence[Batch] = ()
     keys: Sequence[Key] = ()
+    """The stored idempotency keys."""
+
     acknowledged: Sequence[Acknowledgement] = ()
+    """What clients were answered with 2xx."""
+
     withdrawn: frozenset[str] = frozenset()
     """Task ids of placements whose withdrawal was acknowledged to a client."""
 
     seen: Sequence[Seen] = ()
+    """The events that subscribers received."""
+
     halts: Sequence[Halt] = ()
+    """The operator's."""
+
     peaks: Sequence[Peaks] = ()
+    """Rates as the simulator counted them."""
+
     orphans: frozenset[str] = frozenset()
     """Order ids for which the service raised an alarm: they have its tag and no task."""
 

@@ -20,14 +20,19 @@ class Facts:
     url: str
     """Of the service."""
     api_key: str
+    """With which a client is authenticated."""
     simulator_url: str
+    """Of the simulator's page and routes."""
     redis_url: str
+    """With the password."""
     python: str
     """The interpreter, quoted for a shell in the working directory, as `data_dir` is."""
     data_dir: str
+    """Where everything is stored."""
     data_dir_is_default: bool
     """Otherwise the commands must set DATA_DIR."""
     subscriptions: FirstSubscriptions
+    """The instruments that tick."""
     prices: Mapping[str, float]
     """Last prices in rupees by `EXCHANGE:TRADINGSYMBOL`."""
 

@@ -42,11 +42,17 @@ class Simulator:
     """The parts of one simulator."""
 
     settings: SimulatorSettings
+    """From which it was built."""
     clock: SimClock
+    """The simulated time."""
     market: Market
+    """Instruments and quotes."""
     accounts: Accounts
+    """API keys and sessions."""
     exchange: Exchange
+    """Orders and portfolios."""
     faults: FaultRegistry
+    """The faults that are set."""
     traffic: Traffic
     """Counts requests and enforces their limits."""
     sockets: TickerSockets
@@ -58,6 +64,7 @@ class Simulator:
     player: Player | None
     """Plays a recording; None: the market simulates prices."""
     fault_middleware: FaultMiddleware
+    """Carries out faults of the connection; its delayed requests are cancelled at the end."""
     app: ASGIApp
     """The routes with all middleware around them."""
 

@@ -54,6 +54,7 @@ class SimulatorSettings:
     """One simulator. Raises ValueError for a value out of its range."""
 
     host: str = "127.0.0.1"
+    """The address to listen on."""
     port: int = DEFAULT_PORT
     """0: a free port."""
     accounts: int = 1
@@ -81,6 +82,7 @@ class SimulatorSettings:
     autoslice_answer: AutosliceAnswer = "object"
     """The answer to a sliced order: `{"order_id", "children"}`, or an array of the children, as Kite documents it."""
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    """Kite's request limits."""
     replay: ReplaySettings | None = None
     """With a recording, `ticks_per_second` has no effect."""
 

@@ -32,6 +32,7 @@ class Fault:
     """One fault, with its counts."""
 
     fault_id: str
+    """With which it is removed."""
     kind: str
     """A key of `KINDS`."""
     method: str
@@ -43,6 +44,7 @@ class Fault:
     probability: float
     """From 0 to 1, for each match after the first `after`."""
     after: int
+    """How many matches pass first."""
     params: Mapping[str, ParamValue]
     """Those of its kind, complete."""
     tag_prefix: str | None = None

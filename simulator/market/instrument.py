@@ -59,6 +59,7 @@ class Instrument:
     """The company's, or the underlying's of a derivative."""
     exchange_token: int
     segment_id: Segment
+    """The segment as a number; it decides the price divisor."""
     segment: str
     """Kite's name of it, such as `NSE` or `NFO-OPT`; of an index: INDICES."""
     instrument_type: InstrumentType

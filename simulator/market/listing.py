@@ -27,8 +27,10 @@ class Listing:
     """The instruments of one day. An instrument's row is its index in `instruments` and in every column."""
 
     day: date
+    """The trading day, in IST."""
     instruments: tuple[Instrument, ...]
     by_token: Mapping[int, Instrument]
+    """By instrument token."""
     by_symbol: Mapping[tuple[str, str], Instrument]
     """By exchange and tradingsymbol."""
     row_of: Mapping[int, int]
@@ -40,6 +42,7 @@ class Listing:
     traded: npt.NDArray[np.bool_]
     """Whether a row ever trades; a few are listed and do not."""
     model: PriceModel
+    """The price paths."""
     state: State
     """The present quotes."""
 

@@ -20,30 +20,38 @@ class DepthLevel:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Prices are exact Decimals, times aware IST. `close` is the previous session's close.
-
-    `buy` and `sell` have five levels each, best first. All quantities and all levels of an index are zero.
-    """
+    """Prices are exact Decimals in rupees, times are aware in IST. An index has quantities of 0 and empty levels."""
 
     instrument_token: int
     timestamp: datetime
+    """Of the last change."""
     last_trade_time: datetime | None
+    """None before the first trade."""
     last_price: Decimal
     last_quantity: int
+    """Of the last trade."""
     average_price: Decimal
+    """Of the day's trades, by volume."""
     volume: int
+    """Traded today."""
     buy_quantity: int
+    """Offered to buy, beyond the five levels too; `sell_quantity` likewise."""
     sell_quantity: int
     open: Decimal
+    """Of the day, as `high` and `low`."""
     high: Decimal
     low: Decimal
     close: Decimal
+    """Of the previous session."""
     oi: int
+    """Open interest; 0 for what is no derivative."""
     oi_day_high: int
     oi_day_low: int
     lower_circuit_limit: Decimal
+    """The lowest price of an order today; `upper_circuit_limit` is the highest."""
     upper_circuit_limit: Decimal
     buy: tuple[DepthLevel, ...]
+    """Five levels, best first; the same for `sell`."""
     sell: tuple[DepthLevel, ...]
 
     @property

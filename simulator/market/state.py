@@ -68,6 +68,7 @@ class State:
     lower_circuit: Ints
     """In units, as `upper_circuit`; 0 for an index."""
     upper_circuit: Ints
+    """The highest price of an order."""
     lot_size: Ints
     """At least 1."""
     tick_units: Ints
@@ -77,6 +78,7 @@ class State:
     derivative: npt.NDArray[np.bool_]
     """A future or option."""
     option: npt.NDArray[np.bool_]
+    """A call or put."""
     keys: Hashes
     """A hash of the token: what differs between instruments by chance is derived from it."""
 

@@ -15,14 +15,23 @@ from simulator.stream.sockets import TickerSockets
 
 @dataclass(frozen=True, slots=True)
 class SimParts:
-    """`player` is None where the market simulates prices. The other parts are described in `assembly.Simulator`."""
+    """Parts of an `assembly.Simulator`."""
 
     exchange: Exchange
+    """Orders, ledger, portfolios."""
     accounts: Accounts
+    """Sessions and postback URLs."""
     market: Market
+    """Prices and liquidity."""
     clock: SimClock
+    """The simulated time and its speed."""
     faults: FaultRegistry
+    """The faults that are set."""
     traffic: Traffic
+    """Counts of requests."""
     sockets: TickerSockets
+    """The open ticker sockets."""
     postbacks: Postbacks
+    """Counts of postbacks."""
     player: Player | None
+    """None where the market simulates prices."""

@@ -38,18 +38,29 @@ class OrderRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     fills: tuple[FillRecord, ...] = ()
     """New fills."""
     modifications: int = 0
+    """Their number."""
     hidden: bool = False
+    """Whether the order book does not show it."""
     tag_hidden: bool = False
+    """Whether the order book shows it without its tag."""
     excluded_from_matching: bool = msgspec.field(default=False, name="held")
+    """Whether only `/_sim/orders` fills it."""
     shows_at: datetime | None = None
+    """When a hidden order will show."""
     enters_at: datetime | None = None
+    """When a stuck order will go on."""
     instrument: Instrument | None = None
     """This field and all that follow are in the first record of an order only."""
     user_id: str = ""
+    """Who placed it."""
     guid: str = ""
+    """Its second id."""
     accepted_at: datetime | None = None
+    """When the broker took it."""
     parent_order_id: str | None = None
+    """The first leg of a cover order."""
     iceberg: IcebergLeg | None = None
+    """Which leg of an iceberg it is."""
     sent: dict[str, str] | None = None
     """The client's form, which the ledger has."""
 
@@ -116,10 +127,14 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     id_counts: IdCounts = msgspec.field(name="numbers")
     """The ids given before."""
     portfolios: tuple[PortfolioRecord, ...]
+    """Of all accounts."""
     past: tuple[OrderRecord, ...] = ()
     """Orders of earlier days, which are in the ledger only."""
     parked: tuple[OrderRecord, ...] = ()
     """After-market orders that wait for the open; they are in the book of this day too."""
     sessions: tuple[SessionRecord, ...] = ()
+    """Of all accounts."""
     triggers: tuple[Trigger, ...] = ()
+    """All GTTs, in any status."""
     alerts: tuple[Alert, ...] = ()
+    """All alerts, in any status."""

@@ -28,13 +28,3 @@ class SocketFaults(Protocol):
 
     def socket_fault(self, user_id: str) -> SocketFault | None:
         """The fault of an open socket of the user, or None. Called before each frame and heartbeat."""
-
-
-class NoFaults:
-    """Nothing ever fails."""
-
-    def upgrade_fault(self, user_id: str) -> SocketFault | None:  # noqa: ARG002 - the Protocol's name
-        return None
-
-    def socket_fault(self, user_id: str) -> SocketFault | None:  # noqa: ARG002
-        return None

@@ -6,9 +6,9 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from simulator.background import simulator_in_thread
 from simulator.server import RunningSimulator
 from simulator.settings import RateLimits, SimulatorSettings
+from tests.simulator_thread import simulator_in_thread
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import httpx
 import pytest
 import requests
 
-from simulator.background import simulator_in_thread
 from simulator.server import RunningSimulator
 from simulator.settings import SimulatorSettings
+from tests.simulator_thread import simulator_in_thread
 
 kiteconnect = pytest.importorskip("kiteconnect")
 exceptions = pytest.importorskip("kiteconnect.exceptions")

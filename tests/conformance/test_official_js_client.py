@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from simulator.background import simulator_in_thread
 from simulator.server import RunningSimulator
 from simulator.settings import SimulatorSettings
 from tests.conformance.node import install_client, run_script
+from tests.simulator_thread import simulator_in_thread
 
 BUSY = {"type": "InputException", "text": "Order cannot be cancelled as it is being processed. Try later."}
 

@@ -24,6 +24,7 @@ class Position:
     """One instrument and product of one user. Values are in rupees and include the multiplier."""
 
     instrument: Instrument
+    """In which it is."""
     product: Product
     overnight_quantity: int = 0
     """What was carried into the day, signed."""
@@ -32,9 +33,11 @@ class Position:
     buy_quantity: int = 0
     """Bought today."""
     buy_value: Decimal = ZERO
+    """Of what was bought today."""
     sell_quantity: int = 0
     """Sold today."""
     sell_value: Decimal = ZERO
+    """Of what was sold today."""
     quantity: int = 0
     """Open now, signed."""
     open_price: Decimal = ZERO

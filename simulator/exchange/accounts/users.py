@@ -33,13 +33,17 @@ class Account:
     """One user with one app."""
 
     user_id: str
+    """The broker's id of the user, such as `SIM001`."""
     api_key: str
+    """Of the app, as `api_secret` and `app_id`."""
     api_secret: str
+    """Signs logins and order updates."""
     preset_token: str
     """The access token that is valid from the start."""
     preset_request_token: str
     """The request token that may be exchanged any number of times."""
     app_id: int
+    """In order updates."""
     postback_url: str | None = None
     """Where the app's order updates are posted; None: nowhere."""
     tokens: dict[str, datetime] = field(default_factory=dict)

@@ -48,21 +48,29 @@ class Alert(msgspec.Struct, frozen=True):
     """One alert: `lhs operator rhs`, or `lhs operator rhs_constant`."""
 
     uuid: str
+    """Its id."""
     user_id: str
+    """Whose it is."""
     name: str
     """The user's."""
     kind: AlertKind
     """`ato` (alert triggers order) has a basket."""
     lhs: Operand
+    """The left operand."""
     operator: Operator
+    """Between left and right."""
     created_at: datetime
+    """Aware, as `updated_at`."""
     updated_at: datetime
+    """Of the last change or firing."""
     rhs: Operand | None = None
     """None where a constant is compared with."""
     rhs_constant: Decimal = Decimal(0)
     """In rupees."""
     status: AlertStatus = "enabled"
+    """Only an enabled alert is evaluated."""
     disabled_reason: str = ""
+    """Always empty; Kite has the field."""
     basket: dict[str, Any] | None = None
     """The client's JSON with ids and instrument tokens filled in."""
     alert_count: int = 0

@@ -65,8 +65,11 @@ class Trigger:
     """One GTT."""
 
     trigger_id: int
+    """Its id."""
     user_id: str
+    """Whose it is."""
     kind: TriggerKind
+    """`single`, or `two-leg`: one of two orders is placed."""
     exchange: str
     tradingsymbol: str
     instrument_token: int
@@ -78,9 +81,13 @@ class Trigger:
     orders: tuple[TriggerOrder, ...]
     """The order of each trigger value, at the same index."""
     created_at: datetime
+    """Aware, as the other times."""
     updated_at: datetime
+    """Of the last change of its fields or status."""
     expires_at: datetime
+    """A year after its creation."""
     status: TriggerStatus = "active"
+    """Only an active GTT fires."""
 
     def is_listed(self, now: datetime) -> bool:
         """Whether the user's list contains it."""

@@ -62,6 +62,7 @@ class OrderRequest:
     market_protection: Decimal = Decimal(0)
     """-1 for the automatic band, or a percentage; 0 once it has become a limit."""
     tag: str | None = None
+    """The client's."""
     tags: tuple[str, ...] = ()
     """`tag` and the tags that the broker adds (`mktp`, `autoslice`)."""
     iceberg_legs: int = 0
@@ -88,9 +89,11 @@ class Trade:
     """One fill. `price` is in rupees, `at` the moment of the fill."""
 
     trade_id: str
+    """Unique over all users."""
     order_id: str
     exchange_order_id: str
     instrument: Instrument
+    """What was traded."""
     product: Product
     transaction_type: TransactionType
     quantity: int
@@ -104,6 +107,7 @@ class HistoryRow:
 
     at: datetime
     status: str
+    """One of `orders.status`."""
     request: OrderRequest
     """The parameters in force, which a modification replaces."""
     order_timestamp: datetime
@@ -117,6 +121,7 @@ class HistoryRow:
     status_message: str | None
     """Why it was rejected, or why a modification was refused."""
     status_message_raw: str | None
+    """The same text; Kite has a second form of it here."""
     filled_quantity: int
     pending_quantity: int
     """The unfilled quantity, which Kite keeps after a cancel; 0 on a rejected order."""
@@ -124,6 +129,7 @@ class HistoryRow:
     average_price: Decimal
     """Of the fills, in rupees; 0 without any."""
     modified: bool
+    """Whether it was ever modified."""
 
 
 @dataclass(slots=True)
@@ -132,7 +138,9 @@ class Order:
 
     order_id: str
     user_id: str
+    """Who placed it."""
     instrument: Instrument
+    """What it trades."""
     request: OrderRequest
     """The parameters in force, which a modification replaces."""
     accepted_at: datetime
@@ -142,7 +150,9 @@ class Order:
     parent_order_id: str | None = None
     """On the second leg of a cover order: the first leg."""
     iceberg: IcebergLeg | None = None
+    """Which leg of an iceberg it is."""
     status: str = RECEIVED
+    """One of `orders.status`."""
     order_timestamp: datetime = field(init=False)
     """When the client last placed, modified or cancelled it."""
     exchange_order_id: str | None = None
@@ -154,6 +164,7 @@ class Order:
     status_message: str | None = None
     """Why it was rejected, or why a modification was refused."""
     status_message_raw: str | None = None
+    """The same text; Kite has a second form of it here."""
     filled_quantity: int = 0
     cancelled_quantity: int = 0
     filled_value: Decimal = Decimal(0)

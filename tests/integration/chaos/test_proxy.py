@@ -126,7 +126,7 @@ async def test_slow_close_delays_the_end(proxy: FaultProxy) -> None:
     writer.close()
 
 
-async def test_a_closed_door_refuses_and_opens_on_the_same_port(proxy: FaultProxy) -> None:
+async def test_connections_are_refused_and_accepted_again_on_the_same_port(proxy: FaultProxy) -> None:
     """Refused, not reset: no byte can have left."""
     port = proxy.port
     proxy.stop_listening()

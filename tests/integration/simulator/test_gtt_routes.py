@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator.background import simulator_in_thread
 from simulator.settings import RateLimits, SimulatorSettings
+from tests.simulator_thread import simulator_in_thread
 
 TOKEN = {"Authorization": "token simkey:simtoken"}
 

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator.background import simulator_in_thread
 from simulator.settings import SimulatorSettings
 from simulator.state.journal import FILE_NAME, Journal, JournalError
 from tests.integration.simulator.order_forms import order_form
 from tests.integration.simulator.programs import simulator_program
+from tests.simulator_thread import simulator_in_thread
 
 MARKED = ("last_price", "close_price", "pnl", "m2m", "unrealised", "value", "day_change", "day_change_percentage")
 """Fields that depend on the market, not on the orders."""

@@ -9,11 +9,11 @@ import sys
 import httpx
 import pytest
 
-from simulator.background import simulator_in_thread
 from simulator.server import PortTakenError, running_simulator
 from simulator.settings import SimulatorSettings
 from tests.integration.simulator.order_forms import order_form
 from tests.integration.simulator.ticker_client import until
+from tests.simulator_thread import simulator_in_thread
 
 
 async def test_a_taken_port_is_an_error_of_one_line() -> None:

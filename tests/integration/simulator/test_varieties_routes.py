@@ -5,10 +5,10 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from simulator.background import simulator_in_thread
 from simulator.server import RunningSimulator
 from simulator.settings import AutosliceAnswer, RateLimits, SimulatorSettings
 from tests.integration.simulator.order_forms import order_form
+from tests.simulator_thread import simulator_in_thread
 
 TOKEN = {"Authorization": "token simkey:simtoken"}
 

@@ -307,6 +307,6 @@ def test_a_bad_history_is_reported(name: str) -> None:
     assert all(violation.text and "\n" not in violation.text for violation in found)
 
 
-def test_every_check_has_a_history_that_it_reports() -> None:
+def test_every_check_has_a_history_with_its_violation() -> None:
     """Each of the ten checks is tested with a violation."""
     assert {expected for expected, _ in FAIL.values()} == {f"C{number}" for number in range(1, 11)}

@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, for callers without an event loop: tests of the official clients, scripts."""
+"""A simulator in a thread of its own, for tests without an event loop."""
 
 import asyncio
 import contextlib
