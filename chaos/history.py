@@ -213,6 +213,8 @@ class History:
     """The event log."""
 
     batches: Sequence[Batch] = ()
+    """Orders that were placed together."""
+
     keys: Sequence[Key] = ()
     """The stored idempotency keys."""
 

@@ -28,8 +28,9 @@ from simulator.exchange.orders import status
 from simulator.exchange.orders.book import OrderBook
 from simulator.exchange.orders.ids import IdGenerator
 from simulator.exchange.orders.ledger import Ledger
-from simulator.exchange.orders.order import MAX_MODIFICATIONS, Order, OrderRequest
+from simulator.exchange.orders.order import MAX_MODIFICATIONS, Order
 from simulator.exchange.orders.order_faults import NO_FAULTS, OrderFaults
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.parts import ExchangeParts
 from simulator.exchange.steps.atomic_step import AtomicStep, Notify
 from simulator.exchange.steps.delayed_steps import CallLater

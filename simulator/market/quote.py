@@ -35,12 +35,15 @@ class Quote:
     volume: int
     """Traded today."""
     buy_quantity: int
-    """Offered to buy, beyond the five levels too; `sell_quantity` likewise."""
+    """Of all buy orders, beyond the five levels too."""
     sell_quantity: int
+    """Of all sell orders."""
     open: Decimal
-    """Of the day, as `high` and `low`."""
+    """The day's first price."""
     high: Decimal
+    """The day's highest price."""
     low: Decimal
+    """The day's lowest price."""
     close: Decimal
     """Of the previous session."""
     oi: int
@@ -48,11 +51,13 @@ class Quote:
     oi_day_high: int
     oi_day_low: int
     lower_circuit_limit: Decimal
-    """The lowest price of an order today; `upper_circuit_limit` is the highest."""
+    """The lowest price of an order today."""
     upper_circuit_limit: Decimal
+    """The highest price of an order today."""
     buy: tuple[DepthLevel, ...]
-    """Five levels, best first; the same for `sell`."""
+    """Five levels, best first."""
     sell: tuple[DepthLevel, ...]
+    """Five levels, best first."""
 
     @property
     def net_change(self) -> Decimal:

@@ -25,7 +25,7 @@ from simulator.exchange.accounts.margins import (
 from simulator.exchange.accounts.positions import PositionKey
 from simulator.exchange.entry.parameters import PRODUCTS, TRANSACTION_TYPES, read_choice, read_integer, read_price
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.orders.order import Product, TransactionType
+from simulator.exchange.orders.request import Product, TransactionType
 from simulator.exchange.orders.units import FUND_SEGMENTS, fund_segment, is_option
 from simulator.formats import to_number
 from simulator.market.instrument import COMMODITY, CURRENCY, EQUITY, EQUITY_DERIVATIVES, Instrument

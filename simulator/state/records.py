@@ -14,7 +14,8 @@ from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.conditions.alert import Alert
 from simulator.exchange.conditions.gtt import Trigger
 from simulator.exchange.orders.ids import IdCounts
-from simulator.exchange.orders.order import HistoryRow, IcebergLeg, Product
+from simulator.exchange.orders.order import HistoryRow, IcebergLeg
+from simulator.exchange.orders.request import Product
 from simulator.market.instrument import Instrument
 
 VERSION = 1

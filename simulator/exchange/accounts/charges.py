@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from simulator.exchange.orders.order import TransactionType
+from simulator.exchange.orders.request import TransactionType
 from simulator.exchange.orders.units import is_option, multiplier
 from simulator.formats import to_number
 from simulator.market.instrument import EQUITY, Instrument

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from simulator.exchange.orders.order import OrderRequest, TransactionType
+from simulator.exchange.orders.request import OrderRequest, TransactionType
 from simulator.exchange.orders.units import is_option, multiplier
 from simulator.market.instrument import EQUITY, Instrument
 

@@ -19,7 +19,8 @@ from simulator.exchange.accounts.margins import (
     total_blocked,
 )
 from simulator.exchange.accounts.positions import Conversion, Position, PositionKey
-from simulator.exchange.orders.order import Order, OrderRequest, Product, Trade
+from simulator.exchange.orders.order import Order, Trade
+from simulator.exchange.orders.request import OrderRequest, Product
 from simulator.exchange.orders.units import FundSegment, fund_segment
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument

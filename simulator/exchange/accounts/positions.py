@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from simulator.exchange.orders.order import Product, TransactionType
+from simulator.exchange.orders.request import Product, TransactionType
 from simulator.exchange.orders.units import multiplier
 from simulator.formats import to_number
 from simulator.market.instrument import Instrument

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from simulator.errors import input_error
-from simulator.exchange.orders.order import TransactionType
+from simulator.exchange.orders.request import TransactionType
 from simulator.formats import format_time, to_number
 
 TriggerKind = Literal["single", "two-leg"]

@@ -18,7 +18,8 @@ from simulator.exchange.days.schedule import Event, due_events
 from simulator.exchange.entry.acceptance import OrderAcceptance
 from simulator.exchange.matching.engine import Engine
 from simulator.exchange.orders import status
-from simulator.exchange.orders.order import Order, OrderRequest
+from simulator.exchange.orders.order import Order
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.parts import ExchangeParts
 from simulator.market.instrument import EQUITY
 from simulator.market.sessions import is_session_day

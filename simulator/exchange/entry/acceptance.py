@@ -11,7 +11,8 @@ from simulator.errors import input_error, insufficient_funds, insufficient_holdi
 from simulator.exchange.entry.checks import check_request
 from simulator.exchange.entry.market_protection import protect
 from simulator.exchange.entry.parameters import Params
-from simulator.exchange.orders.order import IcebergLeg, Order, OrderRequest
+from simulator.exchange.orders.order import IcebergLeg, Order
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.orders.status import AMO_RECEIVED, RECEIVED
 from simulator.exchange.orders.units import fund_segment
 from simulator.exchange.parts import ExchangeParts

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from simulator.errors import input_error
-from simulator.exchange.orders.order import OrderRequest
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.orders.units import DERIVATIVES, is_option, quantity_step
 from simulator.market.instrument import EQUITY, Instrument
 from simulator.market.quote import Quote

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from simulator.errors import input_error, protection_required
-from simulator.exchange.orders.order import OrderRequest, OrderType
+from simulator.exchange.orders.request import OrderRequest, OrderType
 from simulator.exchange.orders.units import is_option, round_to_tick
 from simulator.market.instrument import Instrument
 

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, TypeVar, get_args
 
 from simulator.errors import input_error, missing_field
-from simulator.exchange.orders.order import OrderRequest, OrderType, Product, TransactionType, Validity, Variety
+from simulator.exchange.orders.request import OrderRequest, OrderType, Product, TransactionType, Validity, Variety
 from simulator.market.instrument import EXCHANGES
 
 Params = Mapping[str, str]

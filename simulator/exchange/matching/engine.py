@@ -14,8 +14,9 @@ from simulator.exchange.matching.fills import Role, is_triggered
 from simulator.exchange.matching.follow_ups import FollowUpQueue
 from simulator.exchange.matching.liquidity import SimulatedLiquidity
 from simulator.exchange.orders import status
-from simulator.exchange.orders.order import HistoryRow, Order, OrderRequest, Trade
+from simulator.exchange.orders.order import HistoryRow, Order, Trade
 from simulator.exchange.orders.order_faults import NO_FAULTS, OrderFaults
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.parts import ExchangeParts
 from simulator.exchange.steps.atomic_step import Audience
 from simulator.exchange.steps.delayed_steps import CallLater, DelayedSteps

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from simulator.exchange.orders.order import TransactionType
+from simulator.exchange.orders.request import TransactionType
 from simulator.market.quote import DepthLevel
 
 Role = Literal["taker", "maker"]

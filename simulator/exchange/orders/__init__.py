@@ -1,6 +1,7 @@
 """What an order is, and the order data of a trading day. Nothing here places or matches an order.
 
 order            an order, its fields and its history
+request          its parameters: variety, product, prices, validity
 status           its statuses, and which may follow which
 book             the orders of the day, by id, by user and by instrument
 ids              the numbers given to orders, trades, GTTs and alerts

@@ -7,7 +7,7 @@ from simulator.errors import KiteError, input_error
 from simulator.exchange.entry.acceptance import OrderAcceptance
 from simulator.exchange.entry.parameters import Params
 from simulator.exchange.matching.engine import Engine
-from simulator.exchange.orders.order import OrderRequest
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.orders.units import quantity_step
 from simulator.market.instrument import Instrument
 

@@ -10,7 +10,8 @@ from simulator.exchange.entry.acceptance import OrderAcceptance
 from simulator.exchange.entry.market_protection import AUTOMATIC, protect
 from simulator.exchange.entry.parameters import Params
 from simulator.exchange.matching.engine import Engine
-from simulator.exchange.orders.order import Order, OrderRequest, TransactionType
+from simulator.exchange.orders.order import Order
+from simulator.exchange.orders.request import OrderRequest, TransactionType
 from simulator.market.market import Market
 
 

@@ -10,8 +10,9 @@ from simulator.errors import KiteError
 from simulator.exchange.entry.acceptance import OrderAcceptance
 from simulator.exchange.entry.parameters import Params
 from simulator.exchange.matching.engine import Engine
-from simulator.exchange.orders.order import IcebergLeg, Order, OrderRequest
+from simulator.exchange.orders.order import IcebergLeg, Order
 from simulator.exchange.orders.order_faults import NO_FAULTS, OrderFaults
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.orders.status import COMPLETE
 from simulator.exchange.orders.units import quantity_step
 from simulator.market.instrument import Instrument

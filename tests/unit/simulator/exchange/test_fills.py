@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.exchange.matching.fills import Fill, is_triggered, match
-from simulator.exchange.orders.order import TransactionType
+from simulator.exchange.orders.request import TransactionType
 from simulator.market.quote import DepthLevel
 
 ASKS = tuple(

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from simulator.exchange.orders.order import Order, OrderRequest, Trade
+from simulator.exchange.orders.order import Order, Trade
+from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.orders.status import TERMINAL, TRANSITIONS
 from simulator.market.market import Market
 from tests.unit.simulator.exchange.environment import START

@@ -12,7 +12,7 @@ from simulator.errors import KiteError
 from simulator.exchange.accounts.charges import charges
 from simulator.exchange.accounts.margins import Exposure, OpenOrder, blocked
 from simulator.exchange.accounts.positions import Conversion, Position, position_row
-from simulator.exchange.orders.order import TransactionType
+from simulator.exchange.orders.request import TransactionType
 from simulator.market.instrument import Instrument
 from tests.unit.simulator.exchange.environment import USER, ExchangeEnvironment, ReusableMarket, open_environment
 
