@@ -38,12 +38,12 @@ class ActivityCheck:
     async def run(self) -> None:
         while True:
             try:
-                await self.look()
+                await self.check()
             except ServiceError as error:
                 logger.bind(reason=error).warning("activity of accounts not checked")
             await asyncio.sleep(jittered(self._every_s, random=self._random()))
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Mark each owned account as busy or idle. Raises Unavailable."""
         owned = self._owned()
         if not owned:

@@ -69,7 +69,7 @@ class HaltService:
         async with self._database.transaction() as tx:
             asked = {"open_orders": open_orders}
             halt = await write_halt(
-                tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), asked=asked
+                tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), details=asked
             )
             accounts = (
                 [account_id]

@@ -85,7 +85,7 @@ class Anomalies:
             for order_id in task.confirmed_ids:
                 if order_id not in shown:
                     await order_store.upsert(tx, never_shown(task, order_id))
-        left = await order_store.left_live(tx, self._account_id, until=until, since=since)
+        left = await order_store.still_live(tx, self._account_id, until=until, since=since)
         owners = await task_store.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
         for order in left:
             await self._settlement.show_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
@@ -98,7 +98,7 @@ class Anomalies:
 
     async def _report_missing_fills(self, tx: Tx, *, since: date, until: date) -> None:
         """Alarm for fills without a trade. None is inferred: the trade book of that day can no longer be read."""
-        uneven = await fill_store.uneven(tx, self._account_id, since=since, until=until)
+        uneven = await fill_store.with_missing_fills(tx, self._account_id, since=since, until=until)
         unexplained = [order for order in uneven if order.unexplained_quantity]
         for day, group in itertools.groupby(unexplained, key=lambda order: order.trade_date):
             missing = {order.order_id: order.unexplained_quantity for order in group}

@@ -178,7 +178,7 @@ class BookApplier:
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
                 next_check_at = read_schedule.next_check(task, now=reading.now)
-                await task_store.note_look(tx, task.task_id, clean=finding.clean, next_check_at=next_check_at)
+                await task_store.count_read(tx, task.task_id, clean=finding.clean, next_check_at=next_check_at)
             return False
         if finding.event is Event.ABSENT:
             await self._anomalies.report_look_alikes(tx, task, reading.rows, clock_offset_s=reading.clock_offset_s)
@@ -256,7 +256,7 @@ class BookApplier:
         if finding.event is None:
             if task.status is TaskStatus.IN_DOUBT:
                 next_check_at = read_schedule.next_check(task, now=reading.now)
-                await task_store.note_look(tx, task.task_id, clean=False, next_check_at=next_check_at)
+                await task_store.count_read(tx, task.task_id, clean=False, next_check_at=next_check_at)
             return False
         return await self._settlement.settle(tx, task.task_id, doubt_rules.command_verdict(finding, task)) is not None
 

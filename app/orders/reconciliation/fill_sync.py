@@ -89,7 +89,7 @@ class FillSync:
         """Update the inferred fills of these orders; return whether some filled quantity still has no fill."""
         since, until = last_gone_day(read_at) + ONE_DAY, trade_date_of(read_at)
         incomplete = False
-        for order in await fill_store.uneven(
+        for order in await fill_store.with_missing_fills(
             tx, self._account_id, since=since, until=until, order_ids=sorted(order_ids)
         ):
             fill = inferred_fill(order, clean=clean, read_at=read_at, grace_s=self._settings.fill_grace_s)

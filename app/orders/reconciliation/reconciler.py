@@ -66,7 +66,7 @@ class Reconciler:
         self._closed_until: date | None = None
 
     async def run(self) -> None:
-        self._wakeups.look()
+        self._wakeups.read_book()
         log = logger.bind(account_id=self._account_id)
         while True:
             try:

@@ -14,9 +14,9 @@ from app.orders.state.audit import Actor
 
 
 async def write_halt(
-    tx: Tx, *, scope: str, mode: HaltMode, reason: str, by: Actor, entry_id: UUID, asked: Mapping[str, Any]
+    tx: Tx, *, scope: str, mode: HaltMode, reason: str, by: Actor, entry_id: UUID, details: Mapping[str, Any]
 ) -> Halt:
-    """Set a halt, in force from the commit on, and write its audit entry with ``asked`` added. Returns the halt."""
+    """Set a halt, in force from the commit on, and write its audit entry with ``details`` added. Returns the halt."""
     before = await kill_switch_store.find_halt(tx, scope=scope)
     await kill_switch_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
     halt = await kill_switch_store.find_halt(tx, scope=scope)
@@ -30,6 +30,6 @@ async def write_halt(
         subject=scope,
         request_id=by.request_id,
         before=shown_halt(before),
-        after={**halt_document(halt), **asked},
+        after={**halt_document(halt), **details},
     )
     return halt

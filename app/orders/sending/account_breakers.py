@@ -74,7 +74,7 @@ class AccountBreakers:
         due = [breaker for breaker in self._by_class.values() if breaker.probe_due(now=self._clock.monotonic())]
         if due:
             self._counts_at_probe = (self._reads.reads, self._reads.failed_reads)
-            self._wakeups.look()
+            self._wakeups.read_book()
 
     def _apply_reads(self) -> None:
         now = self._clock.monotonic()

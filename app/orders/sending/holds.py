@@ -21,8 +21,8 @@ from app.orders.state.model import Task, TaskError, TaskStatus
 from app.orders.state.parts import AccountParts
 from app.orders.state.verdicts import Verdict
 
-_LOOK_EVERY_S = 0.2
-"""The sender calls ``look`` in each of its rounds, which may follow each other much faster."""
+_REFRESH_EVERY_S = 0.2
+"""The sender calls ``refresh`` in each of its rounds, which may follow each other much faster."""
 _WAITING = (TaskStatus.PENDING, TaskStatus.RETRYING)
 
 
@@ -56,7 +56,7 @@ HALTED_NEW = Obstacle(
 
 
 class Holds:
-    """The holds of one account. The sender calls ``look`` when no further task may be sent."""
+    """The holds of one account. The sender calls ``refresh`` when no further task may be sent."""
 
     def __init__(self, parts: AccountParts, *, breakers: AccountBreakers) -> None:
         self._account_id = parts.account_id
@@ -67,14 +67,14 @@ class Holds:
         self._wakeups = parts.wakeups
         self._clock = parts.clock
         self._breakers = breakers
-        self._looked_at = float("-inf")
+        self._refreshed_at = float("-inf")
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Hold the tasks that must not be sent and release those that may, at most every 0.2 s. Raises Unavailable."""
         now = self._clock.monotonic()
-        if now - self._looked_at < _LOOK_EVERY_S:
+        if now - self._refreshed_at < _REFRESH_EVERY_S:
             return
-        self._looked_at = now
+        self._refreshed_at = now
         self._breakers.check()  # here, because an open breaker must be probed even while no task waits
         async with self._database.connection() as connection:
             waiting = await task_store.unsent(connection, self._account_id)

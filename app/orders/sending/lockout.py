@@ -33,6 +33,6 @@ async def halt_if_locked_out(
     if await find_halt(tx, scope=account_id) is not None:
         return
     reason = f"the broker said: {outcome.message}"
-    await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), asked={})
+    await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), details={})
     fields = {"account_id": account_id, "task_id": task.task_id, "batch_id": task.batch_id, "action": task.operation}
     logger.bind(**fields, reason=reason).error("account halted: the broker takes no orders from this address")

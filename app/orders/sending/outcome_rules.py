@@ -74,7 +74,7 @@ def _in_doubt(outcome: InDoubt, *, now: datetime) -> Verdict:
         event=Event.DOUBT,
         sent=Sent.UNKNOWN,
         error=TaskError(code="OUTCOME_UNKNOWN", message=outcome.reason, broker=broker),
-        next_check_at=now + timedelta(seconds=FIRST_LOOK_S),
+        next_check_at=now + timedelta(seconds=FIRST_CHECK_S),
     )
 
 
@@ -100,7 +100,7 @@ CANCEL_DELAYS_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Seconds before a cancel is sent again, by attempt; the last one repeats."""
 
 
-FIRST_LOOK_S = 0.3
+FIRST_CHECK_S = 0.3
 """Seconds from a doubt to the first read of the order book for it; ``read_schedule.next_check`` plans the next ones."""
 
 

@@ -47,7 +47,7 @@ class OutcomeWriter:
                 await asyncio.sleep(delay)
             else:
                 self._wakeups.changed()
-                self._wakeups.look()
+                self._wakeups.read_book()
                 return
 
     async def _store_once(self, task: Task, outcome: SendOutcome) -> None:

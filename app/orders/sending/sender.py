@@ -78,7 +78,7 @@ class Sender:
             while True:
                 try:
                     await self._send_ready_tasks(sends)
-                    await self._holds.look()
+                    await self._holds.refresh()
                     await wait_for(self._wakeups.sender, self._rest_s)
                 except ServiceError as error:  # the database is away, so no task was claimed
                     logger.bind(account_id=self._account_id, reason=error).warning("sender pauses, nothing was claimed")

@@ -102,7 +102,7 @@ def _filled_order(
     return FilledOrder(state=OrderState(state), inferred=inferred, **named, **columns)
 
 
-async def uneven(
+async def with_missing_fills(
     tx: Tx, account_id: str, *, since: date, until: date, order_ids: Sequence[str] | None = None
 ) -> list[FilledOrder]:
     """Filled orders of these days whose reported fills are incomplete, and those that have an inferred fill.

@@ -34,7 +34,7 @@ class Event(StrEnum):
     HOLD = "hold"  # it must not be sent now (no session, halted, breaker open)
     RELEASE = "release"  # the reason of the hold is gone
     EXPIRE = "expire"  # its freshness ended before it was sent
-    WITHDRAW = "withdraw"  # taken back before it was sent: by a client, an operator, a rollback, or a filled old order
+    WITHDRAW = "withdraw"  # withdrawn before it was sent: by a client, an operator, a rollback, or a filled old order
     FOUND = "found"  # the order book, or the order's row, shows that it happened
     ABSENT = "absent"  # enough clean reads of the order book do not show it
     RESEND = "resend"  # proven without effect and safe to repeat (throttled and absent; a cancel that did not happen)

@@ -183,7 +183,7 @@ class TaskFactory:
         )
 
     def requeued(self, task: Task) -> NewTask:
-        """The order of a task that an operator gave up, once more, under a new tag."""
+        """The order of a task that an operator gave up, to be placed again under a new tag."""
         again = self.place(OrderLine(request=task.order, user_tag=task.user_tag), account_id=task.account_id)
         return replace(again, request=dict(task.request), purpose="requeue", supersedes=task.task_id)
 

@@ -129,7 +129,7 @@ async def move(tx: Tx, order: KnownOrder, *, trade_date: date) -> KnownOrder:
     return replace(order, trade_date=trade_date)
 
 
-async def left_live(tx: Tx, account_id: str, *, until: date, since: date) -> list[KnownOrder]:
+async def still_live(tx: Tx, account_id: str, *, until: date, since: date) -> list[KnownOrder]:
     """Orders of these days whose end was never seen and that are not marked stale yet, by day and order id."""
     return await _orders(
         tx,

@@ -84,7 +84,7 @@ async def lock(tx: Tx, task_id: UUID) -> Task | None:
 
 
 async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
-    """What the wire told this attempt: evidence, kept whoever owns the task by now."""
+    """Store the outcome of an attempt, whether or not its sender still has the claim."""
     await tx.execute(
         """UPDATE order_attempt SET outcome = %s, order_id = %s, http_status = %s, error_type = %s, message = %s,
              finished_at = now()
@@ -144,7 +144,7 @@ async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder]) 
     )
 
 
-async def note_look(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:
+async def count_read(tx: Tx, task_id: UUID, *, clean: bool, next_check_at: datetime) -> None:
     """After a read that decided nothing: count it if it was clean, and set the time of the next read."""
     await tx.execute(
         "UPDATE order_task SET clean_reads = clean_reads + %s, next_check_at = %s WHERE task_id = %s",

@@ -74,7 +74,7 @@ class Wakeups:
         longest_s = often_s if self.busy else max(often_s, IDLE_POLL_S)
         return jittered(longest_s, random=self._random())
 
-    def look(self) -> None:
+    def read_book(self) -> None:
         """Let the reconciler read the order book soon: something may have happened at the broker."""
         self.reconciler.set()
 
@@ -101,7 +101,7 @@ class OrderWakeups:
     def on_order_hint(self, account_id: str) -> None:
         """An order push or a postback arrived: something may have changed at the broker."""
         if account_id in self.by_account:
-            self.by_account[account_id].look()
+            self.by_account[account_id].read_book()
 
     def on_feed_connected(self, account_id: str) -> None:
         """The order pushes since the last connection are lost, so the book is read."""
@@ -111,7 +111,7 @@ class OrderWakeups:
         """A new login: held orders may be sent, and the book can be read again."""
         if account_id in self.by_account:
             self.by_account[account_id].sender.set()
-            self.by_account[account_id].look()
+            self.by_account[account_id].read_book()
 
 
 class Waiter:

@@ -209,7 +209,7 @@ async def test_a_fill_and_the_one_that_stands_for_it_do_not_cross(
         if stored_first == "real":
             await fill_store.insert(first, NIGHT, [(MONDAY, real)])
         else:
-            [order] = await fill_store.uneven(first, NIGHT, since=MONDAY, until=MONDAY)
+            [order] = await fill_store.with_missing_fills(first, NIGHT, since=MONDAY, until=MONDAY)
             inferred = as_trade(order, InferredFill(quantity=10, average_price=Decimal(1500)))
             await fill_store.put_inferred(first, MONDAY, inferred, account_id=NIGHT)
         shown = [] if stored_first == "real" else [real]
