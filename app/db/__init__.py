@@ -2,6 +2,7 @@
 
 postgres        pools, transactions, bounds on the server's side; read it first
 bounded_connection  the bounds on our side: of each answer, and of all that one request asks
+pipeline        the results of queries that share one round trip
 clock           the database's time in this process, for everything that is compared with a row
 leases          one owner at a time, across processes, with a term
 notifications   LISTEN and NOTIFY between replicas

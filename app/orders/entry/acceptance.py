@@ -26,7 +26,7 @@ from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import idempotency_store
-from app.orders.entry.admission import Admission, AskAgain
+from app.orders.entry.admission import Admission, MissingInput
 from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
 from app.orders.state import new_task_store
@@ -144,9 +144,9 @@ class Acceptance:
         self._engine.accepted(account_id, batch=batch is not None)
         return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s, look=look)
 
-    async def check_order_of(self, task: NewTask) -> None:
+    async def check_target(self, task: NewTask) -> None:
         """What ``accept`` would say of the order that the task is about. Raises NotAsSeen, Unavailable."""
-        await self._admission.check_order_of(task)
+        await self._admission.check_target(task)
 
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
         """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
@@ -209,8 +209,8 @@ class Acceptance:
         """Store it, fetching what admission wants to know in between. Raises Unavailable, CommitCutOff, and those."""
         try:
             await self._store_once(intent, partial(self._admission.admit, intent=intent))
-        except AskAgain as first:
-            if first.wants == "account":
+        except MissingInput as error:
+            if error.missing == "account_row":
                 await self._admission.add_account(intent.account_id)
                 await self._store_allowed(intent)  # once: the row stays
             else:

@@ -7,20 +7,23 @@ from typing import Literal
 
 from psycopg.rows import TupleRow
 
+from app.db.pipeline import PendingResult
 from app.db.postgres import Tx
 from app.orders.entry.preconditions import PresentOrder
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
-from app.orders.risk.limit_store import Cursor
 from app.orders.state.model import OrderState
 from app.orders.state.task_store import OPEN
 
 
-async def ask_stopped(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
-    """One row: whether new orders are stopped or restricted, by an operator's halt or by too many doubts."""
-    return await tx.execute(
+async def orders_are_stopped(
+    tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float
+) -> PendingResult[bool]:
+    """Whether new orders are stopped or restricted, by an operator's halt or by too many doubts."""
+    cursor = await tx.execute(
         f"SELECT EXISTS (SELECT 1 FROM kill_switch WHERE scope IN ('*', %(account_id)s)) OR {MANY_DOUBTS}",
         {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
     )
+    return PendingResult(cursor=cursor, read=lambda rows: bool(rows[0][0]))
 
 
 _SHOWS_WITHIN_S = 10
@@ -40,16 +43,18 @@ SELECT b.content_hash, b.state,
 FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1"""
 
 
-async def ask_state(tx: Tx, account_id: str, *, order_id: str, keep: Literal["as_it_is", "free"]) -> Cursor:
-    """One row for ``present_of``, or none for an order that the book has not shown.
+async def present_order(
+    tx: Tx, account_id: str, *, order_id: str, keep: Literal["as_it_is", "free"]
+) -> PendingResult[PresentOrder | None]:
+    """An order as it is now; None for one that the book has not shown.
 
-    ``as_it_is`` locks the row until the transaction ends.
+    ``as_it_is`` locks its row until the transaction ends.
     """
-    return await tx.execute(_STATE + (" FOR UPDATE OF b" if keep == "as_it_is" else ""), (account_id, order_id))
+    cursor = await tx.execute(_STATE + (" FOR UPDATE OF b" if keep == "as_it_is" else ""), (account_id, order_id))
+    return PendingResult(cursor=cursor, read=_present_order)
 
 
-def present_of(rows: Sequence[TupleRow]) -> PresentOrder | None:
-    """The answer to ``ask_state``; None for an order that the book has not shown."""
+def _present_order(rows: Sequence[TupleRow]) -> PresentOrder | None:
     if not rows:
         return None
     content_hash, state, changing, alone = rows[0]

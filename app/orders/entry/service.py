@@ -211,7 +211,7 @@ class OrderService:
         checked = self.checked([line], account_id=account_id, loc=())[0]
         self._checker.check_replacement(checked, target)
         place, _ = self._tasks.replacement(checked, replaces, target)
-        await self._acceptance.check_order_of(place)
+        await self._acceptance.check_target(place)
         cancel = self._engine.broker(account_id).orders.preview_cancel(
             replaces.order_id, variety=target.variety, parent_order_id=target.parent_order_id
         )

@@ -1,8 +1,8 @@
 """SQL of the limits at acceptance: what an account has ordered already, and which orders may reduce its positions.
 
-A transaction that decides by these counts first takes ``ask_lock`` and keeps it until its commit. Otherwise requests at
-several replicas could each count before the others are stored, and all pass. The functions named ``ask_`` return a
-cursor whose rows are fetched later, so that several questions share one round trip (a pipeline).
+A transaction that decides by these counts first takes ``lock_account`` and keeps it until its commit. Otherwise
+requests at several replicas could each count before the others are stored, and all pass. What acceptance reads is
+returned as a ``PendingResult``, so that all of it shares one round trip.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 
+from app.db.pipeline import PendingResult
 from app.db.postgres import Tx
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
 from app.orders.risk.limits import Fingerprint
@@ -22,31 +22,33 @@ from app.orders.risk.positions import PositionSide as Key
 from app.orders.risk.positions import Waiting
 from app.orders.state.task_store import OPEN
 
-Cursor = AsyncCursor[TupleRow]
 
-
-async def ask_lock(tx: Tx, account_id: str) -> Cursor:
-    """Lock the account's row until the transaction ends. No row: the caller must call ``add_account`` first."""
-    return await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
+async def lock_account(tx: Tx, account_id: str) -> PendingResult[bool]:
+    """Lock the account's row until the transaction ends. False: it has none, ``add_account`` must make it first."""
+    cursor = await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
+    return PendingResult(cursor=cursor, read=bool)
 
 
 async def add_account(tx: Tx, account_id: str) -> None:
-    """Make the row that ``ask_lock`` locks, unless it exists."""
+    """Make the row that ``lock_account`` locks, unless it exists."""
     await tx.execute("INSERT INTO account_risk (account_id) VALUES (%s) ON CONFLICT DO NOTHING", (account_id,))
 
 
-async def ask_restricted(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> Cursor:
-    """One row: whether only reductions pass now, for ``reduce_only`` mode (a halt overrides it) or too many doubts."""
-    return await tx.execute(
+async def only_reductions_pass(
+    tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float
+) -> PendingResult[bool]:
+    """Whether only reductions pass now, for ``reduce_only`` mode (a halt overrides it) or too many doubts."""
+    cursor = await tx.execute(
         f"""SELECT coalesce((SELECT min(mode) = 'reduce_only' FROM kill_switch WHERE scope IN ('*', %(account_id)s)),
                             {MANY_DOUBTS})""",
         {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
     )
+    return PendingResult(cursor=cursor, read=lambda rows: bool(rows[0][0]))
 
 
-async def ask_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent: UUID) -> Cursor:
-    """One row: how many orders are or may become live. Live orders placed before ``recent`` are in the book."""
-    return await tx.execute(
+async def count_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent: UUID) -> PendingResult[int]:
+    """How many orders are or may become live. Live orders placed before ``recent`` are in the book."""
+    cursor = await tx.execute(
         f"""SELECT (SELECT count(*) FROM broker_order WHERE account_id = %(account_id)s AND trade_date = %(day)s
                       AND state NOT IN ('completed', 'cancelled', 'rejected'))
                  + (SELECT count(*) FROM order_task WHERE account_id = %(account_id)s AND operation = 'place'
@@ -56,13 +58,17 @@ async def ask_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent: 
                       AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))""",
         {"account_id": account_id, "day": trade_date, "recent": recent},
     )
+    return PendingResult(cursor=cursor, read=lambda rows: int(rows[0][0]))
 
 
-async def ask_identical(
+async def count_identical(
     tx: Tx, account_id: str, *, instruments: Sequence[str], window_s: float, recent: UUID
-) -> Cursor:
-    """Rows (instrument, side, quantity, price, requests) of the last ``window_s``. Equal legs of a batch count once."""
-    return await tx.execute(
+) -> PendingResult[dict[Fingerprint, int]]:
+    """Requests for these instruments in the last ``window_s`` by fingerprint. Equal legs of a batch count once.
+
+    ``recent``: no task of that time has a lower id, which lets the query use the index of the ids.
+    """
+    cursor = await tx.execute(
         """SELECT instrument, request ->> 'transaction_type', (request ->> 'quantity')::bigint,
              trim_scale((request ->> 'price')::numeric)::text, count(DISTINCT coalesce(batch_id, task_id))
            FROM order_task
@@ -72,21 +78,22 @@ async def ask_identical(
            GROUP BY 1, 2, 3, 4""",
         {"account_id": account_id, "recent": recent, "instruments": list(instruments), "window_s": window_s},
     )
+    return PendingResult(cursor=cursor, read=_by_fingerprint)
 
 
-def identical_of(rows: Sequence[TupleRow]) -> dict[Fingerprint, int]:
-    """The rows of ``ask_identical`` as numbers of requests by fingerprint."""
+def _by_fingerprint(rows: Sequence[TupleRow]) -> dict[Fingerprint, int]:
     return {(row[0], row[1], int(row[2]), row[3]): int(row[4]) for row in rows}
 
 
-async def ask_modifications(tx: Tx, account_id: str, *, order_id: str) -> Cursor:
-    """One row: how many modifications of this order the broker has counted, or may still count."""
-    return await tx.execute(
+async def count_modifications(tx: Tx, account_id: str, *, order_id: str) -> PendingResult[int]:
+    """How many modifications of this order the broker has counted, or may still count."""
+    cursor = await tx.execute(
         f"""SELECT count(*) FROM order_task
             WHERE account_id = %s AND target_order_id = %s AND operation = 'modify'
               AND (status = 'completed' OR status IN {OPEN} OR (status = 'failed' AND sent = 'unknown'))""",
         (account_id, order_id),
     )
+    return PendingResult(cursor=cursor, read=lambda rows: int(rows[0][0]))
 
 
 async def promised(
