@@ -40,7 +40,10 @@ class InstrumentRoutes:
 
     def _answer(self, request: Request, exchange: str) -> Response:
         zipped = "gzip" in request.headers.get("accept-encoding", "")
-        headers = {"content-type": "text/csv", "vary": "accept-encoding"}  # JavaScript's client wants it bare
+        headers = {
+            "content-type": "text/csv",
+            "vary": "accept-encoding",
+        }  # the JavaScript client needs it without a charset
         if zipped:
             headers["content-encoding"] = "gzip"
         return Response(self._dump(exchange, zipped=zipped), headers=headers)

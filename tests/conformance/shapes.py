@@ -1,8 +1,8 @@
 """Compares the simulator's answers with the broker's published samples: the same keys, the same types of values.
 
-As a program: `python -m tests.conformance.shapes URL [DIRECTORY]` asks a running simulator for every answer that has a
-sample in DIRECTORY and prints each difference; it places, changes and cancels orders there, and it exits with 1 when
-anything differs. It asks quickly: start the simulator with `--rate-limits off`. The samples are those of
+As a program: `python -m tests.conformance.shapes URL [DIRECTORY]` requests every answer that has a sample in DIRECTORY
+from a running simulator, and prints each difference. It places, changes and cancels orders there, and exits with 1 when
+there is a difference. Start the simulator with `--rate-limits off`. The samples are those of
 zerodha/kiteconnect-mocks; they are read and never copied.
 """
 

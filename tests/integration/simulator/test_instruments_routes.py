@@ -47,12 +47,12 @@ async def test_the_dump_of_an_exchange_is_a_part_of_the_whole(client: httpx.Asyn
     assert all(line.endswith(",NFO") for line in parts["NFO"].split("\r\n")[1:-1])
 
 
-@pytest.mark.parametrize("wish", ["gzip, deflate", "identity"])
-async def test_gzip_only_on_request(client: httpx.AsyncClient, wish: str) -> None:
+@pytest.mark.parametrize("accept_encoding", ["gzip, deflate", "identity"])
+async def test_gzip_only_on_request(client: httpx.AsyncClient, accept_encoding: str) -> None:
     """It is compressed once: the bytes unpack to the same text."""
-    async with client.stream("GET", "/instruments/NSE", headers={"accept-encoding": wish}) as response:
+    async with client.stream("GET", "/instruments/NSE", headers={"accept-encoding": accept_encoding}) as response:
         raw = b"".join([chunk async for chunk in response.aiter_raw()])
-    zipped = wish.startswith("gzip")
+    zipped = accept_encoding.startswith("gzip")
     assert response.headers.get("content-encoding") == ("gzip" if zipped else None)
     text = (gzip.decompress(raw) if zipped else raw).decode()
     assert text.startswith(HEADER + "\r\n")

@@ -154,7 +154,7 @@ async def test_the_page_in_a_browser(simulator: RunningSimulator, client: httpx.
         await set_price(page, "1512.35")
         await page.until("document.querySelector('#instruments').textContent.includes('1512.35')")
         await set_price(page, "1512.33")
-        await page.until("document.querySelector('#said.bad')?.textContent.includes('multiple of 0.05')")
+        await page.until("document.querySelector('#result.bad')?.textContent.includes('multiple of 0.05')")
         await keep_picture(page)
         await page.value("document.querySelector('#clear').click()")
         await page.until("document.querySelector('#faults .empty')")
