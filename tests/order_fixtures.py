@@ -1,4 +1,4 @@
-"""A simulator and an order desk per test: the plugin behind every test of the order engine."""
+"""A simulator and an order environment per test: the plugin behind every test of the order engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
-from tests.desk import Desk, open_desk
+from tests.order_environment import OrderEnvironment, open_order_environment
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-async def desk(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
-    async with open_desk(database_url, simulator.url) as opened:
+async def environment(database_url: str, simulator: RunningSimulator) -> AsyncIterator[OrderEnvironment]:
+    async with open_order_environment(database_url, simulator.url) as opened:
         await opened.set_price("NSE:INFY", 1500)
         yield opened

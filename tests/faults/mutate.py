@@ -137,7 +137,7 @@ MUTATIONS = (
         "app/orders/state/trading_days.py",
         "return max(days)",
         "return trade_date_of(now)",
-        "tests/unit/orders/test_days.py",
+        "tests/unit/orders/test_trading_days.py",
     ),
     Mutation(
         "what was taken back is cancelled on sight",
@@ -151,14 +151,14 @@ MUTATIONS = (
         "app/orders/reconciliation/doubt_rules.py",
         "proven = task.clean_reads + 1 >= CLEAN_READS_NEEDED",
         "proven = True",
-        "tests/unit/orders/test_reconcile.py",
+        "tests/unit/orders/test_doubt_rules.py",
     ),
     Mutation(
         "clean reads: for how long",
         "app/orders/reconciliation/doubt_rules.py",
         "return Finding(event=Event.ABSENT if proven and waited else None, clean=True)",
         "return Finding(event=Event.ABSENT if proven else None, clean=True)",
-        "tests/unit/orders/test_reconcile.py",
+        "tests/unit/orders/test_doubt_rules.py",
     ),
     Mutation(
         "freshness in the claim",
@@ -179,7 +179,7 @@ MUTATIONS = (
         "app/orders/reconciliation/doubt_rules.py",
         "return Finding(event=Event.MISMATCH if reason else Event.FOUND",
         "return Finding(event=Event.FOUND",
-        "tests/unit/orders/test_reconcile.py",
+        "tests/unit/orders/test_doubt_rules.py",
     ),
     Mutation(
         "a confirmed id is enough",
@@ -242,7 +242,7 @@ MUTATIONS = (
         "app/orders/reconciliation/doubt_rules.py",
         "if task.last_sent_at is not None and now - task.last_sent_at < timedelta(seconds=THROTTLE_COOL_DOWN_S):",
         "if False:",
-        "tests/unit/orders/test_reconcile.py::test_a_throttled_order_goes_once_more_after_a_clean_absence",
+        "tests/unit/orders/test_doubt_rules.py::test_a_throttled_order_goes_once_more_after_a_clean_absence",
     ),
     Mutation(
         "a throttled account cools down",
@@ -277,14 +277,14 @@ MUTATIONS = (
         "app/orders/state/order_state.py",
         "if known.state.is_terminal or seen.filled_quantity",
         "if seen.filled_quantity",
-        "tests/unit/orders/test_reconcile.py",
+        "tests/unit/orders/test_doubt_rules.py",
     ),
     Mutation(
         "fills never fall",
         "app/orders/state/order_state.py",
         "if known.state.is_terminal or seen.filled_quantity < known.filled_quantity:",
         "if known.state.is_terminal:",
-        "tests/unit/orders/test_reconcile.py",
+        "tests/unit/orders/test_doubt_rules.py",
     ),
     Mutation(
         "a late order is taken back",
@@ -305,14 +305,14 @@ MUTATIONS = (
         "app/orders/sending/hand_over_pause.py",
         "pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())",
         "pass",
-        "tests/unit/orders/test_tenure.py",
+        "tests/unit/orders/test_hand_over_pause.py",
     ),
     Mutation(
         "the second of an owner that died",
         "app/orders/sending/hand_over_pause.py",
         "pauses.append(RATE_WINDOW_S - (now - sent.unanswered_at).total_seconds())",
         "pass",
-        "tests/unit/orders/test_tenure.py",
+        "tests/unit/orders/test_hand_over_pause.py",
     ),
     Mutation(
         "too many doubts in the claim",
@@ -375,7 +375,7 @@ MUTATIONS = (
         "app/orders/sending/sender.py",
         "_SLOT_WAIT_S = 0.25",
         "_SLOT_WAIT_S = 10.0",
-        ORDERS + "test_place.py::test_a_cancel_does_not_wait_for_the_room_of_an_order",
+        ORDERS + "test_place.py::test_a_cancel_does_not_wait_for_the_rate_limit_of_orders",
     ),
     Mutation(
         "requests that paused do not bunch up",
@@ -424,21 +424,21 @@ MUTATIONS = (
         "app/orders/reconciliation/fill_sync.py",
         "clean = shown.keys() >= {key for key, by_this_book in reported.items() if by_this_book}",
         "clean = True",
-        ORDERS + "test_fills.py::test_a_trade_book_without_what_it_told_before_proves_nothing",
+        ORDERS + "test_fills.py::test_a_trade_book_without_fills_that_it_reported_before_proves_nothing",
     ),
     Mutation(
         "nothing is inferred from an emptied trade book",
         "app/orders/reconciliation/inferred_fills.py",
         "        and order.trade_date == trade_date_of(read_at)\n",
         "",
-        "tests/unit/orders/test_inferred.py",
+        "tests/unit/orders/test_inferred_fills.py",
     ),
     Mutation(
         "inferred fills give way",
         "app/orders/reconciliation/fill_sync.py",
         "if fill != order.inferred:",
         "if fill is not None and order.inferred is None:",
-        ORDERS + "test_fills.py::test_fills_that_the_trade_book_does_not_tell_are_inferred_until_they_come",
+        ORDERS + "test_fills.py::test_fills_that_the_trade_book_lacks_are_inferred_until_they_come",
     ),
     Mutation(
         "real and inferred fills do not cross",
@@ -459,7 +459,7 @@ MUTATIONS = (
         "app/orders/state/fill_store.py",
         " AND first_seen_at >= %(began_at)s FROM fill",
         " FROM fill",
-        ORDERS + "test_fill_nights.py::test_what_the_book_before_this_one_told_need_not_be_in_this_one",
+        ORDERS + "test_fill_nights.py::test_fills_of_an_earlier_book_need_not_be_in_this_one",
     ),
 )
 

@@ -109,7 +109,7 @@ def postgres_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 @pytest.fixture(scope="module")
-def standing(
+def outage_service(
     shared_broker: Broker,
     redis_of_its_own: Server,
     postgres_of_its_own: Server,
@@ -117,7 +117,7 @@ def standing(
 ) -> Iterator[Service]:
     """A service on those two, with ticks flowing."""
     with running_service(
-        tmp_path_factory.mktemp("standing"),
+        tmp_path_factory.mktemp("outage_service"),
         shared_broker,
         database_url=postgres_of_its_own.url,
         redis_url=redis_of_its_own.url,

@@ -1,4 +1,4 @@
-"""The sender's steps one at a time, on a desk whose own loops have stopped: the test decides what happens between."""
+"""The sender's steps one at a time, in an environment whose own loops have stopped: a test acts between two steps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now
-from tests.desk import ACCOUNT, Desk
-from tests.desk_waits import owns, read_again
+from tests.order_environment import ACCOUNT, OrderEnvironment
+from tests.order_waits import owns, read_again
 
 LONG = LeaseTimes.lasting(120)
 
@@ -41,23 +41,25 @@ class SenderSteps:
         await self.loops.outcomes.store(task, outcome)
 
 
-async def sender_steps(desk: Desk, *, times: LeaseTimes = LONG) -> SenderSteps:
-    """Stop the desk's loops after they have begun, and take the account over, in a term that has read the book."""
-    await owns(desk)
-    await read_again(desk, 1)
-    await desk.crash()
-    async with desk.database.connection() as connection:
+async def sender_steps(environment: OrderEnvironment, *, times: LeaseTimes = LONG) -> SenderSteps:
+    """Stop the loops of the environment, and take the account over in a lease term that has read the book."""
+    await owns(environment)
+    await read_again(environment, 1)
+    await environment.crash()
+    async with environment.database.connection() as connection:
         await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
         began_at = await database_now(connection)
-    leases: Leases = replace(desk.inputs.leases, times=times)
+    leases: Leases = replace(environment.inputs.leases, times=times)
     lease = leases.lease(f"sender:{ACCOUNT}")
     assert await lease.try_take()
     term = LeaseTerm(lease=lease, began_at=began_at, book_was_read=True)
-    return SenderSteps(loops=build_account_loops(account_parts(desk, term), governor=desk.account.governor))
+    return SenderSteps(
+        loops=build_account_loops(account_parts(environment, term), governor=environment.account.governor)
+    )
 
 
-def account_parts(desk: Desk, term: LeaseTerm) -> AccountParts:
-    shared: OrderParts = desk.parts
+def account_parts(environment: OrderEnvironment, term: LeaseTerm) -> AccountParts:
+    shared: OrderParts = environment.parts
     return AccountParts(
         database=shared.database,
         settlement=shared.settlement,
@@ -66,9 +68,9 @@ def account_parts(desk: Desk, term: LeaseTerm) -> AccountParts:
         ids=shared.ids,
         tagger=shared.tagger,
         tasks=shared.tasks,
-        broker=desk.account.broker,
+        broker=environment.account.broker,
         term=term,
-        session=SessionState(desk.account.credentials, clock=shared.clock),
-        wakeups=desk.orders.wakeups.by_account[ACCOUNT],
+        session=SessionState(environment.account.credentials, clock=shared.clock),
+        wakeups=environment.orders.wakeups.by_account[ACCOUNT],
         read_counters=ReadCounters(),
     )

@@ -17,9 +17,9 @@ from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, N
 from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, open_desk, order
-from tests.desk_waits import after_the_lease
 from tests.integration.market.proxy import TcpProxy
+from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment, order
+from tests.order_waits import after_the_lease
 from tests.waiting import until
 
 Cut = Literal["before", "after"]
@@ -80,87 +80,99 @@ class CommitCutter(TcpProxy):
 
 
 @asynccontextmanager
-async def accepting_through(proxy: TcpProxy, desk: Desk) -> AsyncIterator[Acceptance]:
-    """An acceptance whose database is behind the proxy; the desk's own engine is not."""
+async def accepting_through(proxy: TcpProxy, environment: OrderEnvironment) -> AsyncIterator[Acceptance]:
+    """An acceptance whose database is behind the proxy; the environment's own engine is not."""
     database = await open_database(proxy.url, name="cut", min_size=1)
-    inputs = replace(desk.inputs, queries=OrderQueries(database=database, clock=desk.parts.clock))
+    inputs = replace(environment.inputs, queries=OrderQueries(database=database, clock=environment.parts.clock))
     try:
-        yield build_acceptance(replace(desk.parts, database=database), inputs, engine=desk.engine)
+        yield build_acceptance(replace(environment.parts, database=database), inputs, engine=environment.engine)
     finally:
         await database.close()
 
 
-def a_task(desk: Desk) -> NewTask:
-    return desk.parts.tasks.place(OrderLine(request=order()), account_id=ACCOUNT)
+def a_task(environment: OrderEnvironment) -> NewTask:
+    return environment.parts.tasks.place(OrderLine(request=order()), account_id=ACCOUNT)
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
-async def test_a_commit_that_is_cut_off_stores_the_order_once(desk: Desk, database_url: str, cut: Cut) -> None:
+async def test_a_commit_that_is_cut_off_stores_the_order_once(
+    environment: OrderEnvironment, database_url: str, cut: Cut
+) -> None:
     """Whether or not the commit went through, the same rows are offered again: one task, one order, a plain 201."""
     async with CommitCutter.to(database_url) as proxy:
         assert isinstance(proxy, CommitCutter)
         proxy.cuts = [cut]
-        async with accepting_through(proxy, desk) as acceptance:
+        async with accepting_through(proxy, environment) as acceptance:
             answer = await acceptance.accept(
-                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t", idem_key="k" * 16), wait_s=20
+                [a_task(environment)],
+                batch=None,
+                fingerprint=b"f",
+                caller=Caller(principal="t", idem_key="k" * 16),
+                wait_s=20,
             )
         assert proxy.cuts == []
     assert answer.document["status"] == "completed"
-    assert len(await desk.ledger()) == 1
+    assert len(await environment.ledger()) == 1
 
 
-async def test_a_database_lost_for_good_during_the_commit_is_told_as_unknown(desk: Desk, database_url: str) -> None:
+async def test_a_database_lost_for_good_during_the_commit_is_reported_as_unknown(
+    environment: OrderEnvironment, database_url: str
+) -> None:
     """It may be stored and may be sent: no server error (those get repeated), `sent` says unknown."""
     async with CommitCutter.to(database_url) as proxy:
         assert isinstance(proxy, CommitCutter)
         proxy.cuts, proxy.comes_back = ["after"], "never"
-        async with accepting_through(proxy, desk) as acceptance:
-            task = a_task(desk)
+        async with accepting_through(proxy, environment) as acceptance:
+            task = a_task(environment)
             with pytest.raises(AcceptanceUnknown) as caught:
                 await acceptance.accept([task], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=20)
     assert (caught.value.sent, caught.value.retryable) == ("unknown", "after_check")
-    await until(lambda: _ledger_has(desk, 1))
+    await until(lambda: _ledger_has(environment, 1))
 
 
-async def test_a_database_that_is_away_accepts_nothing_and_says_so(desk: Desk, database_url: str) -> None:
+async def test_a_database_that_is_away_accepts_nothing_and_says_so(
+    environment: OrderEnvironment, database_url: str
+) -> None:
     """Lost before the commit: nothing is stored, `sent` says no, and trying again is safe."""
-    async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, desk) as acceptance:
+    async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, environment) as acceptance:
         await proxy.cut()
         with pytest.raises(NotAccepted) as caught:
             await acceptance.accept(
-                [a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=20
+                [a_task(environment)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=20
             )
     assert (caught.value.sent, caught.value.retryable) == ("no", "yes")
-    assert await desk.ledger() == []
+    assert await environment.ledger() == []
 
 
 async def test_a_database_lost_while_the_caller_waits_is_no_failure(
-    desk: Desk, database_url: str, simulator: RunningSimulator
+    environment: OrderEnvironment, database_url: str, simulator: RunningSimulator
 ) -> None:
     """The order is stored: the answer says that its state cannot be read, and where it will be; never an error."""
-    await desk.crash()  # nobody sends it while the caller waits
-    async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, desk) as acceptance:
+    await environment.crash()  # nobody sends it while the caller waits
+    async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, environment) as acceptance:
         waiting = asyncio.create_task(
-            acceptance.accept([a_task(desk)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=3.0)
+            acceptance.accept(
+                [a_task(environment)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=3.0
+            )
         )
-        await until(lambda: _tasks(desk, 1))
+        await until(lambda: _tasks(environment, 1))
         await proxy.cut()
         answer = await waiting
     assert not answer.final
     assert (answer.document["status"], answer.document["sent"]) == ("in_doubt", "unknown")
     assert answer.document["task_id"] == str(answer.resource_id)
     await after_the_lease(database_url)
-    async with open_desk(database_url, simulator.url, owner="next") as after:
+    async with open_order_environment(database_url, simulator.url, owner="next") as after:
         await until(lambda: _completed(after, answer.resource_id))
 
 
-async def _ledger_has(desk: Desk, count: int) -> bool:
-    return len(await desk.ledger()) == count
+async def _ledger_has(environment: OrderEnvironment, count: int) -> bool:
+    return len(await environment.ledger()) == count
 
 
-async def _tasks(desk: Desk, count: int) -> bool:
-    return len((await desk.service.queries.tasks(None, status=None, before=None, limit=10)).data) == count
+async def _tasks(environment: OrderEnvironment, count: int) -> bool:
+    return len((await environment.service.queries.tasks(None, status=None, before=None, limit=10)).data) == count
 
 
-async def _completed(desk: Desk, task_id: UUID) -> bool:
-    return (await desk.service.queries.task(task_id)).status == "completed"
+async def _completed(environment: OrderEnvironment, task_id: UUID) -> bool:
+    return (await environment.service.queries.task(task_id)).status == "completed"

@@ -10,10 +10,10 @@ from app.errors import BrokerError
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.desk import SHORT_RULES, Desk, open_desk, order
-from tests.desk_waits import end_of, now, reaches, struck
-from tests.faults.judge import judged
+from tests.faults.chaos_checks import checked_history
 from tests.faults.test_crash_rows import resting
+from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_waits import end_of, now, reaches, struck
 from tests.waiting import until
 
 NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
@@ -24,70 +24,70 @@ async def test_row_19_a_book_that_cannot_be_read_resolves_nothing(
 ) -> None:
     """Three doubts while every read fails: past the window they stay doubts, a cancel passes; clean reads end them."""
     symbols = ["INFY", "SBIN", "ITC"]
-    settings = replace(SHORT_RULES, in_doubt_window_s=1.0)
-    async with open_desk(database_url, simulator.url, settings=settings) as desk:
+    settings = replace(SHORT_SETTINGS, in_doubt_window_s=1.0)
+    async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
         for symbol in symbols:
-            await desk.set_price(f"NSE:{symbol}", 1500)
-        standing = await resting(desk)
-        await desk.fault("status", method="GET", path="/orders", times=-1, params={"code": 502, **NETWORK_ERROR})
-        await desk.fault("drop_after_accept", times=3)
-        tasks = [await desk.place(wait_s=0.0, tradingsymbol=symbol) for symbol in symbols]
-        cancel = await desk.service.cancel(standing, account_id=None, caller=Caller(principal="t"), wait_s=0.0)
+            await environment.set_price(f"NSE:{symbol}", 1500)
+        live_order = await resting(environment)
+        await environment.fault("status", method="GET", path="/orders", times=-1, params={"code": 502, **NETWORK_ERROR})
+        await environment.fault("drop_after_accept", times=3)
+        tasks = [await environment.place(wait_s=0.0, tradingsymbol=symbol) for symbol in symbols]
+        cancel = await environment.service.cancel(live_order, account_id=None, caller=Caller(principal="t"), wait_s=0.0)
         for task in tasks:
-            await reaches(desk, task, TaskStatus.IN_DOUBT)
-        await struck(desk, "status", 2)
+            await reaches(environment, task, TaskStatus.IN_DOUBT)
+        await struck(environment, "status", 2)
         await asyncio.sleep(settings.in_doubt_window_s)
-        assert [(await now(desk, task)).status for task in tasks] == [TaskStatus.IN_DOUBT] * 3
-        assert (await reaches(desk, cancel.document, TaskStatus.COMPLETED))["sent"] == "yes"
-        assert (await desk.ledger())[0]["state"] == "CANCELLED"
-        await desk.sim.delete("/_sim/faults")
+        assert [(await now(environment, task)).status for task in tasks] == [TaskStatus.IN_DOUBT] * 3
+        assert (await reaches(environment, cancel.document, TaskStatus.COMPLETED))["sent"] == "yes"
+        assert (await environment.ledger())[0]["state"] == "CANCELLED"
+        await environment.sim.delete("/_sim/faults")
         for task in tasks:
-            assert (await end_of(desk, task))["status"] == "completed"
-        assert len((await judged(database_url, simulator)).ledger) == 4
+            assert (await end_of(environment, task))["status"] == "completed"
+        assert len((await checked_history(database_url, simulator)).ledger) == 4
 
 
 async def test_row_20_an_order_shown_without_its_tag_still_belongs_to_its_task(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """The broker confirmed the order's id, then shows it without the tag: the id is enough, and rollback finds it."""
-    await desk.fault("tag_null", method="GET", path="/orders", times=-1)
-    await desk.fault("reject", after=1, params={"message": "RMS:Blocked"})
-    batch = await desk.batch([order(), order()], wait_s=20.0)
+    await environment.fault("tag_null", method="GET", path="/orders", times=-1)
+    await environment.fault("reject", after=1, params={"message": "RMS:Blocked"})
+    batch = await environment.batch([order(), order()], wait_s=20.0)
     assert batch["status"] == "rolled_back"
-    history = await judged(database_url, simulator)
+    history = await checked_history(database_url, simulator)
     assert all(known.task_id is not None for known in history.orders)
 
 
-async def test_clients_that_read_the_portfolio_do_not_blind_the_reconciler(desk: Desk) -> None:
+async def test_clients_that_read_the_portfolio_do_not_blind_the_reconciler(environment: OrderEnvironment) -> None:
     """More reads than the broker's rate lets through wait in line; the order book goes first."""
-    await desk.place()
+    await environment.place()
 
     async def read_on() -> None:
         while True:
             with contextlib.suppress(BrokerError):
-                await desk.account.broker.portfolio.positions()
+                await environment.account.broker.portfolio.positions()
 
     readers = [asyncio.create_task(read_on()) for _ in range(60)]
     try:
         await asyncio.sleep(0.5)
-        await desk.fault("drop_after_accept")
-        task = await desk.place(wait_s=0.2)
-        assert (await end_of(desk, task))["status"] == "completed"
+        await environment.fault("drop_after_accept")
+        task = await environment.place(wait_s=0.2)
+        assert (await end_of(environment, task))["status"] == "completed"
     finally:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def test_a_broken_character_in_the_brokers_words_ends_no_loop(desk: Desk) -> None:
+async def test_a_broken_character_in_the_brokers_words_ends_no_loop(environment: OrderEnvironment) -> None:
     """A NUL cannot be stored; the order's row and the refusal are, without it."""
-    await desk.fault("reject", params={"message": "RMS:\x00 Blocked"})
-    task = await desk.place()
+    await environment.fault("reject", params={"message": "RMS:\x00 Blocked"})
+    task = await environment.place()
 
     async def is_rejected() -> bool:
-        return bool((await desk.service.queries.order(task["order_id"]))["state"] == "rejected")
+        return bool((await environment.service.queries.order(task["order_id"]))["state"] == "rejected")
 
     await until(is_rejected)
-    await desk.fault("status", params={"code": 400, "error_type": "InputException", "message": "Bad\x00 price"})
-    refused = await desk.place()
+    await environment.fault("status", params={"code": 400, "error_type": "InputException", "message": "Bad\x00 price"})
+    refused = await environment.place()
     assert (refused["status"], refused["last_error"]["message"]) == ("failed", "Bad price")

@@ -6,109 +6,109 @@ import asyncio
 from uuid import UUID
 
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, open_desk
-from tests.desk_waits import after_the_lease, end_of
+from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment
+from tests.order_waits import after_the_lease, end_of
 from tests.waiting import until
 
 FORGET = """UPDATE order_task SET status = 'pending', attempts = 0, fence = 0, sent = 'no', order_id = NULL,
   last_sent_at = NULL, finished_at = NULL, send_by = now() + make_interval(secs => %s)"""
 
 
-async def forget(desk: Desk, *, fresh_s: float) -> None:
+async def forget(environment: OrderEnvironment, *, fresh_s: float) -> None:
     """Every task as it was accepted; ``fresh_s``: how much of its freshness is left."""
-    async with desk.database.transaction() as tx:
+    async with environment.database.transaction() as tx:
         await tx.execute("DELETE FROM broker_order")
         await tx.execute("DELETE FROM order_attempt")
         await tx.execute(FORGET, (fresh_s,))
 
 
-async def test_what_this_process_sent_is_not_sent_again_within_its_term(desk: Desk) -> None:
+async def test_what_this_process_sent_is_not_sent_again_within_its_term(environment: OrderEnvironment) -> None:
     """The promotion was faster than the lease: no new term asks the book first, but the sender itself remembers."""
-    task = await desk.place()
+    task = await environment.place()
     await asyncio.sleep(0.5)
-    await forget(desk, fresh_s=20)
-    desk.engine.accepted(ACCOUNT, batch=False)
-    ended = await end_of(desk, task)
+    await forget(environment, fresh_s=20)
+    environment.engine.accepted(ACCOUNT, batch=False)
+    ended = await end_of(environment, task)
     assert (ended["status"], ended["order_id"]) == ("completed", task["order_id"])
-    assert len(await desk.ledger()) == 1
+    assert len(await environment.ledger()) == 1
 
 
 async def test_what_was_sent_before_a_restore_does_not_expire_unsent(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """Its freshness is over when the new owner comes; only the book may say what became of it."""
-    async with open_desk(database_url, simulator.url) as desk:
-        task = await desk.place()
-        await desk.crash()
-        await forget(desk, fresh_s=0)
+    async with open_order_environment(database_url, simulator.url) as environment:
+        task = await environment.place()
+        await environment.crash()
+        await forget(environment, fresh_s=0)
     await after_the_lease(database_url)
-    async with open_desk(database_url, simulator.url) as desk:
-        ended = await end_of(desk, task)
+    async with open_order_environment(database_url, simulator.url) as environment:
+        ended = await end_of(environment, task)
         assert (ended["status"], ended["sent"], ended["order_id"]) == ("completed", "yes", task["order_id"])
-        assert len(await desk.ledger()) == 1
+        assert len(await environment.ledger()) == 1
 
 
 async def test_what_was_not_sent_expires_once_the_book_was_read(database_url: str, simulator: RunningSimulator) -> None:
     """Nothing was forgotten: the first read of the term shows nothing, and it ends as expired."""
-    async with open_desk(database_url, simulator.url) as desk:
-        await desk.crash()
-        task = await desk.place(wait_s=0.0)
-        async with desk.database.connection() as connection:
+    async with open_order_environment(database_url, simulator.url) as environment:
+        await environment.crash()
+        task = await environment.place(wait_s=0.0)
+        async with environment.database.connection() as connection:
             await connection.execute("UPDATE order_task SET send_by = now()")
     await after_the_lease(database_url)
-    async with open_desk(database_url, simulator.url) as desk:
-        ended = await end_of(desk, task)
+    async with open_order_environment(database_url, simulator.url) as environment:
+        ended = await end_of(environment, task)
         assert (ended["status"], ended["sent"]) == ("expired", "no")
-        assert await desk.ledger() == []
+        assert await environment.ledger() == []
 
 
-async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(desk: Desk) -> None:
+async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(environment: OrderEnvironment) -> None:
     """Forgotten within the term, and its freshness over: it expires, the book shows it, it is cancelled and alarmed."""
-    await desk.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
-    task = await desk.place()
-    await forget(desk, fresh_s=0)
+    await environment.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
+    task = await environment.place()
+    await forget(environment, fresh_s=0)
 
     async def has_status(status: str) -> bool:
-        return (await desk.service.queries.task(UUID(task["task_id"]))).status == status
+        return (await environment.service.queries.task(UUID(task["task_id"]))).status == status
 
     await until(lambda: has_status("expired"))
-    await desk.sim.delete("/_sim/faults")
-    desk.orders.wakeups.on_order_hint(ACCOUNT)
+    await environment.sim.delete("/_sim/faults")
+    environment.orders.wakeups.on_order_hint(ACCOUNT)
     await until(lambda: has_status("completed"))
 
     async def is_cancelled() -> bool:
-        return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+        return [row["state"] for row in await environment.ledger()] == ["CANCELLED"]
 
     await until(is_cancelled)
-    assert desk.engine.counters.alarms["late_order"] == 1
+    assert environment.engine.counters.alarms["late_order"] == 1
 
 
-async def test_a_refusal_that_was_none_is_seen(desk: Desk) -> None:
+async def test_a_refusal_that_was_none_is_seen(environment: OrderEnvironment) -> None:
     """400 in words that prove a refusal, and the order stands in the book all the same."""
     answer = {"code": 400, "error_type": "InputException", "message": "Invalid price", "process": True}
-    await desk.fault("status", params=answer)
-    task = await desk.place()
+    await environment.fault("status", params=answer)
+    task = await environment.place()
     assert task["status"] == "failed"
 
     async def is_cancelled() -> bool:
-        return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+        return [row["state"] for row in await environment.ledger()] == ["CANCELLED"]
 
     await until(is_cancelled)
-    now = await desk.service.queries.task(UUID(task["task_id"]))
-    assert (now.status, desk.engine.counters.alarms["late_order"]) == ("completed", 1)
+    now = await environment.service.queries.task(UUID(task["task_id"]))
+    assert (now.status, environment.engine.counters.alarms["late_order"]) == ("completed", 1)
 
 
-async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(desk: Desk) -> None:
+async def test_a_second_order_under_the_tags_of_one_task_is_alarmed(environment: OrderEnvironment) -> None:
     """Turned away for its rate and booked all the same, later than the proof: the second try is the task's order."""
     answer = {"code": 429, "error_type": "NetworkException", "message": "Too many requests", "process": True}
-    await desk.fault("status", params=answer)
-    await desk.fault("late_visible", params={"ms": 3000})
-    task = await desk.place()
+    await environment.fault("status", params=answer)
+    await environment.fault("late_visible", params={"ms": 3000})
+    task = await environment.place()
     assert (task["status"], task["attempts"]) == ("completed", 2)
-    await until(lambda: is_alarmed(desk, "mismatch"))
-    assert len(await desk.ledger()) == 2
+    await until(lambda: is_alarmed(environment, "mismatch"))
+    assert len(await environment.ledger()) == 2
 
 
-async def is_alarmed(desk: Desk, kind: str) -> bool:
-    desk.orders.wakeups.on_order_hint(ACCOUNT)
-    return bool(desk.engine.counters.alarms[kind])
+async def is_alarmed(environment: OrderEnvironment, kind: str) -> bool:
+    environment.orders.wakeups.on_order_hint(ACCOUNT)
+    return bool(environment.engine.counters.alarms[kind])

@@ -36,14 +36,14 @@ from chaos.history import ENDED_STATES, UNFINISHED
 from chaos.history_reader import read_history
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
-from tests.desk import SHORT_RULES, Desk, open_desk, order
-from tests.desk_waits import after_the_lease
-from tests.faults.judge import judged
+from tests.faults.chaos_checks import checked_history
 from tests.faults.test_replacements import put_in_place_of, shown
 from tests.integration.orders.operators import withdrawals_of
+from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_waits import after_the_lease
 from tests.servers import temporary_database
 
-RULES = replace(SHORT_RULES, in_doubt_window_s=1.0, claim_lease_s=1.0, block_on_doubt_s=0.5, audit_s=0.2,
+SETTINGS = replace(SHORT_SETTINGS, in_doubt_window_s=1.0, claim_lease_s=1.0, block_on_doubt_s=0.5, audit_s=0.2,
                 batch_deadline_s=5.0, send_timeout_s=0.6, freshness_limit_s=3.0)  # fmt: skip
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "4"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "12"))
@@ -82,10 +82,10 @@ class OrderMachine(RuleBasedStateMachine):
         super().__init__()
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        self._desk_stack = AsyncExitStack()
+        self._stack_of_environment = AsyncExitStack()
         self._database = temporary_database(self.server_url, template=self.template)
         self._url = self._database.__enter__()
-        self._desk: Desk | None = None
+        self._environment: OrderEnvironment | None = None
         self._ends: dict[str, str] = {}
         self._filled: dict[str, int] = {}
         self._keys = 0
@@ -98,16 +98,20 @@ class OrderMachine(RuleBasedStateMachine):
         limits = RateLimits(enforced="on")
         sim_settings = SimulatorSettings(port=0, ticks_per_second=0, rate_limits=limits)
         self._sim: RunningSimulator = self._do(self._stack.enter_async_context(running_simulator(sim_settings)))
-        self._open_desk()
+        self._open_environment()
         for symbol in ("INFY", "SBIN"):
             self._do(self._running().set_price(f"NSE:{symbol}", 1500))
 
-    def _open_desk(self) -> None:
-        self._desk = self._do(self._desk_stack.enter_async_context(open_desk(self._url, self._sim.url, settings=RULES)))
+    def _open_environment(self) -> None:
+        self._environment = self._do(
+            self._stack_of_environment.enter_async_context(
+                open_order_environment(self._url, self._sim.url, settings=SETTINGS)
+            )
+        )
 
-    def _running(self) -> Desk:
-        assert self._desk is not None
-        return self._desk
+    def _running(self) -> OrderEnvironment:
+        assert self._environment is not None
+        return self._environment
 
     @rule(symbol=SYMBOLS, price=PRICES, wait_s=st.sampled_from([0.0, 0.3]))
     def place(self, symbol: str, price: Decimal, wait_s: float) -> None:
@@ -117,10 +121,10 @@ class OrderMachine(RuleBasedStateMachine):
     def place_twice_under_one_key(self, symbol: str, price: Decimal) -> None:
         self._keys += 1
         key = f"machine-{self._keys:012d}"
-        desk = self._running()
+        environment = self._running()
 
         async def twice() -> set[UUID]:
-            calls = (desk.answer(tradingsymbol=symbol, price=price, key=key, wait_s=0.2) for _ in range(3))
+            calls = (environment.answer(tradingsymbol=symbol, price=price, key=key, wait_s=0.2) for _ in range(3))
             return {answer.resource_id for answer in await asyncio.gather(*calls)}
 
         assert len(self._do(twice())) == 1
@@ -187,11 +191,11 @@ class OrderMachine(RuleBasedStateMachine):
     @rule()
     def crash_and_reopen(self) -> None:
         self._do(self._running().crash())
-        self._do(self._desk_stack.aclose())
+        self._do(self._stack_of_environment.aclose())
         self._do(after_the_lease(self._url))
-        self._open_desk()
+        self._open_environment()
 
-    @precondition(lambda self: self._desk is not None)
+    @precondition(lambda self: self._environment is not None)
     @invariant()
     def nothing_is_doubled_or_goes_backwards(self) -> None:
         history = self._do(asyncio.to_thread(read_history, self._url, self._sim.url))
@@ -217,11 +221,11 @@ class OrderMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self._desk is not None:
+            if self._environment is not None:
                 self._do(self._running().sim.delete("/_sim/faults"))
-                self._do(judged(self._url, self._sim, within_s=20))
+                self._do(checked_history(self._url, self._sim, within_s=20))
         finally:
-            self._do(self._desk_stack.aclose())
+            self._do(self._stack_of_environment.aclose())
             self._do(self._stack.aclose())
             self._runner.close()
             self._database.__exit__(None, None, None)

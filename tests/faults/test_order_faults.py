@@ -16,65 +16,65 @@ import pytest
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk, order
-from tests.desk_waits import after_the_lease, at_the_exchange, end_by_hints, end_of, now, reaches, read_again
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_waits import after_the_lease, at_the_exchange, end_by_hints, end_of, now, reaches, read_again
 from tests.waiting import until
 
 SHORT_WINDOW_S = 1.0
 
 
 @pytest.fixture
-async def brief(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
-    """A desk that gives an order up after a second of clean reads without it."""
-    settings = replace(SHORT_RULES, in_doubt_window_s=SHORT_WINDOW_S)
-    async with open_desk(database_url, simulator.url, settings=settings) as opened:
+async def brief(database_url: str, simulator: RunningSimulator) -> AsyncIterator[OrderEnvironment]:
+    """An environment that gives an order up after a second of clean reads without it."""
+    settings = replace(SHORT_SETTINGS, in_doubt_window_s=SHORT_WINDOW_S)
+    async with open_order_environment(database_url, simulator.url, settings=settings) as opened:
         await opened.set_price("NSE:INFY", 1500)
         yield opened
 
 
-async def was_in_doubt(desk: Desk) -> bool:
+async def was_in_doubt(environment: OrderEnvironment) -> bool:
     """Whether an order was announced as in doubt, however short that was."""
-    return "order_in_doubt" in [kind for _, kind, _ in await desk.events()]
+    return "order_in_doubt" in [kind for _, kind, _ in await environment.events()]
 
 
-async def test_a_lost_answer_is_found_in_the_book_by_its_tag(desk: Desk) -> None:
+async def test_a_lost_answer_is_found_in_the_book_by_its_tag(environment: OrderEnvironment) -> None:
     """Accepted, then the connection drops: in doubt, then completed with the broker's id; one order."""
-    await desk.fault("drop_after_accept")
-    task = await desk.place()
+    await environment.fault("drop_after_accept")
+    task = await environment.place()
     assert (task["status"], task["sent"]) == ("completed", "yes")
-    assert [row["order_id"] for row in await desk.ledger()] == [task["order_id"]]
-    assert await was_in_doubt(desk)
+    assert [row["order_id"] for row in await environment.ledger()] == [task["order_id"]]
+    assert await was_in_doubt(environment)
 
 
-async def test_a_batch_survives_a_lost_answer(desk: Desk) -> None:
+async def test_a_batch_survives_a_lost_answer(environment: OrderEnvironment) -> None:
     """drop_after_accept in the middle of a batch: it completes, each order once in the ledger."""
-    await desk.fault("drop_after_accept", after=1)
-    batch = await desk.batch([order(), order(), order()])
+    await environment.fault("drop_after_accept", after=1)
+    batch = await environment.batch([order(), order(), order()])
     assert batch["status"] == "completed"
-    assert len(await desk.ledger()) == 3
+    assert len(await environment.ledger()) == 3
 
 
 @pytest.mark.parametrize("kind", ["half_headers", "half_body", "html_200"])
-async def test_an_unreadable_answer_is_a_doubt_and_the_book_decides(desk: Desk, kind: str) -> None:
+async def test_an_unreadable_answer_is_a_doubt_and_the_book_decides(environment: OrderEnvironment, kind: str) -> None:
     """Half an answer proves nothing, whatever its status line says."""
-    await desk.fault(kind, params={"process": True})
-    task = await desk.place()
+    await environment.fault(kind, params={"process": True})
+    task = await environment.place()
     assert task["status"] == "completed"
-    assert len(await desk.ledger()) == 1
+    assert len(await environment.ledger()) == 1
 
 
-async def test_a_request_that_never_arrived_is_given_up_only_after_clean_reads(desk: Desk) -> None:
+async def test_a_request_that_never_arrived_is_given_up_only_after_clean_reads(environment: OrderEnvironment) -> None:
     """Dropped before it was read: bytes may have left, so it is never re-sent; absence is proven by the book alone."""
-    await desk.fault("drop_before_read")
-    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
+    await environment.fault("drop_before_read")
+    task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.IN_DOUBT)
     assert task["sent"] == "unknown"
-    ended = await end_of(desk, task)
+    ended = await end_of(environment, task)
     assert (ended["status"], ended["last_error"]["code"]) == ("failed", "NOT_FOUND_AT_BROKER")
     assert (ended["attempts"], ended["sent"]) == (1, "unknown")
-    assert await desk.ledger() == []
+    assert await environment.ledger() == []
 
 
-async def test_a_reset_connection_is_no_proof_of_absence(brief: Desk) -> None:
+async def test_a_reset_connection_is_no_proof_of_absence(brief: OrderEnvironment) -> None:
     """RST before a byte was read looks the same from here as RST after: in doubt, not retried."""
     await brief.fault("reset")
     ended = await end_by_hints(brief, await brief.place(wait_s=0.0))
@@ -89,35 +89,35 @@ async def test_a_refused_connection_is_sent_again_when_the_broker_is_back(
     """Nobody listens: proven not sent, retried at most twice more, never doubled; `sent` says no in between."""
     with socket.socket() as closed:  # bound to the end and never listening: nobody else gets the port
         closed.bind(("127.0.0.1", 0))
-        async with open_desk(database_url, f"http://127.0.0.1:{closed.getsockname()[1]}") as desk:
-            task = await desk.place()
+        async with open_order_environment(database_url, f"http://127.0.0.1:{closed.getsockname()[1]}") as environment:
+            task = await environment.place()
             assert (task["status"], task["sent"], task["attempts"]) == ("expired", "no", 3)
             assert task["last_error"]["code"] == "BROKER_UNREACHABLE"
 
 
-async def test_a_hanging_broker_gives_the_caller_an_answer_in_time(desk: Desk) -> None:
+async def test_a_hanging_broker_gives_the_caller_an_answer_in_time(environment: OrderEnvironment) -> None:
     """The caller has its present state when the wait ends; the order is found once the book can be read."""
-    await desk.fault("late_visible", params={"ms": 1500})  # within the window, however late the machine is
-    await desk.fault("hang", params={"ms": 20_000})
-    answer = await desk.answer(wait_s=0.4)
+    await environment.fault("late_visible", params={"ms": 1500})  # within the window, however late the machine is
+    await environment.fault("hang", params={"ms": 20_000})
+    answer = await environment.answer(wait_s=0.4)
     assert not answer.final
     assert answer.document["status"] in {"pending", "running", "in_doubt"}
-    ended = await end_by_hints(desk, answer.document)
+    ended = await end_by_hints(environment, answer.document)
     assert ended["status"] == "completed"
-    assert len(await desk.ledger()) == 1
+    assert len(await environment.ledger()) == 1
 
 
-async def test_a_400_that_speaks_of_a_timeout_is_a_doubt(desk: Desk) -> None:
+async def test_a_400_that_speaks_of_a_timeout_is_a_doubt(environment: OrderEnvironment) -> None:
     """'Order request timed out. Please check the order book': the order appears later and is adopted, not refused."""
-    await desk.fault("timeout_400_then_placed", params={"after_ms": 1000})
-    assert (await desk.place())["status"] == "completed"
-    assert await was_in_doubt(desk)
-    assert len(await desk.ledger()) == 1
+    await environment.fault("timeout_400_then_placed", params={"after_ms": 1000})
+    assert (await environment.place())["status"] == "completed"
+    assert await was_in_doubt(environment)
+    assert len(await environment.ledger()) == 1
 
 
 @pytest.mark.parametrize("placed", [True, False])
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
-async def test_a_5xx_is_a_doubt_whether_or_not_it_was_placed(brief: Desk, code: int, placed: bool) -> None:
+async def test_a_5xx_is_a_doubt_whether_or_not_it_was_placed(brief: OrderEnvironment, code: int, placed: bool) -> None:
     """The book decides in both cases; at most one order exists and it is the one that the task names."""
     params = {"code": code, "error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
     await brief.fault("status", params={**params, "process": placed})
@@ -126,16 +126,16 @@ async def test_a_5xx_is_a_doubt_whether_or_not_it_was_placed(brief: Desk, code: 
     assert [row["order_id"] for row in await brief.ledger()] == ([ended["order_id"]] if placed else [])
 
 
-async def test_an_order_that_shows_late_is_adopted_when_it_shows(desk: Desk) -> None:
+async def test_an_order_that_shows_late_is_adopted_when_it_shows(environment: OrderEnvironment) -> None:
     """Accepted without an answer and invisible for a while: completed at that time, never a second order."""
-    await desk.fault("late_visible", params={"ms": 1500})
-    await desk.fault("drop_after_accept")
-    assert (await desk.place())["status"] == "completed"
-    assert await was_in_doubt(desk)
-    assert len(await desk.ledger()) == 1
+    await environment.fault("late_visible", params={"ms": 1500})
+    await environment.fault("drop_after_accept")
+    assert (await environment.place())["status"] == "completed"
+    assert await was_in_doubt(environment)
+    assert len(await environment.ledger()) == 1
 
 
-async def test_an_order_that_shows_after_we_gave_up_is_taken_back(brief: Desk) -> None:
+async def test_an_order_that_shows_after_we_gave_up_is_taken_back(brief: OrderEnvironment) -> None:
     """Given up after the window, then it appears: announced as placed, alarmed, cancelled; still one order."""
     await brief.fault("late_visible", params={"ms": 4000})
     await brief.fault("drop_after_accept")
@@ -151,7 +151,7 @@ async def test_an_order_that_shows_after_we_gave_up_is_taken_back(brief: Desk) -
     assert brief.engine.read_counters()["primary"].late_orders == 1
 
 
-async def test_a_shrunken_book_proves_nothing(brief: Desk) -> None:
+async def test_a_shrunken_book_proves_nothing(brief: OrderEnvironment) -> None:
     """A read that lacks an order we know is not clean: the doubt stays a doubt as long as that lasts."""
     known = await brief.place()
     await until(lambda: _is_shown(brief, known))
@@ -165,7 +165,7 @@ async def test_a_shrunken_book_proves_nothing(brief: Desk) -> None:
     assert (await end_by_hints(brief, task))["last_error"]["code"] == "NOT_FOUND_AT_BROKER"
 
 
-async def test_a_row_without_a_tag_is_never_adopted(brief: Desk) -> None:
+async def test_a_row_without_a_tag_is_never_adopted(brief: OrderEnvironment) -> None:
     """The book shows the order without our tag: named to a person as a look-alike, not adopted, not re-sent."""
     await brief.fault("tag_null", method="GET", path="/orders", times=-1)
     await brief.fault("drop_after_accept")
@@ -178,50 +178,54 @@ async def test_a_row_without_a_tag_is_never_adopted(brief: Desk) -> None:
     assert len(await brief.ledger()) == 1
 
 
-async def test_a_throttled_order_goes_again_after_a_clean_read(desk: Desk) -> None:
+async def test_a_throttled_order_goes_again_after_a_clean_read(environment: OrderEnvironment) -> None:
     """429 is turned away at the gateway: once the book is read clean it is sent once more, under a new tag digit."""
-    await desk.fault("status", params={"code": 429, "error_type": "NetworkException", "message": "Too many requests"})
-    task = await desk.place()
+    await environment.fault(
+        "status", params={"code": 429, "error_type": "NetworkException", "message": "Too many requests"}
+    )
+    task = await environment.place()
     assert (task["status"], task["attempts"]) == ("completed", 2)
-    ledger = await desk.ledger()
+    ledger = await environment.ledger()
     assert len(ledger) == 1
     assert ledger[0]["tag"].endswith("2")
 
 
-async def test_a_dead_session_holds_orders_and_says_so(desk: Desk) -> None:
+async def test_a_dead_session_holds_orders_and_says_so(environment: OrderEnvironment) -> None:
     """403 TokenException: held, not failed; with a live session it goes, once."""
-    await desk.sim.post("/_sim/session", json={"user_id": "SIM001", "expired": True})
-    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.HELD)
+    await environment.sim.post("/_sim/session", json={"user_id": "SIM001", "expired": True})
+    task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.HELD)
     assert task["sent"] == "no"
     assert task["last_error"]["code"] in {"SESSION_EXPIRED", "NO_SESSION"}
-    assert await desk.ledger() == []
+    assert await environment.ledger() == []
 
 
-async def test_a_cancel_without_an_answer_is_repeated_until_the_order_is_gone(desk: Desk) -> None:
+async def test_a_cancel_without_an_answer_is_repeated_until_the_order_is_gone(environment: OrderEnvironment) -> None:
     """Cancelling twice does no harm; the order ends cancelled and the task completed."""
-    task = await desk.place()
-    await until(lambda: _is_shown(desk, task))
-    await desk.fault("drop_before_read", method="DELETE", path="/orders/regular/*")
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=Caller(principal="t"), wait_s=20.0)
+    task = await environment.place()
+    await until(lambda: _is_shown(environment, task))
+    await environment.fault("drop_before_read", method="DELETE", path="/orders/regular/*")
+    answer = await environment.service.cancel(
+        task["order_id"], account_id=None, caller=Caller(principal="t"), wait_s=20.0
+    )
     assert answer.document["status"] == "completed"
-    assert [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+    assert [row["state"] for row in await environment.ledger()] == ["CANCELLED"]
 
 
 async def test_a_crash_after_the_send_ends_with_one_order(database_url: str, simulator: RunningSimulator) -> None:
     """The process dies while the broker hangs on the answer; the next one finds the order by its tag."""
-    settings = replace(SHORT_RULES, send_timeout_s=10.0, claim_lease_s=12.0)
-    async with open_desk(database_url, simulator.url, settings=settings) as desk:
-        await desk.fault("late_visible", params={"ms": 1500})
-        await desk.fault("hang", params={"ms": 20_000})
-        task = await desk.place(wait_s=0.0)
-        await at_the_exchange(desk, 1)
-        assert (await now(desk, task)).status is TaskStatus.RUNNING
-        await desk.crash()
+    settings = replace(SHORT_SETTINGS, send_timeout_s=10.0, claim_lease_s=12.0)
+    async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
+        await environment.fault("late_visible", params={"ms": 1500})
+        await environment.fault("hang", params={"ms": 20_000})
+        task = await environment.place(wait_s=0.0)
+        await at_the_exchange(environment, 1)
+        assert (await now(environment, task)).status is TaskStatus.RUNNING
+        await environment.crash()
     await after_the_lease(database_url)
-    async with open_desk(database_url, simulator.url) as desk:
-        assert (await end_of(desk, task))["status"] == "completed"
-        assert len(await desk.ledger()) == 1
+    async with open_order_environment(database_url, simulator.url) as environment:
+        assert (await end_of(environment, task))["status"] == "completed"
+        assert len(await environment.ledger()) == 1
 
 
-async def _is_shown(desk: Desk, task: Mapping[str, Any]) -> bool:
-    return bool((await desk.service.queries.order(task["order_id"]))["state"] == "open")
+async def _is_shown(environment: OrderEnvironment, task: Mapping[str, Any]) -> bool:
+    return bool((await environment.service.queries.order(task["order_id"]))["state"] == "open")

@@ -15,7 +15,7 @@ from loguru import logger
 from app.orders.state.model import NOT_FOUND_AT_BROKER
 from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack, open_stack
 from chaos.subscribers import Subscriber
-from tests.faults.judge import judged_with
+from tests.faults.chaos_checks import checked_history_with
 from tests.waiting import until
 
 SOCKETS = int(os.environ.get("ROLL_SOCKETS", "60"))
@@ -55,8 +55,8 @@ class Orders:
     async def _place(self, http: httpx.AsyncClient, number: int) -> None:
         body = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 1, "product": "MIS",
                 "order_type": "LIMIT", "price": 1400, "account_id": list(ACCOUNTS)[number % len(ACCOUNTS)]}  # fmt: skip
-        for turn in range(200):
-            replica = self._replicas[(number + turn) % len(self._replicas)]
+        for attempt in range(200):
+            replica = self._replicas[(number + attempt) % len(self._replicas)]
             try:
                 answer = await http.post(
                     f"{replica.url}/orders", params={"wait": 0}, json=body,
@@ -88,7 +88,7 @@ async def test_row_28_replicas_are_replaced_under_load(tmp_path: Path) -> None:
             await until(lambda: all_read(readers), within_s=30)
             orders = Orders(stack.replicas)
             await replace_all(stack, orders)
-            history = await judged_with(
+            history = await checked_history_with(
                 lambda: [one for reader in readers for one in reader.seen()],
                 stack.postgres.url,
                 stack.simulator_url,

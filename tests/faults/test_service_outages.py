@@ -24,67 +24,70 @@ def receive_placed(stream: ClientConnection, order_id: str, *, after: int) -> in
 
 
 def test_without_redis_orders_go_on_and_it_comes_back_by_itself(
-    standing: Service, broker: Broker, redis_of_its_own: Server
+    outage_service: Service, broker: Broker, redis_of_its_own: Server
 ) -> None:
     """Degraded, said; orders and their events as always; ticks conflated and counted; publishing resumes."""
     since = len(broker.ledger())
     wait_for("ticks", lambda: next_tick(redis_of_its_own.url))
-    with standing.stream() as stream:
+    with outage_service.stream() as stream:
         authenticate(stream)
         snapshot = receive(stream)
         assert snapshot["type"] == "snapshot"
         with redis_of_its_own.away():
-            health = standing.wait_for_health("degraded")
+            health = outage_service.wait_for_health("degraded")
             assert (health["http"], health["dependencies"]["redis"]) == (200, "down")
             assert health["dependencies"]["database"] == "ok"
-            conflated = standing.metric("ticker_ticks_conflated_total")
-            answer = standing.client.post("/orders", json=limit_order())
+            conflated = outage_service.metric("ticker_ticks_conflated_total")
+            answer = outage_service.client.post("/orders", json=limit_order())
             assert (answer.status_code, answer.json()["status"]) == (201, "completed")
             seq = receive_placed(stream, answer.json()["order_id"], after=snapshot["seq"])
-            wait_for("conflation", lambda: standing.metric("ticker_ticks_conflated_total") > conflated)
-            assert standing.client.get("/quotes", params={"i": "NSE:TCS"}).json()["data"]["NSE:TCS"]["stale"] is False
-        standing.wait_for_health("ok", within_s=30)
+            wait_for("conflation", lambda: outage_service.metric("ticker_ticks_conflated_total") > conflated)
+            assert (
+                outage_service.client.get("/quotes", params={"i": "NSE:TCS"}).json()["data"]["NSE:TCS"]["stale"]
+                is False
+            )
+        outage_service.wait_for_health("ok", within_s=30)
         assert wait_for("ticks again", lambda: next_tick(redis_of_its_own.url), within_s=30)
-        second = standing.client.post("/orders", json=limit_order())
+        second = outage_service.client.post("/orders", json=limit_order())
         receive_placed(stream, second.json()["order_id"], after=seq)
     assert len(broker.ledger(since)) == 2
 
 
-def test_a_frozen_redis_holds_nothing_up(standing: Service, broker: Broker, redis_of_its_own: Server) -> None:
+def test_a_frozen_redis_holds_nothing_up(outage_service: Service, broker: Broker, redis_of_its_own: Server) -> None:
     """It accepts and never answers, which is worse than being gone: nothing waits for its answer."""
     since = len(broker.ledger())
     with redis_of_its_own.frozen():
-        answer = standing.client.post("/orders", json=limit_order(), timeout=HANGS_S)
+        answer = outage_service.client.post("/orders", json=limit_order(), timeout=HANGS_S)
         assert (answer.status_code, answer.json()["status"]) == (201, "completed")
-        assert standing.wait_for_health("degraded")["dependencies"]["redis"] == "down"
-        assert standing.client.get("/orders", timeout=HANGS_S).status_code == 200
-    standing.wait_for_health("ok", within_s=30)
+        assert outage_service.wait_for_health("degraded")["dependencies"]["redis"] == "down"
+        assert outage_service.client.get("/orders", timeout=HANGS_S).status_code == 200
+    outage_service.wait_for_health("ok", within_s=30)
     assert wait_for("ticks again", lambda: next_tick(redis_of_its_own.url), within_s=30)
     assert len(broker.ledger(since)) == 1
 
 
 def test_without_the_database_nothing_is_accepted_and_it_comes_back_by_itself(
-    standing: Service, broker: Broker, redis_of_its_own: Server, postgres_of_its_own: Server
+    outage_service: Service, broker: Broker, redis_of_its_own: Server, postgres_of_its_own: Server
 ) -> None:
     """503 that says `sent: no`; down, said; ticks flow on; the same process serves again, and nothing is doubled."""
     since = len(broker.ledger())
-    assert standing.child is not None
+    assert outage_service.child is not None
     headers = {"Idempotency-Key": f"outage-{time.time_ns()}"}
     with postgres_of_its_own.away():
         assert wait_for("ticks all the while", lambda: next_tick(redis_of_its_own.url))
         for path, body in (("/orders", limit_order()), ("/advanced/batch-orders", {"orders": [limit_order()] * 2})):
-            refused = standing.client.post(path, json=body, headers=headers, timeout=HANGS_S)
+            refused = outage_service.client.post(path, json=body, headers=headers, timeout=HANGS_S)
             check_not_accepted(refused)
-        health = standing.wait_for_health("down")
+        health = outage_service.wait_for_health("down")
         assert (health["http"], health["dependencies"]["database"]) == (503, "down")
-        assert httpx.get(f"{standing.url}/health/live", trust_env=False).status_code == 200
-        assert httpx.get(f"{standing.url}/health/ready", trust_env=False).status_code == 503
-        read = standing.client.get("/orders")
+        assert httpx.get(f"{outage_service.url}/health/live", trust_env=False).status_code == 200
+        assert httpx.get(f"{outage_service.url}/health/ready", trust_env=False).status_code == 503
+        read = outage_service.client.get("/orders")
         assert (read.status_code, read.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
-        assert standing.metric("ticker_service_db_connection_errors_total") > 0
-    standing.wait_for_health("ok", within_s=30)
-    assert standing.child.exit_code() is None
-    again = standing.client.post("/orders", json=limit_order(), headers=headers)
+        assert outage_service.metric("ticker_service_db_connection_errors_total") > 0
+    outage_service.wait_for_health("ok", within_s=30)
+    assert outage_service.child.exit_code() is None
+    again = outage_service.client.post("/orders", json=limit_order(), headers=headers)
     assert (again.status_code, again.json()["status"]) == (201, "completed")
     assert "idempotent-replayed" not in again.headers
     assert len(broker.ledger(since)) == 1
@@ -99,19 +102,19 @@ def check_not_accepted(answer: httpx.Response) -> None:
 
 
 def test_an_order_under_way_survives_the_database(
-    standing: Service, broker: Broker, postgres_of_its_own: Server
+    outage_service: Service, broker: Broker, postgres_of_its_own: Server
 ) -> None:
     """Sent, and the database gone before the broker answers: afterwards it is one order, and the key finds it."""
     since = len(broker.ledger())
     broker.fault("delay", params={"ms": 1_500})
     headers = {"Idempotency-Key": f"under-way-{time.time_ns()}"}
-    accepted = standing.client.post("/orders", params={"wait": 0}, json=limit_order(), headers=headers)
+    accepted = outage_service.client.post("/orders", params={"wait": 0}, json=limit_order(), headers=headers)
     assert accepted.status_code == 202
     wait_for("the send", broker.all_struck)
     with postgres_of_its_own.away():
         wait_for("the order at the exchange", lambda: len(broker.ledger(since)) == 1)
-    standing.wait_for_health("ok", within_s=30)
-    again = standing.client.post("/orders", params={"wait": 20}, json=limit_order(), headers=headers)
+    outage_service.wait_for_health("ok", within_s=30)
+    again = outage_service.client.post("/orders", params={"wait": 20}, json=limit_order(), headers=headers)
     assert (again.status_code, again.json()["status"]) == (201, "completed")
     assert again.json()["task_id"] == accepted.json()["task_id"]
     assert [row["order_id"] for row in broker.ledger(since)] == [again.json()["order_id"]]

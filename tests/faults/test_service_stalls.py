@@ -45,16 +45,16 @@ def market_order() -> dict[str, Any]:
 
 
 def test_a_stalled_database_costs_bounded_time_and_sends_nothing_late(
-    standing: Service, broker: Broker, postgres_of_its_own: Server
+    outage_service: Service, broker: Broker, postgres_of_its_own: Server
 ) -> None:
     """Placing, reading and cancelling are answered in time; what was asked for meanwhile never goes later."""
-    resting = standing.client.post("/orders", json=limit_order()).json()["order_id"]
+    resting = outage_service.client.post("/orders", json=limit_order()).json()["order_id"]
     since = len(broker.ledger())
     asked = [
-        *(Asking(standing, "POST", "/orders", params={"wait": 1}, json=market_order()) for _ in range(6)),
-        Asking(standing, "POST", "/orders", params={"wait": 0}, json=market_order(), headers=KEY),
-        Asking(standing, "GET", "/orders", params={"account_id": "primary"}),
-        Asking(standing, "DELETE", f"/orders/{resting}", params={"wait": 1}),
+        *(Asking(outage_service, "POST", "/orders", params={"wait": 1}, json=market_order()) for _ in range(6)),
+        Asking(outage_service, "POST", "/orders", params={"wait": 0}, json=market_order(), headers=KEY),
+        Asking(outage_service, "GET", "/orders", params={"account_id": "primary"}),
+        Asking(outage_service, "DELETE", f"/orders/{resting}", params={"wait": 1}),
     ]  # fmt: skip
     with postgres_of_its_own.stalled():
         for one in asked:
@@ -70,24 +70,26 @@ def test_a_stalled_database_costs_bounded_time_and_sends_nothing_late(
     assert asked[7].answer.status_code == 503
     time.sleep(1.0)
     assert broker.ledger(since) == []
-    _assert_trading_goes_on(standing)
+    _assert_trading_goes_on(outage_service)
 
 
 def test_an_outage_under_load_ends_with_the_outage(
-    standing: Service, broker: Broker, postgres_of_its_own: Server
+    outage_service: Service, broker: Broker, postgres_of_its_own: Server
 ) -> None:
     """More callers wait than either pool admits, for longer than each of them waits; nothing of it outlives them."""
     since = len(broker.ledger())
     with postgres_of_its_own.away():
         for _ in range(2):
-            asked = [Asking(standing, "POST", "/orders", params={"wait": 0}, json=market_order()) for _ in range(60)]
+            asked = [
+                Asking(outage_service, "POST", "/orders", params={"wait": 0}, json=market_order()) for _ in range(60)
+            ]
             for one in asked:
                 one.start()
             for one in asked:
                 one.join(timeout=40)
             assert {(one.answer.status_code, one.answer.json()["sent"]) for one in asked} == {(503, "no")}
         time.sleep(5.0)
-    _assert_trading_goes_on(standing)
+    _assert_trading_goes_on(outage_service)
     assert len(broker.ledger(since)) == 1
 
 

@@ -33,42 +33,42 @@ class Waiting(threading.Thread):
 
 
 def test_the_database_lost_while_waiting_is_no_503(
-    standing: Service, broker: Broker, postgres_of_its_own: Server
+    outage_service: Service, broker: Broker, postgres_of_its_own: Server
 ) -> None:
     """The order is accepted and at the exchange: 202 with what is known, never `503 sent: no, retryable: yes`."""
     since = len(broker.ledger())
-    looked_in_vain = standing.log.read_text().count(CANNOT_BE_READ)
+    looked_in_vain = outage_service.log.read_text().count(CANNOT_BE_READ)
     broker.fault("delay", params={"ms": 1_500})
-    client = Waiting(standing)
+    client = Waiting(outage_service)
     client.start()
     wait_for("the send", broker.all_struck)
     with postgres_of_its_own.away():
         wait_for("the order at the exchange", lambda: len(broker.ledger(since)) == 1)
         wait_for(
             "a look for its state that fails",
-            lambda: standing.log.read_text().count(CANNOT_BE_READ) > looked_in_vain,
+            lambda: outage_service.log.read_text().count(CANNOT_BE_READ) > looked_in_vain,
             within_s=30,
         )
     client.join(timeout=30)
-    standing.wait_for_health("ok", within_s=30)
+    outage_service.wait_for_health("ok", within_s=30)
     assert client.answer is not None
     assert client.answer.status_code in {201, 202}, client.answer.text
     assert client.answer.headers["location"]
 
 
 def test_a_replay_without_the_database_does_not_claim_that_nothing_was_sent(
-    standing: Service, broker: Broker, postgres_of_its_own: Server
+    outage_service: Service, broker: Broker, postgres_of_its_own: Server
 ) -> None:
     """The key stands for an order at the exchange, and nobody can look: the same resource, `sent` says unknown."""
     key = f"replayed-{time.time_ns()}"
-    first = standing.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
+    first = outage_service.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
     assert first.json()["status"] == "completed"
     with postgres_of_its_own.away():
-        again = standing.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
+        again = outage_service.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
         assert again.json()["task_id"] == first.json()["task_id"]
         assert (again.json()["status"], again.json()["sent"]) == ("in_doubt", "unknown")
-    standing.wait_for_health("ok", within_s=30)
+    outage_service.wait_for_health("ok", within_s=30)
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def test_a_stop_answers_the_clients_that_wait(stopping: Service, broker: Broker)
     assert (code, seconds < 10) == (0, True)
 
 
-def test_metrics_of_orders_are_there(standing: Service) -> None:
+def test_metrics_of_orders_are_there(outage_service: Service) -> None:
     """The promised families of the order engine."""
-    text = httpx.get(f"{standing.url}/metrics", trust_env=False).text
+    text = httpx.get(f"{outage_service.url}/metrics", trust_env=False).text
     promised = (
         "ticker_order_tasks",
         "ticker_order_task_seconds",
@@ -116,20 +116,22 @@ def test_metrics_of_orders_are_there(standing: Service) -> None:
     assert missing == []
 
 
-def test_ticks_outlive_the_database(standing: Service, redis_of_its_own: Server, postgres_of_its_own: Server) -> None:
+def test_ticks_outlive_the_database(
+    outage_service: Service, redis_of_its_own: Server, postgres_of_its_own: Server
+) -> None:
     """Market data needs no order database: ticks still arrive when no lease of before can be trusted any more."""
     wait_for("ticks", lambda: next_tick(redis_of_its_own.url))
     with postgres_of_its_own.away():
         time.sleep(2.5 * float(SHORT_TIMES["ACCOUNT_LEASE_S"]))
         tick = next_tick(redis_of_its_own.url)
-    standing.wait_for_health("ok", within_s=30)
+    outage_service.wait_for_health("ok", within_s=30)
     assert tick is not None
 
 
-def test_problems_of_form_and_of_instruments_in_one_answer(standing: Service) -> None:
+def test_problems_of_form_and_of_instruments_in_one_answer(outage_service: Service) -> None:
     """An unknown symbol in one leg is told together with a missing price in another: every problem at once."""
     orders = [limit_order(price=None), limit_order(tradingsymbol="NOSUCHTHING"), limit_order(price=1400.03)]
-    answer = standing.client.post("/advanced/batch-orders", json={"orders": orders})
+    answer = outage_service.client.post("/advanced/batch-orders", json={"orders": orders})
     assert answer.status_code == 400
     places = {tuple(error["loc"]) for error in answer.json()["errors"]}
     assert places == {

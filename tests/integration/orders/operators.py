@@ -1,4 +1,4 @@
-"""An operator beside a desk: what `app.orders.operators` does on the desk's database."""
+"""An operator beside an environment: what `app.orders.operators` does on the environment's database."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from app.orders.entry.withdrawal import Withdrawals
 from app.orders.operators.halt_and_resume import HaltService
 from app.orders.operators.resolution import Resolutions
 from app.orders.state.audit import Actor
-from tests.desk import Desk
+from tests.order_environment import OrderEnvironment
 
 OPERATOR = Actor(principal="operator", request_id="req-1")
 
 
-def operations_of(desk: Desk) -> HaltService:
-    return desk.orders.operators.halts
+def operations_of(environment: OrderEnvironment) -> HaltService:
+    return environment.orders.operators.halts
 
 
-def resolutions_of(desk: Desk) -> Resolutions:
-    return desk.orders.operators.resolutions
+def resolutions_of(environment: OrderEnvironment) -> Resolutions:
+    return environment.orders.operators.resolutions
 
 
-def withdrawals_of(desk: Desk) -> Withdrawals:
-    return desk.orders.withdrawals
+def withdrawals_of(environment: OrderEnvironment) -> Withdrawals:
+    return environment.orders.withdrawals

@@ -15,40 +15,40 @@ from app.orders.entry.admission import LimitReached
 from app.orders.risk.limits import MAX_MODIFICATIONS, RiskLimits
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, open_desk, order
-from tests.desk_waits import reaches
 from tests.integration.orders.operators import OPERATOR, operations_of
+from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment, order
+from tests.order_waits import reaches
 from tests.waiting import until
 
 ME = Caller(principal="t")
 SELL = TransactionType.SELL
 
 
-async def stored(desk: Desk) -> int:
-    return len((await desk.service.queries.tasks(None, status=None, before=None, limit=100)).data)
+async def stored(environment: OrderEnvironment) -> int:
+    return len((await environment.service.queries.tasks(None, status=None, before=None, limit=100)).data)
 
 
 async def test_an_order_above_a_limit_is_not_stored(database_url: str, simulator: RunningSimulator) -> None:
     """Refused with a code, a place and nothing sent; a batch with one such leg is refused whole."""
     limits = RiskLimits(max_order_value=Decimal(20_000), max_quantity=100)
-    async with open_desk(database_url, simulator.url, limits=limits) as desk:
+    async with open_order_environment(database_url, simulator.url, limits=limits) as environment:
         with pytest.raises(BadInput) as caught:
-            await desk.place(quantity=20)
+            await environment.place(quantity=20)
         assert caught.value.code == "ORDER_VALUE_LIMIT"
         with pytest.raises(BadInput) as caught:
-            await desk.batch([order(), order(quantity=101, price=Decimal(1))])
+            await environment.batch([order(), order(quantity=101, price=Decimal(1))])
         assert caught.value.code == "QUANTITY_LIMIT"
         assert caught.value.problems[0].loc == ("body", "orders", 1, "quantity")
-        assert await stored(desk) == 0
-        assert (await desk.place())["status"] == "completed"
+        assert await stored(environment) == 0
+        assert (await environment.place())["status"] == "completed"
 
 
 async def test_identical_orders_are_counted_over_all_replicas(database_url: str, simulator: RunningSimulator) -> None:
     """Thirty concurrent ones at two replicas: exactly three pass, the others are suspects and not stored."""
     limits = RiskLimits(max_identical=3, identical_window_s=30.0)
     async with (
-        open_desk(database_url, simulator.url, limits=limits, owner="a") as one,
-        open_desk(database_url, simulator.url, limits=limits, owner="b") as two,
+        open_order_environment(database_url, simulator.url, limits=limits, owner="a") as one,
+        open_order_environment(database_url, simulator.url, limits=limits, owner="b") as two,
     ):
         tries = [(one, two)[number % 2].place() for number in range(30)]
         results = await asyncio.gather(*tries, return_exceptions=True)
@@ -62,24 +62,24 @@ async def test_identical_orders_are_counted_over_all_replicas(database_url: str,
 
 async def test_equal_legs_of_a_batch_are_one_request(database_url: str, simulator: RunningSimulator) -> None:
     """Five equal legs pass, and count once beside what follows."""
-    async with open_desk(
+    async with open_order_environment(
         database_url, simulator.url, limits=RiskLimits(max_identical=2, identical_window_s=30.0)
-    ) as desk:
-        assert (await desk.batch([order()] * 5))["status"] == "completed"
-        await desk.place()
+    ) as environment:
+        assert (await environment.batch([order()] * 5))["status"] == "completed"
+        await environment.place()
         with pytest.raises(LimitReached):
-            await desk.place()
+            await environment.place()
 
 
 async def test_a_repeated_key_is_answered_whatever_the_limits_say(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """What was accepted once is told again, not judged again."""
-    async with open_desk(
+    async with open_order_environment(
         database_url, simulator.url, limits=RiskLimits(max_identical=1, identical_window_s=30.0, max_open_orders=1)
-    ) as desk:
-        first = await desk.answer(key="k" * 16)
-        again = await desk.answer(key="k" * 16)
+    ) as environment:
+        first = await environment.answer(key="k" * 16)
+        again = await environment.answer(key="k" * 16)
         assert again.replayed
         assert again.resource_id == first.resource_id
 
@@ -88,8 +88,8 @@ async def test_open_orders_are_limited_over_all_replicas(database_url: str, simu
     """Twelve concurrent different orders, at most five open; one that ends makes room."""
     limits = RiskLimits(max_open_orders=5)
     async with (
-        open_desk(database_url, simulator.url, limits=limits, owner="a") as one,
-        open_desk(database_url, simulator.url, limits=limits, owner="b") as two,
+        open_order_environment(database_url, simulator.url, limits=limits, owner="a") as one,
+        open_order_environment(database_url, simulator.url, limits=limits, owner="b") as two,
     ):
         await one.set_price("NSE:INFY", 1500)
         tries = [(one, two)[number % 2].place(price=Decimal(1400 + number)) for number in range(12)]
@@ -106,10 +106,10 @@ async def test_open_orders_are_limited_over_all_replicas(database_url: str, simu
         await two.place(price=Decimal(1450))
 
 
-async def test_the_twenty_fifth_modification_is_refused_by_us(desk: Desk) -> None:
+async def test_the_twenty_fifth_modification_is_refused_by_us(environment: OrderEnvironment) -> None:
     """Told with the way out before the broker runs out of patience; a cancel still goes."""
-    task = await desk.place()
-    async with desk.database.transaction() as tx:
+    task = await environment.place()
+    async with environment.database.transaction() as tx:
         await tx.execute(
             """INSERT INTO order_task (task_id, account_id, operation, status, trade_date, instrument, request,
                  target_order_id, priority, send_by, sent)
@@ -120,39 +120,40 @@ async def test_the_twenty_fifth_modification_is_refused_by_us(desk: Desk) -> Non
         )
     changes = [OrderChanges(price=Decimal(1402 + number)) for number in range(2)]
     tries = [
-        desk.service.modify(task["order_id"], change, account_id=None, caller=ME, wait_s=20.0) for change in changes
+        environment.service.modify(task["order_id"], change, account_id=None, caller=ME, wait_s=20.0)
+        for change in changes
     ]
     results = await asyncio.gather(*tries, return_exceptions=True)
     refused = [result for result in results if isinstance(result, LimitReached)]
     assert [error.code for error in refused] == ["MODIFY_LIMIT"]
     assert "cancel it and place a new one" in refused[0].message
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
+    answer = await environment.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
 
 
-async def test_under_reduce_only_a_proven_reduction_passes_and_nothing_else(desk: Desk) -> None:
+async def test_under_reduce_only_a_proven_reduction_passes_and_nothing_else(environment: OrderEnvironment) -> None:
     """Held 10: of two concurrent sales of 10 one passes; more than is held, and every purchase, is held back."""
-    bought = await desk.place(price=Decimal(1510))
+    bought = await environment.place(price=Decimal(1510))
 
     async def filled() -> bool:
-        return bool((await desk.service.queries.order(bought["order_id"]))["state"] == "completed")
+        return bool((await environment.service.queries.order(bought["order_id"]))["state"] == "completed")
 
     await until(filled)
-    await operations_of(desk).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
-    more = await desk.place(wait_s=0.0, transaction_type=SELL, quantity=11, price=Decimal(1490))
-    buy = await desk.place(wait_s=0.0)
+    await operations_of(environment).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
+    more = await environment.place(wait_s=0.0, transaction_type=SELL, quantity=11, price=Decimal(1490))
+    buy = await environment.place(wait_s=0.0)
     sales = await asyncio.gather(
-        *(desk.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1600 + number)) for number in range(2))
+        *(environment.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1600 + number)) for number in range(2))
     )
-    ends = [await reaches(desk, task, TaskStatus.COMPLETED, TaskStatus.HELD) for task in (*sales, more, buy)]
+    ends = [await reaches(environment, task, TaskStatus.COMPLETED, TaskStatus.HELD) for task in (*sales, more, buy)]
     assert sorted(task["status"] for task in ends[:2]) == ["completed", "held"]
     assert [task["status"] for task in ends[2:]] == ["held", "held"]
-    assert len(await desk.ledger()) == 2
+    assert len(await environment.ledger()) == 2
 
 
-async def test_without_positions_nothing_counts_as_a_reduction(desk: Desk) -> None:
+async def test_without_positions_nothing_counts_as_a_reduction(environment: OrderEnvironment) -> None:
     """Positions that cannot be read prove nothing; the order is kept, and held."""
-    await operations_of(desk).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
-    await desk.fault("status", method="GET", path="/portfolio/positions", params={"code": 503}, times=-1)
-    task = await desk.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1490))
-    assert (await reaches(desk, task, TaskStatus.HELD))["last_error"]["code"] == "HALTED"
+    await operations_of(environment).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
+    await environment.fault("status", method="GET", path="/portfolio/positions", params={"code": 503}, times=-1)
+    task = await environment.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1490))
+    assert (await reaches(environment, task, TaskStatus.HELD))["last_error"]["code"] == "HALTED"

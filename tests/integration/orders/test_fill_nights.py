@@ -22,14 +22,14 @@ from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import InferredFill
 from app.orders.state.known_orders import known_order
 from app.orders.state.parts import OrderParts
-from tests.desk import Desk, order_parts
+from tests.order_environment import OrderEnvironment, order_parts
 from tests.unit.orders.builders import row
-from tests.unit.orders.test_days import MONDAY, TUESDAY, at
+from tests.unit.orders.test_trading_days import MONDAY, TUESDAY, at
 from tests.waiting import until
 
-RULES = EngineSettings()
+SETTINGS = EngineSettings()
 NIGHT = "night"
-"""An account that the desk's own reconciler leaves alone."""
+"""An account that the environment's own reconciler leaves alone."""
 
 
 def trade(trade_id: str, quantity: int, when: str, *, order_id: str = "7") -> Trade:
@@ -44,15 +44,15 @@ def trade(trade_id: str, quantity: int, when: str, *, order_id: str = "7") -> Tr
 class Account:
     """The tables of one account, to which trade books are applied."""
 
-    desk: Desk
+    environment: OrderEnvironment
 
     @property
     def database(self) -> Database:
-        return self.desk.database
+        return self.environment.database
 
     @property
     def parts(self) -> OrderParts:
-        return order_parts(self.database, settings=RULES)
+        return order_parts(self.database, settings=SETTINGS)
 
     @property
     def anomalies(self) -> Anomalies:
@@ -60,7 +60,7 @@ class Account:
 
     def owner(self, *, on: Database | None = None) -> FillSync:
         parts = replace(self.parts, database=on or self.database)
-        return FillSync(NIGHT, parts, gateway=self.desk.account.broker.orders, anomalies=self.anomalies)
+        return FillSync(NIGHT, parts, gateway=self.environment.account.broker.orders, anomalies=self.anomalies)
 
     async def ended(self, when: str, *, day: date, placed: str | None = None, quantity: int = 10) -> BrokerOrder:
         """Order 7 is complete at 1500 since then; its row."""
@@ -104,8 +104,8 @@ class Account:
 
 
 @pytest.fixture
-def account(desk: Desk) -> Account:
-    return Account(desk)
+def account(environment: OrderEnvironment) -> Account:
+    return Account(environment)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def patient(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_says_what_is_untold(account: Account) -> None:
+async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_lists_missing_fills(account: Account) -> None:
     """Four of ten were told on Monday, and no read succeeded until the night: an alarm of the day, nothing inferred."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(trade("T1", 4, "6 15:00"), when="6 15:00")
@@ -134,7 +134,7 @@ async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_says_what_i
     assert await account.rows("SELECT data FROM order_alarm") == [({"orders": 1, "missing": {"7": 6}},)]
 
 
-async def test_a_day_whose_fills_add_up_ends_without_a_word(account: Account) -> None:
+async def test_a_day_whose_fills_add_up_ends_without_an_alarm(account: Account) -> None:
     """Told by the trade book, whatever an emptied one shows afterwards; or inferred, which was an alarm already."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(trade("T1", 10, "6 15:00"), when="6 15:00")
@@ -177,7 +177,7 @@ async def test_the_fills_of_yesterdays_namesake_are_not_todays(account: Account)
     assert await account.fills() == [(MONDAY, 10, False), (TUESDAY, 10, True)]
 
 
-async def test_fills_give_way_to_whoever_stores_the_real_ones(account: Account) -> None:
+async def test_inferred_fills_give_way_to_real_ones_of_another_process(account: Account) -> None:
     """Also when the order book that was read before did not show the order."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(when="6 15:05")
@@ -231,17 +231,17 @@ async def held_up_or_done(account: Account, task: asyncio.Task[None], *, by: Tx)
 async def test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand(account: Account) -> None:
     """Reads of the order book in between cost no read of the trade book."""
     seen = await account.ended("6 15:00", day=MONDAY)
-    await account.desk.fault("shrink_trades", method="GET", path="/trades", times=-1)
+    await account.environment.fault("shrink_trades", method="GET", path="/trades", times=-1)
     owner, asked = account.owner(), []
-    for later_s in (0, 1, RULES.audit_s - 1, RULES.audit_s, RULES.audit_s + 1):
+    for later_s in (0, 1, SETTINGS.audit_s - 1, SETTINGS.audit_s, SETTINGS.audit_s + 1):
         await owner.update([seen], now=at("6 15:05") + timedelta(seconds=later_s))
-        [fault] = (await account.desk.sim.get("/_sim/faults")).json()
+        [fault] = (await account.environment.sim.get("/_sim/faults")).json()
         asked.append(fault["struck"])
     assert asked == [1, 1, 1, 2, 2]
     assert await account.fills() == [(MONDAY, 10, True)]
 
 
-async def test_what_the_book_before_this_one_told_need_not_be_in_this_one(account: Account) -> None:
+async def test_fills_of_an_earlier_book_need_not_be_in_this_one(account: Account) -> None:
     """A row without a time came after midnight: it counts as Tuesday's, and Tuesday's book is whole without it."""
     await account.read(
         replace(trade("T1", 4, "6 15:00", order_id="6"), fill_timestamp=None), when="7 00:30", missing=()
@@ -252,7 +252,7 @@ async def test_what_the_book_before_this_one_told_need_not_be_in_this_one(accoun
 
 
 @pytest.mark.parametrize(("ended", "day"), [("7 10:00", TUESDAY), ("8 10:00", TUESDAY + timedelta(days=1))])
-async def test_the_fills_of_a_later_namesake_do_not_hide_what_is_untold(
+async def test_the_fills_of_a_later_order_under_the_same_id_do_not_hide_missing_ones(
     account: Account, ended: str, day: date
 ) -> None:
     """Monday's order 7 lacks six of its ten; that one placed on Tuesday has all of its own says nothing of them."""
@@ -264,7 +264,7 @@ async def test_the_fills_of_a_later_namesake_do_not_hide_what_is_untold(
     assert await account.rows("SELECT subject, data -> 'missing' FROM order_alarm") == [(MONDAY.isoformat(), {"7": 6})]
 
 
-async def test_a_fill_that_is_told_after_midnight_without_its_time_is_of_the_order_that_ended(account: Account) -> None:
+async def test_a_fill_reported_after_midnight_without_its_time_is_of_the_order_that_ended(account: Account) -> None:
     """It counts as Tuesday's, and there is no other order of that id: what was inferred gives way to it."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(when="6 15:05")

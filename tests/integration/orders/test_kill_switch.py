@@ -17,70 +17,70 @@ from app.errors import Unavailable
 from app.orders.entry.acceptance import Caller
 from app.orders.operators.halt_and_resume import HaltService
 from app.orders.state.model import TaskError, TaskStatus
-from tests.desk import ACCOUNT, Desk
-from tests.desk_waits import end_of, no_longer_fresh, now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of
+from tests.order_environment import ACCOUNT, OrderEnvironment
+from tests.order_waits import end_of, no_longer_fresh, now, reaches
 from tests.waiting import until
 
 ME = Caller(principal="t")
 
 
-async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(desk: Desk) -> None:
+async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(environment: OrderEnvironment) -> None:
     """Held with the operator's reason, released while it is fresh."""
-    operations = operations_of(desk)
+    operations = operations_of(environment)
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="looks odd", by=OPERATOR)
-    task = await desk.place(wait_s=0)
-    await reaches(desk, task, TaskStatus.HELD)
-    held = await now(desk, task)
+    task = await environment.place(wait_s=0)
+    await reaches(environment, task, TaskStatus.HELD)
+    held = await now(environment, task)
     assert held.last_error == TaskError(code="HALTED", message="halt is in force: looks odd")
     assert await operations.resume(ACCOUNT, reason="fine again", by=OPERATOR)
-    await reaches(desk, task, TaskStatus.COMPLETED)
-    assert len(await desk.ledger()) == 1
+    await reaches(environment, task, TaskStatus.COMPLETED)
+    assert len(await environment.ledger()) == 1
 
 
-async def test_what_is_halted_for_too_long_expires_unsent(desk: Desk) -> None:
+async def test_what_is_halted_for_too_long_expires_unsent(environment: OrderEnvironment) -> None:
     """A halt never turns into a burst of stale orders: what lost its freshness is expired with the halt's code."""
-    operations = operations_of(desk)
+    operations = operations_of(environment)
     await operations.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.HELD)
-    await no_longer_fresh(desk, task)
-    task = await end_of(desk, task)
+    task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.HELD)
+    await no_longer_fresh(environment, task)
+    task = await end_of(environment, task)
     assert (task["status"], task["sent"], task["last_error"]["code"]) == ("expired", "no", "HALTED")
     await operations.resume(None, reason="test", by=OPERATOR)
-    assert (await desk.place())["status"] == "completed"
-    assert len(await desk.ledger()) == 1
+    assert (await environment.place())["status"] == "completed"
+    assert len(await environment.ledger()) == 1
 
 
-async def test_cancels_pass_every_halt(desk: Desk) -> None:
+async def test_cancels_pass_every_halt(environment: OrderEnvironment) -> None:
     """The way out is never shut."""
-    task = await desk.place()
-    await operations_of(desk).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    answer = await desk.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
+    task = await environment.place()
+    await operations_of(environment).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    answer = await environment.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
 
 
-async def test_a_halt_of_one_account_leaves_the_others_alone(desk: Desk) -> None:
+async def test_a_halt_of_one_account_leaves_the_others_alone(environment: OrderEnvironment) -> None:
     """The switch of another account stops nothing here."""
-    await operations_of(desk).halt("other", mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    assert (await desk.place())["status"] == "completed"
+    await operations_of(environment).halt("other", mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    assert (await environment.place())["status"] == "completed"
 
 
-async def test_lifting_one_scope_leaves_the_other_in_force(desk: Desk) -> None:
+async def test_lifting_one_scope_leaves_the_other_in_force(environment: OrderEnvironment) -> None:
     """Global and account switches are two: both must be lifted."""
-    operations = operations_of(desk)
+    operations = operations_of(environment)
     await operations.halt(None, mode="reduce_only", open_orders="leave", reason="a", by=OPERATOR)
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="b", by=OPERATOR)
     assert await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
     assert not await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
     assert [(halt.scope, halt.mode) for halt in await operations.halts()] == [("*", "reduce_only")]
-    task = await desk.place(wait_s=0)
-    await reaches(desk, task, TaskStatus.HELD)
+    task = await environment.place(wait_s=0)
+    await reaches(environment, task, TaskStatus.HELD)
 
 
-async def test_cancel_open_cancels_every_live_order_once(desk: Desk) -> None:
+async def test_cancel_open_cancels_every_live_order_once(environment: OrderEnvironment) -> None:
     """Orders from elsewhere too, each under its own variety; a second call adds nothing to what is under way."""
-    placed = [await desk.place(price=Decimal(1400 + number)) for number in range(3)]
-    answer = await desk.sim.post(
+    placed = [await environment.place(price=Decimal(1400 + number)) for number in range(3)]
+    answer = await environment.sim.post(
         "/orders/regular",
         headers={"Authorization": "token simkey:simtoken"},
         data={"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "1", "product": "MIS",
@@ -89,12 +89,12 @@ async def test_cancel_open_cancels_every_live_order_once(desk: Desk) -> None:
     foreign = answer.json()["data"]["order_id"]
 
     async def foreign_seen() -> bool:
-        desk.orders.wakeups.on_order_hint(ACCOUNT)
-        page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
+        environment.orders.wakeups.on_order_hint(ACCOUNT)
+        page = await environment.service.queries.orders(ACCOUNT, after=None, limit=10)
         return any(row["order_id"] == foreign for row in page.data)
 
     await until(foreign_seen)
-    operations = operations_of(desk)
+    operations = operations_of(environment)
     first, second = await asyncio.gather(
         operations.halt(None, mode="halt", open_orders="cancel", reason="out", by=OPERATOR),
         operations.halt(None, mode="halt", open_orders="cancel", reason="out", by=OPERATOR),
@@ -103,14 +103,14 @@ async def test_cancel_open_cancels_every_live_order_once(desk: Desk) -> None:
     assert sorted(cancelled) == sorted([foreign, *(task["order_id"] for task in placed)])
 
     async def all_cancelled() -> bool:
-        return all(row["state"] == "CANCELLED" for row in await desk.ledger())
+        return all(row["state"] == "CANCELLED" for row in await environment.ledger())
 
     await until(all_cancelled)
 
 
-async def test_every_deed_is_in_a_trail_that_cannot_be_rewritten(desk: Desk) -> None:
+async def test_every_deed_is_in_a_trail_that_cannot_be_rewritten(environment: OrderEnvironment) -> None:
     """Who, when, under which request, before and after; not even SQL changes it."""
-    operations = operations_of(desk)
+    operations = operations_of(environment)
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="first", by=OPERATOR)
     await operations.halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="second", by=OPERATOR)
     await operations.resume(ACCOUNT, reason="done", by=OPERATOR)
@@ -125,7 +125,7 @@ async def test_every_deed_is_in_a_trail_that_cannot_be_rewritten(desk: Desk) -> 
     assert rest.next_cursor is None
     for statement in ("UPDATE admin_audit SET principal = 'x'", "DELETE FROM admin_audit", "TRUNCATE admin_audit"):
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
-            async with desk.database.transaction() as tx:
+            async with environment.database.transaction() as tx:
                 await tx.execute(statement)
 
 
@@ -150,11 +150,13 @@ class LostAfterOne(Database):
             yield connection
 
 
-async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(desk: Desk) -> None:
+async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(environment: OrderEnvironment) -> None:
     """An operator must know that nothing new is sent, and that what is open was not cancelled."""
-    await desk.place()
-    operations = HaltService(replace(desk.parts, database=LostAfterOne(desk.database)), listener=desk.engine)
+    await environment.place()
+    operations = HaltService(
+        replace(environment.parts, database=LostAfterOne(environment.database)), listener=environment.engine
+    )
     with pytest.raises(Unavailable, match="in force") as caught:
         await operations.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
     assert caught.value.code == "HALT_INCOMPLETE"
-    assert [halt.scope for halt in await operations_of(desk).halts()] == [ACCOUNT]
+    assert [halt.scope for halt in await operations_of(environment).halts()] == [ACCOUNT]

@@ -24,9 +24,9 @@ from app.orders.state.model import BatchStatus, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import Settlement
-from tests.desk import ACCOUNT, SHORT_RULES, order, order_parts
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, order, order_parts
 from tests.unit.orders.builders import TAG_BASE, row
-from tests.unit.orders.test_days import MONDAY, TUESDAY, at
+from tests.unit.orders.test_trading_days import MONDAY, TUESDAY, at
 
 BATCH, TASK = UUID(int=9), UUID(int=1)
 
@@ -135,7 +135,7 @@ async def test_an_order_that_waits_for_the_morning_stays_one_order(ledger: Ledge
     assert await ledger.kept() == [(TUESDAY, "7", "completed", TASK)]
 
 
-async def test_an_end_that_nobody_saw_is_said_once(ledger: Ledger) -> None:
+async def test_an_unseen_end_raises_one_alarm(ledger: Ledger) -> None:
     """Live at the last read, not in Tuesday's book: stale, announced, alarmed, and its batch needs a person."""
     await ledger.place(trade_date=MONDAY)
     await ledger.read(row(order_timestamp=at("6 15:00")), now=at("6 15:00"))
@@ -148,7 +148,7 @@ async def test_an_end_that_nobody_saw_is_said_once(ledger: Ledger) -> None:
         batch = await batch_store.load(connection, BATCH)
         assert batch is not None
         legs = (await load_legs(connection, [batch]))[BATCH]
-    decision = decide(batch, legs, now=batch.deadline_at, doubt_timeout=SHORT_RULES.doubt_timeout)
+    decision = decide(batch, legs, now=batch.deadline_at, doubt_timeout=SHORT_SETTINGS.doubt_timeout)
     assert decision.status is BatchStatus.NEEDS_ATTENTION
     assert decision.actions == ()
 

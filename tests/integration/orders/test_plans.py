@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from app.broker.orders import OrderChanges
 from app.orders.entry.acceptance import Caller
-from tests.desk import ACCOUNT, Desk
+from tests.order_environment import ACCOUNT, OrderEnvironment
 from tests.waiting import until
 
 DAYS, A_DAY = 200, 150
@@ -31,62 +31,62 @@ WHERE relname IN ('order_task', 'broker_order', 'fill') ORDER BY relname
 """
 
 
-async def scans(desk: Desk) -> dict[str, int]:
-    async with desk.database.connection() as connection:
+async def scans(environment: OrderEnvironment) -> dict[str, int]:
+    async with environment.database.connection() as connection:
         await connection.execute("SELECT pg_stat_clear_snapshot()")
         cursor = await connection.execute(_READ_AS_A_WHOLE)
         return {row[1]: row[2] for row in await cursor.fetchall()}
 
 
-async def settled_scans(desk: Desk) -> dict[str, int]:
+async def settled_scans(environment: OrderEnvironment) -> dict[str, int]:
     """Connections report what they did about once a second: the count when it has stopped moving."""
     last: dict[str, int] = {}
 
     async def quiet() -> bool:
         nonlocal last
-        before, last = last, await scans(desk)
+        before, last = last, await scans(environment)
         return before == last
 
     await until(quiet, every_s=1.5, within_s=20)
     return last
 
 
-async def test_an_order_s_life_reads_no_table_as_a_whole(desk: Desk) -> None:
+async def test_an_order_s_life_reads_no_table_as_a_whole(environment: OrderEnvironment) -> None:
     """Filled in part, modified and cancelled beside the account's orders of two hundred days: no table is scanned."""
-    async with desk.database.connection() as connection:
+    async with environment.database.connection() as connection:
         await connection.execute(_OLD_TASKS, {"account_id": ACCOUNT, "days": DAYS, "a_day": A_DAY})
         await connection.execute(_THEIR_ORDERS)
         await connection.execute(_THEIR_FILLS)
         await connection.execute("ANALYZE order_task, broker_order, fill")
-    before = await settled_scans(desk)
-    task = await desk.place()
+    before = await settled_scans(environment)
+    task = await environment.place()
     order_id = str(task["order_id"])
     caller = Caller(principal="t")
 
     async def shown() -> bool:
-        return bool((await desk.service.queries.order(order_id, account_id=ACCOUNT))["state"] == "open")
+        return bool((await environment.service.queries.order(order_id, account_id=ACCOUNT))["state"] == "open")
 
     await until(shown)
-    (await desk.sim.post(f"/_sim/orders/{order_id}", json={"fill": 3})).raise_for_status()
+    (await environment.sim.post(f"/_sim/orders/{order_id}", json={"fill": 3})).raise_for_status()
 
     async def filled() -> bool:
-        desk.orders.wakeups.on_order_hint(ACCOUNT)
-        return bool(await desk.service.queries.trades(ACCOUNT))
+        environment.orders.wakeups.on_order_hint(ACCOUNT)
+        return bool(await environment.service.queries.trades(ACCOUNT))
 
     await until(filled)
-    changed = await desk.service.modify(
+    changed = await environment.service.modify(
         order_id, OrderChanges(quantity=11), account_id=ACCOUNT, caller=caller, wait_s=20
     )
     assert changed.document["status"] == "completed"
-    cancelled = await desk.service.cancel(order_id, account_id=ACCOUNT, caller=caller, wait_s=20)
+    cancelled = await environment.service.cancel(order_id, account_id=ACCOUNT, caller=caller, wait_s=20)
     assert cancelled.document["status"] == "completed"
-    assert await settled_scans(desk) == before
+    assert await settled_scans(environment) == before
 
 
-async def test_a_new_connection_has_planned_what_an_order_needs(desk: Desk) -> None:
+async def test_a_new_connection_has_planned_what_an_order_needs(environment: OrderEnvironment) -> None:
     """The claim is ready before the first order, as the plan that the first order then uses."""
-    await desk.place()
-    async with desk.database.connection() as connection:
+    await environment.place()
+    async with environment.database.connection() as connection:
         cursor = await connection.execute(
             "SELECT generic_plans > 0, custom_plans FROM pg_prepared_statements WHERE statement LIKE %s",
             ("%claimed AS%",),

@@ -15,18 +15,18 @@ from app.orders.operators import resolution_store as store
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.model import Resolution, TaskStatus
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, SHORT_RULES, Desk, open_desk
-from tests.desk_waits import now, reaches
 from tests.integration.orders.operators import OPERATOR, operations_of, resolutions_of
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_waits import now, reaches
 from tests.waiting import until
 
-LONG_DOUBTS = replace(SHORT_RULES, in_doubt_window_s=120.0)
+LONG_DOUBTS = replace(SHORT_SETTINGS, in_doubt_window_s=120.0)
 
 
 @pytest.fixture
-async def desk(database_url: str, simulator: RunningSimulator) -> AsyncIterator[Desk]:
-    """A desk whose doubts last as long as a test."""
-    async with open_desk(database_url, simulator.url, settings=LONG_DOUBTS) as opened:
+async def environment(database_url: str, simulator: RunningSimulator) -> AsyncIterator[OrderEnvironment]:
+    """An environment whose doubts last as long as a test."""
+    async with open_order_environment(database_url, simulator.url, settings=LONG_DOUBTS) as opened:
         await opened.set_price("NSE:INFY", 1500)
         yield opened
 
@@ -35,59 +35,59 @@ def decision(resolution: Resolution, order_id: str | None = None) -> OperatorDec
     return OperatorDecision(resolution=resolution, note="contract note", order_id=order_id)
 
 
-async def resolve(desk: Desk, task: Mapping[str, Any], what: OperatorDecision) -> Mapping[str, Any]:
-    return await resolutions_of(desk).resolve(UUID(task["task_id"]), what, by=OPERATOR)
+async def resolve(environment: OrderEnvironment, task: Mapping[str, Any], what: OperatorDecision) -> Mapping[str, Any]:
+    return await resolutions_of(environment).resolve(UUID(task["task_id"]), what, by=OPERATOR)
 
 
-async def in_doubt(desk: Desk, **changes: Any) -> Mapping[str, Any]:
+async def in_doubt(environment: OrderEnvironment, **changes: Any) -> Mapping[str, Any]:
     """A task whose request was dropped before the broker read it."""
-    await desk.fault("drop_before_read")
-    return await reaches(desk, await desk.place(wait_s=0.0, **changes), TaskStatus.IN_DOUBT)
+    await environment.fault("drop_before_read")
+    return await reaches(environment, await environment.place(wait_s=0.0, **changes), TaskStatus.IN_DOUBT)
 
 
-async def dead_letter(desk: Desk) -> Mapping[str, Any]:
+async def dead_letter(environment: OrderEnvironment) -> Mapping[str, Any]:
     """The same, on a day whose book is gone."""
-    task = await in_doubt(desk)
-    async with desk.database.connection() as connection:
+    task = await in_doubt(environment)
+    async with environment.database.connection() as connection:
         await connection.execute(
             "UPDATE order_task SET trade_date = trade_date - 3 WHERE task_id = %s", (UUID(task["task_id"]),)
         )
-    return await reaches(desk, task, TaskStatus.DEAD_LETTER)
+    return await reaches(environment, task, TaskStatus.DEAD_LETTER)
 
 
-async def refused(desk: Desk, task: Mapping[str, Any], what: OperatorDecision) -> str:
+async def refused(environment: OrderEnvironment, task: Mapping[str, Any], what: OperatorDecision) -> str:
     with pytest.raises(Conflict) as caught:
-        await resolve(desk, task, what)
+        await resolve(environment, task, what)
     return caught.value.code
 
 
-async def test_a_doubt_of_a_day_that_is_over_waits_for_a_person(desk: Desk) -> None:
+async def test_a_doubt_of_a_day_that_is_over_waits_for_an_operator(environment: OrderEnvironment) -> None:
     """Its book is gone, so absence can no longer be proven: dead letter, with an alarm and an event."""
-    task = await dead_letter(desk)
-    stored = await desk.service.queries.task(UUID(task["task_id"]))
+    task = await dead_letter(environment)
+    stored = await environment.service.queries.task(UUID(task["task_id"]))
     assert stored.error_code == "DAY_ENDED_IN_DOUBT"
-    alarms = await resolutions_of(desk).alarms(limit=10)
+    alarms = await resolutions_of(environment).alarms(limit=10)
     assert [(one.kind, one.subject) for one in alarms] == [("dead_letter", task["task_id"])]
-    assert (await desk.events())[-1][2]["task_status"] == "dead_letter"
+    assert (await environment.events())[-1][2]["task_status"] == "dead_letter"
 
 
-async def test_not_placed_ends_a_doubt_as_failed(desk: Desk) -> None:
+async def test_not_placed_ends_a_doubt_as_failed(environment: OrderEnvironment) -> None:
     """With an event and an entry in the trail; what was sent stays unknown, because a word is no proof."""
-    task = await in_doubt(desk)
-    ended = await resolve(desk, task, decision("not_placed"))
+    task = await in_doubt(environment)
+    ended = await resolve(environment, task, decision("not_placed"))
     assert (ended["status"], ended["sent"]) == ("failed", "unknown")
     assert "contract note" in ended["last_error"]["message"]
-    assert (await desk.events())[-1][1] == "order_failed"
-    trail = (await operations_of(desk).audit(before=None, limit=5)).data
+    assert (await environment.events())[-1][1] == "order_failed"
+    trail = (await operations_of(environment).audit(before=None, limit=5)).data
     assert (trail[0]["action"], trail[0]["subject"]) == ("resolve_not_placed", task["task_id"])
     assert (trail[0]["before"]["status"], trail[0]["after"]["note"]) == ("in_doubt", "contract note")
-    assert await refused(desk, task, decision("not_placed")) == "TASK_NOT_RESOLVABLE"
+    assert await refused(environment, task, decision("not_placed")) == "TASK_NOT_RESOLVABLE"
 
 
-async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
+async def test_placed_adopts_an_order_that_the_book_shows(environment: OrderEnvironment) -> None:
     """A look-alike without a tag becomes the task's order by an operator's word alone."""
-    task = await in_doubt(desk)
-    answer = await desk.sim.post(
+    task = await in_doubt(environment)
+    answer = await environment.sim.post(
         "/orders/regular",
         headers={"Authorization": "token simkey:simtoken"},
         data={"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "10",
@@ -95,84 +95,84 @@ async def test_placed_adopts_an_order_that_the_book_shows(desk: Desk) -> None:
     )  # fmt: skip
     order_id = answer.json()["data"]["order_id"]
     with pytest.raises(BadInput) as caught:
-        await resolve(desk, task, decision("placed"))
+        await resolve(environment, task, decision("placed"))
     assert caught.value.code == "ORDER_ID_MISSING"
-    assert await refused(desk, task, decision("placed", "999")) == "ORDER_NOT_IN_BOOK"
+    assert await refused(environment, task, decision("placed", "999")) == "ORDER_NOT_IN_BOOK"
 
     async def seen() -> bool:
-        desk.orders.wakeups.on_order_hint(ACCOUNT)
-        page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
+        environment.orders.wakeups.on_order_hint(ACCOUNT)
+        page = await environment.service.queries.orders(ACCOUNT, after=None, limit=10)
         return any(row["order_id"] == order_id for row in page.data)
 
     await until(seen)
-    ended = await resolve(desk, task, decision("placed", order_id))
+    ended = await resolve(environment, task, decision("placed", order_id))
     assert (ended["status"], ended["order_id"], ended["sent"]) == ("completed", order_id, "yes")
-    order = await desk.service.queries.order(order_id)
+    order = await environment.service.queries.order(order_id)
     assert order["task_id"] == task["task_id"]
-    assert (await desk.events())[-1][1] == "order_placed"
+    assert (await environment.events())[-1][1] == "order_placed"
 
 
-async def test_placed_takes_no_order_of_another_task_or_shape(desk: Desk) -> None:
+async def test_placed_takes_no_order_of_another_task_or_shape(environment: OrderEnvironment) -> None:
     """Neither an order that is somebody's, nor one of another side."""
-    other = await desk.place(price=Decimal(1390))
+    other = await environment.place(price=Decimal(1390))
 
     async def shown() -> bool:
-        return (await desk.service.queries.order(other["order_id"]))["status"] is not None
+        return (await environment.service.queries.order(other["order_id"]))["status"] is not None
 
     await until(shown)
-    task = await in_doubt(desk)
-    assert await refused(desk, task, decision("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
+    task = await in_doubt(environment)
+    assert await refused(environment, task, decision("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
 
 
-async def test_what_is_in_doubt_is_never_queued_again(desk: Desk) -> None:
+async def test_what_is_in_doubt_is_never_queued_again(environment: OrderEnvironment) -> None:
     """It may have been placed: that question comes first."""
-    task = await in_doubt(desk)
-    assert await refused(desk, task, decision("requeue")) == "STILL_IN_DOUBT"
-    assert await desk.ledger() == []
+    task = await in_doubt(environment)
+    assert await refused(environment, task, decision("requeue")) == "STILL_IN_DOUBT"
+    assert await environment.ledger() == []
 
 
-async def test_requeue_is_a_new_task_under_a_new_tag_once(desk: Desk) -> None:
+async def test_requeue_is_a_new_task_under_a_new_tag_once(environment: OrderEnvironment) -> None:
     """The old one is given up, the new one says which it supersedes; a second requeue is refused."""
-    task = await dead_letter(desk)
-    fresh = await resolve(desk, task, decision("requeue"))
+    task = await dead_letter(environment)
+    fresh = await resolve(environment, task, decision("requeue"))
     assert fresh["supersedes"] == task["task_id"]
     assert fresh["task_id"] != task["task_id"]
 
     async def sent() -> bool:
-        return len(await desk.ledger()) == 1
+        return len(await environment.ledger()) == 1
 
     await until(sent)
-    old, new = [await desk.service.queries.task(UUID(one["task_id"])) for one in (task, fresh)]
+    old, new = [await environment.service.queries.task(UUID(one["task_id"])) for one in (task, fresh)]
     assert old.status is TaskStatus.FAILED
     assert old.tag_base != new.tag_base
-    assert await refused(desk, task, decision("requeue")) == "ALREADY_REQUEUED"
-    assert len(await desk.ledger()) == 1
+    assert await refused(environment, task, decision("requeue")) == "ALREADY_REQUEUED"
+    assert len(await environment.ledger()) == 1
 
 
-async def test_a_completed_task_has_nothing_to_resolve(desk: Desk) -> None:
+async def test_a_completed_task_has_nothing_to_resolve(environment: OrderEnvironment) -> None:
     """Wrong states are told by a code; an unknown task is not found."""
-    task = await desk.place()
+    task = await environment.place()
     for resolution in ("placed", "not_placed", "requeue"):
-        assert await refused(desk, task, decision(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
+        assert await refused(environment, task, decision(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
     with pytest.raises(NotFound):
-        await resolutions_of(desk).resolve(UUID(int=5), decision("not_placed"), by=OPERATOR)
+        await resolutions_of(environment).resolve(UUID(int=5), decision("not_placed"), by=OPERATOR)
 
 
-async def test_the_book_is_stronger_than_the_word(desk: Desk) -> None:
+async def test_the_book_wins_over_the_decision(environment: OrderEnvironment) -> None:
     """While the book shows the task's tag nobody can call it not placed; a given-up one that surfaces is cancelled."""
-    await desk.fault("late_visible", params={"ms": 3500})
-    await desk.fault("drop_after_accept")
-    task = await reaches(desk, await desk.place(wait_s=0.0), TaskStatus.IN_DOUBT)
-    ended = await resolve(desk, task, decision("not_placed"))
+    await environment.fault("late_visible", params={"ms": 3500})
+    await environment.fault("drop_after_accept")
+    task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.IN_DOUBT)
+    ended = await resolve(environment, task, decision("not_placed"))
     assert ended["status"] == "failed"
 
     async def cancelled() -> bool:
-        desk.orders.wakeups.on_order_hint(ACCOUNT)
-        return [row["state"] for row in await desk.ledger()] == ["CANCELLED"]
+        environment.orders.wakeups.on_order_hint(ACCOUNT)
+        return [row["state"] for row in await environment.ledger()] == ["CANCELLED"]
 
     await until(cancelled)
-    found = await now(desk, task)
+    found = await now(environment, task)
     assert found.status is TaskStatus.COMPLETED
-    async with desk.database.connection() as connection:
+    async with environment.database.connection() as connection:
         assert len(await store.rows_under_tag(connection, found)) == 1
-    assert [one.kind for one in await resolutions_of(desk).alarms(limit=5)] == ["late_order"]
+    assert [one.kind for one in await resolutions_of(environment).alarms(limit=5)] == ["late_order"]

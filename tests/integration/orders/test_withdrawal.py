@@ -14,10 +14,10 @@ from app.errors import Conflict, NotFound
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.desk import ACCOUNT, Desk, order
-from tests.desk_waits import reaches
-from tests.faults.judge import judged
+from tests.faults.chaos_checks import checked_history
 from tests.integration.orders.operators import OPERATOR, operations_of, withdrawals_of
+from tests.order_environment import ACCOUNT, OrderEnvironment, order
+from tests.order_waits import reaches
 from tests.waiting import until
 
 
@@ -25,71 +25,71 @@ def id_of(task: Mapping[str, Any]) -> UUID:
     return UUID(task["task_id"])
 
 
-async def states(desk: Desk) -> list[str]:
-    return [row["state"] for row in await desk.ledger()]
+async def states(environment: OrderEnvironment) -> list[str]:
+    return [row["state"] for row in await environment.ledger()]
 
 
-async def all_cancelled(desk: Desk) -> bool:
-    found = await states(desk)
+async def all_cancelled(environment: OrderEnvironment) -> bool:
+    found = await states(environment)
     return bool(found) and set(found) == {"CANCELLED"}
 
 
-async def cancels(desk: Desk) -> int:
-    page = await desk.service.queries.tasks(ACCOUNT, status=None, before=None, limit=100)
+async def cancels(environment: OrderEnvironment) -> int:
+    page = await environment.service.queries.tasks(ACCOUNT, status=None, before=None, limit=100)
     return sum(task["operation"] == "cancel" for task in page.data)
 
 
 async def test_what_was_not_sent_is_withdrawn_at_once(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """Held by a halt, taken back, and not sent when the halt is lifted."""
-    operations = operations_of(desk)
+    operations = operations_of(environment)
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
-    task = await desk.place(wait_s=0.0)
-    await reaches(desk, task, TaskStatus.HELD)
-    done = await withdrawals_of(desk).withdraw(id_of(task))
+    task = await environment.place(wait_s=0.0)
+    await reaches(environment, task, TaskStatus.HELD)
+    done = await withdrawals_of(environment).withdraw(id_of(task))
     assert (done.over, done.document["status"], done.document["sent"]) == (True, "cancelled", "no")
     await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
-    again = await withdrawals_of(desk).withdraw(id_of(task))
+    again = await withdrawals_of(environment).withdraw(id_of(task))
     assert (again.over, again.document["status"]) == (True, "cancelled")
-    assert (await judged(database_url, simulator)).ledger == []
-    assert [kind for _, kind, _ in await desk.events()] == ["order_cancelled"]
+    assert (await checked_history(database_url, simulator)).ledger == []
+    assert [kind for _, kind, _ in await environment.events()] == ["order_cancelled"]
 
 
 async def test_what_is_in_doubt_is_cancelled_when_it_shows(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """Nobody knows its id yet; once the book has shown it, one cancel goes out by itself."""
-    await desk.fault("late_visible", params={"ms": 3000})
-    await desk.fault("drop_after_accept")
-    task = await desk.place(wait_s=0.0)
-    await reaches(desk, task, TaskStatus.IN_DOUBT)
-    done = await withdrawals_of(desk).withdraw(id_of(task))
+    await environment.fault("late_visible", params={"ms": 3000})
+    await environment.fault("drop_after_accept")
+    task = await environment.place(wait_s=0.0)
+    await reaches(environment, task, TaskStatus.IN_DOUBT)
+    done = await withdrawals_of(environment).withdraw(id_of(task))
     assert (done.over, done.document["status"], done.document["cancel_on_sight"]) == (False, "in_doubt", True)
-    await until(lambda: all_cancelled(desk))
-    assert len((await judged(database_url, simulator)).ledger) == 1
-    assert await cancels(desk) == 1
+    await until(lambda: all_cancelled(environment))
+    assert len((await checked_history(database_url, simulator)).ledger) == 1
+    assert await cancels(environment) == 1
 
 
 async def test_what_is_being_sent_is_cancelled_when_it_is_answered(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """The answer brings the id, and the wish is already there."""
-    await desk.fault("delay", params={"ms": 800})
-    task = await desk.place(wait_s=0.0)
-    await reaches(desk, task, TaskStatus.RUNNING)
-    assert not (await withdrawals_of(desk).withdraw(id_of(task))).over
-    await until(lambda: all_cancelled(desk))
-    await judged(database_url, simulator)
+    await environment.fault("delay", params={"ms": 800})
+    task = await environment.place(wait_s=0.0)
+    await reaches(environment, task, TaskStatus.RUNNING)
+    assert not (await withdrawals_of(environment).withdraw(id_of(task))).over
+    await until(lambda: all_cancelled(environment))
+    await checked_history(database_url, simulator)
 
 
 async def test_what_stands_at_the_broker_is_cancelled_once(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """However often it is asked for; afterwards there is nothing more to do."""
-    task = await desk.place()
-    other = await desk.place(price=Decimal(1401))
-    withdrawals = withdrawals_of(desk)
+    task = await environment.place()
+    other = await environment.place(price=Decimal(1401))
+    withdrawals = withdrawals_of(environment)
     for _ in range(3):
         await withdrawals.withdraw(id_of(task))
 
@@ -97,69 +97,69 @@ async def test_what_stands_at_the_broker_is_cancelled_once(
         return (await withdrawals.withdraw(id_of(task))).over
 
     await until(is_over)
-    history = await judged(database_url, simulator)
+    history = await checked_history(database_url, simulator)
     assert {order.order_id: order.state for order in history.orders} == {
         task["order_id"]: "cancelled",
         other["order_id"]: "open",
     }
-    assert await cancels(desk) == 1
+    assert await cancels(environment) == 1
 
 
-async def test_what_is_filled_stays_filled(desk: Desk) -> None:
+async def test_what_is_filled_stays_filled(environment: OrderEnvironment) -> None:
     """Nothing is cancelled, and nothing is said to be."""
-    task = await desk.place(price=Decimal(1500))
+    task = await environment.place(price=Decimal(1500))
 
     async def is_filled() -> bool:
-        return await states(desk) == ["COMPLETE"]
+        return await states(environment) == ["COMPLETE"]
 
     await until(is_filled)
 
     async def is_over() -> bool:
-        return (await withdrawals_of(desk).withdraw(id_of(task))).over
+        return (await withdrawals_of(environment).withdraw(id_of(task))).over
 
     await until(is_over)
-    assert (await withdrawals_of(desk).withdraw(id_of(task))).document["status"] == "completed"
+    assert (await withdrawals_of(environment).withdraw(id_of(task))).document["status"] == "completed"
 
 
 async def test_a_leg_that_is_taken_back_takes_its_batch_along(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """A batch that rolls back as a whole does so for a leg that its caller no longer wants."""
-    await desk.fault("delay", times=-1, params={"ms": 300})
-    batch = await desk.batch([order(), order(price=Decimal(1401))], wait_s=0.0)
-    await withdrawals_of(desk).withdraw(id_of(batch["orders"][1]))
-    history = await judged(database_url, simulator)
+    await environment.fault("delay", times=-1, params={"ms": 300})
+    batch = await environment.batch([order(), order(price=Decimal(1401))], wait_s=0.0)
+    await withdrawals_of(environment).withdraw(id_of(batch["orders"][1]))
+    history = await checked_history(database_url, simulator)
     assert [one.status for one in history.batches] == ["rolled_back"]
 
 
 async def test_a_halt_that_cancels_also_cancels_what_shows_later(
-    database_url: str, simulator: RunningSimulator, desk: Desk
+    database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """The order that was in doubt when everything was to be cancelled does not stay behind alive."""
-    await desk.fault("late_visible", params={"ms": 3000})
-    await desk.fault("drop_after_accept")
-    task = await desk.place(wait_s=0.0)
-    await reaches(desk, task, TaskStatus.IN_DOUBT)
-    done = await operations_of(desk).halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
+    await environment.fault("late_visible", params={"ms": 3000})
+    await environment.fault("drop_after_accept")
+    task = await environment.place(wait_s=0.0)
+    await reaches(environment, task, TaskStatus.IN_DOUBT)
+    done = await operations_of(environment).halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
     assert done.unanswered == {ACCOUNT: 1}
-    await until(lambda: all_cancelled(desk))
-    await judged(database_url, simulator)
+    await until(lambda: all_cancelled(environment))
+    await checked_history(database_url, simulator)
 
 
-async def test_only_placements_are_taken_back(desk: Desk) -> None:
+async def test_only_placements_are_taken_back(environment: OrderEnvironment) -> None:
     """A modification is undone by another one; an unknown task is unknown."""
-    task = await desk.place()
+    task = await environment.place()
 
     async def is_shown() -> bool:
-        page = await desk.service.queries.orders(ACCOUNT, after=None, limit=10)
+        page = await environment.service.queries.orders(ACCOUNT, after=None, limit=10)
         return any(row["status"] == "OPEN" for row in page.data)
 
     await until(is_shown)
-    changed = await desk.service.modify(
+    changed = await environment.service.modify(
         task["order_id"], OrderChanges(price=Decimal(1399)), account_id=None, caller=Caller(principal="t"), wait_s=20.0
     )
     with pytest.raises(Conflict) as caught:
-        await withdrawals_of(desk).withdraw(id_of(changed.document))
+        await withdrawals_of(environment).withdraw(id_of(changed.document))
     assert caught.value.code == "NOT_A_PLACEMENT"
     with pytest.raises(NotFound):
-        await withdrawals_of(desk).withdraw(UUID(int=1))
+        await withdrawals_of(environment).withdraw(UUID(int=1))

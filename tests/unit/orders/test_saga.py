@@ -14,10 +14,10 @@ from app.broker.outcomes import ChildOrder
 from app.orders.batches.legs import Leg, LegStatus, Residual, is_finished, leg_status, residuals
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.state.model import BatchStatus, OrderState, TaskStatus
-from tests.desk import order
+from tests.order_environment import order
 from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
 
-PATIENCE = seconds(15)
+DOUBT_TIMEOUT = seconds(15)
 S = TaskStatus
 OPEN, FILLED, CANCELLED, REJECTED, PARTLY = (
     OrderState.OPEN,
@@ -29,7 +29,7 @@ OPEN, FILLED, CANCELLED, REJECTED, PARTLY = (
 
 
 def decided(legs: list[Leg], **changes: object) -> Decision:
-    return decide(batch(**changes), legs, now=NOW, doubt_timeout=PATIENCE)
+    return decide(batch(**changes), legs, now=NOW, doubt_timeout=DOUBT_TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_a_cancel_is_asked_once_at_a_time_and_again_when_it_did_not_help() -> No
         assert decision.status is BatchStatus.COMPENSATING
 
 
-def test_a_leg_that_only_a_person_can_judge_needs_attention() -> None:
+def test_a_leg_that_only_an_operator_can_decide_needs_attention() -> None:
     """A dead letter never ends as rolled back."""
     legs = [leg(0, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(CANCELLED))]
     assert decided(legs, status=BatchStatus.COMPENSATING).status is BatchStatus.NEEDS_ATTENTION
     assert decided(legs, rollback_on_failure=False).status is BatchStatus.NEEDS_ATTENTION
 
 
-def test_without_rollback_a_lost_leg_is_told_when_the_others_have_their_answers() -> None:
+def test_without_rollback_a_lost_leg_is_reported_when_the_others_have_their_answers() -> None:
     """A batch is not at its end while one of its legs may still be sent."""
     lost = leg(0, S.DEAD_LETTER)
     assert decided([lost, leg(1, S.PENDING)], rollback_on_failure=False).status is BatchStatus.RUNNING
@@ -145,7 +145,7 @@ def test_without_rollback_a_lost_leg_is_told_when_the_others_have_their_answers(
     assert decided(ended, rollback_on_failure=False).status is BatchStatus.NEEDS_ATTENTION
 
 
-def test_a_leg_whose_end_nobody_will_see_is_not_cancelled_for_ever() -> None:
+def test_a_leg_whose_end_will_not_be_seen_is_not_cancelled_for_ever() -> None:
     """The book of its day is gone: nothing can be asked for it, and a person must look."""
     legs = [leg(0, S.COMPLETED, leg_order(OPEN, stale=True)), leg(1, S.FAILED)]
     decision = decided(legs)
@@ -153,7 +153,7 @@ def test_a_leg_whose_end_nobody_will_see_is_not_cancelled_for_ever() -> None:
 
 
 @pytest.mark.parametrize("back", [leg(1, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(PARTLY, filled=1, stale=True))])
-def test_a_square_off_that_only_a_person_can_judge_needs_attention(back: Leg) -> None:
+def test_a_square_off_that_only_an_operator_can_decide_needs_attention(back: Leg) -> None:
     """It is neither waited for without end nor counted as done."""
     filled = leg(1, S.COMPLETED, leg_order(CANCELLED, filled=4), square_off=back)
     decision = decided([leg(0, S.FAILED), filled], status=BatchStatus.COMPENSATING, on_filled="square_off")

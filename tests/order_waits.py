@@ -13,76 +13,76 @@ import psycopg
 
 from app.orders.state.documents import task_document
 from app.orders.state.model import FINISHED, Task, TaskStatus
-from tests.desk import ACCOUNT, Desk
+from tests.order_environment import ACCOUNT, OrderEnvironment
 from tests.waiting import until
 
 
-async def now(desk: Desk, task: Mapping[str, Any]) -> Task:
+async def now(environment: OrderEnvironment, task: Mapping[str, Any]) -> Task:
     """The task as it is stored at this moment."""
-    return await desk.service.queries.task(UUID(task["task_id"]))
+    return await environment.service.queries.task(UUID(task["task_id"]))
 
 
-async def reaches(desk: Desk, task: Mapping[str, Any], *statuses: TaskStatus) -> Mapping[str, Any]:
+async def reaches(environment: OrderEnvironment, task: Mapping[str, Any], *statuses: TaskStatus) -> Mapping[str, Any]:
     """The task document once its status is one of these."""
 
     async def is_there() -> bool:
-        return (await now(desk, task)).status in statuses
+        return (await now(environment, task)).status in statuses
 
     await until(is_there)
-    return task_document(await now(desk, task))
+    return task_document(await now(environment, task))
 
 
-async def end_of(desk: Desk, task: Mapping[str, Any]) -> Mapping[str, Any]:
+async def end_of(environment: OrderEnvironment, task: Mapping[str, Any]) -> Mapping[str, Any]:
     """The task document once the task is at its end."""
-    return await reaches(desk, task, *FINISHED)
+    return await reaches(environment, task, *FINISHED)
 
 
-async def end_by_hints(desk: Desk, task: Mapping[str, Any]) -> Mapping[str, Any]:
+async def end_by_hints(environment: OrderEnvironment, task: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same, with pushes that make the book be read meanwhile, not only at a doubt's own ever longer distances."""
 
     async def ended() -> bool:
-        desk.orders.wakeups.on_order_hint(ACCOUNT)
-        return (await now(desk, task)).status in FINISHED
+        environment.orders.wakeups.on_order_hint(ACCOUNT)
+        return (await now(environment, task)).status in FINISHED
 
     await until(ended)
-    return task_document(await now(desk, task))
+    return task_document(await now(environment, task))
 
 
-async def read_again(desk: Desk, times: int) -> None:
+async def read_again(environment: OrderEnvironment, times: int) -> None:
     """Until pushes have made the book be read so many times more."""
-    before = desk.engine.read_counters()[ACCOUNT].reads
+    before = environment.engine.read_counters()[ACCOUNT].reads
 
     async def so_often() -> bool:
-        desk.orders.wakeups.on_order_hint(ACCOUNT)
-        return desk.engine.read_counters()[ACCOUNT].reads >= before + times
+        environment.orders.wakeups.on_order_hint(ACCOUNT)
+        return environment.engine.read_counters()[ACCOUNT].reads >= before + times
 
     await until(so_often)
 
 
-async def owns(desk: Desk) -> None:
-    """Until this desk is the account's owner."""
+async def owns(environment: OrderEnvironment) -> None:
+    """Until this environment is the account's owner."""
 
     async def is_owner() -> bool:
-        return desk.engine.is_owner(ACCOUNT)
+        return environment.engine.is_owner(ACCOUNT)
 
     await until(is_owner)
 
 
-async def struck(desk: Desk, kind: str, times: int = 1) -> None:
+async def struck(environment: OrderEnvironment, kind: str, times: int = 1) -> None:
     """Until faults of this kind have met so many requests."""
 
     async def so_often() -> bool:
-        faults = (await desk.sim.get("/_sim/faults")).json()
+        faults = (await environment.sim.get("/_sim/faults")).json()
         return bool(sum(fault["struck"] for fault in faults if fault["kind"] == kind) >= times)
 
     await until(so_often)
 
 
-async def at_the_exchange(desk: Desk, count: int) -> None:
+async def at_the_exchange(environment: OrderEnvironment, count: int) -> None:
     """Until the exchange has accepted so many orders."""
 
     async def so_many() -> bool:
-        return len(await desk.ledger()) >= count
+        return len(await environment.ledger()) >= count
 
     await until(so_many)
 
@@ -94,9 +94,9 @@ async def after_the_lease(database_url: str) -> None:
         await connection.execute("UPDATE order_task SET claimed_until = clock_timestamp() WHERE status = 'running'")
 
 
-async def no_longer_fresh(desk: Desk, task: Mapping[str, Any]) -> None:
+async def no_longer_fresh(environment: OrderEnvironment, task: Mapping[str, Any]) -> None:
     """The task's time to be sent is over: what waiting would do."""
-    async with desk.database.connection() as connection:
+    async with environment.database.connection() as connection:
         await connection.execute(
             "UPDATE order_task SET send_by = clock_timestamp() WHERE task_id = %s", (UUID(task["task_id"]),)
         )

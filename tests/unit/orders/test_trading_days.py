@@ -39,7 +39,7 @@ def at(text: str) -> datetime:
         ("7 23:59", TUESDAY, "7 06:00"),
     ],
 )
-def test_the_book_turns_at_six(now: str, book: date, began: str) -> None:
+def test_the_day_of_the_book_begins_at_six(now: str, book: date, began: str) -> None:
     """Until then the broker may show either day's, and only what was placed since midnight is sure to be in it."""
     assert book_day(at(now)) == book
     assert last_gone_day(at(now)) == book - timedelta(days=1)

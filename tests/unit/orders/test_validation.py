@@ -11,7 +11,7 @@ import pytest
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderChanges, OrderType, Product, Validity, Variety
 from app.orders.entry.validation import check_changes, check_order, with_defaults
-from tests.desk import order
+from tests.order_environment import order
 
 
 def instrument(**changes: Any) -> Instrument:
@@ -94,7 +94,7 @@ def test_each_rule_names_its_field(changes: dict[str, Any], field: str) -> None:
         ({"quantity": 75, "disclosed_quantity": 10}, "disclosed_quantity"),  # equity only
     ],
 )
-def test_derivatives_have_rules_of_their_own(changes: dict[str, Any], field: str) -> None:
+def test_derivatives_have_limits_of_their_own(changes: dict[str, Any], field: str) -> None:
     """Lots, products, no disclosed quantity."""
     wanted = order(**{**FUT, **changes})
     assert [problem.loc for problem in check_order(wanted, instrument=NIFTY_FUT)] == [(field,)]

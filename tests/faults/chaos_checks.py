@@ -12,12 +12,12 @@ from chaos.history_reader import read_history
 from simulator.server import RunningSimulator
 
 
-async def judged(database_url: str, simulator: RunningSimulator, *, within_s: float = 12.0) -> History:
+async def checked_history(database_url: str, simulator: RunningSimulator, *, within_s: float = 12.0) -> History:
     """The history once it has no violation; fails with the violations that are left after ``within_s``."""
-    return await judged_with(list, database_url, simulator.url, within_s=within_s)
+    return await checked_history_with(list, database_url, simulator.url, within_s=within_s)
 
 
-async def judged_with(
+async def checked_history_with(
     seen: Callable[[], Sequence[Seen]], database_url: str, simulator_url: str, *, within_s: float
 ) -> History:
     """The same, together with what readers of the order stream have seen by then."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from app.broker.orders import Exchange, Product, TransactionType
 from app.orders.entry.margin import by_segment, margin_waves
-from tests.desk import order
+from tests.order_environment import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
 INFY = ("NSE", "INFY", "MIS")
@@ -29,7 +29,7 @@ def test_a_position_is_only_released_once() -> None:
     assert margin_waves(legs, {INFY: 20}) == [0, 0]
 
 
-def test_a_leg_that_would_turn_the_position_around_does_not_count_as_a_release() -> None:
+def test_a_leg_that_would_reverse_the_position_does_not_count_as_a_release() -> None:
     """Selling 10 of 4 held leaves a short position of 6."""
     assert margin_waves([order(transaction_type=SELL)], {INFY: 4}) == [2]
 

@@ -18,26 +18,26 @@ from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of
-from tests.desk import order
+from tests.order_environment import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
 
 WINDOW_S = 120.0
 
 
-def judged(doubt: Task, book: list[BrokerOrder], *, clean: bool = True) -> doubt_rules.Finding:
+def checked_history(doubt: Task, book: list[BrokerOrder], *, clean: bool = True) -> doubt_rules.Finding:
     return examine_placement(doubt, book, clean=clean, now=NOW, window_s=WINDOW_S)
 
 
 def test_the_tag_identifies_the_order() -> None:
     """A row with our tag and our fields is the order, whichever of the two tag fields carries it."""
-    assert judged(task(), [row()]).event is Event.FOUND
-    assert judged(task(), [row(tag=None, tags=("mktp", TAG_BASE + "1"))]).event is Event.FOUND
+    assert checked_history(task(), [row()]).event is Event.FOUND
+    assert checked_history(task(), [row(tag=None, tags=("mktp", TAG_BASE + "1"))]).event is Event.FOUND
 
 
 def test_a_row_that_only_looks_alike_is_never_the_order() -> None:
     """Same everything but the tag: not adopted, but named to a person."""
     twin = row(tag=None)
-    assert judged(task(), [twin]).event is None
+    assert checked_history(task(), [twin]).event is None
     assert anomaly_rules.look_alikes(task(), [twin, row(tag="OTHER")]) == [twin]
 
 
@@ -54,50 +54,53 @@ def test_a_row_that_only_looks_alike_is_never_the_order() -> None:
         {"order_timestamp": NOW - seconds(60)},
     ],
 )
-def test_our_tag_on_another_order_is_a_case_for_a_person(change: dict[str, Any]) -> None:
+def test_our_tag_on_another_order_is_a_case_for_an_operator(change: dict[str, Any]) -> None:
     """Neither adopted nor ignored: the fields and the time must fit too."""
-    finding = judged(task(), [row(**change)])
+    finding = checked_history(task(), [row(**change)])
     assert finding.event is Event.MISMATCH
     assert finding.reason
 
 
-def test_two_orders_under_one_attempt_are_a_case_for_a_person() -> None:
+def test_two_orders_under_one_attempt_are_a_case_for_an_operator() -> None:
     """Unless the broker was asked to slice the order."""
     pair = [row(), row(order_id="8")]
-    assert judged(task(), pair).event is Event.MISMATCH
+    assert checked_history(task(), pair).event is Event.MISMATCH
     sliced = order(autoslice=True)
-    assert judged(task(sliced), [row(sliced, quantity=4), row(sliced, quantity=6, order_id="8")]).event is Event.FOUND
+    assert (
+        checked_history(task(sliced), [row(sliced, quantity=4), row(sliced, quantity=6, order_id="8")]).event
+        is Event.FOUND
+    )
 
 
 @pytest.mark.parametrize(("asked", "booked"), [(OrderType.MARKET, "LIMIT"), (OrderType.SL_M, "SL")])
 def test_market_protection_books_another_type_and_that_is_the_same_order(asked: OrderType, booked: str) -> None:
     """The broker turns protected market orders into limit orders."""
     wanted = order(order_type=asked, price=None, trigger_price=Decimal(1) if asked is OrderType.SL_M else None)
-    assert judged(task(wanted), [row(wanted, order_type=booked)]).event is Event.FOUND
+    assert checked_history(task(wanted), [row(wanted, order_type=booked)]).event is Event.FOUND
 
 
 @given(reads=st.integers(0, 10), age_s=st.floats(0, 1000), clean=st.booleans())
 def test_absence_takes_enough_clean_reads_and_enough_time(reads: int, age_s: float, clean: bool) -> None:
     """Neither time alone nor reads alone, and a read that is not clean never."""
     doubt = task(clean_reads=reads, last_sent_at=NOW - seconds(age_s))
-    absent = judged(doubt, [], clean=clean).event is Event.ABSENT
+    absent = checked_history(doubt, [], clean=clean).event is Event.ABSENT
     assert absent == (clean and reads + 1 >= CLEAN_READS_NEEDED and seconds(age_s) >= seconds(WINDOW_S))
 
 
 def test_an_earlier_attempts_tag_still_finds_the_order() -> None:
     """The first attempt was proven absent too early: its row is still ours."""
-    assert judged(task(attempts=2), [row(tag=TAG_BASE + "1")]).event is Event.FOUND
+    assert checked_history(task(attempts=2), [row(tag=TAG_BASE + "1")]).event is Event.FOUND
 
 
 def test_a_throttled_order_goes_once_more_after_a_clean_absence() -> None:
     """And only while it is fresh; without a clean read, or too early for the book to show it, nothing happens."""
     throttled = task(last_error=TaskError(code=THROTTLED, message="x"))
     early = replace(throttled, last_sent_at=NOW - seconds(THROTTLE_COOL_DOWN_S - 0.1))
-    assert judged(early, []).event is None
-    assert judged(throttled, [], clean=False).event is None
-    assert judged(throttled, []).event is Event.RESEND
-    assert judged(replace(throttled, attempts=2), []).event is Event.REFUSED
-    assert judged(replace(throttled, send_by=NOW), []).event is Event.REFUSED
+    assert checked_history(early, []).event is None
+    assert checked_history(throttled, [], clean=False).event is None
+    assert checked_history(throttled, []).event is Event.RESEND
+    assert checked_history(replace(throttled, attempts=2), []).event is Event.REFUSED
+    assert checked_history(replace(throttled, send_by=NOW), []).event is Event.REFUSED
 
 
 def test_a_book_that_lacks_a_known_order_proves_nothing() -> None:
@@ -260,5 +263,8 @@ def test_slices_of_an_iceberg_share_one_tag() -> None:
     """Each leg is an order row of its own."""
     iceberg = order(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5)
     rows = [row(iceberg, quantity=5), row(iceberg, quantity=5, order_id="8")]
-    assert judged(task(iceberg), rows).event is Event.FOUND
-    assert judged(task(iceberg), [row(iceberg, transaction_type=str(TransactionType.SELL))]).event is Event.MISMATCH
+    assert checked_history(task(iceberg), rows).event is Event.FOUND
+    assert (
+        checked_history(task(iceberg), [row(iceberg, transaction_type=str(TransactionType.SELL))]).event
+        is Event.MISMATCH
+    )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.orders.reconciliation.inferred_fills import PRICE_STEP, as_trade, inferred_fill, is_overdue
 from app.orders.state.fills import FilledOrder, InferredFill
 from app.orders.state.model import OrderState
-from tests.unit.orders.test_days import MONDAY, TUESDAY, at
+from tests.unit.orders.test_trading_days import MONDAY, TUESDAY, at
 
 GRACE_S = 60.0
 AFTER_GRACE = at("6 15:01")
@@ -75,7 +75,7 @@ def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = 
         ({"inferred": stands_for(10, "1500")}, stands_for(10, "1500")),
     ],
 )
-def test_what_stands_for_the_fills_that_are_untold(changes: dict[str, Any], fill: InferredFill | None) -> None:
+def test_the_inferred_fill_stands_for_the_missing_ones(changes: dict[str, Any], fill: InferredFill | None) -> None:
     """The missing quantity, at the price that makes the average the order's own."""
     assert infer(filled(**changes)) == fill
 
@@ -98,14 +98,14 @@ def test_what_stands_for_the_fills_that_are_untold(changes: dict[str, Any], fill
         (reported(10, "1500"), "6 15:01", False),
     ],
 )
-def test_when_the_trade_book_should_have_told_all(changes: dict[str, Any], read_at: str, overdue: bool) -> None:
+def test_when_the_trade_book_should_be_complete(changes: dict[str, Any], read_at: str, overdue: bool) -> None:
     """After the grace, while the trade book is sure to be the one that has the order's trades."""
     order = filled(**changes)
     assert is_overdue(order, read_at=at(read_at), grace_s=GRACE_S) is overdue
     assert (infer(order, read_at=at(read_at)) is not None) is overdue
 
 
-def test_a_read_that_lacks_what_was_told_before_proves_nothing() -> None:
+def test_a_read_that_lacks_fills_reported_before_proves_nothing() -> None:
     """Nothing is inferred from it; what stands already stays, for what is still untold."""
     assert infer(filled(), clean=False) is None
     stands = filled(**reported(4, "1500"), inferred=stands_for(10, "1500"))

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType
 from app.orders.risk.positions import Reducible, net_positions, side_of
-from tests.desk import order
+from tests.order_environment import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
 INFY = ("NSE", "INFY", "MIS")
 
 
 @given(side=st.sampled_from([BUY, SELL]), wanted=st.integers(1, 100), held=st.integers(-100, 100))
-def test_a_reduction_never_turns_a_position_around(side: TransactionType, wanted: int, held: int) -> None:
+def test_a_reduction_never_reverses_a_position(side: TransactionType, wanted: int, held: int) -> None:
     """Whatever is held and wanted, what is left has the same sign or is nothing."""
     quantity = Reducible({INFY: held}).free_for(order(transaction_type=side, quantity=wanted))
     left = held + (quantity if side is BUY else -quantity)
@@ -45,7 +45,7 @@ def test_what_is_promised_to_one_position_is_not_taken_from_another() -> None:
     assert reducible.free_for(order(transaction_type=SELL, quantity=10, product="CNC")) == 10
 
 
-def test_positions_are_told_apart_by_exchange_symbol_and_product() -> None:
+def test_positions_are_distinguished_by_exchange_symbol_and_product() -> None:
     """As the broker's answer lists them."""
     row = {"exchange": "NSE", "tradingsymbol": "INFY", "product": "MIS", "quantity": -4}
     assert net_positions({"net": [row], "day": []}) == {INFY: -4}

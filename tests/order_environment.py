@@ -1,6 +1,6 @@
-"""An order desk for tests: the real engine on a real database, talking to a real simulator through the real adapter.
+"""The test environment of orders: the real engine on a real database, with the real adapter and a real simulator.
 
-`open_desk` starts it and stops it in order; `desk.crash()` stops it as kill -9 would, without letting anything finish.
+`open_order_environment` starts it and stops it in order; `crash()` stops it as kill -9 would: nothing finishes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from app.orders.state.tags import Tagger
 from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
 
-SHORT_RULES = EngineSettings(
+SHORT_SETTINGS = EngineSettings(
     in_doubt_window_s=3.0,
     freshness_limit_s=10.0,
     send_timeout_s=2.0,
@@ -96,7 +96,7 @@ class NoReaders:
 
 
 @dataclass(slots=True)
-class Desk:
+class OrderEnvironment:
     """What a test works with. ``sim`` is an HTTP client of the simulator's control routes."""
 
     orders: Orders
@@ -183,7 +183,7 @@ def order(**changes: Any) -> OrderRequest:
     return OrderRequest(**{**fields, **changes})
 
 
-def order_parts(database: Database, *, settings: EngineSettings = SHORT_RULES) -> OrderParts:
+def order_parts(database: Database, *, settings: EngineSettings = SHORT_SETTINGS) -> OrderParts:
     """What everything about orders shares, for tests that build a part of it alone."""
     clock = SystemClock()
     ids = IdSource(clock)
@@ -200,22 +200,22 @@ def order_parts(database: Database, *, settings: EngineSettings = SHORT_RULES) -
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_order_environment(
     database_url: str,
     simulator_url: str,
     *,
-    settings: EngineSettings = SHORT_RULES,
+    settings: EngineSettings = SHORT_SETTINGS,
     token: str = "simtoken",
     owner: str = "",
     limits: RiskLimits = NO_LIMITS,
     leases: LeaseTimes = SHORT_LEASES,
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[OrderEnvironment]:
     """A running order engine for one account against the simulator at ``simulator_url``."""
     clock = SystemClock()
     ids = IdSource(clock)
     credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
     async with AsyncExitStack() as stack:
-        database = await open_database(database_url, name="desk", plans="once", warm_up=warm_up)
+        database = await open_database(database_url, name="environment", plans="once", warm_up=warm_up)
         stack.push_async_callback(database.close)
         account = await stack.enter_async_context(
             open_broker(
@@ -236,14 +236,16 @@ async def open_desk(
             prices=NoPrices(),
             wakeups=OrderWakeups([ACCOUNT], events=NoReaders()),
             replicas=NoReaders(),
-            leases=Leases(database=database, owner=owner or f"desk-{ids.code(6)}", times=leases, clock=clock),
+            leases=Leases(database=database, owner=owner or f"environment-{ids.code(6)}", times=leases, clock=clock),
         )
         orders = build_orders(parts, inputs)
         supervisor = Supervisor()
         sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False))
         orders.engine.start(supervisor)
         try:
-            yield Desk(orders=orders, parts=parts, inputs=inputs, account=account, supervisor=supervisor, sim=sim)
+            yield OrderEnvironment(
+                orders=orders, parts=parts, inputs=inputs, account=account, supervisor=supervisor, sim=sim
+            )
         finally:
             assert await supervisor.stop(timeout=5.0) == []
             assert supervisor.failures == []
