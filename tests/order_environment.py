@@ -29,7 +29,8 @@ from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import warm_up
-from app.orders.entry.acceptance import Answer, Caller
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.service import BatchOptions, OrderService
 from app.orders.risk.limits import LastPrice, RiskLimits
 from app.orders.state.counters import OrderCounters

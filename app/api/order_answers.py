@@ -17,7 +17,7 @@ from app.api.exact_json import ExactJSON
 from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.broker.port import WireRequest
-from app.orders.entry.acceptance import Answer
+from app.orders.entry.outcome_wait import Answer
 from app.orders.state.model import BatchStatus, TaskStatus
 
 _PATHS = {"task": "/orders/tasks/{}", "batch": "/advanced/batch-orders/{}"}

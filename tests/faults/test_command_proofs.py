@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from app.broker.orders import OrderChanges, OrderType
-from app.orders.entry.acceptance import Answer, Caller
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.outcome_wait import Answer
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.faults.test_crash_rows import resting

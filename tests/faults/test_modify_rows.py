@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from app.broker.orders import OrderChanges
-from app.orders.entry.acceptance import Answer, Caller
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.preconditions import NotAsSeen
 from app.orders.state.model import TaskStatus
 from tests.faults.test_crash_rows import resting

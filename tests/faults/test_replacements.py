@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from app.errors import BadInput, NotFound
-from app.orders.entry.acceptance import Answer, Caller
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.preconditions import NotAsSeen
 from app.orders.state.audit import Actor
 from app.orders.state.model import TaskStatus

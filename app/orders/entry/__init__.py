@@ -1,0 +1,12 @@
+"""Entry: how a client's request becomes stored tasks. Nothing is sent here.
+
+service            the commands of clients: checks, makes tasks, hands them on; read it first
+acceptance         stores a request exactly once, whatever happens to the commit; answers repeated requests
+outcome_wait       waits for the outcome, and makes the client's answer
+admission stored_state     decides in the storing transaction by limits, halts and versions; what it reads
+requests validation preconditions   the checks themselves; the last two are pure
+margin             the margin of a batch, and the order in which its legs are sent
+withdrawal         takes a placement back, whatever its status
+fingerprint idempotency intent market_data   values, and Protocols of what is needed
+idempotency_store precondition_store   SQL
+"""

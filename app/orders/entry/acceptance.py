@@ -1,22 +1,19 @@
-"""Makes an intent durable and waits for what becomes of it.
+"""Stores the request of a client exactly once, and answers a repeated request with the resource that it has made.
 
-Once the commit is through, the order is ours to bring to an end: the caller may hang up, the process may die. From
-then on no answer may read like a failure, because client libraries repeat failures by themselves: a database that
-cannot be asked gives "not known yet", never a server error.
+After the commit the engine finishes the order, also if the client disconnects or this process dies. So a failure
+around the commit must not be answered with a server error: client libraries repeat those by themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
 from uuid import UUID
 
-from loguru import logger
 from psycopg.errors import LockNotAvailable, UniqueViolation
 
 from app.broker.outcomes import Sent
@@ -29,47 +26,29 @@ from app.orders.entry import idempotency_store
 from app.orders.entry.admission import Admission, MissingInput
 from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
+from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
 from app.orders.state import new_task_store
-from app.orders.state.documents import task_document
-from app.orders.state.model import FINISHED, BatchStatus, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.views.queries import OrderQueries
 
-_LOOK_AGAIN_S = 0.5
-"""While waiting for a result: how often to look even without a signal (another replica may have done the work)."""
-
 KEYS_REMEMBERED = 10_000
-"""The newest idempotency keys of this process: they can be answered while the database cannot be asked."""
-
-Look = Literal["at_once", "after_a_change"]
-"""When to look at what was stored, while waiting for its end."""
+"""This process remembers its newest idempotency keys, to answer repeated requests while the database is away."""
 
 _COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
-"""When the connection broke during the commit: the same rows are offered again, their ids make that harmless."""
+"""Pauses in seconds before the same rows are stored again after a lost commit; their ids prevent a second order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, and under which idempotency key (None: the caller takes no protection against repeating itself)."""
+    """The client that sends a request."""
 
-    principal: str
-    idem_key: str | None = None
+    principal: str  # the client's name
+    idem_key: str | None = None  # None: a repeated request makes another order
     arrived_at: datetime | None = None  # when the request arrived, by the database's clock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """``document`` is the task or batch as it is now; ``final``: it is at its end; ``replayed``: the key was known."""
-
-    kind: Kind
-    resource_id: UUID
-    document: Mapping[str, Any]
-    final: bool
-    replayed: bool = False
-
-
 class NotAccepted(Unavailable):
-    """The intent could not be stored, and nothing of it was."""
+    """The database is away, and nothing of the request was stored."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="DATABASE_UNAVAILABLE")
@@ -78,9 +57,9 @@ class NotAccepted(Unavailable):
 
 
 class AcceptanceUnknown(Conflict):
-    """The commit was cut off and nobody can be asked: the order may be stored, and may then be sent.
+    """The connection broke during the commit and the database is away: the order may be stored, and then is sent.
 
-    Not a server error, because those are repeated by client libraries without thinking.
+    It is no server error, because client libraries repeat those by themselves.
     """
 
     def __init__(self, what: str = "the database was lost during the commit") -> None:
@@ -91,7 +70,7 @@ class AcceptanceUnknown(Conflict):
 
 
 class Acceptance:
-    """``accept`` stores and waits; ``replayed`` finds what a key already stands for."""
+    """``accept`` stores a new request and waits for its outcome; ``replayed`` answers a repeated one."""
 
     def __init__(
         self, *, database: Database, engine: OrderEngine, queries: OrderQueries, admission: Admission, clock: Clock
@@ -99,14 +78,12 @@ class Acceptance:
         self._database = database
         self._admission = admission
         self._engine = engine
-        self._queries = queries
-        self._clock = clock
-        self._stopping = False
+        self._wait = OutcomeWait(engine=engine, queries=queries, clock=clock)
         self._recent: OrderedDict[tuple[str, str], IdempotencyKey] = OrderedDict()
 
     def stop_waiting(self) -> None:
-        """The process is about to end: whoever waits gets the present state, and nobody begins to wait."""
-        self._stopping = True
+        """Answer all waiting clients with the present state, and let no other client wait: the process stops."""
+        self._wait.stop()
 
     async def accept(
         self,
@@ -117,9 +94,10 @@ class Acceptance:
         caller: Caller,
         wait_s: float,
     ) -> Answer:
-        """Store the tasks (and their batch) under the caller's key.
+        """Store the tasks, and their batch, under the client's key; wait up to ``wait_s`` seconds for the outcome.
 
-        Raises NotAccepted, AcceptanceUnknown, Conflict (another request under the key, a limit), BadInput (a limit).
+        Raises NotAccepted, AcceptanceUnknown, BadInput (a limit on one order), Conflict: another request under the key,
+        LimitReached (a limit on the account), NotAsSeen (the target of a conditional command).
         """
         account_id = new[0].account_id
         kind: Kind = "task" if batch is None else "batch"
@@ -134,7 +112,7 @@ class Acceptance:
                 resource_id=resource_id,
             )
         try:
-            look = await self._store(Intent(tasks=new, batch=batch, key=key))
+            first_read = await self._store(Intent(tasks=new, batch=batch, key=key))
         except (UniqueViolation, NotAccepted):
             replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
             if replayed is None:
@@ -142,14 +120,17 @@ class Acceptance:
             return replayed
         self._remember(key)
         self._engine.accepted(account_id, batch=batch is not None)
-        return await self._wait_for_end(kind, resource_id, account_id=account_id, wait_s=wait_s, look=look)
+        return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=first_read)
 
     async def check_target(self, task: NewTask) -> None:
-        """What ``accept`` would say of the order that the task is about. Raises NotAsSeen, Unavailable."""
+        """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
         await self._admission.check_target(task)
 
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
-        """What this key stands for already, as it is now; None for a new one. Raises Conflict for another request."""
+        """The answer to a request that was accepted before under the same key; None for a new key, or without one.
+
+        Raises Conflict when the key was used for another request, NotAccepted when the database is away.
+        """
         if caller.idem_key is None:
             return None
         earlier = await self._find_key(caller.principal, caller.idem_key)
@@ -157,13 +138,13 @@ class Acceptance:
             return None
         if earlier.fingerprint != fingerprint:
             raise Conflict("this Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED")
-        answer = await self._wait_for_end(
-            earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s, look="at_once"
+        answer = await self._wait.answer(
+            earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s, first_read="immediately"
         )
         return replace(answer, replayed=True)
 
     async def _find_key(self, principal: str, idem_key: str) -> IdempotencyKey | None:
-        """While the database is away, what this process remembers: a known key must not read like a new request."""
+        """The stored key, or the remembered one while the database is away, so that it is not taken for a new one."""
         try:
             async with self._database.connection() as connection:
                 return await idempotency_store.find_key(connection, principal, idem_key)
@@ -180,10 +161,10 @@ class Acceptance:
         if len(self._recent) > KEYS_REMEMBERED:
             self._recent.popitem(last=False)
 
-    async def _store(self, intent: Intent) -> Look:
-        """Store exactly once, also when the connection breaks during the commit; then it may have ended meanwhile.
+    async def _store(self, intent: Intent) -> FirstRead:
+        """Store the intent exactly once, also when the connection breaks during the commit; return when to read it.
 
-        Raises UniqueViolation when the key was used before, BadInput, LimitReached, NotAccepted, AcceptanceUnknown.
+        Raises UniqueViolation when the key was used before, NotAccepted, AcceptanceUnknown, and what ``admit`` raises.
         """
         commit_was_cut_off = False
         for delay in (0.0, *_COMMIT_AGAIN_S):
@@ -195,8 +176,9 @@ class Acceptance:
             except CommitCutOff:
                 commit_was_cut_off = True
             except UniqueViolation:
+                # The lost commit went through, and the order may be finished by now.
                 if commit_was_cut_off and await self._is_stored(intent.tasks[0].task_id):
-                    return "at_once"
+                    return "immediately"
                 raise
             except Unavailable as error:
                 if not commit_was_cut_off:
@@ -206,7 +188,7 @@ class Acceptance:
         raise AcceptanceUnknown
 
     async def _store_allowed(self, intent: Intent) -> None:
-        """Store it, fetching what admission wants to know in between. Raises Unavailable, CommitCutOff, and those."""
+        """Store the intent, providing what admission misses. Raises Unavailable, CommitCutOff, and as ``admit``."""
         try:
             await self._store_once(intent, partial(self._admission.admit, intent=intent))
         except MissingInput as error:
@@ -220,7 +202,7 @@ class Acceptance:
                 )
 
     async def _store_once(self, intent: Intent, admit: Callable[[Tx], Awaitable[None]]) -> None:
-        """One transaction. Raises CommitCutOff when nobody knows whether it went through."""
+        """One transaction. Raises CommitCutOff when it is unknown whether it was committed."""
         committing = False
         try:
             async with self._database.transaction() as tx:
@@ -230,7 +212,7 @@ class Acceptance:
             if committing:
                 raise CommitCutOff from error
             if intent.key is not None and isinstance(error.__cause__, LockNotAvailable):
-                # another request under this key has stored it and not committed yet: it may do so any moment
+                # another request under this key has inserted it, and may commit at any moment
                 raise AcceptanceUnknown("the same key is being stored at this moment") from error
             raise
 
@@ -241,53 +223,6 @@ class Acceptance:
         except Unavailable as error:
             raise AcceptanceUnknown from error
 
-    async def _wait_for_end(
-        self,
-        kind: Kind,
-        resource_id: UUID,
-        *,
-        account_id: str,
-        wait_s: float,
-        look: Look,
-    ) -> Answer:
-        """The resource once it is at its end, or as it is when the wait is over; never an error.
-
-        What was stored a moment ago is first looked at when something has become of it: sending it comes first.
-        """
-        ends = self._clock.monotonic() + wait_s
-        with self._engine.wakeups(account_id).waiter() as waiter:
-            if look == "after_a_change" and not self._stopping:
-                await waiter.wait(min(wait_s, _LOOK_AGAIN_S))
-            while True:
-                document, final = await self._present_state(kind, resource_id, account_id=account_id)
-                left = ends - self._clock.monotonic()
-                if final or left <= 0 or self._stopping:
-                    return Answer(kind=kind, resource_id=resource_id, document=document, final=final)
-                await waiter.wait(min(left, _LOOK_AGAIN_S))
-
-    async def _present_state(self, kind: Kind, resource_id: UUID, *, account_id: str) -> tuple[Mapping[str, Any], bool]:
-        try:
-            if kind == "batch":
-                return await self._queries.batch_now(resource_id)
-            task = await self._queries.task(resource_id)
-        except Unavailable as error:
-            logger.warning("{} {} is stored and cannot be read: {}", kind, resource_id, error)
-            return unreadable(kind, resource_id, account_id=account_id), False
-        return task_document(task), task.status in FINISHED
-
 
 class CommitCutOff(Exception):
-    """The connection broke while the commit was on its way."""
-
-
-def unreadable(kind: Kind, resource_id: UUID, *, account_id: str) -> Mapping[str, Any]:
-    """What can be said of something that is stored while the database cannot be asked: nothing but that."""
-    status = BatchStatus.RUNNING if kind == "batch" else TaskStatus.IN_DOUBT
-    message = "it is stored, and its present state cannot be read while the database is away"
-    return {
-        f"{kind}_id": str(resource_id),
-        "account_id": account_id,
-        "status": str(status),
-        "sent": str(Sent.UNKNOWN),
-        "last_error": {"code": "DATABASE_UNAVAILABLE", "message": message},
-    }
+    """The connection broke during the commit, which may or may not have taken effect."""

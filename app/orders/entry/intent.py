@@ -1,4 +1,4 @@
-"""What a request wants stored, before it is known whether it may be."""
+"""What a request wants stored. Values only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from app.orders.state.new_tasks import NewBatch, NewTask
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What is to be stored; all tasks belong to one account."""
+    """The rows of one request, for which admission decides whether they are stored."""
 
-    tasks: Sequence[NewTask]
-    batch: NewBatch | None = None
-    key: IdempotencyKey | None = None
+    tasks: Sequence[NewTask]  # all of one account; the first one is the request's own
+    batch: NewBatch | None = None  # None where the tasks are no batch
+    key: IdempotencyKey | None = None  # None where the client sent none
 
     @property
     def account_id(self) -> str:
@@ -25,17 +25,18 @@ class Intent:
 
     @property
     def placements(self) -> list[NewTask]:
-        """The orders that a client wants sent; a leg that failed beforehand is not one."""
+        """The orders to send; a leg that is stored as failed, for want of margin, is none."""
         wanted = (task for task in self.tasks if task.operation is Operation.PLACE)
         return [task for task in wanted if task.status is TaskStatus.PENDING]
 
     @property
     def conditional(self) -> NewTask | None:
-        """What is meant for a certain version of an order."""
+        """The task that applies to a certain version of an order only; None for others."""
         task = self.tasks[0]
         return None if task.only_if is None else task
 
     @property
     def modified(self) -> str | None:
+        """The id of the order that it modifies; None for other operations."""
         task = self.tasks[0]
         return task.target_order_id if task.operation is Operation.MODIFY else None

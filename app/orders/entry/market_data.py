@@ -1,4 +1,4 @@
-"""What is asked of market data before an order is accepted; who answers is decided by the composition."""
+"""The market data that acceptance needs, as Protocols: orders import nothing of ``app.market``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from app.orders.risk.limits import LastPrice
 
 
 class InstrumentLookup(Protocol):
-    """Today's instruments, as far as they are loaded."""
+    """Today's instruments."""
 
     def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
-        """The instrument, or None: then there is no such one if ``is_loaded``."""
+        """The instrument; None when it does not exist, or the list is not loaded."""
         ...
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the list of instruments is there at all."""
+        """Whether the list of instruments is loaded."""
         ...
 
 
 class LastPrices(Protocol):
-    """The prices that this process has received."""
+    """The last prices that this process has received."""
 
     def last_price(self, exchange: str, tradingsymbol: str) -> LastPrice | None:
-        """The last one with its age; None for what is not streamed here."""
+        """The last price with its age; None for an instrument that is not streamed."""
         ...

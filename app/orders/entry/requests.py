@@ -1,4 +1,4 @@
-"""Checks of what a client asks for: every problem of every order at once, before anything is stored."""
+"""Checks the requests of clients: every problem of every order at once, before anything is stored."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from app.orders.state.new_tasks import OrderLine, OrderTarget
 
 
 class RequestChecker:
-    """Checks what clients ask for, as far as it can be checked without the broker and without stored state."""
+    """The checks that need neither the broker nor stored state."""
 
     def __init__(self, instruments: InstrumentLookup) -> None:
         self._instruments = instruments
 
     def checked(self, lines: Sequence[OrderLine], *, loc: tuple[str, ...]) -> list[OrderLine]:
-        """The orders with their defaults filled in. Raises BadInput with every problem of every order at once."""
+        """The orders with their defaults. ``loc``: where they stand in the request's body.
+
+        Raises BadInput with every problem of every order.
+        """
         filled = [with_order_defaults(line) for line in lines]
         problems: list[Problem] = []
         for index, line in enumerate(filled):
@@ -31,7 +34,7 @@ class RequestChecker:
         return filled
 
     def problems_of(self, line: OrderLine, *, instrument: Literal["look_up", "ignore"] = "look_up") -> list[Problem]:
-        """What is wrong with one order; ``ignore`` leaves out the rules of its instrument."""
+        """The problems of one order; ``ignore`` leaves out the rules of its instrument."""
         request = line.request
         found = self._instruments.find(request.exchange, request.tradingsymbol) if instrument == "look_up" else None
         problems = validation.check_order(request, instrument=found, user_tag=line.user_tag)
@@ -41,7 +44,7 @@ class RequestChecker:
         return problems
 
     def check_replacement(self, line: OrderLine, target: OrderTarget) -> None:
-        """Raises BadInput unless the new order is the same side of the same instrument: else it would take no place."""
+        """Raises BadInput unless the new order has the side and instrument of the order that it replaces."""
         request = line.request
         if (request.instrument, str(request.transaction_type)) != (target.instrument, target.transaction_type):
             message = f"the order is {target.transaction_type} {target.instrument}: only another such one replaces it"

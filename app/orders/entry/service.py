@@ -16,9 +16,10 @@ from app.errors import BadInput, Problem
 from app.kit.ids import IdSource
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import validation
-from app.orders.entry.acceptance import Acceptance, Answer, Caller
+from app.orders.entry.acceptance import Acceptance, Caller
 from app.orders.entry.fingerprint import canonical, fingerprint_of
 from app.orders.entry.margin import Sequencing, margin_shortfall, waves_of
+from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.requests import RequestChecker
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.documents import broker_document

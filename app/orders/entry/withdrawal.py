@@ -1,7 +1,7 @@
-"""Taking a placement back, wherever it stands: a wish that stays in force until nothing of it is live.
+"""Withdraws a placement, whatever its status; the withdrawal stays in force until none of its orders is live.
 
-What was not sent is withdrawn at once. What the broker has is cancelled. What may or may not have reached it cannot be
-cancelled by an id that nobody knows: it is marked, and cancelled on sight, whichever way the doubt ends.
+An unsent task is finished immediately. An order at the broker is cancelled. An order in doubt has no known id that
+could be cancelled, so its task is marked, and the reconciler cancels the order as soon as the book shows it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from app.orders.state.trading_days import book_day
 from app.orders.state.verdicts import withdrawn
 from app.orders.state.wakeups import ChangeListener
 
-_ENDED = FINISHED - {TaskStatus.DEAD_LETTER}
-_NOTHING_CAME_OF_IT = frozenset({TaskStatus.CANCELLED, TaskStatus.EXPIRED})
+_OUTCOME_KNOWN = FINISHED - {TaskStatus.DEAD_LETTER}
+_NEVER_SENT = frozenset({TaskStatus.CANCELLED, TaskStatus.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawn:
-    """``document`` is the placement's task; ``over``: nothing is live, or can become live, as far as is known."""
+    """The state of a withdrawal."""
 
-    document: Mapping[str, Any]
-    over: bool
+    document: Mapping[str, Any]  # the placement's task
+    over: bool  # by all that is known, none of its orders is live or can become live
 
 
 class Withdrawals:
-    """Raises NotFound for unknown tasks, Conflict for what is no placement, Unavailable."""
+    """Withdraws placements. ``listener`` wakes the account's loops after the commit."""
 
     def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
         self._database = parts.database
@@ -47,7 +47,10 @@ class Withdrawals:
         self._listener = listener
 
     async def withdraw(self, task_id: UUID) -> Withdrawn:
-        """Repeating it does no harm: what is being cancelled already is not cancelled twice."""
+        """Withdraw a placement. Repeating it is harmless: an order that is being cancelled is not cancelled twice.
+
+        Raises NotFound for an unknown task, Conflict for one that is no placement, Unavailable.
+        """
         async with self._database.connection() as connection:
             task = await task_store.need(connection, task_id)
         if task.operation is not Operation.PLACE:
@@ -56,7 +59,7 @@ class Withdrawals:
             await self._settlement.lock(tx, task.account_id)
             await self._withdraw(tx, await task_store.need(tx, task_id))
             task = await task_store.need(tx, task_id)
-            over = task.status in _ENDED and not await cancel_store.is_live(tx, task_id)
+            over = task.status in _OUTCOME_KNOWN and not await cancel_store.is_live(tx, task_id)
         self._listener.changed(task.account_id)
         return Withdrawn(document=task_document(task), over=over)
 
@@ -64,10 +67,11 @@ class Withdrawals:
         if task.status in UNSENT:
             await self._settlement.settle(tx, task.task_id, withdrawn("it was taken back before it was sent"))
             return
-        if task.status in _NOTHING_CAME_OF_IT:
+        if task.status in _NEVER_SENT:
             return
+        # Any other task may have an order, also a failed one: the book may show the order of a task that was given up.
         await cancel_store.mark_unwanted(tx, task_id=task.task_id)
-        since = min(book_day(self._clock.now()), task.trade_date)
+        since = min(book_day(self._clock.now()), task.trade_date)  # the order may be of a day before
         await cancel_live(
             tx,
             task.account_id,
