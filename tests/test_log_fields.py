@@ -14,7 +14,7 @@ WITHOUT_ACCOUNT = {
 }
 """``path::function`` of lines that are not about one account, with the reason."""
 
-NOT_YET_CLEAN = ("app/orders/entry/", "app/orders/operators/", "app/orders/reconciliation/")
+NOT_YET_CLEAN = ("app/orders/entry/", "app/orders/operators/")
 """Directories whose log lines are rewritten at this moment."""
 
 
@@ -24,10 +24,7 @@ def log_calls(function: Function) -> Iterator[ast.Call]:
     for node in ast.walk(function):
         match node:
             case ast.Call(func=ast.Attribute(attr=method, value=owner)) if method in LOG_METHODS:
-                root = owner
-                while isinstance(root, ast.Call | ast.Attribute):
-                    root = root.func if isinstance(root, ast.Call) else root.value
-                if isinstance(root, ast.Name) and root.id in loggers:
+                if _root_of(owner) in loggers:
                     yield node
 
 
@@ -35,14 +32,19 @@ def fields_of(call: ast.Call, function: Function) -> set[str]:
     """The names that the line is bound to: keywords of ``bind``, and keys of the dictionaries that it unpacks."""
     assigned = dict(_assigned(function))
     found: set[str] = set()
-    owner = call.func.value if isinstance(call.func, ast.Attribute) else call
-    if isinstance(owner, ast.Name):
-        owner = assigned.get(owner.id, owner)
-    for node in ast.walk(owner):
+    bound_before = assigned.get(_root_of(call.func))
+    for node in (*ast.walk(call.func), *(ast.walk(bound_before) if bound_before else ())):
         if _is_bind(node) and isinstance(node, ast.Call):
             for keyword in node.keywords:
                 found |= {keyword.arg} if keyword.arg else _keys(keyword.value, assigned)
     return found
+
+
+def _root_of(expression: ast.expr) -> str:
+    """The name with which a chain of attributes and calls begins: ``log`` of ``log.bind(a=1).info``."""
+    while isinstance(expression, ast.Call | ast.Attribute):
+        expression = expression.func if isinstance(expression, ast.Call) else expression.value
+    return expression.id if isinstance(expression, ast.Name) else ""
 
 
 def _keys(value: ast.expr, assigned: dict[str, ast.expr]) -> set[str]:
@@ -102,9 +104,10 @@ def f():
     log = logger.bind(task_id=2)
     logger.bind(**fields, action="send").warning("a")
     log.info("b")
+    log.bind(reason=3).info("b")
     logger.error("c")
     other.error("d")
 """
     function = next(functions_of(ast.parse(source)))
     found = [sorted(fields_of(call, function)) for call in log_calls(function)]
-    assert sorted(found) == [[], ["account_id", "action"], ["task_id"]]
+    assert sorted(found) == [[], ["account_id", "action"], ["reason", "task_id"], ["task_id"]]

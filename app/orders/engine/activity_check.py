@@ -36,6 +36,7 @@ class ActivityCheck:
         self._random = random_number
 
     async def run(self) -> None:
+        """Check again and again; a check that fails is logged and repeated."""
         while True:
             try:
                 await self.check()

@@ -62,6 +62,7 @@ class AccountBreakers:
 
     @property
     def all_closed(self) -> bool:
+        """Whether no breaker waits for a probe."""
         return all(breaker.is_closed for breaker in self._by_class.values())
 
     def states(self) -> Mapping[Operation, str]:

@@ -63,6 +63,7 @@ class Breaker:
 
     @property
     def is_closed(self) -> bool:
+        """Whether requests may be sent."""
         return self.state == "closed"
 
     def record(self, sample: Sample, *, now: float) -> None:

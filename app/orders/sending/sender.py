@@ -74,6 +74,7 @@ class Sender:
         self._log_again_at = 0.0
 
     async def run(self) -> None:
+        """Round after round: send the ready tasks, refresh the holds, wait for a wake-up."""
         async with asyncio.TaskGroup() as sends:
             while True:
                 try:

@@ -43,4 +43,5 @@ class AccountParts(OrderParts):
 
     @property
     def account_id(self) -> str:
+        """The account that the loops send for."""
         return self.broker.account_id

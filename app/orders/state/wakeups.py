@@ -20,13 +20,17 @@ IDLE_POLL_S = 5.0
 class EventReader(Protocol):
     """The order stream, which reads an account's new events after each commit."""
 
-    def wake(self, account_id: str) -> None: ...
+    def wake(self, account_id: str) -> None:
+        """Read the account's new events soon. Does not wait."""
+        ...
 
 
 class ChangeListener(Protocol):
     """The order engine, which wakes the loops and the waiting clients after a commit outside of the loops."""
 
-    def changed(self, account_id: str) -> None: ...
+    def changed(self, account_id: str) -> None:
+        """Tasks or orders of the account were changed by a commit. Does not wait."""
+        ...
 
 
 class Wakeups:
