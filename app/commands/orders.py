@@ -20,9 +20,9 @@ async def doubts(settings: Settings) -> list[str]:
     """Tasks that are in doubt, dead letters, or given up today, and the newest alarms: two tables, in lines."""
     async with open_operators(settings) as operators:
         resolutions = operators.resolutions
-        questions = await resolutions.open_questions()
+        unresolved = await resolutions.unresolved()
         alarms = await resolutions.alarms(limit=ALARMS_SHOWN)
-        rows = [_row(question, age_s=resolutions.age_s(_sent_at(question))) for question in questions]
+        rows = [_row(one, age_s=resolutions.age_s(_sent_at(one))) for one in unresolved]
     lines = table([_HEADINGS, *rows]) if rows else ["nothing is in doubt"]
     if alarms:
         lines += ["", "alarms, newest first:"]
@@ -47,16 +47,16 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _sent_at(question: UnresolvedTask) -> datetime:
-    return question.task.last_sent_at or question.task.created_at
+def _sent_at(unresolved: UnresolvedTask) -> datetime:
+    return unresolved.task.last_sent_at or unresolved.task.created_at
 
 
-def _row(question: UnresolvedTask, *, age_s: float) -> tuple[str, ...]:
-    task = question.task
+def _row(unresolved: UnresolvedTask, *, age_s: float) -> tuple[str, ...]:
+    task = unresolved.task
     what = str(task.operation)
     if "quantity" in task.request:
         what = f"{task.request['transaction_type']} {task.request['quantity']} {task.request.get('price', 'at market')}"
-    shown = ", ".join(f"{row.order_id} {row.status} filled {row.filled_quantity}" for row in question.shown)
+    shown = ", ".join(f"{row.order_id} {row.status} filled {row.filled_quantity}" for row in unresolved.shown)
     return (
         str(task.task_id),
         task.account_id,

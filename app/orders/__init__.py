@@ -12,7 +12,7 @@ Packages, each importing only those below it; two on one line do not import each
 
 The path of an order, from POST to settled:
 
-    1. entry/service.py checks the request and makes a task; entry/acceptance.py stores it and waits for the end.
+    1. entry/service.py checks the request and makes a task; acceptance.py stores it, outcome_wait.py waits for it.
     2. entry/admission.py asks for limits and halts in the transaction that stores the task. Nothing is sent before.
     3. engine/order_engine.py wakes the sender of the account's owner, here or at another replica.
     4. sending/sender.py waits for the rate limit; sending/claim_store.py checks every condition and claims the task.

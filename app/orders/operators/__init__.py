@@ -1,0 +1,7 @@
+"""Operators: what an operator does to orders, by the API or the command line. Each action is audited.
+
+halt_and_resume     stops and resumes new orders, cancels live ones, reads the audit trail
+resolution          decides the outcome of tasks that the order book did not prove
+unresolved          such tasks, with the orders that the book has shown for them
+resolution_store    SQL
+"""

@@ -1,8 +1,8 @@
-"""What operators do to the order engine: halt and resume it, and read who did what. Each deed is audited.
+"""Halts and resumes new orders for an operator, and reads the audit trail. Each action has an entry in the trail.
 
-A halt is in force from its commit on, on every replica, because the claim statement itself looks at it; what was
-being sent at that moment is on its way (``unanswered`` says how many). Works on the database alone, so the command
-line can do it while no service runs.
+A halt is in force on every replica from its commit on, because the claim statement itself checks it. Orders that are
+being sent at that moment still reach the broker; ``unanswered`` counts them. Only the database is needed, so the
+command line can halt while no service runs.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from app.orders.state.wakeups import ChangeListener
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltResult:
-    """What a halt did. ``cancelled``: order ids by account for which a cancel task was made just now.
-
-    ``unanswered``: placements by account whose outcome was open at that moment; they may still become live orders,
-    which are cancelled on sight if open orders were to be cancelled.
-    """
+    """What a halt did."""
 
     halt: Halt
-    cancelled: Mapping[str, tuple[str, ...]]
-    unanswered: Mapping[str, int]
+    cancelled: Mapping[str, tuple[str, ...]]  # by account, the orders for which a cancel was stored now
+    unanswered: Mapping[str, int]  # by account, placements without an outcome, which may still become live orders
 
 
 CancelOpen = Literal["leave", "cancel"]
+"""What a halt does about live orders. ``cancel`` also cancels those that unanswered placements turn out to make."""
 
 
 class HaltService:
-    """``account_id`` None means all accounts. Raises Unavailable when the database is away: then nothing was done,
-    where nothing else is said."""
+    """The commands of operators about halts. ``account_id`` None means all accounts.
+
+    Every method raises Unavailable when the database is away; nothing was done then, unless its docstring says more.
+    ``listener`` wakes the accounts' loops after the commit.
+    """
 
     def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
         self._database = parts.database
@@ -61,9 +61,10 @@ class HaltService:
     async def halt(
         self, account_id: str | None, *, mode: HaltMode, open_orders: CancelOpen, reason: str, by: Actor
     ) -> HaltResult:
-        """Stop new orders; with ``open_orders="cancel"`` also ask for the cancellation of every live one.
+        """Stop new orders, and store a cancel for every live order if ``open_orders`` says so.
 
-        Raises Unavailable with code ``HALT_INCOMPLETE`` when the database was lost in between: the halt is in force.
+        Raises Unavailable with code ``HALT_INCOMPLETE`` when the database was lost after the halt was stored: the halt
+        is in force, and some orders may not be cancelled.
         """
         scope = account_id or ALL_ACCOUNTS
         async with self._database.transaction() as tx:
@@ -76,7 +77,8 @@ class HaltService:
                 if account_id
                 else await kill_switch_store.accounts_of_day(tx, trade_date=today(self._clock))
             )
-        logger.warning("{} of {} by {}: {}", mode, scope, by.principal, reason)
+        log = logger.bind(account_id=scope, action=mode, principal=by.principal, reason=reason)
+        log.warning("new orders are stopped")
         cancelled: dict[str, tuple[str, ...]] = {}
         unanswered: dict[str, int] = {}
         try:
@@ -97,7 +99,10 @@ class HaltService:
         )
 
     async def resume(self, account_id: str | None, *, reason: str, by: Actor) -> bool:
-        """Lift the halt of exactly this scope; False when there was none. Held tasks go if they are still fresh."""
+        """Lift the halt of exactly this scope; False when there was none.
+
+        The sender then sends the held tasks that have not passed their ``send_by``.
+        """
         scope = account_id or ALL_ACCOUNTS
         async with self._database.transaction() as tx:
             before = await kill_switch_store.find_halt(tx, scope=scope)
@@ -114,21 +119,21 @@ class HaltService:
         return lifted
 
     async def halts(self) -> list[Halt]:
-        """Every switch that is in force."""
+        """Every halt that is in force."""
         async with self._database.connection() as connection:
             return await kill_switch_store.list_halts(connection)
 
     async def audit(self, *, before: UUID | None, limit: int) -> Page:
-        """Newest first."""
+        """One page of the audit trail, newest first; ``before`` is the cursor of the previous page."""
         async with self._database.connection() as connection:
             found = await audit_store.audit_page(connection, before=before, limit=limit + 1)
         cursor = str(found[limit - 1].entry_id) if len(found) > limit else None
         return Page(data=[_audit_document(entry) for entry in found[:limit]], next_cursor=cursor)
 
     async def _cancel_live(self, account_id: str, *, by: Actor) -> tuple[str, ...]:
-        """A cancel task for each live order that nobody is cancelling yet; returns their order ids.
+        """Store a cancel for each live order that has none yet; return the order ids.
 
-        What may become a live order without anybody having decided that again is cancelled on sight.
+        Placements without an outcome are marked, so that the reconciler cancels their orders when the book shows them.
         """
         async with self._database.transaction() as tx:
             await self._events.lock(tx, account_id)

@@ -1,8 +1,8 @@
-"""An operator's word on what the rules could not prove: it was placed, it was not, or it shall be placed again.
+"""Resolves tasks whose outcome the order book did not prove: an operator decides that they were placed or not.
 
-It settles like anything else: under the account's lock, through the lifecycle, with an event and an entry in the trail.
-What the book shows is stronger than any word: ``placed`` needs an order that it has shown, ``not_placed`` is refused
-while it shows one. A task that is still in doubt is never sent again; whatever is, goes under a new task and tag.
+A decision is settled like any outcome: under the account's lock, through the lifecycle, with an event and an entry in
+the audit trail. The order book has priority: ``placed`` needs an order that the book has shown, ``not_placed`` is
+refused while it shows one. A task in doubt is never sent again; ``requeue`` makes a new task with a new tag.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.db.postgres import Tx
 from app.errors import BadInput, Conflict, Problem
 from app.kit.clock import today
 from app.orders.operators import resolution_store
-from app.orders.operators.unresolved import UnresolvedTask as OpenQuestion
+from app.orders.operators.unresolved import UnresolvedTask
 from app.orders.state import alarm_store, audit_store, new_task_store, order_store, task_store
 from app.orders.state.alarms import RaisedAlarm
 from app.orders.state.audit import Actor
@@ -30,21 +30,22 @@ from app.orders.state.parts import OrderParts
 from app.orders.state.verdicts import Verdict
 from app.orders.state.wakeups import ChangeListener
 
-_OPEN_QUESTIONS = frozenset({TaskStatus.IN_DOUBT, TaskStatus.DEAD_LETTER})
+_RESOLVABLE = frozenset({TaskStatus.IN_DOUBT, TaskStatus.DEAD_LETTER})
 MAX_LISTED = 500
+"""Tasks in one list of unresolved ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorDecision:
-    """``order_id`` goes with ``placed``; ``note`` is for whoever reads the trail."""
+    """An operator's decision about one task."""
 
     resolution: Resolution
-    note: str
-    order_id: str | None = None
+    note: str  # the reason, for readers of the audit trail
+    order_id: str | None = None  # for ``placed``: the order that the task has made
 
 
 class Resolutions:
-    """Raises NotFound for unknown tasks, BadInput, and Conflict with a code for what cannot be resolved so."""
+    """Lists and resolves unresolved tasks. ``listener`` wakes the account's loops after the commit."""
 
     def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
         self._database = parts.database
@@ -55,7 +56,11 @@ class Resolutions:
         self._listener = listener
 
     async def resolve(self, task_id: UUID, decision: OperatorDecision, *, by: Actor) -> Mapping[str, Any]:
-        """Settle it, or make the task that replaces it; returns the document of what is now in force."""
+        """Settle the task, or store the task that replaces it; return the document of the one that counts now.
+
+        Raises NotFound for an unknown task, BadInput without the order id that ``placed`` needs, Unavailable, and
+        Conflict with a code that says why this task cannot be resolved in this way.
+        """
         async with self._database.connection() as connection:
             account_id = (await task_store.need(connection, task_id)).account_id
         async with self._database.transaction() as tx:
@@ -75,26 +80,28 @@ class Resolutions:
         self._listener.changed(account_id)
         return task_document(result)
 
-    async def open_questions(self) -> list[OpenQuestion]:
-        """Doubts, dead letters and what was given up today, oldest first, at most ``MAX_LISTED``."""
+    async def unresolved(self) -> list[UnresolvedTask]:
+        """Doubts, dead letters and tasks that were given up today, oldest first, at most ``MAX_LISTED``."""
         async with self._database.connection() as connection:
-            found = await resolution_store.unexplained(connection, trade_date=today(self._clock), limit=MAX_LISTED)
+            found = await resolution_store.unresolved(connection, trade_date=today(self._clock), limit=MAX_LISTED)
             return [
-                OpenQuestion(task=task, shown=await resolution_store.rows_under_tag(connection, task)) for task in found
+                UnresolvedTask(task=task, shown=await resolution_store.orders_under_tag(connection, task))
+                for task in found
             ]
 
     async def alarms(self, *, limit: int) -> list[RaisedAlarm]:
-        """Newest first."""
+        """The newest alarms of all accounts, newest first."""
         async with self._database.connection() as connection:
             return await alarm_store.newest(connection, limit=limit)
 
     def age_s(self, moment: datetime) -> float:
+        """Seconds since ``moment``."""
         return (self._clock.now() - moment).total_seconds()
 
     async def _act(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
         if decision.resolution == "requeue":
             return await self._requeue(tx, task, decision)
-        if task.status not in _OPEN_QUESTIONS:
+        if task.status not in _RESOLVABLE:
             raise Conflict(f"the task is {task.status}: there is nothing to resolve", code="TASK_NOT_RESOLVABLE")
         if decision.resolution == "placed":
             return await self._placed(tx, task, decision)
@@ -111,7 +118,7 @@ class Resolutions:
         return await self._settle(tx, task, verdict, shown=order)
 
     async def _order_of(self, tx: Tx, task: Task, decision: OperatorDecision) -> KnownOrder:
-        """The order that the operator names, if it can be this task's."""
+        """The order that the operator names. Raises BadInput without one, Conflict if this task cannot have made it."""
         if decision.order_id is None:
             problem = Problem(loc=("body", "order_id"), msg="is required: which order of the book is it?")
             raise BadInput([problem], code="ORDER_ID_MISSING")
@@ -121,7 +128,8 @@ class Resolutions:
             raise Conflict(message, code="ORDER_NOT_IN_BOOK")
         if order.task_id not in {None, task.task_id}:
             raise Conflict(f"order {decision.order_id} belongs to task {order.task_id}", code="ORDER_OF_ANOTHER_TASK")
-        under_tag = {row.order_id for row in await resolution_store.rows_under_tag(tx, task)}
+        # The tag proves the order; without it, the book may have lost the tag, so instrument and side must agree.
+        under_tag = {row.order_id for row in await resolution_store.orders_under_tag(tx, task)}
         if order.order_id not in under_tag and (
             order.instrument != task.instrument or order.transaction_type != task.order.transaction_type
         ):
@@ -129,8 +137,11 @@ class Resolutions:
         return order
 
     async def _not_placed(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
-        """Given up as if the book had proven it: should it surface all the same, it is cancelled and alarmed."""
-        shown = await resolution_store.rows_under_tag(tx, task)
+        """Give the task up as if the book had proven that it has no order; one that appears later is cancelled.
+
+        Raises Conflict when the book has shown an order under the task's tag.
+        """
+        shown = await resolution_store.orders_under_tag(tx, task)
         if shown:
             ids = ", ".join(row.order_id for row in shown)
             raise Conflict(f"the book shows {ids} under this task's tag: it was placed", code="ORDER_IN_BOOK")
@@ -139,6 +150,7 @@ class Resolutions:
         return await self._settle(tx, task, Verdict(event=Event.OPERATOR_NOT_PLACED, sent=Sent.UNKNOWN, error=error))
 
     async def _requeue(self, tx: Tx, task: Task, decision: OperatorDecision) -> Task:
+        """Store the placement again as a new task, once. Raises Conflict for one that may have been placed."""
         if task.operation is not Operation.PLACE:
             raise Conflict("only placements are queued again; ask for a new modify or cancel", code="NOT_A_PLACEMENT")
         if task.status is TaskStatus.IN_DOUBT:

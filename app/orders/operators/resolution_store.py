@@ -8,12 +8,12 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from app.db.postgres import Tx
-from app.orders.operators.unresolved import ShownOrder as TagRow
+from app.orders.operators.unresolved import ShownOrder
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, GIVEN_UP, fetch_tasks
 
 
-async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
+async def unresolved(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
     """Tasks in doubt or dead letters of any day, and those given up today, oldest first."""
     return await fetch_tasks(
         tx,
@@ -26,11 +26,11 @@ async def unexplained(tx: Tx, *, trade_date: date, limit: int) -> list[Task]:
     )
 
 
-async def rows_under_tag(tx: Tx, task: Task) -> list[TagRow]:
+async def orders_under_tag(tx: Tx, task: Task) -> list[ShownOrder]:
     """The orders that the book has shown under the tag of any attempt of this task."""
     if task.tag_base is None:
         return []
-    async with tx.cursor(row_factory=class_row(TagRow)) as cursor:
+    async with tx.cursor(row_factory=class_row(ShownOrder)) as cursor:
         await cursor.execute(
             """SELECT order_id, status, filled_quantity FROM broker_order
                WHERE account_id = %(account_id)s AND trade_date >= %(day)s

@@ -174,5 +174,5 @@ async def test_the_book_wins_over_the_decision(environment: OrderEnvironment) ->
     found = await now(environment, task)
     assert found.status is TaskStatus.COMPLETED
     async with environment.database.connection() as connection:
-        assert len(await store.rows_under_tag(connection, found)) == 1
+        assert len(await store.orders_under_tag(connection, found)) == 1
     assert [one.kind for one in await resolutions_of(environment).alarms(limit=5)] == ["late_order"]
