@@ -12,6 +12,7 @@ LEAST_ROUNDS = 7
 
 
 def main() -> None:
+    """Runs the named benchmarks and prints their figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones")
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="interleaved rounds (default 7)")

@@ -93,6 +93,7 @@ def run_stack(name: str, job: Job, core: int, pipe: Connection) -> None:
 
 
 async def naive(job: Job) -> Timed:
+    """Receives and publishes as users write it first."""
     parser = KiteTicker("key", "token")
     redis = Redis.from_url(job.redis_url)
     timer = Timer(job)
@@ -144,6 +145,7 @@ class Names(dict[int, Instrument]):
 
 
 async def ours(job: Job) -> Timed:
+    """Receives and publishes with the service's parts."""
     publisher = TickPublisher(job.redis_url, keys=RedisKeys("ticker:"))
     names = Names({token_of(index): _instrument(index) for index in range(job.tokens * INSTRUMENT_SETS)})
     newest = NewestTicks({"primary": decode_packet}, instruments=names, source="simulator")

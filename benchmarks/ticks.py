@@ -29,6 +29,8 @@ PACES = ((50, 20_000, 250, ("naive", "ours")), (100, 5_000, 1000, ("ours",)))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
+    """One run: the times of the stack, what the subscriber saw, and Redis' CPU time."""
+
     timed: Timed
     seen: Seen
     redis_cpu_s: float

@@ -93,7 +93,7 @@ class Replica:
             os.kill(self.child.pid, number)
 
     async def wait_until_live(self, client: httpx.AsyncClient) -> None:
-        """Raises TimeoutError after ``START_S``, RuntimeError when it ended by itself; both name its log."""
+        """Returns when it answers. Raises TimeoutError after ``START_S``, RuntimeError when it ended by itself."""
         deadline = asyncio.get_running_loop().time() + START_S
         while True:
             if self.child is None or self.child.exit_code() is not None:
@@ -146,7 +146,7 @@ class Stack:
         proxy.retarget(self.redis.port)
 
     async def wait_for_simulator(self, client: httpx.AsyncClient) -> None:
-        """Raises RuntimeError when it has ended, or does not answer within ``START_S``."""
+        """Returns when it answers. Raises RuntimeError when it has ended, or after ``START_S``."""
         for _ in range(int(START_S / 0.2)):
             if self.simulator.exit_code() is not None:
                 break

@@ -27,26 +27,32 @@ def missing_field(name: str) -> KiteError:
 
 
 def token_error() -> KiteError:
+    """403 for a pair of key and token that is not valid."""
     return KiteError("Incorrect `api_key` or `access_token`.", status=403, error_type="TokenException")
 
 
 def request_token_error() -> KiteError:
+    """403 for a request or refresh token that is unknown or used."""
     return KiteError("Token is invalid or has expired.", status=403, error_type="TokenException")
 
 
 def checksum_error() -> KiteError:
+    """403 for a login whose checksum does not match."""
     return KiteError("Invalid `checksum`.", status=403, error_type="TokenException")
 
 
 def route_not_found() -> KiteError:
+    """404 for an unknown path."""
     return KiteError("Route not found", status=404, error_type="GeneralException")
 
 
 def method_not_allowed() -> KiteError:
+    """405, also for an unknown variety."""
     return KiteError("Request method not allowed", status=405, error_type="GeneralException")
 
 
 def too_many_requests() -> KiteError:
+    """429 above the limit of a second."""
     return KiteError("Too many requests", status=429, error_type="NetworkException")
 
 
@@ -56,10 +62,12 @@ def too_many_orders() -> KiteError:
 
 
 def too_many_modifications() -> KiteError:
+    """429 above the limit of an order's modifications."""
     return KiteError("Maximum allowed order modifications exceeded.", status=429, error_type="NetworkException")
 
 
 def unknown_order() -> KiteError:
+    """400 for an order id that is not in the user's book of the day."""
     return KiteError("Couldn't find that `order_id`.", status=400, error_type="GeneralException")
 
 
@@ -69,6 +77,7 @@ def order_in_process(action: str) -> KiteError:
 
 
 def protection_required() -> KiteError:
+    """400 for a MARKET or SL-M order without `market_protection`."""
     return input_error(
         "Market orders without market protection are not allowed via API. "
         "Please set market protection or use a Limit order."
@@ -76,6 +85,7 @@ def protection_required() -> KiteError:
 
 
 def insufficient_funds(*, required: Decimal, available: Decimal) -> KiteError:
+    """400 MarginException; both amounts are in rupees."""
     return KiteError(
         f"Insufficient funds. Required margin is {required:.2f} but available margin is {available:.2f}.",
         status=400,
@@ -84,6 +94,7 @@ def insufficient_funds(*, required: Decimal, available: Decimal) -> KiteError:
 
 
 def insufficient_holding(*, tradingsymbol: str, quantity: int, available: int) -> KiteError:
+    """400 HoldingException for a CNC sale of more shares than the user has."""
     return KiteError(
         f"Insufficient stock holding. {quantity} of {tradingsymbol} needed, {available} available to sell.",
         status=400,

@@ -88,6 +88,7 @@ class Peaks:
 
 
 def rows_of(callers: Mapping[str, Peaks]) -> dict[str, dict[str, int]]:
+    """The peaks of each caller, as the statistics show them."""
     return {caller: peaks.row() for caller, peaks in callers.items()}
 
 

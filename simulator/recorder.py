@@ -115,7 +115,7 @@ class SilentError(Exception):
 
 
 async def next_frame(socket: ClientConnection) -> str | bytes:
-    """Raises SilentError."""
+    """The next frame. Raises SilentError after `SILENCE_S`."""
     try:
         async with asyncio.timeout(SILENCE_S):
             return await socket.recv()

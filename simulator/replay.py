@@ -50,7 +50,7 @@ def encode_entry(recorded: RecordedFrame) -> bytes:
 
 
 def check_recording(path: Path) -> None:
-    """Raises BadRecordingError for a file without the header, or without a single complete frame."""
+    """Checks that a file has the header and at least one complete frame. Raises BadRecordingError."""
     if next(read_recording(path), None) is None:
         raise BadRecordingError(f"{path}: there is no whole frame in it")
 

@@ -180,7 +180,7 @@ class Exchange:
         return order
 
     def instrument(self, exchange: str, tradingsymbol: str) -> Instrument:
-        """Raises KiteError 400 for what is not listed today."""
+        """The instrument that is listed today. Raises KiteError 400 when there is none."""
         instrument = self._market.find(exchange, tradingsymbol)
         if instrument is None:
             raise input_error("The instrument you are placing an order for has either expired or does not exist.")

@@ -203,16 +203,19 @@ def parse_fault(fault_id: str, spec: Mapping[str, object]) -> Fault:
 
 
 def read_text(spec: Mapping[str, object], name: str, *, default: str) -> str:
+    """A text field, or `default` when it is absent or empty. Raises BadFaultError."""
     return optional_text(name, spec.get(name)) or default
 
 
 def optional_text(name: str, value: object) -> str | None:
+    """The value when it is text or None. Raises BadFaultError."""
     if value is not None and not isinstance(value, str):
         raise BadFaultError(f"`{name}` wants text, got {value!r}")
     return value
 
 
 def read_whole(spec: Mapping[str, object], name: str, *, default: int, minimum: int) -> int:
+    """A whole number from `minimum`. Raises BadFaultError."""
     value = spec.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise BadFaultError(f"`{name}` wants a whole number from {minimum}, got {value!r}")
@@ -220,6 +223,7 @@ def read_whole(spec: Mapping[str, object], name: str, *, default: int, minimum: 
 
 
 def read_probability(spec: Mapping[str, object]) -> float:
+    """A number from 0 to 1; 1 when it is absent. Raises BadFaultError."""
     value = spec.get("probability", 1)
     try:
         number = float(str(value))

@@ -19,6 +19,7 @@ _KINDS: dict[str, int] = {"FUT": 0, "CE": 1, "PE": 2}
 
 
 def last_weekday_of_month(year: int, month: int, *, weekday: int) -> date:
+    """The last such day of a month; weekdays count from Monday as 0."""
     last = date(year, month, calendar.monthrange(year, month)[1])
     return last - timedelta(days=(last.weekday() - weekday) % 7)
 
@@ -57,12 +58,14 @@ def is_monthly(expiry: date) -> bool:
 
 
 def future_symbol(name: str, expiry: date) -> str:
+    """The tradingsymbol of a future."""
     return f"{name}{expiry:%y}{_month_name(expiry)}FUT"
 
 
 def option_symbol(
     name: str, expiry: date, *, strike: Decimal, right: Literal["CE", "PE"], cycle: Literal["weekly", "monthly"]
 ) -> str:
+    """The tradingsymbol of a call or put in the weekly or the monthly form."""
     middle = _month_name(expiry) if cycle == "monthly" else f"{_MONTH_CODES[expiry.month - 1]}{expiry:%d}"
     return f"{name}{expiry:%y}{middle}{format_strike(strike)}{right}"
 

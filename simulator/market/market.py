@@ -112,12 +112,12 @@ class Market:
         return self._listing.by_symbol.get((exchange, tradingsymbol))
 
     def quote(self, token: int) -> Quote:
-        """Raises KeyError for an unknown token."""
+        """The present quote. Raises KeyError for an unknown token."""
         row = self._listing.row_of[token]
         return read_quote(self._listing.instruments[row], self.state, row=row)
 
     def last_price(self, token: int) -> Decimal:
-        """Raises KeyError for an unknown token."""
+        """In rupees. Raises KeyError for an unknown token."""
         row = self._listing.row_of[token]
         return self._listing.instruments[row].to_price(int(self.state.ticks["last_price"][row]))
 

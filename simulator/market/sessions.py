@@ -41,6 +41,7 @@ class Session:
     previous_close: datetime
 
     def is_open(self, now: datetime) -> bool:
+        """Whether `now` is within the session."""
         return self.opens <= now < self.closes
 
 
@@ -78,6 +79,7 @@ def session_at(segment: Segment, now: datetime, *, mode: SessionMode) -> Session
 
 
 def is_open(segment: Segment, now: datetime, *, mode: SessionMode) -> bool:
+    """Whether the segment trades at `now`."""
     return session_at(segment, now, mode=mode).is_open(now)
 
 

@@ -145,6 +145,6 @@ class AlertRoutes:
 
 
 def check_attribute(form: Mapping[str, str], name: str) -> None:
-    """Raises KiteError 400 unless the field names the last price."""
+    """Checks that the field names the last price. Raises KiteError 400."""
     if required(form, name) != ATTRIBUTE:
         raise input_error(f"Invalid `{name}`.")

@@ -71,6 +71,7 @@ async def read_object(request: Request) -> Body:
 
 
 def read_mapping(body: Body, name: str) -> Body:
+    """The object in a field; an absent one is empty."""
     value = body.get(name) or {}
     if not isinstance(value, Mapping):
         raise input_error(f"`{name}` wants an object")
@@ -78,6 +79,7 @@ def read_mapping(body: Body, name: str) -> Body:
 
 
 def read_float(body: Body, name: str) -> float:
+    """A number from 0."""
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or value < 0:
         raise input_error(f"`{name}` wants a number from 0, got {value!r}")
@@ -85,6 +87,7 @@ def read_float(body: Body, name: str) -> float:
 
 
 def read_whole(body: Body, name: str) -> int:
+    """A whole number from 0."""
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise input_error(f"`{name}` wants a whole number from 0, got {value!r}")
@@ -92,6 +95,7 @@ def read_whole(body: Body, name: str) -> int:
 
 
 def refuse_unknown(body: Body, known: Collection[str]) -> None:
+    """Refuses a body with a field that is not `known`."""
     for name in body:
         if name not in known:
             raise input_error(f"unknown field `{name}`; known: {', '.join(sorted(known))}")

@@ -96,7 +96,7 @@ def parse_moment(text: str | None, *, name: str, whole_day: time) -> datetime:
 
 
 def check_span(start: datetime, end: datetime, *, interval: Interval) -> None:
-    """Raises KiteError 400 for a range that ends before it starts, or is longer than the interval allows."""
+    """Checks that a range does not end before it starts, and is not too long. Raises KiteError 400."""
     if start > end:
         raise input_error("`from` date must not be after `to` date")
     if (end.date() - start.date()).days > interval.max_days:

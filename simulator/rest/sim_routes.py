@@ -8,4 +8,5 @@ from simulator.rest.sim_parts import SimParts
 
 
 def sim_routes(parts: SimParts) -> list[Route]:
+    """The routes over these parts."""
     return [*ControlRoutes(parts).routes(), *OverviewRoutes(parts).routes()]

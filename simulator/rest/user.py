@@ -128,10 +128,12 @@ def session_object(session: Session) -> dict[str, object]:
 
 
 def public_token(account: Account) -> str:
+    """The token of Kite's web session, which has no use here."""
     return f"public{account.app_id:026d}"
 
 
 def profile_object(user_id: str) -> dict[str, object]:
+    """The object of `GET /user/profile`."""
     return {
         "user_id": user_id,
         "user_type": "individual",
@@ -147,6 +149,7 @@ def profile_object(user_id: str) -> dict[str, object]:
 
 
 def full_profile_object(user_id: str) -> dict[str, object]:
+    """The object of `GET /user/profile/full`."""
     return {
         **profile_object(user_id),
         "twofa_type": "totp",

@@ -20,7 +20,7 @@ class Restorer:
         self._orders: dict[str, Order] = {}
 
     def restore(self, saved: Saved) -> None:
-        """Raises JournalError for a record of an order or account that is not known before it."""
+        """Applies the whole content of a journal. Raises JournalError for an order or account that is unknown."""
         self._begin(saved.snapshot)
         for commit in saved.commits:
             self._apply(commit)

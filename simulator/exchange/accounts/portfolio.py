@@ -174,4 +174,5 @@ class Portfolio:
 
 
 def key_of(request: OrderRequest) -> PositionKey:
+    """The position to which an order's fills belong."""
     return (request.exchange, request.tradingsymbol, request.product)

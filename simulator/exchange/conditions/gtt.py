@@ -109,7 +109,7 @@ def fired_leg(trigger: Trigger, last_price: Decimal) -> int | None:
 
 
 def check_condition(kind: TriggerKind, values: Sequence[Decimal], *, last_price: Decimal, orders: int) -> None:
-    """Raises KiteError 400 for a condition that Kite refuses. `orders` is the number of orders."""
+    """Checks a condition as Kite does. `orders` is the number of orders. Raises KiteError 400."""
     needed = 1 if kind == "single" else 2
     if len(values) != needed or orders != needed:
         raise input_error(f"Trigger of type `{kind}` wants {needed} trigger value(s) and {needed} order(s).")

@@ -46,7 +46,7 @@ class OrderAcceptance:
         return protect(request, instrument, last_price=quote.last_price)
 
     def check_session(self, request: OrderRequest, instrument: Instrument) -> None:
-        """Raises KiteError 400 unless the market takes the order now; an after-market order needs a closed market."""
+        """Checks that the market is open for the order (closed, for an after-market order). Raises KiteError 400."""
         now = self._now()
         phase = self._market.phase(instrument.instrument_token, now)
         if request.variety == "amo":
@@ -77,7 +77,7 @@ class OrderAcceptance:
     def check_funds_and_shares(
         self, user_id: str, request: OrderRequest, instrument: Instrument, *, replacing: Order | None = None
     ) -> None:
-        """Raises KiteError 400 when funds, or the shares of a CNC sale, do not cover `request`.
+        """Checks that funds, and the shares of a CNC sale, cover `request`. Raises KiteError 400.
 
         `replacing`: the order that a modification changes, or a leg that is booked already; it is left out of the sum.
         """

@@ -83,4 +83,5 @@ def by_priority(orders: Iterable[Order]) -> list[Order]:
 
 
 def is_buy(order: Order) -> bool:
+    """Whether the order buys."""
     return order.request.transaction_type == "BUY"

@@ -53,6 +53,7 @@ def fund_segment(instrument: Instrument) -> FundSegment:
 
 
 def is_option(instrument: Instrument) -> bool:
+    """Whether the instrument is a call or put."""
     return instrument.instrument_type in ("CE", "PE")
 
 

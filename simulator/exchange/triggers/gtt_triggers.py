@@ -66,7 +66,7 @@ class GttTriggers:
             self._store(self._build(trigger_id, user_id, form, created_at=old.created_at))
 
     def delete(self, user_id: str, trigger_id: int) -> None:
-        """Raises KiteError unless it is active."""
+        """Marks a GTT as deleted. Raises KiteError unless it is active."""
         old = self._active(user_id, trigger_id)
         with self._step:
             self._end(old, "deleted")
