@@ -100,8 +100,8 @@ MUTATIONS = (
     Mutation(
         "a replacement withdrawn: the book was read",
         "app/orders/reconciliation/overdue_store.py",
-        "{IS_OVERTAKEN}\n  AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')",
-        "{IS_OVERTAKEN}\n  AND coalesce(%(known_since)s::timestamptz, now()) IS NOT NULL",
+        "{IS_OBSOLETE}\n  AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')",
+        "{IS_OBSOLETE}\n  AND coalesce(%(known_since)s::timestamptz, now()) IS NOT NULL",
         FAULTS + "test_replacement_guards.py::test_a_new_term_does_not_withdraw_before_the_book_was_read",
     ),
     Mutation(

@@ -32,11 +32,13 @@ async def _batches(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) -> 
 
 
 async def load(tx: Tx, batch_id: UUID) -> Batch | None:
+    """One batch; None for an unknown id."""
     found = await _batches(tx, f"SELECT {_COLUMNS} FROM batch WHERE batch_id = %s", (batch_id,))
     return found[0] if found else None
 
 
 async def open_batches(tx: Tx, account_id: str) -> list[Batch]:
+    """The account's unfinished batches, oldest first."""
     return await _batches(
         tx,
         f"SELECT {_COLUMNS} FROM batch WHERE account_id = %s AND completed_at IS NULL ORDER BY batch_id",
@@ -83,6 +85,7 @@ async def write_status(tx: Tx, batch_id: UUID, status: BatchStatus, *, error: Ta
 
 
 async def insert_batch(tx: Tx, batch: NewBatch) -> None:
+    """Store a new batch as running; its deadline counts from the transaction's time."""
     await tx.execute(
         """INSERT INTO batch (batch_id, account_id, status, rollback_on_failure, on_filled, total_orders, deadline_at)
            VALUES (%s, %s, 'running', %s, %s, %s, now() + make_interval(secs => %s))""",

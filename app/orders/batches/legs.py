@@ -51,6 +51,7 @@ class Leg:
 
     @property
     def filled_quantity(self) -> int:
+        """What all of its orders have filled, in the units of the request."""
         return sum(order.filled_quantity for order in self.orders)
 
     @property
@@ -71,6 +72,7 @@ class Leg:
 
     @property
     def average_price(self) -> Decimal:
+        """The average price of the fills in rupees, to four decimals; 0 without a fill."""
         filled = self.filled_quantity
         if not filled:
             return Decimal(0)

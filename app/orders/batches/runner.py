@@ -56,6 +56,7 @@ class BatchRunner:
         self._tasks = parts.tasks
 
     async def run(self) -> None:
+        """Advance after each wake-up, and at least as often as a decision asks; errors of a dependency are retried."""
         while True:
             wait_s = _MAX_WAIT_S
             try:
@@ -191,7 +192,7 @@ class BatchRunner:
     def _square_off_task(self, batch: Batch, leg: int, request: OrderRequest, reducible: Reducible) -> NewTask:
         """The order for one leg; stored as failed where nothing can be reduced, so that the batch reports the rest."""
         quantity = reducible.free_for(request)
-        reducible.take(request, quantity)
+        reducible.reserve(request, quantity)
         if quantity:
             request = replace(request, quantity=quantity)
         of_batch = BatchLeg(batch_id=batch.batch_id, leg=leg)

@@ -191,7 +191,7 @@ class Admission:
             request = requests.get(task.task_id)
             proven = request is not None and reducible.free_for(request) == request.quantity
             if request is not None and proven:
-                reducible.take(request, request.quantity)
+                reducible.reserve(request, request.quantity)
             marked.append(replace(task, reduces=True) if proven else task)
         return replace(intent, tasks=marked)
 

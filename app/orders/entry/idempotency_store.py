@@ -18,6 +18,7 @@ async def insert_key(tx: Tx, key: IdempotencyKey) -> None:
 
 
 async def find_key(tx: Tx, principal: str, idem_key: str) -> IdempotencyKey | None:
+    """The client's key; None for one that was never used."""
     cursor = await tx.execute(
         "SELECT fingerprint, kind, resource_id FROM idempotency_key WHERE principal = %s AND idem_key = %s",
         (principal, idem_key),

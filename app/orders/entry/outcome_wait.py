@@ -31,7 +31,7 @@ FirstRead = Literal["immediately", "after_a_change"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a client is told about its request."""
+    """The answer to a client's request."""
 
     kind: Kind
     resource_id: UUID

@@ -1,4 +1,4 @@
-"""Reads what is stored about an account and decides whether an intent is admitted, in one round trip."""
+"""Reads, in one round trip, the stored state by which admission decides about an intent."""
 
 from __future__ import annotations
 

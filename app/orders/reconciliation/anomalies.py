@@ -13,7 +13,7 @@ from app.orders.reconciliation import anomaly_rules, doubt_rules, overdue_store
 from app.orders.state import fill_store, order_store, tags, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
-from app.orders.state.known_orders import never_shown
+from app.orders.state.known_orders import confirmed_order
 from app.orders.state.model import Task
 from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import LOOK_BACK, ONE_DAY
@@ -84,22 +84,22 @@ class Anomalies:
             shown = await order_store.by_ids(tx, self._account_id, task.confirmed_ids, since=task.trade_date - ONE_DAY)
             for order_id in task.confirmed_ids:
                 if order_id not in shown:
-                    await order_store.upsert(tx, never_shown(task, order_id))
-        left = await order_store.still_live(tx, self._account_id, until=until, since=since)
-        owners = await task_store.by_ids(tx, [order.task_id for order in left if order.task_id is not None])
-        for order in left:
-            await self._settlement.show_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
-        for day, orders in itertools.groupby(left, key=lambda order: order.trade_date):
+                    await order_store.upsert(tx, confirmed_order(task, order_id))
+        live = await order_store.still_live(tx, self._account_id, until=until, since=since)
+        owners = await task_store.by_ids(tx, [order.task_id for order in live if order.task_id is not None])
+        for order in live:
+            await self._settlement.mark_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
+        for day, orders in itertools.groupby(live, key=lambda order: order.trade_date):
             ids = [order.order_id for order in orders]
             data: dict[str, object] = {"orders": len(ids), "order_ids": ids[:MAX_NAMED]}
             await self.alarm(tx, Alarm.END_UNSEEN, day.isoformat(), data)
         await self._report_missing_fills(tx, since=since, until=until)
-        return bool(left)
+        return bool(live)
 
     async def _report_missing_fills(self, tx: Tx, *, since: date, until: date) -> None:
         """Alarm for fills without a trade. None is inferred: the trade book of that day can no longer be read."""
-        uneven = await fill_store.with_missing_fills(tx, self._account_id, since=since, until=until)
-        unexplained = [order for order in uneven if order.unexplained_quantity]
+        unmatched = await fill_store.with_missing_fills(tx, self._account_id, since=since, until=until)
+        unexplained = [order for order in unmatched if order.unexplained_quantity]
         for day, group in itertools.groupby(unexplained, key=lambda order: order.trade_date):
             missing = {order.order_id: order.unexplained_quantity for order in group}
             data: dict[str, object] = {

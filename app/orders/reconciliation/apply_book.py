@@ -53,6 +53,7 @@ class BookRead:
 
     @property
     def today(self) -> date:
+        """The trading day (IST) of the read."""
         return trade_date_of(self.now)
 
 

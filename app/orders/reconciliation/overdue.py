@@ -8,7 +8,7 @@ from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.alarms import Alarm
 from app.orders.state.parts import AccountParts
 from app.orders.state.trading_days import last_gone_day
-from app.orders.state.verdicts import doubtful, expired, overtaken
+from app.orders.state.verdicts import doubtful, expired, obsolete
 
 
 class OverdueWork:
@@ -49,9 +49,9 @@ class OverdueWork:
             # Listing needs no lock: each task is checked again, under its fence, when it is settled.
             unanswered = await overdue_store.expired_claims(tx, self._account_id)
             too_late = await overdue_store.expired_tasks(tx, self._account_id, known_since=known_since)
-            obsolete = await overdue_store.obsolete_replacements(tx, self._account_id, known_since=known_since)
+            obsolete_tasks = await overdue_store.obsolete_replacements(tx, self._account_id, known_since=known_since)
             gone = await overdue_store.doubts_until(tx, self._account_id, gone_day=last_gone_day(self._clock.now()))
-            if not unanswered and not too_late and not obsolete and not gone:
+            if not unanswered and not too_late and not obsolete_tasks and not gone:
                 return False
             await self._settlement.lock(tx, self._account_id)
             # The sender of such a claim died or was paused: its request may have reached the broker.
@@ -61,8 +61,8 @@ class OverdueWork:
             for task in too_late:
                 await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
             # The replaced order filled before its cancel, so the replacement would add to the position.
-            for task in obsolete:
-                await self._settlement.settle(tx, task.task_id, overtaken(task), fence=task.fence)
+            for task in obsolete_tasks:
+                await self._settlement.settle(tx, task.task_id, obsolete(task), fence=task.fence)
             # No book will show the order any more; an operator has to decide.
             await self._anomalies.close_doubts(tx, gone)
         self._wakeups.changed()

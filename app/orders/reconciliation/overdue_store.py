@@ -7,12 +7,12 @@ from datetime import date, datetime
 from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
-from app.orders.state.task_store import COLUMNS, IS_OVERTAKEN, MADE_LIVE, OPEN, fetch_tasks
+from app.orders.state.task_store import COLUMNS, IS_OBSOLETE, MADE_LIVE, OPEN, fetch_tasks
 
 _CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
 _EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
   AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))"""
-_OBSOLETE = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OVERTAKEN}
+_OBSOLETE = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OBSOLETE}
   AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')"""
 _OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"
 _WITHOUT_ALARM = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - make_interval(secs => %(older_s)s)

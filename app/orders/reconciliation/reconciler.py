@@ -66,6 +66,7 @@ class Reconciler:
         self._closed_until: date | None = None
 
     async def run(self) -> None:
+        """Sweep after each hint, and when the next read is due; errors of broker and database are retried."""
         self._wakeups.read_book()
         log = logger.bind(account_id=self._account_id)
         while True:

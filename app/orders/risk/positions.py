@@ -52,7 +52,7 @@ class Reducible:
         opposite = -held if request.transaction_type is TransactionType.BUY else held
         return max(0, min(request.quantity, opposite - self._taken.get(side_of(request), 0)))
 
-    def take(self, request: OrderRequest, quantity: int) -> None:
+    def reserve(self, request: OrderRequest, quantity: int) -> None:
         """Assign units of the order's position to it."""
         key = side_of(request)
         self._taken[key] = self._taken.get(key, 0) + quantity

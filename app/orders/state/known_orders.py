@@ -29,7 +29,7 @@ def known_order(order: BrokerOrder, *, account_id: str, trade_date: date, task_i
     )
 
 
-def never_shown(task: Task, order_id: str) -> KnownOrder:
+def confirmed_order(task: Task, order_id: str) -> KnownOrder:
     """An order that the broker confirmed and its book never showed, with the fields of the request."""
     document = {**unplaced_document(task), "order_id": order_id, "status": UNKNOWN_STATUS}
     return KnownOrder(

@@ -142,7 +142,7 @@ class Settlement:
         await self.events.append(tx, account_id, [(order_event_type(fresh.state), order_document(fresh, task))])
         return fresh
 
-    async def show_stale(self, tx: Tx, known: KnownOrder, task: Task | None) -> None:
+    async def mark_stale(self, tx: Tx, known: KnownOrder, task: Task | None) -> None:
         """Mark an order as stale, with an event: the broker discarded the book that could have shown its end."""
         stale = {**known.document, "stale": True}
         order = replace(known, document=stale, content_hash=content_hash(stale))

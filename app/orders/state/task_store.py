@@ -39,7 +39,7 @@ _REPLACED_ORDER = """FROM broker_order b
 IS_REPLACED = f"""(SELECT b.state IN ('cancelled', 'rejected') AND b.filled_quantity = t.replaces_filled
   {_REPLACED_ORDER})"""
 """Of a task ``t``: the order that it replaces is gone, and filled nothing that the client had not seen."""
-IS_OVERTAKEN = f"""(SELECT b.state = 'completed' OR (b.state IN ('cancelled', 'rejected')
+IS_OBSOLETE = f"""(SELECT b.state = 'completed' OR (b.state IN ('cancelled', 'rejected')
   AND b.filled_quantity IS DISTINCT FROM t.replaces_filled) {_REPLACED_ORDER})"""
 """Of a task ``t``: the order that it should have replaced filled first, so the task is never sent."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"

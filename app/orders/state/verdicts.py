@@ -68,7 +68,7 @@ def withdrawn(reason: str) -> Verdict:
     return Verdict(event=Event.WITHDRAW, sent=Sent.NO, error=TaskError(code="WITHDRAWN", message=reason))
 
 
-def overtaken(task: Task) -> Verdict:
+def obsolete(task: Task) -> Verdict:
     """The order that it should have replaced filled before it was cancelled."""
     message = f"order {task.replaces} filled before it could be cancelled, so nothing takes its place"
     return Verdict(event=Event.WITHDRAW, sent=task.sent, error=TaskError(code="REPLACED_ORDER_FILLED", message=message))

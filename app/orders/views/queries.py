@@ -139,6 +139,7 @@ class OrderQueries:
             return await fill_store.day(connection, account_id, trade_date=today(self._clock))
 
     async def doubts(self) -> Doubts:
+        """How many tasks are in doubt over all accounts, and for how long."""
         async with self._database.connection() as connection:
             count, oldest_s = await query_store.doubts(connection)
         return Doubts(count=count, oldest_s=oldest_s)

@@ -32,7 +32,7 @@ def test_each_unit_is_given_out_once(held: int, promised: int, wanted: list[int]
     for quantity in wanted:
         request = order(transaction_type=side, quantity=quantity)
         free = reducible.free_for(request)
-        reducible.take(request, free)
+        reducible.reserve(request, free)
         given_out += free
     assert given_out == min(sum(wanted), max(0, abs(held) - promised))
 
