@@ -36,7 +36,7 @@ class Anomalies:
 
     async def mismatch(self, tx: Tx, subject: UUID | str, data: dict[str, object]) -> None:
         """The book shows a different order under a task's tag than the one that was requested."""
-        self._read_counters.mismatches += await self.alarm(tx, Alarm.MISMATCH, subject, data)
+        await self.alarm(tx, Alarm.MISMATCH, subject, data)
 
     async def report_doubles(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
         """Alarm where a second order carries the tag of a task that has one: only slices may share a tag."""

@@ -55,7 +55,6 @@ class Breaker:
 
     limits: BreakerLimits = field(default_factory=BreakerLimits)
     state: State = "closed"
-    opened: int = 0  # how often it has opened
     _samples: deque[tuple[float, Sample]] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))  # time, sample
     _pause_s: float = 0.0  # the newest pause
     _pause_ends: float = 0.0
@@ -117,4 +116,3 @@ class Breaker:
         self._pause_s = max(doubled, self.limits.first_pause_s) if again else self.limits.first_pause_s
         self._pause_ends = now + self._pause_s
         self.state = "open"
-        self.opened += 1

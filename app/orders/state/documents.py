@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.broker.orders import BrokerOrder, Operation
-from app.broker.outcomes import ChildOrder, Sent
+from app.broker.outcomes import ChildOrder
 from app.kit.clock import ist_iso
 from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import state_of
@@ -154,13 +154,6 @@ def task_document(task: Task) -> dict[str, Any]:
         "created_at": ist_iso(task.created_at),
         "updated_at": ist_iso(task.updated_at),
     }
-
-
-def plain_error(task: Task) -> dict[str, Any]:
-    """The fields of an error response for a task: the code, whether it was sent, whether the client may retry."""
-    code = task.error_code or str(task.status).upper()
-    retryable = {Sent.NO: "yes", Sent.UNKNOWN: "after_check", Sent.YES: "no"}[task.sent]
-    return {"code": code, "sent": str(task.sent), "retryable": retryable}
 
 
 def order_event_type(state: OrderState) -> str:
