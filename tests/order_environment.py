@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from app.broker.market import Instrument
-from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
+from app.broker.orders import OrderRequest
 from app.broker.port import Credentials
 from app.composition.event_log import AccountLog
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
@@ -27,12 +26,14 @@ from app.kit.supervisor import Supervisor
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
+from app.kite.pace import Limits
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.service import BatchOptions, OrderService
 from app.orders.risk.limits import LastPrice, RiskLimits
+from app.orders.state.audit import Actor
 from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import OrderLine, TaskFactory
@@ -41,6 +42,7 @@ from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger
 from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
+from tests.order_requests import order
 
 SHORT_SETTINGS = EngineSettings(
     in_doubt_window_s=3.0,
@@ -63,6 +65,7 @@ SHORT_LEASES = LeaseTimes(ttl_s=4.0, trust_s=3.0, renew_every_s=0.3, try_every_s
 NO_LIMITS = RiskLimits()
 
 ACCOUNT = "primary"
+OPERATOR = Actor(principal="operator", request_id="req-1")
 
 DEPLOYMENT = "SV"
 """What the tags of ``order_parts`` begin with."""
@@ -170,20 +173,6 @@ class OrderEnvironment:
         assert await self.supervisor.stop(timeout=5.0) == []
 
 
-def order(**changes: Any) -> OrderRequest:
-    """A LIMIT order for ten INFY far below the market, so that it rests; any field can be given."""
-    fields: dict[str, Any] = {
-        "exchange": Exchange.NSE,
-        "tradingsymbol": "INFY",
-        "transaction_type": TransactionType.BUY,
-        "quantity": 10,
-        "product": Product.MIS,
-        "order_type": OrderType.LIMIT,
-        "price": Decimal(1400),
-    }
-    return OrderRequest(**{**fields, **changes})
-
-
 def order_parts(database: Database, *, settings: EngineSettings = SHORT_SETTINGS) -> OrderParts:
     """What everything about orders shares, for tests that build a part of it alone."""
     clock = SystemClock()
@@ -210,8 +199,12 @@ async def open_order_environment(
     owner: str = "",
     limits: RiskLimits = NO_LIMITS,
     leases: LeaseTimes = SHORT_LEASES,
+    pace: Limits | None = None,
 ) -> AsyncIterator[OrderEnvironment]:
-    """A running order engine for one account against the simulator at ``simulator_url``."""
+    """A running order engine for one account against the simulator at ``simulator_url``.
+
+    ``pace``: how fast the account may send, where the broker's own limits are too wide for the test.
+    """
     clock = SystemClock()
     ids = IdSource(clock)
     credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
@@ -225,6 +218,7 @@ async def open_order_environment(
                 feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
                 credentials=lambda: credentials,
                 clock=clock,
+                limits=pace,
             )
         )
         parts = await build_order_parts(database, events=AccountLog(ids), settings=settings, clock=clock, ids=ids)

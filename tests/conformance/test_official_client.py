@@ -219,9 +219,9 @@ def test_exception_classes(kite: Any, simulator: RunningSimulator) -> None:
         kite.place_order(**{**ORDER, "product": "CNC", "quantity": 1_000_000})
     assert poor.value.code == 400
     with pytest.raises(exceptions.GeneralException) as missing:
-        kite._get("api.token")
+        kite._get("api.token")  # noqa: SLF001 - the client has no public way to a wrong method
     assert (missing.value.code, str(missing.value)) == (405, "Request method not allowed")
-    kite._routes = {**kite._routes, "user.profile": "/nowhere"}
+    kite._routes = {**kite._routes, "user.profile": "/nowhere"}  # noqa: SLF001 - nor to a route that is not there
     with pytest.raises(exceptions.GeneralException, match="Route not found") as nowhere:
         kite.profile()
     assert nowhere.value.code == 404

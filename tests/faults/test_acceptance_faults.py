@@ -18,7 +18,8 @@ from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries
 from simulator.server import RunningSimulator
 from tests.integration.market.proxy import TcpProxy
-from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment, order
+from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease
 from tests.waiting import until
 

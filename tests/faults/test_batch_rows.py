@@ -16,7 +16,8 @@ from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
 from tests.faults.test_crash_rows import REPEATS, SETTINGS
 from tests.integration.conftest import RunningService, running_service, settings
-from tests.order_environment import OrderEnvironment, open_order_environment, order
+from tests.order_environment import OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease, struck
 from tests.waiting import until
 

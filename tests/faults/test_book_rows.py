@@ -12,7 +12,8 @@ from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
 from tests.faults.test_crash_rows import resting
-from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import end_of, now, reaches, struck
 from tests.waiting import until
 

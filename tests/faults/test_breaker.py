@@ -11,7 +11,6 @@ from app.orders.entry.acceptance import Caller
 from app.orders.state.engine_settings import BreakerLimits
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.integration.orders.operators import resolutions_of
 from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_waits import end_of, no_longer_fresh, reaches
 from tests.waiting import until
@@ -106,10 +105,10 @@ async def test_a_doubt_that_lasts_is_an_alarm_once(database_url: str, simulator:
         (task,) = await doubts(environment, 1)
 
         async def alarmed() -> bool:
-            return bool(await resolutions_of(environment).alarms(limit=5))
+            return bool(await environment.orders.operators.resolutions.alarms(limit=5))
 
         await until(alarmed)
-        alarms = await resolutions_of(environment).alarms(limit=5)
+        alarms = await environment.orders.operators.resolutions.alarms(limit=5)
         assert [(one.kind, one.account_id, one.subject) for one in alarms] == [
             ("doubt_unresolved", ACCOUNT, task["task_id"])
         ]

@@ -21,7 +21,8 @@ from app.orders.state.model import TaskStatus
 from chaos.proxy import Direction, FaultProxy, Toxic, open_proxy
 from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
-from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease, at_the_exchange, end_of, owns, reaches, struck
 from tests.waiting import until
 

@@ -10,8 +10,7 @@ import pytest
 from app.errors import Conflict
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.integration.orders.operators import OPERATOR, operations_of
-from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_environment import OPERATOR, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_waits import at_the_exchange, reaches
 
 
@@ -43,7 +42,9 @@ async def test_row_24_a_halt_in_the_middle_of_a_queue(environment: OrderEnvironm
     await environment.fault("delay", times=-1, params={"ms": 200})  # one after the other: forty take eight seconds
     tasks = [await environment.place(wait_s=0, price=Decimal(1400 + number)) for number in range(40)]
     await at_the_exchange(environment, 2)
-    done = await operations_of(environment).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    done = await environment.orders.operators.halts.halt(
+        None, mode="halt", open_orders="leave", reason="test", by=OPERATOR
+    )
     for task in tasks:
         await reaches(environment, task, TaskStatus.COMPLETED, TaskStatus.HELD)
     ledger = await environment.ledger()

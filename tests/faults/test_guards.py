@@ -24,7 +24,8 @@ from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
 from tests.faults.sender_steps import SenderSteps, sender_steps
 from tests.faults.test_crash_rows import resting
-from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease, now, reaches, read_again, struck
 from tests.waiting import until
 

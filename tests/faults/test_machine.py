@@ -38,8 +38,8 @@ from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
 from tests.faults.chaos_checks import checked_history
 from tests.faults.test_replacements import put_in_place_of, shown
-from tests.integration.orders.operators import withdrawals_of
-from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_environment import SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease
 from tests.servers import temporary_database
 
@@ -157,7 +157,7 @@ class OrderMachine(RuleBasedStateMachine):
                 "SELECT task_id FROM order_task WHERE operation = 'place' ORDER BY task_id DESC"
             ).fetchall()
         if rows:
-            self._do(self._command(withdrawals_of(self._running()).withdraw(rows[number % len(rows)][0])))
+            self._do(self._command(self._running().orders.withdrawals.withdraw(rows[number % len(rows)][0])))
 
     @rule(number=st.integers(0, 9), price=PRICES)
     def replace(self, number: int, price: Decimal) -> None:

@@ -16,7 +16,8 @@ import pytest
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment, order
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease, at_the_exchange, end_by_hints, end_of, now, reaches, read_again
 from tests.waiting import until
 

@@ -19,7 +19,6 @@ from simulator.server import RunningSimulator
 from tests.faults.sender_steps import sender_steps
 from tests.faults.test_crash_rows import resting
 from tests.faults.test_replacements import cancel_of, left_behind, put_in_place_of, replacing, shown
-from tests.integration.orders.operators import operations_of
 from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_waits import after_the_lease, end_of, now, reaches, read_again, struck
 from tests.waiting import until
@@ -70,11 +69,11 @@ async def test_a_halt_keeps_the_old_order_as_long_as_the_new_one(environment: Or
     """Accepted before the halt: neither goes while it is in force, both say so, and both go when it is lifted."""
     old = await resting(environment)
     async with replacing(environment, old) as task:
-        await operations_of(environment).halt(ACCOUNT, mode="halt", open_orders="leave", reason="test", by=BY)
+        await environment.orders.operators.halts.halt(ACCOUNT, mode="halt", open_orders="leave", reason="test", by=BY)
     for held in (await cancel_of(environment), task):
         await reaches(environment, held, TaskStatus.HELD)
     assert await states(environment) == ["OPEN"]
-    await operations_of(environment).resume(ACCOUNT, reason="test", by=BY)
+    await environment.orders.operators.halts.resume(ACCOUNT, reason="test", by=BY)
     assert (await end_of(environment, task))["status"] == "completed"
     assert await states(environment) == ["CANCELLED", "OPEN"]
 
@@ -97,7 +96,7 @@ async def test_a_halt_that_cancels_does_not_count_on_a_cancel_that_it_holds(envi
     """The old order is cancelled by a cancel of the halt's own."""
     old = await resting(environment)
     async with replacing(environment, old):
-        await operations_of(environment).halt(ACCOUNT, mode="halt", open_orders="cancel", reason="test", by=BY)
+        await environment.orders.operators.halts.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="test", by=BY)
 
     async def gone() -> bool:
         return await states(environment) == ["CANCELLED"]

@@ -20,8 +20,8 @@ from app.orders.state.new_tasks import OrderLine, Replaces
 from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
 from tests.faults.test_crash_rows import resting
-from tests.integration.orders.operators import operations_of, withdrawals_of
-from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment, order
+from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease, end_of, now, reaches, read_again, struck
 from tests.waiting import until
 
@@ -205,7 +205,7 @@ async def test_a_replacement_that_is_taken_back_leaves_the_cancel(environment: O
     """Its caller gave the old order up; nothing takes its place any more."""
     old = await resting(environment)
     async with replacing(environment, old) as task:
-        assert (await withdrawals_of(environment).withdraw((await now(environment, task)).task_id)).over
+        assert (await environment.orders.withdrawals.withdraw((await now(environment, task)).task_id)).over
     assert (await end_of(environment, await cancel_of(environment)))["status"] == "completed"
     await read_again(environment, 2)
     assert [row["state"] for row in await environment.ledger()] == ["CANCELLED"]
@@ -223,7 +223,7 @@ async def test_what_cannot_be_replaced_is_refused_with_nothing_done(environment:
         await put_in_place_of(environment, old, tradingsymbol="SBIN")
     with pytest.raises(NotFound):
         await put_in_place_of(environment, "1", version="0" * 32)
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     by = Actor(principal="t")
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="test", by=by)
     with pytest.raises(NotAsSeen, match="nothing would take its place") as halted:

@@ -99,13 +99,13 @@ class Holds:
     async def _update(self, waiting: Sequence[Task], obstacles: Sequence[Obstacle]) -> None:
         """Apply the obstacles to the waiting tasks."""
         # usually nothing changes: then the account's lock, for which clients wait too, is not taken
-        if not any(_next_step(task, obstacles) for task in waiting):
+        if not any(next_step(task, obstacles) for task in waiting):
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
             # read again under the lock: clients may have withdrawn tasks since
             for task in await task_store.unsent(tx, self._account_id):
-                verdict = _next_step(task, obstacles)
+                verdict = next_step(task, obstacles)
                 if verdict is not None:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
         self._wakeups.changed()
@@ -124,7 +124,7 @@ def _broken(kind: Operation) -> Obstacle:
     return Obstacle(error=TaskError(code="BREAKER_OPEN", message=message), stopped=frozenset({kind}))
 
 
-def _next_step(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
+def next_step(task: Task, obstacles: Sequence[Obstacle]) -> Verdict | None:
     """Hold a task that an obstacle stops, release one that none stops; None when the task stays as it is.
 
     ``sent`` stays as it is, because a cancel that waits to be repeated may have reached the broker.

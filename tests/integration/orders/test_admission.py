@@ -15,8 +15,8 @@ from app.orders.entry.admission import LimitReached
 from app.orders.risk.limits import MAX_MODIFICATIONS, RiskLimits
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
-from tests.integration.orders.operators import OPERATOR, operations_of
-from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment, order
+from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import reaches
 from tests.waiting import until
 
@@ -139,7 +139,9 @@ async def test_under_reduce_only_a_proven_reduction_passes_and_nothing_else(envi
         return bool((await environment.service.queries.order(bought["order_id"]))["state"] == "completed")
 
     await until(filled)
-    await operations_of(environment).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
+    await environment.orders.operators.halts.halt(
+        ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR
+    )
     more = await environment.place(wait_s=0.0, transaction_type=SELL, quantity=11, price=Decimal(1490))
     buy = await environment.place(wait_s=0.0)
     sales = await asyncio.gather(
@@ -153,7 +155,9 @@ async def test_under_reduce_only_a_proven_reduction_passes_and_nothing_else(envi
 
 async def test_without_positions_nothing_counts_as_a_reduction(environment: OrderEnvironment) -> None:
     """Positions that cannot be read prove nothing; the order is kept, and held."""
-    await operations_of(environment).halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
+    await environment.orders.operators.halts.halt(
+        ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR
+    )
     await environment.fault("status", method="GET", path="/portfolio/positions", params={"code": 503}, times=-1)
     task = await environment.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1490))
     assert (await reaches(environment, task, TaskStatus.HELD))["last_error"]["code"] == "HALTED"

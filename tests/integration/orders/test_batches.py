@@ -9,7 +9,8 @@ from uuid import UUID
 
 from app.broker.orders import TransactionType
 from simulator.server import RunningSimulator
-from tests.order_environment import OrderEnvironment, open_order_environment, order
+from tests.order_environment import OrderEnvironment, open_order_environment
+from tests.order_requests import order
 from tests.order_waits import after_the_lease, at_the_exchange
 from tests.waiting import until
 

@@ -17,8 +17,7 @@ from app.errors import Unavailable
 from app.orders.entry.acceptance import Caller
 from app.orders.operators.halt_and_resume import HaltService
 from app.orders.state.model import TaskError, TaskStatus
-from tests.integration.orders.operators import OPERATOR, operations_of
-from tests.order_environment import ACCOUNT, OrderEnvironment
+from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment
 from tests.order_waits import end_of, no_longer_fresh, now, reaches
 from tests.waiting import until
 
@@ -27,7 +26,7 @@ ME = Caller(principal="t")
 
 async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(environment: OrderEnvironment) -> None:
     """Held with the operator's reason, released while it is fresh."""
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="looks odd", by=OPERATOR)
     task = await environment.place(wait_s=0)
     await reaches(environment, task, TaskStatus.HELD)
@@ -40,7 +39,7 @@ async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(environment: O
 
 async def test_what_is_halted_for_too_long_expires_unsent(environment: OrderEnvironment) -> None:
     """A halt never turns into a burst of stale orders: what lost its freshness is expired with the halt's code."""
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     await operations.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
     task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.HELD)
     await no_longer_fresh(environment, task)
@@ -54,20 +53,20 @@ async def test_what_is_halted_for_too_long_expires_unsent(environment: OrderEnvi
 async def test_cancels_pass_every_halt(environment: OrderEnvironment) -> None:
     """The way out is never shut."""
     task = await environment.place()
-    await operations_of(environment).halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    await environment.orders.operators.halts.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
     answer = await environment.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
 
 
 async def test_a_halt_of_one_account_leaves_the_others_alone(environment: OrderEnvironment) -> None:
     """The switch of another account stops nothing here."""
-    await operations_of(environment).halt("other", mode="halt", open_orders="leave", reason="test", by=OPERATOR)
+    await environment.orders.operators.halts.halt("other", mode="halt", open_orders="leave", reason="test", by=OPERATOR)
     assert (await environment.place())["status"] == "completed"
 
 
 async def test_lifting_one_scope_leaves_the_other_in_force(environment: OrderEnvironment) -> None:
     """Global and account switches are two: both must be lifted."""
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     await operations.halt(None, mode="reduce_only", open_orders="leave", reason="a", by=OPERATOR)
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="b", by=OPERATOR)
     assert await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
@@ -94,7 +93,7 @@ async def test_cancel_open_cancels_every_live_order_once(environment: OrderEnvir
         return any(row["order_id"] == foreign for row in page.data)
 
     await until(foreign_seen)
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     first, second = await asyncio.gather(
         operations.halt(None, mode="halt", open_orders="cancel", reason="out", by=OPERATOR),
         operations.halt(None, mode="halt", open_orders="cancel", reason="out", by=OPERATOR),
@@ -110,7 +109,7 @@ async def test_cancel_open_cancels_every_live_order_once(environment: OrderEnvir
 
 async def test_every_deed_is_in_a_trail_that_cannot_be_rewritten(environment: OrderEnvironment) -> None:
     """Who, when, under which request, before and after; not even SQL changes it."""
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="first", by=OPERATOR)
     await operations.halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="second", by=OPERATOR)
     await operations.resume(ACCOUNT, reason="done", by=OPERATOR)
@@ -159,4 +158,4 @@ async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(enviro
     with pytest.raises(Unavailable, match="in force") as caught:
         await operations.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
     assert caught.value.code == "HALT_INCOMPLETE"
-    assert [halt.scope for halt in await operations_of(environment).halts()] == [ACCOUNT]
+    assert [halt.scope for halt in await environment.orders.operators.halts.halts()] == [ACCOUNT]

@@ -24,7 +24,8 @@ from app.orders.state.model import BatchStatus, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import Settlement
-from tests.order_environment import ACCOUNT, SHORT_SETTINGS, order, order_parts
+from tests.order_environment import ACCOUNT, SHORT_SETTINGS, order_parts
+from tests.order_requests import order
 from tests.unit.orders.builders import TAG_BASE, row
 from tests.unit.orders.test_trading_days import MONDAY, TUESDAY, at
 

@@ -17,7 +17,8 @@ from app.errors import BadInput, NotFound
 from app.kite.pace import MINUTE_S
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
-from tests.order_environment import ACCOUNT, OrderEnvironment, order
+from tests.order_environment import ACCOUNT, OrderEnvironment
+from tests.order_requests import order
 from tests.unit.orders.test_validation import instrument
 from tests.waiting import until
 

@@ -15,8 +15,7 @@ from app.orders.operators import resolution_store as store
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.model import Resolution, TaskStatus
 from simulator.server import RunningSimulator
-from tests.integration.orders.operators import OPERATOR, operations_of, resolutions_of
-from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_environment import ACCOUNT, OPERATOR, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_waits import now, reaches
 from tests.waiting import until
 
@@ -36,7 +35,7 @@ def decision(resolution: Resolution, order_id: str | None = None) -> OperatorDec
 
 
 async def resolve(environment: OrderEnvironment, task: Mapping[str, Any], what: OperatorDecision) -> Mapping[str, Any]:
-    return await resolutions_of(environment).resolve(UUID(task["task_id"]), what, by=OPERATOR)
+    return await environment.orders.operators.resolutions.resolve(UUID(task["task_id"]), what, by=OPERATOR)
 
 
 async def in_doubt(environment: OrderEnvironment, **changes: Any) -> Mapping[str, Any]:
@@ -66,7 +65,7 @@ async def test_a_doubt_of_a_day_that_is_over_waits_for_an_operator(environment: 
     task = await dead_letter(environment)
     stored = await environment.service.queries.task(UUID(task["task_id"]))
     assert stored.error_code == "DAY_ENDED_IN_DOUBT"
-    alarms = await resolutions_of(environment).alarms(limit=10)
+    alarms = await environment.orders.operators.resolutions.alarms(limit=10)
     assert [(one.kind, one.subject) for one in alarms] == [("dead_letter", task["task_id"])]
     assert (await environment.events())[-1][2]["task_status"] == "dead_letter"
 
@@ -78,7 +77,7 @@ async def test_not_placed_ends_a_doubt_as_failed(environment: OrderEnvironment) 
     assert (ended["status"], ended["sent"]) == ("failed", "unknown")
     assert "contract note" in ended["last_error"]["message"]
     assert (await environment.events())[-1][1] == "order_failed"
-    trail = (await operations_of(environment).audit(before=None, limit=5)).data
+    trail = (await environment.orders.operators.halts.audit(before=None, limit=5)).data
     assert (trail[0]["action"], trail[0]["subject"]) == ("resolve_not_placed", task["task_id"])
     assert (trail[0]["before"]["status"], trail[0]["after"]["note"]) == ("in_doubt", "contract note")
     assert await refused(environment, task, decision("not_placed")) == "TASK_NOT_RESOLVABLE"
@@ -155,7 +154,7 @@ async def test_a_completed_task_has_nothing_to_resolve(environment: OrderEnviron
     for resolution in ("placed", "not_placed", "requeue"):
         assert await refused(environment, task, decision(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
     with pytest.raises(NotFound):
-        await resolutions_of(environment).resolve(UUID(int=5), decision("not_placed"), by=OPERATOR)
+        await environment.orders.operators.resolutions.resolve(UUID(int=5), decision("not_placed"), by=OPERATOR)
 
 
 async def test_the_book_wins_over_the_decision(environment: OrderEnvironment) -> None:
@@ -175,4 +174,4 @@ async def test_the_book_wins_over_the_decision(environment: OrderEnvironment) ->
     assert found.status is TaskStatus.COMPLETED
     async with environment.database.connection() as connection:
         assert len(await store.orders_under_tag(connection, found)) == 1
-    assert [one.kind for one in await resolutions_of(environment).alarms(limit=5)] == ["late_order"]
+    assert [one.kind for one in await environment.orders.operators.resolutions.alarms(limit=5)] == ["late_order"]

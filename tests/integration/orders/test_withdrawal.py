@@ -15,8 +15,8 @@ from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
-from tests.integration.orders.operators import OPERATOR, operations_of, withdrawals_of
-from tests.order_environment import ACCOUNT, OrderEnvironment, order
+from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment
+from tests.order_requests import order
 from tests.order_waits import reaches
 from tests.waiting import until
 
@@ -43,14 +43,14 @@ async def test_what_was_not_sent_is_withdrawn_at_once(
     database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """Held by a halt, taken back, and not sent when the halt is lifted."""
-    operations = operations_of(environment)
+    operations = environment.orders.operators.halts
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="test", by=OPERATOR)
     task = await environment.place(wait_s=0.0)
     await reaches(environment, task, TaskStatus.HELD)
-    done = await withdrawals_of(environment).withdraw(id_of(task))
+    done = await environment.orders.withdrawals.withdraw(id_of(task))
     assert (done.over, done.document["status"], done.document["sent"]) == (True, "cancelled", "no")
     await operations.resume(ACCOUNT, reason="test", by=OPERATOR)
-    again = await withdrawals_of(environment).withdraw(id_of(task))
+    again = await environment.orders.withdrawals.withdraw(id_of(task))
     assert (again.over, again.document["status"]) == (True, "cancelled")
     assert (await checked_history(database_url, simulator)).ledger == []
     assert [kind for _, kind, _ in await environment.events()] == ["order_cancelled"]
@@ -64,7 +64,7 @@ async def test_what_is_in_doubt_is_cancelled_when_it_shows(
     await environment.fault("drop_after_accept")
     task = await environment.place(wait_s=0.0)
     await reaches(environment, task, TaskStatus.IN_DOUBT)
-    done = await withdrawals_of(environment).withdraw(id_of(task))
+    done = await environment.orders.withdrawals.withdraw(id_of(task))
     assert (done.over, done.document["status"], done.document["cancel_on_sight"]) == (False, "in_doubt", True)
     await until(lambda: all_cancelled(environment))
     assert len((await checked_history(database_url, simulator)).ledger) == 1
@@ -78,7 +78,7 @@ async def test_what_is_being_sent_is_cancelled_when_it_is_answered(
     await environment.fault("delay", params={"ms": 800})
     task = await environment.place(wait_s=0.0)
     await reaches(environment, task, TaskStatus.RUNNING)
-    assert not (await withdrawals_of(environment).withdraw(id_of(task))).over
+    assert not (await environment.orders.withdrawals.withdraw(id_of(task))).over
     await until(lambda: all_cancelled(environment))
     await checked_history(database_url, simulator)
 
@@ -89,7 +89,7 @@ async def test_what_stands_at_the_broker_is_cancelled_once(
     """However often it is asked for; afterwards there is nothing more to do."""
     task = await environment.place()
     other = await environment.place(price=Decimal(1401))
-    withdrawals = withdrawals_of(environment)
+    withdrawals = environment.orders.withdrawals
     for _ in range(3):
         await withdrawals.withdraw(id_of(task))
 
@@ -115,10 +115,10 @@ async def test_what_is_filled_stays_filled(environment: OrderEnvironment) -> Non
     await until(is_filled)
 
     async def is_over() -> bool:
-        return (await withdrawals_of(environment).withdraw(id_of(task))).over
+        return (await environment.orders.withdrawals.withdraw(id_of(task))).over
 
     await until(is_over)
-    assert (await withdrawals_of(environment).withdraw(id_of(task))).document["status"] == "completed"
+    assert (await environment.orders.withdrawals.withdraw(id_of(task))).document["status"] == "completed"
 
 
 async def test_a_leg_that_is_taken_back_takes_its_batch_along(
@@ -127,7 +127,7 @@ async def test_a_leg_that_is_taken_back_takes_its_batch_along(
     """A batch that rolls back as a whole does so for a leg that its caller no longer wants."""
     await environment.fault("delay", times=-1, params={"ms": 300})
     batch = await environment.batch([order(), order(price=Decimal(1401))], wait_s=0.0)
-    await withdrawals_of(environment).withdraw(id_of(batch["orders"][1]))
+    await environment.orders.withdrawals.withdraw(id_of(batch["orders"][1]))
     history = await checked_history(database_url, simulator)
     assert [one.status for one in history.batches] == ["rolled_back"]
 
@@ -140,7 +140,9 @@ async def test_a_halt_that_cancels_also_cancels_what_shows_later(
     await environment.fault("drop_after_accept")
     task = await environment.place(wait_s=0.0)
     await reaches(environment, task, TaskStatus.IN_DOUBT)
-    done = await operations_of(environment).halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
+    done = await environment.orders.operators.halts.halt(
+        ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR
+    )
     assert done.unanswered == {ACCOUNT: 1}
     await until(lambda: all_cancelled(environment))
     await checked_history(database_url, simulator)
@@ -159,7 +161,7 @@ async def test_only_placements_are_taken_back(environment: OrderEnvironment) -> 
         task["order_id"], OrderChanges(price=Decimal(1399)), account_id=None, caller=Caller(principal="t"), wait_s=20.0
     )
     with pytest.raises(Conflict) as caught:
-        await withdrawals_of(environment).withdraw(id_of(changed.document))
+        await environment.orders.withdrawals.withdraw(id_of(changed.document))
     assert caught.value.code == "NOT_A_PLACEMENT"
     with pytest.raises(NotFound):
-        await withdrawals_of(environment).withdraw(UUID(int=1))
+        await environment.orders.withdrawals.withdraw(UUID(int=1))

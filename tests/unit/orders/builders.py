@@ -12,7 +12,7 @@ from app.broker.orders import BrokerOrder, Operation, OrderRequest
 from app.broker.outcomes import Sent
 from app.orders.batches.legs import Leg, LegOrder
 from app.orders.state.model import Batch, BatchStatus, KnownOrder, OrderState, Task, TaskStatus
-from tests.order_environment import order
+from tests.order_requests import order
 
 NOW = datetime(2026, 7, 6, 5, 0, tzinfo=UTC)
 TAG_BASE = "SV0123456789ABCDEFG"

@@ -18,7 +18,7 @@ from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of
-from tests.order_environment import order
+from tests.order_requests import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
 
 WINDOW_S = 120.0

@@ -21,7 +21,7 @@ from app.orders.risk.limits import (
     fingerprint,
     worst_price,
 )
-from tests.order_environment import order
+from tests.order_requests import order
 
 LAST = Decimal(1500)
 ALL = RiskLimits(

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from app.broker.orders import Exchange, Product, TransactionType
 from app.orders.entry.margin import by_segment, margin_waves
-from tests.order_environment import order
+from tests.order_requests import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
 INFY = ("NSE", "INFY", "MIS")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType
 from app.orders.risk.positions import Reducible, net_positions, side_of
-from tests.order_environment import order
+from tests.order_requests import order
 
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
 INFY = ("NSE", "INFY", "MIS")

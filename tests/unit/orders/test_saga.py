@@ -14,7 +14,7 @@ from app.broker.outcomes import ChildOrder
 from app.orders.batches.legs import Leg, LegStatus, Residual, is_finished, leg_status, residuals
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.state.model import BatchStatus, OrderState, TaskStatus
-from tests.order_environment import order
+from tests.order_requests import order
 from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
 
 DOUBT_TIMEOUT = seconds(15)

@@ -11,7 +11,7 @@ import pytest
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderChanges, OrderType, Product, Validity, Variety
 from app.orders.entry.validation import check_changes, check_order, with_defaults
-from tests.order_environment import order
+from tests.order_requests import order
 
 
 def instrument(**changes: Any) -> Instrument:

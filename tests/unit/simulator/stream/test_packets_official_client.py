@@ -48,7 +48,7 @@ def ticks(draw: st.DrawFn, segments: st.SearchStrategy[Segment] = TRADABLE) -> A
 def parse(official: Any, rows: Any, *, mode: Mode, kind: str) -> list[dict[str, Any]]:
     words = rows.view(np.uint32).reshape(len(rows), -1)
     packets = encode_batch(words, mode=mode, tradable=np.full(len(rows), kind == "tradable"))
-    parsed: list[dict[str, Any]] = official._parse_binary(container(packets, count=len(rows)))
+    parsed: list[dict[str, Any]] = official._parse_binary(container(packets, count=len(rows)))  # noqa: SLF001 - the official parser
     return parsed
 
 
