@@ -319,7 +319,7 @@ MUTATIONS = (
         "app/orders/sending/claim_store.py",
         "    AND ((t.operation <> 'place' AND t.purpose <> 'replace') OR t.reduces OR NOT {MANY_DOUBTS})\n",
         "",
-        FAULTS + "test_breaker.py::test_three_doubts_halt_what_is_new_until_the_book_can_be_read",
+        FAULTS + "test_breaker_faults.py::test_three_doubts_halt_what_is_new_until_the_book_can_be_read",
     ),
     Mutation(
         "the sender remembers what it sent",
@@ -445,21 +445,21 @@ MUTATIONS = (
         "app/orders/reconciliation/fill_sync.py",
         "await self._settlement.lock(tx, self._account_id)",
         "pass",
-        ORDERS + "test_fill_nights.py::test_a_fill_and_the_one_that_stands_for_it_do_not_cross",
+        ORDERS + "test_fill_sync.py::test_a_fill_and_the_one_that_stands_for_it_do_not_cross",
     ),
     Mutation(
         "real fills are asked for every so often",
         "app/orders/reconciliation/fill_sync.py",
         "return self._read_at is None or now - self._read_at >= timedelta(seconds=self._settings.audit_s)",
         "return True",
-        ORDERS + "test_fill_nights.py::test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand",
+        ORDERS + "test_fill_sync.py::test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand",
     ),
     Mutation(
         "a trade book is whole without what the last one told",
         "app/orders/state/fill_store.py",
         " AND first_seen_at >= %(began_at)s FROM fill",
         " FROM fill",
-        ORDERS + "test_fill_nights.py::test_fills_of_an_earlier_book_need_not_be_in_this_one",
+        ORDERS + "test_fill_sync.py::test_fills_of_an_earlier_book_need_not_be_in_this_one",
     ),
 )
 
