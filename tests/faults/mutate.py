@@ -46,7 +46,7 @@ MUTATIONS = (
         "app/orders/sending/claim_store.py",
         "AND (t.replaces IS NULL OR {IS_REPLACED})",
         "",
-        FAULTS + "test_replacements.py::test_nothing_goes_while_the_old_one_may_live",
+        FAULTS + "test_replacements.py::test_a_replacement_is_not_sent_while_the_old_order_may_live",
     ),
     Mutation(
         "a replacement stays behind a fill",
@@ -109,7 +109,7 @@ MUTATIONS = (
         "app/orders/entry/preconditions.py",
         "version is None or version not in (task.only_if or ())",
         "version is None",
-        FAULTS + "test_replacements.py::test_what_cannot_be_replaced_is_refused_with_nothing_done",
+        FAULTS + "test_replacements.py::test_an_order_that_cannot_be_replaced_is_left_as_it_is",
     ),
     Mutation(
         "clean read: shows all that is known",
@@ -144,7 +144,7 @@ MUTATIONS = (
         "app/orders/reconciliation/reconciler.py",
         "if due.unwanted:",
         "if False:",
-        ORDERS + "test_withdrawal.py::test_what_is_in_doubt_is_cancelled_when_it_shows",
+        ORDERS + "test_withdrawal.py::test_an_order_in_doubt_is_cancelled_when_it_shows",
     ),
     Mutation(
         "clean reads: how many",
@@ -228,7 +228,7 @@ MUTATIONS = (
         "app/orders/sending/outcome_rules.py",
         "if task.operation is Operation.CANCEL and is_being_processed(refusal.message) and now < task.send_by:",
         "if False:",
-        FAULTS + "test_guards.py::test_a_cancel_of_a_busy_order_is_asked_again",
+        FAULTS + "test_guards.py::test_a_cancel_of_a_busy_order_is_repeated",
     ),
     Mutation(
         "a doubt is not sent again",
@@ -270,7 +270,7 @@ MUTATIONS = (
         "app/orders/sending/claim_store.py",
         "f.status IN {MISSED} OR b.status",
         "b.status",
-        FAULTS + "test_guards.py::test_nothing_of_a_batch_is_sent_after_a_leg_that_failed",
+        FAULTS + "test_guards.py::test_no_leg_of_a_batch_is_sent_after_one_that_failed",
     ),
     Mutation(
         "ends are final",
@@ -326,14 +326,14 @@ MUTATIONS = (
         "app/orders/sending/transmission.py",
         "if self._was_sent(task):",
         "if False:",
-        FAULTS + "test_forgotten_commits.py::test_what_this_process_sent_is_not_sent_again_within_its_term",
+        FAULTS + "test_forgotten_commits.py::test_an_order_that_this_process_sent_is_not_sent_again_within_its_term",
     ),
     Mutation(
         "older rows expire after a read",
         "app/orders/reconciliation/overdue_store.py",
         "\n  AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))",
         "",
-        FAULTS + "test_forgotten_commits.py::test_what_was_sent_before_a_restore_does_not_expire_unsent",
+        FAULTS + "test_forgotten_commits.py::test_an_order_sent_before_a_restore_does_not_expire_unsent",
     ),
     Mutation(
         "the book is stronger than our word",
@@ -389,7 +389,7 @@ MUTATIONS = (
         "app/orders/sending/claim_store.py",
         "    AND NOT t.cancel_on_sight\n",
         "",
-        FAULTS + "test_guards.py::test_what_was_taken_back_on_its_way_does_not_go_once_more",
+        FAULTS + "test_guards.py::test_an_order_taken_back_on_its_way_is_not_sent_again",
     ),
     Mutation(
         "one digit of attempts",
@@ -410,14 +410,14 @@ MUTATIONS = (
         "app/orders/reconciliation/inferred_fills.py",
         "        and read_at - order.shown_at >= timedelta(seconds=grace_s)\n",
         "",
-        ORDERS + "test_fills.py::test_nothing_is_inferred_within_the_grace_or_before_the_end",
+        ORDERS + "test_fills.py::test_no_fill_is_inferred_within_the_grace_or_before_the_end",
     ),
     Mutation(
         "fills are inferred at an order's end",
         "app/orders/reconciliation/inferred_fills.py",
         "        and order.state.is_terminal\n",
         "",
-        ORDERS + "test_fills.py::test_nothing_is_inferred_within_the_grace_or_before_the_end",
+        ORDERS + "test_fills.py::test_no_fill_is_inferred_within_the_grace_or_before_the_end",
     ),
     Mutation(
         "nothing is inferred from a cut trade book",
@@ -452,7 +452,7 @@ MUTATIONS = (
         "app/orders/reconciliation/fill_sync.py",
         "return self._read_at is None or now - self._read_at >= timedelta(seconds=self._settings.audit_s)",
         "return True",
-        ORDERS + "test_fill_sync.py::test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand",
+        ORDERS + "test_fill_sync.py::test_the_trade_book_is_read_only_every_so_often_beside_inferred_fills",
     ),
     Mutation(
         "a trade book is whole without what the last one told",

@@ -22,7 +22,7 @@ async def forget(environment: OrderEnvironment, *, fresh_s: float) -> None:
         await tx.execute(FORGET, (fresh_s,))
 
 
-async def test_what_this_process_sent_is_not_sent_again_within_its_term(environment: OrderEnvironment) -> None:
+async def test_an_order_that_this_process_sent_is_not_sent_again_within_its_term(environment: OrderEnvironment) -> None:
     """The promotion was faster than the lease: no new term asks the book first, but the sender itself remembers."""
     task = await environment.place()
     await asyncio.sleep(0.5)
@@ -33,7 +33,7 @@ async def test_what_this_process_sent_is_not_sent_again_within_its_term(environm
     assert len(await environment.ledger()) == 1
 
 
-async def test_what_was_sent_before_a_restore_does_not_expire_unsent(
+async def test_an_order_sent_before_a_restore_does_not_expire_unsent(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """Its freshness is over when the new owner comes; only the book may say what became of it."""
@@ -48,7 +48,7 @@ async def test_what_was_sent_before_a_restore_does_not_expire_unsent(
         assert len(await environment.ledger()) == 1
 
 
-async def test_what_was_not_sent_expires_once_the_book_was_read(database_url: str, simulator: RunningSimulator) -> None:
+async def test_an_unsent_order_expires_once_the_book_was_read(database_url: str, simulator: RunningSimulator) -> None:
     """Nothing was forgotten: the first read of the term shows nothing, and it ends as expired."""
     async with open_order_environment(database_url, simulator.url) as environment:
         await environment.crash()

@@ -152,7 +152,7 @@ async def has_read(environment: OrderEnvironment, times: int) -> bool:
     return environment.engine.read_counters()[ACCOUNT].reads >= times
 
 
-async def test_a_cancel_of_a_busy_order_is_asked_again(environment: OrderEnvironment) -> None:
+async def test_a_cancel_of_a_busy_order_is_repeated(environment: OrderEnvironment) -> None:
     """'Being processed' is said of busy and of finished orders alike: while the order stands the cancel is repeated."""
     order_id = await resting(environment)
     await environment.fault("status", method="DELETE", path="/orders/*", times=2, params=BUSY)
@@ -230,7 +230,7 @@ def exit_task() -> NewTask:
 
 
 @pytest.mark.parametrize(("rollback", "goes_on"), [(True, False), (False, True)])
-async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(
+async def test_no_leg_of_a_batch_is_sent_after_one_that_failed(
     environment: OrderEnvironment, rollback: bool, goes_on: bool
 ) -> None:
     """Between a leg's refusal and the batch's own decision lies a moment in which the next leg must not go."""
@@ -245,7 +245,7 @@ async def test_nothing_of_a_batch_is_sent_after_a_leg_that_failed(
     assert (await sender.claim() is not None) is goes_on
 
 
-async def test_what_was_taken_back_on_its_way_does_not_go_once_more(environment: OrderEnvironment) -> None:
+async def test_an_order_taken_back_on_its_way_is_not_sent_again(environment: OrderEnvironment) -> None:
     """No byte had left and it may be tried again, but nobody wants it any more."""
     sender = await sender_steps(environment)
     await environment.place(wait_s=0.0)

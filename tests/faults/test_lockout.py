@@ -13,7 +13,7 @@ MESSAGE = "IP (203.0.113.7) is not allowed to place orders for this app. Update 
 
 
 @pytest.mark.parametrize("error_type", ["PermissionException", "GeneralException", "InputException"])
-async def test_row_26_a_refused_address_halts_the_account_and_is_asked_once(
+async def test_row_26_a_refused_address_halts_the_account_and_is_tried_once(
     environment: OrderEnvironment, error_type: str
 ) -> None:
     """Failed with the broker's words, nothing tried again, what follows is held; after a resume it goes if fresh."""

@@ -116,7 +116,7 @@ async def test_the_new_order_goes_when_the_old_one_is_gone(environment: OrderEnv
     assert ended < sent
 
 
-async def test_nothing_goes_while_the_old_one_may_live(environment: OrderEnvironment) -> None:
+async def test_a_replacement_is_not_sent_while_the_old_order_may_live(environment: OrderEnvironment) -> None:
     """No cancel gets through: the new order waits, and goes when one does."""
     old = await resting(environment)
     async with replacing(environment, old) as task:
@@ -170,7 +170,7 @@ async def test_a_further_fill_before_the_cancel_is_not_replaced(environment: Ord
     assert (row["state"], row["filled_quantity"]) == ("CANCELLED", 4)
 
 
-async def test_what_had_filled_before_is_no_hindrance(environment: OrderEnvironment) -> None:
+async def test_earlier_fills_do_not_hinder_a_replacement(environment: OrderEnvironment) -> None:
     """The caller saw four of ten filled and asks for the other six at another price."""
     old = await resting(environment)
     await fill(environment, old, 4)
@@ -211,7 +211,7 @@ async def test_a_replacement_that_is_taken_back_leaves_the_cancel(environment: O
     assert [row["state"] for row in await environment.ledger()] == ["CANCELLED"]
 
 
-async def test_what_cannot_be_replaced_is_refused_with_nothing_done(environment: OrderEnvironment) -> None:
+async def test_an_order_that_cannot_be_replaced_is_left_as_it_is(environment: OrderEnvironment) -> None:
     """Another version, an order at its end, another side, an unknown order, a halt: the old order stays as it is."""
     old = await resting(environment)
     with pytest.raises(NotAsSeen) as stale:

@@ -69,7 +69,7 @@ async def test_row_3_a_lost_answer_is_found_by_the_read_that_it_causes(
         assert len((await checked_history(database_url, simulator)).ledger) == 1
 
 
-async def test_row_7_a_refusal_is_final_and_asked_once(environment: OrderEnvironment) -> None:
+async def test_row_7_a_refusal_is_final_and_sent_once(environment: OrderEnvironment) -> None:
     """400 MarginException: failed with the broker's words, one attempt, nothing in the ledger; the next order goes."""
     params = {"code": 400, "error_type": "MarginException", "message": "Insufficient funds. Required margin is 9."}
     await environment.fault("status", params=params)

@@ -51,7 +51,7 @@ async def test_a_filled_leg_is_reported_to_the_last_share(environment: OrderEnvi
     assert Decimal(str(batch["residual"][0]["average_price"])) > 0
 
 
-async def test_square_off_takes_the_fills_back_when_asked(environment: OrderEnvironment) -> None:
+async def test_square_off_takes_the_fills_back_where_it_is_wanted(environment: OrderEnvironment) -> None:
     """on_filled=square_off sells what was bought, and no more; the residual is empty then."""
     batch = await environment.batch([order(price=Decimal(1510)), order(**UNAFFORDABLE)], on_filled="square_off")
     assert batch["status"] == "rolled_back_with_fills"

@@ -228,7 +228,7 @@ async def held_up_or_done(account: Account, task: asyncio.Task[None], *, by: Tx)
     await until(is_so)
 
 
-async def test_real_fills_are_asked_for_only_every_so_often_where_inferred_ones_stand(account: Account) -> None:
+async def test_the_trade_book_is_read_only_every_so_often_beside_inferred_fills(account: Account) -> None:
     """Reads of the order book in between cost no read of the trade book."""
     seen = await account.ended("6 15:00", day=MONDAY)
     await account.environment.fault("shrink_trades", method="GET", path="/trades", times=-1)

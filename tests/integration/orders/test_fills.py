@@ -157,7 +157,7 @@ async def test_a_trade_book_without_fills_that_it_reported_before_proves_nothing
     assert await alarms(environment) == []
 
 
-async def test_nothing_is_inferred_within_the_grace_or_before_the_end(
+async def test_no_fill_is_inferred_within_the_grace_or_before_the_end(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """The trade book is usually a moment behind; what an order may still fill is nobody's loss."""

@@ -24,7 +24,7 @@ from tests.waiting import until
 ME = Caller(principal="t")
 
 
-async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(environment: OrderEnvironment) -> None:
+async def test_a_halted_order_says_so_and_is_sent_after_the_resume(environment: OrderEnvironment) -> None:
     """Held with the operator's reason, released while it is fresh."""
     operations = environment.orders.operators.halts
     await operations.halt(ACCOUNT, mode="halt", open_orders="leave", reason="looks odd", by=OPERATOR)
@@ -37,7 +37,7 @@ async def test_what_is_halted_says_so_and_goes_when_it_is_resumed(environment: O
     assert len(await environment.ledger()) == 1
 
 
-async def test_what_is_halted_for_too_long_expires_unsent(environment: OrderEnvironment) -> None:
+async def test_an_order_halted_for_too_long_expires_unsent(environment: OrderEnvironment) -> None:
     """A halt never turns into a burst of stale orders: what lost its freshness is expired with the halt's code."""
     operations = environment.orders.operators.halts
     await operations.halt(None, mode="halt", open_orders="leave", reason="test", by=OPERATOR)

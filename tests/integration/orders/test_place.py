@@ -29,7 +29,7 @@ async def shown(environment: OrderEnvironment, order_id: str, state: str) -> boo
     return bool((await environment.service.queries.order(order_id))["state"] == state)
 
 
-async def test_an_order_reaches_the_ledger_once_under_a_tag_of_ours(environment: OrderEnvironment) -> None:
+async def test_an_order_reaches_the_ledger_once_under_its_tag(environment: OrderEnvironment) -> None:
     """The task completes with the broker's id; the exchange has one order, its tag 20 upper-case letters or digits."""
     task = await environment.place()
     assert (task["status"], task["sent"], task["attempts"]) == ("completed", "yes", 1)
@@ -114,7 +114,7 @@ class CoarseTicks:
         return instrument(tick_size=Decimal(9))
 
 
-async def test_what_was_accepted_is_replayed_though_it_would_be_refused_today(environment: OrderEnvironment) -> None:
+async def test_an_accepted_order_is_replayed_though_it_would_be_refused_today(environment: OrderEnvironment) -> None:
     """An option expires, a tick size changes: "not sent" must not be said of an order that was sent."""
     placed = await environment.place(key="p" * 16)
     changes, caller = OrderChanges(price=Decimal(1402)), Caller(principal="t", idem_key="m" * 16)

@@ -55,7 +55,7 @@ async def test_a_dead_owner_is_replaced_and_nothing_is_doubled(database_url: str
         assert ends.count("completed") == len(tags)
 
 
-async def test_an_owner_that_leaves_in_order_is_replaced_at_once(
+async def test_an_owner_that_leaves_in_order_is_replaced_immediately(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """Drain hands the lease over: the other replica sends long before the lease's end."""

@@ -123,7 +123,7 @@ async def test_placed_takes_no_order_of_another_task_or_shape(environment: Order
     assert await refused(environment, task, decision("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
 
 
-async def test_what_is_in_doubt_is_never_queued_again(environment: OrderEnvironment) -> None:
+async def test_a_task_in_doubt_is_never_queued_again(environment: OrderEnvironment) -> None:
     """It may have been placed: that question comes first."""
     task = await in_doubt(environment)
     assert await refused(environment, task, decision("requeue")) == "STILL_IN_DOUBT"

@@ -39,7 +39,7 @@ async def cancels(environment: OrderEnvironment) -> int:
     return sum(task["operation"] == "cancel" for task in page.data)
 
 
-async def test_what_was_not_sent_is_withdrawn_at_once(
+async def test_an_unsent_task_is_withdrawn_immediately(
     database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """Held by a halt, taken back, and not sent when the halt is lifted."""
@@ -56,7 +56,7 @@ async def test_what_was_not_sent_is_withdrawn_at_once(
     assert [kind for _, kind, _ in await environment.events()] == ["order_cancelled"]
 
 
-async def test_what_is_in_doubt_is_cancelled_when_it_shows(
+async def test_an_order_in_doubt_is_cancelled_when_it_shows(
     database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """Nobody knows its id yet; once the book has shown it, one cancel goes out by itself."""
@@ -71,7 +71,7 @@ async def test_what_is_in_doubt_is_cancelled_when_it_shows(
     assert await cancels(environment) == 1
 
 
-async def test_what_is_being_sent_is_cancelled_when_it_is_answered(
+async def test_an_order_being_sent_is_cancelled_when_it_is_answered(
     database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """The answer brings the id, and the wish is already there."""
@@ -83,7 +83,7 @@ async def test_what_is_being_sent_is_cancelled_when_it_is_answered(
     await checked_history(database_url, simulator)
 
 
-async def test_what_stands_at_the_broker_is_cancelled_once(
+async def test_a_live_order_is_cancelled_once(
     database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
     """However often it is asked for; afterwards there is nothing more to do."""
@@ -105,7 +105,7 @@ async def test_what_stands_at_the_broker_is_cancelled_once(
     assert await cancels(environment) == 1
 
 
-async def test_what_is_filled_stays_filled(environment: OrderEnvironment) -> None:
+async def test_a_filled_order_stays_filled(environment: OrderEnvironment) -> None:
     """Nothing is cancelled, and nothing is said to be."""
     task = await environment.place(price=Decimal(1500))
 
@@ -148,7 +148,7 @@ async def test_a_halt_that_cancels_also_cancels_what_shows_later(
     await checked_history(database_url, simulator)
 
 
-async def test_only_placements_are_taken_back(environment: OrderEnvironment) -> None:
+async def test_only_placements_are_withdrawn(environment: OrderEnvironment) -> None:
     """A modification is undone by another one; an unknown task is unknown."""
     task = await environment.place()
 

@@ -23,7 +23,7 @@ GOOD, FAILED, DOUBT = Sample.GOOD, Sample.FAILED, Sample.DOUBT
         (Throttled(message="429"), None),
     ],
 )
-def test_only_what_tells_of_the_brokers_systems_counts(outcome: SendOutcome, sample: Sample | None) -> None:
+def test_only_outcomes_of_the_brokers_systems_count(outcome: SendOutcome, sample: Sample | None) -> None:
     """A refusal is the broker at work; a dead token and our own pace are no outage."""
     assert sample_of(outcome) is sample
 
@@ -45,7 +45,7 @@ def test_only_what_tells_of_the_brokers_systems_counts(outcome: SendOutcome, sam
         ([(0, FAILED), (1, FAILED), (2, FAILED), (33, FAILED), (34, FAILED)], True),  # the first three are forgotten
     ],
 )
-def test_it_opens_at_three_doubts_in_ten_seconds_or_half_of_five_in_thirty(
+def test_a_breaker_opens_at_three_doubts_in_ten_seconds_or_half_of_five_in_thirty(
     samples: list[tuple[float, Sample]], closed: bool
 ) -> None:
     """Each number at its edge."""
@@ -62,7 +62,7 @@ def _opened(now: float = 0.0) -> Breaker:
     return breaker
 
 
-def test_it_closes_only_after_a_read_that_was_asked_for_succeeds() -> None:
+def test_a_breaker_closes_only_after_a_probe_succeeds() -> None:
     """Not by time alone, and not by a read that nobody asked for."""
     breaker = _opened()
     breaker.probed("ok", now=1.0)
@@ -105,7 +105,7 @@ def test_the_pause_doubles_up_to_a_minute_while_probes_fail() -> None:
     assert pauses == [5, 10, 20, 40, 60, 60]
 
 
-def test_one_that_opens_again_soon_waits_longer() -> None:
+def test_a_breaker_that_opens_again_soon_waits_longer() -> None:
     """Reads that work while orders do not are no proof for long; after a quiet minute the first pause is back."""
     breaker = _opened()
     assert breaker.probe_due(now=5)
@@ -121,7 +121,7 @@ def test_one_that_opens_again_soon_waits_longer() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.sampled_from([GOOD, GOOD, GOOD, FAILED, DOUBT])), max_size=60))
-def test_it_never_opens_without_a_reason(steps: list[tuple[float, Sample]]) -> None:
+def test_a_breaker_never_opens_without_a_reason(steps: list[tuple[float, Sample]]) -> None:
     """At the moment of opening one of the two rules holds, reckoned anew from all samples."""
     breaker, now, seen = Breaker(), 0.0, []
     for gap, sample in steps:

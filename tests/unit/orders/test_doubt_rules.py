@@ -54,7 +54,7 @@ def test_a_row_that_only_looks_alike_is_never_the_order() -> None:
         {"order_timestamp": NOW - seconds(60)},
     ],
 )
-def test_our_tag_on_another_order_is_a_case_for_an_operator(change: dict[str, Any]) -> None:
+def test_our_tag_on_another_order_needs_an_operator(change: dict[str, Any]) -> None:
     """Neither adopted nor ignored: the fields and the time must fit too."""
     finding = checked_history(task(), [row(**change)])
     assert finding.event is Event.MISMATCH
@@ -253,7 +253,7 @@ def test_looks_become_rarer_but_never_stop() -> None:
     assert all(0 < gap <= 30.0 for gap in gaps)
 
 
-def test_orders_of_ours_without_a_task_are_orphans() -> None:
+def test_orders_with_our_tag_and_no_task_are_orphans() -> None:
     """Our two letters in front, twenty characters, and no task: somebody must look."""
     lost = row(tag="SVZZZZZZZZZZZZZZZZZ1", order_id="8")
     assert anomaly_rules.orphans([row(), lost, row(tag="XX")], deployment="SV", known_tag_bases=[TAG_BASE]) == [lost]

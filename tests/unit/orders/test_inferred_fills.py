@@ -98,7 +98,9 @@ def test_the_inferred_fill_stands_for_the_missing_ones(changes: dict[str, Any], 
         (reported(10, "1500"), "6 15:01", False),
     ],
 )
-def test_when_the_trade_book_should_be_complete(changes: dict[str, Any], read_at: str, overdue: bool) -> None:
+def test_fills_are_overdue_after_the_grace_of_their_own_trade_book(
+    changes: dict[str, Any], read_at: str, overdue: bool
+) -> None:
     """After the grace, while the trade book is sure to be the one that has the order's trades."""
     order = filled(**changes)
     assert is_overdue(order, read_at=at(read_at), grace_s=GRACE_S) is overdue

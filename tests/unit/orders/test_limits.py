@@ -127,9 +127,7 @@ def test_the_equal_legs_of_one_batch_are_no_suspects() -> None:
     last=st.decimals("0.05", "100000", places=2),
     side=st.sampled_from(list(TransactionType)),
 )
-def test_nothing_passes_that_is_above_a_limit(
-    quantity: int, price: Decimal, last: Decimal, side: TransactionType
-) -> None:
+def test_no_order_above_a_limit_passes(quantity: int, price: Decimal, last: Decimal, side: TransactionType) -> None:
     """Whatever passes is within quantity, value and band, by plain arithmetic."""
     request = order(quantity=quantity, price=price, transaction_type=side)
     candidate = Candidate(request=request, last=LastPrice(price=last, age_s=0))

@@ -49,7 +49,7 @@ def test_an_order_is_not_sent_again_after_its_freshness() -> None:
     assert (verdict.event, verdict.sent) == (Event.GAVE_UP, Sent.NO)
 
 
-def test_a_busy_cancel_is_asked_again_and_a_busy_modify_is_not() -> None:
+def test_a_busy_cancel_is_repeated_and_a_busy_modify_is_not() -> None:
     """'Being processed' proves that this request did nothing; repeating a cancel is harmless, a modify is not."""
     busy = Refused(error_type="InputException", message=BUSY, http_status=400)
     cancel = command(Operation.CANCEL, status=TaskStatus.RUNNING)

@@ -37,7 +37,7 @@ def test_each_unit_is_given_out_once(held: int, promised: int, wanted: list[int]
     assert given_out == min(sum(wanted), max(0, abs(held) - promised))
 
 
-def test_what_is_promised_to_one_position_is_not_taken_from_another() -> None:
+def test_a_promise_to_one_position_is_not_taken_from_another() -> None:
     """Product and side make the key, not the instrument alone."""
     sold = order(transaction_type=SELL, quantity=10)
     reducible = Reducible({INFY: 10, ("NSE", "INFY", "CNC"): 10}, {side_of(sold): 10})

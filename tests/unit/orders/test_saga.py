@@ -56,7 +56,9 @@ def decided(legs: list[Leg], **changes: object) -> Decision:
         (S.COMPLETED, [leg_order(CANCELLED, filled=3)], LegStatus.CONFIRMED),
     ],
 )
-def test_where_a_leg_stands(status: TaskStatus, orders: list[object], where: LegStatus) -> None:
+def test_the_status_of_a_leg_follows_its_task_and_its_orders(
+    status: TaskStatus, orders: list[object], where: LegStatus
+) -> None:
     """Accepted by the broker is not confirmed: the book must show it past the checks."""
     assert leg_status(leg(0, status, *orders)) is where  # type: ignore[arg-type]
 
@@ -118,7 +120,7 @@ def test_an_accepted_order_that_the_book_has_not_shown_is_cancelled_too() -> Non
     assert decided(legs).actions == (CancelOrder(leg=1, order_id="55", variety="regular"),)
 
 
-def test_a_cancel_is_asked_once_at_a_time_and_again_when_it_did_not_help() -> None:
+def test_a_cancel_is_sent_once_at_a_time_and_again_when_it_did_not_help() -> None:
     """Not while one is open, not within a second of the last."""
     live = leg_order(OPEN)
     open_cancel = leg(1, S.COMPLETED, live, open_cancels=frozenset({"7"}), last_cancel_at=NOW - seconds(5))

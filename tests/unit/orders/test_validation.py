@@ -81,7 +81,7 @@ def test_a_proper_order_has_no_problem() -> None:
         ({"autoslice": True, "variety": Variety.AMO}, "autoslice"),
     ],
 )
-def test_each_rule_names_its_field(changes: dict[str, Any], field: str) -> None:
+def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> None:
     """One wrong thing, one problem, at the field that is wrong."""
     assert [problem.loc for problem in check_order(order(**changes), instrument=instrument())] == [(field,)]
 
@@ -115,7 +115,7 @@ def test_an_index_cannot_be_traded() -> None:
     assert "index" in check_order(order(), instrument=index)[0].msg
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_problems_come_in_one_answer() -> None:
     """A caller mends an order in one round, not in five."""
     found = check_order(order(quantity=-1, price=None, validity_ttl=1), instrument=None, user_tag="not ok!")
     assert {problem.loc[0] for problem in found} == {"quantity", "price", "validity_ttl", "tag"}

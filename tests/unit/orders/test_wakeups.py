@@ -23,7 +23,7 @@ def signals_of(changes: Changes, *, chance: float = 0.0) -> Wakeups:
 @pytest.mark.parametrize(
     ("busy", "chance", "rest_s"), [(True, 0.0, 0.2), (True, 0.8, 0.16), (False, 0.0, IDLE_POLL_S), (False, 0.8, 4.0)]
 )
-def test_only_who_has_something_open_polls_often(busy: bool, chance: float, rest_s: float) -> None:
+def test_only_accounts_with_open_tasks_poll_often(busy: bool, chance: float, rest_s: float) -> None:
     """And never in step with the others."""
     wakeups = signals_of(Changes(), chance=chance)
     wakeups.busy = busy
