@@ -57,7 +57,7 @@ SHORT_SETTINGS = EngineSettings(
     batch_deadline_s=20.0,
     fill_grace_s=1.0,
 )
-"""The product's rules with shorter times, so that a test sees their end."""
+"""The product's settings with shorter times, so that a test sees their end."""
 
 SHORT_LEASES = LeaseTimes(ttl_s=4.0, trust_s=3.0, renew_every_s=0.3, try_every_s=0.1)
 """Short, and longer than the pauses of a busy machine."""
@@ -90,7 +90,7 @@ class NoPrices:
 
 
 class NoReaders:
-    """No order stream reads the events, and no other replica is told."""
+    """No order stream reads the events, and there is no other replica."""
 
     def wake(self, account_id: str) -> None:
         """Nothing waits for the account's events."""
@@ -169,7 +169,7 @@ class OrderEnvironment:
             return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
 
     async def crash(self) -> None:
-        """End every loop at once, as if the process had died: nothing is drained, nothing is stored."""
+        """End every loop immediately, as if the process had died: nothing is drained, nothing is stored."""
         assert await self.supervisor.stop(timeout=5.0) == []
 
 

@@ -33,7 +33,7 @@ async def reaches(environment: OrderEnvironment, task: Mapping[str, Any], *statu
 
 
 async def end_of(environment: OrderEnvironment, task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The task document once the task is at its end."""
+    """The task document once the task is finished."""
     return await reaches(environment, task, *FINISHED)
 
 

@@ -28,7 +28,7 @@ class SessionListener(Protocol):
     """What waits for a token: a feed that could not connect, orders that are held."""
 
     def on_session_changed(self, account_id: str) -> None:
-        """A login or log-out of this process or of another one is in force. The change of a token file is not told."""
+        """A login or log-out, here or at another replica, is in force. The change of a token file is not announced."""
         ...
 
 

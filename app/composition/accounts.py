@@ -21,7 +21,7 @@ class SessionFanout:
 
 
 def build_logins(process: Process, accounts: Accounts, *, listener: SessionListener) -> Logins:
-    """``listener`` is told of logins and log-outs, here and at other replicas."""
+    """``listener`` learns of logins and log-outs, here and at other replicas."""
     return Logins(
         accounts.sessions,
         stored=accounts.stored_sessions,

@@ -47,7 +47,7 @@ class OrderInputs:
     instruments: InstrumentLookup  # against which requests are checked
     prices: LastPrices  # for limits on value and price
     wakeups: OrderWakeups  # who is woken by a feed, a login, another replica
-    replicas: Replicas  # are told of what is stored here for an account of theirs
+    replicas: Replicas  # learn what was stored here for an account that they send for
     leases: Leases  # under which this process sends an account's orders
 
 
@@ -92,7 +92,7 @@ async def build_order_parts(
 
 
 def build_operators(parts: OrderParts, *, listener: ChangeListener) -> Operators:
-    """``listener`` is told of accounts whose orders an operator has changed."""
+    """``listener`` learns of which accounts an operator has changed orders."""
     return Operators(halts=HaltService(parts, listener=listener), resolutions=Resolutions(parts, listener=listener))
 
 

@@ -1,4 +1,4 @@
-"""The ten checks of a chaos run, for a test: everything at its end, and nothing that must never happen."""
+"""The ten checks of a chaos run, for a test: everything is finished, and nothing has happened that never must."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Server:
 
     @contextmanager
     def stalled(self) -> Iterator[None]:
-        """Every process of it stands still inside the block: open connections stay open and say nothing."""
+        """Every process of it is stopped inside the block: open connections stay open and get no answer."""
         pids = [self.child.pid, *_children_of(self.child.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""The database is lost while an order is accepted: stored once or not at all, and the caller is told which."""
+"""The database is lost while an order is accepted: stored once or not at all, and the caller learns which."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class CommitCutter(TcpProxy):
             if cut != "before":
                 back.write(data)
             if cut == "after":
-                await line.swallowed.wait()  # the server's commit went through, nobody hears of it
+                await line.swallowed.wait()  # the server's commit went through, its answer is lost
             if cut is not None:
                 for writer in {front} if self.comes_back == "at_once" else self._writers:
                     writer.transport.abort()
@@ -149,7 +149,7 @@ async def test_a_database_lost_while_the_caller_waits_is_no_failure(
     environment: OrderEnvironment, database_url: str, simulator: RunningSimulator
 ) -> None:
     """The order is stored: the answer says that its state cannot be read, and where it will be; never an error."""
-    await environment.crash()  # nobody sends it while the caller waits
+    await environment.crash()  # no sender runs while the caller waits
     async with TcpProxy.to(database_url) as proxy, accepting_through(proxy, environment) as acceptance:
         waiting = asyncio.create_task(
             acceptance.accept(

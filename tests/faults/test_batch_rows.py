@@ -1,4 +1,4 @@
-"""Faults of batches and of pushes, row by row of the fault table; judged by ledger and tables."""
+"""Faults of batches and of pushes, row by row of the fault table; checked against ledger and tables."""
 
 from __future__ import annotations
 

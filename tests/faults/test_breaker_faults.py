@@ -1,4 +1,4 @@
-"""A broker that does not answer: what stops by itself, what still passes, and what a person hears of it."""
+"""A broker that does not answer: what stops by itself, what still passes, and what an operator sees of it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_refusals_never_open_a_breaker(environment: OrderEnvironment) -> N
 
 
 async def test_a_doubt_that_lasts_is_an_alarm_once(database_url: str, simulator: RunningSimulator) -> None:
-    """After its time a person hears of it, and not every second again."""
+    """After its time an alarm is raised, and not every second again."""
     async with open_order_environment(
         database_url, simulator.url, settings=replace(PATIENT, alarm_doubt_age_s=0.5)
     ) as environment:

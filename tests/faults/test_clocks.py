@@ -78,7 +78,7 @@ async def test_a_batch_is_placed_whole(wrong: RunningService) -> None:
 
 
 async def test_a_cancel_that_came_too_early_is_repeated(wrong: RunningService) -> None:
-    """Its freshness and its delay are the database's: it neither ends at once nor waits for 90 s."""
+    """Its freshness and its delay are the database's: it neither ends immediately nor waits for 90 s."""
     order_id = (await place(wrong))["order_id"]
     await fault(wrong, "status", method="DELETE", params=BEING_PROCESSED)
     answer = (await wrong.client.delete(f"/orders/{order_id}?wait=20")).json()

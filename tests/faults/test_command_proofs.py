@@ -72,7 +72,7 @@ async def test_a_change_back_to_an_earlier_price_that_was_lost_is_not_called_com
 async def test_a_modification_that_reached_no_order_fails_and_stops_nothing(
     environment: OrderEnvironment, answer: dict[str, Any]
 ) -> None:
-    """It is refused with the broker's words, and the next order goes at once."""
+    """It is refused with the broker's words, and the next order is sent immediately."""
     order_id = await resting(environment)
     await environment.fault("status", method="PUT", path="/orders/*", params=answer)
     task = (await modify(environment, order_id, price=Decimal(1401))).document

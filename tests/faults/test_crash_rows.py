@@ -36,7 +36,7 @@ UP: frozenset[Direction] = frozenset({"up"})
 
 
 async def resting(environment: OrderEnvironment) -> str:
-    """An order that stands in the book; its id."""
+    """A live order; its id."""
     task = await environment.place()
     order_id = str(task["order_id"])
 
@@ -150,7 +150,7 @@ POINTS: tuple[Point, ...] = (
 async def test_row_14_a_crash_at_any_point_doubles_and_loses_nothing(
     point: Point, repeat: int, database_url: str, simulator: RunningSimulator
 ) -> None:
-    """kill -9 there, then a new process: every task and batch at its end, the end is the truth, one order at most."""
+    """kill -9 there, then a new process: every task and batch finished, with the true outcome, one order at most."""
     async with open_proxy(simulator.port) as line:
         async with open_order_environment(
             database_url, f"http://127.0.0.1:{line.port}", settings=SETTINGS
@@ -214,7 +214,7 @@ async def were_reported(answers: list[str], what: str, times: int) -> bool:
 
 
 async def try_to_place(environment: OrderEnvironment, number: int, answers: list[str]) -> None:
-    """What a caller is told: that it is stored, or whether it was sent."""
+    """What a caller is answered: that it is stored, or whether it was sent."""
     await asyncio.sleep(number * 0.08)
     try:
         await environment.place(wait_s=0.0, tradingsymbol=["INFY", "SBIN"][number % 2], price=Decimal(1400))

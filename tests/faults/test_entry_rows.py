@@ -1,4 +1,4 @@
-"""Faults at the doors, row by row of the fault table: one key many times, a key reused, a halt while orders queue."""
+"""Faults of entry, row by row of the fault table: one key many times, a key reused, a halt while orders queue."""
 
 from __future__ import annotations
 

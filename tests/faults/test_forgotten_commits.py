@@ -84,7 +84,7 @@ async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(envir
 
 
 async def test_a_refusal_that_was_none_is_seen(environment: OrderEnvironment) -> None:
-    """400 in words that prove a refusal, and the order stands in the book all the same."""
+    """400 with a text that proves a refusal, and yet the order is in the book."""
     answer = {"code": 400, "error_type": "InputException", "message": "Invalid price", "process": True}
     await environment.fault("status", params=answer)
     task = await environment.place()

@@ -64,7 +64,7 @@ async def next_claims(sender: SenderSteps, count: int) -> list[str | None]:
 
 
 async def test_a_pause_between_claim_and_send_sends_nothing(environment: OrderEnvironment) -> None:
-    """More than a second after the claim nobody knows who owns the row: not sent, and said so."""
+    """More than a second after the claim another process may own the row: not sent, and recorded so."""
     sender = await sender_steps(environment)
     task = await claimed(environment, sender)
     await sender.send(task, claimed_s_ago=1.5)
@@ -103,7 +103,7 @@ async def test_a_stale_order_is_not_claimed(environment: OrderEnvironment) -> No
 
 
 async def test_a_halt_is_seen_by_the_claim_itself(environment: OrderEnvironment) -> None:
-    """From its commit on no claim passes it, whoever has not looked yet; a cancel does."""
+    """From its commit on no claim passes it, also of a sender that has not read it yet; a cancel does."""
     order_id = await resting(environment)
     sender = await sender_steps(environment)
     await environment.place(wait_s=0.0)
@@ -153,7 +153,7 @@ async def has_read(environment: OrderEnvironment, times: int) -> bool:
 
 
 async def test_a_cancel_of_a_busy_order_is_repeated(environment: OrderEnvironment) -> None:
-    """'Being processed' is said of busy and of finished orders alike: while the order stands the cancel is repeated."""
+    """'Being processed' is said of busy and of finished orders alike: while the order lives the cancel is repeated."""
     order_id = await resting(environment)
     await environment.fault("status", method="DELETE", path="/orders/*", times=2, params=BUSY)
     answer = await environment.service.cancel(order_id, account_id=None, caller=CALLER, wait_s=20.0)
@@ -186,7 +186,7 @@ async def test_one_order_of_an_instrument_at_a_time(environment: OrderEnvironmen
 
 
 async def in_doubt(environment: OrderEnvironment, sender: SenderSteps) -> None:
-    """An order of INFY whose fate nobody knows."""
+    """An order of INFY whose outcome is unknown."""
     doubtful = await claimed(environment, sender)
     await environment.fault("drop_before_read")
     await sender.send(doubtful)
@@ -194,7 +194,7 @@ async def in_doubt(environment: OrderEnvironment, sender: SenderSteps) -> None:
 
 
 async def test_a_doubt_pauses_its_instrument_and_no_other(patient: OrderEnvironment) -> None:
-    """Nobody knows whether the first one stands: the next one of its instrument waits a while."""
+    """Whether the first one is live is unknown: the next one of its instrument waits a while."""
     sender = await sender_steps(patient)
     await in_doubt(patient, sender)
     await patient.place(wait_s=0.0)
@@ -246,7 +246,7 @@ async def test_no_leg_of_a_batch_is_sent_after_one_that_failed(
 
 
 async def test_an_order_taken_back_on_its_way_is_not_sent_again(environment: OrderEnvironment) -> None:
-    """No byte had left and it may be tried again, but nobody wants it any more."""
+    """No byte had left and it could be tried again, but it was withdrawn."""
     sender = await sender_steps(environment)
     await environment.place(wait_s=0.0)
     async with environment.database.connection() as connection:
@@ -302,7 +302,7 @@ async def test_a_new_owner_respects_the_second_of_the_last_one(database_url: str
 async def test_a_new_owner_waits_out_the_second_of_one_that_died(
     database_url: str, simulator: RunningSimulator
 ) -> None:
-    """A request that nobody answered may have left a moment ago."""
+    """A request without an answer may have left a moment ago."""
     async with open_order_environment(database_url, simulator.url, owner="a") as a:
         await a.place()
         await a.engine.drain(timeout_s=1.0)
@@ -341,7 +341,7 @@ async def test_a_cancel_that_may_have_left_once_is_not_called_unsent(environment
     first = await sender.claim(Operation.CANCEL)
     assert first is not None
     await sender.store(first, InDoubt(reason="no answer"))
-    async with environment.database.connection() as connection:  # the book shows that the order still stands
+    async with environment.database.connection() as connection:  # the book shows that the order is still live
         await connection.execute("UPDATE order_task SET status = 'retrying' WHERE task_id = %s", (first.task_id,))
     second = await sender.claim(Operation.CANCEL)
     assert second is not None

@@ -1,4 +1,4 @@
-"""Modifications whose answer is late or lost: the order's row tells, when it is shown as it is now."""
+"""Modifications whose answer is late or lost: the order's row decides, once the book shows its present state."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What can happen to one order between our socket and the broker's book, and what must come of it.
 
-Each test drives one fault of the simulator and judges by its ledger: the list of what the exchange really accepted.
+Each test drives one fault of the simulator and checks its ledger: the list of what the exchange really accepted.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ async def test_a_reset_connection_is_no_proof_of_absence(brief: OrderEnvironment
 async def test_a_refused_connection_is_sent_again_when_the_broker_is_back(
     database_url: str, simulator: RunningSimulator
 ) -> None:
-    """Nobody listens: proven not sent, retried at most twice more, never doubled; `sent` says no in between."""
-    with socket.socket() as closed:  # bound to the end and never listening: nobody else gets the port
+    """The port is closed: proven not sent, retried at most twice more, never doubled; `sent` says no in between."""
+    with socket.socket() as closed:  # bound to the end and never listening: no other program gets the port
         closed.bind(("127.0.0.1", 0))
         async with open_order_environment(database_url, f"http://127.0.0.1:{closed.getsockname()[1]}") as environment:
             task = await environment.place()
@@ -167,7 +167,7 @@ async def test_a_shrunken_book_proves_nothing(brief: OrderEnvironment) -> None:
 
 
 async def test_a_row_without_a_tag_is_never_adopted(brief: OrderEnvironment) -> None:
-    """The book shows the order without our tag: named to a person as a look-alike, not adopted, not re-sent."""
+    """The book shows the order without our tag: an alarm names it as a look-alike, it is not adopted, not re-sent."""
     await brief.fault("tag_null", method="GET", path="/orders", times=-1)
     await brief.fault("drop_after_accept")
     task = await brief.place(wait_s=0.0)

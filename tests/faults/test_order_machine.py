@@ -173,7 +173,7 @@ class OrderMachine(RuleBasedStateMachine):
         try:
             await call
         except ServiceError:
-            return  # refused at the door: nothing was stored
+            return  # refused before acceptance: nothing was stored
 
     @rule(fault=FAULTS, method=METHODS)
     def break_the_broker(self, fault: tuple[str, dict[str, Any]], method: str) -> None:

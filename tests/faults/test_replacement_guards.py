@@ -1,4 +1,4 @@
-"""What keeps two orders from standing where one should, and an old order from going when nothing can follow it."""
+"""What prevents two live orders where one was wanted, and the cancel of an old order that nothing can follow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def patient(database_url: str, simulator: RunningSimulator) -> AsyncIterat
 
 
 async def test_two_replacements_of_one_order_are_one(environment: OrderEnvironment) -> None:
-    """Two strategies saw the same order: the first takes its place, the second is told that it is being replaced."""
+    """Two strategies saw the same order: the first takes its place, the second learns that it is being replaced."""
     old = await resting(environment)
     version = str((await shown(environment, old))["version"])
     asked = [
@@ -79,7 +79,7 @@ async def test_a_halt_keeps_the_old_order_as_long_as_the_new_one(environment: Or
 
 
 async def test_a_halt_is_seen_by_the_claim_of_such_a_cancel(environment: OrderEnvironment) -> None:
-    """From its commit on, whoever has not looked yet; a client's own cancel passes."""
+    """From its commit on, by senders that have not read it yet; a client's own cancel passes."""
     old = await resting(environment)
     sender = await sender_steps(environment)
     await put_in_place_of(environment, old, price=Decimal(1405), wait_s=0.0)
@@ -117,7 +117,7 @@ async def test_a_doubt_on_the_instrument_keeps_the_old_order_too(patient: OrderE
 
 
 async def test_an_open_breaker_keeps_the_old_order_too(patient: OrderEnvironment) -> None:
-    """Placements have no answers: nothing new may go, so nothing goes in order to make room for it."""
+    """Placements have no answers: no new order may be sent, so none is cancelled for one."""
     old = await resting(patient)
     await patient.fault("drop_before_read", times=-1)
     await patient.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
@@ -136,7 +136,7 @@ async def test_an_open_breaker_keeps_the_old_order_too(patient: OrderEnvironment
 
 
 async def test_an_order_that_the_exchange_rejected_meanwhile_is_replaced(environment: OrderEnvironment) -> None:
-    """It is gone and filled nothing, whoever ended it."""
+    """It is gone and filled nothing, whatever ended it."""
     old = await resting(environment)
     async with replacing(environment, old) as task:
         (await environment.sim.post(f"/_sim/orders/{old}", json={"reject": "by the exchange"})).raise_for_status()
@@ -175,7 +175,7 @@ async def test_a_slice_is_not_replaced(environment: OrderEnvironment) -> None:
 
 
 async def test_an_order_whose_end_was_never_seen_is_not_replaced(environment: OrderEnvironment) -> None:
-    """Nobody can say that it lives, or that it does not."""
+    """It cannot be said whether it is live."""
     old = await resting(environment)
     async with environment.database.connection() as connection:
         await connection.execute("""UPDATE broker_order SET document = document || '{"stale": true}'""")
@@ -187,7 +187,7 @@ async def test_an_order_whose_end_was_never_seen_is_not_replaced(environment: Or
 async def test_a_new_term_does_not_withdraw_before_the_book_was_read(
     database_url: str, simulator: RunningSimulator
 ) -> None:
-    """The rows may be those of a restored database: "not sent" is said when the book has told, not before."""
+    """The rows may be those of a restored database: "not sent" is said once the book was read, not before."""
     async with open_order_environment(database_url, simulator.url, owner="first") as environment:
         task = await left_behind(environment)
         await environment.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})

@@ -212,7 +212,7 @@ async def test_a_replacement_that_is_taken_back_leaves_the_cancel(environment: O
 
 
 async def test_an_order_that_cannot_be_replaced_is_left_as_it_is(environment: OrderEnvironment) -> None:
-    """Another version, an order at its end, another side, an unknown order, a halt: the old order stays as it is."""
+    """Another version, a finished order, another side, an unknown order, a halt: the old order stays as it is."""
     old = await resting(environment)
     with pytest.raises(NotAsSeen) as stale:
         await put_in_place_of(environment, old, version="0" * 32)

@@ -37,7 +37,7 @@ def accept_batch(service: Service, symbols: tuple[str, ...] = ("INFY", "SBIN")) 
 
 
 def end_of(service: Service, location: str) -> dict[str, Any]:
-    """The batch once it is at its end, which nobody asks it to reach."""
+    """The batch once it is finished, without any further request."""
 
     def ended() -> dict[str, Any] | None:
         batch: dict[str, Any] = service.client.get(location).json()

@@ -1,4 +1,4 @@
-"""The broker misbehaves while a client waits at the HTTP door: what the client is told, and what the ledger says."""
+"""The broker misbehaves while a client waits over HTTP: what the client is answered, and what the ledger says."""
 
 import time
 from typing import Any
@@ -40,7 +40,7 @@ def test_a_lost_answer_ends_completed_and_once(service: Service, broker: Broker)
 def test_a_hanging_broker_gives_202_in_time_with_a_location(service: Service, broker: Broker) -> None:
     """The wait ends, the order does not: 202 with the present state, and the task behind `Location` ends right."""
     since = len(broker.ledger())
-    broker.fault("late_visible", params={"ms": 3_000})  # until then it cannot be at its end
+    broker.fault("late_visible", params={"ms": 3_000})  # until then it cannot be finished
     broker.fault("hang", params={"ms": 20_000})
     answer = service.client.post("/orders", params={"wait": 0.5}, json=limit_order())
     assert answer.status_code == 202
@@ -87,7 +87,7 @@ def test_a_refused_order_says_why_in_the_brokers_words(service: Service, broker:
 
 
 def test_a_rejected_third_leg_takes_the_first_two_back(service: Service, broker: Broker) -> None:
-    """`rolled_back` only when nothing filled and everything is at its end; cancelled under the leg's own variety."""
+    """`rolled_back` only when nothing filled and every leg is finished; cancelled under the leg's own variety."""
     since = len(broker.ledger())
     broker.fault("reject", after=2)
     body = place_batch(service, *legs(4)).json()
@@ -146,7 +146,7 @@ def test_the_same_key_at_the_same_moment_is_one_order(service: Service, broker: 
 
 
 def test_a_dead_session_holds_and_a_login_releases(service: Service, broker: Broker) -> None:
-    """The token dies: held, not lost, not sent; a new token by the door, and it goes at once."""
+    """The token dies: held, not lost, not sent; after a login over the API it is sent immediately."""
     since = len(broker.ledger())
     broker.post("/_sim/session", {"user_id": "SIM001", "expired": True})
     held = service.client.post("/orders", params={"wait": 0}, json=limit_order())

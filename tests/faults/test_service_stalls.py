@@ -1,4 +1,4 @@
-"""A database that stands still: bounded answers that are true, no order after its time, and trading that goes on."""
+"""A database that stalls: bounded answers that are true, no order after its time, and trading that goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.environment import Broker, Service, limit_order, wait_for
 from tests.faults.outage_environment import Server
 
 ANSWER_S = 5.0
-"""What an answer may take beyond the ``wait`` that was asked for, whatever stands still."""
+"""What an answer may take beyond the ``wait`` of the request, whatever stalls."""
 
 SLACK_S = 1.0
 STALL_S = 9.0

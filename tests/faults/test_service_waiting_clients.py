@@ -1,4 +1,4 @@
-"""A client that waits at the order door while the service stops or loses its database."""
+"""A client that waits for its order while the service stops or loses its database."""
 
 import re
 import threading
@@ -59,7 +59,7 @@ def test_the_database_lost_while_waiting_is_no_503(
 def test_a_replay_without_the_database_does_not_claim_that_nothing_was_sent(
     outage_service: Service, broker: Broker, postgres_of_its_own: Server
 ) -> None:
-    """The key stands for an order at the exchange, and nobody can look: the same resource, `sent` says unknown."""
+    """The key is that of an order at the exchange, which cannot be read now: the same resource, `sent` says unknown."""
     key = f"replayed-{time.time_ns()}"
     first = outage_service.client.post("/orders", json=limit_order(), headers={"Idempotency-Key": key})
     assert first.json()["status"] == "completed"
@@ -129,7 +129,7 @@ def test_ticks_outlive_the_database(
 
 
 def test_problems_of_form_and_of_instruments_in_one_answer(outage_service: Service) -> None:
-    """An unknown symbol in one leg is told together with a missing price in another: every problem at once."""
+    """An unknown symbol in one leg is reported together with a missing price in another: all in one answer."""
     orders = [limit_order(price=None), limit_order(tradingsymbol="NOSUCHTHING"), limit_order(price=1400.03)]
     answer = outage_service.client.post("/advanced/batch-orders", json={"orders": orders})
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Faults of the wire and of the broker's gateway, row by row of the fault table; judged by ledger and tables."""
+"""Faults of the wire and of the broker's gateway, row by row of the fault table; checked against ledger and tables."""
 
 from __future__ import annotations
 
@@ -135,10 +135,10 @@ async def test_row_9_a_burst_of_429_loses_nothing(
 
 
 async def test_row_10_a_hanging_order_leaves_the_sender_free(database_url: str, simulator: RunningSimulator) -> None:
-    """One POST hangs: its caller is told in time, and orders of other instruments pass meanwhile."""
+    """One POST hangs: its caller is answered in time, and orders of other instruments pass meanwhile."""
     settings = replace(SHORT_SETTINGS, send_timeout_s=20.0, claim_lease_s=25.0)
     async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
-        await environment.fault("late_visible", params={"ms": 4000})  # the book tells of it while it hangs
+        await environment.fault("late_visible", params={"ms": 4000})  # the book shows it while it hangs
         await environment.fault("hang", params={"ms": 60_000})
         hanging = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.RUNNING)
         assert (await environment.place(tradingsymbol="SBIN", price=Decimal(700)))["status"] == "completed"

@@ -74,7 +74,7 @@ async def test_equal_legs_of_a_batch_are_one_request(database_url: str, simulato
 async def test_a_repeated_key_is_answered_whatever_the_limits_say(
     database_url: str, simulator: RunningSimulator
 ) -> None:
-    """What was accepted once is told again, not judged again."""
+    """What was accepted once is answered again, not checked again."""
     async with open_order_environment(
         database_url, simulator.url, limits=RiskLimits(max_identical=1, identical_window_s=30.0, max_open_orders=1)
     ) as environment:
@@ -85,7 +85,7 @@ async def test_a_repeated_key_is_answered_whatever_the_limits_say(
 
 
 async def test_open_orders_are_limited_over_all_replicas(database_url: str, simulator: RunningSimulator) -> None:
-    """Twelve concurrent different orders, at most five open; one that ends makes room."""
+    """Twelve concurrent different orders, at most five open; after one has ended another may come."""
     limits = RiskLimits(max_open_orders=5)
     async with (
         open_order_environment(database_url, simulator.url, limits=limits, owner="a") as one,
@@ -107,7 +107,7 @@ async def test_open_orders_are_limited_over_all_replicas(database_url: str, simu
 
 
 async def test_the_twenty_fifth_modification_is_refused_by_us(environment: OrderEnvironment) -> None:
-    """Told with the way out before the broker runs out of patience; a cancel still goes."""
+    """Refused, with a way out, before the broker refuses it; a cancel still goes."""
     task = await environment.place()
     async with environment.database.transaction() as tx:
         await tx.execute(

@@ -71,7 +71,7 @@ async def test_square_off_sells_nothing_that_another_order_is_selling(environmen
 
 
 async def test_two_legs_are_not_squared_off_by_the_same_position(environment: OrderEnvironment) -> None:
-    """Twenty were bought, twelve of them are being sold by somebody else: eight go back, twelve are the residual."""
+    """Twenty were bought, twelve of them are being sold by another program: eight go back, twelve are the residual."""
     await environment.place(transaction_type=TransactionType.SELL, price=Decimal(1600), quantity=12)
     legs = [order(price=Decimal(1510)), order(price=Decimal(1510)), order(**UNAFFORDABLE)]
     batch = await environment.batch(legs, on_filled="square_off")
@@ -118,7 +118,7 @@ async def test_the_wait_ends_and_the_batch_goes_on(environment: OrderEnvironment
 
 
 async def batch_end(environment: OrderEnvironment, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The batch's document once it is at its end."""
+    """The batch's document once it is finished."""
 
     async def ended() -> bool:
         return (await environment.service.queries.batch_now(UUID(batch["batch_id"])))[1]

@@ -1,4 +1,4 @@
-"""Reads of the book over real tables: around midnight an order stays one order, and an end that nobody saw is said."""
+"""Reads of the book over real tables: around midnight an order stays one order, and an unseen end is announced."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_an_order_that_waits_for_the_morning_stays_one_order(ledger: Ledge
 
 
 async def test_an_unseen_end_raises_one_alarm(ledger: Ledger) -> None:
-    """Live at the last read, not in Tuesday's book: stale, announced, alarmed, and its batch needs a person."""
+    """Live at the last read, not in Tuesday's book: stale, announced, alarmed, and its batch needs an operator."""
     await ledger.place(trade_date=MONDAY)
     await ledger.read(row(order_timestamp=at("6 15:00")), now=at("6 15:00"))
     assert await ledger.close_days(until=MONDAY)
@@ -155,7 +155,7 @@ async def test_an_unseen_end_raises_one_alarm(ledger: Ledger) -> None:
 
 
 async def test_an_order_that_was_confirmed_and_never_shown_is_said_too(ledger: Ledger) -> None:
-    """With what was asked for, and no word about what became of it."""
+    """With what was requested, and without an outcome."""
     await ledger.place(trade_date=MONDAY)
     assert await ledger.close_days(until=MONDAY)
     assert await ledger.kept() == [(MONDAY, "7", "pending", TASK)]
@@ -180,7 +180,7 @@ async def test_an_old_id_on_a_new_order_is_a_new_order(ledger: Ledger) -> None:
 
 
 async def test_a_placement_given_up_yesterday_that_shows_today_is_taken_back(ledger: Ledger) -> None:
-    """An AMO that nobody had seen in the evening: late, and cancelled, in the morning too."""
+    """An AMO that was not seen in the evening: late, and cancelled, in the morning too."""
     await ledger.place(trade_date=MONDAY, status="failed")
     async with ledger.database.transaction() as tx:
         await tx.execute(
@@ -195,7 +195,7 @@ async def test_a_placement_given_up_yesterday_that_shows_today_is_taken_back(led
 async def test_a_clock_that_runs_ahead_of_the_brokers_makes_no_dead_letters(
     ledger: Ledger, offset_s: float, status: str
 ) -> None:
-    """The send is stamped seven seconds after the broker's own time: known by its clock's offset, it is still ours."""
+    """The send is stamped seven seconds after the broker's own time: by its clock's offset it is the task's order."""
     await ledger.place(trade_date=MONDAY, status="in_doubt")
     sent_at = at("6 15:00")
     async with ledger.database.transaction() as tx:

@@ -82,7 +82,7 @@ class Account:
         """A trade book of these trades, asked for at that time."""
         [[began]] = await self.rows("SELECT clock_timestamp()")
         await (by or self.owner()).apply(trades, missing=missing, read_at=at(when))
-        async with self.database.connection() as connection:  # told then, not on the machine's day
+        async with self.database.connection() as connection:  # reported then, not on the machine's day
             await connection.execute("UPDATE fill SET first_seen_at = %s WHERE first_seen_at >= %s", (at(when), began))
 
     async def close_days(self, *, until: date) -> None:
@@ -122,7 +122,7 @@ async def patient(database_url: str) -> AsyncIterator[Database]:
 
 
 async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_lists_missing_fills(account: Account) -> None:
-    """Four of ten were told on Monday, and no read succeeded until the night: an alarm of the day, nothing inferred."""
+    """Four of ten were reported on Monday, no read succeeded until the night: an alarm of the day, nothing inferred."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(trade("T1", 4, "6 15:00"), when="6 15:00")
     for when in ("7 00:30", "7 05:59", "7 06:01", "7 09:30"):
@@ -135,7 +135,7 @@ async def test_an_emptied_trade_book_proves_nothing_and_the_days_end_lists_missi
 
 
 async def test_a_day_whose_fills_add_up_ends_without_an_alarm(account: Account) -> None:
-    """Told by the trade book, whatever an emptied one shows afterwards; or inferred, which was an alarm already."""
+    """Reported by the trade book, whatever an emptied one shows afterwards; or inferred, which was an alarm already."""
     await account.ended("6 15:00", day=MONDAY)
     await account.read(trade("T1", 10, "6 15:00"), when="6 15:00")
     await account.ended("7 15:00", day=TUESDAY)
@@ -151,14 +151,14 @@ async def test_yesterdays_trades_may_still_come_in_the_night(account: Account) -
     await account.ended("6 15:00", day=MONDAY)
     await account.read(when="6 15:05")
     assert await account.fills() == [(MONDAY, 10, True)]
-    await account.read(when="7 00:30")  # emptied for a moment: what stands stays
+    await account.read(when="7 00:30")  # emptied for a moment: the inferred fill stays
     assert await account.fills() == [(MONDAY, 10, True)]
     await account.read(trade("T1", 10, "6 15:00"), when="7 00:31")
     assert await account.fills() == [(MONDAY, 10, False)]
 
 
 async def test_an_order_that_lived_over_the_night_has_fills_under_both_days(account: Account) -> None:
-    """Four on Monday, six on Tuesday are all of its ten: nothing is inferred on Tuesday, and nothing is untold."""
+    """Four on Monday, six on Tuesday are all of its ten: nothing is inferred on Tuesday, and nothing is missing."""
     await account.read(trade("T1", 4, "6 23:50"), when="6 23:50")
     await account.ended("7 09:15", day=TUESDAY, placed="6 23:00")
     await account.read(trade("T1", 6, "7 09:15"), when="7 09:20")
@@ -219,7 +219,7 @@ async def test_a_fill_and_the_one_that_stands_for_it_do_not_cross(
 
 
 async def held_up_or_done(account: Account, task: asyncio.Task[None], *, by: Tx) -> None:
-    """Until somebody waits for this transaction's end, or the task has not waited for it."""
+    """Until another transaction waits for the end of this one, or the task has not waited for it."""
 
     async def is_so() -> bool:
         waiting = await account.rows("SELECT pg_blocking_pids(pid) FROM pg_stat_activity")

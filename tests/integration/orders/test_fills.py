@@ -49,7 +49,7 @@ async def act(environment: OrderEnvironment, order_id: str, **action: Any) -> No
 
 
 async def partly_filled(environment: OrderEnvironment, quantity: int) -> str:
-    """An order for ten INFY of which so much is filled and told; its id."""
+    """An order for ten INFY of which so much is filled and reported; its id."""
     await environment.fault("partial_fill", params={"quantity": quantity})
     task = await environment.place(price=Decimal(1510))
     await filled(environment, quantity, inferred=False)
@@ -127,7 +127,7 @@ async def asked_again(environment: OrderEnvironment, times: int) -> None:
 
 
 async def test_an_inferred_fill_shrinks_by_what_comes(environment: OrderEnvironment) -> None:
-    """A cancelled order of which five of eight are untold, then two: never more than eight altogether."""
+    """A cancelled order of which five of eight are missing, then two: never more than eight altogether."""
     order_id = await partly_filled(environment, 3)
     for _ in range(2):
         await environment.fault("shrink_trades", **TRADES)
@@ -160,7 +160,7 @@ async def test_a_trade_book_without_fills_that_it_reported_before_proves_nothing
 async def test_no_fill_is_inferred_within_the_grace_or_before_the_end(
     database_url: str, simulator: RunningSimulator
 ) -> None:
-    """The trade book is usually a moment behind; what an order may still fill is nobody's loss."""
+    """The trade book is usually a moment behind; what an order may still fill is not missing."""
     async with open_order_environment(
         database_url, simulator.url, settings=replace(SHORT_SETTINGS, fill_grace_s=3600.0)
     ) as environment:

@@ -1,4 +1,4 @@
-"""One order, from the caller's word to the broker's book."""
+"""One order, from the caller's request to the broker's book."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_events_are_numbered_without_a_gap_and_end_with_the_truth(environm
 
 
 async def test_a_refused_order_says_why_in_the_brokers_words(environment: OrderEnvironment) -> None:
-    """A margin refusal is final, proven, and in nobody's book."""
+    """A margin refusal is final and proven, and the book has no order of it."""
     task = await environment.place(quantity=1_000_000)
     assert task["status"] == "failed"
     assert task["last_error"]["broker"]["error_type"] in {"MarginException", "InputException"}
@@ -93,7 +93,7 @@ async def test_the_same_key_and_request_is_the_same_task(environment: OrderEnvir
 
 
 async def test_the_same_price_in_other_digits_is_the_same_request(environment: OrderEnvironment) -> None:
-    """1400, 1400.0 and "1400.00" are one price: whoever repeats a request need not keep its spelling."""
+    """1400, 1400.0 and "1400.00" are one price: a repeated request need not keep its spelling."""
     first = await environment.place(key="k" * 16, price=Decimal(1400))
     for spelling in ("1400.0", "1400.00", "1.4E+3"):
         answer = await environment.answer(key="k" * 16, price=Decimal(spelling))
@@ -153,7 +153,7 @@ async def test_an_order_is_modified_once_its_book_row_shows_it(environment: Orde
 
 
 async def test_a_cancel_ends_the_order(environment: OrderEnvironment) -> None:
-    """The cancel is a task, the order's state is the broker's word."""
+    """The cancel is a task, the order's state is the one that the broker shows."""
     task = await environment.place()
     answer = await environment.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "completed"
@@ -180,7 +180,7 @@ async def test_a_cancel_does_not_wait_for_the_rate_limit_of_orders(environment: 
 
 
 async def test_a_cancel_of_a_filled_order_fails_and_says_what_filled(environment: OrderEnvironment) -> None:
-    """Kite answers 'being processed'; the order's row tells that there is nothing left to cancel."""
+    """Kite answers 'being processed'; the order's row shows that there is nothing left to cancel."""
     task = await environment.place(price=Decimal(1510))
     answer = await environment.service.cancel(task["order_id"], account_id=None, caller=ME, wait_s=20.0)
     assert answer.document["status"] == "failed"
@@ -188,7 +188,7 @@ async def test_a_cancel_of_a_filled_order_fails_and_says_what_filled(environment
 
 
 async def test_bad_orders_are_refused_with_every_problem_and_nothing_is_stored(environment: OrderEnvironment) -> None:
-    """All problems at once, each with its place; the database and the broker know nothing of it."""
+    """All problems in one answer, each with its place; the database and the broker know nothing of it."""
     with pytest.raises(BadInput) as caught:
         await environment.place(quantity=0, price=None, trigger_price=Decimal(5))
     assert {problem.loc[-1] for problem in caught.value.problems} == {"quantity", "price", "trigger_price"}

@@ -37,7 +37,7 @@ async def test_a_replica_that_does_not_send_still_answers(database_url: str, sim
 
 
 async def test_a_dead_owner_is_replaced_and_nothing_is_doubled(database_url: str, simulator: RunningSimulator) -> None:
-    """The owner's loops end without a word while it sends; the other replica takes over and ends every task."""
+    """The owner's loops die while it sends; the other replica takes over and ends every task."""
     async with (
         open_order_environment(database_url, simulator.url) as a,
         open_order_environment(database_url, simulator.url) as b,

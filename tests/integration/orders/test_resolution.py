@@ -1,4 +1,4 @@
-"""An operator's word on doubts and dead letters: what it may do, and what is stronger than it."""
+"""An operator's decision about doubts and dead letters: what it can do, and what overrules it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_doubt_of_a_day_that_is_over_waits_for_an_operator(environment: 
 
 
 async def test_not_placed_ends_a_doubt_as_failed(environment: OrderEnvironment) -> None:
-    """With an event and an entry in the trail; what was sent stays unknown, because a word is no proof."""
+    """With an event and an entry in the trail; what was sent stays unknown, because a decision is no proof."""
     task = await in_doubt(environment)
     ended = await resolve(environment, task, decision("not_placed"))
     assert (ended["status"], ended["sent"]) == ("failed", "unknown")
@@ -84,7 +84,7 @@ async def test_not_placed_ends_a_doubt_as_failed(environment: OrderEnvironment) 
 
 
 async def test_placed_adopts_an_order_that_the_book_shows(environment: OrderEnvironment) -> None:
-    """A look-alike without a tag becomes the task's order by an operator's word alone."""
+    """A look-alike without a tag becomes the task's order by an operator's decision only."""
     task = await in_doubt(environment)
     answer = await environment.sim.post(
         "/orders/regular",
@@ -112,7 +112,7 @@ async def test_placed_adopts_an_order_that_the_book_shows(environment: OrderEnvi
 
 
 async def test_placed_takes_no_order_of_another_task_or_shape(environment: OrderEnvironment) -> None:
-    """Neither an order that is somebody's, nor one of another side."""
+    """Neither the order of another task, nor one of another side."""
     other = await environment.place(price=Decimal(1390))
 
     async def shown() -> bool:
@@ -149,7 +149,7 @@ async def test_requeue_is_a_new_task_under_a_new_tag_once(environment: OrderEnvi
 
 
 async def test_a_completed_task_has_nothing_to_resolve(environment: OrderEnvironment) -> None:
-    """Wrong states are told by a code; an unknown task is not found."""
+    """A wrong state has an error code; an unknown task is not found."""
     task = await environment.place()
     for resolution in ("placed", "not_placed", "requeue"):
         assert await refused(environment, task, decision(resolution, task["order_id"])) == "TASK_NOT_RESOLVABLE"
@@ -158,7 +158,7 @@ async def test_a_completed_task_has_nothing_to_resolve(environment: OrderEnviron
 
 
 async def test_the_book_wins_over_the_decision(environment: OrderEnvironment) -> None:
-    """While the book shows the task's tag nobody can call it not placed; a given-up one that surfaces is cancelled."""
+    """While the book shows its tag a task cannot be called not placed; a given-up one that surfaces is cancelled."""
     await environment.fault("late_visible", params={"ms": 3500})
     await environment.fault("drop_after_accept")
     task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.IN_DOUBT)

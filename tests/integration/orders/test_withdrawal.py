@@ -1,4 +1,4 @@
-"""Taking a placement back, wherever it stands: nothing of it stays live, and nothing is cancelled twice."""
+"""Withdrawing a placement in every state: nothing of it stays live, and nothing is cancelled twice."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_an_unsent_task_is_withdrawn_immediately(
 async def test_an_order_in_doubt_is_cancelled_when_it_shows(
     database_url: str, simulator: RunningSimulator, environment: OrderEnvironment
 ) -> None:
-    """Nobody knows its id yet; once the book has shown it, one cancel goes out by itself."""
+    """Its id is unknown yet; once the book has shown it, one cancel goes out by itself."""
     await environment.fault("late_visible", params={"ms": 3000})
     await environment.fault("drop_after_accept")
     task = await environment.place(wait_s=0.0)

@@ -63,7 +63,7 @@ def _opened(now: float = 0.0) -> Breaker:
 
 
 def test_a_breaker_closes_only_after_a_probe_succeeds() -> None:
-    """Not by time alone, and not by a read that nobody asked for."""
+    """Not by time alone, and not by a read that was no probe."""
     breaker = _opened()
     breaker.probed("ok", now=1.0)
     assert not breaker.is_closed
@@ -85,7 +85,7 @@ def test_a_breaker_closes_only_after_a_probe_succeeds() -> None:
     ],
 )
 def test_any_read_ends_an_outage_of_connections_and_nothing_else(samples: list[Sample], closed: bool) -> None:
-    """A broker that is back takes orders at once, not a minute later."""
+    """A broker that is back gets orders immediately, not a minute later."""
     breaker = Breaker()
     for sample in samples:
         breaker.record(sample, now=0.0)
@@ -122,7 +122,7 @@ def test_a_breaker_that_opens_again_soon_waits_longer() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.sampled_from([GOOD, GOOD, GOOD, FAILED, DOUBT])), max_size=60))
 def test_a_breaker_never_opens_without_a_reason(steps: list[tuple[float, Sample]]) -> None:
-    """At the moment of opening one of the two rules holds, reckoned anew from all samples."""
+    """At the moment of opening one of the two rules holds, computed anew from all samples."""
     breaker, now, seen = Breaker(), 0.0, []
     for gap, sample in steps:
         now += gap

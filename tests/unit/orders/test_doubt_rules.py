@@ -35,7 +35,7 @@ def test_the_tag_identifies_the_order() -> None:
 
 
 def test_a_row_that_only_looks_alike_is_never_the_order() -> None:
-    """Same everything but the tag: not adopted, but named to a person."""
+    """Same everything but the tag: not adopted, but named in an alarm."""
     twin = row(tag=None)
     assert checked_history(task(), [twin]).event is None
     assert anomaly_rules.look_alikes(task(), [twin, row(tag="OTHER")]) == [twin]
@@ -88,7 +88,7 @@ def test_absence_takes_enough_clean_reads_and_enough_time(reads: int, age_s: flo
 
 
 def test_an_earlier_attempts_tag_still_finds_the_order() -> None:
-    """The first attempt was proven absent too early: its row is still ours."""
+    """The first attempt was proven absent too early: its row still belongs to the task."""
     assert checked_history(task(attempts=2), [row(tag=TAG_BASE + "1")]).event is Event.FOUND
 
 
@@ -254,7 +254,7 @@ def test_looks_become_rarer_but_never_stop() -> None:
 
 
 def test_orders_with_our_tag_and_no_task_are_orphans() -> None:
-    """Our two letters in front, twenty characters, and no task: somebody must look."""
+    """Our two letters in front, twenty characters, and no task: an operator must see it."""
     lost = row(tag="SVZZZZZZZZZZZZZZZZZ1", order_id="8")
     assert anomaly_rules.orphans([row(), lost, row(tag="XX")], deployment="SV", known_tag_bases=[TAG_BASE]) == [lost]
 

@@ -32,6 +32,6 @@ def ago(seconds: float | None) -> datetime | None:
 def test_the_rest_of_the_second_or_the_distance_of_two_orders(
     unanswered_s: float | None, answered_s: float | None, pause: float
 ) -> None:
-    """What nobody has answered may have left at any time of its second."""
+    """A request without an answer may have left at any time of its second."""
     sent = SentToday(places=1, unanswered_at=ago(unanswered_s), answered_at=ago(answered_s))
     assert pause_before_sending(sent, now=NOW) == pytest.approx(pause)

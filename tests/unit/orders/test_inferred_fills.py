@@ -25,7 +25,7 @@ BOOKED = {
 
 
 def filled(**changes: Any) -> FilledOrder:
-    """Order 7: ten filled at 1500 on Monday, complete since three in the afternoon, and no fill told."""
+    """Order 7: ten filled at 1500 on Monday, complete since three in the afternoon, and no fill reported."""
     fields: dict[str, Any] = {
         "account_id": "primary",
         "trade_date": MONDAY,
@@ -61,7 +61,10 @@ def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = 
         (reported(4, "1497"), stands_for(6, "1502")),  # the average of all ten is the order's
         (reported(3, "1499.95"), stands_for(7, "1500.0214")),  # 1500.02142857...
         ({"average_price": Decimal("1499.9333333333334")}, stands_for(10, "1499.9333333333334")),  # nothing to work out
-        (reported(9, "1700"), stands_for(1, "0")),  # told fills are worth more than the whole: no price is below zero
+        (
+            reported(9, "1700"),
+            stands_for(1, "0"),
+        ),  # reported fills are worth more than the whole: no price is below zero
         ({"average_price": Decimal(0)}, stands_for(10, "0")),
         # nothing is missing
         (reported(10, "1500"), None),
@@ -69,7 +72,7 @@ def infer(order: FilledOrder, *, read_at: datetime = AFTER_GRACE, clean: bool = 
         ({"state": OrderState.CANCELLED, "filled_quantity": 0}, None),
         # more may still come
         ({"state": OrderState.PARTIALLY_FILLED, "filled_quantity": 4}, None),
-        # what stands shrinks, goes, and never comes from elsewhere than the order's own figures
+        # an inferred fill shrinks, goes, and never comes from elsewhere than the order's own figures
         ({**reported(4, "1500"), "inferred": stands_for(10, "1500")}, stands_for(6, "1500")),
         ({**reported(10, "1500"), "inferred": stands_for(10, "1500")}, None),
         ({"inferred": stands_for(10, "1500")}, stands_for(10, "1500")),
@@ -108,7 +111,7 @@ def test_fills_are_overdue_after_the_grace_of_their_own_trade_book(
 
 
 def test_a_read_that_lacks_fills_reported_before_proves_nothing() -> None:
-    """Nothing is inferred from it; what stands already stays, for what is still untold."""
+    """Nothing is inferred from it; an inferred fill stays, for what is still missing."""
     assert infer(filled(), clean=False) is None
     stands = filled(**reported(4, "1500"), inferred=stands_for(10, "1500"))
     assert infer(stands, clean=False, read_at=at("7 09:15")) == stands_for(6, "1500")
@@ -139,7 +142,7 @@ fills = st.lists(st.tuples(st.integers(1, 100_000), st.integers(1, 10_000_000)),
 
 @given(made=fills, data=st.data())
 def test_the_sums_of_all_fills_are_the_orders(made: list[tuple[int, int]], data: st.DataObject) -> None:
-    """Whatever trades the book tells, in whatever order: quantity exact, average within rounding, never below zero."""
+    """Whatever trades the book reports, in any order: quantity exact, average within rounding, never below zero."""
     quantity = sum(count for count, _ in made)
     value = sum(count * Decimal(paise) / 100 for count, paise in made)
     order = filled(filled_quantity=quantity, average_price=Decimal(str(float(value / quantity))))
@@ -175,7 +178,7 @@ def test_an_inferred_fill_never_exceeds_what_was_filled(
     quantity: int, average: Decimal, reported_quantity: int, reported_value: Decimal, stands: InferredFill | None,
     state: OrderState, clean: bool,
 ) -> None:  # fmt: skip
-    """Whatever the broker says: all fills together are at most what it filled, unless it told more itself."""
+    """Whatever the broker says: all fills together are at most what it filled, unless it reported more itself."""
     order = filled(
         filled_quantity=quantity, average_price=average, reported_quantity=reported_quantity,
         reported_value=reported_value, inferred=stands, state=state,

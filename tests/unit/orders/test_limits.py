@@ -77,7 +77,7 @@ def test_a_sale_is_worth_what_the_market_gives_if_that_is_more() -> None:
 
 @pytest.mark.parametrize("age_s", [None, 5.1, 3600.0])
 def test_an_old_price_says_nothing_unless_it_must(age_s: float | None) -> None:
-    """Without a fresh price the band is not judged, or, where the setting demands it, the order is refused."""
+    """Without a fresh price the band is not checked, or, where the setting demands it, the order is refused."""
     far = order(price=Decimal(15))
     assert codes(far, age_s=age_s) == []
     demanding = RiskLimits(price_band_percent=Decimal(5), stale_price="refuse")

@@ -89,7 +89,7 @@ def test_a_failed_leg_stops_and_takes_back_the_others() -> None:
 
 
 def test_a_doubt_pauses_and_then_rolls_back() -> None:
-    """Fifteen seconds of patience; after them the leg in doubt is part of what is taken back."""
+    """Fifteen seconds; after them the leg in doubt is part of what is taken back."""
     doubtful = leg(0, S.IN_DOUBT, last_sent_at=NOW - seconds(14))
     waiting = leg(1, S.PENDING)
     assert decided([doubtful, waiting]).status is BatchStatus.RUNNING
@@ -140,7 +140,7 @@ def test_a_leg_that_only_an_operator_can_decide_needs_attention() -> None:
 
 
 def test_without_rollback_a_lost_leg_is_reported_when_the_others_have_their_answers() -> None:
-    """A batch is not at its end while one of its legs may still be sent."""
+    """A batch is not finished while one of its legs may still be sent."""
     lost = leg(0, S.DEAD_LETTER)
     assert decided([lost, leg(1, S.PENDING)], rollback_on_failure=False).status is BatchStatus.RUNNING
     ended = [lost, leg(1, S.COMPLETED, leg_order(OPEN))]
@@ -148,7 +148,7 @@ def test_without_rollback_a_lost_leg_is_reported_when_the_others_have_their_answ
 
 
 def test_a_leg_whose_end_will_not_be_seen_is_not_cancelled_for_ever() -> None:
-    """The book of its day is gone: nothing can be asked for it, and a person must look."""
+    """The book of its day is gone: it cannot be cancelled any more, and an operator must see it."""
     legs = [leg(0, S.COMPLETED, leg_order(OPEN, stale=True)), leg(1, S.FAILED)]
     decision = decided(legs)
     assert (decision.status, decision.actions) == (BatchStatus.NEEDS_ATTENTION, ())
@@ -163,7 +163,7 @@ def test_a_square_off_that_only_an_operator_can_decide_needs_attention(back: Leg
 
 
 def test_the_deadline_ends_the_placing_of_legs_and_not_the_saga() -> None:
-    """With rollback what stands is taken back; without it unsent legs are withdrawn and the rest is waited for."""
+    """With rollback live legs are taken back; without it unsent legs are withdrawn and the rest is waited for."""
     late = NOW - seconds(1)
     legs = [leg(0, S.COMPLETED, leg_order(OPEN)), leg(1, S.PENDING)]
     assert decided(legs, deadline_at=late).status is BatchStatus.COMPENSATING

@@ -66,7 +66,7 @@ def test_the_day_of_the_book_begins_at_six(now: str, book: date, began: str) -> 
     ],
 )
 def test_the_day_of_an_order(kept: OrderState | None, status: str, written: str | None, now: str, day: date) -> None:
-    """One row an order, under the day that a person would look for it."""
+    """One row an order, under the day that an operator would look for it."""
     before = None if kept is None else known(state=kept, trade_date=MONDAY)
     shown = row(status=status, order_timestamp=None if written is None else at(written))
     assert day_of_order(shown, known=before, now=at(now)) == day

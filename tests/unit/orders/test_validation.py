@@ -1,4 +1,4 @@
-"""What is wrong with an order before anybody is asked."""
+"""What is wrong with an order, found without the broker and without stored state."""
 
 from __future__ import annotations
 

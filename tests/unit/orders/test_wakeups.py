@@ -38,7 +38,7 @@ def test_a_slow_poll_is_not_made_faster_by_being_idle() -> None:
 
 
 async def test_a_change_wakes_the_sender_the_batches_and_the_waiting_callers() -> None:
-    """All of them at once, and the other replicas are told; the waiter's signal is taken once."""
+    """All of them, and the readers of events; the waiter's signal is taken once."""
     changes = Changes()
     wakeups = signals_of(changes)
     wakeups.busy = False
