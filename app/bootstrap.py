@@ -101,7 +101,12 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         )
         stack.push_async_callback(engine_database.close)
         process = Process.of(
-            settings, overrides=overrides, clock=clock, databases=(accounts.database, engine_database), redis=redis
+            settings,
+            overrides=overrides,
+            clock=clock,
+            database=accounts.database,
+            engine_database=engine_database,
+            redis=redis,
         )
         runtime = await build_runtime(process, accounts, api_keys=api_keys)
         stack.push_async_callback(runtime.monitoring.supervisor.stop, timeout=TASKS_END_S)

@@ -107,7 +107,7 @@ async def serving(services: Services, listener: socket.socket) -> AsyncIterator[
         try:
             yield server
         finally:
-            await _close_streams(services)
+            await _begin_drain(services)
             server.should_exit = True
             await asyncio.wait([task])  # bounded by uvicorn: REQUESTS_FINISH_S, then it cancels
 
@@ -168,7 +168,7 @@ def freeze_garbage_collection() -> None:
     gc.freeze()
 
 
-async def _close_streams(services: Services) -> None:
+async def _begin_drain(services: Services) -> None:
     """Become not ready, answer waiting order requests, and close every stream so that its client connects elsewhere."""
     services.health.draining = True
     services.orders.stop_waiting()

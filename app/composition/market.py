@@ -33,7 +33,7 @@ class Market:
     calendar: MarketCalendar  # when exchanges are open
     instruments: InstrumentRegistry  # the broker's dump: lookup and search
     feeds: Mapping[str, RunningFeed]  # the broker's sockets
-    feed_owners: Mapping[str, Ownership]  # run a feed while this process holds the account's lease
+    feed_owners: FeedOwners  # run a feed while this process holds the account's lease
     newest: NewestTicks  # what the feeds have delivered
     subscriptions: SubscriptionService  # what the feeds are asked for
     quotes: QuoteService  # last values
@@ -88,6 +88,14 @@ class FeedFanout:
         """Nothing to do: the feed logs it, and reads of the order book do not depend on it."""
 
 
+class FeedOwners(dict[str, Ownership]):
+    """By account id: what runs a feed while this process holds the account's lease for it."""
+
+    def runs_here(self, account_id: str) -> bool:
+        """Whether the account's feed runs in this process now."""
+        return self[account_id].working
+
+
 class TickPrices:
     """The last prices that this process has ticked, for the limits of orders."""
 
@@ -119,24 +127,30 @@ def build_market(process: Process, accounts: Accounts, *, orders: OrderHints) ->
         account_id: account.make_feed(FeedFanout(account_id, ticks=newest.accounts[account_id], orders=orders))
         for account_id, account in accounts.at_broker.items()
     }
+    feed_owners = FeedOwners(
+        {
+            account_id: Ownership(process.leases.lease(f"ticker:{account_id}"), feed.run, when_unsure="go_on")
+            for account_id, feed in feeds.items()
+        }
+    )
     calendar = MarketCalendar(mode=settings.market_calendar)
+    silence = FeedSilence(
+        running=feed_owners, ticks=newest, calendar=calendar, clock=clock, stale_after_s=settings.tick_stale_after_s
+    )
     staleness = StalenessCheck(calendar, clock=clock, stale_after_s=settings.tick_stale_after_s)
     subscriptions = SubscriptionService(
         process.database,
         instruments=instruments,
         feeds=FeedControl(feeds, ticks=newest),
         view=SubscriptionView(feeds=feeds, ticks=newest, staleness=staleness),
-        silence=FeedSilence(ticks=newest, calendar=calendar, clock=clock, stale_after_s=settings.tick_stale_after_s),
+        silence=silence,
         events=MarketEvents(process.redis, keys=process.keys, clock=clock, recorder=event_recorder(process.log)),
     )
     return Market(
         calendar=calendar,
         instruments=instruments,
         feeds=feeds,
-        feed_owners={
-            account_id: Ownership(process.leases.lease(f"ticker:{account_id}"), feed.run, when_unsure="go_on")
-            for account_id, feed in feeds.items()
-        },
+        feed_owners=feed_owners,
         newest=newest,
         subscriptions=subscriptions,
         quotes=QuoteService(

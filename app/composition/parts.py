@@ -104,12 +104,12 @@ class Process:
         *,
         overrides: Overrides,
         clock: DatabaseClock,
-        databases: tuple[Database, Database],
+        database: Database,
+        engine_database: Database,
         redis: Redis,
     ) -> Process:
-        """``databases``: the pool of requests, and that of the engine."""
+        """The parts that follow from the opened resources; ``engine_database`` is the order engine's own pool."""
         ids = IdSource(clock)
-        database, engine_database = databases
         return cls(
             settings=settings,
             clock=clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.broker.port import Feed
 from app.composition.market import Market
@@ -12,7 +13,7 @@ from app.events.event_log import EventLog
 from app.events.order_stream import OrderStreamHub
 from app.events.recovery import Snapshot
 from app.events.tick_stream import TickStreamHub
-from app.market.ticks.newest import NewestTicks
+from app.market.subscriptions.feed_silence import RunningFeeds
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
 
@@ -28,18 +29,31 @@ class Streams:
     log: EventLog  # the events of the past
 
 
-class StreamedTicks:
-    """What this process knows of the ticks of an instrument: the feeds' subscriptions, and the newest in memory."""
+class NewestJson(Protocol):
+    """The newest ticks in memory."""
 
-    def __init__(self, feeds: Mapping[str, Feed], *, newest: NewestTicks) -> None:
+    def last_json(self, instrument_token: int) -> bytes | None: ...
+
+
+class StreamedTicks:
+    """What this process knows of the ticks of an instrument: the feeds' subscriptions, and the newest in memory.
+
+    Every replica knows all subscriptions; the ticks of an account come to the one that runs its feed.
+    """
+
+    def __init__(self, feeds: Mapping[str, Feed], *, owners: RunningFeeds, newest: NewestJson) -> None:
         self._feeds = feeds
+        self._owners = owners
         self._newest = newest
 
     def is_subscribed(self, instrument_token: int) -> bool:
         return any(instrument_token in feed.subscriptions() for feed in self._feeds.values())
 
     def is_streamed_here(self, instrument_token: int) -> bool:
-        return self.is_subscribed(instrument_token)
+        return any(
+            self._owners.runs_here(account_id) and instrument_token in feed.subscriptions()
+            for account_id, feed in self._feeds.items()
+        )
 
     def last_json(self, instrument_token: int) -> bytes | None:
         return self._newest.last_json(instrument_token)
@@ -64,7 +78,7 @@ def build_streams(process: Process, market: Market, *, order_stream: OrderStream
         process.redis,
         keys=process.keys,
         limits=process.stream_limits,
-        source=StreamedTicks(market.feeds, newest=market.newest),
+        source=StreamedTicks(market.feeds, owners=market.feed_owners, newest=market.newest),
     )
     return Streams(
         orders=order_stream,

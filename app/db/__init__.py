@@ -6,7 +6,7 @@ pipeline        the results of queries that share one round trip
 clock           the database's time in this process, for everything that is compared with a row
 leases          one owner at a time, across processes, with a term
 notifications   LISTEN and NOTIFY between replicas
-migrate schema  bring the schema up to date, and refuse any other one
+migrate schema  bring the schema up to date (migrations/env.py: one at a time), and refuse any other one
 redis           clients
 redis_keys      the names of every key and channel
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from app.broker.port import Feed
 from app.kit.clock import Clock, epoch_ms
@@ -12,6 +12,12 @@ from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.subscriptions.market_events import MarketEventType
 from app.market.subscriptions.tick_status import is_feed_silent
 from app.market.ticks.newest import NewestTicks
+
+
+class RunningFeeds(Protocol):
+    """Which feeds run in this process; the others run in another replica, or nowhere at this moment."""
+
+    def runs_here(self, account_id: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +31,16 @@ class FeedTransition:
 class FeedSilence:
     """Remembers per account since when ticks are expected, and whether its feed was silent at the last check."""
 
-    def __init__(self, *, ticks: NewestTicks, calendar: MarketCalendar, clock: Clock, stale_after_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        running: RunningFeeds,
+        ticks: NewestTicks,
+        calendar: MarketCalendar,
+        clock: Clock,
+        stale_after_s: float,
+    ) -> None:
+        self._running = running
         self._ticks = ticks
         self._calendar = calendar
         self._clock = clock
@@ -36,8 +51,13 @@ class FeedSilence:
     def check(self, account_id: str, *, feed: Feed, exchanges: Iterable[str]) -> FeedTransition | None:
         """Check one account now; None: nothing changed since the last check.
 
-        ``exchanges`` are those of what the account should stream; none of them: no tick is expected.
+        ``exchanges`` are those of what the account should stream; none of them: no tick is expected. A feed that runs
+        elsewhere is checked there.
         """
+        if not self._running.runs_here(account_id):
+            self._expected_since_ms.pop(account_id, None)
+            self._silent.discard(account_id)
+            return None
         now = self._clock.now()
         now_ms = epoch_ms(now)
         open_since = [self._calendar.open_since_s(exchange, now) for exchange in exchanges]

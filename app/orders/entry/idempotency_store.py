@@ -1,4 +1,4 @@
-"""SQL of idempotency keys."""
+"""SQL of idempotency keys. They are never deleted: a key stands for its order for ever."""
 
 from __future__ import annotations
 

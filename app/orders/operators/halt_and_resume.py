@@ -75,7 +75,7 @@ class HaltService:
             accounts = (
                 [account_id]
                 if account_id
-                else await kill_switch_store.accounts_of_day(tx, trade_date=today(self._clock))
+                else await kill_switch_store.accounts_since(tx, day=book_day(self._clock.now()))
             )
         log = logger.bind(account_id=scope, action=mode, principal=by.principal, reason=reason)
         log.warning("new orders are stopped")
@@ -112,7 +112,7 @@ class HaltService:
             accounts = (
                 [account_id]
                 if account_id
-                else await kill_switch_store.accounts_of_day(tx, trade_date=today(self._clock))
+                else await kill_switch_store.accounts_since(tx, day=book_day(self._clock.now()))
             )
         for one in accounts:
             self._listener.changed(one)

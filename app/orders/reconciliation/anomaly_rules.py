@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.broker.orders import BrokerOrder
-from app.orders.reconciliation.doubt_rules import field_mismatch, time_mismatch
+from app.orders.reconciliation.doubt_rules import field_mismatch, may_slice, time_mismatch
 from app.orders.state.model import Task
 from app.orders.state.tags import TAG_LENGTH, tags_of
 
@@ -19,6 +19,18 @@ def look_alikes(task: Task, book: Sequence[BrokerOrder], *, clock_offset_s: floa
         if not tags_of(row) and not field_mismatch(wanted, row) and row.quantity == wanted.quantity
         and (row.order_timestamp is None or not time_mismatch(task, [row], clock_offset_s=clock_offset_s))
     ]  # fmt: skip
+
+
+def doubles(book: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> list[tuple[Task, BrokerOrder]]:
+    """Rows under the tag of a task that has another order: only slices may share a tag. ``owners``: by tag base."""
+    return [
+        (task, row)
+        for row in book
+        for tag in tags_of(row)
+        if (task := owners.get(tag[: TAG_LENGTH - 1])) is not None
+        and task.order_id not in {None, row.order_id}
+        and not may_slice(task.order)
+    ]
 
 
 def orphans(book: Sequence[BrokerOrder], *, deployment: str, known_tag_bases: Iterable[str]) -> list[BrokerOrder]:

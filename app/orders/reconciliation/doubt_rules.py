@@ -206,7 +206,7 @@ def command_verdict(finding: Finding, task: Task) -> Verdict:
             error = TaskError(code="ORDER_ALREADY_FINAL", message=finding.reason)
             return Verdict(event=Event.REFUSED, sent=task.sent, error=error)
         case _:
-            message = "the order's row never showed the modification"
+            message = f"the order book never showed that the {task.operation} took effect"
             return Verdict(
                 event=Event.ABSENT, sent=Sent.UNKNOWN, error=TaskError(code="NOT_CONFIRMED", message=message)
             )

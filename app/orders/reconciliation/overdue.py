@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.orders.reconciliation import overdue_store
 from app.orders.reconciliation.anomalies import Anomalies
+from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.alarms import Alarm
 from app.orders.state.parts import AccountParts
@@ -14,7 +15,7 @@ from app.orders.state.verdicts import doubtful, expired, obsolete
 class OverdueWork:
     """The overdue work of one account. Both methods raise Unavailable when the database is away."""
 
-    def __init__(self, parts: AccountParts, *, anomalies: Anomalies) -> None:
+    def __init__(self, parts: AccountParts, *, anomalies: Anomalies, day_end: DayEnd) -> None:
         self._account_id = parts.account_id
         self._database = parts.database
         self._settlement = parts.settlement
@@ -23,6 +24,7 @@ class OverdueWork:
         self._term = parts.term
         self._wakeups = parts.wakeups
         self._anomalies = anomalies
+        self._day_end = day_end
 
     async def find(self) -> DueWork:
         """What is due now, in one round trip; the database's clock, which stamps the sends, stamps the read too."""
@@ -64,6 +66,6 @@ class OverdueWork:
             for task in obsolete_tasks:
                 await self._settlement.settle(tx, task.task_id, obsolete(task), fence=task.fence)
             # No book will show the order any more; an operator has to decide.
-            await self._anomalies.close_doubts(tx, gone)
+            await self._day_end.close_doubts(tx, gone)
         self._wakeups.changed()
         return bool(unanswered)

@@ -19,6 +19,7 @@ from app.kit.clock import today, trade_date_of
 from app.orders.reconciliation import doubt_rules, read_schedule_store
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
+from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.overdue import OverdueWork
 from app.orders.reconciliation.read_schedule import ReadPace, seconds_to_next_read
@@ -57,7 +58,8 @@ class Reconciler:
         self._anomalies = Anomalies(account_id, parts, read_counters=counters)
         self._applier = BookApplier(account_id, parts, anomalies=self._anomalies, read_counters=counters)
         self._fills = FillSync(account_id, parts, gateway=self._gateway, anomalies=self._anomalies)
-        self._overdue = OverdueWork(parts, anomalies=self._anomalies)
+        self._day_end = DayEnd(account_id, parts.settlement, anomalies=self._anomalies)
+        self._overdue = OverdueWork(parts, anomalies=self._anomalies, day_end=self._day_end)
         self._pace = ReadPace(
             least_gap_s=parts.settings.least_read_gap_s, constant_gap_s=parts.settings.constant_read_gap_s
         )
@@ -179,7 +181,7 @@ class Reconciler:
             return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            found = await self._anomalies.close_days(tx, until=until)
+            found = await self._day_end.close_days(tx, until=until)
         self._closed_until = until
         if found:
             self._wakeups.changed()

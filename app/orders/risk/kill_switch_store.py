@@ -8,6 +8,7 @@ from psycopg.rows import class_row
 
 from app.db.postgres import Tx
 from app.orders.risk.halts import Halt, HaltMode
+from app.orders.state.task_store import DAYS_AHEAD
 
 MANY_DOUBTS = """(SELECT count(*) >= %(halt_doubts)s
     OR coalesce(min(d.last_sent_at) < clock_timestamp() - make_interval(secs => %(halt_doubt_age_s)s), false)
@@ -69,11 +70,13 @@ async def many_doubts(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_a
     return row is not None and bool(row[0])
 
 
-async def accounts_of_day(tx: Tx, *, trade_date: date) -> list[str]:
-    """Every account with an order on this day, of this service or another application."""
+async def accounts_since(tx: Tx, *, day: date) -> list[str]:
+    """Every account with an order of this day or a later one, of this service or another application."""
     cursor = await tx.execute(
-        """SELECT account_id FROM broker_order WHERE trade_date = %(day)s
-           UNION SELECT account_id FROM order_task WHERE trade_date = %(day)s ORDER BY account_id""",
-        {"day": trade_date},
+        f"""SELECT account_id FROM broker_order
+              WHERE trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
+            UNION SELECT account_id FROM order_task
+              WHERE trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD} ORDER BY account_id""",
+        {"day": day},
     )
     return [row[0] for row in await cursor.fetchall()]

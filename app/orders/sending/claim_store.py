@@ -14,7 +14,7 @@ from app.db.postgres import Tx
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
 from app.orders.sending.claim_terms import ClaimTerms
 from app.orders.sending.hand_over_pause import SentToday
-from app.orders.state.attempts import AttemptOutcome
+from app.orders.state.attempt_outcomes import AttemptOutcome
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
 

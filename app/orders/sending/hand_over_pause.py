@@ -9,9 +9,18 @@ from datetime import datetime
 RATE_WINDOW_S = 1.1
 """Seconds. The broker counts orders over one second; the rest is for the time that a request travels."""
 
-
 DISTANCE_S = 0.12
 """Seconds between two orders of one owner. Kept across a change of owners too, so that no second exceeds the limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentToday:
+    """What all owners have sent for an account on this trading day."""
+
+    places: int = 0  # placements
+    unanswered_at: datetime | None = None  # when the newest request without a stored outcome was claimed
+    answered_at: datetime | None = None  # when the newest outcome was stored; that request left before
+    ages_s: Sequence[float] = ()  # of each request of the last minutes, since its claim; for the limit of a minute
 
 
 def pause_before_sending(sent: SentToday, *, now: datetime) -> float:
@@ -26,15 +35,3 @@ def pause_before_sending(sent: SentToday, *, now: datetime) -> float:
     if sent.answered_at is not None:
         pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())
     return max(pauses)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentToday:
-    """What all owners have sent for an account on this trading day."""
-
-    places: int = 0  # placements
-    unanswered_at: datetime | None = None  # when the newest request without a stored outcome was claimed
-    answered_at: datetime | None = None  # when the newest outcome was stored; that request left before
-    ages_s: Sequence[
-        float
-    ] = ()  # seconds since each request of the last minutes was claimed, for the limit of a minute

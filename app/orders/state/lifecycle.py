@@ -10,7 +10,8 @@
                                                                   └── mismatch, day_over ──> dead_letter
 
 For a pair that is not in the table ``next_status`` returns None and the caller changes nothing. So the late answer of a
-sender that lost its claim is kept with its attempt and never becomes a status.
+sender whose claim another sender has taken is kept with its attempt and never becomes a status; one whose claim has
+only expired still ends the doubt.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from app.broker.orders import BrokerOrder
 from app.kit.ids import IdSource
 from app.orders.state.model import Task
 
-RANDOM_LENGTH = 17
 DEPLOYMENT_LENGTH = 2
+RANDOM_LENGTH = 17
+TAG_LENGTH = DEPLOYMENT_LENGTH + RANDOM_LENGTH + 1
 
 
 class Tagger:
@@ -24,9 +25,6 @@ class Tagger:
     def fresh(self) -> str:
         """A new ``tag_base``: nineteen characters, to which each attempt adds its digit."""
         return self.deployment + self._ids.code(RANDOM_LENGTH)
-
-
-TAG_LENGTH = 20
 
 
 def attempt_tags(task: Task) -> set[str]:

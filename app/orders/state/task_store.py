@@ -11,10 +11,10 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
 from app.broker.orders import Operation
-from app.broker.outcomes import ChildOrder, SendOutcome, Sent
+from app.broker.outcomes import Accepted, ChildOrder, SendOutcome, Sent
 from app.db.postgres import Tx
 from app.errors import NotFound
-from app.orders.state.attempts import AttemptOutcome, label_of
+from app.orders.state.attempt_outcomes import AttemptOutcome, evidence_of, label_of
 from app.orders.state.documents import children_from_json, children_json
 from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Task, TaskError, TaskStatus
 from app.orders.state.verdicts import Verdict
@@ -85,16 +85,17 @@ async def lock(tx: Tx, task_id: UUID) -> Task | None:
 
 async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
     """Store the outcome of an attempt, whether or not its sender still has the claim."""
+    http_status, error_type, text = evidence_of(outcome)
     await tx.execute(
         """UPDATE order_attempt SET outcome = %s, order_id = %s, http_status = %s, error_type = %s, message = %s,
              finished_at = now()
            WHERE task_id = %s AND attempt = %s""",
         (
             label_of(outcome),
-            getattr(outcome, "order_id", None),
-            getattr(outcome, "http_status", None),
-            getattr(outcome, "error_type", None),
-            getattr(outcome, "message", None) or getattr(outcome, "reason", None),
+            outcome.order_id if isinstance(outcome, Accepted) else None,
+            http_status,
+            error_type,
+            text,
             task.task_id,
             task.attempts,
         ),

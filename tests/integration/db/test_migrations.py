@@ -6,7 +6,7 @@ import pytest
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.db.migrate import applied_revision, head_revision, migrate
 from app.orders.state.alarms import Alarm
-from app.orders.state.attempts import AttemptOutcome, label_of
+from app.orders.state.attempt_outcomes import AttemptOutcome, label_of
 
 OUTCOMES: tuple[SendOutcome, ...] = (
     Accepted(order_id="1"),

@@ -55,6 +55,16 @@ class Environment:
         return found
 
 
+@dataclass
+class RunningHere:
+    """Whether the feed runs in this process; at first it does."""
+
+    here: bool = True
+
+    def runs_here(self, account_id: str) -> bool:
+        return self.here
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = await open_database(database_url, name="test", min_size=1, max_size=6)
@@ -82,6 +92,7 @@ async def replica(
     *,
     capacity: int = 3000,
     calendar: MarketCalendar = MarketCalendar(mode="always"),  # noqa: B008 - a frozen value
+    running: RunningHere | None = None,
 ) -> Environment:
     clock, keys = SetClock(NOON), RedisKeys(prefix)
     market = ScriptedMarket(dump=[A, B, C])
@@ -105,7 +116,9 @@ async def replica(
             ticks=ticks,
             staleness=StalenessCheck(calendar, clock=clock, stale_after_s=30.0),
         ),
-        silence=FeedSilence(ticks=ticks, calendar=calendar, clock=clock, stale_after_s=30.0),
+        silence=FeedSilence(
+            running=running or RunningHere(), ticks=ticks, calendar=calendar, clock=clock, stale_after_s=30.0
+        ),
         events=MarketEvents(redis, keys=keys, clock=clock, recorder=record),
         capacity=capacity,
     )
@@ -283,6 +296,26 @@ async def test_a_change_is_recorded_in_its_transaction_and_announced(
         "account_id": "primary",
         "data": data,
     }
+
+
+async def test_the_silence_of_a_feed_that_runs_elsewhere_is_not_recorded(
+    database: Database, redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """Each replica knows all subscriptions and has no ticks of them; from the take-over on the silence counts anew."""
+    running = RunningHere(here=False)
+    environment = await replica(database, redis, redis_url, redis_prefix, running=running)
+    await environment.service.subscribe("api", [request(A)])
+    for seconds in (31, 62):
+        environment.clock.forward(NOON + timedelta(seconds=seconds))
+        await environment.service.check_feeds()
+    running.here = True
+    for seconds in (63, 92):
+        environment.clock.forward(NOON + timedelta(seconds=seconds))
+        await environment.service.check_feeds()
+    assert [kind for kind, _ in environment.recorded if kind.startswith("feed")] == []
+    environment.clock.forward(NOON + timedelta(seconds=94))
+    await environment.service.check_feeds()
+    assert [kind for kind, _ in environment.recorded if kind.startswith("feed")] == ["feed_stale"]
 
 
 async def test_a_silent_feed_is_recorded_once_and_its_recovery_once(environment: Environment) -> None:

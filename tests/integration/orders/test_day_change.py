@@ -18,6 +18,7 @@ from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.saga import decide
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
+from app.orders.reconciliation.day_end import DayEnd
 from app.orders.state import fill_store, new_task_store, task_store
 from app.orders.state.counters import ReadCounters
 from app.orders.state.model import BatchStatus, TaskStatus
@@ -87,7 +88,7 @@ class Ledger:
     async def close_days(self, *, until: date) -> bool:
         async with self.database.transaction() as tx:
             await self.settlement.events.lock(tx, ACCOUNT)
-            return await self.anomalies().close_days(tx, until=until)
+            return await DayEnd(ACCOUNT, self.settlement, anomalies=self.anomalies()).close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:
         async with self.database.connection() as connection:

@@ -14,6 +14,7 @@ import pytest
 from app.broker.orders import BrokerOrder, Trade
 from app.db.postgres import Database, Tx, open_database
 from app.orders.reconciliation.anomalies import Anomalies
+from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.inferred_fills import as_trade
 from app.orders.state import fill_store, order_store
@@ -88,7 +89,7 @@ class Account:
     async def close_days(self, *, until: date) -> None:
         async with self.database.transaction() as tx:
             await self.parts.settlement.lock(tx, NIGHT)
-            await self.anomalies.close_days(tx, until=until)
+            await DayEnd(NIGHT, self.parts.settlement, anomalies=self.anomalies).close_days(tx, until=until)
 
     async def rows(self, sql: str) -> list[Any]:
         async with self.database.connection() as connection:

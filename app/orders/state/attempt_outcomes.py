@@ -1,4 +1,4 @@
-"""What is stored of one attempt to send a task: a closed list of outcomes, each with its own label. Pure."""
+"""The label and the evidence under which the outcome of one attempt is stored. Pure."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def label_of(outcome: SendOutcome) -> AttemptOutcome:
             return AttemptOutcome.THROTTLED
         case InDoubt():
             return AttemptOutcome.IN_DOUBT
+
+
+def evidence_of(outcome: SendOutcome) -> tuple[int | None, str | None, str | None]:
+    """What the broker or the transport said: HTTP status, the broker's error type, text; None where there is none."""
+    match outcome:
+        case Accepted():
+            return None, None, None
+        case Refused(error_type=error_type, message=message, http_status=http_status):
+            return http_status, error_type, message
+        case InDoubt(reason=reason, error_type=error_type, http_status=http_status):
+            return http_status, error_type, reason
+        case NotSent(reason=reason):
+            return None, None, reason
+        case SessionRejected(message=message) | Throttled(message=message):
+            return None, None, message
