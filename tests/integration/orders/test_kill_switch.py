@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, time
 from decimal import Decimal
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import pytest
 
 from app.db.postgres import Database, Tx
 from app.errors import Unavailable
+from app.kit.clock import IST, SystemClock, today
 from app.orders.entry.acceptance import Caller
 from app.orders.operators.halt_and_resume import HaltService
 from app.orders.state.model import TaskError, TaskStatus
@@ -159,3 +161,29 @@ async def test_a_halt_whose_cancels_were_cut_off_says_that_it_is_in_force(enviro
         await operations.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="out", by=OPERATOR)
     assert caught.value.code == "HALT_INCOMPLETE"
     assert [halt.scope for halt in await environment.orders.operators.halts.halts()] == [ACCOUNT]
+
+
+class NightClock(SystemClock):
+    """One hour after midnight of the present day in India: the broker still shows the book of the day before."""
+
+    def now(self) -> datetime:
+        return datetime.combine(today(SystemClock()), time(1), IST)
+
+
+async def test_a_halt_of_all_accounts_at_night_cancels_the_orders_of_the_day_before(
+    environment: OrderEnvironment,
+) -> None:
+    """An AMO, or an order of a book that is not emptied yet, is kept under yesterday and lives all the same."""
+    order_id = str((await environment.place())["order_id"])
+
+    async def is_open() -> bool:
+        return bool((await environment.service.queries.order(order_id))["state"] == "open")
+
+    await until(is_open)
+    async with environment.database.connection() as connection:
+        await connection.execute("UPDATE broker_order SET trade_date = trade_date - 1")
+        await connection.execute("UPDATE order_task SET trade_date = trade_date - 1")
+    parts = replace(environment.parts, clock=NightClock())
+    halts = HaltService(parts, listener=environment.engine)
+    result = await halts.halt(None, mode="halt", open_orders="cancel", reason="at night", by=OPERATOR)
+    assert result.cancelled == {ACCOUNT: (order_id,)}
