@@ -3,6 +3,8 @@ ready before the first order comes."""
 
 from __future__ import annotations
 
+from psycopg import AsyncConnection
+
 from app.broker.orders import OrderChanges
 from app.orders.entry.acceptance import Caller
 from tests.order_environment import ACCOUNT, OrderEnvironment
@@ -51,9 +53,9 @@ async def settled_scans(environment: OrderEnvironment) -> dict[str, int]:
     return last
 
 
-async def test_an_order_s_life_reads_no_table_as_a_whole(environment: OrderEnvironment) -> None:
+async def test_an_order_s_life_reads_no_table_as_a_whole(environment: OrderEnvironment, database_url: str) -> None:
     """Filled in part, modified and cancelled beside the account's orders of two hundred days: no table is scanned."""
-    async with environment.database.connection() as connection:
+    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:  # without a pool's bounds
         await connection.execute(_OLD_TASKS, {"account_id": ACCOUNT, "days": DAYS, "a_day": A_DAY})
         await connection.execute(_THEIR_ORDERS)
         await connection.execute(_THEIR_FILLS)
