@@ -11,7 +11,7 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos sim install requirements clean
+.PHONY: help run test check bench chaos interleavings sim install requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -33,6 +33,9 @@ bench: $(STAMP) ## the benchmarks, with their method and numbers
 
 chaos: $(STAMP) ## replicas under random faults, checked at the end (CHAOS_MINUTES, CHAOS_SEED, REPLICAS)
 	@$(PY) -m chaos
+
+interleavings: $(STAMP) ## pairs of operations on one account in all orders of their steps (ARGS, INTERLEAVINGS_SEED)
+	@INTERLEAVINGS=all $(PY) -m pytest tests/interleavings --timeout 0 $(ARGS)
 
 sim: $(STAMP) ## the broker simulator alone (SIM_PORT)
 	@$(PY) -m simulator --port $(or $(SIM_PORT),9100) $(ARGS)

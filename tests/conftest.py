@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers", "tests.order_fixtures", "tests.e2e.fixtures", "tests.faults.outage_environment"]
+pytest_plugins = [
+    "tests.servers",
+    "tests.order_fixtures",
+    "tests.e2e.fixtures",
+    "tests.faults.outage_environment",
+    "tests.interleavings.summary",
+]
 
 # No deadline per example: the machines that run this are shared, and a slow one proves nothing about the code.
 # In CI the examples are the same each time, so that a red run is about the change; elsewhere they are new ones.
@@ -15,7 +21,7 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
-SLOWEST_DIRECTORIES = ("faults", "e2e", "integration")
+SLOWEST_DIRECTORIES = ("interleavings", "faults", "e2e", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,41 @@
+"""What fails today, by case: the fault, the rule that it breaks, and one of the shortest orders that show it.
+
+The tests look for each of them and fail when it is gone: then its entry goes, and the rule holds for that case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """One fault as one case shows it."""
+
+    fault: str
+    rule: str  # as in ``checks.Violation``
+    schedule: str
+
+
+FAULTS = {
+    "A4": "a withdrawal that meets a claim marks nothing, and the order stays live",
+    "A5": "a kill that meets a claim neither withdraws nor marks the order",
+    "A9": "an order is cancelled for the sake of a replacement that was withdrawn",
+    "A13": "a wait for the key's row that ends at its bound is called not stored",
+}
+
+_A9_AT_ONCE = Known(fault="A9", rule="replaced", schedule="a")
+"""It needs no second operation: the withdrawal is enough."""
+
+KNOWN: Mapping[str, tuple[Known, ...]] = {
+    "accept-accept-new": (Known(fault="A13", rule="not_sent", schedule="abBbbaaaa"),),
+    "claim-withdraw-pending": (Known(fault="A4", rule="withdrawn", schedule="aabbbbaabb"),),
+    "claim-withdraw-replacing": (Known(fault="A9", rule="replaced", schedule="b"),),
+    "claim-kill-pending": (Known(fault="A5", rule="killed", schedule="abbbbbbbbbbbaaa"),),
+    "withdraw-withdraw-replacing": (_A9_AT_ONCE,),
+    "withdraw-reconcile-replacing": (_A9_AT_ONCE,),
+    "withdraw-modify-replacing": (_A9_AT_ONCE,),
+    "withdraw-takeover-replacing": (_A9_AT_ONCE,),
+    "kill-takeover-pending": (Known(fault="A5", rule="killed", schedule="bbbbbbbbbbbbbbbbbbbbbaaaaaaaaaaabb"),),
+}
