@@ -2,7 +2,7 @@
 
 run, __main__     one run: start, trade under faults, settle, check, report. Read it first
 stack             what is under test: servers, simulator and replicas of the service, behind proxies
-fault_schedule    which faults, how often, how long
+fault_schedule    which faults, how often, how long; kills, pauses and restarts replicas
 proxy             a TCP proxy with faults
 load              the clients that place, change and cancel orders
 subscribers       the readers of the order stream

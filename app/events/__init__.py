@@ -7,7 +7,7 @@ event_log      pages for readers; hash_chain proves that nothing was changed
 order_stream   events to every socket of an account, exactly once; read it first
 order_reader recovery delivery_cursor   one socket's place; where it starts; how far an account was served
 tick_stream    the newest tick to every socket that reads it; tick_modes reduces it
-protocol       messages and close reasons
+protocol       messages, close reasons, and whether a position can be resumed
 redis_bus      hints and ticks between replicas; outage logs when Redis fails
 limits stats   bounds and counts
 """

@@ -19,8 +19,6 @@ class Known:
 
 
 FAULTS = {
-    "A4": "a withdrawal that meets a claim marks nothing, and the order stays live",
-    "A5": "a kill that meets a claim neither withdraws nor marks the order",
     "A9": "an order is cancelled for the sake of a replacement that was withdrawn",
     "A13": "a wait for the key's row that ends at its bound is called not stored",
 }
@@ -30,12 +28,9 @@ _A9_AT_ONCE = Known(fault="A9", rule="replaced", schedule="a")
 
 KNOWN: Mapping[str, tuple[Known, ...]] = {
     "accept-accept-new": (Known(fault="A13", rule="not_sent", schedule="abBbbaaaa"),),
-    "claim-withdraw-pending": (Known(fault="A4", rule="withdrawn", schedule="aabbbbaabb"),),
     "claim-withdraw-replacing": (Known(fault="A9", rule="replaced", schedule="b"),),
-    "claim-kill-pending": (Known(fault="A5", rule="killed", schedule="abbbbbbbbbbbaaa"),),
     "withdraw-withdraw-replacing": (_A9_AT_ONCE,),
     "withdraw-reconcile-replacing": (_A9_AT_ONCE,),
     "withdraw-modify-replacing": (_A9_AT_ONCE,),
     "withdraw-takeover-replacing": (_A9_AT_ONCE,),
-    "kill-takeover-pending": (Known(fault="A5", rule="killed", schedule="bbbbbbbbbbbbbbbbbbbbbaaaaaaaaaaabb"),),
 }

@@ -3,7 +3,7 @@
 service              the writes and the background loop; read ``_change`` first
 committed            in memory what PostgreSQL has at one version
 feed_control         asks the feeds for the difference
-feed_silence         notices when a feed that should tick does not
+feed_silence         records that a feed without ticks is silent; app/kite/feed.py replaces a dead socket
 records              a subscription as it is shown
 market_events        into the event log and onto Redis
 allocation desired_state tick_status   decisions; pure

@@ -1,7 +1,7 @@
 """Engine: which process sends for which account, and the loops that it runs for it. Read ``account_engine`` first.
 
-order_engine         all accounts of a process: start, drain, wake-ups between replicas
-account_engine       one account: waits for the lease, runs the loops, waits again
+order_engine         all accounts of a process
+account_engine       one account: waits for the lease, runs the loops; on a stop drains them and gives the lease up
 account_loops        builds sender, reconciler and batch runner for one lease term
 activity_check activity_store    which accounts are idle, so that their loops poll seldom
 statement_warmup     plans the slow statements on a new connection

@@ -57,7 +57,8 @@ class Withdrawals:
             raise Conflict("only placements are withdrawn", code="NOT_A_PLACEMENT")
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, task.account_id)
-            await self._withdraw(tx, await task_store.need(tx, task_id))
+            # The row's lock waits for a claim of it that has not committed yet: its order would be withdrawn unnoticed.
+            await self._withdraw(tx, await task_store.lock(tx, task_id) or task)
             task = await task_store.need(tx, task_id)
             over = task.status in _OUTCOME_KNOWN and not await cancel_store.is_live(tx, task_id)
         self._listener.changed(task.account_id)

@@ -21,9 +21,11 @@ from app.orders.risk import kill_switch_store
 from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode
 from app.orders.risk.halts import shown_halt as _shown
 from app.orders.risk.kill_switch import write_halt
-from app.orders.state import audit_store, cancel_store
+from app.orders.sending.holds import halted, next_step
+from app.orders.state import audit_store, cancel_store, task_store
 from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.cancels import cancel_live
+from app.orders.state.lifecycle import Event
 from app.orders.state.page import Page
 from app.orders.state.parts import OrderParts
 from app.orders.state.trading_days import book_day
@@ -52,7 +54,7 @@ class HaltService:
 
     def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
         self._database = parts.database
-        self._events = parts.settlement.events
+        self._settlement = parts.settlement
         self._tasks = parts.tasks
         self._clock = parts.clock
         self._ids = parts.ids
@@ -83,8 +85,7 @@ class HaltService:
         unanswered: dict[str, int] = {}
         try:
             for one in accounts:
-                if open_orders == "cancel":
-                    cancelled[one] = await self._cancel_live(one, by=by)
+                cancelled[one] = await self._stop(one, halt, open_orders=open_orders, by=by)
                 async with self._database.connection() as connection:
                     unanswered[one] = await cancel_store.count_unanswered(connection, one)
                 self._listener.changed(one)
@@ -130,13 +131,21 @@ class HaltService:
         cursor = str(found[limit - 1].entry_id) if len(found) > limit else None
         return Page(data=[_audit_document(entry) for entry in found[:limit]], next_cursor=cursor)
 
-    async def _cancel_live(self, account_id: str, *, by: Actor) -> tuple[str, ...]:
-        """Store a cancel for each live order that has none yet; return the order ids.
+    async def _stop(self, account_id: str, halt: Halt, *, open_orders: CancelOpen, by: Actor) -> tuple[str, ...]:
+        """Hold what the halt stops, and cancel every live order if ``open_orders`` says so; return the order ids.
 
-        Placements without an outcome are marked, so that the reconciler cancels their orders when the book shows them.
+        A claim that began before the halt was stored does not see it. Locking the unsent tasks waits for those that
+        have taken one, and holding the tasks keeps them from those that have not. After that each placement is held, or
+        is one without an outcome, which is marked, so that the reconciler cancels its order when the book shows it.
         """
         async with self._database.transaction() as tx:
-            await self._events.lock(tx, account_id)
+            await self._settlement.lock(tx, account_id)
+            for task in await task_store.lock_unsent(tx, account_id):
+                verdict = next_step(task, [halted(halt)])
+                if verdict is not None and verdict.event is Event.HOLD:
+                    await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+            if open_orders == "leave":
+                return ()
             await cancel_store.mark_unwanted(tx, unanswered_of=account_id)
             day, since = today(self._clock), book_day(self._clock.now())
             found = tuple(

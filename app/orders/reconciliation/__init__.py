@@ -4,9 +4,10 @@ reconciler        the loop of one account: when to read, and what follows a read
 doubt_rules       what one read proves about a task whose outcome is unknown; pure, read it first
 apply_book        settles what a read proves, in one transaction; a failed order that turns up alive is cancelled there
 anomalies anomaly_rules    alarms for the operator; the second decides, pure
-fill_sync inferred_fills   fills from the trade book, and those that it lacks; the second decides, pure
-overdue           settles what time alone decides: expired claims and tasks
-day_end           doubts, live orders and fills of a day whose book is gone
-read_schedule     when the book is read again; pure
+fill_sync inferred_fills   fills from the trade book, and those that it lacks (alarm inferred_fill); the second is pure
+overdue           ends what needs no read: claims without an outcome, unsent tasks that are too late, replacements
+                  whose old order filled first
+day_end           doubts, live orders and fills of a day whose book is gone (alarms end_unseen, fills_missing)
+read_schedule     when the book is read again, and how many hints share one read; pure
 overdue_store read_schedule_store   SQL
 """

@@ -92,7 +92,7 @@ class Holds:
                 halt_doubts=self._settings.halt_doubts,
                 halt_doubt_age_s=self._settings.halt_doubt_age_s,
             )
-        found = [] if halt is None else [_halted(halt)]
+        found = [] if halt is None else [halted(halt)]
         found += [HALTED_NEW] if halted_new else []
         return [*found, *(_broken(kind) for kind in Operation if self._breakers.stops(kind))]
 
@@ -111,7 +111,8 @@ class Holds:
         self._wakeups.changed()
 
 
-def _halted(halt: Halt) -> Obstacle:
+def halted(halt: Halt) -> Obstacle:
+    """What a halt stops."""
     return Obstacle(
         error=TaskError(code="HALTED", message=f"{halt.mode} is in force: {halt.reason}"),
         stopped=_ADDING,

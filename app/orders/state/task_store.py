@@ -163,6 +163,16 @@ async def unsent(tx: Tx, account_id: str) -> list[Task]:
     )
 
 
+async def lock_unsent(tx: Tx, account_id: str) -> list[Task]:
+    """The same tasks, locked until the transaction ends, once every claim in flight has committed."""
+    return await fetch_tasks(
+        tx,
+        f"""SELECT {COLUMNS} FROM order_task
+            WHERE account_id = %s AND status IN ('pending', 'held', 'retrying') ORDER BY task_id FOR UPDATE""",
+        (account_id,),
+    )
+
+
 async def unresolved(tx: Tx, account_id: str, *, since: date) -> list[Task]:
     """Tasks that a read of the book may decide, oldest first: open ones, and those given up since this day.
 
