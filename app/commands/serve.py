@@ -170,7 +170,7 @@ def freeze_garbage_collection() -> None:
 
 async def _begin_drain(services: Services) -> None:
     """Become not ready, answer waiting order requests, and close every stream so that its client connects elsewhere."""
-    services.health.draining = True
+    services.health.begin_draining()
     services.orders.stop_waiting()
     await asyncio.gather(
         services.order_stream.close(timeout=STREAMS_CLOSE_S), services.tick_stream.close(timeout=STREAMS_CLOSE_S)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from app import __version__
 from app.api.rate_limits import RateLimits
@@ -13,7 +12,6 @@ from app.composition.orders import Orders
 from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams
 from app.db.migrate import head_revision
-from app.kit.clock import Clock
 from app.kit.supervisor import Supervisor
 from app.ops.health import HealthService, HealthSources, OrdersHealth, Release
 from app.ops.loop_lag import LoopLag
@@ -35,12 +33,12 @@ from app.orders.risk.kill_switch_store import list_halts
 class MonitoredParts:
     """What health and metrics read."""
 
-    process: Process
-    accounts: Accounts
-    market: Market
-    streams: Streams
-    orders: Orders
-    limits: RateLimits
+    process: Process  # databases and Redis: can they be reached?
+    accounts: Accounts  # until when tokens are valid, requests to the broker
+    market: Market  # feeds, instruments, subscriptions
+    streams: Streams  # ticks published, open sockets
+    orders: Orders  # doubts, tasks, breakers
+    limits: RateLimits  # requests refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +52,41 @@ class Monitoring:
     doubts: DoubtSampler  # samples the tasks in doubt
 
 
-class TickExpectation:
-    """Whether an account streams anything whose exchange is open: silence means something only then."""
+class AccountStates:
+    """What the parts know of one account."""
 
-    def __init__(self, market: Market, *, clock: Clock) -> None:
-        self._market = market
-        self._clock = clock
+    def __init__(self, parts: MonitoredParts) -> None:
+        self._sessions = parts.accounts.sessions
+        self._market = parts.market
+        self._clock = parts.process.clock
+
+    def token_valid_until(self, account_id: str) -> datetime | None:
+        return self._sessions.get(account_id).token_valid_until
 
     def expects_ticks(self, account_id: str) -> bool:
         known = self._market.instruments.by_token()
         tokens = self._market.feeds[account_id].subscriptions()
         exchanges = {known[token].exchange for token in tokens if token in known}
-        moment = self._clock.now()
-        return any(self._market.calendar.is_open(exchange, moment) for exchange in exchanges)
+        now = self._clock.now()
+        return any(self._market.calendar.is_open(exchange, now) for exchange in exchanges)
+
+    def leads(self, account_id: str) -> bool:
+        return self._market.feed_owners[account_id].working
+
+
+class OrderStates:
+    """What is in doubt, and whether anything is halted, over all accounts."""
+
+    def __init__(self, parts: MonitoredParts) -> None:
+        self._database = parts.process.database
+        self._queries = parts.orders.service.queries
+
+    async def read(self) -> OrdersHealth:
+        doubts = await self._queries.doubts()
+        async with self._database.connection() as connection:
+            halts = await list_halts(connection)
+        oldest_s = doubts.oldest_s if doubts.count else None
+        return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=bool(halts))
 
 
 def build_monitoring(parts: MonitoredParts) -> Monitoring:
@@ -84,17 +104,15 @@ def build_monitoring(parts: MonitoredParts) -> Monitoring:
 
 
 def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthService:
-    process, market, sessions = parts.process, parts.market, parts.accounts.sessions
+    process = parts.process
     sources = HealthSources(
         database=process.database,
         redis=process.redis,
         supervisor=supervisor,
-        feeds=market.feeds,
-        registry=market.instruments.status,
-        orders=_orders_health(parts),
-        token_valid_until=lambda account_id: sessions.get(account_id).token_valid_until,
-        expects_ticks=TickExpectation(market, clock=process.clock).expects_ticks,
-        leads=lambda account_id: market.feed_owners[account_id].working,
+        feeds=parts.market.feeds,
+        registry=parts.market.instruments,
+        orders=OrderStates(parts),
+        accounts=AccountStates(parts),
     )
     return HealthService(
         sources,
@@ -102,19 +120,6 @@ def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthSer
         stale_after_s=process.settings.tick_stale_after_s,
         clock=process.clock,
     )
-
-
-def _orders_health(parts: MonitoredParts) -> Callable[[], Coroutine[Any, Any, OrdersHealth]]:
-    """Reads what is in doubt, and whether anything is halted."""
-
-    async def read() -> OrdersHealth:
-        doubts = await parts.orders.service.queries.doubts()
-        async with parts.process.database.connection() as connection:
-            halts = await list_halts(connection)
-        oldest_s = doubts.oldest_s if doubts.count else None
-        return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=bool(halts))
-
-    return read
 
 
 def _register_metrics(metrics: Metrics, parts: MonitoredParts, *, loop_lag: LoopLag, doubts: DoubtSampler) -> None:

@@ -7,11 +7,11 @@ that orders cannot be accepted (the database is away); ``degraded`` means that s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from loguru import logger
 from psycopg import Error as DatabaseError
@@ -109,23 +109,53 @@ class Release:
     schema_revision: str
 
 
+class Registry(Protocol):
+    """The instrument registry of this process."""
+
+    def status(self) -> RegistryState:
+        """How fresh its instruments are."""
+        ...
+
+
+class OrderConditions(Protocol):
+    """What health shows of orders."""
+
+    async def read(self) -> OrdersHealth:
+        """Reads the database. Raises Unavailable."""
+        ...
+
+
+class AccountConditions(Protocol):
+    """What health shows of one account, beside its feed."""
+
+    def token_valid_until(self, account_id: str) -> datetime | None:
+        """When its token ends; None where that is not known."""
+        ...
+
+    def expects_ticks(self, account_id: str) -> bool:
+        """Whether it streams an instrument whose exchange is open now: only then is silence a fault."""
+        ...
+
+    def leads(self, account_id: str) -> bool:
+        """Whether this process holds its feed: only then can it miss ticks."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSources:
-    """Where each part of the answer comes from. Features are asked through callables: health imports none of them."""
+    """Where each part of the answer comes from. Features are behind Protocols: health imports none of them."""
 
     database: Database  # pinged, and asked for its schema revision
     redis: Redis  # pinged
     supervisor: Supervisor  # the states of the background tasks
     feeds: Mapping[str, Feed]  # by account
-    registry: Callable[[], RegistryState]  # of this process
-    orders: Callable[[], Coroutine[Any, Any, OrdersHealth]]  # reads the database
-    token_valid_until: Callable[[str], datetime | None]  # of an account; None where it is not known
-    expects_ticks: Callable[[str], bool]  # does the account stream an instrument whose exchange is open now?
-    leads: Callable[[str], bool]  # does this process hold the account's feed? Only then can it miss ticks
+    registry: Registry  # the instruments
+    orders: OrderConditions  # doubts and halts
+    accounts: AccountConditions  # tokens, expected ticks, leadership
 
 
 class HealthService:
-    """Health, readiness and liveness of this process. ``draining`` is set when it begins to stop.
+    """Health, readiness and liveness of this process.
 
     An account's ticks count as stale after ``stale_after_s`` seconds.
     """
@@ -137,20 +167,24 @@ class HealthService:
         self._clock = clock
         self._database_probe = Probe(sources.database.ping, timeout_s=CHECK_TIMEOUT_S)
         self._redis_probe = Probe(partial(_ping, sources.redis), timeout_s=CHECK_TIMEOUT_S)
-        self._orders_probe = Probe(sources.orders, timeout_s=CHECK_TIMEOUT_S)
+        self._orders_probe = Probe(sources.orders.read, timeout_s=CHECK_TIMEOUT_S)
         self._revision_probe = Probe(self._read_revision, timeout_s=CHECK_TIMEOUT_S)
-        self.draining = False
+        self._draining = False
+
+    def begin_draining(self) -> None:
+        """The process begins to stop: from now on it is not ready."""
+        self._draining = True
 
     async def check(self) -> Health:
         """The state of everything, within about a second whatever is down."""
         database, redis, orders = await asyncio.gather(self._database_state(), self._redis_state(), self._order_state())
-        registry = self._sources.registry()
+        registry = self._sources.registry.status()
         accounts = tuple(self._account(account_id, feed) for account_id, feed in self._sources.feeds.items())
         return Health(
             status=_overall(database=database, redis=redis, registry=registry, accounts=accounts),
             environment=self._release.environment,
             version=self._release.version,
-            ticker_running=not self._sources.supervisor.failed.is_set() and not self.draining,
+            ticker_running=not self._sources.supervisor.failed.is_set() and not self._draining,
             accounts=accounts,
             redis=redis,
             database=database,
@@ -160,7 +194,7 @@ class HealthService:
 
     async def readiness(self) -> Readiness:
         """Not ready while stopping, without the database, or on a schema of another version."""
-        if self.draining:
+        if self._draining:
             return Readiness(reasons=("the service is stopping",))
         try:
             revision = await self._revision_probe.run()
@@ -209,13 +243,13 @@ class HealthService:
         is_old = age_s is None or age_s > self._stale_after_s
         return AccountHealth(
             account_id=account_id,
-            role="leader" if self._sources.leads(account_id) else "follower",
+            role="leader" if self._sources.accounts.leads(account_id) else "follower",
             connected=state.connected,
             sockets=state.sockets,
             subscriptions=len(feed.subscriptions()),
             last_tick_age_ms=None if age_s is None else max(0, int(age_s * 1000)),
-            token_valid_until=self._sources.token_valid_until(account_id),
-            stale=is_old and self._sources.expects_ticks(account_id),
+            token_valid_until=self._sources.accounts.token_valid_until(account_id),
+            stale=is_old and self._sources.accounts.expects_ticks(account_id),
         )
 
 

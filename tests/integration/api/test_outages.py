@@ -118,6 +118,6 @@ async def test_a_draining_service_is_not_ready(settings: Settings) -> None:
     """No new traffic is wanted while it stops."""
     async with running_service(settings) as service:
         assert (await service.anonymous.get("/health/ready")).status_code == 200
-        service.services.health.draining = True
+        service.services.health.begin_draining()
         answer = await service.anonymous.get("/health/ready")
         assert (answer.status_code, answer.json()["reasons"]) == (503, ["the service is stopping"])
