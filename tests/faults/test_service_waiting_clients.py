@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.environment import SHORT_TIMES, Broker, Service, limit_order, running_service, wait_for
 from tests.faults.outage_environment import Server, next_tick
 
-CANNOT_BE_READ = "is stored and cannot be read"
+NOT_READ_BACK = "accepted task not read back"
 
 
 class Waiting(threading.Thread):
@@ -37,7 +37,7 @@ def test_the_database_lost_while_waiting_is_no_503(
 ) -> None:
     """The order is accepted and at the exchange: 202 with what is known, never `503 sent: no, retryable: yes`."""
     since = len(broker.ledger())
-    looked_in_vain = outage_service.log.read_text().count(CANNOT_BE_READ)
+    looked_in_vain = outage_service.log.read_text().count(NOT_READ_BACK)
     broker.fault("delay", params={"ms": 1_500})
     client = Waiting(outage_service)
     client.start()
@@ -46,7 +46,7 @@ def test_the_database_lost_while_waiting_is_no_503(
         wait_for("the order at the exchange", lambda: len(broker.ledger(since)) == 1)
         wait_for(
             "a look for its state that fails",
-            lambda: outage_service.log.read_text().count(CANNOT_BE_READ) > looked_in_vain,
+            lambda: outage_service.log.read_text().count(NOT_READ_BACK) > looked_in_vain,
             within_s=30,
         )
     client.join(timeout=30)
