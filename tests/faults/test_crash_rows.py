@@ -176,7 +176,7 @@ async def test_row_15_a_lease_lost_during_a_send_leaves_the_row_to_the_book(
     ):
         await until(lambda: one_owns(a, b))
         old, new = (a, b) if a.engine.is_owner(ACCOUNT) else (b, a)
-        await old.fault("delay", params={"ms": 900})
+        await old.fault("delay", params={"ms": 600})
         task = await old.place(wait_s=0.0)
         await struck(old, "delay")
         await old.engine.drain(timeout_s=0.0)  # the send goes on, the lease does not
