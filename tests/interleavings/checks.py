@@ -177,6 +177,16 @@ def _replaced(facts: Facts) -> Iterator[str]:
                 yield f"order {task['replaces']} was cancelled after its replacement {task['task_id']} was withdrawn"
 
 
+def _filled_unseen(facts: Facts) -> Iterator[str]:
+    """No order takes the place of one that filled after its client had seen it without a fill."""
+    filled = {order.order_id: order.filled_quantity for order in facts.history.ledger}
+    for order in facts.history.ledger:
+        task = facts.task_of(order)
+        if task is not None and filled.get(task["replaces"], 0):
+            what = f"{task['replaces']}, of which {filled[task['replaces']]} had filled"
+            yield f"order {order.order_id} took the place of {what}"
+
+
 def _bought_back(facts: Facts) -> Iterator[str]:
     """What closes a batch's fills sells no more than was bought."""
     sides = {str(row["order_id"]): row["request"]["transaction_type"] for row in facts.ledger}
@@ -238,6 +248,7 @@ _OWN_CHECKS = (
     _killed,
     _not_sent,
     _replaced,
+    _filled_unseen,
     _bought_back,
     _residual,
     _modified,

@@ -5,7 +5,7 @@ Everything is in one instrument, so that what one of them allows or forbids the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -25,13 +25,16 @@ from app.orders.sending.outcome_rules import verdict_of
 from app.orders.state import new_task_store, task_store
 from app.orders.state.documents import version_of
 from app.orders.state.lease_term import LeaseTerm
-from app.orders.state.model import KnownOrder, Task
+from app.orders.state.model import KnownOrder, OnFilled, Task
 from app.orders.state.new_tasks import BatchLeg, NewBatch, NewTask, OrderLine, Replaces, target_of
 from app.orders.state.verdicts import doubtful, not_found
 from tests.interleavings.environment import SETTINGS, Environment, Replica
 from tests.interleavings.exchange_gateway import USER
 from tests.interleavings.subjects import CLIENT_KEY, MODIFIED, REPLACEMENT_PRICE, Item, Subject
 from tests.order_requests import order
+
+FILLED = 4
+"""Of ten."""
 
 REFUSAL = Refused(error_type="MarginException", message="Insufficient funds.", http_status=400)
 
@@ -156,6 +159,13 @@ async def _moved(maker: Maker) -> Item:
     return item
 
 
+async def _filled(maker: Maker) -> Item:
+    item = await _live(maker)
+    exchange = maker.environment.exchange
+    exchange.engine.force_fill(exchange.any_order(str(item.order_id)), FILLED)
+    return item
+
+
 async def _cancelling(maker: Maker) -> Item:
     task, known = await maker.live()
     await new_task_store.insert_tasks(maker.tx, [maker.replica.parts.tasks.cancel(target_of(known))])
@@ -204,47 +214,49 @@ async def _given_up(maker: Maker) -> Item:
     return replace(item, task=given_up)
 
 
-async def _batch(maker: Maker, *, leg_1: bool = True, on_filled: Any = "report", market: bool = False) -> Item:
+async def _batch_of(maker: Maker, requests: Sequence[OrderRequest], *, on_filled: OnFilled) -> tuple[Task, Task]:
+    """A batch whose leg 0 the book shows, and whose leg 1 is being sent; both are given."""
     parts, account_id = maker.replica.parts, maker.replica.account_id
     batch = NewBatch(
         batch_id=parts.ids.uuid(),
         account_id=account_id,
         rollback_on_failure=True,
         on_filled=on_filled,
-        total_orders=3,
+        total_orders=len(requests),
         deadline_s=300.0,
     )
     await batch_store.insert_batch(maker.tx, batch)
-    first = order(order_type=OrderType.MARKET, price=None, market_protection=Decimal(-1)) if market else order()
-    tasks = []
-    for leg, request in enumerate((first, order(), order())):
-        tasks.append(await maker.store(request, of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg)))
+    for leg, request in enumerate(requests):
+        await maker.store(request, of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg))
     task = await maker.claim()
     task = await maker.settle(task, maker.place(task))
-    known = await maker.show(task)
-    refused = await maker.claim()
-    if leg_1:
-        await maker.settle(refused, REFUSAL)
-    return Item(
-        task=task if leg_1 else refused,
-        order_id=known.order_id,
-        batch_id=batch.batch_id,
-        answer=None if leg_1 else REFUSAL,
-    )
+    await maker.show(task)
+    return task, await maker.claim()
+
+
+async def _batch(maker: Maker) -> Item:
+    first, second = await _batch_of(maker, [order(), order(), order()], on_filled="report")
+    await maker.settle(second, REFUSAL)
+    return Item(task=first, order_id=first.order_id)
 
 
 async def _answered_leg(maker: Maker) -> Item:
-    return await _batch(maker, leg_1=False)
+    first, second = await _batch_of(maker, [order(), order(), order()], on_filled="report")
+    return Item(task=second, order_id=first.order_id, answer=REFUSAL)
 
 
 async def _square_off(maker: Maker) -> Item:
-    return await _batch(maker, on_filled="square_off", market=True)
+    market = order(order_type=OrderType.MARKET, price=None, market_protection=Decimal(-1))
+    first, second = await _batch_of(maker, [market, order()], on_filled="square_off")
+    await maker.settle(second, REFUSAL)
+    return Item(task=first, order_id=first.order_id)
 
 
 _MAKERS: Mapping[Subject, Callable[[Maker], Awaitable[Item]]] = {
     Subject.NEW: _new,
     Subject.LIVE: _live,
     Subject.MOVED: _moved,
+    Subject.FILLED: _filled,
     Subject.CANCELLING: _cancelling,
     Subject.MODIFYING: _modifying,
     Subject.REPLACING: _replacing,

@@ -27,6 +27,7 @@ class Subject(StrEnum):
     UNSENT = "unsent"  # an order that was claimed and could not be sent, which is not stored yet
     LIVE = "live"  # an order that rests at the exchange
     MOVED = "moved"  # the same, and the exchange has cancelled it since the book was read
+    FILLED = "filled"  # the same, and it has filled in part since the book was read
     CANCELLING = "cancelling"  # the same, with a cancel that waits to be sent
     MODIFYING = "modifying"  # the same, with a modification that the broker has accepted and whose answer is not stored
     REPLACING = "replacing"  # the same, with an order that waits to take its place
@@ -35,7 +36,7 @@ class Subject(StrEnum):
     GIVEN_UP = "given_up"  # an order that was given up, and that the broker has after all
     BATCH = "batch"  # leg 0 rests, leg 1 failed, leg 2 waits
     ANSWERED_LEG = "answered_leg"  # leg 0 rests, leg 1 was refused and the refusal is not stored yet, leg 2 waits
-    SQUARE_OFF = "square_off"  # leg 0 filled, leg 1 failed; what filled is to be closed
+    SQUARE_OFF = "square_off"  # leg 0 of two filled, leg 1 failed; what filled is to be closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,7 @@ class Item:
     task: Task | None = None  # the one that operations act on
     answer: SendOutcome | None = None  # of the broker, not stored yet
     order_id: str | None = None
-    version: str | None = None  # of the order, as a client has seen it
-    batch_id: UUID | None = None
+    version: str | None = None  # of the order, as a client has seen it: with no fill
 
     @property
     def task_id(self) -> UUID:

@@ -123,6 +123,14 @@ def test_no_order_is_cancelled_for_a_withdrawn_replacement() -> None:
     assert broken_by(facts(answers, rows=rows, history=ledger)) == set()
 
 
+@pytest.mark.parametrize(("filled", "broken"), [(0, set()), (4, {"filled_unseen"})])
+def test_nothing_takes_the_place_of_an_order_that_has_filled(filled: int, broken: set[str]) -> None:
+    """Every version that a client has seen is one without a fill."""
+    old = replace(LIVE, order_id="9", tag="elsewhere", state="CANCELLED", filled_quantity=filled)
+    rows, ledger = {"tasks": [{**TASK, "replaces": "9"}]}, [IN_LEDGER, {**IN_LEDGER, "order_id": "9"}]
+    assert broken_by(facts({}, history=History(ledger=[LIVE, old]), ledger=ledger, rows=rows)) == broken
+
+
 def test_no_more_is_sold_than_was_bought() -> None:
     """By what has filled."""
     bought, sold = replace(LIVE, state="COMPLETE", filled_quantity=4), replace(LIVE, order_id="2", filled_quantity=8)
