@@ -330,18 +330,19 @@ async def test_a_connection_that_is_lost_between_the_chunks_of_a_batch_loses_no_
 ) -> None:
     """The rest of the batch does not go to the next connection as if it were whole: all of it goes again.
 
-    Thirty chunks: the loss is noticed a few rounds of the event loop after the second one.
+    Thirty chunks: the loss is noticed a few rounds of the event loop after the second one. On a busy machine the next
+    connection may be there before the last chunk.
     """
     written = 0
-    connected_at_the_end = True
+    noticed_by_the_end = False
 
     def cut_in_the_second_chunk(token: int, payload: bytes) -> None:
-        nonlocal written, connected_at_the_end
+        nonlocal written, noticed_by_the_end
         written += 1
         if written == 150:
             proxy.drop_connections()
         if written == 3000:
-            connected_at_the_end = environment.publisher.connected
+            noticed_by_the_end = environment.publisher.last_error is not None or environment.publisher.reconnects == 1
 
     async with (
         TcpProxy.to(redis_url) as proxy,
@@ -350,7 +351,7 @@ async def test_a_connection_that_is_lost_between_the_chunks_of_a_batch_loses_no_
         await until(lambda: environment.publisher.ready)
         environment.push(*(ltp_packet(token, 100) for token in range(3000)))
         await until(lambda: environment.pipeline.stats().published == 3000)
-        assert not connected_at_the_end, "the loss was not noticed between two chunks"
+        assert noticed_by_the_end, "the loss was not noticed between two chunks"
         assert environment.publisher.reconnects == 1
         assert environment.pipeline.stats().conflated == 0
     assert written == 3000, "listeners got each tick once"
