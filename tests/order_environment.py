@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from app.broker.market import Instrument
 from app.broker.orders import OrderRequest
 from app.broker.port import Credentials
-from app.composition.event_log import AccountLog
+from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
 from app.db.leases import Leases, LeaseTimes
 from app.db.postgres import Database, open_database
@@ -180,7 +180,7 @@ def order_parts(database: Database, *, settings: EngineSettings = SHORT_SETTINGS
     tagger = Tagger(ids, deployment=DEPLOYMENT)
     return OrderParts(
         database=database,
-        settlement=Settlement(AccountLog(ids), counters=OrderCounters()),
+        settlement=Settlement(AccountEventWriter(ids), counters=OrderCounters()),
         settings=settings,
         clock=clock,
         ids=ids,
@@ -221,7 +221,9 @@ async def open_order_environment(
                 limits=pace,
             )
         )
-        parts = await build_order_parts(database, events=AccountLog(ids), settings=settings, clock=clock, ids=ids)
+        parts = await build_order_parts(
+            database, events=AccountEventWriter(ids), settings=settings, clock=clock, ids=ids
+        )
         inputs = OrderInputs(
             engine_database=database,
             accounts={ACCOUNT: account},

@@ -112,7 +112,7 @@ def build_router() -> APIRouter:
     async def kill(services: ServicesDep, principal: PrincipalDep, request_id: RequestIdDep, body: KillIn) -> Response:
         """Stop new orders on every replica, from the next claim on. Cancels always pass."""
         _require_scope(services, principal, body.account_id)
-        done = await services.operations.halt(
+        done = await services.halts.halt(
             body.account_id,
             mode=body.mode,
             open_orders="cancel" if body.cancel_open else "leave",
@@ -128,7 +128,7 @@ def build_router() -> APIRouter:
         """Lift the halt of exactly this scope. Held tasks that are still fresh are sent, the others expire."""
         _require_scope(services, principal, body.account_id)
         by = Actor(principal=principal.key_id, request_id=request_id)
-        lifted = await services.operations.resume(body.account_id, reason=body.reason, by=by)
+        lifted = await services.halts.resume(body.account_id, reason=body.reason, by=by)
         return ExactJSON({"lifted": lifted, **await _halts(services)})
 
     @router.get("/kill", response_model=HaltsOut, responses=problem_responses(503))
@@ -142,7 +142,7 @@ def build_router() -> APIRouter:
     ) -> Response:
         """What operators did, newest first."""
         _require_scope(services, principal, None)
-        page = await services.operations.audit(before=uuid_of_cursor(cursor), limit=limit)
+        page = await services.halts.audit(before=uuid_of_cursor(cursor), limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     return router
@@ -157,5 +157,5 @@ def _require_scope(services: Services, principal: Principal, account_id: str | N
 
 
 async def _halts(services: Services) -> dict[str, Any]:
-    found = await services.operations.halts()
+    found = await services.halts.halts()
     return {"halted": bool(found), "halts": [halt_document(halt) for halt in found]}

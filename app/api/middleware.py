@@ -111,7 +111,7 @@ class Guard:
             return
         services = _services(scope)
         try:
-            services.limits.check_address(_address(scope))
+            services.rate_limits.check_address(_address(scope))
             if scope["type"] == "http" and not self._is_open(scope["path"]):
                 await self._check_caller(services, scope)
         except ServiceError as error:
@@ -127,7 +127,7 @@ class Guard:
         if principal is None:
             raise NotAuthorised(f"a valid {API_KEY_HEADER} header is needed")
         scope["state"]["principal"] = principal
-        await services.limits.check(principal.key_id, method=scope["method"], path=scope["path"])
+        await services.rate_limits.check(principal.key_id, method=scope["method"], path=scope["path"])
 
 
 class BodyLimit:

@@ -57,7 +57,7 @@ class Services:
     # orders
     orders: OrderService  # place, modify, cancel, batches; ``orders.queries`` reads
     withdrawals: Withdrawals  # take a placement back
-    operations: HaltService  # an operator's halt and resume, and the audit trail
+    halts: HaltService  # an operator's halt and resume, and the audit trail
     resolutions: Resolutions  # an operator's decision about a doubt
     order_wakeups: OrderWakeups  # takes the hint of a postback
 
@@ -68,7 +68,7 @@ class Services:
 
     # who may call, how often, and how the process is
     api_keys: ApiKeys  # which caller has which key
-    limits: RateLimits  # requests of a caller and of an address
+    rate_limits: RateLimits  # requests of a caller and of an address
     metrics: Metrics  # what Prometheus scrapes
     health: HealthService  # health and the platform's probes
     supervisor: Supervisor  # the background tasks; one that fails stops the process

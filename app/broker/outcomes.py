@@ -5,7 +5,7 @@
     NotSent          no byte of the request can have left; the only outcome that may be sent again at once
     SessionRejected  403 TokenException: refused before the order system; goes again after a new login
     Throttled        429: refused at the gateway; goes again after a clean read of the order book
-    InDoubt          anything else; only the order book decides, nothing is ever re-sent meanwhile
+    InDoubt          anything else; only the order book decides; nothing is sent again before it has proven absence
 
 An order that may exist is never called failed: a client-side timeout, a 5xx, a reset connection and even some HTTP 400
 answers have been followed by the order appearing in the book.

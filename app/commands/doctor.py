@@ -18,7 +18,7 @@ from app.db.migrate import applied_revision, head_revision
 from app.db.postgres import open_database
 from app.db.redis import make_redis
 from app.errors import BrokerError, ServiceError, StartError
-from app.events.event_store import read_all_heads
+from app.events.event_read_store import read_all_heads
 from app.events.hash_chain import find_break
 from app.ops.logging import redact
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from psycopg import ProgrammingError
 
-from app.composition.event_log import AccountLog
+from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import Operators, build_operators, build_order_parts
 from app.config import Settings
 from app.db.postgres import open_database
@@ -47,7 +47,11 @@ async def open_operators(settings: Settings) -> AsyncIterator[Operators]:
     database = await open_database(settings.database_dsn, name="operator", min_size=1, max_size=1)
     try:
         parts = await build_order_parts(
-            database, events=AccountLog(ids), settings=EngineSettings.from_settings(settings), clock=clock, ids=ids
+            database,
+            events=AccountEventWriter(ids),
+            settings=EngineSettings.from_settings(settings),
+            clock=clock,
+            ids=ids,
         )
         yield build_operators(parts, listener=NoSenders())
     except ProgrammingError as error:  # a table or a column is not there

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from app.composition.event_log import event_recorder
+from app.composition.event_writer import event_recorder
 from app.composition.parts import Accounts, Process, RunningFeed
 from app.db.leases import Ownership
 from app.kit.clock import Clock

@@ -12,7 +12,7 @@ from app.accounts.model import Account
 from app.accounts.sealed_sessions import SealedSessions
 from app.accounts.sessions import BrokerSessions
 from app.broker.port import Broker, CredentialSource, Feed, FeedListener, Governor
-from app.composition.event_log import AccountLog
+from app.composition.event_writer import AccountEventWriter
 from app.config import Settings
 from app.db.clock import DatabaseClock
 from app.db.leases import Leases, LeaseTimes
@@ -92,7 +92,7 @@ class Process:
     engine_database: Database  # the pool of the order engine, the leases and the notifications
     redis: Redis  # hints between replicas, last ticks, rate limits
     keys: RedisKeys  # names of keys and channels
-    log: AccountLog  # writes events
+    log: AccountEventWriter  # writes events
     leases: Leases  # which accounts this process sends for and streams
     engine_settings: EngineSettings  # waits, windows and counts of the order engine
     stream_limits: StreamLimits  # of the sockets
@@ -118,7 +118,7 @@ class Process:
             engine_database=engine_database,
             redis=redis,
             keys=RedisKeys(settings.redis_prefix),
-            log=AccountLog(ids),
+            log=AccountEventWriter(ids),
             leases=Leases(
                 database=engine_database,
                 owner=process_name(ids.code(6)),

@@ -53,7 +53,7 @@ class Runtime:
         start("tick-pipeline", self.streams.pipeline.run())
         start("subscriptions", self.market.subscriptions.run())
         start("doubts", self.monitoring.doubts.run())
-        start("notices", self.notifications.run())
+        start("notifications", self.notifications.run())
         self.orders.engine.start(supervisor)
         start("order-stream", self.streams.orders.run())
         start("tick-stream", self.streams.ticks.run())
@@ -81,14 +81,14 @@ class Runtime:
             history=market.history,
             orders=orders.service,
             withdrawals=orders.withdrawals,
-            operations=orders.operators.halts,
+            halts=orders.operators.halts,
             resolutions=orders.operators.resolutions,
             order_wakeups=orders.wakeups,
             events=streams.log,
             order_stream=streams.orders,
             tick_stream=streams.ticks,
             api_keys=self.api_keys,
-            limits=self.limits,
+            rate_limits=self.limits,
             metrics=monitoring.metrics,
             health=monitoring.health,
             supervisor=monitoring.supervisor,

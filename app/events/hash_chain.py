@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.db.postgres import Tx
-from app.events import event_store
+from app.events import event_read_store
 from app.events.model import LogHead
 
 
@@ -24,12 +24,12 @@ class ChainBreak:
 
 async def find_break(tx: Tx, head: LogHead, *, last: int) -> ChainBreak | None:
     """Whether the ``last`` events of the account follow one another, up to its head; None when they do."""
-    found = await event_store.first_break(tx, head.account_id, last=last)
+    found = await event_read_store.first_break(tx, head.account_id, last=last)
     if found is not None:
         seq, before = found
         reason = "is not what was written" if seq == before + 1 else f"follows {before}: those between are gone"
         return ChainBreak(account_id=head.account_id, seq=seq, reason=reason)
-    newest = await event_store.newest_seq(tx, head.account_id)
+    newest = await event_read_store.newest_seq(tx, head.account_id)
     if newest is not None and newest < head.seq:
         return ChainBreak(account_id=head.account_id, seq=head.seq, reason=f"is gone: the log ends at {newest}")
     return None

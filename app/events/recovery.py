@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.db.postgres import Database, Tx
-from app.events import event_store, outbox_store
+from app.events import event_append_store, event_read_store
 from app.events.model import LogHead
 from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
 
@@ -40,7 +40,7 @@ async def recover(
     The account's log has been opened (``open_head``). Raises StreamClosed when it was removed since, and Unavailable.
     """
     async with database.snapshot() as tx:
-        head = await event_store.read_head(tx, account_id)
+        head = await event_read_store.read_head(tx, account_id)
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # the log was removed since it was opened
         if resume is not None and await _replayable(tx, resume, head=head, limit=limit):
@@ -51,7 +51,7 @@ async def recover(
 async def _replayable(tx: Tx, resume: Resume, *, head: LogHead, limit: int) -> bool:
     if not can_resume(resume, head=head, limit=limit):
         return False
-    return resume.seq == head.seq or await event_store.has_event(tx, head.account_id, seq=resume.seq + 1)
+    return resume.seq == head.seq or await event_read_store.has_event(tx, head.account_id, seq=resume.seq + 1)
 
 
 async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHead:
@@ -60,10 +60,10 @@ async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHe
     Raises StreamClosed when the log was removed at the same moment, and Unavailable.
     """
     async with database.transaction() as tx:
-        head = await event_store.read_head(tx, account_id)
+        head = await event_read_store.read_head(tx, account_id)
         if head is None:
-            await outbox_store.open_log(tx, account_id, epoch=epoch)
-            head = await event_store.read_head(tx, account_id)
+            await event_append_store.open_log(tx, account_id, epoch=epoch)
+            head = await event_read_store.read_head(tx, account_id)
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # it was removed this very moment
         return head

@@ -303,7 +303,7 @@ MUTATIONS = (
     Mutation(
         "the distance to the last owner",
         "app/orders/sending/hand_over_pause.py",
-        "pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())",
+        "pauses.append(SPACING_S - (now - sent.answered_at).total_seconds())",
         "pass",
         "tests/unit/orders/test_hand_over_pause.py",
     ),
@@ -394,7 +394,7 @@ MUTATIONS = (
     Mutation(
         "one digit of attempts",
         "app/orders/sending/claim_store.py",
-        "    AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})\n",
+        "    AND (t.operation <> 'place' OR t.attempts < {TAG_ATTEMPTS})\n",
         "",
         FAULTS + "test_guards.py::test_a_tenth_attempt_has_no_tag_and_is_not_made",
     ),

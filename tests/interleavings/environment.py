@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from pydantic import SecretStr
 
 from app.broker.port import Broker, Credentials, CredentialSource, Governor, OrderGateway, PortfolioGateway, RequestKind
-from app.composition.event_log import AccountLog
+from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
 from app.db.leases import Lease, Leases, LeaseTimes
 from app.db.postgres import Database
@@ -210,7 +210,7 @@ class Environment:
 async def _process(database: Database, side: Side | None) -> Process:
     clock = SystemClock()
     ids = IdSource(clock)
-    parts = await build_order_parts(database, events=AccountLog(ids), settings=SETTINGS, clock=clock, ids=ids)
+    parts = await build_order_parts(database, events=AccountEventWriter(ids), settings=SETTINGS, clock=clock, ids=ids)
     return Process(parts=parts, side=side)
 
 

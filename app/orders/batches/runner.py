@@ -18,10 +18,10 @@ from app.db.postgres import Tx
 from app.errors import BrokerError, RateLimited, ServiceError
 from app.kit.clock import today
 from app.orders.batches import batch_store
+from app.orders.batches.batch_end import settle_batch
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
-from app.orders.batches.settlement import settle_batch
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store

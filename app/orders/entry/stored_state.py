@@ -14,7 +14,7 @@ from app.orders.entry import precondition_store
 from app.orders.entry.intent import Intent
 from app.orders.entry.preconditions import PresentOrder
 from app.orders.risk import limit_store
-from app.orders.risk.limits import DoubtLimits, Fingerprint, RiskLimits, Stored
+from app.orders.risk.limits import DoubtLimits, OrderIdentity, RiskLimits, Stored
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import NewTask
 
@@ -47,7 +47,7 @@ class PendingState:
     orders_are_stopped: PendingResult[bool] | None = None
     only_reductions_pass: PendingResult[bool] | None = None
     open_orders: PendingResult[int] | None = None
-    identical: PendingResult[dict[Fingerprint, int]] | None = None
+    identical: PendingResult[dict[OrderIdentity, int]] | None = None
 
     async def fetch(self) -> StoredState:
         """The results, once the pipeline has ended."""

@@ -18,8 +18,7 @@ from app.db.postgres import Tx
 from app.errors import Unavailable
 from app.kit.clock import ist_iso, today
 from app.orders.risk import kill_switch_store
-from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode
-from app.orders.risk.halts import shown_halt as _shown
+from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode, shown_halt
 from app.orders.risk.kill_switch import write_halt
 from app.orders.sending.holds import halted, next_step
 from app.orders.state import audit_store, cancel_store, task_store
@@ -109,7 +108,7 @@ class HaltService:
             before = await kill_switch_store.find_halt(tx, scope=scope)
             lifted = await kill_switch_store.lift_halt(tx, scope=scope)
             if lifted:
-                await self._audit(tx, "resume", scope, by=by, before=_shown(before), after={"reason": reason})
+                await self._audit(tx, "resume", scope, by=by, before=shown_halt(before), after={"reason": reason})
             accounts = (
                 [account_id]
                 if account_id

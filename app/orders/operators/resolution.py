@@ -2,7 +2,8 @@
 
 A decision is settled like any outcome: under the account's lock, through the lifecycle, with an event and an entry in
 the audit trail. The order book has priority: ``placed`` needs an order that the book has shown, ``not_placed`` is
-refused while it shows one. A task in doubt is never sent again; ``requeue`` makes a new task with a new tag.
+refused while it shows one. ``requeue`` never sends the same task again: it makes a new
+task with a new tag.
 """
 
 from __future__ import annotations

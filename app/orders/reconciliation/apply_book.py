@@ -16,8 +16,8 @@ from app.broker.outcomes import Sent
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.batches import batch_store
+from app.orders.batches.batch_end import settle_batch
 from app.orders.batches.leg_reader import load_legs
-from app.orders.batches.settlement import settle_batch
 from app.orders.reconciliation import doubt_rules, read_schedule
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from app.broker.orders import BrokerOrder, Operation, OrderRequest, Variety
 from app.broker.outcomes import Sent
-from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
+from app.orders.sending.outcome_rules import ATTEMPTS_THROTTLED, THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
@@ -83,7 +83,7 @@ def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
     """A throttled order that the book does not show: it is sent once more after the pause, if its time is not over."""
     if task.last_sent_at is not None and now - task.last_sent_at < timedelta(seconds=THROTTLE_COOL_DOWN_S):
         return Finding(event=None, clean=True)
-    if task.attempts < 2 and now < task.send_by:
+    if task.attempts < ATTEMPTS_THROTTLED and now < task.send_by:
         return Finding(event=Event.RESEND, clean=True)
     return Finding(event=Event.REFUSED, clean=True, reason="the broker throttled the order and never booked it")
 

@@ -17,9 +17,8 @@ from psycopg.rows import TupleRow
 from app.db.pipeline import PendingResult
 from app.db.postgres import Tx
 from app.orders.risk.kill_switch_store import MANY_DOUBTS
-from app.orders.risk.limits import Fingerprint
-from app.orders.risk.positions import PositionSide as Key
-from app.orders.risk.positions import Waiting
+from app.orders.risk.limits import OrderIdentity
+from app.orders.risk.positions import PositionSide, Waiting
 from app.orders.state.task_store import OPEN
 
 
@@ -63,8 +62,8 @@ async def count_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent
 
 async def count_identical(
     tx: Tx, account_id: str, *, instruments: Sequence[str], window_s: float, recent: UUID
-) -> PendingResult[dict[Fingerprint, int]]:
-    """Requests for these instruments in the last ``window_s`` by fingerprint. Equal legs of a batch count once.
+) -> PendingResult[dict[OrderIdentity, int]]:
+    """Requests for these instruments in the last ``window_s`` by identity. Equal legs of a batch count once.
 
     ``recent``: no task of that time has a lower id, which lets the query use the index of the ids.
     """
@@ -78,10 +77,10 @@ async def count_identical(
            GROUP BY 1, 2, 3, 4""",
         {"account_id": account_id, "recent": recent, "instruments": list(instruments), "window_s": window_s},
     )
-    return PendingResult(cursor=cursor, read=_by_fingerprint)
+    return PendingResult(cursor=cursor, read=_by_identity)
 
 
-def _by_fingerprint(rows: Sequence[TupleRow]) -> dict[Fingerprint, int]:
+def _by_identity(rows: Sequence[TupleRow]) -> dict[OrderIdentity, int]:
     return {(row[0], row[1], int(row[2]), row[3]): int(row[4]) for row in rows}
 
 
@@ -97,8 +96,8 @@ async def count_modifications(tx: Tx, account_id: str, *, order_id: str) -> Pend
 
 
 async def promised(
-    tx: Tx, account_id: str, *, keys: Sequence[Key], trade_date: date, since: datetime, waiting: Waiting
-) -> Mapping[Key, int]:
+    tx: Tx, account_id: str, *, keys: Sequence[PositionSide], trade_date: date, since: datetime, waiting: Waiting
+) -> Mapping[PositionSide, int]:
     """For each position the quantity that other orders may still close at most, of this service and of others.
 
     ``since``: when the read of the positions began. Those positions do not contain later fills, so orders that filled
@@ -109,7 +108,9 @@ async def promised(
     }
 
 
-async def _promised(tx: Tx, account_id: str, key: Key, *, trade_date: date, since: datetime, waiting: Waiting) -> int:
+async def _promised(
+    tx: Tx, account_id: str, key: PositionSide, *, trade_date: date, since: datetime, waiting: Waiting
+) -> int:
     cursor = await tx.execute(
         """SELECT
              (SELECT coalesce(sum((t.request ->> 'quantity')::bigint), 0) FROM order_task t

@@ -25,7 +25,7 @@ MAX_MODIFICATIONS = 24
 
 T = TypeVar("T")
 StalePrice = Literal["allow", "refuse"]
-Fingerprint: TypeAlias = tuple[str, str, int, str | None]
+OrderIdentity: TypeAlias = tuple[str, str, int, str | None]
 """Two orders are identical when these are equal: instrument, side, quantity, price."""
 
 
@@ -92,7 +92,7 @@ class Stored:
     """What the account has ordered already."""
 
     open_orders: int = 0  # live orders and placements that may become live
-    identical: Mapping[Fingerprint, int]  # requests within the window
+    identical: Mapping[OrderIdentity, int]  # requests within the window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ class Breach:
     message: str  # follows the field's name
 
 
-def fingerprint(request: OrderRequest) -> Fingerprint:
+def identity_of(request: OrderRequest) -> OrderIdentity:
     """Equal for identical orders."""
     price = None if request.price is None else format(request.price.normalize(), "f")
     return (request.instrument, str(request.transaction_type), request.quantity, price)
@@ -172,7 +172,7 @@ def count_breaches(requests: Sequence[OrderRequest], stored: Stored, limits: Ris
     if limits.max_identical is None:
         return
     for request in requests:
-        if stored.identical.get(fingerprint(request), 0) >= limits.max_identical:
+        if stored.identical.get(identity_of(request), 0) >= limits.max_identical:
             what = f"{request.transaction_type} {request.quantity} {request.instrument}"
             message = f"{what} came {limits.max_identical} times within {limits.identical_window_s:g} s"
             yield Breach(code="DUPLICATE_SUSPECT", field="", message=message)

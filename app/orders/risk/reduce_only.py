@@ -13,8 +13,7 @@ from app.broker.orders import OrderRequest
 from app.broker.port import PortfolioGateway
 from app.db.postgres import Database, Tx
 from app.orders.risk import limit_store
-from app.orders.risk.positions import Positions, Reducible, Waiting, net_positions
-from app.orders.risk.positions import side_of as key_of
+from app.orders.risk.positions import Positions, Reducible, Waiting, net_positions, side_of
 from app.orders.state.task_store import database_now
 
 
@@ -37,7 +36,7 @@ async def lock_reducible(
     """What these orders can reduce. No other transaction can assign the same units until this one ends."""
     await limit_store.add_account(tx, account_id)
     await (await limit_store.lock_account(tx, account_id)).fetch()
-    keys = sorted({key_of(request) for request in requests}, key=str)
+    keys = sorted({side_of(request) for request in requests}, key=str)
     taken = await limit_store.promised(
         tx, account_id, keys=keys, trade_date=trade_date, since=positions.since, waiting=waiting
     )

@@ -18,7 +18,7 @@ from app.orders.state.attempt_outcomes import AttemptOutcome
 from app.orders.state.model import Task
 from app.orders.state.task_store import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
 
-MOST_ATTEMPTS = 9
+TAG_ATTEMPTS = 9
 """Attempts of one placement: the tag has one digit for them. Only sessions that end again and again reach as many."""
 
 _IS_FREE_CANCEL = "(t.operation = 'cancel' AND t.purpose <> 'replace')"
@@ -40,7 +40,7 @@ _READY = f"""
     -- the pause after the last attempt is over, and the order is fresh: prices move while it waits
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
     -- the tag has a digit for one more attempt
-    AND (t.operation <> 'place' OR t.attempts < {MOST_ATTEMPTS})
+    AND (t.operation <> 'place' OR t.attempts < {TAG_ATTEMPTS})
     -- not withdrawn while an earlier attempt was being sent
     AND NOT t.cancel_on_sight
     -- this process owns the account, by the database's clock: a paused process may believe it long after

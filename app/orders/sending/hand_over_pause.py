@@ -9,8 +9,9 @@ from datetime import datetime
 RATE_WINDOW_S = 1.1
 """Seconds. The broker counts orders over one second; the rest is for the time that a request travels."""
 
-DISTANCE_S = 0.12
-"""Seconds between two orders of one owner. Kept across a change of owners too, so that no second exceeds the limit."""
+SPACING_S = 0.12
+"""Seconds between the last owner's answered order and the first of the next owner: the spacing that one owner keeps
+(``kite/pace.py``, 0.112), and a little for storing the answer. So no second exceeds the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,5 +34,5 @@ def pause_before_sending(sent: SentToday, *, now: datetime) -> float:
     if sent.unanswered_at is not None:
         pauses.append(RATE_WINDOW_S - (now - sent.unanswered_at).total_seconds())
     if sent.answered_at is not None:
-        pauses.append(DISTANCE_S - (now - sent.answered_at).total_seconds())
+        pauses.append(SPACING_S - (now - sent.answered_at).total_seconds())
     return max(pauses)

@@ -60,7 +60,7 @@ def _not_sent(task: Task, reason: str, *, now: datetime) -> Verdict:
         again = now + cancel_delay(task.attempts)
     else:
         again = now + timedelta(seconds=RESEND_DELAYS_S[min(task.attempts, len(RESEND_DELAYS_S)) - 1])
-    tries_left = task.operation is Operation.CANCEL or task.attempts < MAX_ATTEMPTS
+    tries_left = task.operation is Operation.CANCEL or task.attempts < ATTEMPTS_NOT_SENT
     if tries_left and again < task.send_by:
         return Verdict(event=Event.NOT_SENT, sent=Sent.NO, error=error, not_before=again)
     return Verdict(event=Event.GAVE_UP, sent=Sent.NO, error=error)
@@ -88,8 +88,8 @@ def is_being_processed(message: str) -> bool:
     return "being processed" in message
 
 
-MAX_ATTEMPTS = 3
-"""Attempts of a placement or modification: the first, and two more after proof that nothing left."""
+ATTEMPTS_NOT_SENT = 3
+"""Attempts of a placement or modification that are proven not to have left: the first, and two more."""
 
 
 RESEND_DELAYS_S = (0.05, 0.2)
@@ -107,6 +107,9 @@ FIRST_CHECK_S = 0.3
 THROTTLE_COOL_DOWN_S = 1.2
 """Seconds without requests after the broker throttled one; the broker counts over one second."""
 
+
+ATTEMPTS_THROTTLED = 2
+"""Attempts of a placement that the broker throttles: the first, and one more after a book without it."""
 
 THROTTLED = "THROTTLED"
 """The error code of a throttled task, which ``doubt_rules`` may send once more."""

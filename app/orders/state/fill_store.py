@@ -17,8 +17,7 @@ from app.broker.orders import Trade
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.kit.json import decode_json, encode_json
-from app.orders.state.fills import FilledOrder, InferredFill
-from app.orders.state.fills import FillSums as Sums
+from app.orders.state.fills import FilledOrder, FillSums, InferredFill
 from app.orders.state.model import OrderState
 from app.orders.state.task_store import DAYS_AHEAD
 
@@ -67,7 +66,7 @@ def _values(account_id: str, trade_date: date, trade: Trade, *, inferred: bool) 
     return (account_id, trade_date, trade.trade_id, trade.order_id, trade.quantity, trade.average_price, document)
 
 
-async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Sums]:
+async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, FillSums]:
     """The stored quantities of the days after this one, by order id, to compare with the order book's."""
     cursor = await tx.execute(
         f"""SELECT order_id, sum(quantity)::int, coalesce(sum(quantity) FILTER (WHERE {_IS_INFERRED}), 0)::int
@@ -75,7 +74,7 @@ async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, Su
               AND trade_date BETWEEN %(after)s::date + 1 AND %(after)s::date + {DAYS_AHEAD} GROUP BY order_id""",
         {"account_id": account_id, "after": after},
     )
-    return {row[0]: Sums(all=row[1], inferred=row[2]) for row in await cursor.fetchall()}
+    return {row[0]: FillSums(all=row[1], inferred=row[2]) for row in await cursor.fetchall()}
 
 
 def _placed_on(order: str) -> str:

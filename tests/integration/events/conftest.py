@@ -24,7 +24,7 @@ from app.api.tick_stream import serve_ticks
 from app.db.postgres import Database, Tx, open_database
 from app.db.redis import make_redis
 from app.db.redis_keys import RedisKeys
-from app.events import outbox_store
+from app.events import event_append_store
 from app.events.limits import StreamLimits
 from app.events.model import NewEvent
 from app.events.order_stream import OrderStreamHub
@@ -86,9 +86,9 @@ StartReplica = Callable[..., Any]
 
 async def append(database: Database, count: int = 1, *, account_id: str = "primary", size: int = 0) -> None:
     async with database.transaction() as tx:
-        await outbox_store.lock(tx, account_id, epoch="first")
+        await event_append_store.lock(tx, account_id, epoch="first")
         data = {"order_id": "260105000000001", "filler": "x" * size}
-        await outbox_store.append(tx, account_id, [NewEvent(type="order_updated", data=data)] * count)
+        await event_append_store.append(tx, account_id, [NewEvent(type="order_updated", data=data)] * count)
 
 
 async def orders_of_the_day(tx: Tx, account_id: str) -> Sequence[Mapping[str, Any]]:

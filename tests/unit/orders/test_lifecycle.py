@@ -83,6 +83,10 @@ def test_no_byte_leaves_without_a_claim() -> None:
 
 def test_only_unsent_tasks_can_be_claimed_withdrawn_or_expire() -> None:
     """Nothing that may have reached the broker is taken back by ourselves."""
+    claimable = {S.PENDING, S.RETRYING}
+    assert {status for (status, cause) in TRANSITIONS if cause is Event.CLAIM} == claimable, (
+        "a held one is released first"
+    )
     for event in (Event.WITHDRAW, Event.EXPIRE):
         assert {status for (status, cause) in TRANSITIONS if cause is event} == UNSENT
 

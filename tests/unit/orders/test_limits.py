@@ -18,7 +18,7 @@ from app.orders.risk.limits import (
     Stored,
     breaches_of,
     count_breaches,
-    fingerprint,
+    identity_of,
     worst_price,
 )
 from tests.order_requests import order
@@ -90,16 +90,16 @@ def test_an_old_price_says_nothing_unless_it_must(age_s: float | None) -> None:
 def test_a_limit_that_is_off_stops_nothing() -> None:
     """Without limits everything passes."""
     assert codes(order(quantity=10**9), RiskLimits(), age_s=None) == []
-    stored = Stored(open_orders=10**6, identical={fingerprint(order()): 10**6})
+    stored = Stored(open_orders=10**6, identical={identity_of(order()): 10**6})
     assert list(count_breaches([order()], stored, RiskLimits())) == []
 
 
 def test_the_fourth_identical_order_is_a_suspect() -> None:
     """Three pass; another price, side, quantity or instrument is another order."""
     for before, found in ((0, []), (2, []), (3, ["DUPLICATE_SUSPECT"])):
-        stored = Stored(identical={fingerprint(order()): before})
+        stored = Stored(identical={identity_of(order()): before})
         assert [one.code for one in count_breaches([order()], stored, ALL)] == found
-    stored = Stored(identical={fingerprint(order()): 3})
+    stored = Stored(identical={identity_of(order()): 3})
     for other in (order(price=Decimal(1401)), order(quantity=9), order(tradingsymbol="TCS"),
                   order(transaction_type=TransactionType.SELL), order(**MARKET)):  # fmt: skip
         assert list(count_breaches([other], stored, ALL)) == []
@@ -107,9 +107,9 @@ def test_the_fourth_identical_order_is_a_suspect() -> None:
 
 def test_a_price_is_the_same_however_it_is_written() -> None:
     """1400, 1400.0 and 1.4E+3 are one price; no price is none of them."""
-    same = {fingerprint(order(price=Decimal(text))) for text in ("1400", "1400.0", "1.4E+3")}
+    same = {identity_of(order(price=Decimal(text))) for text in ("1400", "1400.0", "1.4E+3")}
     assert same == {("NSE:INFY", "BUY", 10, "1400")}
-    assert fingerprint(order(**MARKET))[3] is None
+    assert identity_of(order(**MARKET))[3] is None
 
 
 def test_the_equal_legs_of_one_batch_are_no_suspects() -> None:

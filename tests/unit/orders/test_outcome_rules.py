@@ -8,7 +8,7 @@ import pytest
 
 from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected, Throttled
-from app.orders.sending.outcome_rules import MAX_ATTEMPTS, verdict_of
+from app.orders.sending.outcome_rules import ATTEMPTS_NOT_SENT, verdict_of
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Task, TaskStatus
 from tests.unit.orders.builders import NOW, command, seconds, task
@@ -39,7 +39,9 @@ def test_each_outcome_has_one_meaning_for_an_order(outcome: SendOutcome, event: 
 
 def test_an_order_that_was_not_sent_goes_again_twice_at_most() -> None:
     """Three attempts in all; the third one that cannot leave ends the task, and it says that nothing was sent."""
-    events = [verdict_of(running(attempts=n), NotSent(reason="x"), now=NOW).event for n in range(1, MAX_ATTEMPTS + 1)]
+    events = [
+        verdict_of(running(attempts=n), NotSent(reason="x"), now=NOW).event for n in range(1, ATTEMPTS_NOT_SENT + 1)
+    ]
     assert events == [Event.NOT_SENT, Event.NOT_SENT, Event.GAVE_UP]
 
 

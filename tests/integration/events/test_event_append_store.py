@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from app.api.events import read_page
 from app.db.postgres import Database, open_database
-from app.events import outbox_store, recovery
+from app.events import event_append_store, recovery
 from app.events.event_log import MAX_PAGE, EventLog
 from app.events.model import NewEvent
 
@@ -31,8 +31,8 @@ def update(number: int) -> NewEvent:
 
 async def write(database: Database, *events: NewEvent, account_id: str = "primary") -> None:
     async with database.transaction() as tx:
-        await outbox_store.lock(tx, account_id, epoch="first")
-        await outbox_store.append(tx, account_id, events)
+        await event_append_store.lock(tx, account_id, epoch="first")
+        await event_append_store.append(tx, account_id, events)
 
 
 async def test_events_are_numbered_from_one_in_the_order_given(database: Database) -> None:
@@ -48,8 +48,8 @@ async def test_a_rolled_back_change_leaves_no_gap(database: Database) -> None:
     """The number goes with the transaction."""
     await write(database, update(1))
     async with database.transaction() as tx:
-        await outbox_store.lock(tx, "primary", epoch="first")
-        await outbox_store.append(tx, "primary", [update(2)])
+        await event_append_store.lock(tx, "primary", epoch="first")
+        await event_append_store.append(tx, "primary", [update(2)])
         raise psycopg.Rollback
     await write(database, update(2))
     assert [event.seq for event in await EventLog(database).page("primary", after=0)] == [1, 2]
@@ -68,7 +68,7 @@ async def test_writing_without_the_lock_is_refused(database: Database) -> None:
     """A log that was never opened cannot be written."""
     async with database.transaction() as tx:
         with pytest.raises(LookupError, match="missing"):
-            await outbox_store.append(tx, "missing", [update(1)])
+            await event_append_store.append(tx, "missing", [update(1)])
 
 
 async def test_the_first_name_of_a_log_stays(database: Database) -> None:
