@@ -62,7 +62,8 @@ def _routes(openapi: dict[str, Any]) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_that_is_named_exists(name: str) -> None:
     """An old name in a document sends its reader looking for nothing."""
-    named = {word for code in inline_code(read(name)) for word in VARIABLE.findall(code)}
+    code_of_settings = [code for code in inline_code(read(name)) if "::" not in code]  # that is a file's symbol
+    named = {word for code in code_of_settings for word in VARIABLE.findall(code)}
     assert {word for word in named if not is_setting(word)} == set()
 
 

@@ -6,5 +6,5 @@ logins            tokens by login, here and at the other replicas
 sealed_sessions session_store sealing   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``
 token_files       tokens that a job writes to ``TOKEN_DIR``, looked at on each use
 roster            the accounts as configured
-model             accounts, sessions, and what may be shown of them
+model             accounts, sessions, what may be shown of them, and until when a token is valid (06:00)
 """

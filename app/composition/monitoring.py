@@ -26,7 +26,7 @@ from app.ops.metric_sources import (
     register_tick_metrics,
 )
 from app.ops.metrics import Metrics
-from app.orders.risk.kill_switch_store import list_halts
+from app.orders.risk.halt_store import list_halts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from app.kit.ids import IdSource
 from app.orders.engine.account_engine import TradingAccount
 from app.orders.engine.order_engine import OrderEngine, Replicas
 from app.orders.entry.acceptance import Acceptance
-from app.orders.entry.admission import Admission
-from app.orders.entry.market_data import InstrumentLookup, LastPrices
+from app.orders.entry.market_data_port import InstrumentLookup, LastPrices
 from app.orders.entry.requests import RequestChecker
+from app.orders.entry.risk_check import RiskCheck
 from app.orders.entry.service import OrderService
 from app.orders.entry.withdrawal import Withdrawals
 from app.orders.operators.halt_and_resume import HaltService
@@ -128,9 +128,9 @@ def _build_service(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngin
 
 def build_acceptance(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngine) -> Acceptance:
     """What makes a request durable and waits for its end."""
-    admission = Admission(
+    risk_check = RiskCheck(
         parts, limits=inputs.limits, prices=inputs.prices, instruments=inputs.instruments, brokers=engine
     )
     return Acceptance(
-        database=parts.database, engine=engine, queries=inputs.queries, admission=admission, clock=parts.clock
+        database=parts.database, engine=engine, queries=inputs.queries, risk_check=risk_check, clock=parts.clock
     )

@@ -1,7 +1,7 @@
 """The event log of each account, and the WebSocket streams that are read from it and from the ticks.
 
 model          an event, and where a log stands
-outbox_store   appends, in the transaction that changes the state; event_store reads (both SQL)
+event_append_store   SQL, in the transaction that changes the state; event_read_store reads
 event_log      pages for readers; hash_chain proves that nothing was changed
 
 order_stream   events to every socket of an account, exactly once; read it first

@@ -2,7 +2,7 @@
 
 health           is it healthy, ready, alive? read it first; app/commands/serve.py makes it unready on a stop
 metrics          the Prometheus registry and the counts of requests
-metric_sources   which numbers stand behind which metric
+metric_sources   which numbers stand behind which metric; app/composition/monitoring.py says where each is computed
 loop_lag         how late the event loop runs
 logging          log lines without secrets
 """

@@ -13,7 +13,7 @@ Packages, each importing only those below it; two on one line do not import each
 The path of an order, from POST to settled:
 
     1. entry/service.py checks the request and makes a task; acceptance.py stores it, outcome_wait.py waits for it.
-    2. entry/admission.py asks for limits and halts in the transaction that stores the task. Nothing is sent before.
+    2. entry/risk_check.py asks for limits and halts in the transaction that stores the task. Nothing is sent before.
     3. engine/order_engine.py wakes the sender of the account's owner, here or at another replica.
     4. sending/sender.py waits for the rate limit; sending/claim_store.py checks every condition and claims the task.
     5. sending/transmission.py sends one request; sending/outcome_rules.py makes a verdict of its outcome.
@@ -28,6 +28,7 @@ Words of this service:
     claim, fence   a sender's right to send a task once; the number that rises with each claim and makes older ones void
     held           a task that must not be sent now, with the reason
     doubt          a task whose outcome is unknown
+    foreign order  one of another application, without our tag; an orphan has our tag and no task
     clean read     a read of the order book that can prove an order absent: complete, and begun after the send
     provisional    a failure that a later order book may still disprove, until the day is over
     lease term     the time in which one process owns an account

@@ -50,7 +50,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a replacement stays behind a fill",
-        "app/orders/state/task_store.py",
+        "app/orders/state/replacement_store.py",
         "AND b.filled_quantity = t.replaces_filled\n",
         "\n",
         FAULTS + "test_replacements.py::test_a_further_fill_before_the_cancel_is_not_replaced",
@@ -92,7 +92,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an order of another day under the same id",
-        "app/orders/state/task_store.py",
+        "app/orders/state/replacement_store.py",
         "b.order_id = t.replaces ORDER BY b.trade_date DESC LIMIT 1",
         "b.order_id = t.replaces ORDER BY b.trade_date LIMIT 1",
         FAULTS + "test_replacement_guards.py::test_an_order_of_another_day_under_the_same_id_says_nothing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.orders.risk.kill_switch_store import find_halt, lift_halt
+from app.orders.risk.halt_store import find_halt, lift_halt
 from app.orders.state.model import TaskStatus
 from tests.order_environment import ACCOUNT, OrderEnvironment
 from tests.order_waits import end_of, reaches

@@ -12,7 +12,7 @@ import pytest
 from app.broker.orders import Operation, OrderType, TransactionType, Variety
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.preconditions import NotAsSeen
-from app.orders.risk.kill_switch_store import set_halt
+from app.orders.risk.halt_store import set_halt
 from app.orders.state.audit import Actor
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator

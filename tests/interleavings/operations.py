@@ -21,7 +21,7 @@ from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.withdrawal import Withdrawn
 from app.orders.operators.halt_and_resume import HaltResult
 from app.orders.operators.resolution import OperatorDecision
-from app.orders.sending.claim_store import sent_today
+from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.audit import Actor as Operator
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Resolution, Task

@@ -18,7 +18,7 @@ from app.orders.batches import batch_store
 from app.orders.entry import idempotency_store
 from app.orders.entry.fingerprint import fingerprint_of
 from app.orders.entry.idempotency import IdempotencyKey
-from app.orders.risk import kill_switch_store
+from app.orders.risk import halt_store
 from app.orders.sending import claim_store
 from app.orders.sending.claim_terms import claim_terms
 from app.orders.sending.outcome_rules import verdict_of
@@ -124,7 +124,7 @@ async def _pending(maker: Maker, *, idem_key: str = CLIENT_KEY) -> Item:
 async def _held(maker: Maker) -> Item:
     item = await _pending(maker, idem_key="another key")
     account_id = maker.replica.account_id
-    await kill_switch_store.set_halt(maker.tx, scope=account_id, mode="halt", reason="before", set_by="operator")
+    await halt_store.set_halt(maker.tx, scope=account_id, mode="halt", reason="before", set_by="operator")
     return item
 
 

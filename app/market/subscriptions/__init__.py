@@ -1,7 +1,8 @@
 """What owners want to have streamed, and what the feeds are asked for because of it.
 
 service              the writes and the background loop; read ``_change`` first
-committed            in memory what PostgreSQL has at one version
+committed            in memory what PostgreSQL has at one version, by today's tokens: an expired instrument stays
+                     stored and is not streamed
 feed_control         asks the feeds for the difference
 feed_silence         records that a feed without ticks is silent; app/kite/feed.py replaces a dead socket
 records              a subscription as it is shown

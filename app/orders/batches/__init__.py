@@ -4,7 +4,7 @@ saga           decides a batch's next step from its legs; pure, read it first
 legs           the state of a leg, and the position that it leaves; pure
 runner         the loop of one account: carries out what the saga decides
 leg_reader     builds legs from stored tasks and orders
-settlement     the one place where a batch's status changes
-documents      a batch as clients see it
+batch_end      the one place where a batch's status changes
+batch_documents      a batch as clients see it
 batch_store    SQL
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.db.postgres import Tx
 from app.orders.batches import batch_store
-from app.orders.batches.documents import batch_document, batch_event_type
+from app.orders.batches.batch_documents import batch_document, batch_event_type
 from app.orders.batches.legs import Leg
 from app.orders.state.model import Batch, BatchStatus, TaskError
 from app.orders.state.settlement import Settlement

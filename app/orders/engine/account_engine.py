@@ -14,8 +14,8 @@ from app.broker.port import Broker, CredentialSource, Governor
 from app.db.leases import Leases, Ownership
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
-from app.orders.sending.claim_store import sent_today
 from app.orders.sending.hand_over_pause import pause_before_sending
+from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.counters import ReadCounters
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.parts import AccountParts, OrderParts

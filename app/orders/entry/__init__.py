@@ -3,10 +3,11 @@
 service            the commands of clients: checks, makes tasks, hands them on; read it first
 acceptance         stores a request exactly once, whatever happens to the commit; answers repeated requests
 outcome_wait       waits for the outcome (polls: another replica may settle it), and makes the client's answer
-admission stored_state     decides in the storing transaction by limits, halts and versions; what it reads
+risk_check stored_state    decides in the storing transaction by limits and halts; what it reads. If-Match and
+                   `replaces` are compared in preconditions, under the same lock
 requests validation preconditions   the checks themselves, and defaults such as market_protection; the last two are pure
 margin             the margin of a batch, and the order in which its legs are sent
 withdrawal         takes a placement back, whatever its status
-fingerprint idempotency intent market_data   values, and Protocols of what is needed
+fingerprint idempotency intent market_data_port   values, and Protocols of what is needed
 idempotency_store precondition_store   SQL
 """

@@ -23,10 +23,10 @@ from app.errors import Conflict, Unavailable
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import idempotency_store
-from app.orders.entry.admission import Admission, MissingInput
 from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
 from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
+from app.orders.entry.risk_check import MissingInput, RiskCheck
 from app.orders.state import new_task_store
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.views.queries import OrderQueries
@@ -73,10 +73,10 @@ class Acceptance:
     """``accept`` stores a new request and waits for its outcome; ``replayed`` answers a repeated one."""
 
     def __init__(
-        self, *, database: Database, engine: OrderEngine, queries: OrderQueries, admission: Admission, clock: Clock
+        self, *, database: Database, engine: OrderEngine, queries: OrderQueries, risk_check: RiskCheck, clock: Clock
     ) -> None:
         self._database = database
-        self._admission = admission
+        self._risk_check = risk_check
         self._engine = engine
         self._wait = OutcomeWait(engine=engine, queries=queries, clock=clock)
         self._recent: OrderedDict[tuple[str, str], IdempotencyKey] = OrderedDict()
@@ -124,7 +124,7 @@ class Acceptance:
 
     async def check_target(self, task: NewTask) -> None:
         """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
-        await self._admission.check_target(task)
+        await self._risk_check.check_target(task)
 
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
         """The answer to a request that was accepted before under the same key; None for a new key, or without one.
@@ -188,17 +188,17 @@ class Acceptance:
         raise AcceptanceUnknown
 
     async def _store_allowed(self, intent: Intent) -> None:
-        """Store the intent, providing what admission misses. Raises Unavailable, CommitCutOff, and as ``admit``."""
+        """Store the intent with what the risk check asks for. Raises Unavailable, CommitCutOff, and as ``admit``."""
         try:
-            await self._store_once(intent, partial(self._admission.admit, intent=intent))
+            await self._store_once(intent, partial(self._risk_check.admit, intent=intent))
         except MissingInput as error:
             if error.missing == "account_row":
-                await self._admission.add_account(intent.account_id)
+                await self._risk_check.add_account(intent.account_id)
                 await self._store_allowed(intent)  # once: the row stays
             else:
-                positions = await self._admission.read_positions(intent.account_id)
+                positions = await self._risk_check.read_positions(intent.account_id)
                 await self._store_once(
-                    intent, partial(self._admission.admit_restricted, intent=intent, positions=positions)
+                    intent, partial(self._risk_check.admit_restricted, intent=intent, positions=positions)
                 )
 
     async def _store_once(self, intent: Intent, admit: Callable[[Tx], Awaitable[None]]) -> None:

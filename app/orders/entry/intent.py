@@ -13,7 +13,7 @@ from app.orders.state.new_tasks import NewBatch, NewTask
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """The rows of one request, for which admission decides whether they are stored."""
+    """The rows of one request, which the risk check allows or refuses as a whole."""
 
     tasks: Sequence[NewTask]  # all of one account; the first one is the request's own
     batch: NewBatch | None = None  # None where the tasks are no batch

@@ -27,7 +27,7 @@ class NotAsSeen(Conflict):
         self.retryable = retryable
 
 
-def check_order(task: NewTask, order: PresentOrder | None) -> None:
+def check_as_seen(task: NewTask, order: PresentOrder | None) -> None:
     """Raises NotAsSeen when the order is final, has another version, or is about to change. None: not in the book."""
     if task.replaces is not None and order is not None and order.state.is_terminal:
         message = f"the order is {order.state} already; there is nothing to replace"

@@ -8,7 +8,7 @@ from typing import Literal
 from app.broker.orders import OrderChanges
 from app.errors import BadInput, Problem
 from app.orders.entry import validation
-from app.orders.entry.market_data import InstrumentLookup
+from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.new_tasks import OrderLine, OrderTarget
 
@@ -37,7 +37,7 @@ class RequestChecker:
         """The problems of one order; ``ignore`` leaves out the rules of its instrument."""
         request = line.request
         found = self._instruments.find(request.exchange, request.tradingsymbol) if instrument == "look_up" else None
-        problems = validation.check_order(request, instrument=found, user_tag=line.user_tag)
+        problems = validation.check_fields(request, instrument=found, user_tag=line.user_tag)
         if instrument == "look_up" and found is None and self._instruments.is_loaded:
             message = f"{request.instrument} is not an instrument of today's list"
             problems.append(Problem(loc=("tradingsymbol",), msg=message))

@@ -1,4 +1,4 @@
-"""Reads, in one round trip, the stored state by which admission decides about an intent."""
+"""Reads, in one round trip, the stored state by which the risk check decides about an intent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLOCKS_APART = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """What admission decides by. A value that was not read, because nothing depends on it, has its default."""
+    """What the risk check decides by. A value that was not read, because nothing depends on it, has its default."""
 
     has_account_row: bool = True  # the row under whose lock orders are counted exists
     modifications: int = 0  # of the order that the intent modifies

@@ -36,7 +36,7 @@ def with_change_defaults(changes: OrderChanges) -> OrderChanges:
     return changes
 
 
-def check_order(request: OrderRequest, *, instrument: Instrument | None, user_tag: str | None = None) -> list[Problem]:
+def check_fields(request: OrderRequest, *, instrument: Instrument | None, user_tag: str | None = None) -> list[Problem]:
     """All problems of one order, each with the field as its ``loc``.
 
     ``instrument`` None leaves out the rules of the instrument. ``user_tag`` is the client's own tag.

@@ -17,9 +17,9 @@ from loguru import logger
 from app.db.postgres import Tx
 from app.errors import Unavailable
 from app.kit.clock import ist_iso, today
-from app.orders.risk import kill_switch_store
+from app.orders.risk import halt_store
+from app.orders.risk.halt_writer import write_halt
 from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode, shown_halt
-from app.orders.risk.kill_switch import write_halt
 from app.orders.sending.holds import halted, next_step
 from app.orders.state import audit_store, cancel_store, task_store
 from app.orders.state.audit import Actor, AuditEntry
@@ -74,9 +74,7 @@ class HaltService:
                 tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), details=asked
             )
             accounts = (
-                [account_id]
-                if account_id
-                else await kill_switch_store.accounts_since(tx, day=book_day(self._clock.now()))
+                [account_id] if account_id else await halt_store.accounts_since(tx, day=book_day(self._clock.now()))
             )
         log = logger.bind(account_id=scope, action=mode, principal=by.principal, reason=reason)
         log.warning("new orders are stopped")
@@ -105,14 +103,12 @@ class HaltService:
         """
         scope = account_id or ALL_ACCOUNTS
         async with self._database.transaction() as tx:
-            before = await kill_switch_store.find_halt(tx, scope=scope)
-            lifted = await kill_switch_store.lift_halt(tx, scope=scope)
+            before = await halt_store.find_halt(tx, scope=scope)
+            lifted = await halt_store.lift_halt(tx, scope=scope)
             if lifted:
                 await self._audit(tx, "resume", scope, by=by, before=shown_halt(before), after={"reason": reason})
             accounts = (
-                [account_id]
-                if account_id
-                else await kill_switch_store.accounts_since(tx, day=book_day(self._clock.now()))
+                [account_id] if account_id else await halt_store.accounts_since(tx, day=book_day(self._clock.now()))
             )
         for one in accounts:
             self._listener.changed(one)
@@ -121,7 +117,7 @@ class HaltService:
     async def halts(self) -> list[Halt]:
         """Every halt that is in force."""
         async with self._database.connection() as connection:
-            return await kill_switch_store.list_halts(connection)
+            return await halt_store.list_halts(connection)
 
     async def audit(self, *, before: UUID | None, limit: int) -> Page:
         """One page of the audit trail, newest first; ``before`` is the cursor of the previous page."""

@@ -7,7 +7,8 @@ from datetime import date, datetime
 from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
-from app.orders.state.task_store import COLUMNS, IS_OBSOLETE, MADE_LIVE, OPEN, fetch_tasks
+from app.orders.state.replacement_store import IS_OBSOLETE
+from app.orders.state.task_store import COLUMNS, MADE_LIVE, OPEN, fetch_tasks
 
 _CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
 _EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()

@@ -74,7 +74,7 @@ def seconds_to_next_read(schedule: ReadSchedule, *, now: datetime, audit_s: floa
     return min(longest_s, max(0.0, (schedule.next_check_at - now).total_seconds()))
 
 
-class ReadPace:
+class BookReadPace:
     """The distance between two reads: one read answers all hints that arrived before it began."""
 
     def __init__(self, *, least_gap_s: float, constant_gap_s: float) -> None:

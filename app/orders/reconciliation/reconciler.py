@@ -22,7 +22,7 @@ from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.overdue import OverdueWork
-from app.orders.reconciliation.read_schedule import ReadPace, seconds_to_next_read
+from app.orders.reconciliation.read_schedule import BookReadPace, seconds_to_next_read
 from app.orders.state import order_store, task_store
 from app.orders.state.cancels import cancel_live
 from app.orders.state.parts import AccountParts
@@ -60,7 +60,7 @@ class Reconciler:
         self._fills = FillSync(account_id, parts, gateway=self._gateway, anomalies=self._anomalies)
         self._day_end = DayEnd(account_id, parts.settlement, anomalies=self._anomalies)
         self._overdue = OverdueWork(parts, anomalies=self._anomalies, day_end=self._day_end)
-        self._pace = ReadPace(
+        self._pace = BookReadPace(
             least_gap_s=parts.settings.least_read_gap_s, constant_gap_s=parts.settings.constant_read_gap_s
         )
         self._seen: dict[str, BrokerOrder] = {}  # the rows of this day's book, as last applied

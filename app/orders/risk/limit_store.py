@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 
 from app.db.pipeline import PendingResult
 from app.db.postgres import Tx
-from app.orders.risk.kill_switch_store import MANY_DOUBTS
+from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.risk.limits import OrderIdentity
 from app.orders.risk.positions import PositionSide, Waiting
 from app.orders.state.task_store import OPEN

@@ -110,6 +110,14 @@ def identity_of(request: OrderRequest) -> OrderIdentity:
     return (request.instrument, str(request.transaction_type), request.quantity, price)
 
 
+def modification_breach(count: int) -> Breach | None:
+    """The limit on modifications of one order, after ``count`` of them: the broker takes 25."""
+    if count < MAX_MODIFICATIONS:
+        return None
+    message = f"the order was modified {count} times; cancel it and place a new one (`replaces`)"
+    return Breach(code="MODIFY_LIMIT", field="", message=message)
+
+
 def breaches_of(candidate: Candidate, limits: RiskLimits) -> Iterator[Breach]:
     """The limits that one order exceeds by itself."""
     request = candidate.request

@@ -6,6 +6,6 @@ transmission         step 2: one request
 outcome_writer outcome_rules      step 3: store the outcome; the second makes the verdict, pure
 holds                shows why waiting tasks are not sent
 account_breakers circuit_breaker  stop sending while requests fail; the second decides, pure
-hand_over_pause      keeps the rate limit across owners; pure
-lockout              halts an account whose address the broker refuses
+hand_over_pause sent_today_store  keep the broker's limits of second, minute and day across owners; the first is pure
+address_refusal      halts an account when the broker refuses this machine's address
 """

@@ -6,17 +6,14 @@ claim, at other replicas too. After the claim is committed the request may leave
 
 from __future__ import annotations
 
-from datetime import date
-
 from app.broker.orders import Operation
 from app.db.leases import HELD_BY_TERM
 from app.db.postgres import Tx
-from app.orders.risk.kill_switch_store import MANY_DOUBTS
+from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.sending.claim_terms import ClaimTerms
-from app.orders.sending.hand_over_pause import SentToday
-from app.orders.state.attempt_outcomes import AttemptOutcome
 from app.orders.state.model import Task
-from app.orders.state.task_store import COLUMNS, IS_REPLACED, MISSED, OPEN, fetch_tasks
+from app.orders.state.replacement_store import IS_REPLACED
+from app.orders.state.task_store import COLUMNS, MISSED, OPEN, fetch_tasks
 
 TAG_ATTEMPTS = 9
 """Attempts of one placement: the tag has one digit for them. Only sessions that end again and again reach as many."""
@@ -120,27 +117,3 @@ async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: flo
     params = {**terms.params(account_id), "owner": terms.owner, "claim_s": claim_s}
     found = await fetch_tasks(tx, _CLAIM, params)
     return found[0] if found else None
-
-
-_RECENT = "2 minutes"
-"""How far the ages of requests go back: further than the minute over which the broker counts."""
-
-
-async def sent_today(tx: Tx, account_id: str, *, trade_date: date) -> SentToday:
-    """What any owner has sent for the account on this day.
-
-    The broker counts refused placements too, but none that never left, so those are left out.
-    """
-    cursor = await tx.execute(
-        f"""SELECT count(*) FILTER (WHERE t.operation = 'place'),
-             max(a.started_at) FILTER (WHERE a.finished_at IS NULL), max(a.finished_at),
-             coalesce(array_agg(extract(epoch FROM clock_timestamp() - a.started_at)::float8)
-                        FILTER (WHERE a.started_at > clock_timestamp() - interval '{_RECENT}'), '{{}}')
-           FROM order_attempt a JOIN order_task t USING (task_id)
-           WHERE t.account_id = %s AND t.trade_date = %s AND a.outcome IS DISTINCT FROM '{AttemptOutcome.NOT_SENT}'""",
-        (account_id, trade_date),
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return SentToday()
-    return SentToday(places=row[0], unanswered_at=row[1], answered_at=row[2], ages_s=row[3])

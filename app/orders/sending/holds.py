@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.broker.orders import Operation
-from app.orders.risk import kill_switch_store
+from app.orders.risk import doubt_limit_store, halt_store
 from app.orders.risk.halts import Halt
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.state import task_store
@@ -85,8 +85,8 @@ class Holds:
     async def _obstacles(self) -> list[Obstacle]:
         """The obstacles of now, the strictest first: a task shows the first one that stops it."""
         async with self._database.connection() as connection:
-            halt = await kill_switch_store.halt_in_force(connection, self._account_id)
-            halted_new = await kill_switch_store.many_doubts(
+            halt = await halt_store.halt_in_force(connection, self._account_id)
+            halted_new = await doubt_limit_store.many_doubts(
                 connection,
                 self._account_id,
                 halt_doubts=self._settings.halt_doubts,

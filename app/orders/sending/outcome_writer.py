@@ -8,7 +8,7 @@ from loguru import logger
 
 from app.broker.outcomes import SendOutcome, SessionRejected
 from app.errors import Unavailable
-from app.orders.sending.lockout import halt_if_locked_out
+from app.orders.sending.address_refusal import halt_if_address_refused
 from app.orders.sending.outcome_rules import verdict_of
 from app.orders.state import task_store
 from app.orders.state.model import Task
@@ -60,4 +60,4 @@ class OutcomeWriter:
                 await self._settlement.lock(tx, self._account_id)
             verdict = verdict_of(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
-            await halt_if_locked_out(tx, task, outcome, settlement=self._settlement, ids=self._ids)
+            await halt_if_address_refused(tx, task, outcome, settlement=self._settlement, ids=self._ids)

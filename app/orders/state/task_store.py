@@ -34,14 +34,6 @@ MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
 MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
   OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
 """Of a placement ``t`` left-joined with its orders ``b``: one is live at the broker, as far as the book has shown."""
-_REPLACED_ORDER = """FROM broker_order b
-  WHERE b.account_id = t.account_id AND b.order_id = t.replaces ORDER BY b.trade_date DESC LIMIT 1"""
-IS_REPLACED = f"""(SELECT b.state IN ('cancelled', 'rejected') AND b.filled_quantity = t.replaces_filled
-  {_REPLACED_ORDER})"""
-"""Of a task ``t``: the order that it replaces is gone, and filled nothing that the client had not seen."""
-IS_OBSOLETE = f"""(SELECT b.state = 'completed' OR (b.state IN ('cancelled', 'rejected')
-  AND b.filled_quantity IS DISTINCT FROM t.replaces_filled) {_REPLACED_ORDER})"""
-"""Of a task ``t``: the order that it should have replaced filled first, so the task is never sent."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
 """Given up provisionally. Written as in the index ``order_task_given_up``, so that the index is used."""
 

@@ -1,5 +1,5 @@
 """Views: the reading side of orders. No function here changes a row.
 
 queries       orders, tasks, batches and fills as documents, page by page; read it first
-query_store   SQL of the lists
+query_store   SQL of the lists, and of how many outcomes are in doubt and since when
 """

@@ -11,7 +11,7 @@ from app.db.postgres import Database, Tx
 from app.errors import NotFound
 from app.kit.clock import Clock, today
 from app.orders.batches import batch_store
-from app.orders.batches.documents import batch_document
+from app.orders.batches.batch_documents import batch_document
 from app.orders.batches.leg_reader import load_legs
 from app.orders.state import fill_store, order_store, task_store
 from app.orders.state.documents import order_document, task_document, unplaced_document

@@ -8,7 +8,7 @@ from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.kite.pace import Limits
 from app.orders.entry.acceptance import Caller
-from app.orders.sending.claim_store import sent_today
+from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.task_store import database_now
 from simulator.server import RunningSimulator
 from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment

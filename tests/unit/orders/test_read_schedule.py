@@ -6,8 +6,8 @@ import pytest
 
 from app.orders.reconciliation.read_schedule import (
     READS_IN_A_ROW,
+    BookReadPace,
     Liveness,
-    ReadPace,
     ReadSchedule,
     seconds_to_next_read,
 )
@@ -41,6 +41,6 @@ def test_the_earliest_reason_to_read_decides(
 @pytest.mark.parametrize(("between_s", "gap_s"), [(0.3, 1.0), (0.6, 0.25)])
 def test_constant_hints_make_the_reads_rarer(between_s: float, gap_s: float) -> None:
     """Only a row of fast reads does: the first ones, and reads at a distance, keep the shortest gap."""
-    pace = ReadPace(least_gap_s=0.25, constant_gap_s=1.0)
+    pace = BookReadPace(least_gap_s=0.25, constant_gap_s=1.0)
     gaps = [pace.gap_after_read(index * between_s) for index in range(READS_IN_A_ROW)]
     assert gaps == [0.25] * (READS_IN_A_ROW - 1) + [gap_s]

@@ -10,7 +10,7 @@ import pytest
 
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderChanges, OrderType, Product, Validity, Variety
-from app.orders.entry.validation import check_changes, check_order, with_defaults
+from app.orders.entry.validation import check_changes, check_fields, with_defaults
 from tests.order_requests import order
 
 
@@ -39,8 +39,8 @@ FUT: dict[str, Any] = {"exchange": Exchange.NFO, "tradingsymbol": "NIFTY26JULFUT
 
 def test_a_proper_order_has_no_problem() -> None:
     """Equity in shares, futures in lots."""
-    assert check_order(order(), instrument=instrument()) == []
-    assert check_order(order(**FUT, quantity=150), instrument=NIFTY_FUT) == []
+    assert check_fields(order(), instrument=instrument()) == []
+    assert check_fields(order(**FUT, quantity=150), instrument=NIFTY_FUT) == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_proper_order_has_no_problem() -> None:
 )
 def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> None:
     """One wrong thing, one problem, at the field that is wrong."""
-    assert [problem.loc for problem in check_order(order(**changes), instrument=instrument())] == [(field,)]
+    assert [problem.loc for problem in check_fields(order(**changes), instrument=instrument())] == [(field,)]
 
 
 @pytest.mark.parametrize(
@@ -97,27 +97,27 @@ def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> No
 def test_derivatives_have_limits_of_their_own(changes: dict[str, Any], field: str) -> None:
     """Lots, products, no disclosed quantity."""
     wanted = order(**{**FUT, **changes})
-    assert [problem.loc for problem in check_order(wanted, instrument=NIFTY_FUT)] == [(field,)]
+    assert [problem.loc for problem in check_fields(wanted, instrument=NIFTY_FUT)] == [(field,)]
 
 
 def test_mcx_counts_in_lots_and_takes_no_ioc() -> None:
     """Quantity 1 is one lot there, whatever the lot size."""
     gold = instrument(exchange="MCX", segment="MCX-FUT", lot_size=100, tick_size=Decimal(1))
     wanted = order(exchange=Exchange.MCX, product=Product.NRML, quantity=1)
-    assert check_order(wanted, instrument=gold) == []
+    assert check_fields(wanted, instrument=gold) == []
     ioc = order(exchange=Exchange.MCX, product=Product.NRML, quantity=1, validity=Validity.IOC)
-    assert [problem.loc for problem in check_order(ioc, instrument=gold)] == [("validity",)]
+    assert [problem.loc for problem in check_fields(ioc, instrument=gold)] == [("validity",)]
 
 
 def test_an_index_cannot_be_traded() -> None:
     """NIFTY 50 is a number, not a security."""
     index = instrument(segment="INDICES", tradingsymbol="NIFTY 50")
-    assert "index" in check_order(order(), instrument=index)[0].msg
+    assert "index" in check_fields(order(), instrument=index)[0].msg
 
 
 def test_all_problems_come_in_one_answer() -> None:
     """A caller mends an order in one round, not in five."""
-    found = check_order(order(quantity=-1, price=None, validity_ttl=1), instrument=None, user_tag="not ok!")
+    found = check_fields(order(quantity=-1, price=None, validity_ttl=1), instrument=None, user_tag="not ok!")
     assert {problem.loc[0] for problem in found} == {"quantity", "price", "validity_ttl", "tag"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.broker.orders import OrderChanges, TransactionType
 from app.errors import BadInput
 from app.orders.entry.acceptance import Caller
-from app.orders.entry.admission import LimitReached
+from app.orders.entry.risk_check import LimitReached
 from app.orders.risk.limits import MAX_MODIFICATIONS, RiskLimits
 from app.orders.state.model import TaskStatus
 from simulator.server import RunningSimulator

@@ -7,8 +7,8 @@ from loguru import logger
 from app.broker.outcomes import Refused, SendOutcome
 from app.db.postgres import Tx
 from app.kit.ids import IdSource
-from app.orders.risk.kill_switch import write_halt
-from app.orders.risk.kill_switch_store import find_halt
+from app.orders.risk.halt_store import find_halt
+from app.orders.risk.halt_writer import write_halt
 from app.orders.state.alarms import Alarm
 from app.orders.state.audit import Actor
 from app.orders.state.model import Task
@@ -17,7 +17,7 @@ from app.orders.state.settlement import Settlement
 SERVICE = Actor(principal="service")
 
 
-async def halt_if_locked_out(
+async def halt_if_address_refused(
     tx: Tx, task: Task, outcome: SendOutcome, *, settlement: Settlement, ids: IdSource
 ) -> None:
     """Halt the account and raise an alarm when the broker refuses orders from this machine's address.

@@ -23,17 +23,17 @@ from app.kit.clock import today
 from app.orders.batches import batch_store
 from app.orders.entry import idempotency_store
 from app.orders.entry.intent import Intent
-from app.orders.entry.market_data import InstrumentLookup, LastPrices
-from app.orders.entry.preconditions import check_not_stopped, check_order
+from app.orders.entry.market_data_port import InstrumentLookup, LastPrices
+from app.orders.entry.preconditions import check_as_seen, check_not_stopped
 from app.orders.entry.stored_state import PendingState, StateReader, StoredState
 from app.orders.risk import limit_store
 from app.orders.risk.limits import (
-    MAX_MODIFICATIONS,
     Breach,
     Candidate,
     RiskLimits,
     breaches_of,
     count_breaches,
+    modification_breach,
 )
 from app.orders.risk.positions import Positions
 from app.orders.risk.reduce_only import lock_reducible, read_positions
@@ -70,7 +70,7 @@ class Brokers(Protocol):
         ...
 
 
-class Admission:
+class RiskCheck:
     """Decides whether an account may have what an intent asks for, and stores it. ``limits`` are by account."""
 
     def __init__(
@@ -147,9 +147,9 @@ class Admission:
         # Without the row there was no lock, so another transaction may be counting at the same time.
         if not state.has_account_row:
             raise MissingInput("account_row")
-        if state.modifications >= MAX_MODIFICATIONS:
-            message = f"the order was modified {state.modifications} times; cancel it and place a new one (`replaces`)"
-            raise LimitReached(message, code="MODIFY_LIMIT")
+        modified_often = modification_breach(state.modifications)
+        if modified_often is not None:
+            raise LimitReached(modified_often.message, code=modified_often.code)
         if intent.conditional is not None:
             _check_target(intent.conditional, state)
         self._check_each(intent)
@@ -198,7 +198,7 @@ class Admission:
 
 def _check_target(task: NewTask, state: StoredState) -> None:
     """Raises NotAsSeen."""
-    check_order(task, state.target)
+    check_as_seen(task, state.target)
     check_not_stopped(stopped=state.orders_are_stopped)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.postgres import Tx
-from app.orders.risk import kill_switch_store
+from app.orders.risk import halt_store
 from app.orders.risk.halts import Halt, HaltMode, halt_document, shown_halt
 from app.orders.state import audit_store
 from app.orders.state.audit import Actor
@@ -17,9 +17,9 @@ async def write_halt(
     tx: Tx, *, scope: str, mode: HaltMode, reason: str, by: Actor, entry_id: UUID, details: Mapping[str, Any]
 ) -> Halt:
     """Set a halt, in force from the commit on, and write its audit entry with ``details`` added. Returns the halt."""
-    before = await kill_switch_store.find_halt(tx, scope=scope)
-    await kill_switch_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
-    halt = await kill_switch_store.find_halt(tx, scope=scope)
+    before = await halt_store.find_halt(tx, scope=scope)
+    await halt_store.set_halt(tx, scope=scope, mode=mode, reason=reason, set_by=by.principal)
+    halt = await halt_store.find_halt(tx, scope=scope)
     if halt is None:
         raise LookupError(f"the halt of {scope} vanished inside its own transaction")
     await audit_store.write_audit(
