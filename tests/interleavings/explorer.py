@@ -39,7 +39,8 @@ class Failure:
 
     def __str__(self) -> str:
         steps = [] if self.run is None else [f"  {step.choice} {step.label}" for step in self.run.steps]
-        return "\n".join([f"{self.case} {self.schedule}", f"  {self.violation}", *steps])
+        again = f"again: INTERLEAVINGS_SCHEDULE={self.schedule} make interleavings ARGS='-k {self.case}'"
+        return "\n".join([f"{self.case} {self.schedule}", f"  {self.violation}", *steps, again])
 
 
 @dataclass(slots=True, kw_only=True)

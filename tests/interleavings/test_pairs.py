@@ -90,7 +90,8 @@ async def test_an_account_is_whole_after_any_order(
     """Whatever the order, every rule of ``checks`` holds, but for those in ``KNOWN``."""
     outcome = await explore(Explorer(environment, seed=seed), CASES[name], budget)
     record(request, outcome, seed=seed)
-    known = {entry.rule for entry in KNOWN.get(name, ())}
+    is_repeated = "INTERLEAVINGS_SCHEDULE" in os.environ
+    known = set[str]() if is_repeated else {entry.rule for entry in KNOWN.get(name, ())}
     new = [str(failure) for failure in outcome.failures if failure.violation.rule not in known]
     assert not new, "\n".join([f"seed {seed}", *new])
 
