@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from app.broker.market import Instrument
 from app.broker.orders import OrderRequest
-from app.broker.port import Credentials
+from app.broker.port import Credentials, CredentialSource
 from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
 from app.db.leases import Leases, LeaseTimes
@@ -106,7 +106,7 @@ class OrderEnvironment:
     orders: Orders
     parts: OrderParts  # the orders were built of
     inputs: OrderInputs  # the orders were built of
-    account: KiteAccount
+    account: KiteAccount  # the first one
     supervisor: Supervisor
     sim: httpx.AsyncClient
 
@@ -122,14 +122,18 @@ class OrderEnvironment:
     def database(self) -> Database:
         return self.parts.database
 
-    async def place(self, *, wait_s: float = 20.0, key: str | None = None, **changes: Any) -> Mapping[str, Any]:
+    async def place(
+        self, *, wait_s: float = 20.0, key: str | None = None, account_id: str = ACCOUNT, **changes: Any
+    ) -> Mapping[str, Any]:
         """Place one order; returns the task document."""
-        return (await self.answer(wait_s=wait_s, key=key, **changes)).document
+        return (await self.answer(wait_s=wait_s, key=key, account_id=account_id, **changes)).document
 
-    async def answer(self, *, wait_s: float = 20.0, key: str | None = None, **changes: Any) -> Answer:
+    async def answer(
+        self, *, wait_s: float = 20.0, key: str | None = None, account_id: str = ACCOUNT, **changes: Any
+    ) -> Answer:
         line = OrderLine(request=order(**changes))
         return await self.service.place(
-            line, account_id=ACCOUNT, caller=Caller(principal="t", idem_key=key), wait_s=wait_s
+            line, account_id=account_id, caller=Caller(principal="t", idem_key=key), wait_s=wait_s
         )
 
     async def batch(
@@ -189,6 +193,15 @@ def order_parts(database: Database, *, settings: EngineSettings = SHORT_SETTINGS
     )
 
 
+def simulated_login(number: int, *, token: str) -> CredentialSource:
+    """The credentials of the simulator's user of this number, counted from 1."""
+    suffix = "" if number == 1 else str(number)
+    found = Credentials(
+        api_key=f"simkey{suffix}", api_secret=SecretStr(f"simsecret{suffix}"), access_token=SecretStr(token + suffix)
+    )
+    return lambda: found
+
+
 @asynccontextmanager
 async def open_order_environment(
     database_url: str,
@@ -200,38 +213,42 @@ async def open_order_environment(
     limits: RiskLimits = NO_LIMITS,
     leases: LeaseTimes = SHORT_LEASES,
     pace: Limits | None = None,
+    account_ids: Sequence[str] = (ACCOUNT,),
 ) -> AsyncIterator[OrderEnvironment]:
-    """A running order engine for one account against the simulator at ``simulator_url``.
+    """A running order engine against the simulator at ``simulator_url``.
 
-    ``pace``: how fast the account may send, where the broker's own limits are too wide for the test.
+    ``pace``: how fast an account may send, where the broker's own limits are too wide for the test. ``account_ids``:
+    the accounts, in the order of the simulator's users.
     """
     clock = SystemClock()
     ids = IdSource(clock)
-    credentials = Credentials(api_key="simkey", api_secret=SecretStr("simsecret"), access_token=SecretStr(token))
     async with AsyncExitStack() as stack:
         database = await open_database(database_url, name="environment", plans="once", warm_up=warm_up)
         stack.push_async_callback(database.close)
-        account = await stack.enter_async_context(
-            open_broker(
-                ACCOUNT,
-                http=HttpSettings(base_url=simulator_url, order_total_s=settings.send_timeout_s),
-                feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
-                credentials=lambda: credentials,
-                clock=clock,
-                limits=pace,
+        accounts = {
+            account_id: await stack.enter_async_context(
+                open_broker(
+                    account_id,
+                    http=HttpSettings(base_url=simulator_url, order_total_s=settings.send_timeout_s),
+                    feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
+                    credentials=simulated_login(number, token=token),
+                    clock=clock,
+                    limits=pace,
+                )
             )
-        )
+            for number, account_id in enumerate(account_ids, start=1)
+        }
         parts = await build_order_parts(
             database, events=AccountEventWriter(ids), settings=settings, clock=clock, ids=ids
         )
         inputs = OrderInputs(
             engine_database=database,
-            accounts={ACCOUNT: account},
-            limits={ACCOUNT: limits},
+            accounts=accounts,
+            limits=dict.fromkeys(account_ids, limits),
             queries=OrderQueries(database=database, clock=clock),
             instruments=NoInstruments(),
             prices=NoPrices(),
-            wakeups=OrderWakeups([ACCOUNT], events=NoReaders()),
+            wakeups=OrderWakeups(account_ids, events=NoReaders()),
             replicas=NoReaders(),
             leases=Leases(database=database, owner=owner or f"environment-{ids.code(6)}", times=leases, clock=clock),
         )
@@ -241,7 +258,12 @@ async def open_order_environment(
         orders.engine.start(supervisor)
         try:
             yield OrderEnvironment(
-                orders=orders, parts=parts, inputs=inputs, account=account, supervisor=supervisor, sim=sim
+                orders=orders,
+                parts=parts,
+                inputs=inputs,
+                account=accounts[account_ids[0]],
+                supervisor=supervisor,
+                sim=sim,
             )
         finally:
             assert await supervisor.stop(timeout=5.0) == []

@@ -42,6 +42,13 @@ MUTATIONS = (
         FAULTS + "test_guards.py::test_an_answer_under_an_old_fence_changes_nothing",
     ),
     Mutation(
+        "a tag of another account: adoption",
+        "app/orders/state/task_store.py",
+        "WHERE tag_base = ANY(%s) AND account_id = %s",
+        "WHERE tag_base = ANY(%s) AND %s::text IS NOT NULL",
+        FAULTS + "test_account_walls.py::test_a_square_off_sells_what_its_own_account_bought",
+    ),
+    Mutation(
         "a replacement waits for its order's end",
         "app/orders/sending/claim_store.py",
         "AND (t.replaces IS NULL OR {IS_REPLACED})",

@@ -39,7 +39,8 @@ SELECT b.content_hash, b.state,
                AND r.status IN {OPEN}),
   NOT (b.document ->> 'parent_order_id' IS NOT NULL OR b.document ->> 'variety' IN ('co', 'iceberg')
     OR b.document ->> 'tags' LIKE '%%autoslice:%%' OR b.document ? 'stale'
-    OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = b.task_id AND p.children <> '[]'::jsonb))
+    OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = b.task_id AND p.account_id = b.account_id
+                 AND p.children <> '[]'::jsonb))
 FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s ORDER BY b.trade_date DESC LIMIT 1"""
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from app.broker.orders import BrokerOrder
 from app.db.postgres import Tx
 from app.orders.reconciliation import anomaly_rules, overdue_store
+from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
-from app.orders.state.counters import ReadCounters
 from app.orders.state.model import Task
 from app.orders.state.parts import OrderParts
 
@@ -17,13 +17,12 @@ from app.orders.state.parts import OrderParts
 class Anomalies:
     """The alarms of one account. The caller holds the account's lock, except for ``report_old_doubts``."""
 
-    def __init__(self, account_id: str, parts: OrderParts, *, read_counters: ReadCounters) -> None:
+    def __init__(self, account_id: str, parts: OrderParts) -> None:
         self._account_id = account_id
         self._settlement = parts.settlement
         self._settings = parts.settings
         self._ids = parts.ids
         self._deployment = parts.tagger.deployment
-        self._read_counters = read_counters
 
     async def mismatch(self, tx: Tx, subject: UUID | str, data: dict[str, object]) -> None:
         """The book shows a different order under a task's tag than the one that was requested."""
@@ -34,11 +33,30 @@ class Anomalies:
         for task, row in anomaly_rules.doubles(changed, owners):
             await self.mismatch(tx, row.order_id, {"task_id": str(task.task_id), "order_id": row.order_id})
 
-    async def report_orphans(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
-        """Alarm where an order carries a tag of this deployment and no task has that tag."""
-        for row in anomaly_rules.orphans(changed, deployment=self._deployment, known_tag_bases=owners):
-            if await self.alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": row.tag}):
-                self._read_counters.orphans += 1
+    async def report_unknown_tags(self, tx: Tx, changed: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> None:
+        """Alarm where an order carries a tag of this deployment that none of the account's tasks has.
+
+        It is an orphan if no task at all has the tag. If another account's task has it, somebody copied that order.
+        """
+        unknown = anomaly_rules.unknown_tags(changed, deployment=self._deployment, known_tag_bases=owners)
+        if not unknown:
+            return
+        elsewhere = await task_store.of_other_accounts(
+            tx, self._account_id, [anomaly_rules.tag_base_of(tag) for _, tag in unknown]
+        )
+        for row, tag in unknown:
+            owner = elsewhere.get(anomaly_rules.tag_base_of(tag))
+            if owner is not None:
+                task_id, account_id = owner
+                data: dict[str, object] = {
+                    "order_id": row.order_id,
+                    "tag": tag,
+                    "task_id": str(task_id),
+                    "account_id": account_id,
+                }
+                await self.mismatch(tx, row.order_id, data)
+            else:
+                await self.alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": tag})
 
     async def report_look_alikes(
         self, tx: Tx, task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float

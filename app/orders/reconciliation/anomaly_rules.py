@@ -27,18 +27,25 @@ def doubles(book: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> list[tup
         (task, row)
         for row in book
         for tag in tags_of(row)
-        if (task := owners.get(tag[: TAG_LENGTH - 1])) is not None
+        if (task := owners.get(tag_base_of(tag))) is not None
         and task.order_id not in {None, row.order_id}
         and not may_slice(task.order)
     ]
 
 
-def orphans(book: Sequence[BrokerOrder], *, deployment: str, known_tag_bases: Iterable[str]) -> list[BrokerOrder]:
-    """Rows with a tag of this deployment that belongs to no task: tasks were lost, or another program uses the tag."""
+def unknown_tags(
+    book: Sequence[BrokerOrder], *, deployment: str, known_tag_bases: Iterable[str]
+) -> list[tuple[BrokerOrder, str]]:
+    """Rows with a tag of this deployment that belongs to none of these tasks, each with that tag."""
     known = set(known_tag_bases)
     return [
-        row
+        (row, tag)
         for row in book
-        for tag in tags_of(row)
-        if len(tag) == TAG_LENGTH and tag.startswith(deployment) and tag[: TAG_LENGTH - 1] not in known
+        for tag in sorted(tags_of(row))
+        if len(tag) == TAG_LENGTH and tag.startswith(deployment) and tag_base_of(tag) not in known
     ]
+
+
+def tag_base_of(tag: str) -> str:
+    """A tag of this service without its attempt's digit."""
+    return tag[: TAG_LENGTH - 1]

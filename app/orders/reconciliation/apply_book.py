@@ -107,15 +107,18 @@ class BookApplier:
             if task.operation is not Operation.PLACE:
                 altered |= await self._settle_command(tx, task, reading)
         # Alarms concern only changed rows, so an unchanged book raises none again.
-        await self._anomalies.report_orphans(tx, changed, reading.owners)
+        await self._anomalies.report_unknown_tags(tx, changed, reading.owners)
         await self._anomalies.report_doubles(tx, changed, reading.owners)
         return altered or shown
 
     async def _owners(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, Task]:
-        """The tasks whose tags these rows carry, by the tag without its attempt digit."""
+        """The account's tasks whose tags these rows carry, by the tag without its attempt digit.
+
+        A copy of an order in another account carries the tag too, and is none of that account's tasks.
+        """
         length = tags.TAG_LENGTH
         bases = {tag[: length - 1] for row in rows for tag in tags.tags_of(row) if len(tag) == length}
-        return await task_store.by_tag_bases(tx, sorted(bases)) if bases else {}
+        return await task_store.by_tag_bases(tx, self._account_id, sorted(bases)) if bases else {}
 
     def _owner(self, row: BrokerOrder, reading: BookRead) -> Task | None:
         for tag in tags.tags_of(row):
@@ -160,7 +163,7 @@ class BookApplier:
             owner = self._owner(row, reading)
             owner_id = None if owner is None else owner.task_id
         if owner_id is not None:
-            return await task_store.load(tx, owner_id)
+            return (await task_store.by_ids(tx, self._account_id, [owner_id])).get(owner_id)
         confirmed = await task_store.by_order_id(tx, row.order_id, account_id=self._account_id)
         return confirmed if confirmed is not None and confirmed.trade_date == day else None
 

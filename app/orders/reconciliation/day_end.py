@@ -52,7 +52,9 @@ class DayEnd:
                 if order_id not in shown:
                     await order_store.upsert(tx, confirmed_order(task, order_id))
         live = await order_store.still_live(tx, self._account_id, until=until, since=since)
-        owners = await task_store.by_ids(tx, [order.task_id for order in live if order.task_id is not None])
+        owners = await task_store.by_ids(
+            tx, self._account_id, [order.task_id for order in live if order.task_id is not None]
+        )
         for order in live:
             await self._settlement.mark_stale(tx, order, owners.get(order.task_id) if order.task_id else None)
         for day, orders in itertools.groupby(live, key=lambda order: order.trade_date):

@@ -8,7 +8,7 @@ from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
 from app.orders.state.replacement_store import IS_OBSOLETE
-from app.orders.state.task_store import COLUMNS, MADE_LIVE, OPEN, fetch_tasks
+from app.orders.state.task_store import COLUMNS, ITS_ORDERS, MADE_LIVE, OPEN, fetch_tasks
 
 _CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
 _EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
@@ -33,7 +33,7 @@ async def find_due_work(
         f"""SELECT clock_timestamp(), EXISTS (
               SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
                 AND ({_CLAIM_EXPIRED} OR {_EXPIRED} OR {_OBSOLETE} OR {_OF_GONE_DAY} OR {_WITHOUT_ALARM})),
-              EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
+              EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b ON {ITS_ORDERS}
                       WHERE t.account_id = %(account_id)s AND t.cancel_on_sight AND t.trade_date > %(gone_day)s
                         AND (t.status IN ('running', 'in_doubt') OR {MADE_LIVE}))""",
         {

@@ -6,7 +6,7 @@ from datetime import date
 
 from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import ReadSchedule
-from app.orders.state.task_store import GIVEN_UP
+from app.orders.state.task_store import GIVEN_UP, ITS_ORDERS
 
 SETTLES_WITHIN_S = 600
 """An accepted order that the book has not shown for so long no longer makes the reads more frequent."""
@@ -22,7 +22,7 @@ async def read_schedule(tx: Tx, account_id: str, *, trade_date: date) -> ReadSch
                         WHERE account_id = %(account_id)s AND trade_date = %(day)s AND operation = 'place'
                           AND status = 'completed' AND children = '[]'::jsonb
                           AND finished_at > clock_timestamp() - make_interval(secs => {SETTLES_WITHIN_S})
-                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id
+                          AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS}
                                           OFFSET 0)),  -- by the index for the few, not a join with all of them
              EXISTS (SELECT 1 FROM broker_order
                      WHERE account_id = %(account_id)s AND trade_date = %(day)s

@@ -55,7 +55,7 @@ class Reconciler:
         self._tasks = parts.tasks
         self._read_counters = parts.read_counters
         account_id, counters = parts.account_id, parts.read_counters
-        self._anomalies = Anomalies(account_id, parts, read_counters=counters)
+        self._anomalies = Anomalies(account_id, parts)
         self._applier = BookApplier(account_id, parts, anomalies=self._anomalies, read_counters=counters)
         self._fills = FillSync(account_id, parts, gateway=self._gateway, anomalies=self._anomalies)
         self._day_end = DayEnd(account_id, parts.settlement, anomalies=self._anomalies)

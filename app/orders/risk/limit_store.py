@@ -19,7 +19,7 @@ from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.risk.limits import OrderIdentity
 from app.orders.risk.positions import PositionSide, Waiting
-from app.orders.state.task_store import OPEN
+from app.orders.state.task_store import ITS_ORDERS, OPEN
 
 
 async def lock_account(tx: Tx, account_id: str) -> PendingResult[bool]:
@@ -54,7 +54,7 @@ async def count_open_orders(tx: Tx, account_id: str, *, trade_date: date, recent
                       AND status IN {OPEN})
                  + (SELECT count(*) FROM order_task t WHERE account_id = %(account_id)s AND task_id > %(recent)s
                       AND operation = 'place' AND status = 'completed'
-                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))""",
+                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS}))""",
         {"account_id": account_id, "day": trade_date, "recent": recent},
     )
     return PendingResult(cursor=cursor, read=lambda rows: int(rows[0][0]))
@@ -112,14 +112,14 @@ async def _promised(
     tx: Tx, account_id: str, key: PositionSide, *, trade_date: date, since: datetime, waiting: Waiting
 ) -> int:
     cursor = await tx.execute(
-        """SELECT
+        f"""SELECT
              (SELECT coalesce(sum((t.request ->> 'quantity')::bigint), 0) FROM order_task t
               WHERE t.account_id = %(account_id)s AND t.operation = 'place' AND t.instrument = %(instrument)s
                 AND t.request ->> 'product' = %(product)s AND t.request ->> 'transaction_type' = %(side)s
                 AND (t.status IN ('running', 'in_doubt')
                   OR (t.status IN ('pending', 'held', 'retrying') AND (t.reduces OR %(all)s))
                   OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s
-                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.task_id = t.task_id))))
+                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS}))))
            + (SELECT coalesce(sum(greatest((b.document ->> 'quantity')::bigint, (
                                     SELECT max((m.request -> 'changes' ->> 'quantity')::bigint)  -- may have come true
                                     FROM order_task m

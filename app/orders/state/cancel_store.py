@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from app.db.postgres import Tx
 from app.orders.state.model import Whose
 from app.orders.state.new_tasks import OrderTarget
-from app.orders.state.task_store import DAYS_AHEAD, MADE_LIVE, OPEN
+from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS, MADE_LIVE, OPEN
 
 SHOWS_WITHIN_S = 1
 """Seconds in which the book may still show an order live after its cancel was answered; then it is cancelled again."""
@@ -45,7 +45,8 @@ WHERE NOT EXISTS (SELECT 1 FROM order_task c WHERE c.account_id = %(account_id)s
                     AND (c.status IN {OPEN} OR c.finished_at > clock_timestamp() - interval '{SHOWS_WITHIN_S} s'
                       OR (NOT %(all)s AND c.status <> 'completed'
                         AND c.finished_at > clock_timestamp() - interval '{REFUSED_FOR_S} s')))
-  AND (%(all)s OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = live.task_id AND p.cancel_on_sight))
+  AND (%(all)s OR EXISTS (SELECT 1 FROM order_task p WHERE p.task_id = live.task_id
+                             AND p.account_id = %(account_id)s AND p.cancel_on_sight))
 ORDER BY order_id
 """
 
@@ -75,7 +76,7 @@ async def is_live(tx: Tx, task_id: UUID) -> bool:
     """Whether this placement has a live order at the broker, as far as the book has shown."""
     cursor = await tx.execute(
         f"""SELECT EXISTS (
-              SELECT 1 FROM order_task t LEFT JOIN broker_order b USING (task_id)
+              SELECT 1 FROM order_task t LEFT JOIN broker_order b ON {ITS_ORDERS}
               WHERE t.task_id = %s AND {MADE_LIVE})""",
         (task_id,),
     )

@@ -64,4 +64,3 @@ class ReadCounters:
     reads: int = 0  # order books received
     failed_reads: int = 0  # reads of the order book or trade book that failed
     late_orders: int = 0  # orders that appeared after their task was given up
-    orphans: int = 0  # orders under this deployment's tags that no task knows

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.state.model import KnownOrder, OrderState
-from app.orders.state.task_store import DAYS_AHEAD
+from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
   document"""
@@ -59,7 +59,8 @@ async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
     """The orders that these placements have made, by order id."""
     return await _orders(
         tx,
-        f"SELECT {_COLUMNS} FROM broker_order WHERE task_id = ANY(%s) ORDER BY order_id",
+        f"""SELECT {_COLUMNS} FROM broker_order b
+            WHERE task_id = ANY(%s) AND EXISTS (SELECT 1 FROM order_task t WHERE {ITS_ORDERS}) ORDER BY order_id""",
         (list(task_ids),),
     )
 

@@ -31,9 +31,11 @@ plan of a prepared statement expects a third of the table, and reads the whole t
 OPEN = "('pending', 'held', 'running', 'retrying', 'in_doubt')"
 MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
 """Ended without having happened."""
+ITS_ORDERS = "b.task_id = t.task_id AND b.account_id = t.account_id"
+"""Of a placement ``t``: the orders ``b`` that it has made. What another account's book shows is never one of them."""
 MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
   OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
-"""Of a placement ``t`` left-joined with its orders ``b``: one is live at the broker, as far as the book has shown."""
+"""Of a placement ``t`` left-joined with ``ITS_ORDERS``: one is live at the broker, as far as the book has shown."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
 """Given up provisionally. Written as in the index ``order_task_given_up``, so that the index is used."""
 
@@ -182,10 +184,23 @@ async def unresolved(tx: Tx, account_id: str, *, since: date) -> list[Task]:
     )
 
 
-async def by_tag_bases(tx: Tx, tag_bases: Sequence[str]) -> dict[str, Task]:
-    """The placements with these tags, by ``tag_base``."""
-    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s)", (list(tag_bases),))
+async def by_tag_bases(tx: Tx, account_id: str, tag_bases: Sequence[str]) -> dict[str, Task]:
+    """The account's placements with these tags, by ``tag_base``."""
+    found = await fetch_tasks(
+        tx,
+        f"SELECT {COLUMNS} FROM order_task WHERE tag_base = ANY(%s) AND account_id = %s",
+        (list(tag_bases), account_id),
+    )
     return {str(task.tag_base): task for task in found}
+
+
+async def of_other_accounts(tx: Tx, account_id: str, tag_bases: Sequence[str]) -> dict[str, tuple[UUID, str]]:
+    """Task and account of each of these tags that belongs to a placement of another account, by ``tag_base``."""
+    cursor = await tx.execute(
+        "SELECT tag_base, task_id, account_id FROM order_task WHERE tag_base = ANY(%s) AND account_id <> %s",
+        (list(tag_bases), account_id),
+    )
+    return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
 
 
 async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -> Task | None:
@@ -201,9 +216,13 @@ async def by_order_id(tx: Tx, order_id: str, *, account_id: str | None = None) -
     return found[0] if found else None
 
 
-async def by_ids(tx: Tx, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
-    """The tasks of these ids that exist, by id."""
-    found = await fetch_tasks(tx, f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s)", (list(task_ids),))
+async def by_ids(tx: Tx, account_id: str, task_ids: Sequence[UUID]) -> dict[UUID, Task]:
+    """The account's tasks of these ids, by id."""
+    found = await fetch_tasks(
+        tx,
+        f"SELECT {COLUMNS} FROM order_task WHERE task_id = ANY(%s) AND account_id = %s",
+        (list(task_ids), account_id),
+    )
     return {task.task_id: task for task in found}
 
 

@@ -91,7 +91,9 @@ class OrderQueries:
         placed = await query_store.day(tx, account_id, trade_date=day)
         shown = {order.task_id for order in known if order.task_id is not None}
         by_id = {task.task_id: task for task in placed}
-        by_id |= await task_store.by_ids(tx, sorted(shown - by_id.keys()))  # placed yesterday, and live today
+        by_id |= await task_store.by_ids(
+            tx, account_id, sorted(shown - by_id.keys())
+        )  # placed yesterday, and live today
         documents: list[Mapping[str, Any]] = [
             order_document(order, None if order.task_id is None else by_id.get(order.task_id)) for order in known
         ]
@@ -131,7 +133,9 @@ class OrderQueries:
             known = await order_store.find(tx, order_id, account_id=account_id)
             if known is None:
                 return None, await task_store.by_order_id(tx, order_id, account_id=account_id)
-            return known, None if known.task_id is None else await task_store.load(tx, known.task_id)
+            ids = [] if known.task_id is None else [known.task_id]
+            owner = await task_store.by_ids(tx, known.account_id, ids)
+            return known, next(iter(owner.values()), None)
 
     async def trades(self, account_id: str) -> Sequence[Mapping[str, Any]]:
         """The fills of the trading day as documents, in the order in which they were stored."""

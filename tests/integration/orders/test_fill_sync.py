@@ -18,7 +18,6 @@ from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.inferred_fills import as_trade
 from app.orders.state import fill_store, order_store
-from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import InferredFill
 from app.orders.state.known_orders import known_order
@@ -57,7 +56,7 @@ class Account:
 
     @property
     def anomalies(self) -> Anomalies:
-        return Anomalies(NIGHT, self.parts, read_counters=ReadCounters())
+        return Anomalies(NIGHT, self.parts)
 
     def owner(self, *, on: Database | None = None) -> FillSync:
         parts = replace(self.parts, database=on or self.database)
