@@ -20,6 +20,7 @@ from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.reconciliation.day_end import DayEnd
 from app.orders.state import fill_store, new_task_store, task_store
+from app.orders.state.counters import ReadCounters
 from app.orders.state.model import BatchStatus, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.parts import OrderParts
@@ -50,7 +51,7 @@ class Ledger:
         return Anomalies(ACCOUNT, self.parts)
 
     def applier(self) -> BookApplier:
-        return BookApplier(ACCOUNT, self.parts, anomalies=self.anomalies())
+        return BookApplier(ACCOUNT, self.parts, anomalies=self.anomalies(), read_counters=ReadCounters())
 
     async def place(self, *, trade_date: date, status: str = "completed") -> None:
         """The one leg of a batch, placed on that day and confirmed as order 7."""
