@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 from collections.abc import Mapping
 from decimal import Decimal
@@ -53,6 +54,8 @@ class Settings(BaseSettings):
     # who may call
     api_key: SecretStr = SecretStr("")
     api_key_enabled: bool = True
+    api_key_old: SecretStr = SecretStr("")
+    api_client: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
     # PostgreSQL and Redis
     database_url: SecretStr = SecretStr("")
@@ -77,6 +80,8 @@ class Settings(BaseSettings):
     market_calendar: CalendarMode = "exchange"
 
     # orders
+    order_tag_secret: SecretStr = SecretStr("")
+    order_tag_code: Annotated[str, Field(pattern=r"^([0-9A-HJKMNP-TV-Z]{2})?$")] = ""
     in_doubt_window_s: Annotated[float, Field(ge=1, le=3600)] = 120.0
     order_freshness_market_s: Annotated[float, Field(gt=0, le=3600)] = 3.0
     order_freshness_limit_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
@@ -176,6 +181,13 @@ class Settings(BaseSettings):
             raise ValueError("wants 32 random bytes in base64, such as `openssl rand -base64 32` prints")
         return key
 
+    @field_validator("order_tag_secret")
+    @classmethod
+    def _are_tag_secrets(cls, secrets: SecretStr) -> SecretStr:
+        if any(len(_decoded(part)) != _SEAL_BYTES for part in secrets.get_secret_value().replace(",", " ").split()):
+            raise ValueError("wants 32 random bytes in base64; several versions separated by commas, the newest first")
+        return secrets
+
     @model_validator(mode="after")
     def _refuse_what_is_unsafe(self) -> Self:
         refuse_unsafe(self)
@@ -196,6 +208,12 @@ class Settings(BaseSettings):
         return _decoded(self.token_key.get_secret_value()) or None
 
     @property
+    def order_tag_secrets(self) -> tuple[bytes, ...]:
+        """The versions of the tags' secret, the newest first; without one it follows from the Kite app."""
+        given = tuple(_decoded(part) for part in self.order_tag_secret.get_secret_value().replace(",", " ").split())
+        return given or (hashlib.sha256(f"tags of the orders of {self.kite_api_key}".encode()).digest(),)
+
+    @property
     def source_is_simulator(self) -> bool:
         """True unless both addresses are Zerodha's own: any other broker must never count as the real one."""
         rest, stream = urlsplit(self.kite_rest_url), urlsplit(self.kite_ws_url)
@@ -208,12 +226,15 @@ def refuse_unsafe(settings: Settings) -> None:
         return
     if not settings.api_key_enabled:
         raise SettingsError("API_KEY_ENABLED", wants="must be true in production")
-    if len(settings.api_key.get_secret_value()) < _KEY_LENGTH:
-        raise SettingsError("API_KEY", wants=f"a key of at least {_KEY_LENGTH} characters is required in production")
+    for name, key in (("API_KEY", settings.api_key), ("API_KEY_OLD", settings.api_key_old or settings.api_key)):
+        if len(key.get_secret_value()) < _KEY_LENGTH:
+            raise SettingsError(name, wants=f"a key of at least {_KEY_LENGTH} characters is required in production")
     database = urlsplit(settings.database_dsn)
     if (database.password or "") in _WEAK_PASSWORDS:
         variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"
         raise SettingsError(variable, wants="a password of its own is required in production, not a default one")
+    if not settings.order_tag_secret.get_secret_value() and not settings.source_is_simulator:
+        raise SettingsError("ORDER_TAG_SECRET", wants="32 random bytes in base64 are required in production")
     if settings.source_is_simulator and not settings.paper:
         raise SettingsError(
             "KITE_REST_URL",

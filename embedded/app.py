@@ -9,13 +9,15 @@ import os
 import sys
 from pathlib import Path
 
+from embedded.data_dir import DataDir
 from embedded.product import build_service_environment
 from embedded.settings import DEFAULT_DATA_DIR
 
 
 def main(arguments: list[str]) -> None:
     """Replaces this process by `python -m app`. Raises SystemExit with one line when nothing is running."""
-    run_file = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR) / "run.json"
+    data = DataDir(Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR).resolve())
+    run_file = data.run_file
     try:
         run = json.loads(run_file.read_text())
     except FileNotFoundError:
@@ -26,8 +28,9 @@ def main(arguments: list[str]) -> None:
         redis_url=run["redis_url"],
         simulator_url=run["simulator_url"],
         api_key=run["api_key"],
+        tag_secret=data.tag_secret.read_text().strip(),
         port=int(run["url"].rpartition(":")[2]),
-        logs=run_file.resolve().parent / "logs",
+        logs=data.logs,
     )
     os.execve(sys.executable, [sys.executable, "-m", "app", *arguments], env)  # noqa: S606 - our own program
 

@@ -7,8 +7,10 @@ simulator/       the simulator's journal: orders, ledger, positions
 logs/            of the service and the simulator
 run.json         addresses and key of what is running
 api-key          the development key, created once
+order-tags/      the secret of the orders' tags, created once; outside of the database, which may be lost
 """
 
+import base64
 import fcntl
 import os
 import secrets
@@ -50,6 +52,10 @@ class DataDir:
     def api_key(self) -> Path:
         return self.root / "api-key"
 
+    @property
+    def tag_secret(self) -> Path:
+        return self.root / "order-tags" / "secret"
+
 
 @contextmanager
 def lock_data_dir(path: Path) -> Iterator[DataDir]:
@@ -80,6 +86,14 @@ def read_or_create_secret(path: Path) -> str:
     """The secret in `path` (mode 0600), created on first use: 32 URL-safe characters."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(24) + "\n")
+    return path.read_text().strip()
+
+
+def read_or_create_key(path: Path) -> str:
+    """The 32 random bytes in `path` (mode 0600), in base64, created on first use."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(path, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
     return path.read_text().strip()
 
 

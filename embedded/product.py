@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from embedded.data_dir import DataDir, lock_data_dir, read_or_create_secret, write_private
+from embedded.data_dir import DataDir, lock_data_dir, read_or_create_key, read_or_create_secret, write_private
 from embedded.errors import ChildEnded, PortTaken
 from embedded.ports import LOOPBACK, is_port_free
 from embedded.postgres import check_database, start_postgres
@@ -38,7 +38,9 @@ STOP_BUDGET_S = 9.5
 STOP_LIMITS_S = {"service": 6.0, "simulator": 1.0, "Redis": 1.0, "PostgreSQL": 1.5}  # together STOP_BUDGET_S
 
 # The simulator is the only broker here: no setting of a real account in the environment may reach the service.
-IGNORED_SETTINGS = ("ACCOUNTS_FILE", "TOKEN_DIR", "TOKEN_KEY", "API_KEY_ENABLED", "PAPER", "HOST", "TRUSTED_PROXIES")
+IGNORED_SETTINGS = (
+    "ACCOUNTS_FILE", "TOKEN_DIR", "TOKEN_KEY", "API_KEY_ENABLED", "PAPER", "HOST", "TRUSTED_PROXIES", "ORDER_TAG_CODE"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ def running_product(
             redis_url=product.redis_url,
             simulator_url=product.simulator_url,
             api_key=product.api_key,
+            tag_secret=read_or_create_key(data.tag_secret),
             port=settings.port,
             logs=product.data.logs,
         )
@@ -190,6 +193,7 @@ def build_service_environment(
     redis_url: str,
     simulator_url: str,
     api_key: str,
+    tag_secret: str,
     port: int,
     logs: Path,
 ) -> dict[str, str]:
@@ -199,6 +203,7 @@ def build_service_environment(
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "API_KEY": api_key,
+        "ORDER_TAG_SECRET": tag_secret,
         "PORT": str(port),
         "LOG_DIR": str(logs),
         "KITE_REST_URL": simulator_url,

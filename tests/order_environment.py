@@ -39,7 +39,7 @@ from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import OrderLine, TaskFactory
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import Settlement
-from app.orders.state.tags import Tagger
+from app.orders.state.tags import Tagger, TagSecrets
 from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
 from tests.order_requests import order
@@ -68,7 +68,9 @@ ACCOUNT = "primary"
 OPERATOR = Actor(principal="operator", request_id="req-1")
 
 DEPLOYMENT = "SV"
-"""What the tags of ``order_parts`` begin with."""
+"""What the tags begin with."""
+
+TAG_SECRETS = TagSecrets(versions=(b"the newest version of the secret",), given_code=DEPLOYMENT)
 
 
 class NoInstruments:
@@ -181,7 +183,7 @@ def order_parts(database: Database, *, settings: EngineSettings = SHORT_SETTINGS
     """What everything about orders shares, for tests that build a part of it alone."""
     clock = SystemClock()
     ids = IdSource(clock)
-    tagger = Tagger(ids, deployment=DEPLOYMENT)
+    tagger = Tagger(ids, secrets=TAG_SECRETS)
     return OrderParts(
         database=database,
         settlement=Settlement(AccountEventWriter(ids), counters=OrderCounters()),
@@ -214,6 +216,7 @@ async def open_order_environment(
     leases: LeaseTimes = SHORT_LEASES,
     pace: Limits | None = None,
     account_ids: Sequence[str] = (ACCOUNT,),
+    secrets: TagSecrets = TAG_SECRETS,
 ) -> AsyncIterator[OrderEnvironment]:
     """A running order engine against the simulator at ``simulator_url``.
 
@@ -239,7 +242,7 @@ async def open_order_environment(
             for number, account_id in enumerate(account_ids, start=1)
         }
         parts = await build_order_parts(
-            database, events=AccountEventWriter(ids), settings=settings, clock=clock, ids=ids
+            database, events=AccountEventWriter(ids), settings=settings, clock=clock, ids=ids, secrets=secrets
         )
         inputs = OrderInputs(
             engine_database=database,

@@ -40,11 +40,11 @@ async def caller_of(
         if services.settings.environment == "production":
             problem = Problem(loc=("header", "Idempotency-Key"), msg="is required in production")
             raise BadInput([problem], code="IDEMPOTENCY_KEY_MISSING")
-        return Caller(principal=principal.key_id, arrived_at=arrived_at)
+        return Caller(principal=principal.client_name, arrived_at=arrived_at)
     key = idempotency_key.strip('"')
     if not _KEY.match(key):
         raise BadInput([Problem(loc=("header", "Idempotency-Key"), msg="must be 16 to 64 of A-Z a-z 0-9 _ -")])
-    return Caller(principal=principal.key_id, idem_key=key, arrived_at=arrived_at)
+    return Caller(principal=principal.client_name, idem_key=key, arrived_at=arrived_at)
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]

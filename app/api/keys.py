@@ -1,6 +1,7 @@
 """Which caller has this key? For the ``X-API-Key`` header, and for the first message of a WebSocket.
 
-There is one key, that of the settings. Keys are compared by digest and in constant time.
+There is one key, that of the settings, and beside it the one before while clients change over. Keys are compared by
+digest and in constant time.
 """
 
 from __future__ import annotations
@@ -16,15 +17,25 @@ API_KEY_HEADER = "X-API-Key"
 MAX_KEY_LENGTH = 256
 _OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 _POSTBACK = "/postback/"
+_DEFAULT = "default"
 DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A caller. ``accounts`` None means every account; ``key_id`` names the key without revealing it."""
+    """A caller. ``accounts`` None means every account; ``key_id`` names the key without revealing it.
+
+    ``client`` is the stable name that an operator gives to whoever has the key; None where it is the key's own.
+    """
 
     key_id: str
     accounts: frozenset[str] | None = None
+    client: str | None = None
+
+    @property
+    def client_name(self) -> str:
+        """To whom idempotency keys belong: an order that is repeated under another key of one client is the same."""
+        return self.client or self.key_id
 
 
 class ApiKeys:
@@ -42,7 +53,11 @@ class ApiKeys:
         key = settings.api_key.get_secret_value()
         if not key:
             raise SettingsError("API_KEY", wants="the key that clients send (or API_KEY_ENABLED=false in development)")
-        return cls({key: Principal(key_id="default")})
+        client = settings.api_client or None
+        found = {key: Principal(key_id=_DEFAULT, client=client)}
+        if old := settings.api_key_old.get_secret_value():
+            found[old] = Principal(key_id="old", client=client or _DEFAULT)
+        return cls(found)
 
     def authenticate(self, key: str | None) -> Principal | None:
         """The caller with this ``key``, or None. Takes the same time for every wrong key."""

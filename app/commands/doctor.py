@@ -21,6 +21,8 @@ from app.errors import BrokerError, ServiceError, StartError
 from app.events.event_read_store import read_all_heads
 from app.events.hash_chain import find_break
 from app.ops.logging import redact
+from app.orders.state.tag_store import check_code, stored_code
+from app.orders.state.tags import TagSecrets
 
 CHECK_TIMEOUT_S = 10.0
 EVENTS_CHECKED = 10_000
@@ -51,6 +53,7 @@ async def examine(settings: Settings) -> list[Finding]:
         migrations = await _checked("migrations", lambda: _migrations(settings))
         findings.append(migrations)
         if migrations.verdict == "ok":
+            findings.append(await _checked("deployment", lambda: _deployment(settings)))
             findings.append(await _checked("event log", lambda: _event_log(settings)))
     findings.append(await _checked("redis", lambda: _redis(settings)))
     if database.verdict == "ok":
@@ -81,6 +84,18 @@ async def _migrations(settings: Settings) -> Finding:
     if applied != head_revision():
         raise StartError(f"the schema is at {applied or 'nothing'}, wants {head_revision()}: python -m app migrate")
     return Finding(verdict="ok", subject="migrations", detail=f"at head ({applied})")
+
+
+async def _deployment(settings: Settings) -> Finding:
+    """Is it this deployment's database? Otherwise its orders would not be recognised in the broker's book."""
+    code = TagSecrets.from_settings(settings).code
+    database = await open_database(settings.database_dsn, name="doctor", min_size=1, max_size=1)
+    try:
+        async with database.connection() as connection:
+            check_code(await stored_code(connection), code=code)
+    finally:
+        await database.close()
+    return Finding(verdict="ok", subject="deployment", detail=f"the tags of its orders begin with {code}")
 
 
 async def _event_log(settings: Settings) -> Finding:

@@ -18,6 +18,7 @@ from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.state.audit import Actor
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.tags import TagSecrets
 
 
 class NoSenders:
@@ -52,6 +53,7 @@ async def open_operators(settings: Settings) -> AsyncIterator[Operators]:
             settings=EngineSettings.from_settings(settings),
             clock=clock,
             ids=ids,
+            secrets=TagSecrets.from_settings(settings),
         )
         yield build_operators(parts, listener=NoSenders())
     except ProgrammingError as error:  # a table or a column is not there

@@ -1,6 +1,6 @@
 """Builds everything about orders. The service, the commands and the tests use these functions.
 
-build_order_parts   what everything that changes orders shares; reads the deployment's code
+build_order_parts   what everything that changes orders shares; refuses the database of another deployment
 build_operators     an operator's halt and decisions, on the database alone
 build_orders        entry, engine, operators and queries
 """
@@ -30,8 +30,8 @@ from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import EventWriter, Settlement
-from app.orders.state.tag_store import deployment_code
-from app.orders.state.tags import DEPLOYMENT_LENGTH, Tagger
+from app.orders.state.tag_store import claim_database
+from app.orders.state.tags import Tagger, TagSecrets
 from app.orders.state.wakeups import ChangeListener, OrderWakeups
 from app.orders.views.queries import OrderQueries
 
@@ -71,15 +71,21 @@ class Orders:
 
 
 async def build_order_parts(
-    database: Database, *, events: EventWriter, settings: EngineSettings, clock: Clock, ids: IdSource
+    database: Database,
+    *,
+    events: EventWriter,
+    settings: EngineSettings,
+    clock: Clock,
+    ids: IdSource,
+    secrets: TagSecrets,
 ) -> OrderParts:
-    """Reads the code of this deployment, which is in every tag, and stores one where there is none.
+    """Notes in the database to which deployment it belongs.
 
-    Raises Unavailable.
+    Raises StartError when it belongs to another one, Unavailable.
     """
+    tagger = Tagger(ids, secrets=secrets)
     async with database.connection() as connection:
-        deployment = await deployment_code(connection, fresh=ids.code(DEPLOYMENT_LENGTH))
-    tagger = Tagger(ids, deployment=deployment)
+        await claim_database(connection, tagger.deployment)
     return OrderParts(
         database=database,
         settlement=Settlement(events, counters=OrderCounters()),

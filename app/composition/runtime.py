@@ -20,6 +20,7 @@ from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams, build_order_stream, build_streams
 from app.db.notifications import Notifications
 from app.orders.risk.limits import RiskLimits
+from app.orders.state.tags import TagSecrets
 from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
 
@@ -121,7 +122,12 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
         leases=process.leases,
     )
     parts = await build_order_parts(
-        process.database, events=process.log, settings=process.engine_settings, clock=process.clock, ids=process.ids
+        process.database,
+        events=process.log,
+        settings=process.engine_settings,
+        clock=process.clock,
+        ids=process.ids,
+        secrets=TagSecrets.from_settings(process.settings),
     )
     orders = build_orders(parts, inputs)
     limits = RateLimits(process.settings, redis=process.redis, clock=process.clock)

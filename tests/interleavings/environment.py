@@ -43,7 +43,7 @@ from simulator.settings import SimulatorSettings
 from tests.interleavings.exchange_gateway import ExchangeOrders, ExchangePortfolio
 from tests.interleavings.pausing import PAUSES_INSIDE, LockServer, Side, open_plain, open_side
 from tests.interleavings.pausing_broker import PausingOrders, PausingPortfolio
-from tests.order_environment import NoInstruments, NoPrices, NoReaders
+from tests.order_environment import TAG_SECRETS, NoInstruments, NoPrices, NoReaders
 
 LAST_PRICE = Decimal(1500)
 SETTINGS = EngineSettings(longest_pause_s=60.0, claim_lease_s=60.0, batch_deadline_s=300.0)
@@ -210,7 +210,9 @@ class Environment:
 async def _process(database: Database, side: Side | None) -> Process:
     clock = SystemClock()
     ids = IdSource(clock)
-    parts = await build_order_parts(database, events=AccountEventWriter(ids), settings=SETTINGS, clock=clock, ids=ids)
+    parts = await build_order_parts(
+        database, events=AccountEventWriter(ids), settings=SETTINGS, clock=clock, ids=ids, secrets=TAG_SECRETS
+    )
     return Process(parts=parts, side=side)
 
 

@@ -15,6 +15,7 @@ PRODUCTION = {
     "ENVIRONMENT": "production",
     "API_KEY": "0123456789abcdef",
     "DATABASE_URL": "postgresql://ticker:x8Gq2mPz@db/ticker",
+    "ORDER_TAG_SECRET": base64.b64encode(bytes(32)).decode(),
 }
 
 
@@ -74,6 +75,9 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"API_KEY_FILE": "/does/not/exist"}, "API_KEY_FILE", "readable"),
         ({"API_KEY_FILE": "/x", "API_KEY": "y"}, "API_KEY_FILE", "only one"),
         ({"TICK_FLUSH_MS": "0"}, "TICK_FLUSH_MS", "greater than or equal to 1"),
+        ({"ORDER_TAG_SECRET": "sesame"}, "ORDER_TAG_SECRET", "32 random bytes in base64"),
+        ({"ORDER_TAG_CODE": "IO"}, "ORDER_TAG_CODE", "pattern"),
+        ({"API_CLIENT": "open sesame"}, "API_CLIENT", "pattern"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], variable: str, wants: str) -> None:
@@ -98,6 +102,8 @@ def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], vari
         ({"KITE_REST_URL": "http://127.0.0.1:9100"}, "KITE_REST_URL"),
         ({"KITE_REST_URL": "https://evil.kite.trade"}, "KITE_REST_URL"),
         ({"KITE_WS_URL": "ws://127.0.0.1:9100"}, "KITE_REST_URL"),
+        ({"ORDER_TAG_SECRET": ""}, "ORDER_TAG_SECRET"),
+        ({"API_KEY_OLD": "too-short"}, "API_KEY_OLD"),
     ],
 )
 def test_production_refuses_what_is_unsafe(change: dict[str, str], variable: str) -> None:
@@ -130,3 +136,17 @@ def test_secrets_do_not_show_in_the_representation() -> None:
     assert "c4n4ry" not in repr(settings)
     assert key not in repr(settings)
     assert settings.token_key_bytes == bytes(32)
+
+
+def test_versions_of_the_tag_secret_are_read_newest_first() -> None:
+    """Commas and line ends both separate them, as in a file that an operator edits."""
+    newest, oldest = base64.b64encode(bytes(32)).decode(), base64.b64encode(bytes(31) + b"1").decode()
+    for between in (",", "\n", ", \n"):
+        settings = _load({"ORDER_TAG_SECRET": f"{newest}{between}{oldest}"})
+        assert settings.order_tag_secrets == (bytes(32), bytes(31) + b"1")
+
+
+def test_without_a_tag_secret_it_follows_from_the_kite_app() -> None:
+    """Equal at every replica and after a loss of the database; two apps have different ones."""
+    one, two = _load({"KITE_API_KEY": "one"}), _load({"KITE_API_KEY": "two"})
+    assert one.order_tag_secrets == _load({"KITE_API_KEY": "one"}).order_tag_secrets != two.order_tag_secrets

@@ -24,10 +24,11 @@ from app.orders.batches.legs import Leg
 from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
-from app.orders.state import new_task_store
+from app.orders.state import new_task_store, tag_store
 from app.orders.state.model import Batch, BatchStatus, Task, TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewTask, OrderTarget
 from app.orders.state.parts import AccountParts
+from app.orders.state.tags import ClientKey
 from app.orders.state.verdicts import withdrawn
 from app.orders.state.wakeups import wait_for
 
@@ -185,18 +186,23 @@ class BatchRunner:
                 trade_date=today(self._clock),
                 waiting="all",
             )
-            tasks = [self._square_off_task(batch, leg, request, reducible) for leg, request in wanted.items()]
+            key = await tag_store.key_of(tx, batch.batch_id)
+            tasks = [
+                self._square_off_task(BatchLeg(batch_id=batch.batch_id, leg=leg), request, reducible, key=key)
+                for leg, request in wanted.items()
+            ]
             await new_task_store.insert_tasks(tx, tasks)
         self._wakeups.changed()
 
-    def _square_off_task(self, batch: Batch, leg: int, request: OrderRequest, reducible: Reducible) -> NewTask:
+    def _square_off_task(
+        self, of_batch: BatchLeg, request: OrderRequest, reducible: Reducible, *, key: ClientKey | None
+    ) -> NewTask:
         """The order for one leg; stored as failed where nothing can be reduced, so that the batch reports the rest."""
         quantity = reducible.free_for(request)
         reducible.reserve(request, quantity)
         if quantity:
             request = replace(request, quantity=quantity)
-        of_batch = BatchLeg(batch_id=batch.batch_id, leg=leg)
-        task = self._tasks.square_off(request, account_id=self._account_id, of_batch=of_batch)
+        task = self._tasks.square_off(request, account_id=self._account_id, of_batch=of_batch, key=key)
         return task if quantity else replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
 
 

@@ -29,6 +29,7 @@ from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
 from app.orders.entry.risk_check import MissingInput, RiskCheck
 from app.orders.state import new_task_store
 from app.orders.state.new_tasks import NewBatch, NewTask
+from app.orders.state.tags import ClientKey, OrderKind, TagOrigin
 from app.orders.views.queries import OrderQueries
 
 KEYS_REMEMBERED = 10_000
@@ -42,9 +43,21 @@ _COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
 class Caller:
     """The client that sends a request."""
 
-    principal: str  # the client's name
+    principal: str  # the client's stable name, which all of its API keys share
     idem_key: str | None = None  # None: a repeated request makes another order
     arrived_at: datetime | None = None  # when the request arrived, by the database's clock
+
+    @property
+    def key(self) -> ClientKey | None:
+        """The key of its request; None without one."""
+        return None if self.idem_key is None else ClientKey(principal=self.principal, idem_key=self.idem_key)
+
+    def origin(self, account_id: str, *, leg: int | None = None) -> TagOrigin | None:
+        """From what the tag of its order is derived; ``leg`` of a batch. None without a key."""
+        if self.key is None:
+            return None
+        kind: OrderKind = "order" if leg is None else "leg"
+        return TagOrigin(account_id=account_id, key=self.key, kind=kind, leg=leg or 0)
 
 
 class NotAccepted(Unavailable):

@@ -88,7 +88,8 @@ class OrderService:
             line = self.checked([line], account_id=account_id, loc=())[0]
         except BadInput as error:
             return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
-        task = self._tasks.place(line, account_id=account_id, arrived_at=caller.arrived_at)
+        origin = caller.origin(account_id)
+        task = self._tasks.place(line, account_id=account_id, arrived_at=caller.arrived_at, origin=origin)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def _replace(
@@ -106,7 +107,9 @@ class OrderService:
         target = await self._target(replaces.order_id, account_id)
         line = self.checked([line], account_id=account_id, loc=())[0]
         self._checker.check_replacement(line, target)
-        tasks = self._tasks.replacement(line, replaces, target, arrived_at=caller.arrived_at)
+        tasks = self._tasks.replacement(
+            line, replaces, target, arrived_at=caller.arrived_at, origin=caller.origin(account_id)
+        )
         return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
 
     async def place_batch(
@@ -145,6 +148,7 @@ class OrderService:
                 account_id=account_id,
                 of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg, wave=wave),
                 arrived_at=caller.arrived_at,
+                origin=caller.origin(account_id, leg=leg),
             )
             for leg, (line, wave) in enumerate(zip(lines, waves, strict=True))
         ]

@@ -21,7 +21,7 @@ from app.errors import BadInput, Conflict, Problem
 from app.kit.clock import today
 from app.orders.operators import resolution_store
 from app.orders.operators.unresolved import UnresolvedTask
-from app.orders.state import alarm_store, audit_store, new_task_store, order_store, task_store
+from app.orders.state import alarm_store, audit_store, new_task_store, order_store, tag_store, task_store
 from app.orders.state.alarms import RaisedAlarm
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
@@ -162,7 +162,7 @@ class Resolutions:
             raise Conflict("it was queued again already", code="ALREADY_REQUEUED")
         if task.status is TaskStatus.DEAD_LETTER:
             await self._not_placed(tx, task, decision)
-        fresh = self._tasks.requeued(task)
+        fresh = self._tasks.requeued(task, origin=await tag_store.origin_of(tx, task))
         await new_task_store.insert_tasks(tx, [fresh])
         return await task_store.need(tx, fresh.task_id)
 

@@ -13,10 +13,8 @@ from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.sending.claim_terms import ClaimTerms
 from app.orders.state.model import Task
 from app.orders.state.replacement_store import IS_REPLACED
+from app.orders.state.tags import TAG_ATTEMPTS
 from app.orders.state.task_store import COLUMNS, MISSED, OPEN, fetch_tasks
-
-TAG_ATTEMPTS = 9
-"""Attempts of one placement: the tag has one digit for them. Only sessions that end again and again reach as many."""
 
 _IS_FREE_CANCEL = "(t.operation = 'cancel' AND t.purpose <> 'replace')"
 """Every cancel but that of an order to be replaced. That one is sent only when the new order may be sent too, because

@@ -2,7 +2,7 @@
 
 model lifecycle verdicts      a task, its statuses, and what changes them; pure
 settlement                    applies verdicts to tasks and book rows to orders, each with its event
-new_tasks tags cancels        makes tasks, their tags, and the cancels of the service itself
+new_tasks tags cancels        makes tasks, their tags (of the client's key), and the cancels of the service itself
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see
 session_state                 whether the broker has rejected the account's token: then nothing is sent

@@ -13,7 +13,7 @@ from app.kit.ids import IdSource
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import KnownOrder, OnFilled, Purpose, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import OrderTerms
-from app.orders.state.tags import Tagger
+from app.orders.state.tags import ClientKey, Tagger, TagOrigin
 
 _REPEATED = frozenset({"late", "halt", "withdrawal"})
 """Purposes of cancels that no client and no rollback repeats: such a cancel stays fresh until its order has ended."""
@@ -140,9 +140,11 @@ class TaskFactory:
         account_id: str,
         of_batch: BatchLeg | None = None,
         arrived_at: datetime | None = None,
+        origin: TagOrigin | None = None,
     ) -> NewTask:
         """The placement of a client's order, single or a leg of a batch.
 
+        ``origin``: from what its tag is derived, None for an order without an idempotency key.
         ``arrived_at``: when its request arrived, now where it is not given; its freshness counts from then on, so that
         no stall between the arrival and the commit makes an order younger than it is.
         """
@@ -158,11 +160,17 @@ class TaskFactory:
             leg=None if of_batch is None else of_batch.leg,
             wave=0 if of_batch is None else of_batch.wave,
             user_tag=line.user_tag,
-            tag_base=self._tagger.fresh(),
+            tag_base=self._tagger.fresh(origin),
         )
 
     def replacement(
-        self, line: OrderLine, replaces: Replaces, target: OrderTarget, *, arrived_at: datetime | None = None
+        self,
+        line: OrderLine,
+        replaces: Replaces,
+        target: OrderTarget,
+        *,
+        arrived_at: datetime | None = None,
+        origin: TagOrigin | None = None,
     ) -> tuple[NewTask, NewTask]:
         """The placement of the new order, and the cancel of the one that it replaces.
 
@@ -170,7 +178,8 @@ class TaskFactory:
         nothing will follow it. The placement expires later by the timeout of a request, so that it can still follow a
         cancel that was sent in the last moment.
         """
-        place = self.place(line, account_id=target.account_id, arrived_at=arrived_at)
+        own = None if origin is None else origin.follow_up("replace")
+        place = self.place(line, account_id=target.account_id, arrived_at=arrived_at, origin=own)
         cancel = self.cancel(target, purpose="replace", arrived_at=arrived_at)
         return (
             replace(
@@ -182,14 +191,27 @@ class TaskFactory:
             replace(cancel, send_by=min(cancel.send_by, place.send_by)),
         )
 
-    def requeued(self, task: Task) -> NewTask:
-        """The order of a task that an operator gave up, to be placed again under a new tag."""
-        again = self.place(OrderLine(request=task.order, user_tag=task.user_tag), account_id=task.account_id)
+    def requeued(self, task: Task, *, origin: TagOrigin | None) -> NewTask:
+        """The order of a task that an operator gave up, to be placed again under a new tag.
+
+        ``origin``: from what that task's tag was derived.
+        """
+        own = None if origin is None else origin.follow_up("requeue", generation=origin.generation + 1)
+        line = OrderLine(request=task.order, user_tag=task.user_tag)
+        again = self.place(line, account_id=task.account_id, origin=own)
         return replace(again, request=dict(task.request), purpose="requeue", supersedes=task.task_id)
 
-    def square_off(self, request: OrderRequest, *, account_id: str, of_batch: BatchLeg) -> NewTask:
-        """The opposite order that closes what a leg has filled. The caller has proven that it reduces a position."""
-        order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch)
+    def square_off(
+        self, request: OrderRequest, *, account_id: str, of_batch: BatchLeg, key: ClientKey | None
+    ) -> NewTask:
+        """The opposite order that closes what a leg has filled. The caller has proven that it reduces a position.
+
+        ``key``: that of the batch; the tag is derived from it.
+        """
+        origin = None
+        if key is not None:
+            origin = TagOrigin(account_id=account_id, key=key, kind="leg", leg=of_batch.leg, purpose="square_off")
+        order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch, origin=origin)
         return replace(
             order, purpose="square_off", reduces=True, send_by=self._send_by(self._settings.freshness_limit_s, None)
         )

@@ -1,18 +1,21 @@
 """The bodies of the commands, called as the command line calls them."""
 
 import asyncio
+import base64
 import gc
 
 import msgspec
 import psycopg
 import pytest
 
+from app.bootstrap import open_services
 from app.commands import kill, login, operator_database, orders, tail
 from app.commands.doctor import examine
 from app.commands.serve import bind, exit_code, freeze_garbage_collection
 from app.config import Settings
 from app.db.redis import make_redis
 from app.errors import NotFound, ServiceError, StartError
+from app.orders.state.tags import TagSecrets
 from tests.integration.conftest import RunningService
 
 
@@ -92,6 +95,22 @@ async def test_doctor_finds_what_is_missing(settings: Settings, empty_database_u
     (session,) = [finding for finding in await examine(without_token) if finding.subject == "broker primary"]
     assert session.verdict == "warn"
     assert "login" in str(session)
+
+
+async def test_the_database_of_another_deployment_is_refused(settings: Settings) -> None:
+    """Its orders would not be recognised in the broker's book. The line says how the database can be kept."""
+    async with open_services(settings):
+        pass  # its first process notes to which deployment the database belongs
+    other = base64.b64encode(b"another secret of the same bytes").decode()
+    wrong = settings.model_copy(update={"order_tag_secret": type(settings.redis_url)(other)})
+    (finding,) = [one for one in await examine(wrong) if one.subject == "deployment"]
+    assert (finding.verdict, "ORDER_TAG_CODE=" in finding.detail) == ("fail", True)
+    with pytest.raises(StartError, match="ORDER_TAG_CODE="):
+        async with open_services(wrong):
+            raise AssertionError("it must not start")
+    code = TagSecrets.from_settings(settings).code
+    kept = wrong.model_copy(update={"order_tag_code": code})
+    assert {one.verdict for one in await examine(kept) if one.subject == "deployment"} == {"ok"}
 
 
 async def test_doctor_finds_an_event_that_was_changed(settings: Settings, database_url: str) -> None:

@@ -15,6 +15,16 @@ def test_only_the_key_itself_is_accepted() -> None:
         assert keys.authenticate(wrong) is None
 
 
+def test_an_order_belongs_to_the_client_whichever_of_its_keys_it_uses() -> None:
+    """A request that is repeated after the key was changed is the same order, and another client's is another one."""
+    rotated = ApiKeys.from_settings(Settings(api_key="new-key", api_key_old="old-key"))
+    names = {principal.client_name for key in ("new-key", "old-key") if (principal := rotated.authenticate(key))}
+    assert names == {"default"}
+    named = ApiKeys.from_settings(Settings(api_key="new-key", api_key_old="old-key", api_client="algo-1"))
+    principals = [named.authenticate("new-key"), named.authenticate("old-key")]
+    assert [one and (one.key_id, one.client_name) for one in principals] == [("default", "algo-1"), ("old", "algo-1")]
+
+
 def test_a_key_may_be_bound_to_accounts() -> None:
     """``allowed`` is what routes and streams ask."""
     keys = ApiKeys({"k": Principal(key_id="k1", accounts=frozenset({"a"}))})

@@ -21,6 +21,7 @@ def test_no_setting_of_a_real_account_reaches_the_service() -> None:
         redis_url="redis://r",
         simulator_url="http://127.0.0.1:9100",
         api_key="key",
+        tag_secret="secret",
         port=8080,
         logs=Path("/data/logs"),
     ) == {
@@ -29,6 +30,7 @@ def test_no_setting_of_a_real_account_reaches_the_service() -> None:
         "DATABASE_URL": "postgresql://d",
         "REDIS_URL": "redis://r",
         "API_KEY": "key",
+        "ORDER_TAG_SECRET": "secret",
         "PORT": "8080",
         "LOG_DIR": "/data/logs",
         "KITE_REST_URL": "http://127.0.0.1:9100",
