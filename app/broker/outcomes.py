@@ -45,12 +45,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """``address_refused``: the broker takes no order from this machine's address, so the next one would fail too."""
+    """``address_refused``: the broker takes no order from this machine's address, so the next one would fail too.
+
+    ``being_processed``: the order to change is busy or has ended already; the text is the same, its row shows which.
+    """
 
     error_type: str
     message: str
     http_status: int
     address_refused: bool = False
+    being_processed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,6 @@ from app.kit.clock import SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
-from app.kite.wire.outcome import is_being_processed
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import SimulatorSettings
 
@@ -150,7 +149,7 @@ class TestOrders:
         assert (row.filled_quantity, row.is_terminal) == (0, True)
         again = await orders.cancel(order_id, variety="regular")
         assert isinstance(again, Refused)
-        assert is_being_processed(again.message)
+        assert again.being_processed
 
     async def test_a_refusal_has_the_brokers_text(self, environment: Environment) -> None:
         """An unprotected market order is refused and is not in the book."""

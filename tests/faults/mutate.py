@@ -79,8 +79,8 @@ MUTATIONS = (
     Mutation(
         "no cancel that nothing can follow: doubt",
         "app/orders/sending/claim_store.py",
-        "(%(places_pass)s AND NOT {_A_DOUBT_PAUSES})",
-        "%(places_pass)s",
+        "(%(places_pass)s AND NOT {_A_DOUBT_PAUSES} AND",
+        "(%(places_pass)s AND",
         FAULTS + "test_replacement_guards.py::test_a_doubt_on_the_instrument_keeps_the_old_order_too",
     ),
     Mutation(
@@ -89,6 +89,27 @@ MUTATIONS = (
         "(%(places_pass)s AND NOT",
         "(%(places_pass)s IS NOT NULL AND NOT",
         FAULTS + "test_replacement_guards.py::test_an_open_breaker_keeps_the_old_order_too",
+    ),
+    Mutation(
+        "no cancel that nothing can follow: withdrawn",
+        "app/orders/sending/claim_store.py",
+        "r.replaces = t.target_order_id AND {STILL_REPLACES})",
+        "r.replaces = t.target_order_id)",
+        FAULTS + "test_removal.py::test_the_cancel_of_a_replaced_order_goes_only_while_the_new_one_is_wanted",
+    ),
+    Mutation(
+        "no cancel that nothing can follow: unreadable book",
+        "app/orders/sending/claim_store.py",
+        " AND t.created_at < %(book_read_at)s\n",
+        "\n",
+        FAULTS + "test_removal.py::test_an_order_is_not_cancelled_for_another_one_while_the_book_is_unreadable",
+    ),
+    Mutation(
+        "a refused cancel is followed by another",
+        "app/orders/state/removal_rules.py",
+        "    return due <= now\n",
+        "    return due <= now and not order.cancels\n",
+        FAULTS + "test_removal.py::test_a_refused_cancel_of_a_halt_is_followed_by_another",
     ),
     Mutation(
         "no cancel that nothing can follow: time",
@@ -149,8 +170,9 @@ MUTATIONS = (
     Mutation(
         "what was taken back is cancelled on sight",
         "app/orders/reconciliation/reconciler.py",
-        "if due.unwanted:",
-        "if False:",
+        "        # After the book was applied, so that orders which appeared in it are cancelled in the same round.\n"
+        "        await self._remove_unwanted(due.now)\n",
+        "",
         ORDERS + "test_withdrawal.py::test_an_order_in_doubt_is_cancelled_when_it_shows",
     ),
     Mutation(
@@ -233,7 +255,7 @@ MUTATIONS = (
     Mutation(
         "a busy order's cancel is not refused",
         "app/orders/sending/outcome_rules.py",
-        "if task.operation is Operation.CANCEL and is_being_processed(refusal.message) and now < task.send_by:",
+        "if task.operation is Operation.CANCEL and refusal.being_processed and now < task.send_by:",
         "if False:",
         FAULTS + "test_guards.py::test_a_cancel_of_a_busy_order_is_repeated",
     ),
@@ -296,8 +318,8 @@ MUTATIONS = (
     Mutation(
         "a late order is taken back",
         "app/orders/reconciliation/apply_book.py",
-        "live = [row for row in finding.rows if not row.is_terminal]",
-        "live: list[BrokerOrder] = []",
+        'await removal_store.set_unwanted(tx, [task.task_id], "late")',
+        "pass",
         FAULTS + "test_order_faults.py::test_an_order_that_shows_after_we_gave_up_is_taken_back",
     ),
     Mutation(
@@ -394,7 +416,7 @@ MUTATIONS = (
     Mutation(
         "what was taken back does not go once more",
         "app/orders/sending/claim_store.py",
-        "    AND NOT t.cancel_on_sight\n",
+        "    AND t.unwanted_since IS NULL\n",
         "",
         FAULTS + "test_guards.py::test_an_order_taken_back_on_its_way_is_not_sent_again",
     ),

@@ -250,7 +250,9 @@ async def test_an_order_taken_back_on_its_way_is_not_sent_again(environment: Ord
     sender = await sender_steps(environment)
     await environment.place(wait_s=0.0)
     async with environment.database.connection() as connection:
-        await connection.execute("UPDATE order_task SET status = 'retrying', cancel_on_sight = true")
+        await connection.execute(
+            "UPDATE order_task SET status = 'retrying', unwanted_since = now(), unwanted_why = 'halt'"
+        )
     assert await sender.claim() is None
 
 

@@ -14,7 +14,8 @@ _ROWS = r"""
 SELECT json_build_object(
   'tasks', (SELECT coalesce(json_agg(row), '[]') FROM (
      SELECT task_id, account_id, operation, status, sent, tag_base, order_id, last_error ->> 'code' AS error_code,
-       batch_id, cancel_on_sight, replaces, replaces_filled, purpose, target_order_id, attempts, request,
+       batch_id, unwanted_since IS NOT NULL AS unwanted, replaces, replaces_filled, purpose, target_order_id,
+       attempts, request,
        extract(epoch FROM created_at)::float8 AS created_at,
        (SELECT extract(epoch FROM max(a.started_at))::float8 FROM order_attempt a WHERE a.task_id = t.task_id)
          AS last_sent_at
@@ -90,7 +91,7 @@ def _task(row: Mapping[str, Any]) -> Task:
         order_id=row["order_id"],
         error_code=row["error_code"],
         batch_id=row["batch_id"],
-        unwanted=row["cancel_on_sight"],
+        unwanted=row["unwanted"],
         replaces=row["replaces"],
         replaces_filled=row["replaces_filled"],
     )

@@ -19,18 +19,9 @@ class Known:
 
 
 FAULTS = {
-    "A9": "an order is cancelled for the sake of a replacement that was withdrawn",
     "A13": "a wait for the key's row that ends at its bound is called not stored",
 }
 
-_A9_AT_ONCE = Known(fault="A9", rule="replaced", schedule="a")
-"""It needs no second operation: the withdrawal is enough."""
-
 KNOWN: Mapping[str, tuple[Known, ...]] = {
     "accept-accept-new": (Known(fault="A13", rule="not_sent", schedule="abBbbaaaa"),),
-    "claim-withdraw-replacing": (Known(fault="A9", rule="replaced", schedule="b"),),
-    "withdraw-withdraw-replacing": (_A9_AT_ONCE,),
-    "withdraw-reconcile-replacing": (_A9_AT_ONCE,),
-    "withdraw-modify-replacing": (_A9_AT_ONCE,),
-    "withdraw-takeover-replacing": (_A9_AT_ONCE,),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import combinations_with_replacement
 
 from app.orders.state.lease_term import LeaseTerm
@@ -62,7 +63,7 @@ async def run_case(environment: Environment, case: Case, choose: Choose) -> Chec
     account_id, ledger_before = await environment.new_account(), len(environment.exchange.ledger)
     rest_replica = environment.replica("rest", account_id)
     term = await rest_replica.take_lease()
-    term.book_was_read = True
+    term.book_was_read, term.book_read_at = True, term.began_at + timedelta(days=1)  # also since the subjects were made
     items = await make_subjects(environment, rest_replica, term, {case.of_a, case.of_b})
     contexts = {
         name: _context(environment, name, account_id, term=term, subject=subject, item=items[subject])

@@ -95,7 +95,7 @@ class Rest:
                  coalesce(bool_or(finished_at IS NULL), false)
                  OR EXISTS (SELECT 1 FROM batch WHERE account_id = %(account_id)s AND completed_at IS NULL)
                  OR EXISTS (SELECT 1 FROM order_task u JOIN broker_order b USING (task_id)
-                            WHERE u.account_id = %(account_id)s AND u.cancel_on_sight
+                            WHERE u.account_id = %(account_id)s AND u.unwanted_since IS NOT NULL
                               AND b.state NOT IN ('completed', 'cancelled', 'rejected')),
                  coalesce(bool_or(batch_id IS NOT NULL), false)
                FROM order_task WHERE account_id = %(account_id)s""",

@@ -57,19 +57,11 @@ _DOUBTFUL = re.compile(
     r"time[d ]*out|order ?book|confirm before|try (again )?later|gateway|unable to (reach|connect)|processing",
     re.IGNORECASE,
 )
-_BEING_PROCESSED = re.compile(r"cannot be (cancelled|modified) as it is being processed", re.IGNORECASE)
+_BEING_PROCESSED = re.compile(r"being processed", re.IGNORECASE)
 _IP_REFUSED = re.compile(r"IP \(|No IPs configured")
 _NOT_FOUND = re.compile(r"could ?n.t find|not found|does not exist", re.IGNORECASE)
 _REACHED_NO_ORDER = frozenset({403, 404, 405, 410})
 _MODIFICATIONS_EXCEEDED = re.compile(r"Maximum allowed order modifications exceeded\.?")
-
-
-def is_being_processed(message: str) -> bool:
-    """Whether a refused cancel or modify has the text "as it is being processed".
-
-    Kite sends it for an order that is on its way and for one that has already ended: the caller must read the history.
-    """
-    return _BEING_PROCESSED.search(message) is not None
 
 
 def is_ip_refusal(message: str) -> bool:
@@ -105,7 +97,11 @@ def _classify_failure(envelope: Envelope | None, *, status: int, operation: Oper
     message = (envelope.message if envelope else None) or ""
     if _is_proven_refusal(status, error_type=error_type, message=message, operation=operation):
         return Refused(
-            error_type=error_type, message=message, http_status=status, address_refused=is_ip_refusal(message)
+            error_type=error_type,
+            message=message,
+            http_status=status,
+            address_refused=is_ip_refusal(message),
+            being_processed=_BEING_PROCESSED.search(message) is not None,
         )
     if status == 403 and error_type == "TokenException":
         return SessionRejected(message=message or "the broker does not know the access token")
@@ -131,7 +127,7 @@ def _is_proven_refusal(status: int, *, error_type: str, message: str, operation:
         return True
     if error_type not in REFUSAL_TYPES:
         return False
-    if operation is not Operation.PLACE and is_being_processed(message):
+    if operation is not Operation.PLACE and _BEING_PROCESSED.search(message):
         return True
     return _DOUBTFUL.search(message) is None
 

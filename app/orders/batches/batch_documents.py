@@ -46,7 +46,7 @@ def _was_undone(leg: Leg) -> bool:
     if leg.task.status is TaskStatus.CANCELLED:
         return True
     cancelled = bool(leg.orders) and all(order.state is OrderState.CANCELLED for order in leg.orders)
-    return leg.last_cancel_at is not None and cancelled and not leg.filled_quantity
+    return leg.task.unwanted_why == "rollback" and cancelled and not leg.filled_quantity
 
 
 def _leg_document(leg: Leg) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from app.db.postgres import Tx
 from app.orders.batches import batch_store
 from app.orders.batches.legs import Leg, LegOrder
 from app.orders.state import order_store
-from app.orders.state.model import FINISHED, Batch, KnownOrder, Task
+from app.orders.state.model import Batch, KnownOrder, Task
 
 
 async def load_legs(tx: Tx, wanted: Sequence[Batch]) -> dict[UUID, list[Leg]]:
@@ -34,13 +34,10 @@ def assemble(tasks: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]])
 
 
 def _leg(task: Task, companions: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]]) -> Leg:
-    cancels = [other for other in companions if other.operation is Operation.CANCEL]
     square_offs = [other for other in companions if other.purpose == "square_off"]
     return Leg(
         task=task,
         orders=tuple(_leg_order(order) for order in orders.get(task.task_id, ())),
-        open_cancels=frozenset(str(other.target_order_id) for other in cancels if other.status not in FINISHED),
-        last_cancel_at=max((other.finished_at or other.updated_at for other in cancels), default=None),
         square_off=_leg(square_offs[0], (), orders) if square_offs else None,
     )
 
@@ -48,10 +45,8 @@ def _leg(task: Task, companions: Sequence[Task], orders: Mapping[UUID, Sequence[
 def _leg_order(order: KnownOrder) -> LegOrder:
     return LegOrder(
         order_id=order.order_id,
-        variety=order.variety,
         state=order.state,
         filled_quantity=order.filled_quantity,
         average_price=order.average_price,
-        parent_order_id=order.parent_order_id,
         is_stale=order.is_stale,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -31,22 +30,18 @@ class LegOrder:
     """One order at the broker that belongs to a leg (several, when the broker sliced it)."""
 
     order_id: str
-    variety: str
     state: OrderState
     filled_quantity: int
     average_price: Decimal
-    parent_order_id: str | None = None
     is_stale: bool = False  # its final state was never observed, and no order book will show it again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """A leg's task, its orders at the broker, and what rollback has already requested for them."""
+    """A leg's task, its orders at the broker, and what closes its fills."""
 
     task: Task
     orders: tuple[LegOrder, ...] = ()
-    open_cancels: frozenset[str] = frozenset()  # order ids with an unfinished cancel task
-    last_cancel_at: datetime | None = None  # when the newest cancel task finished or last changed
     square_off: Leg | None = None  # the opposite order that closes this leg's fills, once it exists
 
     @property

@@ -21,14 +21,17 @@ from app.orders.batches import batch_store
 from app.orders.batches.batch_end import settle_batch
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
-from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
+from app.orders.batches.saga import Decision, SquareOff, Withdraw, decide
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
-from app.orders.state import new_task_store, tag_store
-from app.orders.state.model import Batch, BatchStatus, Task, TaskError, TaskStatus
-from app.orders.state.new_tasks import BatchLeg, NewTask, OrderTarget
+from app.orders.state import new_task_store, removal_store, tag_store
+from app.orders.state.model import Batch, BatchStatus, TaskError, TaskStatus
+from app.orders.state.new_tasks import BatchLeg, NewTask
 from app.orders.state.parts import AccountParts
+from app.orders.state.removal import Removal
+from app.orders.state.removal_rules import WITHDRAWN_FOR
 from app.orders.state.tags import ClientKey
+from app.orders.state.trading_days import oldest_live_day
 from app.orders.state.verdicts import withdrawn
 from app.orders.state.wakeups import wait_for
 
@@ -55,6 +58,7 @@ class BatchRunner:
         self._settings = parts.settings
         self._clock = parts.clock
         self._tasks = parts.tasks
+        self._removal = Removal(parts, knows=parts.term.knows)
 
     async def run(self) -> None:
         """Advance after each wake-up, and at least as often as a decision asks; errors of a dependency are retried."""
@@ -115,53 +119,31 @@ class BatchRunner:
             if not batch.status.is_open:
                 return Decision(status=batch.status), legs
             decision = decide(batch, legs, now=self._clock.now(), doubt_timeout=self._settings.doubt_timeout)
-            decision = self._without_unproven_withdrawals(decision, legs)
-            await self._carry_out(tx, batch, legs, decision)
+            await self._carry_out(tx, legs, decision)
             if decision.status is not batch.status:
                 legs = (await load_legs(tx, [batch]))[batch.batch_id]
                 await settle_batch(tx, batch, decision.status, legs, error=decision.error, settlement=self._settlement)
                 if decision.status is not BatchStatus.COMPLETED:
                     fields = {"account_id": self._account_id, "batch_id": batch.batch_id, "status": decision.status}
                     logger.bind(**fields, reason=decision.error or "").info("batch status changed")
-        if len(decision.actions) > len(_square_offs(decision)) or decision.status is not listed.status:
+        withdrew = len(decision.actions) > len(_square_offs(decision))
+        if withdrew or decision.unwanted or decision.status is not listed.status:
             self._wakeups.changed()
         return decision, legs
 
-    def _without_unproven_withdrawals(self, decision: Decision, legs: Sequence[Leg]) -> Decision:
-        """The decision without withdrawals of legs whose rows are older than this term, until the book was read.
+    async def _carry_out(self, tx: Tx, legs: Sequence[Leg], decision: Decision) -> None:
+        """Withdraw legs that are too late, and let those be removed that nobody wants. Square-offs come later.
 
-        A database that was restored may have forgotten that such a leg was sent. The next round decides again.
+        A database that was restored may have forgotten that a leg was sent, so one whose row is older than this term
+        is withdrawn only once the book was read.
         """
-        unproven = {leg.task.task_id for leg in legs if not self._term.knows(leg.task)}
-        actions = (one for one in decision.actions if not (isinstance(one, Withdraw) and one.task_id in unproven))
-        return replace(decision, actions=tuple(actions))
-
-    async def _carry_out(self, tx: Tx, batch: Batch, legs: Sequence[Leg], decision: Decision) -> None:
-        """Withdraw the unsent legs and store the cancel tasks that the decision names; square-offs come later."""
-        reason = f"its batch goes no further: {decision.error or _stored_reason(batch)}"
-        for action in decision.actions:
-            if isinstance(action, Withdraw):
-                await self._settlement.settle(tx, action.task_id, withdrawn(reason))
-        tasks = {leg.task.leg: leg.task for leg in legs}
-        cancels = [
-            self._cancel_task(batch, action, placement=tasks[action.leg])
-            for action in decision.actions
-            if isinstance(action, CancelOrder)
-        ]
-        if cancels:
-            await new_task_store.insert_tasks(tx, cancels)
-
-    def _cancel_task(self, batch: Batch, action: CancelOrder, *, placement: Task) -> NewTask:
-        target = OrderTarget(
-            account_id=self._account_id,
-            order_id=action.order_id,
-            instrument=placement.instrument,
-            transaction_type=str(placement.order.transaction_type),
-            variety=action.variety,
-            parent_order_id=action.parent_order_id,
-        )
-        of_batch = BatchLeg(batch_id=batch.batch_id, leg=action.leg)
-        return self._tasks.cancel(target, purpose="rollback", of_batch=of_batch)
+        too_late = {action.task_id for action in decision.actions if isinstance(action, Withdraw)}
+        for leg in legs:
+            if leg.task.task_id in too_late and self._term.knows(leg.task):
+                await self._settlement.settle(tx, leg.task.task_id, withdrawn(WITHDRAWN_FOR["rollback"]))
+        if decision.unwanted:
+            await removal_store.set_unwanted(tx, decision.unwanted, "rollback")
+            await self._removal.advance(tx, self._account_id, since=oldest_live_day(self._clock.now()))
 
     async def _square_off(
         self, batch: Batch, legs: Sequence[Leg], actions: Sequence[SquareOff], positions: Positions
@@ -204,10 +186,6 @@ class BatchRunner:
             request = replace(request, quantity=quantity)
         task = self._tasks.square_off(request, account_id=self._account_id, of_batch=of_batch, key=key)
         return task if quantity else replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
-
-
-def _stored_reason(batch: Batch) -> str:
-    return "its deadline is over" if batch.error is None else batch.error.message
 
 
 def _square_offs(decision: Decision) -> list[SquareOff]:

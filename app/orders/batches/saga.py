@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TypeAlias
 from uuid import UUID
 
-from app.orders.batches.legs import Leg, LegOrder, LegStatus, is_finished, leg_status
-from app.orders.state.model import UNSENT, Batch, BatchStatus, OrderState, Task, TaskStatus
+from app.orders.batches.legs import Leg, LegStatus, is_finished, leg_status
+from app.orders.state.model import UNSENT, Batch, BatchStatus, OrderState, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +25,6 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
-    """Ask the broker to cancel one order of a leg."""
-
-    leg: int
-    order_id: str
-    variety: str
-    parent_order_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SquareOff:
     """Close what a leg has filled by an order of the opposite side."""
 
@@ -43,7 +32,7 @@ class SquareOff:
     quantity: int
 
 
-Action: TypeAlias = Withdraw | CancelOrder | SquareOff
+Action: TypeAlias = Withdraw | SquareOff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +41,10 @@ class Decision:
 
     status: BatchStatus  # the batch's status from now on
     actions: tuple[Action, ...] = ()
+    unwanted: tuple[UUID, ...] = ()  # the placements that nobody wants from now on
     error: str | None = None  # why the status is no success; None keeps the stored reason
     again_at: datetime | None = None  # decide again at this time even if nothing changes
 
-
-CANCEL_AGAIN_AFTER = timedelta(seconds=1)
-"""A leg's orders are not cancelled again sooner: the order book needs time to show the effect of the last cancel."""
 
 _DECIDED = frozenset({LegStatus.CONFIRMED, LegStatus.FAILED, LegStatus.LOST})
 
@@ -65,12 +52,12 @@ _DECIDED = frozenset({LegStatus.CONFIRMED, LegStatus.FAILED, LegStatus.LOST})
 def decide(batch: Batch, legs: Sequence[Leg], *, now: datetime, doubt_timeout: timedelta) -> Decision:
     """The next step of an open batch. A doubt that is older than ``doubt_timeout`` counts as a failed leg."""
     if batch.status is BatchStatus.COMPENSATING:
-        return _compensate(batch, legs, now=now, error=None)
+        return _compensate(batch, legs, error=None)
     statuses = [leg_status(leg) for leg in legs]
     if batch.rollback_on_failure:
         reason = _reason_to_roll_back(batch, legs, statuses, now=now, doubt_timeout=doubt_timeout)
         if reason:
-            return _compensate(batch, legs, now=now, error=reason)
+            return _compensate(batch, legs, error=reason)
     if all(status is LegStatus.CONFIRMED for status in statuses):
         return Decision(status=BatchStatus.COMPLETED)
     if batch.rollback_on_failure:
@@ -106,56 +93,18 @@ def _continue_without_rollback(
     return Decision(status=BatchStatus.RUNNING, actions=unsent, again_at=again_at)
 
 
-def _compensate(batch: Batch, legs: Sequence[Leg], *, now: datetime, error: str | None) -> Decision:
-    """Undo every leg; when all are finished, decide the final status."""
-    actions = [action for leg in legs for action in _undo(leg, now=now)]
-    if actions or not all(is_finished(leg) or leg.is_lost for leg in legs):
-        again_at = now + CANCEL_AGAIN_AFTER
-        return Decision(status=BatchStatus.COMPENSATING, actions=tuple(actions), error=error, again_at=again_at)
+def _compensate(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
+    """Nobody wants the legs any more; when all are finished, decide the final status."""
+    open_legs = [leg for leg in legs if not is_finished(leg)]
+    unwanted = tuple(leg.task.task_id for leg in open_legs if not leg.task.is_unwanted)
+    if not all(leg.is_lost for leg in open_legs):
+        return Decision(status=BatchStatus.COMPENSATING, unwanted=unwanted, error=error)
     if any(leg.is_lost for leg in legs):
-        return Decision(status=BatchStatus.NEEDS_ATTENTION, error="a leg's fate could not be proven")
+        lost = "a leg's fate could not be proven"
+        return Decision(status=BatchStatus.NEEDS_ATTENTION, unwanted=unwanted, error=lost)
     if not any(leg.filled_quantity for leg in legs):
         return Decision(status=BatchStatus.ROLLED_BACK, error=error)
     return _finish_with_fills(batch, legs, error=error)
-
-
-def _undo(leg: Leg, *, now: datetime) -> list[Action]:
-    """The actions that undo one leg, given what rollback has already requested.
-
-    An empty list for a leg that is being sent or in doubt: its order id is unknown, so there is nothing to cancel until
-    the answer or the order book gives one.
-    """
-    task = leg.task
-    # The broker has not received an unsent leg, so finishing its task is enough.
-    if task.status in UNSENT:
-        return [Withdraw(task_id=task.task_id)]
-    # No order book shows a stale order any more, so there is nothing left to cancel.
-    live = [order for order in leg.orders if not order.state.is_terminal and not order.is_stale]
-    # The broker's answer gave the id, so an order can be cancelled before the order book shows it.
-    if task.status is TaskStatus.COMPLETED:
-        live += [_unseen(task, order_id) for order_id in leg.unseen]
-    # The last cancel may have worked without the order book showing it yet.
-    if leg.last_cancel_at is not None and now - leg.last_cancel_at < CANCEL_AGAIN_AFTER:
-        return []
-    # An order with an open cancel task is not cancelled twice.
-    return [
-        CancelOrder(
-            leg=task.leg or 0, order_id=order.order_id, variety=order.variety, parent_order_id=order.parent_order_id
-        )
-        for order in live
-        if order.order_id not in leg.open_cancels
-    ]
-
-
-def _unseen(task: Task, order_id: str) -> LegOrder:
-    """A confirmed order that the order book has not shown yet."""
-    return LegOrder(
-        order_id=order_id,
-        variety=task.variety,
-        state=OrderState.PENDING,
-        filled_quantity=0,
-        average_price=Decimal(0),
-    )
 
 
 def _finish_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:

@@ -133,6 +133,8 @@ class Acceptance:
             return replayed
         self._remember(key)
         self._engine.accepted(account_id, batch=batch is not None)
+        if any(task.purpose == "replace" for task in new):  # such a cancel waits for a read
+            self._engine.wakeups(account_id).read_book()
         return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=first_read)
 
     async def check_target(self, task: NewTask) -> None:

@@ -1,7 +1,7 @@
 """Withdraws a placement, whatever its status; the withdrawal stays in force until none of its orders is live.
 
-An unsent task is finished immediately. An order at the broker is cancelled. An order in doubt has no known id that
-could be cancelled, so its task is marked, and the reconciler cancels the order as soon as the book shows it.
+Its task is marked as unwanted. Unsent, it ends immediately. An order at the broker is cancelled, and one in doubt,
+which has no known id, as soon as the book shows it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from app.broker.orders import Operation
-from app.db.postgres import Tx
 from app.errors import Conflict
-from app.kit.clock import today
-from app.orders.state import cancel_store, task_store
-from app.orders.state.cancels import cancel_live
+from app.orders.state import removal_store, task_store
 from app.orders.state.documents import task_document
-from app.orders.state.model import FINISHED, UNSENT, Task, TaskStatus
+from app.orders.state.model import FINISHED, TaskStatus
 from app.orders.state.parts import OrderParts
-from app.orders.state.trading_days import book_day
-from app.orders.state.verdicts import withdrawn
+from app.orders.state.removal import Removal
+from app.orders.state.trading_days import oldest_live_day
 from app.orders.state.wakeups import ChangeListener
 
 _OUTCOME_KNOWN = FINISHED - {TaskStatus.DEAD_LETTER}
@@ -42,8 +39,8 @@ class Withdrawals:
     def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
         self._database = parts.database
         self._settlement = parts.settlement
+        self._removal = Removal(parts)
         self._clock = parts.clock
-        self._tasks = parts.tasks
         self._listener = listener
 
     async def withdraw(self, task_id: UUID) -> Withdrawn:
@@ -58,27 +55,13 @@ class Withdrawals:
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, task.account_id)
             # The row's lock waits for a claim of it that has not committed yet: its order would be withdrawn unnoticed.
-            await self._withdraw(tx, await task_store.lock(tx, task_id) or task)
+            task = await task_store.lock(tx, task_id) or task
+            # Any task that may have been sent may have an order, also a failed one: the book may still show it.
+            if task.status not in _NEVER_SENT:
+                await removal_store.set_unwanted(tx, [task_id], "withdrawal")
+                since = min(oldest_live_day(self._clock.now()), task.trade_date)
+                await self._removal.advance(tx, task.account_id, since=since)
             task = await task_store.need(tx, task_id)
-            over = task.status in _OUTCOME_KNOWN and not await cancel_store.is_live(tx, task_id)
+            over = task.status in _OUTCOME_KNOWN and not await removal_store.is_live(tx, task_id)
         self._listener.changed(task.account_id)
         return Withdrawn(document=task_document(task), over=over)
-
-    async def _withdraw(self, tx: Tx, task: Task) -> None:
-        if task.status in UNSENT:
-            await self._settlement.settle(tx, task.task_id, withdrawn("it was taken back before it was sent"))
-            return
-        if task.status in _NEVER_SENT:
-            return
-        # Any other task may have an order, also a failed one: the book may show the order of a task that was given up.
-        await cancel_store.mark_unwanted(tx, task_id=task.task_id)
-        since = min(book_day(self._clock.now()), task.trade_date)  # the order may be of a day before
-        await cancel_live(
-            tx,
-            task.account_id,
-            "unwanted",
-            purpose="withdrawal",
-            today=today(self._clock),
-            since=since,
-            tasks=self._tasks,
-        )

@@ -16,18 +16,18 @@ from loguru import logger
 
 from app.db.postgres import Tx
 from app.errors import Unavailable
-from app.kit.clock import ist_iso, today
+from app.kit.clock import ist_iso
 from app.orders.risk import halt_store
 from app.orders.risk.halt_writer import write_halt
 from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode, shown_halt
 from app.orders.sending.holds import halted, next_step
-from app.orders.state import audit_store, cancel_store, task_store
+from app.orders.state import audit_store, removal_store, task_store
 from app.orders.state.audit import Actor, AuditEntry
-from app.orders.state.cancels import cancel_live
 from app.orders.state.lifecycle import Event
 from app.orders.state.page import Page
 from app.orders.state.parts import OrderParts
-from app.orders.state.trading_days import book_day
+from app.orders.state.removal import Removal
+from app.orders.state.trading_days import book_day, oldest_live_day
 from app.orders.state.wakeups import ChangeListener
 
 
@@ -54,7 +54,7 @@ class HaltService:
     def __init__(self, parts: OrderParts, *, listener: ChangeListener) -> None:
         self._database = parts.database
         self._settlement = parts.settlement
-        self._tasks = parts.tasks
+        self._removal = Removal(parts)
         self._clock = parts.clock
         self._ids = parts.ids
         self._listener = listener
@@ -84,7 +84,7 @@ class HaltService:
             for one in accounts:
                 cancelled[one] = await self._stop(one, halt, open_orders=open_orders, by=by)
                 async with self._database.connection() as connection:
-                    unanswered[one] = await cancel_store.count_unanswered(connection, one)
+                    unanswered[one] = await removal_store.count_unanswered(connection, one)
                 self._listener.changed(one)
         except Unavailable as error:
             done = ", ".join(sorted(cancelled)) or "none"
@@ -131,7 +131,7 @@ class HaltService:
 
         A claim that began before the halt was stored does not see it. Locking the unsent tasks waits for those that
         have taken one, and holding the tasks keeps them from those that have not. After that each placement is held, or
-        is one without an outcome, which is marked, so that the reconciler cancels its order when the book shows it.
+        is unwanted, whether its outcome is known or not.
         """
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, account_id)
@@ -141,11 +141,9 @@ class HaltService:
                     await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             if open_orders == "leave":
                 return ()
-            await cancel_store.mark_unwanted(tx, unanswered_of=account_id)
-            day, since = today(self._clock), book_day(self._clock.now())
-            found = tuple(
-                await cancel_live(tx, account_id, "all", purpose="halt", today=day, since=since, tasks=self._tasks)
-            )
+            since = oldest_live_day(self._clock.now())
+            await removal_store.set_all_unwanted(tx, account_id, since=since)
+            found = (await self._removal.advance(tx, account_id, since=since, hurry=True)).cancelled
             if found:
                 await self._audit(tx, "cancel_open", account_id, by=by, before=None, after={"order_ids": list(found)})
         return found

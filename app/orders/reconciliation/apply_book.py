@@ -21,15 +21,15 @@ from app.orders.batches.leg_reader import load_legs
 from app.orders.reconciliation import doubt_rules, read_schedule
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding
-from app.orders.state import new_task_store, order_store, tags, task_store
+from app.orders.state import order_store, removal_store, tags, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import ENDED_WITHOUT_ORDER, BatchStatus, KnownOrder, Task, TaskStatus
-from app.orders.state.new_tasks import OrderTarget
 from app.orders.state.parts import OrderParts
-from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order
+from app.orders.state.removal import Removal
+from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order, oldest_live_day
 from app.orders.state.verdicts import Verdict
 
 
@@ -66,7 +66,7 @@ class BookApplier:
         self._account_id = account_id
         self._settlement = parts.settlement
         self._settings = parts.settings
-        self._tasks = parts.tasks
+        self._removal = Removal(parts, knows=lambda _: False)  # no task is withdrawn here
         self._anomalies = anomalies
         self._read_counters = read_counters
 
@@ -223,29 +223,26 @@ class BookApplier:
         return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
 
     async def _settle_late(self, tx: Tx, task: Task, finding: Finding, reading: BookRead) -> bool:
-        """A given-up task has an order after all: announce it, cancel it, and correct its batch's status."""
+        """A given-up task has an order after all: announce it, and let it be cancelled."""
         shown = self._known(finding.rows[0], task.task_id, reading)
         verdict = Verdict(event=Event.LATE, sent=Sent.YES, order_id=finding.rows[0].order_id)
         if await self._settlement.settle(tx, task.task_id, verdict, shown=shown) is None:
             return False
         self._read_counters.late_orders += 1
-        await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
-        live = [row for row in finding.rows if not row.is_terminal]
-        cancels = [
-            self._tasks.cancel(_target_of(row, self._account_id), purpose="late", trade_date=reading.today)
-            for row in live
-        ]
-        await new_task_store.insert_tasks(tx, cancels)
+        await removal_store.set_unwanted(tx, [task.task_id], "late")
         await self._show(tx, finding.rows, reading)  # before the batch computes its residual positions
-        if task.batch_id is not None:
-            batch = await batch_store.load(tx, task.batch_id)
-            if batch is not None and not batch.status.is_open:
-                reason = f"leg {task.leg} appeared at the broker after the batch had ended"
-                legs = (await load_legs(tx, [batch]))[batch.batch_id]
-                await settle_batch(
-                    tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason, settlement=self._settlement
-                )
+        await self._removal.advance(tx, self._account_id, since=oldest_live_day(reading.now))
+        await self._report_late(tx, task, finding.rows[0].order_id)
         return True
+
+    async def _report_late(self, tx: Tx, task: Task, order_id: str) -> None:
+        """Alarm for an order that appeared after its task was given up or its batch had ended; correct the batch."""
+        await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": order_id})
+        batch = None if task.batch_id is None else await batch_store.load(tx, task.batch_id)
+        if batch is not None and not batch.status.is_open:
+            reason = f"leg {task.leg} appeared at the broker after the batch had ended"
+            legs = (await load_legs(tx, [batch]))[batch.batch_id]
+            await settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason, settlement=self._settlement)
 
     async def _settle_command(self, tx: Tx, task: Task, reading: BookRead) -> bool:
         """Settle a cancel or a modification by the stored row of its target order; return whether it changed."""
@@ -263,14 +260,3 @@ class BookApplier:
                 await task_store.count_read(tx, task.task_id, clean=False, next_check_at=next_check_at)
             return False
         return await self._settlement.settle(tx, task.task_id, doubt_rules.command_verdict(finding, task)) is not None
-
-
-def _target_of(row: BrokerOrder, account_id: str) -> OrderTarget:
-    return OrderTarget(
-        account_id=account_id,
-        order_id=row.order_id,
-        instrument=f"{row.exchange}:{row.tradingsymbol}",
-        transaction_type=row.transaction_type,
-        variety=row.variety,
-        parent_order_id=row.parent_order_id,
-    )

@@ -17,6 +17,7 @@ from app.orders.sending.outcome_rules import ATTEMPTS_THROTTLED, THROTTLE_COOL_D
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
+from app.orders.state.removal_rules import CANCEL_SHOWS_WITHIN_S
 from app.orders.state.tags import attempt_tags, tags_of
 from app.orders.state.trading_days import book_began
 from app.orders.state.verdicts import Verdict, not_found
@@ -26,9 +27,6 @@ CLOCK_TOLERANCE = timedelta(seconds=5)
 
 CLEAN_READS_NEEDED = 5
 """So many clean reads, and the whole doubt window, prove that an order was not placed."""
-
-CANCEL_SHOWS_WITHIN_S = 1
-"""An order that the book still shows live this long after a cancel was sent is cancelled again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

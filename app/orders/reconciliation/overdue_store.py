@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
 from app.orders.state.replacement_store import IS_OBSOLETE
-from app.orders.state.task_store import COLUMNS, ITS_ORDERS, MADE_LIVE, OPEN, fetch_tasks
+from app.orders.state.task_store import COLUMNS, OPEN, fetch_tasks
 
 _CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
 _EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
@@ -22,32 +22,39 @@ _WITHOUT_ALARM = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - m
 
 
 async def find_due_work(
-    tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float, known_since: datetime | None
+    tx: Tx,
+    account_id: str,
+    *,
+    gone_day: date,
+    kind: str,
+    older_s: float,
+    known_since: datetime | None,
+    book_read_at: datetime | None,
 ) -> DueWork:
     """What is due before a read of the book, in one round trip; the functions below list the tasks.
 
     ``gone_day``: the newest day whose book is gone. ``kind``, ``older_s``: as in ``doubts_without_alarm``.
-    ``known_since``: as in ``expired_tasks``.
+    ``known_since``: as in ``expired_tasks``. ``book_read_at``: as in ``LeaseTerm``.
     """
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
               SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
                 AND ({_CLAIM_EXPIRED} OR {_EXPIRED} OR {_OBSOLETE} OR {_OF_GONE_DAY} OR {_WITHOUT_ALARM})),
-              EXISTS (SELECT 1 FROM order_task t LEFT JOIN broker_order b ON {ITS_ORDERS}
-                      WHERE t.account_id = %(account_id)s AND t.cancel_on_sight AND t.trade_date > %(gone_day)s
-                        AND (t.status IN ('running', 'in_doubt') OR {MADE_LIVE}))""",
+              EXISTS (SELECT 1 FROM order_task WHERE account_id = %(account_id)s AND purpose = 'replace'
+                        AND status IN ('pending', 'retrying') AND created_at >= %(book_read_at)s)""",
         {
             "account_id": account_id,
             "gone_day": gone_day,
             "kind": kind,
             "older_s": older_s,
             "known_since": known_since,
+            "book_read_at": book_read_at or datetime.min.replace(tzinfo=UTC),
         },
     )
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("the query of what is due returned no row")
-    return DueWork(now=row[0], overdue=row[1], unwanted=row[2])
+    return DueWork(now=row[0], overdue=row[1], replacements=row[2])
 
 
 async def expired_claims(tx: Tx, account_id: str) -> list[Task]:

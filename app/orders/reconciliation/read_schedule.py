@@ -43,7 +43,7 @@ class DueWork:
 
     now: datetime
     overdue: bool  # time alone has decided something: see the queries of ``overdue_store``
-    unwanted: bool  # a withdrawn placement has, or may get, an order that must be cancelled
+    replacements: bool  # the cancel of an order to be replaced waits for a read
 
 
 def next_check(task: Task, *, now: datetime) -> datetime:

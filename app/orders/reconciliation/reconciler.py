@@ -15,7 +15,7 @@ from loguru import logger
 
 from app.broker.orders import BrokerOrder
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
-from app.kit.clock import today, trade_date_of
+from app.kit.clock import today
 from app.orders.reconciliation import doubt_rules, read_schedule_store
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
@@ -23,10 +23,10 @@ from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.overdue import OverdueWork
 from app.orders.reconciliation.read_schedule import BookReadPace, seconds_to_next_read
-from app.orders.state import order_store, task_store
-from app.orders.state.cancels import cancel_live
+from app.orders.state import order_store, removal_store, task_store
 from app.orders.state.parts import AccountParts
-from app.orders.state.trading_days import LOOK_BACK, book_began, book_day, last_gone_day
+from app.orders.state.removal import Removal
+from app.orders.state.trading_days import book_began, book_day, last_gone_day, oldest_live_day
 from app.orders.state.wakeups import wait_for
 
 _READ_FAILURE_PAUSE_S = 2.0
@@ -52,7 +52,8 @@ class Reconciler:
         self._settings = parts.settings
         self._clock = parts.clock
         self._session = parts.session
-        self._tasks = parts.tasks
+        self._removal = Removal(parts, knows=parts.term.knows)
+        self._remove_again_in_s: float | None = None  # after the last step
         self._read_counters = parts.read_counters
         account_id, counters = parts.account_id, parts.read_counters
         self._anomalies = Anomalies(account_id, parts)
@@ -87,14 +88,14 @@ class Reconciler:
             await self._wait(wait_s)
 
     async def _wait(self, wait_s: float) -> None:
-        """Wait for a hint, or at most this long; return early when overdue work has made a doubt meanwhile."""
+        """Wait for a hint, or at most this long; return early when a doubt or a replacement needs a read meanwhile."""
         ends = self._clock.monotonic() + wait_s
         await asyncio.sleep(self._pace.gap_after_read(self._clock.monotonic()))
         while (left := ends - self._clock.monotonic()) > 0:
             if await wait_for(self._wakeups.reconciler, min(left, _OVERDUE_CHECK_S)):
                 await asyncio.sleep(min(self._settings.least_read_gap_s, _GATHER_S))
                 break
-            if self._wakeups.busy and await self._made_doubts():
+            if self._wakeups.busy and await self._needs_a_read():
                 return
         self._wakeups.reconciler.clear()
 
@@ -112,6 +113,24 @@ class Reconciler:
         if not self._session.is_open():
             return
         try:
+            rows = await self._read_book()
+        except (BrokerError, RateLimited):
+            self._term.book_read_at = None
+            await self._remove_unwanted(due.now)  # a cancel needs no book
+            raise
+        # The time before the read counts: what was sent during the read may be missing from it.
+        await self._apply(rows, started_at=due.now)
+        self._term.book_read_at = due.now
+        if due.replacements:
+            self._wakeups.sender.set()
+        # After the book was applied, so that orders which appeared in it are cancelled in the same round.
+        await self._remove_unwanted(due.now)
+        # Last, because the trade book is compared with the filled quantities that were just stored.
+        await self._fills.update(rows, now=due.now)
+
+    async def _read_book(self) -> Sequence[BrokerOrder]:
+        """The rows of the order book. Raises BrokerError, RateLimited."""
+        try:
             async with asyncio.timeout(self._settings.book_read_s):
                 rows = await self._gateway.order_book()
         except SessionExpired:
@@ -120,18 +139,13 @@ class Reconciler:
         except TimeoutError as error:  # a connection that hangs must not stop reconciliation for longer
             raise BrokerUnavailable(f"no order book within {self._settings.book_read_s:g} s") from error
         self._read_counters.reads += 1
-        # The time before the read counts: what was sent during the read may be missing from it.
-        await self._apply(rows, started_at=due.now)
-        # After the book was applied, so that orders which appeared in it are cancelled in the same round.
-        if due.unwanted:
-            await self._cancel_unwanted(due.now)
-        # Last, because the trade book is compared with the filled quantities that were just stored.
-        await self._fills.update(rows, now=due.now)
+        return rows
 
-    async def _made_doubts(self) -> bool:
-        """Settle overdue work between two reads; return whether a new doubt needs a read."""
+    async def _needs_a_read(self) -> bool:
+        """Settle overdue work between two reads; return whether a new doubt, or a replacement, needs a read."""
         try:
-            return (await self._overdue.find()).overdue and await self._overdue.settle()
+            due = await self._overdue.find()
+            return due.replacements or (due.overdue and await self._overdue.settle())
         except ServiceError as error:
             log = logger.bind(account_id=self._account_id, action="settle_overdue", reason=error.message)
             log.warning("overdue tasks not settled")
@@ -140,7 +154,7 @@ class Reconciler:
     async def _apply(self, rows: Sequence[BrokerOrder], *, started_at: datetime) -> None:
         """Settle everything that one book proves."""
         changed = self._changed(rows, book_day(started_at))
-        since, oldest = book_began(started_at), book_day(started_at) - LOOK_BACK
+        since, oldest = book_began(started_at), oldest_live_day(started_at)
         async with self._database.connection() as connection:
             known = await order_store.known_ids(connection, self._account_id, since=since, before=started_at)
             # An unchanged book without open tasks proves nothing new, which saves the account's lock.
@@ -169,7 +183,7 @@ class Reconciler:
                 tx,
                 rows,
                 changed=changed,
-                open_tasks=await task_store.unresolved(tx, self._account_id, since=book_day(started_at) - LOOK_BACK),
+                open_tasks=await task_store.unresolved(tx, self._account_id, since=oldest_live_day(started_at)),
                 complete=complete,
                 now=started_at,
                 clock_offset_s=min(0.0, self._broker_offset_s() or 0.0),  # a broker that is ahead needs no tolerance
@@ -186,22 +200,21 @@ class Reconciler:
         if found:
             self._wakeups.changed()
 
-    async def _cancel_unwanted(self, now: datetime) -> None:
-        """Cancel the live orders of withdrawn placements."""
+    async def _remove_unwanted(self, now: datetime) -> None:
+        """Cancel what must go, and has no cancel that may still help."""
+        self._remove_again_in_s = None
+        since = oldest_live_day(now)
+        async with self._database.connection() as connection:
+            if not await removal_store.is_anything_unwanted(connection, self._account_id, since=since):
+                return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            found = await cancel_live(
-                tx,
-                self._account_id,
-                "unwanted",
-                purpose="withdrawal",
-                today=trade_date_of(now),
-                since=book_day(now),
-                tasks=self._tasks,
-            )
-        if found:
-            log = logger.bind(account_id=self._account_id, action="cancel", order_ids=",".join(found))
-            log.warning("withdrawn orders appeared in the book and are being cancelled")
+            removed = await self._removal.advance(tx, self._account_id, since=since)
+        self._remove_again_in_s = removed.again_in_s
+        if removed.cancelled:
+            log = logger.bind(account_id=self._account_id, action="cancel", order_ids=",".join(removed.cancelled))
+            log.warning("unwanted orders are live and are being cancelled")
+        if removed.changed:
             self._wakeups.changed()
 
     def _changed(self, rows: Sequence[BrokerOrder], day: date) -> list[BrokerOrder]:
@@ -216,9 +229,10 @@ class Reconciler:
             schedule = await read_schedule_store.read_schedule(
                 connection, self._account_id, trade_date=today(self._clock)
             )
-        return seconds_to_next_read(
+        wait_s = seconds_to_next_read(
             schedule,
             now=self._clock.now(),
             audit_s=self._settings.audit_s,
             fills_incomplete=self._fills.incomplete,
         )
+        return wait_s if self._remove_again_in_s is None else min(wait_s, self._remove_again_in_s)

@@ -12,7 +12,7 @@ from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.sending.claim_terms import ClaimTerms
 from app.orders.state.model import Task
-from app.orders.state.replacement_store import IS_REPLACED
+from app.orders.state.replacement_store import IS_REPLACED, STILL_REPLACES
 from app.orders.state.tags import TAG_ATTEMPTS
 from app.orders.state.task_store import COLUMNS, MISSED, OPEN, fetch_tasks
 
@@ -36,8 +36,8 @@ _READY = f"""
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
     -- the tag has a digit for one more attempt
     AND (t.operation <> 'place' OR t.attempts < {TAG_ATTEMPTS})
-    -- not withdrawn while an earlier attempt was being sent
-    AND NOT t.cancel_on_sight
+    -- still wanted: it may have been taken back while an earlier attempt was being sent
+    AND t.unwanted_since IS NULL
     -- this process owns the account, by the database's clock: a paused process may believe it long after
     AND {HELD_BY_TERM}
     -- no halt, which stops all but cancels; reduce_only lets exits pass
@@ -46,8 +46,11 @@ _READY = f"""
         WHERE k.scope IN ('*', t.account_id) AND (k.mode = 'halt' OR NOT t.reduces)))
     -- with too many unknown outcomes the positions are unknown, and nothing may add to them
     AND ((t.operation <> 'place' AND t.purpose <> 'replace') OR t.reduces OR NOT {MANY_DOUBTS})
-    -- the cancel of an order to be replaced waits for whatever its new order would wait for
-    AND (t.purpose <> 'replace' OR (%(places_pass)s AND NOT {_A_DOUBT_PAUSES}))
+    -- the cancel of an order to be replaced goes while its new order is wanted, and waits for whatever that one would
+    -- wait for; only the book can show that the old order is gone, so it must have been readable since the client asked
+    AND (t.purpose <> 'replace' OR (%(places_pass)s AND NOT {_A_DOUBT_PAUSES} AND t.created_at < %(book_read_at)s
+      AND EXISTS (SELECT 1 FROM order_task r
+                  WHERE r.account_id = t.account_id AND r.replaces = t.target_order_id AND {STILL_REPLACES})))
     -- a restored database may have forgotten that a task was sent; repeating a cancel does no harm
     AND (t.created_at > %(known_since)s OR t.operation = 'cancel')
     -- never live together with the order that it replaces

@@ -20,6 +20,7 @@ class ClaimTerms:
     owner: str  # the process that claims
     block_s: float  # a doubt keeps new orders of its instrument and batch waiting for this long after its send
     known_since: datetime | None  # tasks created before wait: they may have been sent, see ``LeaseTerm``; None: none do
+    book_read_at: datetime | None  # when the last read of the book began; None if it failed, or there was none yet
     operations: Sequence[
         Operation
     ]  # what may be claimed now: operations with a free place in flight and no open breaker
@@ -37,6 +38,7 @@ class ClaimTerms:
             "halt_doubts": self.halt_doubts,
             "halt_doubt_age_s": self.halt_doubt_age_s,
             "known_since": self.known_since or datetime.min.replace(tzinfo=UTC),
+            "book_read_at": self.book_read_at or datetime.min.replace(tzinfo=UTC),
             **self.guard,
         }
 
@@ -50,6 +52,7 @@ def claim_terms(
         owner=term.lease.owner,
         block_s=settings.block_on_doubt_s,
         known_since=term.known_since,
+        book_read_at=term.book_read_at,
         operations=operations,
         places_pass=places_pass,
         halt_doubts=settings.halt_doubts,

@@ -49,7 +49,7 @@ def _refused(task: Task, refusal: Refused, *, now: datetime) -> Verdict:
             "http_status": refusal.http_status,
         },
     )
-    if task.operation is Operation.CANCEL and is_being_processed(refusal.message) and now < task.send_by:
+    if task.operation is Operation.CANCEL and refusal.being_processed and now < task.send_by:
         return Verdict(event=Event.RESEND, sent=Sent.YES, error=error, not_before=now + cancel_delay(task.attempts))
     return Verdict(event=Event.REFUSED, sent=Sent.YES, error=error)
 
@@ -81,11 +81,6 @@ def _in_doubt(outcome: InDoubt, *, now: datetime) -> Verdict:
 def cancel_delay(attempts: int) -> timedelta:
     """The pause before a cancel is sent again, after this many attempts."""
     return timedelta(seconds=CANCEL_DELAYS_S[min(max(attempts, 1), len(CANCEL_DELAYS_S)) - 1])
-
-
-def is_being_processed(message: str) -> bool:
-    """Whether Kite's answer means a busy or a finished order. It is the same for both; the order's row shows which."""
-    return "being processed" in message
 
 
 ATTEMPTS_NOT_SENT = 3

@@ -2,11 +2,12 @@
 
 model lifecycle verdicts      a task, its statuses, and what changes them; pure
 settlement                    applies verdicts to tasks and book rows to orders, each with its event
-new_tasks tags cancels        makes tasks, their tags (of the client's key), and the cancels of the service itself
+new_tasks tags                makes tasks and their tags (of the client's key)
+removal removal_rules         the one way to get rid of an order; the second decides when to cancel again, pure
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see
 session_state                 whether the broker has rejected the account's token: then nothing is sent
 parts engine_settings counters lease_term wakeups    what the loops of an account share
-task_store new_task_store replacement_store order_store cancel_store fill_store alarm_store audit_store
+task_store new_task_store replacement_store removal_store order_store fill_store alarm_store audit_store
 tag_store                     SQL; task_store also stores what became of an attempt
 """

@@ -18,6 +18,7 @@ class Alarm(StrEnum):
     DOUBT_UNRESOLVED = "doubt_unresolved"  # a task has been in doubt for longer than a read of the book usually needs
     DEAD_LETTER = "dead_letter"  # what became of a task cannot be proven
     LATE_ORDER = "late_order"  # an order appeared after its task was given up; it is being cancelled
+    NOT_CANCELLED = "not_cancelled"  # an unwanted order lives on, although it is cancelled; subject: order id
     ORPHAN = "orphan"  # the book has an order with a tag of this deployment that no task knows; subject: order id
     LOOK_ALIKE = "look_alike"  # an order without a tag could be that of a task in doubt
     MISMATCH = (

@@ -29,8 +29,8 @@ class EngineSettings:
     in_doubt_window_s: float = 120.0  # a doubt ends as not found only this long after its send, and after clean reads
     freshness_market_s: float = 3.0  # from acceptance to the latest send of a market or IOC order
     freshness_limit_s: float = 30.0  # the same for other orders, modifications and square-offs
-    freshness_cancel_s: float = 60.0  # the same for cancels that a client or a rollback repeats if they expire
-    freshness_repeated_cancel_s: float = 8 * 3600.0  # the same for other cancels, resent until their order has ended
+    freshness_cancel_s: float = 60.0  # the same for cancels that a client repeats if they expire
+    freshness_removal_s: float = 8 * 3600.0  # the same for cancels of unwanted orders
     send_timeout_s: float = 8.0  # one request to the broker, from connecting to the answer; after that it is a doubt
     claim_lease_s: float = 10.0  # from the claim to the stored outcome; after that the reconciler makes it a doubt
     longest_pause_s: float = 1.0  # from the claim to the send; a process that was paused for longer sends nothing
@@ -46,6 +46,7 @@ class EngineSettings:
     halt_doubts: int = 3  # this many doubts stop new orders; cancels do not count
     halt_doubt_age_s: float = 30.0  # one doubt of this age stops them too
     alarm_doubt_age_s: float = 60.0  # a doubt of this age raises the alarm
+    alarm_unwanted_age_s: float = 60.0  # an unwanted order that lives for so long raises the alarm
     fill_grace_s: float = 60.0  # from the end of an order until its missing fills are inferred
     breaker: BreakerLimits = field(default_factory=BreakerLimits)  # of each circuit breaker
 

@@ -11,7 +11,7 @@ from app.orders.state.model import Task
 
 @dataclass(slots=True, kw_only=True)
 class LeaseTerm:
-    """Shared by the loops of one term. The reconciler sets ``book_was_read``; sender and reconciler act by it.
+    """Shared by the loops of one term. The reconciler sets what it knows of the book; sender and reconciler act by it.
 
     A database that was restored or failed over may have forgotten that a task was sent. Until the order book was read
     in this term, tasks from before the term are therefore not sent and do not expire.
@@ -20,6 +20,7 @@ class LeaseTerm:
     lease: Lease
     began_at: datetime  # by the database's clock, which also stamps the tasks
     book_was_read: bool = False  # a read showed every order that is known
+    book_read_at: datetime | None = None  # when the last read began, by the database's clock; None: it failed
 
     @property
     def known_since(self) -> datetime | None:

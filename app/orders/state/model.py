@@ -82,14 +82,14 @@ class BatchStatus(StrEnum):
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
-Purpose = Literal["client", "rollback", "square_off", "late", "halt", "requeue", "withdrawal", "replace"]
-"""Why a task exists: a client's request, the rollback or square-off of a batch, the cancel of a late order, of all
-orders at a halt, of a withdrawn placement, of an order to be replaced, or an operator's repetition."""
+Purpose = Literal["client", "square_off", "requeue", "unwanted", "replace"]
+"""Why a task exists: a client's request, the square-off of a batch, an operator's repetition, the cancel of an unwanted
+order or of one that is replaced. Cancels of an earlier release have other purposes, which mean ``unwanted``."""
+UnwantedWhy = Literal["rollback", "late", "halt", "withdrawal"]
+"""Why nobody wants a placement any more: its batch is undone, it appeared after it was given up, an operator's halt
+cancels what is open, or it was withdrawn."""
 OnFilled = Literal["report", "square_off"]  # what a rollback does about fills: report them, or close the position
 Resolution = Literal["placed", "not_placed", "requeue"]  # an operator's decision about a task of unknown outcome
-
-Whose = Literal["all", "unwanted"]
-"""Which live orders to cancel: all of the account, or those whose placement is marked ``cancel_on_sight``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,8 @@ class Task:
     updated_at: datetime  # when its status last changed
     finished_at: datetime | None = None  # when it ended; None while it is open
     supersedes: UUID | None = None  # the task that an operator gave up, where this one repeats it
-    cancel_on_sight: bool = False  # withdrawn: an order that it has made, or will turn out to have made, is cancelled
+    unwanted_since: datetime | None = None  # an order that it has made, or turns out to have made, is cancelled
+    unwanted_why: UnwantedWhy | None = None  # None while it is wanted
     replaces: str | None = None  # the order that must end before this one is sent
     replaces_filled: int | None = None  # what that order had filled when this task was stored
     shown_before: bool | None = None  # of a modification: whether its order showed these terms when it was accepted
@@ -173,6 +174,11 @@ class Task:
     def parent_order_id(self) -> str | None:
         """The first leg of the order to cancel, where that is the second leg of a cover order."""
         return self.request.get("parent_order_id")
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether whatever it has made, or turns out to have made, is cancelled."""
+        return self.unwanted_since is not None
 
     @property
     def error_code(self) -> str | None:

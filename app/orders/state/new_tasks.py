@@ -15,9 +15,6 @@ from app.orders.state.model import KnownOrder, OnFilled, Purpose, Task, TaskErro
 from app.orders.state.order_terms import OrderTerms
 from app.orders.state.tags import ClientKey, Tagger, TagOrigin
 
-_REPEATED = frozenset({"late", "halt", "withdrawal"})
-"""Purposes of cancels that no client and no rollback repeats: such a cancel stays fresh until its order has ended."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
@@ -100,6 +97,7 @@ class OrderTarget:
     variety: str
     parent_order_id: str | None = None
     terms: OrderTerms | None = None  # what a modification can change of it, where that is known
+    of_batch: BatchLeg | None = None  # of an unwanted order: the leg that has made it
 
 
 def target_of(order: KnownOrder) -> OrderTarget:
@@ -236,22 +234,20 @@ class TaskFactory:
         target: OrderTarget,
         *,
         purpose: Purpose = "client",
-        trade_date: date | None = None,
-        of_batch: BatchLeg | None = None,
         only_if: frozenset[str] | None = None,
         arrived_at: datetime | None = None,
     ) -> NewTask:
-        """A cancel, under the variety that the order has; ``trade_date`` is today where it is not given."""
+        """A cancel, under the variety that the order has."""
         request = {"order_id": target.order_id, "variety": target.variety}
         if target.parent_order_id:
             request["parent_order_id"] = target.parent_order_id
         settings = self._settings
-        fresh_s = settings.freshness_repeated_cancel_s if purpose in _REPEATED else settings.freshness_cancel_s
+        fresh_s = settings.freshness_removal_s if purpose == "unwanted" else settings.freshness_cancel_s
         task = self._command(Operation.CANCEL, target, request, self._send_by(fresh_s, arrived_at))
+        of_batch = target.of_batch
         return replace(
             task,
             purpose=purpose,
-            trade_date=trade_date or task.trade_date,
             batch_id=None if of_batch is None else of_batch.batch_id,
             leg=None if of_batch is None else of_batch.leg,
             only_if=only_if,

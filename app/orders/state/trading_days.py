@@ -26,6 +26,11 @@ def book_day(now: datetime) -> date:
     return trade_date_of(now - BOOK_RESETS_AFTER)
 
 
+def oldest_live_day(now: datetime) -> date:
+    """The oldest day of which an order may still be live at ``now``."""
+    return book_day(now) - LOOK_BACK
+
+
 def last_gone_day(now: datetime) -> date:
     """The newest trading day whose book the broker has certainly discarded."""
     return book_day(now) - ONE_DAY

@@ -1,5 +1,7 @@
 """Migrations carry the data of the release before, not only its schema."""
 
+from uuid import UUID
+
 import psycopg
 import pytest
 
@@ -66,3 +68,83 @@ def test_alarms_keep_their_subjects_under_their_new_kind(before_labels: str) -> 
     with psycopg.connect(before_labels) as connection:
         row = connection.execute("SELECT account_id, kind, subject FROM order_alarm").fetchone()
     assert row == ("primary", str(Alarm.FILLS_MISSING), "2026-07-06")
+
+
+@pytest.fixture
+def before_wishes(empty_database_url: str) -> str:
+    """A database of the release before an unwanted order had a reason."""
+    migrate(empty_database_url, to="0019")
+    return empty_database_url
+
+
+PLACEMENT = """
+INSERT INTO order_task (task_id, account_id, operation, status, purpose, trade_date, instrument, request, tag_base,
+  priority, send_by, order_id, cancel_on_sight)
+VALUES (%s, 'primary', 'place', %s, 'client', '2026-07-06', 'NSE:INFY', '{}', %s, 2, now(), %s, %s)
+"""
+CANCEL = """
+INSERT INTO order_task (task_id, account_id, operation, status, purpose, trade_date, instrument, request, priority,
+  send_by, target_order_id)
+VALUES (gen_random_uuid(), 'primary', 'cancel', 'failed', %s, '2026-07-06', 'NSE:INFY', '{}', 0, now(), %s)
+"""
+ORDER = """
+INSERT INTO broker_order (account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price,
+  content_hash, document)
+VALUES ('primary', '2026-07-06', %s, %s, 'OPEN', 'open', 0, 0, '', '{}')
+"""
+
+
+def ids(*numbers: int) -> list[UUID]:
+    return [UUID(int=number) for number in numbers]
+
+
+def test_what_the_release_before_cancelled_is_unwanted_from_now_on(before_wishes: str) -> None:
+    """A withdrawn placement, one order of each of its own cancels, one that the book has not shown, another's order."""
+    withdrawn, rolled_back, late, halted, unseen, wanted = ids(1, 2, 3, 4, 5, 6)
+    with psycopg.connect(before_wishes) as connection:
+        connection.execute(PLACEMENT, (withdrawn, "in_doubt", "T1", None, True))
+        for task_id, purpose in ((rolled_back, "rollback"), (late, "late"), (halted, "halt"), (wanted, "client")):
+            order_id = f"order-{purpose}"
+            connection.execute(PLACEMENT, (task_id, "completed", f"T-{purpose}", order_id, False))
+            connection.execute(ORDER, (order_id, task_id))
+            connection.execute(CANCEL, (purpose, order_id))
+        connection.execute(PLACEMENT, (unseen, "completed", "T5", "order-unseen", False))
+        connection.execute(CANCEL, ("withdrawal", "order-unseen"))
+        connection.execute(ORDER, ("order-of-another", None))
+        connection.execute(CANCEL, ("halt", "order-of-another"))
+    migrate(before_wishes)
+    with psycopg.connect(before_wishes) as connection:
+        rows = connection.execute(
+            """SELECT task_id, unwanted_why, unwanted_since IS NOT NULL, cancel_on_sight FROM order_task
+               WHERE operation = 'place' ORDER BY task_id"""
+        ).fetchall()
+        others = connection.execute(
+            "SELECT order_id FROM broker_order WHERE unwanted_since IS NOT NULL ORDER BY order_id"
+        ).fetchall()
+    assert rows == [
+        (withdrawn, "withdrawal", True, True),
+        (rolled_back, "rollback", True, True),
+        (late, "late", True, True),
+        (halted, "halt", True, True),
+        (unseen, "withdrawal", True, True),
+        (wanted, None, False, False),
+    ]
+    assert others == [("order-of-another",)]
+
+
+def test_a_wish_of_either_release_is_one_of_both(before_wishes: str) -> None:
+    """While replicas of both run: each reads its own column, and each cancels for the other."""
+    old, new = ids(1, 2)
+    migrate(before_wishes)
+    with psycopg.connect(before_wishes) as connection:
+        connection.execute(PLACEMENT, (old, "running", "T1", None, False))
+        connection.execute(PLACEMENT, (new, "running", "T2", None, False))
+        connection.execute("UPDATE order_task SET cancel_on_sight = true WHERE task_id = %s", (old,))
+        connection.execute(
+            "UPDATE order_task SET unwanted_since = now(), unwanted_why = 'halt' WHERE task_id = %s", (new,)
+        )
+        rows = connection.execute(
+            "SELECT unwanted_why, unwanted_since IS NOT NULL, cancel_on_sight FROM order_task ORDER BY task_id"
+        ).fetchall()
+        connection.execute(CANCEL, ("rollback", "7"))  # of a replica of the release before
+    assert rows == [("withdrawal", True, True), ("halt", True, True)]

@@ -189,7 +189,7 @@ async def test_a_placement_given_up_yesterday_that_shows_today_is_taken_back(led
         )
     await ledger.read(row(status="OPEN", order_timestamp=at("7 09:00")), now=at("7 09:01"))
     found = await ledger.rows("SELECT operation, status, purpose FROM order_task ORDER BY created_at, operation DESC")
-    assert found == [("place", TaskStatus.COMPLETED, "client"), ("cancel", TaskStatus.PENDING, "late")]
+    assert found == [("place", TaskStatus.COMPLETED, "client"), ("cancel", TaskStatus.PENDING, "unwanted")]
 
 
 @pytest.mark.parametrize(("offset_s", "status"), [(0.0, "dead_letter"), (-7.0, "completed")])

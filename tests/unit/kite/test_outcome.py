@@ -16,7 +16,6 @@ from app.kite.wire.outcome import (
     Response,
     TransportFailure,
     classify,
-    is_being_processed,
     is_ip_refusal,
 )
 
@@ -195,7 +194,10 @@ def test_in_doubt_says_what_was_seen() -> None:
 )
 def test_being_processed_is_recognised(message: str, expected: bool) -> None:
     """The caller must distinguish this refusal: it says nothing about the order's state."""
-    assert is_being_processed(message) is expected
+    for operation in (Operation.CANCEL, Operation.MODIFY):
+        outcome = classify(error(400, "OrderException", message), operation=operation)
+        assert isinstance(outcome, Refused)
+        assert outcome.being_processed is expected
 
 
 def test_an_ip_refusal_is_recognised_by_its_text() -> None:

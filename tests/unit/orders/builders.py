@@ -112,9 +112,7 @@ def leg_order(
     state: OrderState, *, filled: int = 0, order_id: str = "7", price: str = "1500", stale: bool = False
 ) -> LegOrder:
     average = Decimal(price) if filled else Decimal(0)
-    return LegOrder(
-        order_id=order_id, variety="regular", state=state, filled_quantity=filled, average_price=average, is_stale=stale
-    )
+    return LegOrder(order_id=order_id, state=state, filled_quantity=filled, average_price=average, is_stale=stale)
 
 
 def batch(**changes: Any) -> Batch:

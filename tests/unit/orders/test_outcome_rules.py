@@ -53,7 +53,7 @@ def test_an_order_is_not_sent_again_after_its_freshness() -> None:
 
 def test_a_busy_cancel_is_repeated_and_a_busy_modify_is_not() -> None:
     """'Being processed' proves that this request did nothing; repeating a cancel is harmless, a modify is not."""
-    busy = Refused(error_type="InputException", message=BUSY, http_status=400)
+    busy = Refused(error_type="InputException", message=BUSY, http_status=400, being_processed=True)
     cancel = command(Operation.CANCEL, status=TaskStatus.RUNNING)
     modify = command(Operation.MODIFY, status=TaskStatus.RUNNING)
     assert verdict_of(cancel, busy, now=NOW).event is Event.RESEND
@@ -62,7 +62,7 @@ def test_a_busy_cancel_is_repeated_and_a_busy_modify_is_not() -> None:
 
 def test_cancels_are_repeated_ever_more_slowly_and_not_for_ever() -> None:
     """0.3, 0.6, 1.2, 2.4, 5 s and so on, until the task's time is over."""
-    busy = Refused(error_type="InputException", message=BUSY, http_status=400)
+    busy = Refused(error_type="InputException", message=BUSY, http_status=400, being_processed=True)
     waits = []
     for attempts in range(1, 7):
         not_before = verdict_of(command(Operation.CANCEL, attempts=attempts), busy, now=NOW).not_before

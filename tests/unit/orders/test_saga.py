@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.broker.orders import TransactionType, Variety
 from app.broker.outcomes import ChildOrder
 from app.orders.batches.legs import Leg, LegStatus, Residual, is_finished, leg_status, residuals
-from app.orders.batches.saga import CancelOrder, Decision, SquareOff, Withdraw, decide
+from app.orders.batches.saga import Decision, SquareOff, Withdraw, decide
 from app.orders.state.model import BatchStatus, OrderState, TaskStatus
 from tests.order_requests import order
 from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
@@ -70,20 +70,16 @@ def test_all_legs_confirmed_is_completed() -> None:
 
 
 def test_a_failed_leg_stops_and_takes_back_the_others() -> None:
-    """Unsent legs are withdrawn, live ones cancelled under their own variety, filled ones left for the report."""
-    amo = replace(leg_order(OPEN, order_id="8"), variety="amo")
+    """Unsent legs and live ones are unwanted, finished ones are left for the report."""
     legs = [
         leg(0, S.COMPLETED, leg_order(FILLED, filled=10)),
-        leg(1, S.COMPLETED, amo),
+        leg(1, S.COMPLETED, leg_order(OPEN, order_id="8")),
         leg(2, S.FAILED),
         leg(3, S.PENDING),
     ]
     decision = decided(legs)
     assert decision.status is BatchStatus.COMPENSATING
-    assert decision.actions == (
-        CancelOrder(leg=1, order_id="8", variety="amo"),
-        Withdraw(task_id=legs[3].task.task_id),
-    )
+    assert decision.unwanted == (legs[1].task.task_id, legs[3].task.task_id)
     assert decision.error is not None
     assert "leg 2" in decision.error
 
@@ -97,7 +93,7 @@ def test_a_doubt_pauses_and_then_rolls_back() -> None:
     too_long = leg(0, S.IN_DOUBT, last_sent_at=NOW - seconds(15))
     decision = decided([too_long, waiting])
     assert decision.status is BatchStatus.COMPENSATING
-    assert decision.actions == (Withdraw(task_id=waiting.task.task_id),)
+    assert decision.unwanted == (too_long.task.task_id, waiting.task.task_id)
 
 
 def test_a_doubt_is_waited_for_before_anything_is_called_rolled_back() -> None:
@@ -114,22 +110,17 @@ def test_rolled_back_is_said_only_when_all_is_at_rest_and_nothing_filled() -> No
     assert decided(filled, status=BatchStatus.COMPENSATING).status is BatchStatus.ROLLED_BACK_WITH_FILLS
 
 
-def test_an_accepted_order_that_the_book_has_not_shown_is_cancelled_too() -> None:
+def test_an_accepted_order_that_the_book_has_not_shown_is_unwanted_too() -> None:
     """Its id is known; waiting for the book would leave it live for longer."""
     legs = [leg(0, S.FAILED), leg(1, S.COMPLETED, order_id="55")]
-    assert decided(legs).actions == (CancelOrder(leg=1, order_id="55", variety="regular"),)
+    assert decided(legs).unwanted == (legs[1].task.task_id,)
 
 
-def test_a_cancel_is_sent_once_at_a_time_and_again_when_it_did_not_help() -> None:
-    """Not while one is open, not within a second of the last."""
-    live = leg_order(OPEN)
-    open_cancel = leg(1, S.COMPLETED, live, open_cancels=frozenset({"7"}), last_cancel_at=NOW - seconds(5))
-    just_now = leg(1, S.COMPLETED, live, last_cancel_at=NOW - seconds(0.5))
-    a_while_ago = leg(1, S.COMPLETED, live, last_cancel_at=NOW - seconds(1))
-    for one, actions in ((open_cancel, 0), (just_now, 0), (a_while_ago, 1)):
-        decision = decided([leg(0, S.FAILED), one], status=BatchStatus.COMPENSATING)
-        assert len(decision.actions) == actions
-        assert decision.status is BatchStatus.COMPENSATING
+def test_a_leg_that_is_unwanted_already_stays_so_without_being_asked_again() -> None:
+    """The first wish counts, with its reason; the batch waits for the leg's end."""
+    wished = leg(1, S.COMPLETED, leg_order(OPEN), unwanted_since=NOW, unwanted_why="withdrawal")
+    decision = decided([leg(0, S.FAILED), wished], status=BatchStatus.COMPENSATING)
+    assert (decision.status, decision.unwanted) == (BatchStatus.COMPENSATING, ())
 
 
 def test_a_leg_that_only_an_operator_can_decide_needs_attention() -> None:
@@ -152,6 +143,7 @@ def test_a_leg_whose_end_will_not_be_seen_is_not_cancelled_for_ever() -> None:
     legs = [leg(0, S.COMPLETED, leg_order(OPEN, stale=True)), leg(1, S.FAILED)]
     decision = decided(legs)
     assert (decision.status, decision.actions) == (BatchStatus.NEEDS_ATTENTION, ())
+    assert decision.unwanted == (legs[0].task.task_id,)  # should it show after all
 
 
 @pytest.mark.parametrize("back", [leg(1, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(PARTLY, filled=1, stale=True))])
@@ -193,7 +185,7 @@ def test_slices_that_the_book_has_not_shown_are_part_of_their_leg() -> None:
     ended = replace(sliced, orders=(leg_order(CANCELLED),))
     decision = decided([leg(0, S.FAILED), ended], status=BatchStatus.COMPENSATING)
     assert decision.status is BatchStatus.COMPENSATING
-    assert decision.actions == tuple(CancelOrder(leg=1, order_id=one, variety="regular") for one in ("8", "9"))
+    assert decision.unwanted == (ended.task.task_id,)
 
 
 def test_a_leg_that_was_taken_in_part_only_has_failed() -> None:
@@ -270,7 +262,5 @@ def test_no_decision_ever_lies(raw: list[tuple[TaskStatus, list[object]]], statu
         assert filled
     if not decision.status.is_open:
         assert decision.actions == ()
-    for action in decision.actions:
-        if isinstance(action, CancelOrder):
-            live = [one for part in legs for one in part.orders if not one.state.is_terminal]
-            assert action.order_id in {one.order_id for one in live} or not live
+    for one in legs:
+        assert one.task.task_id not in decision.unwanted or not is_finished(one)
