@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
 from app.api.dependencies import ServicesDep
+from app.api.keys import ApiKeys, Principal
 from app.kit.clock import ist_iso
-from app.ops.health import AccountHealth, Health, Reachable, Role, Status
+from app.ops.health import AccountHealth, Health, Reachable, Role, Status, TradingHealth
 
 
 class AccountHealthOut(BaseModel):
@@ -48,12 +49,26 @@ class DependenciesOut(BaseModel):
     instrument_registry: RegistryOut
 
 
+class AccountTradingOut(BaseModel):
+    """Would an order placed now reach the broker? `reasons` say why not, in a fixed order; `since` when it is so.
+
+    `detail` has a sentence for each reason, and is null for callers without a key.
+    """
+
+    account_id: str
+    can_trade: bool
+    reasons: list[str]
+    detail: dict[str, str] | None
+    since: str | None
+
+
 class OrdersOut(BaseModel):
-    """All null while the database cannot be read."""
+    """All but `accounts` null while the database cannot be read."""
 
     in_doubt: int | None
     oldest_in_doubt_s: float | None
     halted: bool | None
+    accounts: list[AccountTradingOut]
 
 
 class HealthOut(BaseModel):
@@ -85,12 +100,14 @@ def build_router() -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/health", responses={503: {"model": HealthOut, "description": "the database is away"}})
-    async def health(services: ServicesDep, response: Response) -> HealthOut:
+    async def health(
+        services: ServicesDep, response: Response, x_api_key: Annotated[str | None, Header()] = None
+    ) -> HealthOut:
         """Each dependency is checked by a round trip: 200 for `ok` and `degraded`, 503 for `down`."""
         found = await services.health.check()
         if found.status == "down":
             response.status_code = 503
-        return _health_out(found)
+        return _health_out(found, keys=services.api_keys, caller=services.api_keys.authenticate(x_api_key))
 
     @router.get("/health/live", responses={503: {"model": LiveOut, "description": "a background task has ended"}})
     async def live(services: ServicesDep, response: Response) -> LiveOut:
@@ -101,7 +118,7 @@ def build_router() -> APIRouter:
 
     @router.get("/health/ready", responses={503: {"model": ReadyOut, "description": "send no traffic here"}})
     async def ready(services: ServicesDep, response: Response) -> ReadyOut:
-        """The database answers and its schema is of this version."""
+        """This replica is not stopping, its schema is of this version, and its database connections are not dead."""
         readiness = await services.health.readiness()
         response.status_code = 200 if readiness.ready else 503
         return ReadyOut(status="ready" if readiness.ready else "not_ready", reasons=list(readiness.reasons))
@@ -114,7 +131,7 @@ def build_router() -> APIRouter:
     return router
 
 
-def _health_out(health: Health) -> HealthOut:
+def _health_out(health: Health, *, keys: ApiKeys, caller: Principal | None) -> HealthOut:
     orders = health.orders
     return HealthOut(
         status=health.status,
@@ -134,7 +151,21 @@ def _health_out(health: Health) -> HealthOut:
             in_doubt=None if orders is None else orders.in_doubt,
             oldest_in_doubt_s=None if orders is None else orders.oldest_in_doubt_s,
             halted=None if orders is None else orders.halted,
+            accounts=[
+                _trading_out(one, shows_detail=caller is not None and keys.allowed(caller, one.account_id))
+                for one in health.trading
+            ],
         ),
+    )
+
+
+def _trading_out(account: TradingHealth, *, shows_detail: bool) -> AccountTradingOut:
+    return AccountTradingOut(
+        account_id=account.account_id,
+        can_trade=account.can_trade,
+        reasons=list(account.reasons),
+        detail=dict(account.detail) if shows_detail else None,
+        since=_iso(account.since),
     )
 
 

@@ -81,6 +81,10 @@ class Governor(Protocol):
         """The broker refused an order request for its rate (429): let none go for ``seconds``."""
         ...
 
+    def places_left_today(self) -> int:
+        """How many more placements the broker takes of the account on this trading day; below one: none."""
+        ...
+
     def restore_places_today(self, used: int) -> None:
         """Set how many placements the account has sent today, after a start."""
         ...

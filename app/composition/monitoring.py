@@ -17,6 +17,7 @@ from app.ops.health import HealthService, HealthSources, OrdersHealth, Release
 from app.ops.loop_lag import LoopLag
 from app.ops.metric_sources import (
     DoubtSampler,
+    register_account_metrics,
     register_doubt_metrics,
     register_feed_metrics,
     register_leadership_metrics,
@@ -27,6 +28,7 @@ from app.ops.metric_sources import (
 )
 from app.ops.metrics import Metrics
 from app.orders.risk.halt_store import list_halts
+from app.orders.state.trading_reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +109,13 @@ def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthSer
     process = parts.process
     sources = HealthSources(
         database=process.database,
+        engine_database=process.engine_database,
         redis=process.redis,
         supervisor=supervisor,
         feeds=parts.market.feeds,
         registry=parts.market.instruments,
         orders=OrderStates(parts),
+        trading=parts.orders.verdicts,
         accounts=AccountStates(parts),
     )
     return HealthService(
@@ -138,6 +142,7 @@ def _register_metrics(metrics: Metrics, parts: MonitoredParts, *, loop_lag: Loop
         alarms=lambda: counters.alarms,
         breakers=engine.breaker_states,
     )
+    register_account_metrics(metrics, verdicts=parts.orders.verdicts.known, reasons=tuple(Reason))
     register_leadership_metrics(
         metrics,
         {

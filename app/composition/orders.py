@@ -33,6 +33,7 @@ from app.orders.state.settlement import EventWriter, Settlement
 from app.orders.state.tag_store import claim_database
 from app.orders.state.tags import Tagger, TagSecrets
 from app.orders.state.wakeups import ChangeListener, OrderWakeups
+from app.orders.views.account_verdicts import AccountVerdicts
 from app.orders.views.queries import OrderQueries
 
 
@@ -67,6 +68,7 @@ class Orders:
     withdrawals: Withdrawals  # take a placement back
     operators: Operators  # halt, resume, decide about a doubt
     engine: OrderEngine  # sends and reconciles
+    verdicts: AccountVerdicts  # whether each account can trade, as its owner says
     wakeups: OrderWakeups  # the engine's wake-ups, for what comes from outside
 
 
@@ -116,6 +118,7 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         withdrawals=Withdrawals(parts, listener=engine),
         operators=build_operators(parts, listener=engine),
         engine=engine,
+        verdicts=AccountVerdicts(parts.database, accounts=inputs.accounts, clock=parts.clock),
         wakeups=inputs.wakeups,
     )
 

@@ -25,6 +25,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from app.db.bounded_connection import ANSWER_S, LAST_WORD_S, BoundedConnection, seconds_left
 from app.errors import StartError, Unavailable
 from app.kit.cancellation import cancel_requests, end_if_cancelled
+from app.kit.clock import elapsed_s
 from app.kit.json import decode_json, encode_json
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
@@ -56,7 +57,8 @@ class Database:
     """One pool. Everything here raises Unavailable when there is no connection or it fails: nothing was stored then,
     unless a COMMIT was on its way.
 
-    ``connection_errors`` counts how often that happened.
+    ``connection_errors`` counts how often that happened; ``failing_since`` is the time (seconds of ``elapsed_s``) since
+    when nothing else has, None while connections work.
     """
 
     def __init__(self, make_pool: Callable[[], AsyncConnectionPool[BoundedConnection]], *, max_waiting: int) -> None:
@@ -65,6 +67,7 @@ class Database:
         self._max_waiting = max_waiting
         self._waiting = 0
         self.connection_errors = 0
+        self.failing_since: float | None = None
 
     async def open(self) -> None:
         """Begin to connect; callers may come at once."""
@@ -95,14 +98,15 @@ class Database:
                 except ReadOnlySqlTransaction:
                     await connection.close()  # the next one may be made to the server that took over
                     raise
+                self.failing_since = None
         except PoolTimeout as error:
             end_if_cancelled(beyond=cancels)
-            self.connection_errors += 1
+            self._count_failure()
             await self._drop_dead_waiters()
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, *_SESSION_OVER) as error:
             end_if_cancelled(beyond=cancels)
-            self.connection_errors += 1
+            self._count_failure()
             raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
 
     @asynccontextmanager
@@ -110,7 +114,7 @@ class Database:
         """A connection of the pool for one block. The bound on waiting callers is ours: the pool would count callers
         that have long given up, and would not connect again once it counts enough of them."""
         if self._waiting >= self._max_waiting:
-            self.connection_errors += 1
+            self._count_failure()
             raise Unavailable("too many callers wait for a database connection", code="DATABASE_UNAVAILABLE")
         self._waiting += 1
         pool = self._pool
@@ -123,6 +127,11 @@ class Database:
                 yield connection
         finally:
             await pool.putconn(connection)
+
+    def _count_failure(self) -> None:
+        self.connection_errors += 1
+        if self.failing_since is None:
+            self.failing_since = elapsed_s()
 
     @property
     def queue_length(self) -> int:

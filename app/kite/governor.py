@@ -165,6 +165,10 @@ class Governor:
         """The broker refused an order request for its rate: none goes for ``seconds``."""
         self._orders.cool_down(self._clock.monotonic() + seconds)
 
+    def places_left_today(self) -> int:
+        """Of the day's placements, as far as this process knows."""
+        return self._orders.places_left(today(self._clock))
+
     def restore_places_today(self, used: int) -> None:
         """Set how many placements the account has sent today, as the database knows it."""
         self._orders.restore(day=today(self._clock), used=used)

@@ -140,6 +140,10 @@ class OrderPace:
         if kind is RequestKind.PLACE:
             self._day.take(day)
 
+    def places_left(self, day: date) -> int:
+        """Placements that may still go on this day."""
+        return self._day.left(day)
+
     def cool_down(self, until: float) -> None:
         """The broker's own count is full, perhaps by requests of another program: nothing goes before ``until``."""
         self._spacing.hold(until)

@@ -1,6 +1,7 @@
 """How the running service is observed. It reads the features through callables, and imports none of them.
 
 health           is it healthy, ready, alive? read it first; app/commands/serve.py makes it unready on a stop
+readiness        may traffic be sent to this process?
 metrics          the Prometheus registry and the counts of requests
 metric_sources   which numbers stand behind which metric; app/composition/monitoring.py says where each is computed
 loop_lag         how late the event loop runs

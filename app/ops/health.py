@@ -1,19 +1,19 @@
 """Is the service healthy? Each dependency is checked by a round trip at the moment of the question.
 
 All round trips run at once and end within a second, so the answer comes also while a dependency hangs. ``down`` means
-that orders cannot be accepted (the database is away); ``degraded`` means that something else is missing.
+that orders cannot be accepted (the database is away); ``degraded`` means that something else is missing, or that an
+account cannot trade: ``trading`` says which and why.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Literal, Protocol
 
-from loguru import logger
 from psycopg import Error as DatabaseError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -25,6 +25,7 @@ from app.errors import Unavailable
 from app.kit.clock import Clock
 from app.kit.probe import Probe
 from app.kit.supervisor import Supervisor
+from app.ops.readiness import Readiness, ReadinessCheck
 
 CHECK_TIMEOUT_S = 1.0
 
@@ -57,6 +58,28 @@ class OrdersHealth:
     halted: bool
 
 
+class TradingHealth(Protocol):
+    """Whether an order of one account, placed now, would reach the broker; if not, ``reasons`` in a fixed order.
+
+    ``detail`` has a sentence for each, not for callers without a key; ``since`` is None where that is not known.
+    """
+
+    @property
+    def account_id(self) -> str: ...
+
+    @property
+    def can_trade(self) -> bool: ...
+
+    @property
+    def reasons(self) -> Sequence[str]: ...
+
+    @property
+    def detail(self) -> Mapping[str, str]: ...
+
+    @property
+    def since(self) -> datetime | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountHealth:
     """One account's feed. ``stale``: its exchange is open and its ticks are older than they may be.
@@ -87,17 +110,7 @@ class Health:
     database: Reachable  # did it answer in time?
     registry: RegistryState  # the instruments
     orders: OrdersHealth | None  # None while the database, which has the answer, is away
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
-    """May traffic be sent to this process? ``reasons`` says why not, and is empty when it may."""
-
-    reasons: tuple[str, ...]
-
-    @property
-    def ready(self) -> bool:
-        return not self.reasons
+    trading: Sequence[TradingHealth]  # one entry an account, the same at every replica
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,18 @@ class OrderConditions(Protocol):
         ...
 
 
+class TradingConditions(Protocol):
+    """What the owners of the accounts say, as this replica last read it."""
+
+    def known(self) -> Sequence[TradingHealth]:
+        """Of each account; does not wait."""
+        ...
+
+    def note_stall(self) -> None:
+        """The database does not answer this replica: nothing that the owners said can be relied on."""
+        ...
+
+
 class AccountConditions(Protocol):
     """What health shows of one account, beside its feed."""
 
@@ -146,11 +171,13 @@ class HealthSources:
     """Where each part of the answer comes from. Features are behind Protocols: health imports none of them."""
 
     database: Database  # pinged, and asked for its schema revision
+    engine_database: Database  # the other pool of this process, which must live too
     redis: Redis  # pinged
     supervisor: Supervisor  # the states of the background tasks
     feeds: Mapping[str, Feed]  # by account
     registry: Registry  # the instruments
     orders: OrderConditions  # doubts and halts
+    trading: TradingConditions  # which accounts can trade
     accounts: AccountConditions  # tokens, expected ticks, leadership
 
 
@@ -168,42 +195,40 @@ class HealthService:
         self._database_probe = Probe(sources.database.ping, timeout_s=CHECK_TIMEOUT_S)
         self._redis_probe = Probe(partial(_ping, sources.redis), timeout_s=CHECK_TIMEOUT_S)
         self._orders_probe = Probe(sources.orders.read, timeout_s=CHECK_TIMEOUT_S)
-        self._revision_probe = Probe(self._read_revision, timeout_s=CHECK_TIMEOUT_S)
-        self._draining = False
+        self._ready = ReadinessCheck(
+            wanted=release.schema_revision,
+            revision=Probe(self._read_revision, timeout_s=CHECK_TIMEOUT_S),
+            pools=(sources.database, sources.engine_database),
+            clock=clock,
+        )
 
     def begin_draining(self) -> None:
         """The process begins to stop: from now on it is not ready."""
-        self._draining = True
+        self._ready.begin_draining()
 
     async def check(self) -> Health:
         """The state of everything, within about a second whatever is down."""
         database, redis, orders = await asyncio.gather(self._database_state(), self._redis_state(), self._order_state())
-        registry = self._sources.registry.status()
+        if database == "down":
+            self._sources.trading.note_stall()
+        registry, trading = self._sources.registry.status(), self._sources.trading.known()
         accounts = tuple(self._account(account_id, feed) for account_id, feed in self._sources.feeds.items())
         return Health(
-            status=_overall(database=database, redis=redis, registry=registry, accounts=accounts),
+            status=_overall(database=database, redis=redis, registry=registry, accounts=accounts, trading=trading),
             environment=self._release.environment,
             version=self._release.version,
-            ticker_running=not self._sources.supervisor.failed.is_set() and not self._draining,
+            ticker_running=self.live() and not self._ready.draining,
             accounts=accounts,
             redis=redis,
             database=database,
             registry=registry,
             orders=orders,
+            trading=trading,
         )
 
     async def readiness(self) -> Readiness:
-        """Not ready while stopping, without the database, or on a schema of another version."""
-        if self._draining:
-            return Readiness(reasons=("the service is stopping",))
-        try:
-            revision = await self._revision_probe.run()
-        except (Unavailable, DatabaseError, TimeoutError) as error:
-            logger.warning("not ready: {!r}", error)
-            return Readiness(reasons=("the database cannot be asked",))
-        if revision != self._release.schema_revision:
-            return Readiness(reasons=("the database schema is not at this version: python -m app migrate",))
-        return Readiness(reasons=())
+        """Whether traffic may be sent to this process."""
+        return await self._ready.check()
 
     def live(self) -> bool:
         """False once a background task has failed: the platform should start the process again."""
@@ -258,12 +283,18 @@ async def _ping(redis: Redis) -> None:
 
 
 def _overall(
-    *, database: Reachable, redis: Reachable, registry: RegistryState, accounts: tuple[AccountHealth, ...]
+    *,
+    database: Reachable,
+    redis: Reachable,
+    registry: RegistryState,
+    accounts: Sequence[AccountHealth],
+    trading: Sequence[TradingHealth],
 ) -> Status:
     if database == "down":
         return "down"
     led_here = [account for account in accounts if account.role == "leader"]
     feeds_fine = all(account.connected and not account.stale for account in led_here)
-    if redis == "down" or registry.cached_instruments == 0 or not feeds_fine:
+    all_trade = all(account.can_trade for account in trading)
+    if redis == "down" or registry.cached_instruments == 0 or not feeds_fine or not all_trade:
         return "degraded"
     return "ok"

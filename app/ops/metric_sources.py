@@ -222,6 +222,37 @@ def register_order_metrics(
     )
 
 
+class AccountVerdict(Protocol):
+    """Whether an account can trade, and why not."""
+
+    @property
+    def account_id(self) -> str: ...
+
+    @property
+    def can_trade(self) -> bool: ...
+
+    @property
+    def reasons(self) -> Sequence[str]: ...
+
+
+def register_account_metrics(
+    metrics: Metrics, *, verdicts: Callable[[], Sequence[AccountVerdict]], reasons: Sequence[str]
+) -> None:
+    """Which accounts can trade, and for each of the possible ``reasons`` whether it stops one."""
+    metrics.add_gauge(
+        "ticker_account_can_trade",
+        "1 while an order of the account, placed now, would reach the broker.",
+        lambda: {(one.account_id,): float(one.can_trade) for one in verdicts()},
+        labels=["account"],
+    )
+    metrics.add_gauge(
+        "ticker_account_blocked",
+        "1 while this reason keeps the account's orders from the broker.",
+        lambda: {(one.account_id, str(why)): float(why in one.reasons) for one in verdicts() for why in reasons},
+        labels=["account", "reason"],
+    )
+
+
 def register_leadership_metrics(metrics: Metrics, led: Mapping[str, Callable[[], int]]) -> None:
     """``led`` counts the accounts that this process leads, by role."""
     metrics.add_gauge(

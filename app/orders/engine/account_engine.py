@@ -10,10 +10,13 @@ import asyncio
 from datetime import datetime
 from typing import Protocol
 
+from app.broker.orders import Operation
 from app.broker.port import Broker, CredentialSource, Governor
-from app.db.leases import Leases, Ownership
+from app.db.leases import Lease, Leases, Ownership
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
+from app.orders.engine.trading_verdict import TradingFacts
+from app.orders.risk.stop_store import Stops
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.counters import ReadCounters
@@ -62,6 +65,33 @@ class AccountEngine:
     def is_owner(self) -> bool:
         """Whether this process owns the account now, by its own clock."""
         return self._lease.held
+
+    @property
+    def sends(self) -> bool:
+        """Whether the loops of the present lease term run here."""
+        return (
+            self.is_owner and self._ownership.working and self.loops is not None and self.loops.term == self.lease.term
+        )
+
+    @property
+    def lease(self) -> Lease:
+        """Under which this process sends for the account."""
+        return self._lease
+
+    def trading_facts(self, stops: Stops, *, database_answers: bool) -> TradingFacts:
+        """What this process, which sends for the account, knows of whether an order would reach the broker now.
+
+        ``stops`` and ``database_answers`` are what the caller has found in the database, and how it answered.
+        """
+        return TradingFacts(
+            database_answers=database_answers,
+            has_session=self._session.is_open(),
+            address_refused=stops.address_refused,
+            halt=stops.halt,
+            too_much_in_doubt=stops.many_doubts,
+            placements_fail=self.loops is not None and self.loops.breakers.stops(Operation.PLACE),
+            day_is_used_up=self._governor.places_left_today() < 1,
+        )
 
     async def run(self) -> None:
         """Wait for the lease, run the loops for one term, and wait for the next one."""

@@ -20,6 +20,7 @@ from app.orders.state.parts import AccountParts
 class AccountLoops:
     """The three loops of a term, and the steps of the sender. Nothing runs before ``run`` of a loop is called."""
 
+    term: int  # of the lease under which they run
     sender: Sender
     reconciler: Reconciler
     batches: BatchRunner
@@ -51,6 +52,7 @@ def build_account_loops(parts: AccountParts, *, governor: Governor) -> AccountLo
         outcomes=outcomes,
     )
     return AccountLoops(
+        term=parts.term.lease.term,
         sender=sender,
         reconciler=Reconciler(parts),
         batches=BatchRunner(parts),

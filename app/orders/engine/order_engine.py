@@ -16,6 +16,7 @@ from app.errors import NotFound
 from app.kit.supervisor import Supervisor
 from app.orders.engine.account_engine import AccountEngine, TradingAccount
 from app.orders.engine.activity_check import ActivityCheck
+from app.orders.engine.verdict_writer import VerdictWriter
 from app.orders.state.counters import ReadCounters
 from app.orders.state.parts import OrderParts
 from app.orders.state.wakeups import OrderWakeups, Wakeups
@@ -51,12 +52,16 @@ class OrderEngine:
             for one in accounts
         }
         self._activity = ActivityCheck(parts.database, owned=self._owned_wakeups, every_s=parts.settings.poll_s)
+        self._verdicts = VerdictWriter(
+            parts.database, sending=self._sending_engines, settings=parts.settings, clock=parts.clock
+        )
 
     def start(self, supervisor: Supervisor) -> None:
         """Run the engines under the supervisor; nothing runs before."""
         for account_id, engine in self._accounts.items():
             supervisor.start(f"orders-{account_id}", engine.run())
         supervisor.start("orders-activity", self._activity.run())
+        supervisor.start("orders-verdicts", self._verdicts.run())
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Drain every account, see ``AccountEngine.drain``; returns False when some requests did not end in time."""
@@ -100,6 +105,9 @@ class OrderEngine:
         if engine is None:
             raise NotFound("account", account_id)
         return engine
+
+    def _sending_engines(self) -> Mapping[str, AccountEngine]:
+        return {account_id: engine for account_id, engine in self._accounts.items() if engine.sends}
 
     def _owned_wakeups(self) -> Mapping[str, Wakeups]:
         return {account_id: engine.wakeups for account_id, engine in self._accounts.items() if engine.is_owner}

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from app.kit.clock import ist_iso
 
+SERVICE = "service"
+"""Who has set a halt that follows from the broker's refusal of this machine's address."""
+
 
 def halt_document(halt: Halt) -> dict[str, Any]:
     """A halt as clients see it."""

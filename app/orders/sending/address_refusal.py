@@ -9,12 +9,13 @@ from app.db.postgres import Tx
 from app.kit.ids import IdSource
 from app.orders.risk.halt_store import find_halt
 from app.orders.risk.halt_writer import write_halt
+from app.orders.risk.halts import SERVICE
 from app.orders.state.alarms import Alarm
 from app.orders.state.audit import Actor
 from app.orders.state.model import Task
 from app.orders.state.settlement import Settlement
 
-SERVICE = Actor(principal="service")
+_BY = Actor(principal=SERVICE)
 
 
 async def halt_if_address_refused(
@@ -33,6 +34,6 @@ async def halt_if_address_refused(
     if await find_halt(tx, scope=account_id) is not None:
         return
     reason = f"the broker said: {outcome.message}"
-    await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=SERVICE, entry_id=ids.uuid(), details={})
+    await write_halt(tx, scope=account_id, mode="halt", reason=reason, by=_BY, entry_id=ids.uuid(), details={})
     fields = {"account_id": account_id, "task_id": task.task_id, "batch_id": task.batch_id, "action": task.operation}
     logger.bind(**fields, reason=reason).error("account halted: the broker takes no orders from this address")

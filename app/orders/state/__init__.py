@@ -7,6 +7,7 @@ removal removal_rules         the one way to get rid of an order; the second dec
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see
 session_state                 whether the broker has rejected the account's token: then nothing is sent
+trading_reasons               why an account cannot trade; account_verdict_store has what its owner says
 parts engine_settings counters lease_term wakeups    what the loops of an account share
 task_store new_task_store replacement_store removal_store order_store fill_store alarm_store audit_store
 tag_store                     SQL; task_store also stores what became of an attempt

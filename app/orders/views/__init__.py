@@ -2,4 +2,5 @@
 
 queries       orders, tasks, batches and fills as documents, page by page; read it first
 query_store   SQL of the lists, and of how many outcomes are in doubt and since when
+account_verdicts   whether each account can trade, as its owner says, for health and metrics
 """

@@ -1,0 +1,119 @@
+"""The loop that says for the accounts of this process's senders whether an order placed now would reach the broker.
+
+Every replica shows what is written here. While the database does not answer, nothing is written, and the replicas say
+so by themselves; an owner that dies or hangs leaves an answer that becomes void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.db.bounded_connection import answering_within
+from app.db.leases import Lease
+from app.db.postgres import Database, Tx
+from app.errors import ServiceError
+from app.kit.clock import Clock
+from app.orders.engine.trading_verdict import TradingFacts, TradingVerdict, trading_verdict
+from app.orders.risk.stop_store import Stops, stops_of
+from app.orders.state.account_verdict_store import write_verdict
+from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.trading_reasons import Reason
+
+ROUND_S = 0.5
+"""Between two looks at the facts."""
+
+CONFIRMED_EVERY_S = 1.5
+"""How often a verdict is written again that has not changed: an older one becomes void after ``UNCONFIRMED_S``."""
+
+SLOW_S = 1.5
+"""A round that takes longer says that the database has stalled."""
+
+_GIVEN_UP_S = 2.0
+"""What a round waits for the database."""
+
+
+class SendingAccount(Protocol):
+    """An account for which this process sends, as its engine knows it."""
+
+    @property
+    def lease(self) -> Lease: ...
+
+    def trading_facts(self, stops: Stops, *, database_answers: bool) -> TradingFacts:
+        """What is known at this moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """The newest verdict of one lease term, and what of it is stored since when (monotonic seconds)."""
+
+    term: int
+    verdict: TradingVerdict
+    stored: tuple[Reason, ...] | None = None
+    stored_at: float = 0.0
+
+
+class VerdictWriter:
+    """``sending`` returns by account those for which this process sends now. ``run`` ends when it is cancelled."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        sending: Callable[[], Mapping[str, SendingAccount]],
+        settings: EngineSettings,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._sending = sending
+        self._settings = settings
+        self._clock = clock
+        self._written: dict[str, _Written] = {}
+        self._answers = True  # the database answered the round before, and soon
+
+    async def run(self) -> None:
+        """Round after round; one that fails is repeated."""
+        while True:
+            began_at = self._clock.monotonic()
+            try:
+                with answering_within(_GIVEN_UP_S):
+                    await self.write()
+                self._answers = self._clock.monotonic() - began_at < SLOW_S
+            except ServiceError:  # a reason itself: it is written as soon as the database answers
+                self._answers = False
+            await asyncio.sleep(ROUND_S)
+
+    async def write(self) -> None:
+        """Decide about each of them, and store what has changed or must be confirmed. Raises Unavailable."""
+        accounts = self._sending()
+        self._written = {account_id: one for account_id, one in self._written.items() if account_id in accounts}
+        if not accounts:
+            return
+        async with self._database.connection() as connection:
+            stops = await stops_of(
+                connection,
+                sorted(accounts),
+                halt_doubts=self._settings.halt_doubts,
+                halt_doubt_age_s=self._settings.halt_doubt_age_s,
+            )
+            for account_id, account in accounts.items():
+                await self._write_one(connection, account_id, account, stops[account_id])
+
+    async def _write_one(self, tx: Tx, account_id: str, account: SendingAccount, stops: Stops) -> None:
+        now, term = self._clock.monotonic(), account.lease.term
+        facts = account.trading_facts(stops, database_answers=self._answers)
+        before = self._written.get(account_id)
+        if before is None or before.term != term:
+            before = _Written(term=term, verdict=TradingVerdict())
+        verdict = trading_verdict(facts, before=before.verdict, now=now)
+        reasons = tuple(verdict.reasons)
+        if reasons != before.stored or now - before.stored_at >= CONFIRMED_EVERY_S:
+            await write_verdict(tx, account_id, reasons=reasons, detail=verdict.detail, lease=account.lease)
+            self._written[account_id] = _Written(term=term, verdict=verdict, stored=reasons, stored_at=now)
+        else:
+            self._written[account_id] = _Written(
+                term=term, verdict=verdict, stored=before.stored, stored_at=before.stored_at
+            )

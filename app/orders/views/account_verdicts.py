@@ -1,0 +1,124 @@
+"""Whether an order of each account would reach the broker now, as this replica knows it from the accounts' owners.
+
+A loop reads the verdicts of all accounts with one query, so that health, metrics and the log have them without waiting.
+An answer that its owner has not confirmed lately is void; while the database does not answer, this replica says so by
+itself, because an order that it is given could not even be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from loguru import logger
+
+from app.db.bounded_connection import answering_within
+from app.db.postgres import Database
+from app.errors import ServiceError
+from app.kit.clock import Clock
+from app.kit.hysteresis import is_shown
+from app.orders.state.account_verdict_store import read_verdicts
+from app.orders.state.trading_reasons import UNCONFIRMED_S, AccountVerdict, ConfirmedVerdict, Reason
+
+READ_EVERY_S = 0.5
+SILENT_S = 2.0
+"""A database that has not answered for this long has stalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRead:
+    """The newest read of the verdicts that was answered. Times are monotonic seconds."""
+
+    rows: Mapping[str, ConfirmedVerdict] = field(default_factory=dict)
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """The newest time that the database did not answer this replica."""
+
+    began_at: datetime
+    seen_at_s: float  # monotonic seconds
+
+
+def shown_verdict(account_id: str, *, last: LastRead, stall: Stall | None, now_s: float) -> AccountVerdict:
+    """What this replica says about one account at ``now_s`` (monotonic seconds)."""
+    if stall is not None and is_shown(stall.seen_at_s, now=now_s):
+        text = "the database does not answer this replica: no order can be stored"
+        return _blocked(account_id, Reason.DATABASE_STALLED, text, since=stall.began_at)
+    row = last.rows.get(account_id)
+    text = "no process is known to send the account's orders"
+    if row is None:
+        return _blocked(account_id, Reason.NO_SENDER, text, since=None)
+    if row.age_s + now_s - last.at_s > UNCONFIRMED_S:
+        since = row.written_at if row.verdict.can_trade else row.verdict.since
+        return _blocked(account_id, Reason.NO_SENDER, text, since=since)
+    return row.verdict
+
+
+def _blocked(account_id: str, reason: Reason, text: str, *, since: datetime | None) -> AccountVerdict:
+    return AccountVerdict(account_id=account_id, reasons=(reason,), detail={reason: text}, since=since)
+
+
+class AccountVerdicts:
+    """The verdicts about ``accounts``. ``run`` keeps them until it is cancelled."""
+
+    def __init__(self, database: Database, *, accounts: Iterable[str], clock: Clock) -> None:
+        self._database = database
+        self._accounts = tuple(accounts)
+        self._clock = clock
+        self._began_s = clock.monotonic()
+        self._last = LastRead(at_s=self._began_s)
+        self._stall: Stall | None = None
+        self._logged: dict[str, tuple[Reason, ...]] = {}
+
+    async def run(self) -> None:
+        """Read again and again; a read that fails is a stall."""
+        while True:
+            try:
+                with answering_within(SILENT_S):
+                    await self.read()
+            except ServiceError:
+                self.note_stall()  # the change of the verdicts is logged
+            self._log_changes()
+            await asyncio.sleep(READ_EVERY_S)
+
+    async def read(self) -> None:
+        """Read what the owners have written. Raises Unavailable."""
+        async with self._database.connection() as connection:
+            rows = await read_verdicts(connection)
+        self._last = LastRead(rows=rows, at_s=self._clock.monotonic())
+
+    def note_stall(self) -> None:
+        """The database does not answer this replica at this moment."""
+        now_s = self._clock.monotonic()
+        if self._stall is not None and is_shown(self._stall.seen_at_s, now=now_s):
+            self._stall = replace(self._stall, seen_at_s=now_s)
+        else:
+            self._stall = Stall(began_at=self._clock.now(), seen_at_s=now_s)
+
+    def known(self) -> Sequence[AccountVerdict]:
+        """The verdict about each account, in the order of the roster."""
+        now_s = self._clock.monotonic()
+        if now_s - self._last.at_s > SILENT_S:
+            self.note_stall()
+        return [
+            shown_verdict(account_id, last=self._last, stall=self._stall, now_s=now_s) for account_id in self._accounts
+        ]
+
+    def _log_changes(self) -> None:
+        """One line when a reason begins or ends. That the first owner is still starting is no news."""
+        starting = self._clock.monotonic() - self._began_s < UNCONFIRMED_S
+        for verdict in self.known():
+            reasons, before = tuple(verdict.reasons), self._logged.get(verdict.account_id, ())
+            if reasons == before or (starting and reasons == (Reason.NO_SENDER,)):
+                continue
+            self._logged[verdict.account_id] = reasons
+            detail = "; ".join(verdict.detail.values())
+            log = logger.bind(account_id=verdict.account_id, action="trade", reasons=",".join(reasons), reason=detail)
+            if reasons:
+                log.warning("account cannot trade")
+            else:
+                log.info("account can trade again")
