@@ -32,10 +32,11 @@ from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.service import BatchOptions, OrderService
-from app.orders.risk.limits import LastPrice, RiskLimits
+from app.orders.risk.limits import RiskLimits
 from app.orders.state.audit import Actor
 from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.last_prices import LastPrice, LastPrices
 from app.orders.state.new_tasks import OrderLine, TaskFactory
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import Settlement
@@ -217,6 +218,7 @@ async def open_order_environment(
     pace: Limits | None = None,
     account_ids: Sequence[str] = (ACCOUNT,),
     secrets: TagSecrets = TAG_SECRETS,
+    prices: LastPrices = NoPrices(),  # noqa: B008 - it has no state
 ) -> AsyncIterator[OrderEnvironment]:
     """A running order engine against the simulator at ``simulator_url``.
 
@@ -250,7 +252,7 @@ async def open_order_environment(
             limits=dict.fromkeys(account_ids, limits),
             queries=OrderQueries(database=database, clock=clock),
             instruments=NoInstruments(),
-            prices=NoPrices(),
+            prices=prices,
             wakeups=OrderWakeups(account_ids, events=NoReaders()),
             replicas=NoReaders(),
             leases=Leases(database=database, owner=owner or f"environment-{ids.code(6)}", times=leases, clock=clock),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.broker.orders import (
@@ -69,6 +69,11 @@ class OrderIn(BaseModel):
         default=None, description="-1: the broker chooses the band; a percentage otherwise. Omitted on MARKET: -1"
     )
     autoslice: bool = False
+    valid_until: AwareDatetime | None = Field(
+        default=None, description="not sent after this time; an order is never sent later than its freshness allows"
+    )
+    not_above: Positive | None = Field(default=None, description="sent only while the last price is at most this")
+    not_below: Positive | None = Field(default=None, description="sent only while the last price is at least this")
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,20}$")] | None = Field(
         default=None, description="yours: stored and returned; the tag at the broker is the service's own"
     )

@@ -97,6 +97,9 @@ class OrderRequest:
     auction_number: str | None = None  # with variety auction
     market_protection: Decimal | None = None  # percent around the last price, of MARKET and SL-M; -1: the broker's
     autoslice: bool = False  # the broker cuts what is above the exchange's freeze quantity
+    valid_until: datetime | None = None  # the client's own bound, not the broker's: it is never sent after this time
+    not_above: Decimal | None = None  # the client's own: it is sent only while the last price is not above this
+    not_below: Decimal | None = None  # the client's own: it is sent only while the last price is not below this
 
     @property
     def instrument(self) -> str:

@@ -23,7 +23,7 @@ from app.market.subscriptions.records import SubscriptionView
 from app.market.subscriptions.service import SubscriptionService
 from app.market.ticks.newest import NewestTicks
 from app.market.ticks.tick_source import tick_source
-from app.orders.risk.limits import LastPrice
+from app.orders.state.last_prices import LastPrice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

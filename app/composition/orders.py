@@ -17,7 +17,7 @@ from app.kit.ids import IdSource
 from app.orders.engine.account_engine import TradingAccount
 from app.orders.engine.order_engine import OrderEngine, Replicas
 from app.orders.entry.acceptance import Acceptance
-from app.orders.entry.market_data_port import InstrumentLookup, LastPrices
+from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.requests import RequestChecker
 from app.orders.entry.risk_check import RiskCheck
 from app.orders.entry.service import OrderService
@@ -27,6 +27,7 @@ from app.orders.operators.resolution import Resolutions
 from app.orders.risk.limits import RiskLimits
 from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.last_prices import LastPrices
 from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.parts import OrderParts
 from app.orders.state.settlement import EventWriter, Settlement
@@ -46,7 +47,7 @@ class OrderInputs:
     limits: Mapping[str, RiskLimits]  # by account id
     queries: OrderQueries  # tasks, orders, batches and fills as they are stored
     instruments: InstrumentLookup  # against which requests are checked
-    prices: LastPrices  # for limits on value and price
+    prices: LastPrices  # for limits on value and price, and the clients' own bounds
     wakeups: OrderWakeups  # who is woken by a feed, a login, another replica
     replicas: Replicas  # learn what was stored here for an account that they send for
     leases: Leases  # under which this process sends an account's orders
@@ -112,6 +113,7 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         wakeups=inputs.wakeups,
         leases=inputs.leases,
         replicas=inputs.replicas,
+        prices=inputs.prices,
     )
     return Orders(
         service=_build_service(parts, inputs, engine=engine),
@@ -128,7 +130,7 @@ def _build_service(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngin
         acceptance=build_acceptance(parts, inputs, engine=engine),
         engine=engine,
         queries=inputs.queries,
-        checker=RequestChecker(inputs.instruments),
+        checker=RequestChecker(inputs.instruments, clock=parts.clock),
         tasks=parts.tasks,
         settings=parts.settings,
         ids=parts.ids,

@@ -35,6 +35,27 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "price bounds in the claim",
+        "app/orders/sending/claim_store.py",
+        "{_READY} AND {_WITHIN_PRICE_BOUNDS} {_FIRST}",
+        "{_READY} {_FIRST}",
+        FAULTS + "test_price_bounds.py::test_a_price_that_moves_between_the_look_and_the_claim_stops_the_claim",
+    ),
+    Mutation(
+        "an old tick is not believed",
+        "app/orders/sending/price_guard.py",
+        "if last is not None and last.age_s <= PRICE_MAX_AGE_S:",
+        "if last is not None:",
+        FAULTS + "test_price_bounds.py::test_an_old_tick_is_not_believed_and_the_broker_is_asked",
+    ),
+    Mutation(
+        "the client's own last moment",
+        "app/orders/state/new_tasks.py",
+        "fresh_until if request.valid_until is None else min(fresh_until, request.valid_until)",
+        "fresh_until",
+        FAULTS + "test_price_bounds.py::test_an_order_is_not_sent_after_its_valid_until",
+    ),
+    Mutation(
         "fence in settle",
         "app/orders/state/settlement.py",
         "(fence is not None and task.fence != fence)",

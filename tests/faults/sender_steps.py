@@ -10,6 +10,7 @@ from app.broker.orders import Operation
 from app.broker.outcomes import SendOutcome
 from app.db.leases import Leases, LeaseTimes
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
+from app.orders.sending.claim_terms import NextTask
 from app.orders.state.counters import ReadCounters
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task
@@ -28,9 +29,9 @@ class SenderSteps:
 
     loops: AccountLoops
 
-    async def claim(self, operation: Operation = Operation.PLACE) -> Task | None:
+    async def claim(self, operation: Operation = Operation.PLACE, *, following: NextTask | None = None) -> Task | None:
         """The next task of this priority or a more urgent one."""
-        return await self.loops.claims.claim(operation, capacity=tuple(Operation))
+        return await self.loops.claims.claim(operation, capacity=tuple(Operation), following=following)
 
     async def send(self, task: Task, *, claimed_s_ago: float = 0.0) -> None:
         """Send it, and store what became of it."""
@@ -75,4 +76,5 @@ def account_parts(environment: OrderEnvironment, term: LeaseTerm) -> AccountPart
         session=SessionState(environment.account.credentials, clock=shared.clock),
         wakeups=environment.orders.wakeups.by_account[ACCOUNT],
         read_counters=ReadCounters(),
+        prices=environment.inputs.prices,
     )

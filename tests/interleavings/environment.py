@@ -139,6 +139,7 @@ class Replica:
             session=SessionState(self.account.credentials, clock=shared.clock),
             wakeups=self.wakeups.by_account[self.account_id],
             read_counters=ReadCounters(),
+            prices=NoPrices(),
         )
         return build_account_loops(parts, governor=self.account.governor)
 

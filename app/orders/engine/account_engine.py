@@ -20,6 +20,7 @@ from app.orders.risk.stop_store import Stops
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.counters import ReadCounters
+from app.orders.state.last_prices import LastPrices
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
@@ -49,12 +50,15 @@ class TradingAccount(Protocol):
 class AccountEngine:
     """The engine of one account in this process. ``run`` ends when it is cancelled."""
 
-    def __init__(self, account: TradingAccount, *, parts: OrderParts, wakeups: Wakeups, leases: Leases) -> None:
+    def __init__(
+        self, account: TradingAccount, *, parts: OrderParts, wakeups: Wakeups, leases: Leases, prices: LastPrices
+    ) -> None:
         self.broker = account.broker
         self.wakeups = wakeups
         self.read_counters = ReadCounters()
         self._governor = account.governor
         self._parts = parts
+        self._prices = prices
         self._session = SessionState(account.credentials, clock=parts.clock)
         self._lease = leases.lease(f"sender:{account.broker.account_id}")
         self._ownership = Ownership(self._lease, self._work)
@@ -139,4 +143,5 @@ class AccountEngine:
             session=self._session,
             wakeups=self.wakeups,
             read_counters=self.read_counters,
+            prices=self._prices,
         )

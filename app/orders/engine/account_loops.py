@@ -11,6 +11,7 @@ from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.claims import Claims
 from app.orders.sending.holds import Holds
 from app.orders.sending.outcome_writer import OutcomeWriter
+from app.orders.sending.price_guard import PriceGuard
 from app.orders.sending.sender import Sender
 from app.orders.sending.transmission import Transmission
 from app.orders.state.parts import AccountParts
@@ -39,7 +40,7 @@ def build_account_loops(parts: AccountParts, *, governor: Governor) -> AccountLo
         wakeups=parts.wakeups,
         clock=parts.clock,
     )
-    claims = Claims(parts, breakers=breakers)
+    claims = Claims(parts, breakers=breakers, prices=PriceGuard(parts))
     transmission = Transmission(parts, governor=governor, breakers=breakers)
     outcomes = OutcomeWriter(parts)
     sender = Sender(

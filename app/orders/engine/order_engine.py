@@ -18,6 +18,7 @@ from app.orders.engine.account_engine import AccountEngine, TradingAccount
 from app.orders.engine.activity_check import ActivityCheck
 from app.orders.engine.verdict_writer import VerdictWriter
 from app.orders.state.counters import ReadCounters
+from app.orders.state.last_prices import LastPrices
 from app.orders.state.parts import OrderParts
 from app.orders.state.wakeups import OrderWakeups, Wakeups
 
@@ -41,13 +42,14 @@ class OrderEngine:
         wakeups: OrderWakeups,
         leases: Leases,
         replicas: Replicas,
+        prices: LastPrices,
     ) -> None:
         self.counters = parts.settlement.counters
         self._tagger = parts.tagger
         self._replicas = replicas
         self._accounts = {
             one.broker.account_id: AccountEngine(
-                one, parts=parts, wakeups=wakeups.by_account[one.broker.account_id], leases=leases
+                one, parts=parts, wakeups=wakeups.by_account[one.broker.account_id], leases=leases, prices=prices
             )
             for one in accounts
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -26,10 +27,12 @@ def fingerprint_of(operation: str, account_id: str, lines: Sequence[OrderLine], 
 
 
 def canonical(request: OrderRequest | OrderChanges) -> dict[str, Any]:
-    """The fields that are set, sorted, with one spelling of each number: 1400, 1400.0 and "1400.00" are equal."""
+    """The fields that are set, sorted, with one spelling of each number and time: 1400 and "1400.00" are equal."""
     values = sorted((field.name, getattr(request, field.name)) for field in fields(request))
-    return {name: _digits(value) for name, value in values if value is not None}
+    return {name: _one_spelling(value) for name, value in values if value is not None}
 
 
-def _digits(value: Any) -> Any:
-    return format(value.normalize(), "f") if isinstance(value, Decimal) else value
+def _one_spelling(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value

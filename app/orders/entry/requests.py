@@ -7,6 +7,7 @@ from typing import Literal
 
 from app.broker.orders import OrderChanges
 from app.errors import BadInput, Problem
+from app.kit.clock import Clock
 from app.orders.entry import validation
 from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.validation import with_order_defaults
@@ -16,8 +17,9 @@ from app.orders.state.new_tasks import OrderLine, OrderTarget
 class RequestChecker:
     """The checks that need neither the broker nor stored state."""
 
-    def __init__(self, instruments: InstrumentLookup) -> None:
+    def __init__(self, instruments: InstrumentLookup, *, clock: Clock) -> None:
         self._instruments = instruments
+        self._clock = clock
 
     def checked(self, lines: Sequence[OrderLine], *, loc: tuple[str, ...]) -> list[OrderLine]:
         """The orders with their defaults. ``loc``: where they stand in the request's body.
@@ -38,6 +40,7 @@ class RequestChecker:
         request = line.request
         found = self._instruments.find(request.exchange, request.tradingsymbol) if instrument == "look_up" else None
         problems = validation.check_fields(request, instrument=found, user_tag=line.user_tag)
+        problems.extend(validation.check_valid_until(request, now=self._clock.now()))
         if instrument == "look_up" and found is None and self._instruments.is_loaded:
             message = f"{request.instrument} is not an instrument of today's list"
             problems.append(Problem(loc=("tradingsymbol",), msg=message))

@@ -23,7 +23,7 @@ from app.kit.clock import today
 from app.orders.batches import batch_store
 from app.orders.entry import idempotency_store
 from app.orders.entry.intent import Intent
-from app.orders.entry.market_data_port import InstrumentLookup, LastPrices
+from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.preconditions import check_as_seen, check_not_stopped
 from app.orders.entry.stored_state import PendingState, StateReader, StoredState
 from app.orders.risk import limit_store
@@ -38,6 +38,7 @@ from app.orders.risk.limits import (
 from app.orders.risk.positions import Positions
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
+from app.orders.state.last_prices import LastPrices
 from app.orders.state.new_tasks import NewTask
 from app.orders.state.parts import OrderParts
 

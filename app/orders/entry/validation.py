@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from app.broker.market import Instrument
 from app.broker.orders import Exchange, OrderChanges, OrderRequest, OrderType, Product, Validity, Variety
 from app.errors import Problem
+from app.kit.clock import ist_iso
 from app.orders.state.new_tasks import OrderLine
 
 USER_TAG = re.compile(r"[A-Za-z0-9]{1,20}\Z")
@@ -41,7 +43,7 @@ def check_fields(request: OrderRequest, *, instrument: Instrument | None, user_t
 
     ``instrument`` None leaves out the rules of the instrument. ``user_tag`` is the client's own tag.
     """
-    found = [*_prices(request), *_quantities(request), *_combinations(request)]
+    found = [*_prices(request), *_quantities(request), *_combinations(request), *_price_bounds(request)]
     if user_tag is not None and not USER_TAG.match(user_tag):
         found.append(_problem("tag", "must be 1 to 20 letters or digits"))
     if instrument is not None:
@@ -130,6 +132,21 @@ def _combinations(request: OrderRequest) -> Iterator[Problem]:
         yield _problem("validity", "iceberg orders take no IOC")
     if request.autoslice and request.variety is not Variety.REGULAR:
         yield _problem("autoslice", "needs variety regular")
+
+
+def _price_bounds(request: OrderRequest) -> Iterator[Problem]:
+    for name in ("not_above", "not_below"):
+        value: Decimal | None = getattr(request, name)
+        if value is not None and value <= 0:
+            yield _problem(name, "must be greater than 0")
+    if request.not_above is not None and request.not_below is not None and request.not_below > request.not_above:
+        yield _problem("not_below", "must not be more than not_above")
+
+
+def check_valid_until(request: OrderRequest, *, now: datetime) -> Iterator[Problem]:
+    """The problem of an order that would not be valid any more."""
+    if request.valid_until is not None and request.valid_until <= now:
+        yield _problem("valid_until", f"must lie in the future; it is {ist_iso(now)} now")
 
 
 def _against(request: OrderRequest, instrument: Instrument) -> Iterator[Problem]:

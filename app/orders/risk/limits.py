@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, TypedDict, TypeVar
 
 from app.broker.orders import OrderRequest, TransactionType
 from app.config import Settings
+from app.orders.state.last_prices import LastPrice
 
 LIVE_MAX_ORDER_VALUE = Decimal(1_000_000)
 LIVE_MAX_IDENTICAL = 3
@@ -68,14 +69,6 @@ class RiskLimits:
     def counts_orders(self) -> bool:
         """Whether a limit depends on the orders that are stored already."""
         return self.max_identical is not None or self.max_open_orders is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastPrice:
-    """The last price of an instrument."""
-
-    price: Decimal  # rupees
-    age_s: float  # seconds since the tick arrived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from app.broker.orders import Operation
 from app.db.leases import HELD_BY_TERM
 from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
-from app.orders.sending.claim_terms import ClaimTerms
+from app.orders.sending.claim_terms import ClaimTerms, NextTask
+from app.orders.sending.price_bounds import PriceBounds
 from app.orders.state.model import Task
 from app.orders.state.replacement_store import IS_REPLACED, STILL_REPLACES
 from app.orders.state.tags import TAG_ATTEMPTS
@@ -28,12 +29,14 @@ _A_DOUBT_PAUSES = """EXISTS (
           AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))"""
 
 _READY = f"""
-  SELECT t.task_id, t.operation FROM order_task t
+  FROM order_task t
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying')
     -- a place in flight is free for it, and no breaker is open
     AND t.operation = ANY(%(operations)s)
     -- the pause after the last attempt is over, and the order is fresh: prices move while it waits
     AND t.not_before <= clock_timestamp() AND t.send_by > clock_timestamp()
+    -- no quote of the broker is awaited for its price bounds
+    AND t.task_id <> ALL(%(waiting_for_price)s)
     -- the tag has a digit for one more attempt
     AND (t.operation <> 'place' OR t.attempts < {TAG_ATTEMPTS})
     -- still wanted: it may have been taken back while an earlier attempt was being sent
@@ -84,11 +87,25 @@ _READY = f"""
         WHERE s.account_id = t.account_id AND s.target_order_id = t.target_order_id AND s.task_id <> t.task_id
           AND (s.status = 'running' OR (s.operation = 'modify' AND s.status = 'in_doubt' AND t.operation = 'modify')))
     END
-  ORDER BY t.priority, t.created_at, t.wave, t.leg LIMIT 1
 """
 
+_FIRST = "ORDER BY t.priority, t.created_at, t.wave, t.leg LIMIT 1"
+
+_WITHIN_PRICE_BOUNDS = """(num_nulls(t.request ->> 'not_above', t.request ->> 'not_below') = 2
+    OR (t.instrument = %(priced_instrument)s
+      AND %(last_price)s::numeric <= coalesce((t.request ->> 'not_above')::numeric, 'Infinity')
+      AND %(last_price)s::numeric >= coalesce((t.request ->> 'not_below')::numeric, '-Infinity')))"""
+"""The client's own price bounds, by the last price that the sender has read for the claim. A peek leaves them out."""
+
+_PEEK = f"""
+SELECT t.task_id, t.operation, t.instrument, t.fence, (t.request ->> 'not_above')::numeric,
+  (t.request ->> 'not_below')::numeric
+{_READY} {_FIRST}"""
+
 _CLAIM = f"""
-WITH candidate AS ({_READY} FOR UPDATE SKIP LOCKED),
+WITH candidate AS (
+  SELECT t.task_id {_READY} AND {_WITHIN_PRICE_BOUNDS} {_FIRST} FOR UPDATE SKIP LOCKED
+),
 claimed AS (
   UPDATE order_task t SET status = 'running', fence = fence + 1, attempts = attempts + 1, sent = 'unknown',
     claimed_by = %(owner)s, claimed_until = clock_timestamp() + make_interval(secs => %(claim_s)s),
@@ -103,11 +120,22 @@ SELECT {COLUMNS} FROM claimed
 """
 
 
-async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> Operation | None:
-    """The operation of the task that would be claimed now, or None: the sender waits for its rate limit first."""
-    cursor = await tx.execute(_READY, terms.params(account_id))
+async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> NextTask | None:
+    """The task that would be claimed now, whatever its price bounds are, or None.
+
+    The sender reads the last price for it and waits for the rate limit before it claims.
+    """
+    cursor = await tx.execute(_PEEK, terms.params(account_id))
     row = await cursor.fetchone()
-    return None if row is None else Operation(row[1])
+    if row is None:
+        return None
+    return NextTask(
+        task_id=row[0],
+        operation=Operation(row[1]),
+        instrument=row[2],
+        fence=row[3],
+        bounds=PriceBounds(not_above=row[4], not_below=row[5]),
+    )
 
 
 async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: float) -> Task | None:

@@ -108,9 +108,12 @@ class Sender:
         """
         waiting, self._waiting = self._waiting, None
         while not self._draining.is_set() and self._session.is_open() and self._term.lease.held:
-            operation = await self._claims.peek(self._capacity())
-            if operation is None:
+            following = await self._claims.peek(self._capacity())
+            if following is None:
                 return
+            if not await self._claims.price_passes(following, sends):
+                continue
+            operation = following.operation
             # in the metric a task that the last round left behind has waited since then
             kind, since = waiting or (operation, self._clock.monotonic())
             since = since if kind is operation else self._clock.monotonic()
@@ -125,8 +128,8 @@ class Sender:
                 return
             # before the claim, so that a pause of this process during the commit counts too
             claim_began_at = self._clock.monotonic()
-            task = await self._claims.claim(operation, capacity=self._capacity())
-            if task is None:  # since the peek it was withdrawn, held or halted, or it expired
+            task = await self._claims.claim(operation, capacity=self._capacity(), following=following)
+            if task is None:  # since the peek it was withdrawn, held or halted, or it expired, or its price moved
                 return
             self._in_flight[task.operation] += 1
             self._idle.clear()

@@ -6,6 +6,7 @@ new_tasks tags                makes tasks and their tags (of the client's key)
 removal removal_rules         the one way to get rid of an order; the second decides when to cancel again, pure
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see
+last_prices                   the last prices, as a Protocol
 session_state                 whether the broker has rejected the account's token: then nothing is sent
 trading_reasons               why an account cannot trade; account_verdict_store has what its owner says
 parts engine_settings counters lease_term wakeups    what the loops of an account share

@@ -153,7 +153,7 @@ class TaskFactory:
             trade_date=today(self._clock),
             instrument=line.request.instrument,
             request=line.request.to_json(),
-            send_by=self._send_by(self._settings.freshness_s(line.request), arrived_at),
+            send_by=self._placement_send_by(line.request, arrived_at),
             batch_id=None if of_batch is None else of_batch.batch_id,
             leg=None if of_batch is None else of_batch.leg,
             wave=0 if of_batch is None else of_batch.wave,
@@ -252,6 +252,11 @@ class TaskFactory:
             leg=None if of_batch is None else of_batch.leg,
             only_if=only_if,
         )
+
+    def _placement_send_by(self, request: OrderRequest, arrived_at: datetime | None) -> datetime:
+        """The end of its freshness, or of the client's own ``valid_until`` where that is earlier."""
+        fresh_until = self._send_by(self._settings.freshness_s(request), arrived_at)
+        return fresh_until if request.valid_until is None else min(fresh_until, request.valid_until)
 
     def _send_by(self, fresh_s: float, arrived_at: datetime | None) -> datetime:
         return (arrived_at or self._clock.now()) + timedelta(seconds=fresh_s)

@@ -10,6 +10,7 @@ from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
+from app.orders.state.last_prices import LastPrices
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.new_tasks import TaskFactory
 from app.orders.state.session_state import SessionState
@@ -40,6 +41,7 @@ class AccountParts(OrderParts):
     session: SessionState  # whether the broker accepts the account's token
     wakeups: Wakeups  # wakes the loops of the account
     read_counters: ReadCounters  # counts reads of the order book and what they found
+    prices: LastPrices  # for orders that are sent only within a price
 
     @property
     def account_id(self) -> str:

@@ -13,7 +13,6 @@ from app.broker.orders import OrderRequest, OrderType, TransactionType
 from app.config import Settings
 from app.orders.risk.limits import (
     Candidate,
-    LastPrice,
     RiskLimits,
     Stored,
     breaches_of,
@@ -21,6 +20,7 @@ from app.orders.risk.limits import (
     identity_of,
     worst_price,
 )
+from app.orders.state.last_prices import LastPrice
 from tests.order_requests import order
 
 LAST = Decimal(1500)

@@ -79,6 +79,9 @@ def test_a_proper_order_has_no_problem() -> None:
         ({"variety": Variety.AUCTION}, "auction_number"),
         ({"auction_number": "1"}, "auction_number"),
         ({"autoslice": True, "variety": Variety.AMO}, "autoslice"),
+        ({"not_above": Decimal(0)}, "not_above"),
+        ({"not_below": Decimal(-1)}, "not_below"),
+        ({"not_above": Decimal(1400), "not_below": Decimal("1400.05")}, "not_below"),
     ],
 )
 def test_each_problem_names_its_field(changes: dict[str, Any], field: str) -> None:

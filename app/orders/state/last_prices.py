@@ -1,0 +1,23 @@
+"""The last prices that orders need, as a Protocol: orders import nothing of ``app.market``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+
+class LastPrices(Protocol):
+    """The last prices that this process has received."""
+
+    def last_price(self, exchange: str, tradingsymbol: str) -> LastPrice | None:
+        """The last price with its age; None for an instrument that is not streamed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastPrice:
+    """The last price of an instrument."""
+
+    price: Decimal  # rupees
+    age_s: float  # seconds since the tick arrived
