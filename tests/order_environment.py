@@ -26,7 +26,7 @@ from app.kit.supervisor import Supervisor
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
-from app.kite.pace import Limits
+from app.kite.pace import BrokerLimits
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Caller
@@ -215,7 +215,7 @@ async def open_order_environment(
     owner: str = "",
     limits: RiskLimits = NO_LIMITS,
     leases: LeaseTimes = SHORT_LEASES,
-    pace: Limits | None = None,
+    pace: BrokerLimits | None = None,
     account_ids: Sequence[str] = (ACCOUNT,),
     secrets: TagSecrets = TAG_SECRETS,
     prices: LastPrices = NoPrices(),  # noqa: B008 - it has no state

@@ -10,7 +10,7 @@ import typer.main
 from app.__main__ import build_cli
 from app.config import Settings
 from app.main import create_app
-from app.orders.sending.holds import HALTED_NEW, NO_SESSION
+from app.orders.sending.held_tasks import HALTED_NEW, NO_SESSION
 from app.orders.state.alarms import Alarm
 from tests.documents import ROOT, inline_code, links
 

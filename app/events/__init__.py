@@ -5,9 +5,11 @@ event_append_store   SQL, in the transaction that changes the state; event_read_
 event_log      pages for readers; hash_chain proves that nothing was changed
 
 order_stream   events to every socket of an account, exactly once; read it first
-order_reader recovery delivery_cursor   one socket's place; where it starts; how far an account was served
+recovery       whether a socket may resume, or starts with a snapshot
+order_reader delivery_cursor   one socket's place, and the end of one that reads too slowly; how far an account was
+               served
 tick_stream    the newest tick to every socket that reads it; tick_modes reduces it
-protocol       messages, close reasons, and whether a position can be resumed
+protocol       messages and close reasons
 redis_bus      hints and ticks between replicas; outage logs when Redis fails
 limits stats   bounds and counts
 """

@@ -1,4 +1,4 @@
-"""SQL that reads the event log. ``outbox_store`` writes it."""
+"""SQL that reads the event log. ``event_append_store`` writes it."""
 
 from __future__ import annotations
 

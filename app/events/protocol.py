@@ -123,11 +123,6 @@ def _parse(text: str, *, kind: type[_Message], max_bytes: int) -> _Message:
         raise StreamClosed(CloseReason.BAD_MESSAGE) from error
 
 
-def can_resume(resume: Resume, *, head: LogHead, limit: int) -> bool:
-    """Whether the client's position is in the same log, not ahead of it, and at most ``limit`` events behind."""
-    return resume.epoch == head.epoch and 0 <= head.seq - resume.seq <= limit
-
-
 def event_frame(event: StoredEvent) -> str:
     """The event as JSON; its numbers are written as they were stored."""
     return msgspec.json.encode(event_update(event)).decode()

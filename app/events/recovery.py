@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from app.db.postgres import Database, Tx
 from app.events import event_append_store, event_read_store
 from app.events.model import LogHead
-from app.events.protocol import CloseReason, Resume, StreamClosed, can_resume
+from app.events.protocol import CloseReason, Resume, StreamClosed
 
 
 class Snapshot(Protocol):
@@ -67,3 +67,8 @@ async def open_head(database: Database, account_id: str, *, epoch: str) -> LogHe
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # it was removed this very moment
         return head
+
+
+def can_resume(resume: Resume, *, head: LogHead, limit: int) -> bool:
+    """Whether the client's position is in the same log, not ahead of it, and at most ``limit`` events behind."""
+    return resume.epoch == head.epoch and 0 <= head.seq - resume.seq <= limit

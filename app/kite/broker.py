@@ -12,7 +12,7 @@ from app.kite.feed import FeedSettings, KiteFeed
 from app.kite.governor import Governor as KiteGovernor
 from app.kite.http import HttpSettings, KiteHttp, Observer
 from app.kite.orders import KiteOrders
-from app.kite.pace import Limits
+from app.kite.pace import BrokerLimits
 from app.kite.reads import KiteMarket, KitePortfolio, PacedReads
 from app.kite.session import LOGIN_URL, KiteSession
 from app.kite.wire.ticks import decode_packet
@@ -52,7 +52,7 @@ async def open_broker(
     credentials: CredentialSource,
     clock: Clock,
     observer: Observer = ignore_observation,
-    limits: Limits | None = None,
+    limits: BrokerLimits | None = None,
     login_url: str = LOGIN_URL,
 ) -> AsyncIterator[KiteAccount]:
     """The gateways of one account, sharing two HTTP clients and one governor; closed when the block ends."""

@@ -19,7 +19,7 @@ from typing import Protocol
 from app.broker.port import RequestKind
 from app.errors import RateLimited
 from app.kit.clock import Clock, today
-from app.kite.pace import Limits, OrderPace, ReadPace
+from app.kite.pace import BrokerLimits, OrderPace, ReadPace
 
 _PRIORITY = {RequestKind.CANCEL: 0, RequestKind.MODIFY: 1, RequestKind.BOOK: 0}
 _LAST = 2
@@ -108,11 +108,11 @@ class Governor:
         self,
         *,
         clock: Clock,
-        limits: Limits | None = None,
+        limits: BrokerLimits | None = None,
         max_waiting: int = MAX_WAITING,
         max_wait_s: float = LONGEST_WAIT_S,
     ) -> None:
-        limits = limits or Limits()
+        limits = limits or BrokerLimits()
         self._clock = clock
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s

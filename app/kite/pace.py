@@ -22,7 +22,7 @@ granted late in one minute and arrives in the next must not be the 401st there."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BrokerLimits:
     """The broker's published limits and the distance kept from them (https://kite.trade/docs/connect/v3/exceptions/)."""
 
     order_emission_s: float = 0.112  # 10/s per client, hard
@@ -119,7 +119,7 @@ class Departures:
 class OrderPace:
     """All order requests of one account: spacing, minute and day together."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BrokerLimits) -> None:
         self._spacing = Spacing(limits.order_emission_s)
         self._minute = MinuteWindow(limits.orders_per_minute)
         self._day = DayCount(limits.places_per_day)

@@ -27,6 +27,7 @@ Words of this service:
     attempt        one send of a task, under a tag of its own
     claim, fence   a sender's right to send a task once; the number that rises with each claim and makes older ones void
     held           a task that must not be sent now, with the reason
+    halt           stops new orders (routes and the table call it kill, kill switch)
     doubt          a task whose outcome is unknown
     foreign order  one of another application, without our tag; an orphan has our tag and no task
     clean read     a read of the order book that can prove an order absent: complete, and begun after the send

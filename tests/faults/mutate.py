@@ -262,7 +262,7 @@ MUTATIONS = (
     Mutation(
         "one second of pause",
         "app/orders/sending/transmission.py",
-        "self._clock.monotonic() - claim_began_at > self._settings.longest_pause_s or",
+        "self._clock.monotonic() - claim_began_at > self._settings.claim_to_send_s or",
         "",
         FAULTS + "test_guards.py::test_a_pause_between_claim_and_send_sends_nothing",
     ),

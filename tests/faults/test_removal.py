@@ -251,7 +251,9 @@ async def test_the_cancel_of_a_replaced_order_goes_only_while_the_new_one_is_wan
     await until_shown(environment, old)
     sender = await sender_steps(environment)
     task = (await put_in_place_of(environment, old, price=Decimal(1405), wait_s=0.0)).document
-    assert await sender.loops.claims.peek(tuple(Operation)) is Operation.CANCEL
+    following = await sender.loops.claims.peek(tuple(Operation))
+    assert following is not None
+    assert following.operation is Operation.CANCEL
     async with environment.database.transaction() as tx:
         await removal_store.set_unwanted(tx, [UUID(task["task_id"])], "withdrawal")
     assert await sender.claim() is None

@@ -1,5 +1,5 @@
 """Time on the exchanges.
 
-exchange_hours   when each exchange trades, holidays and special sessions included; pure
-staleness        whether a price that is shown (quotes, subscriptions) is too old; orders: app/orders/risk/limits.py
+exchange_hours   when each exchange trades, holidays and special sessions included, and when a price is stale; pure
+staleness        the age of a price that is shown (quotes, subscriptions); orders: app/orders/risk/limits.py
 """

@@ -9,7 +9,7 @@ from app.orders.batches.runner import BatchRunner
 from app.orders.reconciliation.reconciler import Reconciler
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.claims import Claims
-from app.orders.sending.holds import Holds
+from app.orders.sending.held_tasks import Holds
 from app.orders.sending.outcome_writer import OutcomeWriter
 from app.orders.sending.price_guard import PriceGuard
 from app.orders.sending.sender import Sender

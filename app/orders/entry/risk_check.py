@@ -190,7 +190,7 @@ class RiskCheck:
         marked = []
         for task in intent.tasks:
             request = requests.get(task.task_id)
-            proven = request is not None and reducible.free_for(request) == request.quantity
+            proven = request is not None and reducible.only_reduces(request)
             if request is not None and proven:
                 reducible.reserve(request, request.quantity)
             marked.append(replace(task, reduces=True) if proven else task)

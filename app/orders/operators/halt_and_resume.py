@@ -20,7 +20,7 @@ from app.kit.clock import ist_iso
 from app.orders.risk import halt_store
 from app.orders.risk.halt_writer import write_halt
 from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode, shown_halt
-from app.orders.sending.holds import halted, next_step
+from app.orders.sending.held_tasks import halted, next_step
 from app.orders.state import audit_store, removal_store, task_store
 from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.lifecycle import Event

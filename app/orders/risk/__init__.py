@@ -2,8 +2,8 @@
 
 limits               value, quantity, price, repetition, open orders, modifications of one order, and what a stale
                      last price does; pure
-positions            how much of a position an order can still reduce; pure
-reduce_only          proves that an order only reduces, under the account's lock
+positions            whether an order only reduces its position; pure
+reduce_only          reads, under the account's lock, what that depends on
 halts halt_writer    a halt (the kill switch), and setting it with its audit entry
 stop_store           halts and doubts of several accounts at once, for what is said about them
 limit_store halt_store doubt_limit_store    SQL; the last stops new orders while too much is in doubt. The claim

@@ -185,7 +185,7 @@ def _chosen(setting: T | None, default: T | None) -> T | None:
 
 
 class DoubtLimits(TypedDict):
-    """The parameters of ``kill_switch_store.MANY_DOUBTS``; either bound stops new orders."""
+    """The parameters of ``doubt_limit_store.MANY_DOUBTS``; either bound stops new orders."""
 
     halt_doubts: int  # number of doubts
     halt_doubt_age_s: float  # age of the oldest one

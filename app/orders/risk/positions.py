@@ -52,6 +52,10 @@ class Reducible:
         opposite = -held if request.transaction_type is TransactionType.BUY else held
         return max(0, min(request.quantity, opposite - self._taken.get(side_of(request), 0)))
 
+    def only_reduces(self, request: OrderRequest) -> bool:
+        """Whether the order can only make its position smaller, whatever else is executed."""
+        return self.free_for(request) == request.quantity
+
     def reserve(self, request: OrderRequest, quantity: int) -> None:
         """Assign units of the order's position to it."""
         key = side_of(request)

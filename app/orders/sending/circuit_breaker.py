@@ -111,8 +111,8 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         """Start a pause: twice the last one, or the first one if the breaker has been closed for the longest pause."""
-        again = self.state == "probing" or now - self._closed_at < self.limits.longest_pause_s
-        doubled = min(self._pause_s * 2, self.limits.longest_pause_s)
+        again = self.state == "probing" or now - self._closed_at < self.limits.longest_open_s
+        doubled = min(self._pause_s * 2, self.limits.longest_open_s)
         self._pause_s = max(doubled, self.limits.first_pause_s) if again else self.limits.first_pause_s
         self._pause_ends = now + self._pause_s
         self.state = "open"

@@ -18,7 +18,7 @@ from app.broker.port import Governor, RequestKind
 from app.errors import RateLimited, ServiceError
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.claims import Claims
-from app.orders.sending.holds import Holds
+from app.orders.sending.held_tasks import Holds
 from app.orders.sending.outcome_writer import OutcomeWriter
 from app.orders.sending.transmission import Transmission
 from app.orders.state.model import Task

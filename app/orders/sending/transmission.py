@@ -40,7 +40,7 @@ class Transmission:
         lease is no longer trusted, another process may own the account by now, and nothing is sent.
         """
         await self._governor.depart()
-        if self._clock.monotonic() - claim_began_at > self._settings.longest_pause_s or not self._term.lease.held:
+        if self._clock.monotonic() - claim_began_at > self._settings.claim_to_send_s or not self._term.lease.held:
             return NotSent(reason="this process was paused between the claim and the send")
         if self._was_sent(task):
             return InDoubt(reason="the database has forgotten that this was sent")

@@ -9,7 +9,8 @@ fills attempt_outcomes alarms audit page documents    values; the last is the JS
 last_prices                   the last prices, as a Protocol
 session_state                 whether the broker has rejected the account's token: then nothing is sent
 trading_reasons               why an account cannot trade; account_verdict_store has what its owner says
-parts engine_settings counters lease_term wakeups    what the loops of an account share
+engine_settings               times and bounds, and how long an order stays fresh
+parts counters lease_term wakeups    what the loops of an account share
 task_store new_task_store replacement_store removal_store order_store fill_store alarm_store audit_store
 tag_store                     SQL; task_store also stores what became of an attempt
 """

@@ -19,7 +19,7 @@ class BreakerLimits:
     least_samples: int = 5  # ... of at least this many outcomes ...
     samples_within_s: float = 30.0  # ... within this time
     first_pause_s: float = 5.0  # from the opening to the first probe; doubled each time that a probe fails
-    longest_pause_s: float = 60.0  # the pause is never longer; a breaker closed for as long starts with the first again
+    longest_open_s: float = 60.0  # the pause is never longer; a breaker closed for as long starts with the first again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class EngineSettings:
     freshness_removal_s: float = 8 * 3600.0  # the same for cancels of unwanted orders
     send_timeout_s: float = 8.0  # one request to the broker, from connecting to the answer; after that it is a doubt
     claim_lease_s: float = 10.0  # from the claim to the stored outcome; after that the reconciler makes it a doubt
-    longest_pause_s: float = 1.0  # from the claim to the send; a process that was paused for longer sends nothing
+    claim_to_send_s: float = 1.0  # from the claim to the send; a process that was paused for longer sends nothing
     block_on_doubt_s: float = 15.0  # a doubt keeps new orders of its instrument and batch waiting, from its send
     poll_s: float = 0.25  # between two polls of a loop that no wake-up reaches, while the account has open tasks
     audit_s: float = 30.0  # between two reads of the order book, or trade book, that no hint asked for

@@ -11,13 +11,13 @@ from app.broker.port import RequestKind
 from app.errors import RateLimited
 from app.kit.clock import SystemClock
 from app.kite.governor import Governor
-from app.kite.pace import Limits
+from app.kite.pace import BrokerLimits
 
 CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
-QUICK = Limits(order_emission_s=0.01, other_emission_s=0.01)
+QUICK = BrokerLimits(order_emission_s=0.01, other_emission_s=0.01)
 
 
-def governor(limits: Limits = QUICK, *, max_waiting: int = 100, max_wait_s: float = 5.0) -> Governor:
+def governor(limits: BrokerLimits = QUICK, *, max_waiting: int = 100, max_wait_s: float = 5.0) -> Governor:
     return Governor(clock=SystemClock(), limits=limits, max_waiting=max_waiting, max_wait_s=max_wait_s)
 
 
@@ -69,7 +69,7 @@ async def test_after_a_429_no_order_request_goes_for_a_while() -> None:
 
 async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
     """Nobody waits for what will not come; the error says how long it would take."""
-    one = governor(Limits(order_emission_s=120), max_wait_s=60.0)
+    one = governor(BrokerLimits(order_emission_s=120), max_wait_s=60.0)
     await one.acquire(PLACE)
     with pytest.raises(RateLimited) as caught:
         async with asyncio.timeout(20):
@@ -79,7 +79,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
 
 async def test_a_deadline_that_passes_while_others_go_first_ends_the_wait() -> None:
     """The request is not sent late, and its slot goes to the next."""
-    one = governor(Limits(order_emission_s=0.05), max_waiting=4)
+    one = governor(BrokerLimits(order_emission_s=0.05), max_waiting=4)
     await one.acquire(PLACE)
     others = [asyncio.ensure_future(one.acquire(CANCEL)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_a_deadline_that_passes_while_others_go_first_ends_the_wait() -> N
 
 async def test_a_cancelled_waiter_leaves_the_queue() -> None:
     """Its place is taken by the next, and nothing stays behind."""
-    one = governor(Limits(order_emission_s=0.05), max_waiting=2)
+    one = governor(BrokerLimits(order_emission_s=0.05), max_waiting=2)
     await one.acquire(PLACE)
     first, second = (asyncio.ensure_future(one.acquire(PLACE)) for _ in range(2))
     await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_a_cancelled_waiter_leaves_the_queue() -> None:
 
 async def test_the_queue_is_bounded() -> None:
     """One more than the bound is turned away at once."""
-    one = governor(Limits(order_emission_s=0.05), max_waiting=1)
+    one = governor(BrokerLimits(order_emission_s=0.05), max_waiting=1)
     await one.acquire(PLACE)
     waiter = asyncio.ensure_future(one.acquire(PLACE))
     await asyncio.sleep(0)
@@ -114,7 +114,7 @@ async def test_the_queue_is_bounded() -> None:
 
 async def test_an_exhausted_day_is_named() -> None:
     """The limit of placements a day is not a matter of waiting a second; cancels still pass."""
-    one = governor(Limits(order_emission_s=0.001, places_per_day=1))
+    one = governor(BrokerLimits(order_emission_s=0.001, places_per_day=1))
     await one.acquire(PLACE)
     with pytest.raises(RateLimited, match="daily limit"):
         await one.acquire(PLACE)
@@ -123,7 +123,7 @@ async def test_an_exhausted_day_is_named() -> None:
 
 async def test_the_days_count_survives_a_restart() -> None:
     """A new process learns what was sent."""
-    one = governor(Limits(places_per_day=10))
+    one = governor(BrokerLimits(places_per_day=10))
     one.restore_places_today(9)
     await one.acquire(PLACE)
     with pytest.raises(RateLimited):
@@ -132,7 +132,7 @@ async def test_the_days_count_survives_a_restart() -> None:
 
 async def test_the_minutes_count_survives_a_change_of_owners() -> None:
     """What the former owner sent within the minute leaves a budget for cancels only."""
-    one = governor(Limits(order_emission_s=0.001, orders_per_minute=5))
+    one = governor(BrokerLimits(order_emission_s=0.001, orders_per_minute=5))
     one.restore_minute([1.0, 20.0, 40.0, 50.0])
     with pytest.raises(RateLimited):
         await one.acquire(PLACE)
@@ -141,7 +141,7 @@ async def test_the_minutes_count_survives_a_change_of_owners() -> None:
 
 async def test_reads_do_not_wait_for_orders() -> None:
     """Each class has its own budget."""
-    one = governor(Limits(order_emission_s=120))
+    one = governor(BrokerLimits(order_emission_s=120))
     await one.acquire(PLACE)
     async with asyncio.timeout(20):
         for kind in (RequestKind.QUOTE, RequestKind.HISTORICAL, RequestKind.OTHER):

@@ -21,7 +21,7 @@ from app.kit.clock import IST, SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
-from app.kite.pace import Limits
+from app.kite.pace import BrokerLimits
 from tests.integration.kite.scripted import (
     Script,
     ScriptedBroker,
@@ -37,7 +37,7 @@ from tests.integration.kite.scripted import (
     success,
 )
 
-UNHURRIED = Limits(other_emission_s=0.0, quote_emission_s=0.0, historical_emission_s=0.0)
+UNHURRIED = BrokerLimits(other_emission_s=0.0, quote_emission_s=0.0, historical_emission_s=0.0)
 
 
 class Tokens:
@@ -240,7 +240,7 @@ async def test_a_read_that_may_not_go_in_time_is_throttled_and_not_sent() -> Non
             feed=FeedSettings(ws_url="ws://127.0.0.1:1"),
             credentials=credentials,
             clock=SystemClock(),
-            limits=Limits(quote_emission_s=3600),
+            limits=BrokerLimits(quote_emission_s=3600),
         ) as account,
     ):
         await account.broker.market.quotes(["NSE:INFY"])

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
-from app.kite.pace import Limits
+from app.kite.pace import BrokerLimits
 from app.orders.entry.acceptance import Caller
 from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.task_store import database_now
@@ -96,7 +96,7 @@ async def test_a_new_owner_counts_the_minute_of_the_last_one(database_url: str, 
         for number in range(3):
             await first.place(price=Decimal(1400 + number))
         await first.engine.drain(timeout_s=10.0)
-        four_placements = Limits(orders_per_minute=5)  # the fifth is kept for cancels
+        four_placements = BrokerLimits(orders_per_minute=5)  # the fifth is kept for cancels
         async with open_order_environment(database_url, simulator.url, pace=four_placements) as second:
             assert (await second.place())["status"] == "completed"
             assert (await second.place(wait_s=1.0))["status"] == "pending"

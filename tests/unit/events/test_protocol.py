@@ -20,12 +20,12 @@ from app.events.protocol import (
     MessageRate,
     Resume,
     StreamClosed,
-    can_resume,
     event_frame,
     parse_auth,
     parse_tick_command,
     snapshot_frame,
 )
+from app.events.recovery import can_resume
 
 
 def refusal(parse: Callable[[str], object], text: str) -> CloseReason | None:

@@ -7,7 +7,7 @@ import pytest
 from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.orders.risk.halts import Halt, HaltMode
-from app.orders.sending.holds import NO_SESSION, halted, next_step
+from app.orders.sending.held_tasks import NO_SESSION, halted, next_step
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import TaskStatus
 from tests.unit.orders.builders import NOW, command, task
