@@ -7,7 +7,7 @@ page, so half of the page is kept free for the new versions of its rows.
 from alembic import op
 
 revision = "0015"
-down_revision = "0019"
+down_revision = "0016"
 
 
 def upgrade() -> None:
