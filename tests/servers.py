@@ -8,7 +8,8 @@
     redis_prefix      a prefix of the test's own: PUBLISH crosses database numbers, so channels are kept apart by name
 
 `DATABASE_URL` and `REDIS_URL` in the environment name servers to use instead. The first must be allowed to create
-databases; the second must name an empty database, because tests flush it.
+databases; the second must name an empty database, because tests flush it. `DATABASE_TEMPLATE` names a database of the
+first that is at head already, for runs that follow one another.
 """
 
 import os
@@ -48,11 +49,6 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         in_memory(otherwise=tmp_path_factory.mktemp("postgres")) as directory,
         running_postgres(directory) as server,
     ):
-        # tests kill programs, not the machine: data that the kernel has is safe, and no test need wait for the disk
-        with psycopg.connect(server.url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("ALTER SYSTEM SET max_wal_size = '128MB'")
-            connection.execute("SELECT pg_reload_conf()")
         yield server.url
 
 
@@ -90,6 +86,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: str) -> Iterator[str]:
     """The name of a database at head that tests clone: cloning costs milliseconds, migrating each time a second."""
+    given = os.environ.get("DATABASE_TEMPLATE")
+    if given:
+        yield given
+        return
     from app.db.migrate import migrate  # noqa: PLC0415 - Alembic would cost each unit test run half a second
 
     with temporary_database(postgres_server) as url:
