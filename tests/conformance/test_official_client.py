@@ -5,15 +5,14 @@ import time
 from typing import Any
 
 import httpx
+import kiteconnect
 import pytest
 import requests
+from kiteconnect import exceptions
 
 from simulator.server import RunningSimulator
 from simulator.settings import SimulatorSettings
 from tests.simulator_thread import simulator_in_thread
-
-kiteconnect = pytest.importorskip("kiteconnect")
-exceptions = pytest.importorskip("kiteconnect.exceptions")
 
 ORDER = {
     "variety": "regular",

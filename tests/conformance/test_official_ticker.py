@@ -5,11 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from simulator.server import RunningSimulator
-
-pytest.importorskip("kiteconnect")
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 30

@@ -5,8 +5,6 @@ import sys
 import uuid
 from pathlib import Path
 
-import pytest
-
 from simulator.server import RunningSimulator
 from tests.documents import code_blocks, curl_commands, read
 from tests.integration.conftest import (  # noqa: F401 - fixtures
@@ -40,7 +38,6 @@ async def test_every_curl_command_of_the_readme_works(service: RunningService) -
 
 async def test_the_readmes_python_client_gets_quotes_and_ticks(simulator: RunningSimulator) -> None:  # noqa: F811
     """The program as printed, with the simulator's address: a quote over REST, then prices from the stream."""
-    pytest.importorskip("kiteconnect")
     (program,) = code_blocks(read("README.md"), "python")
     program = program.replace(README_SIMULATOR, simulator.url.removeprefix("http://"))
     running = await asyncio.create_subprocess_exec(

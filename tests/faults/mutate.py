@@ -20,6 +20,7 @@ COPIED = ("app", "chaos", "embedded", "migrations", "simulator", "tests", "pytes
 TIMEOUT_S = 180
 FAULTS = "tests/faults/"
 ORDERS = "tests/integration/orders/"
+LEASES = "tests/integration/db/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +511,55 @@ MUTATIONS = (
         " AND first_seen_at >= %(began_at)s FROM fill",
         " FROM fill",
         ORDERS + "test_fill_sync.py::test_fills_of_an_earlier_book_need_not_be_in_this_one",
+    ),
+    Mutation(
+        "the risk lock of a reduction",
+        "app/orders/risk/reduce_only.py",
+        "await (await limit_store.lock_account(tx, account_id)).fetch()",
+        "pass",
+        ORDERS + "test_risk_lock.py::test_an_exit_under_reduce_only_waits_for_the_risk_lock",
+    ),
+    Mutation(
+        "a repeated key while only reductions pass",
+        "app/orders/entry/risk_check.py",
+        "            await idempotency_store.insert_key(tx, intent.key)\n        await limit_store",
+        "            pass\n        await limit_store",
+        ORDERS + "test_risk_lock.py::test_a_repeated_key_is_one_order_under_reduce_only",
+    ),
+    Mutation(
+        "a square-off is a reduction",
+        "app/orders/state/new_tasks.py",
+        'purpose="square_off", reduces=True',
+        'purpose="square_off", reduces=False',
+        ORDERS + "test_risk_lock.py::test_a_square_off_passes_reduce_only",
+    ),
+    Mutation(
+        "a late leg changes its batch",
+        "app/orders/reconciliation/apply_book.py",
+        "        if task.batch_id is not None:\n            batch = await",
+        "        if task.batch_id is not None and False:\n            batch = await",
+        FAULTS + "test_order_faults.py::test_a_leg_that_shows_after_its_batch_has_ended_changes_what_the_batch_says",
+    ),
+    Mutation(
+        "the owner in a guarded statement",
+        "app/db/leases.py",
+        " AND l.owner = %(lease_owner)s",
+        "",
+        LEASES + "test_leases.py::test_a_guarded_statement_needs_the_present_term",
+    ),
+    Mutation(
+        "the term in a guarded statement",
+        "app/db/leases.py",
+        "l.term = %(lease_term)s AND ",
+        "",
+        LEASES + "test_leases.py::test_a_guarded_statement_needs_the_present_term",
+    ),
+    Mutation(
+        "the lease's end in a guarded statement",
+        "app/db/leases.py",
+        " AND l.expires_at > clock_timestamp()",
+        "",
+        LEASES + "test_leases.py::test_a_guarded_statement_needs_the_present_term",
     ),
 )
 

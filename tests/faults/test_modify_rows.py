@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 
 import pytest
@@ -13,7 +14,7 @@ from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.preconditions import NotAsSeen
 from app.orders.state.model import TaskStatus
 from tests.faults.test_crash_rows import resting
-from tests.order_environment import ACCOUNT, OrderEnvironment
+from tests.order_environment import OrderEnvironment
 from tests.order_waits import end_of, reaches, read_again, struck
 from tests.waiting import until
 
@@ -80,7 +81,8 @@ async def test_a_book_without_the_order_does_not_end_a_modification(environment:
 async def test_a_stale_book_does_not_take_a_modification_back(environment: OrderEnvironment) -> None:
     """The row of before the change is older by the exchange's stamp: no event says the old price again."""
     order_id = await resting(environment)
-    await asyncio.sleep(1.5)
+    between = time.monotonic() + 0.5  # when the order shows its old price
+    await asyncio.sleep(1.0)
     await reprice(environment, order_id, 1405, wait_s=20.0)
 
     async def shown() -> bool:
@@ -88,7 +90,10 @@ async def test_a_stale_book_does_not_take_a_modification_back(environment: Order
 
     await until(shown)
     before = len(await environment.events())
-    await environment.fault("stale_book", method="GET", path="/orders", times=1, params={"ms": 1500})
-    environment.orders.wakeups.on_order_hint(ACCOUNT)
-    await asyncio.sleep(1.0)
+    age_ms = round((time.monotonic() - between) * 1000)
+    await environment.fault("stale_book", method="GET", path="/orders", times=3, params={"ms": age_ms})
+    await read_again(environment, 3)
+    await struck(environment, "stale_book")
+    await asyncio.sleep(0.3)  # what was read is stored
     assert (await environment.events())[before:] == []
+    assert (await environment.service.queries.order(order_id))["price"] == 1405

@@ -9,7 +9,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -150,6 +152,32 @@ async def test_an_order_that_shows_after_we_gave_up_is_taken_back(brief: OrderEn
     await until(taken_back)
     assert (await now(brief, task)).status is TaskStatus.COMPLETED
     assert brief.engine.read_counters()["primary"].late_orders == 1
+
+
+async def test_a_leg_that_shows_after_its_batch_has_ended_changes_what_the_batch_says(brief: OrderEnvironment) -> None:
+    """`rolled_back` would be a lie: cancelled late, with an alarm, and the batch needs attention."""
+    await brief.fault("late_visible", params={"ms": 4000})
+    await brief.fault("drop_after_accept")
+    batch = await brief.batch([order(), order(tradingsymbol="SBIN", quantity=1_000_000)], wait_s=0.0)
+
+    async def status() -> str:
+        brief.orders.wakeups.on_order_hint(ACCOUNT)
+        return str((await brief.service.queries.batch_now(UUID(batch["batch_id"])))[0]["status"])
+
+    async def is_now(wanted: str) -> bool:
+        return await status() == wanted
+
+    await until(partial(is_now, "rolled_back"))
+    await until(partial(is_now, "needs_attention"))
+
+    async def taken_back() -> bool:
+        brief.orders.wakeups.on_order_hint(ACCOUNT)
+        return [row["state"] for row in await brief.ledger()] == ["CANCELLED"]
+
+    await until(taken_back)
+    assert [alarm.kind for alarm in await brief.orders.operators.resolutions.alarms(limit=5)] == ["late_order"]
+    document, _ = await brief.service.queries.batch_now(UUID(batch["batch_id"]))
+    assert "appeared at the broker after the batch had ended" in document["error"]["message"]
 
 
 async def test_a_shrunken_book_proves_nothing(brief: OrderEnvironment) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.integration.conftest import RunningService
+from app.config import Settings
+from tests.integration.conftest import RunningService, running_service
 from tests.waiting import until
 
 LIMIT: dict[str, Any] = {
@@ -57,6 +58,17 @@ async def test_a_repeated_key_replays_and_a_reused_key_is_refused(service: Runni
     other = await service.client.post("/orders", json={**LIMIT, "quantity": 2}, headers=headers)
     assert other.status_code == 422
     assert (other.json()["code"], other.json()["sent"]) == ("IDEMPOTENCY_KEY_REUSED", "no")
+
+
+async def test_production_demands_a_key(settings: Settings) -> None:
+    """A client that repeats an order without one would place it twice; with one it is taken."""
+    async with running_service(settings.model_copy(update={"environment": "production"})) as service:
+        answer = await service.client.post("/orders", json=LIMIT)
+        assert (answer.status_code, answer.json()["code"]) == (400, "IDEMPOTENCY_KEY_MISSING")
+        assert fields(answer.json()) == {("header", "Idempotency-Key")}
+        assert (await service.client.get("/orders/tasks")).json()["data"] == []
+        taken = await service.client.post("/orders", json=LIMIT, headers={"Idempotency-Key": "k" * 16})
+        assert taken.status_code == 201
 
 
 async def test_the_answer_to_a_bad_order_has_every_problem_at_once(service: RunningService) -> None:
@@ -168,8 +180,12 @@ async def test_a_batch_is_listed_and_its_orders_name_it(service: RunningService)
     assert (await service.client.get("/advanced/batch-orders")).json()["data"] == [batch]
     orders = (await service.client.get("/orders")).json()["data"]
     assert {order["batch_id"] for order in orders} == {batch["batch_id"]}
-    trades = (await service.client.get("/trades")).json()["data"]
-    assert sum(trade["quantity"] for trade in trades) <= 3
+
+    async def all_traded() -> bool:
+        trades = (await service.client.get("/trades")).json()["data"]
+        return bool(sum(trade["quantity"] for trade in trades) == 3)
+
+    await until(all_traded)
 
 
 async def test_lists_are_paged_by_cursor_without_overlap(service: RunningService) -> None:

@@ -6,23 +6,36 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
-from app.db.leases import Lease, LeaseLost, LeaseTimes, Ownership, WhenUnsure
+from app.db.leases import HELD_BY_TERM, Lease, LeaseLost, LeaseTimes, Ownership, WhenUnsure
 from app.db.postgres import Database, open_database
 from app.errors import Unavailable
-from app.kit.clock import SystemClock
+from app.kit.clock import Clock, SystemClock
 from app.kit.process import process_name
 from chaos.proxy import Toxic, open_proxy
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
 
-TIMES = LeaseTimes(ttl_s=0.6, trust_s=0.4, renew_every_s=0.1, try_every_s=0.05)
+LONG = LeaseTimes(ttl_s=60.0, trust_s=40.0, renew_every_s=0.1, try_every_s=0.05)
+"""No test waits for the end of such a lease: a statement ends it, or a clock moves."""
+
 LONGER = LeaseTimes(ttl_s=2.5, trust_s=2.0, renew_every_s=0.1, try_every_s=0.05)
 """Longer than the pauses of a busy machine: for what must not be lost meanwhile."""
+
+
+class MovedClock(SystemClock):
+    """The machine's clock, ahead by as many seconds as a test says."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
 
 
 @pytest.fixture
@@ -32,8 +45,22 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def lease(database: Database, owner: str, *, times: LeaseTimes = TIMES) -> Lease:
-    return Lease(database, name="sender:primary", owner=owner, times=times, clock=SystemClock())
+def lease(database: Database, owner: str, *, times: LeaseTimes = LONG, clock: Clock | None = None) -> Lease:
+    return Lease(database, name="sender:primary", owner=owner, times=times, clock=clock or SystemClock())
+
+
+async def change_row(database: Database, changes: str) -> None:
+    """What another process, or time, does to the row."""
+    async with database.connection() as connection:
+        await connection.execute(f"UPDATE lease SET {changes}")  # noqa: S608 - the tests' own texts
+
+
+async def seconds_left(database: Database) -> float:
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM lease")
+        row = await cursor.fetchone()
+    assert row is not None
+    return float(row[0])
 
 
 async def test_one_of_many_processes_takes_the_lease(database: Database) -> None:
@@ -43,33 +70,88 @@ async def test_one_of_many_processes_takes_the_lease(database: Database) -> None
     assert sum(taken) == 1
     winner = leases[taken.index(True)]
     assert (winner.term, winner.held) == (1, True)
+    assert not any(one.held for one in leases if one is not winner)
 
 
 async def test_a_lease_that_is_not_renewed_passes_on(database: Database) -> None:
-    """The next owner's term is one higher, and the old owner has stopped trusting itself before that."""
-    old, new = lease(database, "old", times=LONGER), lease(database, "new", times=LONGER)
+    """The next owner's term is one higher; the old owner stops trusting itself before its row is over."""
+    clock = MovedClock()
+    old, new = lease(database, "old", clock=clock), lease(database, "new")
     assert await old.try_take()
     assert not await new.try_take()
-
-    async def taken_over() -> bool:
-        return await new.try_take()
-
-    await until(taken_over)
+    assert LONG.ttl_s - 20 < await seconds_left(database) <= LONG.ttl_s
+    clock.ahead_s = LONG.trust_s - 20
+    assert old.held
+    clock.ahead_s = LONG.trust_s
     assert not old.held
+    await change_row(database, "expires_at = clock_timestamp()")
+    assert await new.try_take()
     assert new.term == 2
+    assert LONG.ttl_s - 20 < await seconds_left(database) <= LONG.ttl_s
     with pytest.raises(LeaseLost):
         await old.renew()
 
 
 async def test_a_renewed_lease_stays(database: Database) -> None:
-    """Longer than its time to live, as long as it is renewed."""
-    holder, other = lease(database, "holder", times=LONGER), lease(database, "other", times=LONGER)
+    """A renewal begins its time anew, in the row and for its owner."""
+    clock = MovedClock()
+    holder = lease(database, "holder", clock=clock)
     assert await holder.try_take()
-    for _ in range(6):
-        await asyncio.sleep(0.5)
-        await holder.renew()
-        assert not await other.try_take()
+    await change_row(database, "expires_at = clock_timestamp() + interval '20 s'")
+    clock.ahead_s = LONG.trust_s
+    assert not holder.held
+    await holder.renew()
     assert holder.held
+    assert LONG.ttl_s - 20 < await seconds_left(database) <= LONG.ttl_s
+
+
+ELSEWHERE = {
+    "a later term of the same process": "term = term + 1",
+    "another process in the same term": "owner = 'thief'",
+    "a term that is over, and nobody took the next": "expires_at = clock_timestamp()",
+    "another lease": "name = 'sender:other'",
+}
+"""What may have become of the row; each alone ends a process's right to act."""
+
+
+@pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+async def test_a_guarded_statement_needs_the_present_term(database: Database, change: str) -> None:
+    """Owner, term, time and name: the condition that a claim adds looks at each of them."""
+
+    async def may_act() -> bool:
+        async with database.connection() as connection:
+            cursor = await connection.execute(f"SELECT {HELD_BY_TERM}", owned.guard)
+            return (await cursor.fetchone()) == (True,)
+
+    owned = lease(database, "replica")
+    assert await owned.try_take()
+    assert await may_act()
+    await change_row(database, change)
+    assert not await may_act()
+
+
+@pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+async def test_a_renewal_needs_the_present_term(database: Database, change: str) -> None:
+    """What is no longer this process's is not extended, and the process stops trusting itself."""
+    owned = lease(database, "replica")
+    assert await owned.try_take()
+    await change_row(database, change)
+    before = await seconds_left(database)
+    with pytest.raises(LeaseLost):
+        await owned.renew()
+    assert not owned.held
+    assert await seconds_left(database) <= before
+
+
+@pytest.mark.parametrize("change", [change for change in ELSEWHERE.values() if "expires_at" not in change])
+async def test_a_release_ends_the_present_term_only(database: Database, change: str) -> None:
+    """A lease that another process, or this one again, has taken meanwhile stays; so does one of another name."""
+    owned = lease(database, "replica")
+    assert await owned.try_take()
+    await change_row(database, change)
+    await owned.release()
+    assert not owned.held
+    assert await seconds_left(database) > 0
 
 
 async def test_a_released_lease_is_free_at_once(database: Database) -> None:
@@ -81,49 +163,79 @@ async def test_a_released_lease_is_free_at_once(database: Database) -> None:
     assert await new.try_take()
 
 
-async def test_a_stolen_term_cannot_be_released_by_its_former_owner(database: Database) -> None:
-    """Release names the term: a process that lost it cannot end the next owner's."""
-    old, new, third = (lease(database, name) for name in ("old", "new", "third"))
-    assert await old.try_take()
-    async with database.connection() as connection:
-        await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
-    new.times = third.times = LeaseTimes()
-    assert await new.try_take()
-    await old.release()
-    assert not await third.try_take()
+@dataclass(slots=True)
+class Work:
+    """Work of two owners that must never run at once."""
 
+    working: list[str] = field(default_factory=list)
+    both: list[list[str]] = field(default_factory=list)
 
-async def test_work_runs_only_under_the_lease_and_is_cancelled_when_it_is_lost(database: Database) -> None:
-    """Two owners want the same work: never both at once; when one is starved of renewals the other goes on."""
-    working: list[str] = []
-    both: list[list[str]] = []
-
-    async def work(name: str) -> None:
-        working.append(name)
-        if len(working) > 1:
-            both.append(list(working))
+    async def run(self, name: str) -> None:
+        self.working.append(name)
+        if len(self.working) > 1:
+            self.both.append(list(self.working))
         try:
             await asyncio.Event().wait()
         finally:
-            working.remove(name)
+            self.working.remove(name)
 
-    a = Ownership(lease(database, "a"), lambda: work("a"))
-    b = Ownership(lease(database, "b"), lambda: work("b"))
+    async def one(self) -> str:
+        """The one that works, as soon as one does."""
+        await until(lambda: _is(len(self.working) == 1))
+        return self.working[0]
+
+
+async def test_work_runs_only_under_the_lease_and_is_cancelled_when_it_is_lost(database: Database) -> None:
+    """Two owners want the same work: never both at once; when a third takes the lease neither works."""
+    work = Work()
+    owners = {name: Ownership(lease(database, name), partial(work.run, name)) for name in ("a", "b")}
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(a.run()), tasks.create_task(b.run())]
-        await until(lambda: _is(len(working) == 1))
-        first = working[0]
-        async with database.connection() as connection:  # another owner takes it: renewals fail from now on
-            await connection.execute(
-                "UPDATE lease SET term = term + 1, owner = 'thief', expires_at = clock_timestamp() + interval '1 s'"
-            )
-        await until(lambda: _is(working == []))
-        await until(lambda: _is(len(working) == 1))
-        await (a if working[0] == "a" else b).leave()
-        await until(lambda: _is(working == ["b" if first == "a" else "a"] or len(working) == 1))
+        running = [tasks.create_task(owner.run()) for owner in owners.values()]
+        first = await work.one()
+        assert [name for name, owner in owners.items() if owner.working] == [first]
+        await change_row(database, "term = term + 1, owner = 'thief'")
+        await until(lambda: _is(work.working == []))
+        assert not any(owner.working for owner in owners.values())
+        await change_row(database, "expires_at = clock_timestamp()")
+        await work.one()
         for task in running:
             task.cancel()
-    assert both == []
+    assert work.both == []
+
+
+async def test_an_owner_that_leaves_hands_its_work_over_at_once(database: Database) -> None:
+    """Long before the end of its lease, and it does not take the lease again."""
+    work = Work()
+    owners = {name: Ownership(lease(database, name), partial(work.run, name)) for name in ("a", "b")}
+    async with asyncio.TaskGroup() as tasks:
+        first_runs = tasks.create_task(owners["a"].run())
+        assert await work.one() == "a"
+        second_runs = tasks.create_task(owners["b"].run())
+        await asyncio.sleep(0.3)  # tries of the second one
+        assert work.working == ["a"]
+        first_runs.cancel()
+        await asyncio.wait([first_runs])
+        await owners["a"].leave()
+        assert await work.one() == "b"
+        second_runs.cancel()
+    assert work.both == []
+
+
+async def test_an_owner_that_has_left_neither_renews_nor_takes_its_lease_again(database: Database) -> None:
+    """Its work is still ending when the next owner may begin."""
+    owned = lease(database, "a")
+    owner = Ownership(owned, partial(Work().run, "a"))
+    running = asyncio.create_task(owner.run())
+    try:
+        await until(lambda: _is(owner.working))
+        await owner.leave()
+        await asyncio.sleep(0.5)  # renewals, had it not left
+        assert owner.working
+        assert await seconds_left(database) <= 0
+        assert owned.term == 1
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def _is(condition: bool) -> bool:
@@ -168,13 +280,12 @@ async def test_harmless_work_goes_on_while_the_database_is_away(database_url: st
         finally:
             stopped.append(name)
 
-    times = LeaseTimes(ttl_s=3.0, trust_s=2.0, renew_every_s=0.1, try_every_s=0.05)
     async with TcpProxy.to(database_url) as proxy:
         database = await open_database(proxy.url, name="leases")
-        clock = SystemClock()
+        clock = MovedClock()
         owners = [
             Ownership(
-                Lease(database, name=name, owner="me", times=times, clock=clock),
+                Lease(database, name=name, owner="me", times=LONG, clock=clock),
                 partial(work, name),
                 when_unsure=unsure,
             )
@@ -183,11 +294,16 @@ async def test_harmless_work_goes_on_while_the_database_is_away(database_url: st
         running = [asyncio.create_task(owner.run()) for owner in owners]
         await until(lambda: _is(all(owner.working for owner in owners)))
         await proxy.cut()
+        await asyncio.sleep(1.0)
+        assert stopped == []  # the lease is still good
+        clock.ahead_s = LONG.trust_s
         await until(lambda: _is(stopped == ["sender"]))
         await asyncio.sleep(1.0)
         assert stopped == ["sender"]
         await proxy.heal()
-        await until(lambda: _is(all(owner.lease.held for owner in owners)))
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+            await connection.execute("UPDATE lease SET expires_at = clock_timestamp()")
+        await until(lambda: _is(all(owner.lease.held and owner.working for owner in owners)))
         assert stopped == ["sender"]
         for task in running:
             task.cancel()

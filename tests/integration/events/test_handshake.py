@@ -108,7 +108,7 @@ async def test_a_client_that_sends_too_much_is_closed(replica: Replica) -> None:
 
 async def test_a_silent_client_is_closed(start_replica: StartReplica) -> None:
     """Not with 1000, so that clients reconnect; one that pings stays."""
-    replica = await start_replica(idle_timeout_s=1.5)
+    replica = await start_replica(idle_timeout_s=3.0)
     async with talking(replica.orders_url()) as quiet, talking(replica.orders_url()) as lively:
         closed = asyncio.create_task(wait_closed(quiet.socket))
         while not closed.done():

@@ -28,8 +28,8 @@ class TestFrames:
 
     async def test_heartbeats_are_life_and_nothing_else(self) -> None:
         """They keep the socket, and are neither packets nor malformed."""
-        async with ticker() as server, running_feed(server.url, watchdog_s=1.0) as (feed, listener):
-            await asyncio.sleep(1.5)
+        async with ticker() as server, running_feed(server.url, watchdog_s=3.0) as (feed, listener):
+            await asyncio.sleep(3.5)
             assert (len(server.connections), listener.packets, feed.state.malformed) == (1, [], 0)
             assert feed.state.frames > 3
             assert feed.state.last_tick_at == 0.0
@@ -42,8 +42,8 @@ class TestFrames:
                 await (await connection.ping())
                 await asyncio.sleep(0.02)
 
-        async with ticker(ping) as server, running_feed(server.url, watchdog_s=1.0) as (feed, _):
-            await asyncio.sleep(1.5)
+        async with ticker(ping) as server, running_feed(server.url, watchdog_s=3.0) as (feed, _):
+            await asyncio.sleep(3.5)
             assert (len(server.connections), feed.state.connected) == (1, True)
 
     async def test_malformed_frames_are_counted_and_dropped(self) -> None:

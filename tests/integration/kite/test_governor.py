@@ -103,7 +103,7 @@ async def test_a_cancelled_waiter_leaves_the_queue() -> None:
 
 async def test_the_queue_is_bounded() -> None:
     """One more than the bound is turned away at once."""
-    one = governor(BrokerLimits(order_emission_s=0.05), max_waiting=1)
+    one = governor(BrokerLimits(order_emission_s=0.5), max_waiting=1)
     await one.acquire(PLACE)
     waiter = asyncio.ensure_future(one.acquire(PLACE))
     await asyncio.sleep(0)

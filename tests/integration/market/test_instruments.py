@@ -56,8 +56,17 @@ async def test_a_broker_that_fails_at_the_first_start_leaves_an_empty_registry_t
     registry = service(database, ScriptedMarket(failure=BrokerUnavailable("gone")))
     await registry.start()
     assert (registry.status().status, registry.status().last_error) == ("empty", "gone")
-    with pytest.raises(Unavailable, match="no instruments are loaded"):
+    with pytest.raises(Unavailable, match="no instruments are loaded") as caught:
         await registry.get(1)
+    assert caught.value.code == "INSTRUMENTS_NOT_LOADED"
+
+
+async def test_without_an_account_nothing_can_be_loaded(database: Database) -> None:
+    """And it says so, with a code of its own."""
+    registry = InstrumentRegistry(database, brokers={}, clock=SetClock(NOON))
+    with pytest.raises(Unavailable) as caught:
+        await registry.refresh(force=False)
+    assert caught.value.code == "NO_ACCOUNT"
 
 
 async def test_a_failing_refresh_keeps_the_old_index(database: Database) -> None:

@@ -194,6 +194,15 @@ async def test_requests_that_the_broker_would_refuse_are_refused_here(
         await environment.history.candles(request(**changes))
 
 
+async def test_a_range_of_too_many_requests_has_its_code(environment: Environment) -> None:
+    """Twenty requests a call: the last range that passes ends a day earlier."""
+    with pytest.raises(BadInput) as refused:
+        await environment.history.candles(request(end=START + timedelta(days=1200)))
+    assert refused.value.code == "RANGE_TOO_LONG"
+    await environment.history.candles(request(end=START + timedelta(days=1200, seconds=-1)))
+    assert len(environment.market.calls) == 20
+
+
 async def test_unknown_instrument_and_account_are_not_found(environment: Environment) -> None:
     """Before the broker gets a request."""
     for changes in ({"instrument_token": 404}, {"account_id": "missing"}):

@@ -10,7 +10,9 @@ from uuid import UUID
 
 import pytest
 
+from app.broker.orders import OrderChanges
 from app.errors import BadInput, Conflict, NotFound
+from app.orders.entry.acceptance import Caller
 from app.orders.operators import resolution_store as store
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.model import Resolution, TaskStatus
@@ -19,6 +21,7 @@ from tests.order_environment import ACCOUNT, OPERATOR, SHORT_SETTINGS, OrderEnvi
 from tests.order_waits import now, reaches
 from tests.waiting import until
 
+ME = Caller(principal="t")
 LONG_DOUBTS = replace(SHORT_SETTINGS, in_doubt_window_s=120.0)
 
 
@@ -111,16 +114,100 @@ async def test_placed_adopts_an_order_that_the_book_shows(environment: OrderEnvi
     assert (await environment.events())[-1][1] == "order_placed"
 
 
-async def test_placed_takes_no_order_of_another_task_or_shape(environment: OrderEnvironment) -> None:
-    """Neither the order of another task, nor one of another side."""
-    other = await environment.place(price=Decimal(1390))
-
-    async def shown() -> bool:
-        return (await environment.service.queries.order(other["order_id"]))["status"] is not None
-
-    await until(shown)
+async def test_placed_takes_no_order_of_another_task(environment: OrderEnvironment) -> None:
+    """It has one already: an operator cannot take it away."""
+    other = await shown_order(environment)
     task = await in_doubt(environment)
-    assert await refused(environment, task, decision("placed", other["order_id"])) == "ORDER_OF_ANOTHER_TASK"
+    assert await refused(environment, task, decision("placed", other)) == "ORDER_OF_ANOTHER_TASK"
+
+
+@pytest.mark.parametrize("changes", [{"transaction_type": "SELL"}, {"tradingsymbol": "SBIN", "price": Decimal(700)}])
+async def test_placed_takes_no_order_of_another_shape(environment: OrderEnvironment, changes: dict[str, Any]) -> None:
+    """Another side or another instrument is another order, unless it has the task's tag."""
+    order_id = await shown_order(environment, **{"price": Decimal(1600), **changes})
+    task = await in_doubt(environment)
+    await environment.crash()  # no read gives the row back to its own task
+    await change(environment, "broker_order SET task_id = NULL")
+    assert await refused(environment, task, decision("placed", order_id)) == "ORDER_DIFFERS"
+    tag = "(SELECT tag_base || '1' FROM order_task WHERE status = 'in_doubt')"
+    await change(environment, f"broker_order SET tag = {tag}")
+    ended = await resolve(environment, task, decision("placed", order_id))
+    assert (ended["status"], ended["order_id"]) == ("completed", order_id)
+
+
+async def test_placed_takes_no_order_of_an_earlier_day(environment: OrderEnvironment) -> None:
+    """The broker's ids repeat: yesterday's order was there before the task."""
+    order_id = await shown_order(environment)
+    task = await in_doubt(environment)
+    await environment.crash()
+    await change(environment, "broker_order SET task_id = NULL, trade_date = trade_date - 1")
+    assert await refused(environment, task, decision("placed", order_id)) == "ORDER_NOT_IN_BOOK"
+
+
+@pytest.mark.parametrize("lost", ["tag = NULL", "task_id = NULL"])
+async def test_what_the_book_shows_cannot_be_called_not_placed(environment: OrderEnvironment, lost: str) -> None:
+    """Its tag, or what an earlier read has found, is stronger than an operator's word."""
+    task = await environment.place()
+    await until(lambda: is_shown(environment, task["order_id"]))
+    await environment.crash()
+    await change(environment, f"broker_order SET {lost}")
+    await change(environment, "order_task SET status = 'in_doubt', order_id = NULL, finished_at = NULL")
+    assert await refused(environment, task, decision("not_placed")) == "ORDER_IN_BOOK"
+    ended = await resolve(environment, task, decision("placed", task["order_id"]))
+    assert ended["status"] == "completed"
+
+
+@pytest.mark.parametrize("operation", ["cancel", "modify"])
+async def test_a_decision_about_a_cancel_or_a_modification(environment: OrderEnvironment, operation: str) -> None:
+    """It came about, or it did not; no order id is asked for, and it is never queued again."""
+    ends = []
+    for resolution in ("placed", "not_placed"):
+        order_id = await shown_order(environment)
+        command = await command_in_doubt(environment, order_id, operation)
+        assert await refused(environment, command, decision("requeue")) == "NOT_A_PLACEMENT"
+        ended = await resolve(environment, command, decision(resolution))
+        ends.append((ended["status"], ended["sent"], (ended["last_error"] or {}).get("code")))
+    assert ends == [("completed", "yes", None), ("failed", "unknown", "NOT_CONFIRMED")]
+
+
+async def test_a_task_that_was_refused_is_not_queued_again(environment: OrderEnvironment) -> None:
+    """Its end is proven: the client may ask anew."""
+    await environment.fault("status", params={"code": 400, "error_type": "InputException", "message": "Invalid"})
+    task = await environment.place()
+    assert task["status"] == "failed"
+    assert await refused(environment, task, decision("requeue")) == "TASK_NOT_RESOLVABLE"
+
+
+async def change(environment: OrderEnvironment, rows: str) -> None:
+    """What the database has become."""
+    async with environment.database.connection() as connection:
+        await connection.execute(f"UPDATE {rows}")
+
+
+async def shown_order(environment: OrderEnvironment, **changes: Any) -> str:
+    """The id of a resting order of another task, once the book has shown it."""
+    order_id = str((await environment.place(**{"price": Decimal(1390), **changes}))["order_id"])
+    await until(lambda: is_shown(environment, order_id))
+    return order_id
+
+
+async def is_shown(environment: OrderEnvironment, order_id: str) -> bool:
+    return (await environment.service.queries.order(order_id))["status"] is not None
+
+
+async def command_in_doubt(environment: OrderEnvironment, order_id: str, operation: str) -> Mapping[str, Any]:
+    """A cancel or a modification without an answer, while the book cannot be read."""
+    await environment.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
+    method = "DELETE" if operation == "cancel" else "PUT"
+    await environment.fault("hang", method=method, path="/orders/*", times=-1, params={"ms": 20_000, "process": False})
+    if operation == "cancel":
+        answer = await environment.service.cancel(order_id, account_id=None, caller=ME, wait_s=0.0)
+    else:
+        changes = OrderChanges(price=Decimal(1391))
+        answer = await environment.service.modify(order_id, changes, account_id=None, caller=ME, wait_s=0.0)
+    found = await reaches(environment, answer.document, TaskStatus.IN_DOUBT)
+    await environment.sim.delete("/_sim/faults")
+    return found
 
 
 async def test_a_task_in_doubt_is_never_queued_again(environment: OrderEnvironment) -> None:
@@ -158,7 +245,7 @@ async def test_a_completed_task_has_nothing_to_resolve(environment: OrderEnviron
 
 
 async def test_the_book_wins_over_the_decision(environment: OrderEnvironment) -> None:
-    """While the book shows its tag a task cannot be called not placed; a given-up one that surfaces is cancelled."""
+    """A task that an operator gave up surfaces: it is cancelled, and an alarm says so."""
     await environment.fault("late_visible", params={"ms": 3500})
     await environment.fault("drop_after_accept")
     task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.IN_DOUBT)

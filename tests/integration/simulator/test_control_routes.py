@@ -122,8 +122,8 @@ async def test_each_class_of_requests_has_its_limit(path: str, allowed: int) -> 
     assert stats["violations"][0]["count"] == len(refused)
 
 
-async def test_the_eleventh_order_of_a_second_is_refused_and_not_placed() -> None:
-    """The limit is per account; the ledger has the orders that were answered with 200 and no other."""
+async def test_an_order_above_the_limits_is_refused_and_not_placed() -> None:
+    """Three a second and five a minute: the ledger has the orders that were answered with 200 and no other."""
     limits = RateLimits(orders_per_second=3, orders_per_minute=5)
     async with running_simulator(SimulatorSettings(port=0, ticks_per_second=0, rate_limits=limits)) as running:
         headers = {"Authorization": "token simkey:simtoken"}

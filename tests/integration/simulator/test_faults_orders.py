@@ -213,7 +213,7 @@ async def test_ends_and_changes_of_orders_are_posted_back(client: httpx.AsyncCli
         order_id = await place(client, price=1490)
         await client.put(f"/orders/regular/{order_id}", data={"price": 1480})
         await client.delete(f"/orders/regular/{order_id}")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             payloads = [await received.get() for _ in range(2)]
         assert [payload["status"] for payload in payloads] == ["UPDATE", "CANCELLED"]
         assert all(len(payload) == 34 for payload in payloads)
@@ -230,7 +230,7 @@ async def test_a_postback_may_be_lost_while_the_socket_has_it(
         await place(client)
         assert [update["status"] for update in await updates(socket, 1)] == ["COMPLETE"]
         await place(client)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await received.get()
         assert received.empty()
 

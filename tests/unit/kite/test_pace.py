@@ -84,6 +84,12 @@ def test_a_new_day_starts_with_the_whole_budget() -> None:
     pace = OrderPace(BrokerLimits(places_per_day=1))
     grant_all(pace, [(0.0, PLACE)])
     assert pace.ready_at(PLACE, now=100.0, day=date(2026, 7, 7)) == 100.0
+    pace.take(PLACE, now=100.0, day=date(2026, 7, 7))
+    assert math.isinf(pace.ready_at(PLACE, now=200.0, day=date(2026, 7, 7)))
+    two = OrderPace(BrokerLimits(places_per_day=2))
+    grant_all(two, [(0.0, PLACE), (0.0, PLACE)])
+    two.take(PLACE, now=100.0, day=date(2026, 7, 7))  # the first of the new day is one, not the third
+    assert two.ready_at(PLACE, now=200.0, day=date(2026, 7, 7)) == 200.0
 
 
 def test_a_restart_does_not_forget_what_was_sent() -> None:

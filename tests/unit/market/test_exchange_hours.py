@@ -9,7 +9,7 @@ import pytest
 from app.kit.clock import IST
 from app.market.calendar.exchange_hours import MarketCalendar
 
-MONDAY, SATURDAY = date(2026, 1, 5), date(2026, 1, 10)
+MONDAY, FRIDAY, SATURDAY, SUNDAY = (date(2026, 1, day) for day in (5, 9, 10, 11))
 SUMMER_MONDAY = date(2026, 7, 6)
 CALENDAR = MarketCalendar(
     holidays={"NSE": frozenset({date(2026, 1, 26)})},
@@ -29,6 +29,8 @@ def at(day: date, hour: int, minute: int = 0) -> datetime:
         ("NSE", at(MONDAY, 15, 29), True),
         ("NSE", at(MONDAY, 15, 30), False),  # the end is the first moment after
         ("BFO", at(MONDAY, 12), True),
+        ("NSE", at(FRIDAY, 12), True),
+        ("NSE", at(SUNDAY, 12), False),
         ("CDS", at(MONDAY, 16, 59), True),
         ("CDS", at(MONDAY, 17), False),
         ("MCX", at(MONDAY, 23, 50), True),  # New York is on winter time

@@ -22,6 +22,21 @@ def candle(minute: int, close: int) -> Candle:
     return Candle(time=START + timedelta(minutes=minute), open=price, high=price, low=price, close=price, volume=1)
 
 
+BROKERS_CAPS = {
+    60: ("minute", "2minute"),
+    100: ("3minute", "4minute", "5minute", "10minute"),
+    200: ("15minute", "30minute"),
+    400: ("60minute", "hour", "2hour", "3hour", "4hour"),
+    2000: ("day", "week"),
+}
+"""From the broker's documents and error texts, written a second time: a wrong cap is a refused request."""
+
+
+def test_each_interval_has_the_brokers_cap() -> None:
+    """In days, for all fifteen."""
+    assert {interval: days for days, intervals in BROKERS_CAPS.items() for interval in intervals} == DAY_CAPS
+
+
 @given(seconds=st.integers(0, 10_000 * 86_400), interval=st.sampled_from(sorted(DAY_CAPS)))
 def test_parts_cover_the_range_without_gap_or_overlap_within_the_cap(seconds: int, interval: str) -> None:
     """To the second, both ends inclusive."""
@@ -29,13 +44,17 @@ def test_parts_cover_the_range_without_gap_or_overlap_within_the_cap(seconds: in
     parts = split(START, end, interval=interval)
     assert (parts[0].start, parts[-1].end) == (START, end)
     assert all(b.start - a.end == timedelta(seconds=1) for a, b in itertools.pairwise(parts))
-    assert all(part.end - part.start < timedelta(days=DAY_CAPS[interval]) for part in parts)
+    cap = timedelta(days=next(days for days, intervals in BROKERS_CAPS.items() if interval in intervals))
+    assert all(part.end - part.start < cap for part in parts)
+    assert all(part.end - part.start == cap - timedelta(seconds=1) for part in parts[:-1])
 
 
 def test_overlaps_are_dropped_and_order_is_by_time() -> None:
     """The later answer wins: its candle may have moved on."""
     joined = join([[candle(0, 1), candle(1, 2)], [candle(1, 3), candle(2, 4)]])
     assert [int(item.close) for item in joined] == [1, 3, 4]
+    backwards = join([[candle(2, 4), candle(1, 3)], [candle(0, 1)]])
+    assert [int(item.close) for item in backwards] == [1, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import itertools
 import ssl
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,4 +100,4 @@ def test_a_send_on_a_connection_that_was_lost_a_moment_ago_is_no_failure() -> No
             connection.drop("it is over")
             connection.send(b"PING\r\n")
 
-    pytest.importorskip("uvloop").run(lose_and_send())
+    uvloop.run(lose_and_send())

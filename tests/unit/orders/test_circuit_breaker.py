@@ -42,6 +42,8 @@ def test_only_outcomes_of_the_brokers_systems_count(outcome: SendOutcome, sample
         ([(0, FAILED), (1, FAILED), (2, FAILED), (3, FAILED), (4, FAILED)], False),
         ([(0, GOOD), (1, GOOD), (2, FAILED), (3, FAILED), (4, GOOD), (5, FAILED)], False),  # half
         ([(0, GOOD), (1, GOOD), (2, FAILED), (3, FAILED), (4, GOOD)], True),
+        ([(0, FAILED), (7, FAILED), (14, FAILED), (21, FAILED), (28, FAILED)], False),  # all within thirty seconds
+        ([(0, FAILED), (7, FAILED), (14, FAILED), (21, FAILED), (30, FAILED)], True),  # the first is thirty seconds old
         ([(0, FAILED), (1, FAILED), (2, FAILED), (33, FAILED), (34, FAILED)], True),  # the first three are forgotten
     ],
 )

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, Operation, OrderType, TransactionType, Variety
-from app.orders.reconciliation import anomaly_rules, doubt_rules, read_schedule
+from app.broker.outcomes import Sent
+from app.orders.reconciliation import anomaly_rules, doubt_rules
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of
 from tests.order_requests import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
@@ -101,6 +102,24 @@ def test_a_throttled_order_goes_once_more_after_a_clean_absence() -> None:
     assert checked_history(throttled, []).event is Event.RESEND
     assert checked_history(replace(throttled, attempts=2), []).event is Event.REFUSED
     assert checked_history(replace(throttled, send_by=NOW), []).event is Event.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("event", "sent", "code"),
+    [
+        (Event.FOUND, Sent.YES, None),
+        (Event.MISMATCH, Sent.UNKNOWN, "BOOK_MISMATCH"),
+        (Event.RESEND, Sent.NO, None),
+        (Event.REFUSED, Sent.NO, "BROKER_THROTTLED"),
+        (Event.ABSENT, Sent.UNKNOWN, NOT_FOUND_AT_BROKER),
+    ],
+)
+def test_each_finding_has_one_verdict(event: Event, sent: Sent, code: str | None) -> None:
+    """What a client reads of it, and whether it may be repeated."""
+    verdict = doubt_rules.placement_verdict(doubt_rules.Finding(event=event, rows=(row(),), reason="because"))
+    assert (verdict.event, verdict.sent) == (event, sent)
+    assert (verdict.error.code if verdict.error else None) == code
+    assert verdict.order_id == ("7" if event is Event.FOUND else None)
 
 
 def test_a_book_that_lacks_a_known_order_proves_nothing() -> None:
@@ -247,16 +266,6 @@ def test_a_modify_that_is_being_sent_waits_for_its_answer() -> None:
     filled = known(state=OrderState.COMPLETED, filled_quantity=10, document={"price": Decimal(1401)})
     assert examined(running, filled).event is None
     assert examined(replace(running, status=TaskStatus.IN_DOUBT), filled).event is Event.FOUND
-
-
-def test_looks_become_rarer_but_never_stop() -> None:
-    """0.3 s after the send at first, every half minute in the end."""
-    gaps = []
-    for age in (0.0, 0.5, 1.5, 3.0, 100.0, 100_000.0):
-        due = read_schedule.next_check(task(last_sent_at=NOW - seconds(age)), now=NOW)
-        gaps.append((due - NOW).total_seconds())
-    assert gaps[0] == pytest.approx(0.3)
-    assert all(0 < gap <= 30.0 for gap in gaps)
 
 
 def test_orders_with_our_tag_and_no_task_are_orphans() -> None:

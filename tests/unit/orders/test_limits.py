@@ -122,20 +122,34 @@ def test_the_equal_legs_of_one_batch_are_no_suspects() -> None:
 
 
 @given(
-    quantity=st.integers(1, 10**6),
-    price=st.decimals("0.05", "100000", places=2),
-    last=st.decimals("0.05", "100000", places=2),
+    quantity=st.integers(45, 55),
+    units=st.integers(1, 2),
+    last=st.decimals("900", "2200", places=2),
+    distance=st.decimals("-7", "7", places=2),
     side=st.sampled_from(list(TransactionType)),
 )
-def test_no_order_above_a_limit_passes(quantity: int, price: Decimal, last: Decimal, side: TransactionType) -> None:
-    """Whatever passes is within quantity, value and band, by plain arithmetic."""
+def test_an_order_passes_exactly_when_it_is_within_every_limit(
+    quantity: int, units: int, last: Decimal, distance: Decimal, side: TransactionType
+) -> None:
+    """Quantity, value and band by plain arithmetic; all are drawn near the limits, on both sides of them."""
+    price = (last * (100 + distance) / 100).quantize(Decimal("0.05"))
     request = order(quantity=quantity, price=price, transaction_type=side)
-    candidate = Candidate(request=request, last=LastPrice(price=last, age_s=0))
-    if not list(breaches_of(candidate, ALL)):
-        assert quantity <= 50
-        assert quantity * price <= 100_000
-        assert abs(price - last) <= last * Decimal("0.05")
-        assert side is TransactionType.BUY or quantity * last <= 100_000
+    candidate = Candidate(request=request, units=units, last=LastPrice(price=last, age_s=0))
+    worst = price if side is TransactionType.BUY else max(price, last)
+    within = quantity <= 50 and worst * quantity * units <= 100_000 and abs(price - last) <= last * 5 / 100
+    assert (not list(breaches_of(candidate, ALL))) is within
+
+
+def test_limits_are_met_exactly_and_not_exceeded() -> None:
+    """At the limit an order passes, a step above it does not."""
+    assert codes(order(quantity=50, price=Decimal(1500))) == []
+    value = RiskLimits(max_order_value=Decimal(15_000))
+    assert codes(order(price=Decimal(1500)), value) == []
+    assert codes(order(price=Decimal("1500.05")), value) == ["ORDER_VALUE_LIMIT"]
+    assert codes(order(**MARKET), value) == []  # ten at the last price
+    assert codes(order(**MARKET, quantity=11), value) == ["ORDER_VALUE_LIMIT"]
+    fresh = RiskLimits(price_band_percent=Decimal(5), price_max_age_s=5.0)
+    assert codes(order(price=Decimal(15)), fresh, age_s=5.0) == ["PRICE_BAND"]
 
 
 def test_limits_hold_at_the_real_broker_without_being_set() -> None:

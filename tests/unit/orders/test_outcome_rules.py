@@ -45,6 +45,33 @@ def test_an_order_that_was_not_sent_goes_again_twice_at_most() -> None:
     assert events == [Event.NOT_SENT, Event.NOT_SENT, Event.GAVE_UP]
 
 
+def test_a_cancel_that_cannot_leave_is_tried_until_its_time_is_over() -> None:
+    """An order that must go may live: no number of attempts ends its cancel, and they become rarer."""
+    waits = []
+    for attempts in range(1, 7):
+        verdict = verdict_of(command(Operation.CANCEL, attempts=attempts), NotSent(reason="x"), now=NOW)
+        assert (verdict.event, verdict.sent) == (Event.NOT_SENT, Sent.NO)
+        assert verdict.not_before is not None
+        waits.append(verdict.not_before - NOW)
+    assert waits == [seconds(value) for value in (0.3, 0.6, 1.2, 2.4, 5.0, 5.0)]
+    over = command(Operation.CANCEL, attempts=1, send_by=NOW + seconds(0.3))
+    assert verdict_of(over, NotSent(reason="x"), now=NOW).event is Event.GAVE_UP
+
+
+def test_an_order_that_cannot_leave_waits_between_its_attempts() -> None:
+    """50 ms before the second, 200 ms before the third."""
+    found = [verdict_of(running(attempts=n), NotSent(reason="x"), now=NOW).not_before for n in (1, 2)]
+    assert found == [NOW + seconds(0.05), NOW + seconds(0.2)]
+    modify = command(Operation.MODIFY, attempts=1)
+    assert verdict_of(modify, NotSent(reason="x"), now=NOW).not_before == NOW + seconds(0.05)
+
+
+def test_a_throttled_order_is_looked_up_after_the_broker_counts_anew() -> None:
+    """And any other doubt a moment after the send."""
+    assert verdict_of(running(), Throttled(message="x"), now=NOW).next_check_at == NOW + seconds(1.2)
+    assert verdict_of(running(), InDoubt(reason="x"), now=NOW).next_check_at == NOW + seconds(0.3)
+
+
 def test_an_order_is_not_sent_again_after_its_freshness() -> None:
     """A retry that would come too late is no retry."""
     verdict = verdict_of(running(send_by=NOW), NotSent(reason="x"), now=NOW)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from app.orders.reconciliation.read_schedule import (
@@ -9,9 +11,10 @@ from app.orders.reconciliation.read_schedule import (
     BookReadPace,
     Liveness,
     ReadSchedule,
+    next_check,
     seconds_to_next_read,
 )
-from tests.unit.orders.builders import NOW, seconds
+from tests.unit.orders.builders import NOW, seconds, task
 
 AUDIT_S = 30.0
 
@@ -36,6 +39,24 @@ def test_the_earliest_reason_to_read_decides(
     schedule = ReadSchedule(liveness=liveness, next_check_at=next_check_at)
     found = seconds_to_next_read(schedule, now=NOW, audit_s=AUDIT_S, fills_incomplete=fills_incomplete)
     assert found == pytest.approx(expected_s)
+
+
+def test_a_doubt_is_looked_up_ever_more_rarely_and_without_end() -> None:
+    """0.3 s after the send, then at these distances; after the last of them the same distance repeats."""
+    sent_at = NOW
+    moments = [sent_at]
+    for _ in range(14):
+        moments.append(next_check(task(last_sent_at=sent_at), now=moments[-1]))
+    gaps = [round((after - before).total_seconds(), 6) for before, after in itertools.pairwise(moments)]
+    assert gaps == [0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, *[30.0] * 7]
+
+
+def test_a_read_between_two_planned_ones_does_not_move_them() -> None:
+    """A push made the book be read early; a task without a send is as new as one sent now."""
+    doubt = task(last_sent_at=NOW)
+    assert next_check(doubt, now=NOW + seconds(0.5)) == NOW + seconds(1.0)
+    assert next_check(doubt, now=NOW + seconds(1.0)) == NOW + seconds(2.0)
+    assert next_check(task(last_sent_at=None), now=NOW) == NOW + seconds(0.3)
 
 
 @pytest.mark.parametrize(("between_s", "gap_s"), [(0.3, 1.0), (0.6, 0.25)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.broker.orders import TransactionType, Variety
 from app.broker.outcomes import ChildOrder
@@ -233,34 +234,107 @@ def test_a_squared_off_fill_leaves_no_residual() -> None:
     assert residuals([leg(0, S.COMPLETED, leg_order(FILLED, filled=10), square_off=back)]) == []
 
 
-ORDERS = st.builds(
-    lambda state, filled, stale: leg_order(state, filled=filled, stale=stale and not state.is_terminal),
-    st.sampled_from(list(OrderState)),
-    st.integers(0, 10),
-    st.booleans(),
-)
-LEGS = st.lists(
-    st.builds(lambda status, orders: (status, orders), st.sampled_from(list(S)), st.lists(ORDERS, max_size=2)),
-    min_size=1,
-    max_size=5,
-)
+def legs_in_every_state(number: int) -> list[Leg]:
+    """A leg in each state that makes a difference."""
+
+    def shown(state: OrderState, *, filled: int = 0, stale: bool = False, **changes: object) -> Leg:
+        return leg(number, S.COMPLETED, leg_order(state, filled=filled, stale=stale), **changes)
+
+    return [
+        *(leg(number, status) for status in S if status is not S.COMPLETED),
+        leg(number, S.COMPLETED, order_id="7"),  # confirmed, and not yet shown by the book
+        shown(OPEN),
+        shown(PARTLY, filled=3),
+        shown(FILLED, filled=10),
+        shown(CANCELLED),
+        shown(CANCELLED, filled=3),
+        shown(REJECTED),
+        shown(OPEN, stale=True),
+        shown(OPEN, unwanted_since=NOW),
+        leg(number, S.RUNNING, unwanted_since=NOW),
+    ]
 
 
-@given(raw=LEGS, status=st.sampled_from([BatchStatus.RUNNING, BatchStatus.COMPENSATING]), rollback=st.booleans())
-def test_no_decision_ever_lies(raw: list[tuple[TaskStatus, list[object]]], status: BatchStatus, rollback: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, with what it was made from."""
+
+    legs: list[Leg]
+    before: BatchStatus
+    rollback: bool
+    decision: Decision
+
+
+def every_decision() -> Iterator[Decided]:
+    """Of every batch of up to three legs in all states."""
+    by_number = [legs_in_every_state(number) for number in range(3)]
+    for count in (1, 2, 3):
+        for states in itertools.combinations_with_replacement(range(len(by_number[0])), count):
+            legs = [by_number[number][state] for number, state in enumerate(states)]
+            for status, rollback in itertools.product((BatchStatus.RUNNING, BatchStatus.COMPENSATING), (True, False)):
+                decision = decided(legs, status=status, rollback_on_failure=rollback)
+                yield Decided(legs, status, rollback, decision)
+
+
+def test_no_decision_ever_lies() -> None:
     """completed: all stand. rolled_back: all at rest, nothing filled. with fills: all at rest, something filled."""
-    legs = [leg(n, state, *orders) for n, (state, orders) in enumerate(raw)]  # type: ignore[arg-type]
-    decision = decided(legs, status=status, rollback_on_failure=rollback)
-    filled = sum(one.filled_quantity for one in legs)
-    if decision.status is BatchStatus.COMPLETED:
-        assert all(leg_status(one) is LegStatus.CONFIRMED for one in legs)
-    if decision.status is BatchStatus.ROLLED_BACK:
-        assert all(is_finished(one) for one in legs)
-        assert not filled
-    if decision.status is BatchStatus.ROLLED_BACK_WITH_FILLS:
-        assert all(is_finished(one) for one in legs)
-        assert filled
-    if not decision.status.is_open:
-        assert decision.actions == ()
-    for one in legs:
-        assert one.task.task_id not in decision.unwanted or not is_finished(one)
+    reached = Counter[BatchStatus]()
+    for one in every_decision():
+        status = one.decision.status
+        reached[status] += 1
+        filled = any(leg.filled_quantity for leg in one.legs)
+        at_rest = all(is_finished(leg) for leg in one.legs)
+        if status is BatchStatus.COMPLETED:
+            assert all(leg_status(leg) is LegStatus.CONFIRMED for leg in one.legs)
+        if status is BatchStatus.ROLLED_BACK:
+            assert (at_rest, filled) == (True, False)
+        if status is BatchStatus.ROLLED_BACK_WITH_FILLS:
+            assert (at_rest, filled) == (True, True)
+        if status is BatchStatus.NEEDS_ATTENTION:
+            assert any(leg.is_lost for leg in one.legs)
+        if not status.is_open:
+            assert one.decision.actions == ()
+    assert min(reached[status] for status in BatchStatus) > 20
+
+
+def test_a_rollback_wants_nothing_that_is_live_or_may_become_so() -> None:
+    """Each leg is called unwanted once, also a lost one; without a rollback none is."""
+    asked = 0
+    for one in every_decision():
+        taken_back = one.before is BatchStatus.COMPENSATING or (
+            one.rollback and one.decision.status not in {BatchStatus.RUNNING, BatchStatus.COMPLETED}
+        )
+        live = [leg.task for leg in one.legs if not is_finished(leg)]
+        wanted = tuple(task.task_id for task in live if taken_back and task.unwanted_since is None)
+        assert one.decision.unwanted == wanted
+        asked += len(wanted)
+    assert asked > 100
+
+
+def test_a_leg_whose_outcome_is_lost_takes_the_others_back_at_once() -> None:
+    """Not only when the deadline is over: the live ones would stand alone until then."""
+    lost, live = leg(0, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(OPEN, order_id="8"))
+    decision = decided([lost, live])
+    assert decision.status is BatchStatus.COMPENSATING
+    assert live.task.task_id in decision.unwanted
+
+
+def test_an_iceberg_that_has_filled_completely_has_no_slice_to_come() -> None:
+    """Five and five of ten: the leg is at rest, and the batch says what has filled."""
+    iceberg = order(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5)
+    slices = [leg_order(FILLED, filled=5), leg_order(FILLED, filled=5, order_id="8")]
+    assert is_finished(leg(1, S.COMPLETED, *slices, request=iceberg))
+    assert not is_finished(leg(1, S.COMPLETED, slices[0], request=iceberg))
+    whole = leg(1, S.COMPLETED, *slices, request=iceberg)
+    decision = decided([leg(0, S.FAILED), whole], status=BatchStatus.COMPENSATING)
+    assert decision.status is BatchStatus.ROLLED_BACK_WITH_FILLS
+
+
+def test_the_deadline_counts_from_its_own_moment() -> None:
+    """At it the batch is late, a moment before it is not."""
+    legs = [leg(0, S.COMPLETED, leg_order(OPEN)), leg(1, S.PENDING)]
+    assert decided(legs, deadline_at=NOW).status is BatchStatus.COMPENSATING
+    assert decided(legs, deadline_at=NOW + seconds(0.001)).status is BatchStatus.RUNNING
+    unsent = (Withdraw(task_id=legs[1].task.task_id),)
+    assert decided(legs, deadline_at=NOW, rollback_on_failure=False).actions == unsent
+    assert decided(legs, deadline_at=NOW + seconds(0.001), rollback_on_failure=False).actions == ()

@@ -103,6 +103,42 @@ def test_derivatives_have_limits_of_their_own(changes: dict[str, Any], field: st
     assert [problem.loc for problem in check_fields(wanted, instrument=NIFTY_FUT)] == [(field,)]
 
 
+def test_a_modification_keeps_to_lots() -> None:
+    """75 a lot; without an instrument nothing is known of lots."""
+    assert [one.loc for one in check_changes(OrderChanges(quantity=76), instrument=NIFTY_FUT)] == [("quantity",)]
+    assert check_changes(OrderChanges(quantity=150), instrument=NIFTY_FUT) == []
+    assert check_changes(OrderChanges(quantity=76), instrument=None) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"price": Decimal("0.05")},
+        {"quantity": 1},
+        {"disclosed_quantity": 0},
+        {"disclosed_quantity": 10},
+        {"market_protection": Decimal(-1)},
+        {"market_protection": Decimal("0.5")},
+        {"market_protection": Decimal(100)},
+        {"order_type": OrderType.SL, "trigger_price": Decimal("0.05")},
+        {"order_type": OrderType.SL_M, "price": None, "trigger_price": Decimal(1390)},
+        {"variety": Variety.CO, "trigger_price": Decimal(1390)},
+        {"variety": Variety.AMO},
+        {"variety": Variety.AUCTION, "auction_number": "1"},
+        {"variety": Variety.ICEBERG, "iceberg_legs": 2, "iceberg_quantity": 5},
+        {"variety": Variety.ICEBERG, "iceberg_legs": 10, "iceberg_quantity": 1},
+        {"variety": Variety.ICEBERG, "quantity": 50, "iceberg_legs": 50, "iceberg_quantity": 1},
+        {"validity": Validity.TTL, "validity_ttl": 1},
+        {"validity": Validity.IOC},
+        {"autoslice": True},
+        {"product": Product.MTF},
+    ],
+)
+def test_orders_at_the_edge_of_what_is_allowed_pass(changes: dict[str, Any]) -> None:
+    """The smallest and the largest that is allowed."""
+    assert check_fields(order(**changes), instrument=instrument()) == []
+
+
 def test_mcx_counts_in_lots_and_takes_no_ioc() -> None:
     """Quantity 1 is one lot there, whatever the lot size."""
     gold = instrument(exchange="MCX", segment="MCX-FUT", lot_size=100, tick_size=Decimal(1))
@@ -141,8 +177,12 @@ def test_market_orders_get_the_protection_that_is_compulsory() -> None:
         (OrderChanges(price=Decimal("1400.03")), [("price",)]),
         (OrderChanges(price=Decimal(-1), trigger_price=Decimal(0)), [("price",), ("trigger_price",)]),
         (OrderChanges(price=Decimal("1400.05")), []),
+        (OrderChanges(price=Decimal("0.05"), trigger_price=Decimal("0.05")), []),
+        (OrderChanges(trigger_price=Decimal("1400.03")), [("trigger_price",)]),
+        (OrderChanges(quantity=1), []),
+        (OrderChanges(market_protection=Decimal(0)), [("market_protection",)]),
     ],
 )
-def test_modifications_are_checked_the_same_way(changes: OrderChanges, fields: list[tuple[str, ...]]) -> None:
+def test_modifications_are_checked_like_orders(changes: OrderChanges, fields: list[tuple[str, ...]]) -> None:
     """Nothing to change is a problem too."""
     assert [problem.loc for problem in check_changes(changes, instrument=instrument())] == fields
