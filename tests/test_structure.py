@@ -80,3 +80,15 @@ def test_big_values_explain_their_fields() -> None:
     unexplained = {name: ", ".join(fields) for name, fields in structure.unexplained_fields("app").items()}
     rule = f"more than {MAX_UNEXPLAINED_FIELDS} fields, not all explained"
     check_allowed(unexplained, UNEXPLAINED_FIELDS, rule=rule)
+
+
+def test_the_migrations_are_one_chain() -> None:
+    """Two after the same one would leave two heads, and no database could be brought to both."""
+    after: dict[str | None, list[str]] = {}
+    for path in python_files("migrations"):
+        found = dict(re.findall(r'^(revision|down_revision) = "(\d+)"', path.read_text(encoding="utf-8"), re.MULTILINE))
+        if "revision" in found:
+            after.setdefault(found.get("down_revision"), []).append(found["revision"])
+    forks = {str(before): ", ".join(names) for before, names in after.items() if len(names) > 1}
+    check_allowed(forks, {}, rule="more than one migration after the same one")
+    assert len(after) > 10
