@@ -536,8 +536,8 @@ MUTATIONS = (
     Mutation(
         "a late leg changes its batch",
         "app/orders/reconciliation/apply_book.py",
-        "        if task.batch_id is not None:\n            batch = await",
-        "        if task.batch_id is not None and False:\n            batch = await",
+        "if batch is not None and not batch.status.is_open:\n            reason",
+        "if False:\n            reason",
         FAULTS + "test_order_faults.py::test_a_leg_that_shows_after_its_batch_has_ended_changes_what_the_batch_says",
     ),
     Mutation(
