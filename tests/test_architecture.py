@@ -16,7 +16,7 @@ from tests.source_code import check_allowed, name_of, python_files, tree_of
 PACKAGES = ("app", "simulator", "embedded")
 
 BUILT_AT_IMPORT: dict[str, str] = {
-    "app/db/bounded_connection.py::_answer_by": "a context variable holds no value itself: each request sets its own",
+    "app/kit/answer_time.py::_answer_by": "a context variable holds no value itself: each request sets its own",
 }
 """``file::name`` of instances that are made at import, with the reason."""
 

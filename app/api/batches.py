@@ -23,7 +23,7 @@ from app.api.order_bodies import BatchIn
 from app.api.order_route import OrderRoute
 from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
 from app.api.problems import problem_responses
-from app.db.bounded_connection import answering_within
+from app.kit.answer_time import answering_within
 from app.orders.entry.service import BatchOptions
 
 WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to finish")]

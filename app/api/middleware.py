@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.api.dependencies import DATABASE_S
 from app.api.keys import API_KEY_HEADER, DOCS_PATHS, is_open_path
-from app.db.bounded_connection import answering_within
 from app.errors import NotAuthorised, ServiceError
+from app.kit.answer_time import answering_within
 from app.kit.clock import elapsed_s
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from app.db.bounded_connection import ANSWER_S, LAST_WORD_S, BoundedConnection, seconds_left
+from app.db.bounded_connection import ANSWER_S, LAST_WORD_S, BoundedConnection
 from app.errors import StartError, Unavailable
+from app.kit.answer_time import seconds_left
 from app.kit.cancellation import cancel_requests, end_if_cancelled
 from app.kit.clock import elapsed_s
 from app.kit.json import decode_json, encode_json
