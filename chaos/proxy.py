@@ -11,7 +11,7 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,9 +20,13 @@ HOST = "127.0.0.1"
 CHUNK = 65_536
 MAX_CONNECTIONS = 500
 CLOSE_S = 5.0
+HELD_S = 0.02
+OPENING = 4_096
+"""Of so many bytes a client says who it is."""
+
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST
 
-Kind = Literal["latency", "timeout", "reset_peer", "slow_close", "limit_data", "slicer", "bandwidth"]
+Kind = Literal["latency", "timeout", "reset_peer", "slow_close", "limit_data", "slicer", "bandwidth", "hold"]
 Direction = Literal["up", "down"]
 """``up``: from the service to the server behind."""
 
@@ -34,6 +38,7 @@ class Toxic:
     latency: each chunk waits ``delay_ms`` plus up to ``jitter_ms``. timeout: data is dropped. reset_peer: RST at the
     next chunk. slow_close: the end of one side reaches the other ``delay_ms`` later. limit_data: the connection ends
     after ``size`` more bytes. slicer: pieces of ``size`` bytes, ``delay_ms`` apart. bandwidth: ``size`` bytes a second.
+    hold: nothing passes until the toxic is gone, and then all of it does.
     """
 
     kind: Kind
@@ -41,14 +46,31 @@ class Toxic:
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     size: int = 1024
+    since: bytes = b""
+    """It begins with the client's chunk that contains this."""
+
+    client: bytes = b""
+    """It is for connections whose client names itself so in its first bytes."""
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """Both ends of one connection, and how many bytes passed under each ``limit_data``."""
+    """Both ends of one connection, how many bytes passed under each ``limit_data``, and what the client said."""
 
     writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
     passed: Counter[Toxic] = field(default_factory=Counter)
+    opening: bytes = b""
+    begun: set[Toxic] = field(default_factory=set)
+
+    def listen(self, data: bytes, toxics: Sequence[Toxic]) -> None:
+        """The client sends these bytes now."""
+        if len(self.opening) < OPENING:
+            self.opening += data
+        self.begun.update(toxic for toxic in toxics if toxic.since and toxic.since in data)
+
+    def is_under(self, toxic: Toxic, direction: Direction) -> bool:
+        has_begun = not toxic.since or toxic in self.begun
+        return has_begun and direction in toxic.directions and toxic.client in self.opening
 
     def reset(self) -> None:
         """Sends RST to both ends."""
@@ -133,7 +155,7 @@ class FaultProxy:
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
                 await self._pass_on(connection, data, writer, direction)
-        for toxic in self._active(direction):
+        for toxic in self._active(connection, direction):
             if toxic.kind == "slow_close":
                 await asyncio.sleep(toxic.delay_ms / 1000)
         with suppress(ConnectionError, OSError):
@@ -143,8 +165,12 @@ class FaultProxy:
     async def _pass_on(
         self, connection: _Connection, data: bytes, writer: asyncio.StreamWriter, direction: Direction
     ) -> None:
+        if direction == "up":
+            connection.listen(data, self.toxics)
         pieces, pause_s = [data], 0.0
-        for toxic in self._active(direction):
+        for toxic in self._active(connection, direction):
+            while toxic.kind == "hold" and toxic in self.toxics:  # noqa: ASYNC110 - who replaces toxics tells nobody
+                await asyncio.sleep(HELD_S)
             await asyncio.sleep(self._wait_s(toxic, len(data)))
             if toxic.kind == "timeout":
                 return
@@ -165,8 +191,8 @@ class FaultProxy:
             return (toxic.delay_ms + self._random.random() * toxic.jitter_ms) / 1000
         return length / toxic.size if toxic.kind == "bandwidth" else 0.0
 
-    def _active(self, direction: Direction) -> list[Toxic]:
-        return [toxic for toxic in self.toxics if direction in toxic.directions]
+    def _active(self, connection: _Connection, direction: Direction) -> list[Toxic]:
+        return [toxic for toxic in self.toxics if connection.is_under(toxic, direction)]
 
 
 def _left(connection: _Connection, toxic: Toxic, length: int) -> int:

@@ -115,6 +115,32 @@ async def test_bandwidth_takes_its_time(proxy: FaultProxy) -> None:
     assert took >= 0.2
 
 
+async def test_what_was_held_arrives_when_the_toxic_is_gone(proxy: FaultProxy, echo: Echo) -> None:
+    """Nothing arrives meanwhile, and nothing is lost: what a frozen line looks like."""
+    proxy.toxics = (Toxic(kind="hold", directions=frozenset({"up"})),)
+    asking = asyncio.create_task(exchange(proxy))
+    await asyncio.sleep(0.3)
+    assert echo.received == b""
+    proxy.toxics = ()
+    got, _ = await asking
+    assert got == PAYLOAD
+
+
+async def test_a_toxic_may_wait_for_what_the_client_says(proxy: FaultProxy, echo: Echo) -> None:
+    """The answer of the first chunk that contains the words is held; what came before passed."""
+    proxy.toxics = (Toxic(kind="timeout", directions=frozenset({"down"}), since=b"COMMIT"),)
+    assert (await exchange(proxy, b"BEGIN"))[0] == b"BEGIN"
+    got, _ = await exchange(proxy, b"BEGIN; COMMIT", timeout_s=0.5)
+    assert (got, echo.received) == (b"", b"BEGINBEGIN; COMMIT")
+
+
+async def test_a_toxic_may_be_for_one_kind_of_client(proxy: FaultProxy) -> None:
+    """The others notice nothing."""
+    proxy.toxics = (Toxic(kind="timeout", client=b"engine"),)
+    assert (await exchange(proxy, b"I am the api"))[0] == b"I am the api"
+    assert (await exchange(proxy, b"I am the engine", timeout_s=0.5))[0] == b""
+
+
 async def test_slow_close_delays_the_end(proxy: FaultProxy) -> None:
     """The end of the client's side reaches the server, and comes back, later."""
     proxy.toxics = (Toxic(kind="slow_close", directions=frozenset({"up"}), delay_ms=150),)
