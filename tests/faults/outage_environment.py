@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -61,6 +62,19 @@ class Server:
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def with_port(url: str, port: int) -> str:
+    """The same server behind a proxy on this port of 127.0.0.1."""
+    parts = urlsplit(url)
+    user, _, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
 
 
 def _children_of(parent: int) -> list[int]:

@@ -14,11 +14,12 @@ import pytest
 from app.composition.orders import build_acceptance
 from app.db.postgres import open_database
 from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
+from app.orders.risk.limits import RiskLimits
 from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries
 from simulator.server import RunningSimulator
 from tests.integration.market.proxy import TcpProxy
-from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment
+from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment, open_order_environment
 from tests.order_requests import order
 from tests.order_waits import after_the_lease
 from tests.waiting import until
@@ -114,6 +115,27 @@ async def test_a_commit_that_is_cut_off_stores_the_order_once(
         assert proxy.cuts == []
     assert answer.document["status"] == "completed"
     assert len(await environment.ledger()) == 1
+
+
+async def test_a_lost_commit_of_a_restricted_account_is_not_judged_by_its_own_rows(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """No key, and a limit that the order itself reaches: the second try finds its rows before it counts them."""
+    limits = RiskLimits(max_identical=1, identical_window_s=30.0, max_open_orders=1)
+    async with open_order_environment(database_url, simulator.url, limits=limits) as environment:
+        await environment.orders.operators.halts.halt(
+            ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR
+        )
+        async with CommitCutter.to(database_url) as proxy:
+            assert isinstance(proxy, CommitCutter)
+            proxy.cuts = ["after"]
+            async with accepting_through(proxy, environment) as acceptance:
+                answer = await acceptance.accept(
+                    [a_task(environment)], batch=None, fingerprint=b"f", caller=Caller(principal="t"), wait_s=0
+                )
+            assert proxy.cuts == []
+        assert answer.document["status"] in {"pending", "held"}
+        assert await _tasks(environment, 1)
 
 
 async def test_a_database_lost_for_good_during_the_commit_is_reported_as_unknown(

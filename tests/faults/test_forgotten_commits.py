@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
+from app.orders.state.model import FINISHED, TaskStatus
 from simulator.server import RunningSimulator
 from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment
-from tests.order_waits import after_the_lease, end_of
+from tests.order_waits import after_the_lease, end_by_hints, end_of, now, reaches
 from tests.waiting import until
 
 FORGET = """UPDATE order_task SET status = 'pending', attempts = 0, fence = 0, sent = 'no', order_id = NULL,
@@ -62,10 +63,36 @@ async def test_an_unsent_order_expires_once_the_book_was_read(database_url: str,
         assert await environment.ledger() == []
 
 
-async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(environment: OrderEnvironment) -> None:
-    """Forgotten within the term, and its freshness over: it expires, the book shows it, it is cancelled and alarmed."""
+async def test_an_order_that_this_process_sent_does_not_expire_within_its_term(environment: OrderEnvironment) -> None:
+    """Its freshness is over when the promotion is: it is in doubt, until the book shows it. It is not cancelled."""
     await environment.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
     task = await environment.place()
+    await forget(environment, fresh_s=0)
+    doubt = await reaches(environment, task, *FINISHED, TaskStatus.IN_DOUBT)
+    assert (doubt["status"], doubt["sent"]) == ("in_doubt", "unknown")
+    await environment.sim.delete("/_sim/faults")
+    ended = await end_by_hints(environment, task)
+    assert (ended["status"], ended["sent"], ended["order_id"]) == ("completed", "yes", task["order_id"])
+    assert [row["state"] for row in await environment.ledger()] == ["OPEN"]
+
+
+async def test_an_order_that_this_process_sent_is_not_called_withdrawn_unsent(environment: OrderEnvironment) -> None:
+    """Taken back after the promotion: it may be at the exchange, and is cancelled there once the book shows it."""
+    await environment.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
+    task = await environment.place()
+    await environment.engine.drain(timeout_s=2.0)  # nothing claims it before the client takes it back
+    await forget(environment, fresh_s=20)
+    taken_back = await environment.orders.withdrawals.withdraw(UUID(task["task_id"]))
+    assert not taken_back.over
+    assert (taken_back.document["status"], taken_back.document["sent"]) == ("in_doubt", "unknown")
+
+
+async def test_an_order_that_was_called_unsent_is_taken_back_when_it_shows(environment: OrderEnvironment) -> None:
+    """Forgotten, also by the process that sent it, and its freshness over: it expires, the book shows it, it is
+    cancelled and alarmed."""
+    await environment.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
+    task = await environment.place()
+    environment.parts.settlement.sends.forget(await now(environment, task))
     await forget(environment, fresh_s=0)
 
     async def has_status(status: str) -> bool:

@@ -18,10 +18,6 @@ class Known:
     schedule: str
 
 
-FAULTS = {
-    "A13": "a wait for the key's row that ends at its bound is called not stored",
-}
+FAULTS = {}
 
-KNOWN: Mapping[str, tuple[Known, ...]] = {
-    "accept-accept-new": (Known(fault="A13", rule="not_sent", schedule="abBbbaaaa"),),
-}
+KNOWN: Mapping[str, tuple[Known, ...]] = {}

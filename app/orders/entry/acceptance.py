@@ -7,26 +7,27 @@ around the commit must not be answered with a server error: client libraries rep
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
-from psycopg.errors import LockNotAvailable, UniqueViolation
+from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
 
 from app.broker.outcomes import Sent
-from app.db.bounded_connection import seconds_left
-from app.db.postgres import Database, Tx
+from app.db.bounded_connection import NoAnswer
+from app.db.postgres import Database
 from app.errors import Conflict, Unavailable
+from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import idempotency_store
 from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
 from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
-from app.orders.entry.risk_check import MissingInput, RiskCheck
+from app.orders.entry.risk_check import KnownPositions, PositionsNeeded, RiskCheck
 from app.orders.state import new_task_store
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.tags import ClientKey, OrderKind, TagOrigin
@@ -34,6 +35,9 @@ from app.orders.views.queries import OrderQueries
 
 KEYS_REMEMBERED = 10_000
 """This process remembers its newest idempotency keys, to answer repeated requests while the database is away."""
+
+_WAITS_THAT_ENDED = (LockNotAvailable, QueryCanceled, NoAnswer)
+"""What a wait for another request that stores the same key ends with at its bound."""
 
 _COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
 """Pauses in seconds before the same rows are stored again after a lost commit; their ids prevent a second order."""
@@ -92,7 +96,8 @@ class Acceptance:
         self._risk_check = risk_check
         self._engine = engine
         self._wait = OutcomeWait(engine=engine, queries=queries, clock=clock)
-        self._recent: OrderedDict[tuple[str, str], IdempotencyKey] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], IdempotencyKey | None] = OrderedDict()  # None: perhaps stored
+        self._storing: Counter[tuple[str, str]] = Counter()  # keys whose commit may be on its way
 
     def stop_waiting(self) -> None:
         """Answer all waiting clients with the present state, and let no other client wait: the process stops."""
@@ -125,13 +130,21 @@ class Acceptance:
                 resource_id=resource_id,
             )
         try:
-            first_read = await self._store(Intent(tasks=new, batch=batch, key=key))
-        except (UniqueViolation, NotAccepted):
-            replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
-            if replayed is None:
+            with self._keeping_in_mind(key):
+                first_read = await self._store(Intent(tasks=new, batch=batch, key=key))
+        except (UniqueViolation, NotAccepted) as error:
+            if key is None:
                 raise
-            return replayed
-        self._remember(key)
+            may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(key, error)
+            with suppress(NotAccepted):
+                replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+                if replayed is not None:
+                    return replayed
+            if may_be_stored:
+                raise AcceptanceUnknown("another request under this key may be stored") from error
+            raise
+        if key is not None:
+            self._remember(key, stored=key)
         self._engine.accepted(account_id, batch=batch is not None)
         if any(task.purpose == "replace" for task in new):  # such a cancel waits for a read
             self._engine.wakeups(account_id).read_book()
@@ -144,7 +157,8 @@ class Acceptance:
     async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
         """The answer to a request that was accepted before under the same key; None for a new key, or without one.
 
-        Raises Conflict when the key was used for another request, NotAccepted when the database is away.
+        Raises Conflict when the key was used for another request, NotAccepted when the database is away,
+        AcceptanceUnknown when it was lost while another request stored the key.
         """
         if caller.idem_key is None:
             return None
@@ -164,15 +178,47 @@ class Acceptance:
             async with self._database.connection() as connection:
                 return await idempotency_store.find_key(connection, principal, idem_key)
         except Unavailable as error:
-            remembered = self._recent.get((principal, idem_key))
-            if remembered is None:
-                raise NotAccepted(f"the order could not be stored: {error}") from error
-            return remembered
+            name = (principal, idem_key)
+            remembered = self._recent.get(name)
+            if remembered is not None:
+                return remembered
+            if name in self._recent or self._storing[name]:
+                raise AcceptanceUnknown("another request under this key may be stored") from error
+            raise NotAccepted(f"the order could not be stored: {error}") from error
 
-    def _remember(self, key: IdempotencyKey | None) -> None:
+    @contextmanager
+    def _keeping_in_mind(self, key: IdempotencyKey | None) -> Iterator[None]:
+        """While the block stores the key, no other request here is told that nothing is sent under it; nor later, when
+        it is unknown whether the key was stored."""
         if key is None:
+            yield
             return
-        self._recent[key.principal, key.idem_key] = key
+        name = (key.principal, key.idem_key)
+        self._storing[name] += 1
+        try:
+            yield
+        except AcceptanceUnknown:
+            self._remember(key, stored=None)
+            raise
+        finally:
+            self._storing[name] -= 1
+            self._storing += Counter()  # forgets those at zero
+
+    async def _may_be_being_stored(self, key: IdempotencyKey, error: Exception) -> bool:
+        """Whether another request may be storing the key, after this one has failed: it may commit at any moment.
+
+        When the database cannot be asked, a failure that was no wait for such a request says that there is none.
+        """
+        try:
+            async with self._database.connection() as connection:
+                return await idempotency_store.is_being_stored(connection, key.principal, key.idem_key)
+        except Unavailable:
+            failure = error.__cause__
+            return isinstance(failure, Unavailable) and isinstance(failure.__cause__, _WAITS_THAT_ENDED)
+
+    def _remember(self, key: IdempotencyKey, *, stored: IdempotencyKey | None) -> None:
+        name = (key.principal, key.idem_key)
+        self._recent[name] = stored or self._recent.get(name)
         if len(self._recent) > KEYS_REMEMBERED:
             self._recent.popitem(last=False)
 
@@ -203,32 +249,23 @@ class Acceptance:
         raise AcceptanceUnknown
 
     async def _store_allowed(self, intent: Intent) -> None:
-        """Store the intent with what the risk check asks for. Raises Unavailable, CommitCutOff, and as ``admit``."""
+        """Store the intent; the positions are read only when they decide. Raises as ``_store_once``."""
         try:
-            await self._store_once(intent, partial(self._risk_check.admit, intent=intent))
-        except MissingInput as error:
-            if error.missing == "account_row":
-                await self._risk_check.add_account(intent.account_id)
-                await self._store_allowed(intent)  # once: the row stays
-            else:
-                positions = await self._risk_check.read_positions(intent.account_id)
-                await self._store_once(
-                    intent, partial(self._risk_check.admit_restricted, intent=intent, positions=positions)
-                )
+            await self._store_once(intent, positions="unread")
+        except PositionsNeeded:
+            await self._store_once(intent, positions=await self._risk_check.read_positions(intent.account_id))
 
-    async def _store_once(self, intent: Intent, admit: Callable[[Tx], Awaitable[None]]) -> None:
-        """One transaction. Raises CommitCutOff when it is unknown whether it was committed."""
+    async def _store_once(self, intent: Intent, *, positions: KnownPositions) -> None:
+        """One transaction. Raises Unavailable, CommitCutOff when it is unknown whether it was committed, and as
+        ``admit``."""
         committing = False
         try:
             async with self._database.transaction() as tx:
-                await admit(tx)
+                await self._risk_check.admit(tx, intent, positions=positions)
                 committing = True
         except Unavailable as error:
             if committing:
                 raise CommitCutOff from error
-            if intent.key is not None and isinstance(error.__cause__, LockNotAvailable):
-                # another request under this key has inserted it, and may commit at any moment
-                raise AcceptanceUnknown("the same key is being stored at this moment") from error
             raise
 
     async def _is_stored(self, task_id: UUID) -> bool:

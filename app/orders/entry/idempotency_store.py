@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from app.db.postgres import Tx
 from app.orders.entry.idempotency import IdempotencyKey
+
+_LOCK = "hashtextextended(%(principal)s || ' ' || %(idem_key)s, 0)"
+"""Of an advisory lock, which every transaction that stores the key shares from before it inserts it to its end."""
 
 
 async def insert_key(tx: Tx, key: IdempotencyKey) -> None:
@@ -12,9 +17,20 @@ async def insert_key(tx: Tx, key: IdempotencyKey) -> None:
     Where another transaction has inserted the same key, this waits for its end.
     """
     await tx.execute(
-        "INSERT INTO idempotency_key (principal, idem_key, fingerprint, kind, resource_id) VALUES (%s, %s, %s, %s, %s)",
-        (key.principal, key.idem_key, key.fingerprint, key.kind, key.resource_id),
+        f"""INSERT INTO idempotency_key (principal, idem_key, fingerprint, kind, resource_id)
+            SELECT %(principal)s, %(idem_key)s, %(fingerprint)s, %(kind)s, %(resource_id)s
+            FROM pg_advisory_xact_lock_shared({_LOCK})""",
+        asdict(key),
     )
+
+
+async def is_being_stored(tx: Tx, principal: str, idem_key: str) -> bool:
+    """Whether a transaction that has not ended stores this key. It may commit at any moment: look for the key after
+    this, not before."""
+    cursor = await tx.execute(
+        f"SELECT NOT pg_try_advisory_xact_lock({_LOCK})", {"principal": principal, "idem_key": idem_key}
+    )
+    return await cursor.fetchone() == (True,)
 
 
 async def find_key(tx: Tx, principal: str, idem_key: str) -> IdempotencyKey | None:

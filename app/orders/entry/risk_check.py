@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from loguru import logger
 
@@ -19,6 +18,7 @@ from app.broker.orders import Exchange, OrderRequest
 from app.broker.port import Broker
 from app.db.postgres import Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
+from app.kit.answer_time import seconds_left
 from app.kit.clock import today
 from app.orders.batches import batch_store
 from app.orders.entry import idempotency_store
@@ -26,7 +26,6 @@ from app.orders.entry.intent import Intent
 from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.preconditions import check_as_seen, check_not_stopped
 from app.orders.entry.stored_state import PendingState, StateReader, StoredState
-from app.orders.risk import limit_store
 from app.orders.risk.limits import (
     Breach,
     Candidate,
@@ -52,15 +51,12 @@ class LimitReached(Conflict):
     retryable = "after_check"
 
 
-class MissingInput(Exception):
-    """The transaction cannot decide and must be rolled back. The caller provides what is missing and starts again.
+KnownPositions: TypeAlias = Positions | Literal["unread", "unreadable"]
+"""The account's positions. ``unreadable`` proves nothing: no order counts as a reduction."""
 
-    ``account_row``: call ``add_account``, then ``admit``. ``positions``: ``read_positions``, then ``admit_restricted``.
-    """
 
-    def __init__(self, missing: Literal["account_row", "positions"]) -> None:
-        super().__init__(missing)
-        self.missing = missing
+class PositionsNeeded(Exception):
+    """Only reductions pass now: roll back, call ``read_positions``, and begin again with what it returns."""
 
 
 class Brokers(Protocol):
@@ -91,35 +87,29 @@ class RiskCheck:
         self._instruments = instruments
         self._brokers = brokers
 
-    async def admit(self, tx: Tx, intent: Intent) -> None:
+    async def admit(self, tx: Tx, intent: Intent, *, positions: KnownPositions) -> None:
         """Store the intent if it is allowed, in one round trip; any exception must roll the transaction back.
 
-        Raises UniqueViolation (the key was used before), BadInput (a limit on one order), LimitReached (a limit on the
-        account), NotAsSeen (the target of a conditional command), MissingInput.
+        While only reductions pass, the orders that ``positions`` prove to be such are marked, and others are held until
+        the restriction ends. Raises UniqueViolation (the key was used before, or these rows are stored), BadInput (a
+        limit on one order), LimitReached (a limit on the account), NotAsSeen (the target of a conditional command),
+        PositionsNeeded while they are ``unread``.
         """
         async with tx.pipeline():
             # The key first: a repeated request is found before any limit could refuse it.
             if intent.key is not None:
                 await idempotency_store.insert_key(tx, intent.key)
             pending = await self._state.send(tx, intent, self._limits[intent.account_id])
-            # The rows go with the same round trip; a refusal rolls them back.
+            # The rows go with the same round trip; a refusal rolls them back. Rows that a lost commit has stored are
+            # found here too, before any limit is judged by counts that contain them.
             await _insert(tx, intent)
         state = await pending.fetch()
         self._check(intent, state)
-        if state.only_reductions_pass:
-            raise MissingInput("positions")
-
-    async def admit_restricted(self, tx: Tx, intent: Intent, positions: Positions | None) -> None:
-        """The same while only reductions pass: mark the orders that are proven to be reductions. Raises as ``admit``.
-
-        ``positions`` None proves nothing: the orders are stored, and held until the restriction ends.
-        """
-        if intent.key is not None:
-            await idempotency_store.insert_key(tx, intent.key)
-        await limit_store.add_account(tx, intent.account_id)
-        pending = await self._state.send(tx, intent, self._limits[intent.account_id])
-        self._check(intent, await pending.fetch())
-        await _insert(tx, intent if positions is None else await self._with_reductions(tx, intent, positions))
+        if not state.only_reductions_pass or positions == "unreadable":
+            return
+        if positions == "unread":
+            raise PositionsNeeded
+        await self._mark_reductions(tx, intent, positions)
 
     async def check_target(self, task: NewTask) -> None:
         """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
@@ -128,26 +118,18 @@ class RiskCheck:
             await self._state.send_for_target(tx, task, pending)
             _check_target(task, await pending.fetch())
 
-    async def add_account(self, account_id: str) -> None:
-        """Make the row under whose lock the account's orders are counted. Raises Unavailable."""
-        async with self._database.transaction() as tx:
-            await limit_store.add_account(tx, account_id)
-
-    async def read_positions(self, account_id: str) -> Positions | None:
-        """The account's positions; None when the broker does not answer within ``POSITIONS_TIMEOUT_S``."""
+    async def read_positions(self, account_id: str) -> KnownPositions:
+        """The account's positions; ``unreadable`` when the broker does not answer in time."""
         try:
-            async with asyncio.timeout(POSITIONS_TIMEOUT_S):
+            async with asyncio.timeout(min(POSITIONS_TIMEOUT_S, seconds_left())):
                 return await read_positions(self._database, self._brokers.broker(account_id).portfolio)
         except (BrokerError, RateLimited, Unavailable, TimeoutError) as error:
             log = logger.bind(account_id=account_id, action="prove_reduction", reason=repr(error))
             log.warning("positions not read, so no order counts as a reduction")
-            return None
+            return "unreadable"
 
     def _check(self, intent: Intent, state: StoredState) -> None:
-        """Raises BadInput, LimitReached, NotAsSeen, MissingInput."""
-        # Without the row there was no lock, so another transaction may be counting at the same time.
-        if not state.has_account_row:
-            raise MissingInput("account_row")
+        """Raises BadInput, LimitReached, NotAsSeen."""
         modified_often = modification_breach(state.modifications)
         if modified_often is not None:
             raise LimitReached(modified_often.message, code=modified_often.code)
@@ -176,8 +158,8 @@ class RiskCheck:
         last = self._prices.last_price(request.exchange, request.tradingsymbol)
         return Candidate(request=request, units=units, last=last)
 
-    async def _with_reductions(self, tx: Tx, intent: Intent, positions: Positions) -> Intent:
-        """The intent with ``reduces`` on orders that can only make a position smaller, whatever else is executed."""
+    async def _mark_reductions(self, tx: Tx, intent: Intent, positions: Positions) -> None:
+        """Mark the stored orders that can only make a position smaller, whatever else is executed."""
         requests = {task.task_id: task.order for task in intent.placements}
         reducible = await lock_reducible(
             tx,
@@ -187,14 +169,12 @@ class RiskCheck:
             trade_date=today(self._clock),
             waiting="reductions",
         )
-        marked = []
-        for task in intent.tasks:
-            request = requests.get(task.task_id)
-            proven = request is not None and reducible.only_reduces(request)
-            if request is not None and proven:
+        proven = []
+        for task_id, request in requests.items():
+            if reducible.only_reduces(request):
                 reducible.reserve(request, request.quantity)
-            marked.append(replace(task, reduces=True) if proven else task)
-        return replace(intent, tasks=marked)
+                proven.append(task_id)
+        await new_task_store.mark_reductions(tx, proven)
 
 
 def _check_target(task: NewTask, state: StoredState) -> None:

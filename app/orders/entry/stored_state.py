@@ -29,7 +29,6 @@ _CLOCKS_APART = timedelta(seconds=5)
 class StoredState:
     """What the risk check decides by. A value that was not read, because nothing depends on it, has its default."""
 
-    has_account_row: bool = True  # the row under whose lock orders are counted exists
     modifications: int = 0  # of the order that the intent modifies
     target: PresentOrder | None = None  # the order of a conditional command; None too if the book has not shown it
     orders_are_stopped: bool = False  # a replacement could not be sent now
@@ -41,7 +40,6 @@ class StoredState:
 class PendingState:
     """The queries that were sent; None for those that were not."""
 
-    lock: PendingResult[bool] | None = None
     modifications: PendingResult[int] | None = None
     target: PendingResult[PresentOrder | None] | None = None
     orders_are_stopped: PendingResult[bool] | None = None
@@ -52,7 +50,6 @@ class PendingState:
     async def fetch(self) -> StoredState:
         """The results, once the pipeline has ended."""
         return StoredState(
-            has_account_row=await fetch_or(self.lock, True),
             modifications=await fetch_or(self.modifications, 0),
             target=await fetch_or(self.target, None),
             orders_are_stopped=await fetch_or(self.orders_are_stopped, False),
@@ -79,7 +76,7 @@ class StateReader:
         pending = PendingState()
         # The lock first: everything counted after it includes what the previous holder has stored.
         if (placing and limits.counts_orders) or intent.modified or intent.conditional is not None:
-            pending.lock = await limit_store.lock_account(tx, account_id)
+            await limit_store.lock_account(tx, account_id)
         if intent.modified:
             pending.modifications = await limit_store.count_modifications(tx, account_id, order_id=intent.modified)
         if intent.conditional is not None:

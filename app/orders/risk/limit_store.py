@@ -22,15 +22,10 @@ from app.orders.risk.positions import PositionSide, Waiting
 from app.orders.state.task_store import ITS_ORDERS, OPEN
 
 
-async def lock_account(tx: Tx, account_id: str) -> PendingResult[bool]:
-    """Lock the account's row until the transaction ends. False: it has none, ``add_account`` must make it first."""
-    cursor = await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
-    return PendingResult(cursor=cursor, read=bool)
-
-
-async def add_account(tx: Tx, account_id: str) -> None:
-    """Make the row that ``lock_account`` locks, unless it exists."""
+async def lock_account(tx: Tx, account_id: str) -> None:
+    """Lock the account's row until the transaction ends; the first one makes it."""
     await tx.execute("INSERT INTO account_risk (account_id) VALUES (%s) ON CONFLICT DO NOTHING", (account_id,))
+    await tx.execute("SELECT 1 FROM account_risk WHERE account_id = %s FOR UPDATE", (account_id,))
 
 
 async def only_reductions_pass(

@@ -34,8 +34,7 @@ async def lock_reducible(
     waiting: Waiting,
 ) -> Reducible:
     """What these orders can reduce. No other transaction can assign the same units until this one ends."""
-    await limit_store.add_account(tx, account_id)
-    await (await limit_store.lock_account(tx, account_id)).fetch()
+    await limit_store.lock_account(tx, account_id)
     keys = sorted({side_of(request) for request in requests}, key=str)
     taken = await limit_store.promised(
         tx, account_id, keys=keys, trade_date=trade_date, since=positions.since, waiting=waiting

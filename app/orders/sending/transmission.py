@@ -6,8 +6,6 @@ A request is never repeated here. A task that may be sent again is claimed again
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from uuid import UUID
 
 from app.broker.orders import Operation
 from app.broker.outcomes import InDoubt, NotSent, SendOutcome, Throttled
@@ -16,9 +14,6 @@ from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S
 from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
-
-_SENDS_REMEMBERED = 10_000
-"""Tasks whose last fence is kept, the oldest dropped first. A commit that a database lost is seconds old at most."""
 
 
 class Transmission:
@@ -31,7 +26,7 @@ class Transmission:
         self._clock = parts.clock
         self._governor = governor
         self._breakers = breakers
-        self._sent: OrderedDict[UUID, int] = OrderedDict()  # by task, the last fence under which bytes may have left
+        self._sends = parts.settlement.sends
 
     async def send(self, task: Task, *, claim_began_at: float) -> SendOutcome:
         """Send one request and return its outcome. Failures of the broker or the network are outcomes, not exceptions.
@@ -53,16 +48,14 @@ class Transmission:
         faster than the lease term ended. No new term reads the book then, and only this process knows of the request.
         Cancels are not checked, because repeating one does no harm.
         """
-        return task.operation is not Operation.CANCEL and self._sent.get(task.task_id, 0) >= task.fence
+        return task.operation is not Operation.CANCEL and self._sends.sent_after(task, task.fence - 1)
 
     async def _call_once(self, task: Task) -> SendOutcome:
         """Send the request, and remember it unless it is proven that no byte left."""
-        self._sent[task.task_id] = task.fence
-        if len(self._sent) > _SENDS_REMEMBERED:
-            self._sent.popitem(last=False)
+        self._sends.remember(task)
         outcome = await self._call(task)
         if isinstance(outcome, NotSent):
-            self._sent.pop(task.task_id, None)
+            self._sends.forget(task)
         self._breakers.record(task.operation, outcome)
         if isinstance(outcome, Throttled):
             self._governor.cool_down(THROTTLE_COOL_DOWN_S)

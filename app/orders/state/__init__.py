@@ -7,7 +7,7 @@ removal removal_rules         the one way to get rid of an order; the second dec
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see
 last_prices                   the last prices, as a Protocol
-session_state                 whether the broker has rejected the account's token: then nothing is sent
+session_state send_memory     whether the broker has rejected the token; what this process has sent
 trading_reasons               why an account cannot trade; account_verdict_store has what its owner says
 engine_settings               times and bounds, and how long an order stays fresh
 parts counters lease_term wakeups    what the loops of an account share

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.orders.state.model import TaskStatus
 from app.orders.state.new_tasks import NewTask
@@ -54,6 +55,14 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         task.replaces,
         task.account_id,
         task.replaces,
+    )
+
+
+async def mark_reductions(tx: Tx, task_ids: Sequence[UUID]) -> None:
+    """These placements, which the transaction has stored itself, are proven to only reduce a position."""
+    await tx.execute(
+        "UPDATE order_task SET reduces = true, priority = %s WHERE task_id = ANY(%s)",
+        (Operation.CANCEL.priority, list(task_ids)),
     )
 
 

@@ -31,7 +31,8 @@ from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event, next_status
 from app.orders.state.model import KnownOrder, Task, TaskStatus
 from app.orders.state.order_state import content_hash, moves_forward
-from app.orders.state.verdicts import Verdict
+from app.orders.state.send_memory import SendMemory
+from app.orders.state.verdicts import Verdict, doubtful
 
 NewEvent = tuple[str, Mapping[str, Any]]
 
@@ -48,12 +49,16 @@ class EventWriter(Protocol):
         ...
 
 
+_ENDS_UNSENT = frozenset({Event.EXPIRE, Event.WITHDRAW})
+
+
 class Settlement:
     """Writes tasks and orders with their events. The caller has taken the account's ``lock`` in that transaction."""
 
     def __init__(self, events: EventWriter, *, counters: OrderCounters) -> None:
         self.events = events
         self.counters = counters
+        self.sends = SendMemory()
 
     async def lock(self, tx: Tx, account_id: str) -> None:
         """Wait until this transaction is the account's only writer; it is until it ends."""
@@ -83,6 +88,8 @@ class Settlement:
         # claimed again since the verdict was made: that sender lost its claim, and its answer is about an older attempt
         if task is None or (fence is not None and task.fence != fence):
             return None
+        if verdict.event in _ENDS_UNSENT and self.sends.sent_after(task, task.fence):
+            verdict = doubtful("the database has forgotten that this was sent", now=task.created_at)
         status = next_status(task.status, verdict.event)
         if status is None:
             # the book showed the order before its answer came: the status stays, and only the answer knows the slices

@@ -113,6 +113,7 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
         f"""UPDATE order_task SET status = %s, sent = {_SENT}, order_id = coalesce(%s, order_id),
               children = CASE WHEN %s THEN %s ELSE children END, last_error = %s,
               not_before = coalesce(%s, not_before), next_check_at = %s, claimed_by = NULL, claimed_until = NULL,
+              last_sent_at = CASE WHEN %s THEN coalesce(last_sent_at, clock_timestamp()) ELSE last_sent_at END,
               updated_at = clock_timestamp(), finished_at = CASE WHEN %s THEN clock_timestamp() END
             WHERE task_id = %s RETURNING {COLUMNS}""",
         (
@@ -125,6 +126,7 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
             None if verdict.error is None else Jsonb(verdict.error.to_json()),
             verdict.not_before,
             verdict.next_check_at,
+            status is TaskStatus.IN_DOUBT,
             status in FINISHED,
             task.task_id,
         ),

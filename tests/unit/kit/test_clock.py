@@ -20,7 +20,8 @@ def test_an_hour_asleep_is_an_hour() -> None:
     A time namespace whose CLOCK_BOOTTIME is an hour ahead looks as after such a sleep.
     """
     namespace = ["unshare", "--user", "--map-root-user", "--time", "--boottime", str(ASLEEP_S), "--fork"]
-    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:  # noqa: S603 - fixed words
         pytest.skip("this kernel, or this container, allows no time namespaces")
-    answer = subprocess.run([*namespace, sys.executable, "-c", _ASK], capture_output=True, check=True, cwd=ROOT)
+    command = [*namespace, sys.executable, "-c", _ASK]
+    answer = subprocess.run(command, capture_output=True, check=True, cwd=ROOT)  # noqa: S603 - fixed words
     assert float(answer.stdout) == pytest.approx(ASLEEP_S, abs=1.0)
