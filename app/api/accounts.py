@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from app.accounts.model import AccountState, TokenOrigin
-from app.api.dependencies import AccountIdPath, PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import BROKER_S, AccountIdPath, PrincipalDep, ServicesDep, require_account
 from app.api.paging import Page
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.kit.answer_time import answering_within
 from app.kit.clock import ist_iso
 
 
@@ -94,14 +95,16 @@ def build_router() -> APIRouter:
             state = await services.logins.set_token(account_id, body.access_token)
         else:
             assert body.request_token is not None  # noqa: S101 - the model wants one of them
-            state = await services.logins.exchange(account_id, body.request_token.get_secret_value())
+            with answering_within(BROKER_S):
+                state = await services.logins.exchange(account_id, body.request_token.get_secret_value())
         return _out(services, state)
 
     @router.delete("/{account_id}/session")
     async def end_session(services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath) -> AccountOut:
         """Log out at the broker and forget the token."""
         require_account(services, principal=principal, account_id=account_id)
-        return _out(services, await services.logins.log_out(account_id))
+        with answering_within(BROKER_S):
+            return _out(services, await services.logins.log_out(account_id))
 
     return router
 

@@ -25,6 +25,16 @@ DATABASE_S = 4.0
 """What a request waits for the database beyond the ``wait`` that it asked for, however many answers it needs."""
 
 
+BROKER_S = 20.0
+"""What a request waits that changes something at the broker: a login or a log-out, which then must be stored."""
+
+HISTORY_S = 60.0
+"""What a range of candles takes at the broker's pace, with a reserve."""
+
+DUMP_S = 150.0
+"""What the instruments dump takes, and storing it."""
+
+
 def services_of(connection: HTTPConnection) -> Services:
     """The running services; for routes and for WebSocket endpoints alike."""
     return cast("Services", connection.state.services)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from app.api.dependencies import ServicesDep
+from app.api.dependencies import DUMP_S, ServicesDep
 from app.api.paging import Page, PageCursor, PageLimit, cursor_of_key, key_of_cursor
 from app.api.problems import problem_responses
 from app.broker.market import Instrument
+from app.kit.answer_time import answering_within
 from app.kit.clock import ist_iso
 from app.market.instruments.index import InstrumentFilter
 
@@ -118,7 +119,8 @@ def build_router() -> APIRouter:
     @router.post("/admin/instrument-refresh", responses=problem_responses(400, 409, 502))
     async def refresh_instruments(services: ServicesDep, force: Annotated[bool, Query()] = False) -> RefreshOut:
         """Load the broker's dump again. `force` also accepts one with less than half as many instruments as before."""
-        result = await services.instruments.refresh(force=force)
+        with answering_within(DUMP_S):
+            result = await services.instruments.refresh(force=force)
         return RefreshOut(
             instruments=result.instruments,
             added=result.added,

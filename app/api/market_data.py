@@ -11,10 +11,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
-from app.api.dependencies import PrincipalDep, ServicesDep, require_account
+from app.api.dependencies import HISTORY_S, PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
 from app.broker.identifiers import AccountId
 from app.errors import BadInput, Problem
+from app.kit.answer_time import answering_within
 from app.kit.clock import ist_iso
 from app.market.history.ranges import DateMeans, parse_moment
 from app.market.history.service import History, HistoryRequest
@@ -105,7 +106,8 @@ def build_router() -> APIRouter:
             oi=oi,
             account_id=account_id,
         )
-        found = await services.history.candles(request)
+        with answering_within(HISTORY_S):
+            found = await services.history.candles(request)
         return Response(await asyncio.to_thread(_history_json, found), media_type="application/json")
 
     return router

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 import psycopg
-from psycopg import AsyncConnection, waiting
+from psycopg import AsyncConnection, Connection, waiting
 from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout as WaitTimeout
 from psycopg.pq import TransactionStatus
@@ -26,6 +26,19 @@ LAST_WORD_S = 0.1
 
 class NoAnswer(psycopg.OperationalError):
     """The server did not answer in time, and the connection was closed."""
+
+
+class BlockingBoundedConnection(Connection[TupleRow]):
+    """A connection for commands that block, with the same bound; ``answer_s`` is what one statement may take."""
+
+    answer_s = ANSWER_S
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, self.answer_s if timeout is None else timeout)
+        except WaitTimeout as error:
+            self.pgconn.finish()
+            raise NoAnswer(f"the server did not answer within {self.answer_s:g} s") from error
 
 
 class BoundedConnection(AsyncConnection[TupleRow]):

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from app.db.bounded_connection import BlockingBoundedConnection
+
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
-def migrate(database_url: str, *, to: str = "head") -> None:
-    """Upgrade to a revision; safe to run from several replicas at once (the migrations hold a lock). Blocking."""
-    command.upgrade(_config(database_url), to)
+LOCK_S = 60
+"""How long a migration waits for another job that migrates, or for a table: requests queue up behind such a wait."""
+
+
+def migrate(database_url: str, *, to: str = "head", lock_s: int = LOCK_S) -> None:
+    """Upgrade to a revision; safe to run from several replicas at once (the migrations hold a lock). Blocking.
+
+    Raises SQLAlchemyError when the database cannot be reached, does not answer, or gives no lock within ``lock_s``.
+    """
+    config = _config(database_url)
+    config.attributes["lock_s"] = lock_s
+    command.upgrade(config, to)
 
 
 def head_revision() -> str:
@@ -27,7 +37,7 @@ def head_revision() -> str:
 
 def applied_revision(database_url: str) -> str | None:
     """The revision that the database is at, or None when it was never migrated. Blocking."""
-    with psycopg.connect(database_url, connect_timeout=5) as connection:
+    with BlockingBoundedConnection.connect(database_url, connect_timeout=5) as connection:
         exists = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         if exists is None or exists[0] is None:
             return None

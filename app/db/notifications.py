@@ -11,16 +11,18 @@ from collections.abc import Callable
 
 import psycopg
 from loguru import logger
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 
+from app.db.bounded_connection import BoundedConnection
 from app.db.postgres import Database
 from app.errors import ServiceError
 from app.kit.cancellation import end_if_cancelled
 
 CHANNEL = "ticker_orders"
 _LEAST_GAP_S = 0.05  # between two round trips that send
-_KEEPALIVE_S = 15.0  # how often a silent connection is checked
+KEEPALIVE_S = 15.0  # how often a silent connection is checked
 _RECONNECT_S = 1.0
+_CONNECT_S = 10.0
 
 
 class Notifications:
@@ -29,10 +31,18 @@ class Notifications:
     ``on_notification`` gets the subject; an empty one means that any subject may have changed.
     """
 
-    def __init__(self, database: Database, *, url: str, on_notification: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        url: str,
+        on_notification: Callable[[str], None],
+        keepalive_s: float = KEEPALIVE_S,
+    ) -> None:
         self._database = database
         self._url = url
         self._on_notification = on_notification
+        self._keepalive_s = keepalive_s
         self._waiting: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -71,13 +81,14 @@ class Notifications:
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen_once(self) -> None:
-        connection = await AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="ticker notifications"
-        )
+        async with asyncio.timeout(_CONNECT_S):  # the name of the server may take longer to find than the server
+            connection = await BoundedConnection.connect(
+                self._url, autocommit=True, connect_timeout=5, application_name="ticker notifications"
+            )
         async with connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             self._on_notification("")  # notifications may have been missed while this process did not listen
             while True:
-                async for notification in connection.notifies(timeout=_KEEPALIVE_S):
+                async for notification in connection.notifies(timeout=self._keepalive_s):
                     self._on_notification(notification.payload)
                 await connection.execute("SELECT 1")

@@ -42,6 +42,9 @@ _DEAD_WAITERS = 1_000
 """The pool keeps a place in its queue for every caller whose wait timed out, until it has a connection again. In a long
 outage it is replaced by an empty one at this number."""
 
+_PROBE_S = 10.0
+"""How long the first connection may take, however many addresses the server has and however slow its name is found."""
+
 RESTED_S = 1.0
 """How long a connection may have been unused to be taken without a check."""
 
@@ -208,7 +211,7 @@ async def open_database(
     """A pool of ``min_size`` to ``max_size`` connections.
 
     ``name`` is what PostgreSQL shows as ``application_name``; ``max_waiting`` bounds the callers that wait for a
-    connection. Raises StartError, within five seconds, when it cannot connect.
+    connection. Raises StartError, within ``_PROBE_S``, when it cannot connect.
     """
     await _probe(url)
     rest_check = _RestCheck()
@@ -264,7 +267,10 @@ async def use_exact_json(connection: Tx) -> None:
 async def _probe(url: str) -> None:
     """Raises StartError: a wrong address or password is one clear line, not a pool that retries for ever."""
     try:
-        connection = await AsyncConnection.connect(url, connect_timeout=5)
+        async with asyncio.timeout(_PROBE_S):
+            connection = await AsyncConnection.connect(url, connect_timeout=5)
+    except TimeoutError as error:
+        raise StartError(f"DATABASE_URL: no connection to PostgreSQL within {_PROBE_S:g} s") from error
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())  # several lines where several addresses were tried
         raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {reason}") from error

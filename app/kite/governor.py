@@ -18,6 +18,7 @@ from typing import Protocol
 
 from app.broker.port import RequestKind
 from app.errors import RateLimited
+from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock, today
 from app.kite.pace import BrokerLimits, OrderPace, ReadPace
 
@@ -136,7 +137,8 @@ class Governor:
         """
         lane = self._lanes[kind]
         now = self._clock.monotonic()
-        until = now + self._max_wait_s if deadline is None else min(deadline, now + self._max_wait_s)
+        until = now + min(self._max_wait_s, seconds_left())
+        until = until if deadline is None else min(deadline, until)
         earliest = lane.ready_at(kind)
         if earliest > until:
             raise _too_busy(kind, wait_s=earliest - now)

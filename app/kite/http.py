@@ -22,6 +22,7 @@ import httpx
 
 from app.broker.port import Credentials, CredentialSource
 from app.errors import BrokerError, BrokerUnavailable
+from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.kite.endpoints import BOOK_ENDPOINTS, CLIENT_HEADERS, READ_OUTCOMES, Endpoint
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
@@ -198,11 +199,12 @@ class KiteHttp:
 
     @asynccontextmanager
     async def _transport_errors(self, *, total_s: float) -> AsyncIterator[None]:
+        total_s = min(total_s, seconds_left())  # a read for a request ends before the request must be answered
         try:
             async with asyncio.timeout(total_s):
                 yield
         except TimeoutError as error:
-            raise BrokerUnavailable(f"the broker did not answer within {total_s:g} s") from error
+            raise BrokerUnavailable(f"the broker did not answer within {total_s:.3g} s") from error
         except SHOWN_ERRORS as error:
             # the exception's own text may repeat the URL; its type says enough
             raise BrokerUnavailable(f"the broker cannot be reached: {type(error).__name__}") from error

@@ -117,7 +117,7 @@ async def test_a_commit_that_is_cut_off_stores_the_order_once(
     assert len(await environment.ledger()) == 1
 
 
-async def test_a_lost_commit_of_a_restricted_account_is_not_judged_by_its_own_rows(
+async def test_a_lost_commit_of_a_restricted_account_is_not_counted_against_itself(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """No key, and a limit that the order itself reaches: the second try finds its rows before it counts them."""

@@ -148,7 +148,7 @@ async def test_a_key_whose_commit_is_on_its_way_is_unknown_while_the_database_is
         assert [type(one) for one in (*second, *third, *fourth)] == [AcceptanceUnknown] * 3
 
 
-async def test_a_key_that_nobody_stores_is_not_sent(environment: OrderEnvironment, database_url: str) -> None:
+async def test_a_key_that_no_other_request_stores_is_not_sent(environment: OrderEnvironment, database_url: str) -> None:
     """Lost before its commit was written, and nobody else stores it: not sent, also for those who ask again."""
     async with replica(environment, database_url) as alone:
         alone.proxy.toxics = (Toxic(kind="reset_peer", since=b"INSERT INTO order_task"),)

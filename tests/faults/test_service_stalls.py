@@ -93,6 +93,42 @@ def test_an_outage_under_load_ends_with_the_outage(
     assert len(broker.ledger(since)) == 1
 
 
+READS = ("/portfolio/*", "/user/margins/*", "/user/margins", "/margins/*", "/orders/*")
+
+
+def test_a_broker_that_hangs_costs_no_answer_its_time(outage_service: Service, broker: Broker) -> None:
+    """Positions, margins and histories that never come: reads fail within the bound, orders are stored without them."""
+    resting = outage_service.client.post("/orders", json=limit_order()).json()["order_id"]
+    halt = {"scope": "account", "account_id": "primary", "reason": "test"}
+    outage_service.client.post("/admin/kill", json=halt | {"mode": "reduce_only"}).raise_for_status()
+    for path in READS:
+        broker.fault("hang", method="GET", path=path, times=-1, params={"ms": 30_000})
+    broker.fault("hang", method="POST", path="/margins/*", times=-1, params={"ms": 30_000})
+    batch = {"orders": [limit_order(), limit_order()]}
+    asked = {
+        "order": Asking(outage_service, "POST", "/orders", params={"wait": 0}, json=limit_order()),
+        "batch": Asking(outage_service, "POST", "/advanced/batch-orders", params={"wait": 0}, json=batch),
+        "waves": Asking(
+            outage_service, "POST", "/advanced/batch-orders", params={"wait": 0}, json=batch | {"order": "margin_first"}
+        ),
+        "positions": Asking(outage_service, "GET", "/portfolio/positions"),
+        "margins": Asking(outage_service, "GET", "/portfolio/margins"),
+        "history": Asking(outage_service, "GET", f"/orders/{resting}/history"),
+    }
+    try:
+        for one in asked.values():
+            one.start()
+        for one in asked.values():
+            one.join(timeout=60)
+    finally:
+        broker.clear_faults()
+        outage_service.client.post("/admin/resume", json=halt).raise_for_status()
+    assert max(one.seconds for one in asked.values()) < ANSWER_S + SLACK_S
+    statuses = {name: one.answer.status_code for name, one in asked.items()}
+    assert statuses == {"order": 202, "batch": 202, "waves": 502, "positions": 502, "margins": 502, "history": 502}
+    assert asked["waves"].answer.json()["sent"] == "no"
+
+
 def _assert_trading_goes_on(service: Service) -> None:
     placed: list[httpx.Response] = []
 

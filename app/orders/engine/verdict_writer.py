@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.db.bounded_connection import answering_within
 from app.db.leases import Lease
 from app.db.postgres import Database, Tx
 from app.errors import ServiceError
+from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
 from app.orders.engine.trading_verdict import TradingFacts, TradingVerdict, trading_verdict
 from app.orders.risk.stop_store import Stops, stops_of

@@ -15,6 +15,7 @@ from loguru import logger
 from app.broker.orders import Exchange, OrderRequest, TransactionType
 from app.broker.port import Broker
 from app.errors import BrokerError, RateLimited
+from app.kit.answer_time import answering_within, seconds_left
 from app.orders.risk.positions import Net, Reducible, net_positions
 from app.orders.state.model import TaskError
 
@@ -25,10 +26,14 @@ Sequencing = Literal["as_given", "margin_first"]
 async def margin_shortfall(
     broker: Broker, requests: Sequence[OrderRequest], *, timeout_s: float = READ_TIMEOUT_S
 ) -> TaskError | None:
-    """The error of a batch that needs more margin than is available; None when it does not, or the read failed."""
+    """The error of a batch that needs more margin than is available; None when it does not, or the reads failed.
+
+    ``timeout_s``: for all segments together.
+    """
+    ends_at = asyncio.get_running_loop().time() + min(timeout_s, seconds_left())
     for segment, group in by_segment(requests).items():
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(ends_at):
                 needed, available = await asyncio.gather(
                     broker.orders.basket_margin(group), broker.orders.available_margin(group[0].exchange)
                 )
@@ -58,7 +63,8 @@ async def waves_of(broker: Broker, requests: Sequence[OrderRequest], *, sequenci
     """
     if sequencing == "as_given":
         return [0] * len(requests)
-    positions = await broker.portfolio.positions()
+    with answering_within(min(READ_TIMEOUT_S, seconds_left())):
+        positions = await broker.portfolio.positions()
     return margin_waves(requests, net_positions(positions))
 
 

@@ -15,6 +15,7 @@ from loguru import logger
 
 from app.broker.outcomes import Sent
 from app.errors import Unavailable
+from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry.idempotency import Kind
@@ -60,6 +61,7 @@ class OutcomeWait:
 
         ``after_a_change``, for a resource that was stored just now: the sender needs the database first.
         """
+        wait_s = min(wait_s, seconds_left())  # what came before may have used up more than it should
         ends = self._clock.monotonic() + wait_s
         with self._engine.wakeups(account_id).waiter() as waiter:
             if first_read == "after_a_change" and not self._stopping:

@@ -14,9 +14,9 @@ from datetime import datetime
 
 from loguru import logger
 
-from app.db.bounded_connection import answering_within
 from app.db.postgres import Database
 from app.errors import ServiceError
+from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
 from app.kit.hysteresis import is_shown
 from app.orders.state.account_verdict_store import read_verdicts

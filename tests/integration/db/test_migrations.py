@@ -1,11 +1,16 @@
 """Migrations carry the data of the release before, not only its schema."""
 
+import os
+import signal
+import time
 from uuid import UUID
 
 import psycopg
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
+from app.db.bounded_connection import ANSWER_S, BlockingBoundedConnection
 from app.db.migrate import applied_revision, head_revision, migrate
 from app.orders.state.alarms import Alarm
 from app.orders.state.attempt_outcomes import AttemptOutcome, label_of
@@ -148,3 +153,28 @@ def test_a_wish_of_either_release_is_one_of_both(before_wishes: str) -> None:
         ).fetchall()
         connection.execute(CANCEL, ("rollback", "7"))  # of a replica of the release before
     assert rows == [("withdrawal", True, True), ("halt", True, True)]
+
+
+def test_a_migration_waits_for_another_one_within_a_bound(empty_database_url: str) -> None:
+    """A job that stands still with the lock ends the wait with an error, and nothing is changed."""
+    with psycopg.connect(empty_database_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7243119004)")
+        begun_at = time.monotonic()
+        with pytest.raises(SQLAlchemyError, match="lock timeout"):
+            migrate(empty_database_url, lock_s=1)
+        assert time.monotonic() - begun_at < 5.0
+    assert applied_revision(empty_database_url) is None
+
+
+def test_a_migration_beside_a_stopped_server_ends(empty_database_url: str) -> None:
+    """The question for the present revision has a bound of its own: the process is stopped before it answers."""
+    with BlockingBoundedConnection.connect(empty_database_url) as connection:
+        pid = connection.info.backend_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun_at = time.monotonic()
+            with pytest.raises(psycopg.OperationalError, match="did not answer"):
+                connection.execute("SELECT version_num FROM alembic_version")
+            assert time.monotonic() - begun_at < ANSWER_S + 2.0
+        finally:
+            os.kill(pid, signal.SIGCONT)

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.db.bounded_connection import ANSWER_S
+from app.db.notifications import Notifications
 from app.db.postgres import CHECK_S, POOL_WAIT_S, Database, Tx, open_database
 from app.errors import Unavailable
 from chaos.proxy import FaultProxy, Toxic, open_proxy
+from tests.waiting import until
 
 SLACK_S = 2.0
 """What a busy machine may add to a bound."""
@@ -161,3 +163,40 @@ async def test_a_pause_of_the_server_that_ends_within_the_bound_is_no_error(data
         os.kill(pid, signal.SIGSTOP)
         cursor = await connection.execute("SELECT 1")
         assert await cursor.fetchone() == (1,)
+
+
+async def test_a_caller_whose_time_is_over_leaves_a_stopped_process_at_once(database_url: str) -> None:
+    """The driver would ask the server to cancel the statement, and wait ten seconds for that."""
+    async with proxied(database_url) as (database, _):
+        begun_at = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await ask_a_stopped_process(database)
+        assert time.monotonic() - begun_at < 0.5 + SLACK_S
+        assert await seconds_until_it_works(database) < 1.0
+
+
+async def test_a_listener_whose_process_is_stopped_listens_over_another_one(database_url: str) -> None:
+    """It notices at its next sign of life, and says that notifications may have been missed."""
+    heard: list[str] = []
+    async with proxied(database_url) as (database, _):
+        notifications = Notifications(database, url=database_url, on_notification=heard.append, keepalive_s=0.3)
+        running = asyncio.create_task(notifications.run())
+        try:
+            await until(lambda: _is(heard, [""]))
+            async with database.connection() as connection:
+                cursor = await connection.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE application_name = 'ticker notifications'"
+                )
+                row = await cursor.fetchone()
+            assert row is not None
+            with stopped(row[0]):
+                await until(lambda: _is(heard, ["", ""]), within_s=0.3 + ANSWER_S + 1.0 + SLACK_S)
+                notifications.send("primary")
+                await until(lambda: _is(heard, ["", "", "primary"]))
+        finally:
+            running.cancel()
+
+
+async def _is(heard: list[str], wanted: list[str]) -> bool:
+    return heard == wanted

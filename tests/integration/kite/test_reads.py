@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,11 +16,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
-from app.broker.port import Credentials
-from app.errors import BrokerError, BrokerRefused, BrokerThrottled, BrokerUnavailable, SessionExpired
+from app.broker.port import Credentials, RequestKind
+from app.errors import BrokerError, BrokerRefused, BrokerThrottled, BrokerUnavailable, RateLimited, SessionExpired
+from app.kit.answer_time import answering_within
 from app.kit.clock import IST, SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
+from app.kite.governor import Governor
 from app.kite.http import HttpSettings
 from app.kite.pace import BrokerLimits
 from tests.integration.kite.scripted import (
@@ -290,3 +293,22 @@ class TestSession:
         async with account_at("http://127.0.0.1:1") as account:
             url = account.broker.session.login_url(redirect_params="account=A1")
         assert url == "https://kite.zerodha.com/connect/login?v=3&api_key=key&redirect_params=account%3DA1"
+
+
+async def test_a_read_for_a_request_ends_before_the_request_must_be_answered() -> None:
+    """A broker that hangs costs the rest of the request's time, not the read's own fifteen seconds."""
+    async with scripted_broker(hang) as broker, account_at(broker.url) as account:
+        begun_at = time.monotonic()
+        with answering_within(0.4), pytest.raises(BrokerUnavailable):
+            await account.broker.portfolio.positions()
+        assert time.monotonic() - begun_at < 2.0
+
+
+async def test_a_wait_for_the_rate_limit_ends_before_the_request_must_be_answered() -> None:
+    """Behind a place in a long queue nothing of the request's time is left for its answer."""
+    governor = Governor(clock=SystemClock(), limits=Limits(other_emission_s=5.0, other_burst=1))
+    await governor.acquire(RequestKind.OTHER)
+    begun_at = time.monotonic()
+    with answering_within(0.4), pytest.raises(RateLimited):
+        await governor.acquire(RequestKind.OTHER)
+    assert time.monotonic() - begun_at < 2.0
