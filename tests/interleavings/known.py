@@ -18,6 +18,6 @@ class Known:
     schedule: str
 
 
-FAULTS = {}
+FAULTS: Mapping[str, str] = {}
 
 KNOWN: Mapping[str, tuple[Known, ...]] = {}

@@ -306,7 +306,7 @@ async def test_a_read_for_a_request_ends_before_the_request_must_be_answered() -
 
 async def test_a_wait_for_the_rate_limit_ends_before_the_request_must_be_answered() -> None:
     """Behind a place in a long queue nothing of the request's time is left for its answer."""
-    governor = Governor(clock=SystemClock(), limits=Limits(other_emission_s=5.0, other_burst=1))
+    governor = Governor(clock=SystemClock(), limits=BrokerLimits(other_emission_s=5.0, other_burst=1))
     await governor.acquire(RequestKind.OTHER)
     begun_at = time.monotonic()
     with answering_within(0.4), pytest.raises(RateLimited):
