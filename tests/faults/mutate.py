@@ -543,7 +543,7 @@ MUTATIONS = (
     Mutation(
         "the risk lock of a reduction",
         "app/orders/risk/reduce_only.py",
-        "await (await limit_store.lock_account(tx, account_id)).fetch()",
+        "await limit_store.lock_account(tx, account_id)",
         "pass",
         ORDERS + "test_risk_lock.py::test_an_exit_under_reduce_only_waits_for_the_risk_lock",
     ),
