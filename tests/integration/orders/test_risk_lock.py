@@ -31,6 +31,7 @@ REFUSED = order(quantity=1_000_000)
 async def held_risk_lock(environment: OrderEnvironment) -> AsyncIterator[None]:
     """Another transaction decides about the account's positions at this moment."""
     async with environment.database.transaction() as tx:
+        await limit_store.lock_account(tx, ACCOUNT)  # the row exists
     async with environment.database.transaction() as tx:
         await limit_store.lock_account(tx, ACCOUNT)
         yield
