@@ -67,6 +67,7 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
                 credentials=sessions.credentials(account_id),
                 clock=clock,
                 observer=calls.observe,
+                count_unreadable=calls.count_unreadable,
                 login_url=settings.kite_login_url,
             )
             kite[account_id] = await stack.enter_async_context(opening)

@@ -40,16 +40,17 @@ class TokenFiles:
         known = self._known.get(account_id)
         if known is not None and known[0] == version:
             return known[1]
-        token = _read(path, written_at=datetime.fromtimestamp(stat.st_mtime, UTC))
+        token = _read(path, mtime=stat.st_mtime)
         self._known[account_id] = (version, token)
         return token
 
 
-def _read(path: Path, *, written_at: datetime) -> FileToken | None:
+def _read(path: Path, *, mtime: float) -> FileToken | None:
     try:
+        written_at = datetime.fromtimestamp(mtime, UTC)
         with path.open(encoding="utf-8") as file:
             text = file.read(MAX_FILE_BYTES).strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # no text, or no time of the calendar
         logger.error("the token file {} cannot be read: {}", path, error)
         return None
     return FileToken(access_token=SecretStr(text), written_at=written_at) if text else None

@@ -68,12 +68,24 @@ class InstrumentOut(BaseModel):
         )
 
 
+MAX_NAMED = 20
+
+
+class LeftOutRow(BaseModel):
+    """A row of the broker's dump that could not be read, and why."""
+
+    place: str
+    reason: str
+
+
 class RefreshOut(BaseModel):
-    """Counts of instruments after the reload."""
+    """Counts of instruments after the reload, and of rows that were left out, of which the first ones are named."""
 
     instruments: int
     added: int
     expired: int
+    left_out: int
+    left_out_rows: list[LeftOutRow]
     last_refresh: str
 
 
@@ -126,6 +138,8 @@ def build_router() -> APIRouter:
             added=result.added,
             expired=result.expired,
             last_refresh=ist_iso(result.refreshed_at),
+            left_out=len(result.left_out),
+            left_out_rows=[LeftOutRow(place=row.place, reason=row.reason) for row in result.left_out[:MAX_NAMED]],
         )
 
     return router

@@ -140,6 +140,7 @@ def _history_json(found: History) -> bytes:
             "tradingsymbol": found.instrument.tradingsymbol,
             "interval": found.interval,
             "candles": candles,
+            **({"left_out": found.left_out} if found.left_out else {}),
         }
     )
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app.broker.market import Candle, Instrument, Mode, Quote
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import SendOutcome
+from app.broker.rows import Rows
 from app.broker.ticks import Tick
 
 QUOTE_KEYS_LIMIT = 500
@@ -126,15 +127,15 @@ class OrderGateway(Protocol):
         """Send the cancellation of a live order."""
         ...
 
-    async def order_book(self) -> list[BrokerOrder]:
-        """All orders of the broker's day. Raises BrokerError, also for an unreadable or partial answer."""
+    async def order_book(self) -> Rows[BrokerOrder]:
+        """All orders of the broker's day. Raises BrokerError, also for an answer that is no list of rows."""
         ...
 
     async def order_history(self, order_id: str) -> list[BrokerOrder]:
-        """The states of one order, oldest first. Raises BrokerError."""
+        """The states of one order, oldest first, without rows that cannot be read. Raises BrokerError."""
         ...
 
-    async def trades(self) -> list[Trade]:
+    async def trades(self) -> Rows[Trade]:
         """All fills of the broker's day. Raises BrokerError."""
         ...
 
@@ -170,17 +171,18 @@ class PortfolioGateway(Protocol):
 class MarketGateway(Protocol):
     """Market data by REST. Every call raises BrokerError."""
 
-    async def instruments(self, exchange: str | None = None) -> list[Instrument]:
+    async def instruments(self, exchange: str | None = None) -> Rows[Instrument]:
         """The dump of the day, of one exchange or of all."""
         ...
 
     async def quotes(self, keys: Sequence[str]) -> dict[str, Quote]:
-        """By ``EXCHANGE:TRADINGSYMBOL``, at most ``QUOTE_KEYS_LIMIT``; keys unknown to the broker are absent."""
+        """By ``EXCHANGE:TRADINGSYMBOL``, at most ``QUOTE_KEYS_LIMIT``; absent are keys unknown to the broker, and
+        quotes that cannot be read."""
         ...
 
     async def candles(
         self, instrument_token: int, *, interval: str, start: datetime, end: datetime, continuous: bool, oi: bool
-    ) -> list[Candle]:
+    ) -> Rows[Candle]:
         """One request, so at most the broker's day cap for ``interval``; both ends inclusive."""
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -43,6 +43,10 @@ def ignore_observation(endpoint: str, outcome: str, seconds: float) -> None:
     """The observer for callers that do not measure."""
 
 
+def ignore_rows(endpoint: str, count: int) -> None:
+    """The same for rows that cannot be read."""
+
+
 @asynccontextmanager
 async def open_broker(
     account_id: str,
@@ -52,13 +56,14 @@ async def open_broker(
     credentials: CredentialSource,
     clock: Clock,
     observer: Observer = ignore_observation,
+    count_unreadable: Callable[[str, int], None] = ignore_rows,
     limits: BrokerLimits | None = None,
     login_url: str = LOGIN_URL,
 ) -> AsyncIterator[KiteAccount]:
     """The gateways of one account, sharing two HTTP clients and one governor; closed when the block ends."""
     client = KiteHttp(http, credentials=credentials, clock=clock, observer=observer)
     governor = KiteGovernor(clock=clock, limits=limits)
-    reads = PacedReads(client, governor=governor)
+    reads = PacedReads(client, governor=governor, account_id=account_id, count_unreadable=count_unreadable)
     broker = Broker(
         account_id=account_id,
         orders=KiteOrders(client, reads=reads),

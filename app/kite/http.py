@@ -33,6 +33,8 @@ ORDER_ANSWER_LIMIT = MIB
 JSON_LIMIT = 16 * MIB  # a day's order book of the busiest account is a tenth of it
 DUMP_LIMIT = 64 * MIB  # the whole instruments dump is about 10 MiB of CSV
 TOO_LARGE = "BodyTooLarge"
+MOST_OFFSET_S = 86_400.0
+"""A ``Date`` further away is no clock: an order of any time would count as placed after its send."""
 SHOWN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError, UnicodeError)
 """Failures of the transport. UnicodeError: an access token that no header can carry."""
 
@@ -216,7 +218,9 @@ class KiteHttp:
         except (ValueError, OverflowError):
             return
         aware = broker if broker.tzinfo else broker.replace(tzinfo=UTC)
-        self.clock_offset_s = aware.timestamp() + 0.5 - self._clock.now().timestamp()
+        offset_s = aware.timestamp() + 0.5 - self._clock.now().timestamp()
+        if abs(offset_s) <= MOST_OFFSET_S:
+            self.clock_offset_s = offset_s
 
 
 class _SendTrace:

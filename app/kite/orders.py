@@ -13,6 +13,7 @@ from urllib.parse import quote
 from app.broker.orders import BrokerOrder, Operation, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, SessionRejected, Throttled
 from app.broker.port import RequestKind, WireRequest
+from app.broker.rows import Rows
 from app.kite.endpoints import Endpoint
 from app.kite.http import KiteHttp, Query
 from app.kite.reads import PacedReads
@@ -66,17 +67,22 @@ class KiteOrders:
         wire = self.preview_cancel(order_id, variety=variety, parent_order_id=parent_order_id)
         return await self._send(Operation.CANCEL, wire.method, wire.path, query=wire.form)
 
-    async def order_book(self) -> list[BrokerOrder]:
+    async def order_book(self) -> Rows[BrokerOrder]:
         data = await self._reads.get(Endpoint.ORDERS, "/orders", kind=RequestKind.BOOK)
         book = parse_orders(data, known=self._last_book)
+        self._reads.report(Endpoint.ORDERS, book.bad)
         self._last_book = {order.order_id: order for order in book}
         return book
 
     async def order_history(self, order_id: str) -> list[BrokerOrder]:
-        return parse_orders(await self._reads.get(Endpoint.ORDER_HISTORY, f"/orders/{_segment(order_id)}"))
+        rows = parse_orders(await self._reads.get(Endpoint.ORDER_HISTORY, f"/orders/{_segment(order_id)}"))
+        self._reads.report(Endpoint.ORDER_HISTORY, rows.bad)
+        return list(rows)
 
-    async def trades(self) -> list[Trade]:
-        return parse_trades(await self._reads.get(Endpoint.TRADES, "/trades", kind=RequestKind.BOOK))
+    async def trades(self) -> Rows[Trade]:
+        rows = parse_trades(await self._reads.get(Endpoint.TRADES, "/trades", kind=RequestKind.BOOK))
+        self._reads.report(Endpoint.TRADES, rows.bad)
+        return rows
 
     async def basket_margin(self, requests: Sequence[OrderRequest]) -> Decimal:
         data = await self._reads.post(

@@ -62,10 +62,19 @@ class BrokerCalls:
 
     def __init__(self) -> None:
         self._calls: Counter[tuple[str, str]] = Counter()
+        self._unreadable: Counter[str] = Counter()
 
     def observe(self, endpoint: str, outcome: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
         """Count one request that has an answer, or failed."""
         self._calls[str(endpoint), outcome] += 1
+
+    def count_unreadable(self, endpoint: str, count: int) -> None:
+        """Count rows of an answer that could not be read."""
+        self._unreadable[str(endpoint)] += count
+
+    def unreadable(self) -> Samples:
+        """Rows that could not be read, by endpoint, since the start."""
+        return {(endpoint,): count for endpoint, count in self._unreadable.items()}
 
     def samples(self) -> Samples:
         """Requests by endpoint and outcome since the start."""
@@ -279,6 +288,12 @@ def register_process_metrics(
     )
     metrics.add_counter(
         "ticker_broker_requests_total", "Requests to the broker.", calls.samples, labels=["endpoint", "outcome"]
+    )
+    metrics.add_counter(
+        "ticker_broker_unreadable_rows_total",
+        "Rows of the broker's answers that could not be read and were left out.",
+        calls.unreadable,
+        labels=["endpoint"],
     )
     metrics.add_counter("ticker_rate_limit_hits_total", "Requests answered 429.", lambda: {(): limit_hits()})
     metrics.add_gauge(

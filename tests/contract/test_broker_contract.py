@@ -213,7 +213,7 @@ class TestReads:
     async def test_the_whole_universe_is_read(self, environment: Environment) -> None:
         """3,000 instruments and more; every token says its segment."""
         market = environment.account.broker.market
-        instruments = await market.instruments()
+        instruments = (await market.instruments()).good
         assert len(instruments) >= 3000
         assert all(i.instrument_token >> 8 == i.exchange_token for i in instruments)
         infy = next(i for i in instruments if i.key == INFY)
@@ -231,7 +231,8 @@ class TestReads:
         market = environment.account.broker.market
         end = SystemClock().now().replace(second=0, microsecond=0)
         ask = {"interval": "minute", "end": end, "continuous": False, "oi": True}
-        candles = await market.candles(INFY_TOKEN, start=end - timedelta(days=4), **ask)  # type: ignore[arg-type]
+        answer = await market.candles(INFY_TOKEN, start=end - timedelta(days=4), **ask)  # type: ignore[arg-type]
+        candles = answer.good
         assert candles
         assert all(end - timedelta(days=4) <= candle.time <= end for candle in candles)
         assert all(c.low <= min(c.open, c.close) <= max(c.open, c.close) <= c.high for c in candles)
@@ -251,7 +252,7 @@ class TestReads:
         await environment.fault("half_body", path="/orders", method="GET")
         with pytest.raises(BrokerUnavailable):
             await environment.account.broker.orders.order_book()
-        assert await environment.account.broker.orders.order_book() == []
+        assert (await environment.account.broker.orders.order_book()).good == []
 
 
 class TestSession:

@@ -99,6 +99,20 @@ MUTATIONS = (
         FAULTS + "test_forgotten_commits.py",
     ),
     Mutation(
+        "an illegible row may be ours",
+        "app/orders/reconciliation/book_gaps.py",
+        "if row.subject is None or row.tags is None or any(",
+        "if any(",
+        FAULTS + "test_unreadable_rows.py::test_an_illegible_row_proves_no_absence_and_is_said",
+    ),
+    Mutation(
+        "an order that the book never shows: the window",
+        "app/orders/state/order_store.py",
+        "AND NOT {NEVER_SHOWN}",
+        "AND ({NEVER_SHOWN} OR true)",
+        FAULTS + "test_unreadable_rows.py::test_an_order_that_the_book_never_shows_ends_no_other_proof",
+    ),
+    Mutation(
         "a replacement waits for its order's end",
         "app/orders/sending/claim_store.py",
         "AND (t.replaces IS NULL OR {IS_REPLACED})",
@@ -191,9 +205,9 @@ MUTATIONS = (
     ),
     Mutation(
         "clean read: shows all that is known",
-        "app/orders/reconciliation/doubt_rules.py",
-        "return {order.order_id for order in book}.issuperset(known_ids)",
-        "return True",
+        "app/orders/reconciliation/book_gaps.py",
+        "for order_id, task_id in known.items() if order_id not in shown}",
+        "for order_id, task_id in known.items() if not shown and known is None}",
         FAULTS + "test_order_faults.py::test_a_shrunken_book_proves_nothing",
     ),
     Mutation(
@@ -501,7 +515,7 @@ MUTATIONS = (
     Mutation(
         "nothing is inferred from a cut trade book",
         "app/orders/reconciliation/fill_sync.py",
-        "clean = shown.keys() >= {key for key, by_this_book in reported.items() if by_this_book}",
+        "clean = all(key in shown or key[0] in hidden for key, by_this_book in reported.items() if by_this_book)",
         "clean = True",
         ORDERS + "test_fills.py::test_a_trade_book_without_fills_that_it_reported_before_proves_nothing",
     ),

@@ -12,6 +12,7 @@ from typing import Any
 from app.broker.orders import BrokerOrder, Operation, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import SendOutcome
 from app.broker.port import WireRequest
+from app.broker.rows import Rows
 from app.kite.wire.envelope import read_data
 from app.kite.wire.orders import modify_form, parse_orders, parse_trades, place_form
 from app.kite.wire.outcome import Response, classify
@@ -57,17 +58,17 @@ class ExchangeOrders:
     async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
         return _sent(Operation.CANCEL, lambda: self._exchange.cancel(USER, variety, order_id))
 
-    async def order_book(self) -> list[BrokerOrder]:
-        return self.present_book()
+    async def order_book(self) -> Rows[BrokerOrder]:
+        return Rows(good=self.present_book())
 
     def present_book(self) -> list[BrokerOrder]:
         rows = book_rows(self._exchange.book.of_user(USER), now=self._simulator.clock.now())
-        return parse_orders(_read(rows))
+        return list(parse_orders(_read(rows)))
 
     async def order_history(self, order_id: str) -> list[BrokerOrder]:
         return [order for order in self.present_book() if order.order_id == order_id]
 
-    async def trades(self) -> list[Trade]:
+    async def trades(self) -> Rows[Trade]:
         pairs = trades_of(self._exchange.book.of_user(USER))
         return parse_trades(_read([trade_row(trade, order=order) for order, trade in pairs]))
 

@@ -9,6 +9,7 @@ from typing import Any
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import SendOutcome
 from app.broker.port import OrderGateway, PortfolioGateway, WireRequest
+from app.broker.rows import Rows
 from tests.interleavings.pausing import Side
 from tests.interleavings.scheduler import Kind
 
@@ -38,7 +39,7 @@ class PausingOrders:
         await self._side.pause("DELETE /orders", Kind.SEND)
         return await self._gateway.cancel(order_id, variety=variety, parent_order_id=parent_order_id)
 
-    async def order_book(self) -> list[BrokerOrder]:
+    async def order_book(self) -> Rows[BrokerOrder]:
         await self._side.pause("GET /orders", Kind.ASK)
         return await self._gateway.order_book()
 
@@ -46,7 +47,7 @@ class PausingOrders:
         await self._side.pause("GET /orders/id", Kind.ASK)
         return await self._gateway.order_history(order_id)
 
-    async def trades(self) -> list[Trade]:
+    async def trades(self) -> Rows[Trade]:
         await self._side.pause("GET /trades", Kind.ASK)
         return await self._gateway.trades()
 

@@ -9,6 +9,8 @@ A missing ``status`` is tolerated, an ``error_type`` or ``status: error`` makes 
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +64,39 @@ def _without_nul(value: Any) -> Any:
     return [_without_nul(one) for one in value] if isinstance(value, list) else value
 
 
+def _repaired(body: bytes) -> bytes:
+    """The same JSON with U+FFFD for what is no character, and texts for what is no number; empty for no JSON at all."""
+    try:
+        parsed = json.loads(
+            body.decode(errors="replace"), parse_constant=str, parse_float=_finite_or_text, parse_int=_int_or_text
+        )
+        return json.dumps(parsed, ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return b""
+
+
+def _finite_or_text(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _int_or_text(text: str) -> int | str:
+    return int(text) if len(text) <= _INT_DIGITS else text
+
+
+_INT_DIGITS = 18
+
+
 def _text(value: object) -> str | None:
     return value[:MESSAGE_LIMIT] if isinstance(value, str) and value else None
 
 
 def read_data(body: bytes, *, status: int) -> Any:
-    """``data`` of a successful read. Raises BrokerError; see ``read_error`` for which one."""
-    envelope = parse_envelope(body)
+    """``data`` of a successful read. Raises BrokerError; see ``read_error`` for which one.
+
+    One text or number that JSON does not allow must not hide the rest of a book, so such a body is read once more.
+    """
+    envelope = parse_envelope(body) or parse_envelope(_repaired(body))
     if status == 200 and envelope is not None and not envelope.is_error and envelope.has_data:
         return envelope.data
     raise read_error(envelope, status=status)

@@ -1,23 +1,24 @@
 """Order forms, order rows, trades and placement answers (https://kite.trade/docs/connect/v3/orders/).
 
 Rows are read leniently (unknown keys ignored, the "sometimes" keys optional, ``meta`` of any shape kept in ``raw``) up
-to the point where leniency would lie: a row without identity or with an unreadable number makes the whole answer
-unreadable, because a partial book would be taken for proof that an order is absent.
+to the point where leniency would lie: a row without identity or with an unreadable number is a bad row. It does not
+hide the others, and the reader of the book decides what can still be proven without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import ChildOrder
+from app.broker.rows import BadRow, Rows
 from app.errors import BrokerUnavailable
-from app.kite.wire.values import decimal_of, int_of, moment_of, optional_text_of, quantity_of, text_of
+from app.kite.wire.values import decimal_of, id_of, int_of, moment_of, optional_text_of, quantity_of, text_of
 
 T = TypeVar("T")
 
@@ -144,8 +145,8 @@ def _child(row: Mapping[str, Any]) -> ChildOrder:
     )
 
 
-def parse_orders(data: object, *, known: Mapping[str, BrokerOrder] | None = None) -> list[BrokerOrder]:
-    """The order book or one order's history, in the order in which it came. Raises BrokerUnavailable.
+def parse_orders(data: object, *, known: Mapping[str, BrokerOrder] | None = None) -> Rows[BrokerOrder]:
+    """The order book or one order's history, in the order in which it came. Raises BrokerUnavailable for no list.
 
     ``known``: orders of an earlier read by their id; those whose row is the same are taken as they are, because a
     day's book has thousands of rows and a read changes a few.
@@ -157,31 +158,44 @@ def parse_orders(data: object, *, known: Mapping[str, BrokerOrder] | None = None
         before = known.get(order_id) if isinstance(order_id, str) else None
         return before if before is not None and before.raw == row else _parse_order(row)
 
-    return _parse_rows(data, parse=parse, what="order book")
+    return _parse_rows(data, parse=parse, what="order book", id_name="order_id")
 
 
-def parse_trades(data: object) -> list[Trade]:
-    """Fills. Raises BrokerUnavailable."""
-    return _parse_rows(data, parse=_parse_trade, what="trade book")
+def parse_trades(data: object) -> Rows[Trade]:
+    """Fills. Raises BrokerUnavailable for no list."""
+    return _parse_rows(data, parse=_parse_trade, what="trade book", id_name="trade_id")
 
 
-def _parse_rows(data: object, *, parse: Callable[[Mapping[str, Any]], T], what: str) -> list[T]:
+def _parse_rows(data: object, *, parse: Callable[[Mapping[str, Any]], T], what: str, id_name: str) -> Rows[T]:
     if not isinstance(data, list):
         raise BrokerUnavailable(f"the {what} is not a list but {type(data).__name__}")
-    rows: list[T] = []
+    good: list[T] = []
+    bad: list[BadRow] = []
     for number, row in enumerate(data):
-        if not isinstance(row, dict):
-            raise BrokerUnavailable(f"the {what} is unreadable: row {number} is not an object")
         try:
-            rows.append(parse(row))
+            good.append(parse(row if isinstance(row, dict) else _not_an_object(row)))
         except ValueError as error:
-            raise BrokerUnavailable(f"the {what} is unreadable: row {number}: {error}") from error
-    return rows
+            bad.append(_bad_row(row, number, error, id_name=id_name))
+    return Rows(good=good, bad=bad)
+
+
+def _not_an_object(row: object) -> Mapping[str, Any]:
+    raise ValueError(f"{row!r:.60} is not an object")
+
+
+def _bad_row(row: object, number: int, error: ValueError, *, id_name: str) -> BadRow:
+    subject, tags = None, None
+    if isinstance(row, dict):
+        with suppress(ValueError):
+            subject = id_of(row, id_name)
+        with suppress(ValueError):
+            tags = frozenset({*_tags(row.get("tags")), *filter(None, [_tag(row.get("tag"))])})
+    return BadRow(place=f"row {number}", reason=str(error), subject=subject, tags=tags)
 
 
 def _parse_order(row: Mapping[str, Any]) -> BrokerOrder:
     return BrokerOrder(
-        order_id=text_of(row, "order_id"),
+        order_id=id_of(row, "order_id"),
         status=text_of(row, "status"),
         exchange=text_of(row, "exchange"),
         tradingsymbol=text_of(row, "tradingsymbol"),
@@ -205,22 +219,31 @@ def _parse_order(row: Mapping[str, Any]) -> BrokerOrder:
         order_timestamp=moment_of(row, "order_timestamp"),
         exchange_timestamp=moment_of(row, "exchange_timestamp"),
         exchange_update_timestamp=moment_of(row, "exchange_update_timestamp"),
-        tag=optional_text_of(row.get("tag")),
+        tag=_tag(row.get("tag")),
         tags=_tags(row.get("tags")),
         raw=row,
     )
 
 
+def _tag(value: object) -> str | None:
+    """An unreadable tag could be one of ours, so it is not taken for none."""
+    if value is not None and not isinstance(value, str | int):
+        raise ValueError(f"tag is {value!r:.60}, wanted text")
+    return optional_text_of(value)
+
+
 def _tags(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return (value,) if value else ()
-    return tuple(tag for tag in value if isinstance(tag, str)) if isinstance(value, list) else ()
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise ValueError(f"tags are {value!r:.60}, wanted texts")
+    return tuple(value)
 
 
 def _parse_trade(row: Mapping[str, Any]) -> Trade:
     return Trade(
-        trade_id=text_of(row, "trade_id"),
-        order_id=text_of(row, "order_id"),
+        trade_id=id_of(row, "trade_id"),
+        order_id=id_of(row, "order_id"),
         exchange=text_of(row, "exchange"),
         tradingsymbol=text_of(row, "tradingsymbol"),
         transaction_type=text_of(row, "transaction_type"),
@@ -230,13 +253,7 @@ def _parse_trade(row: Mapping[str, Any]) -> Trade:
         average_price=decimal_of(row, "average_price"),
         instrument_token=int_of(row, "instrument_token"),
         exchange_order_id=optional_text_of(row.get("exchange_order_id")),
-        fill_timestamp=_moment_or_none(row, "fill_timestamp"),
-        exchange_timestamp=_moment_or_none(row, "exchange_timestamp"),
+        fill_timestamp=moment_of(row, "fill_timestamp"),
+        exchange_timestamp=moment_of(row, "exchange_timestamp"),
         raw=row,
     )
-
-
-def _moment_or_none(row: Mapping[str, Any], name: str) -> datetime | None:
-    """Trades are keyed by ``trade_id``; a bare ``HH:MM:SS``, which Kite uses there, is no moment and no error."""
-    value = row.get(name)
-    return None if isinstance(value, str) and len(value) == 8 and value.count(":") == 2 else moment_of(row, name)

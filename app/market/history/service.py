@@ -38,6 +38,7 @@ class History:
     instrument: Instrument
     interval: str
     candles: tuple[Candle, ...]
+    left_out: int = 0  # candles that could not be read
 
 
 class HistoryService:
@@ -69,7 +70,9 @@ class HistoryService:
             )
             for part in parts
         ]
-        return History(instrument=instrument, interval=request.interval, candles=tuple(join(answers)))
+        candles = tuple(join([answer.good for answer in answers]))
+        left_out = sum(len(answer.bad) for answer in answers)
+        return History(instrument=instrument, interval=request.interval, candles=candles, left_out=left_out)
 
     def _broker(self, account_id: str | None) -> Broker:
         if account_id is not None:

@@ -32,6 +32,15 @@ def is_due(refreshed_at: datetime | None, *, now: datetime) -> bool:
     return refreshed_at is None or refreshed_at < latest_dump(now)
 
 
+LARGEST_UNREADABLE_SHARE = 0.02
+"""A dump of which more rows cannot be read is only taken by force: something else than single rows is wrong with it."""
+
+
+def is_readable(size: int, *, unreadable: int, force: bool) -> bool:
+    """Whether a dump with ``size`` good rows may be taken although so many others cannot be read."""
+    return force or unreadable <= (size + unreadable) * LARGEST_UNREADABLE_SHARE
+
+
 def is_acceptable(size: int, *, before: int, force: bool) -> bool:
     """Whether a dump of ``size`` instruments may replace one of ``before``. An empty dump never may."""
     return size > 0 and (force or size >= before * SMALLEST_SHARE)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from app.broker.rows import BadRow
+
 Freshness: TypeAlias = Literal["ok", "stale", "empty"]
-"""``stale``: an older dump than the broker's newest is in use; ``empty``: no instruments are loaded at all."""
+"""``stale``: an older dump than the broker's newest is in use, or the last refresh failed.
+``empty``: no instruments are loaded at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +34,10 @@ class RegistryStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshResult:
-    """What a refresh changed, in numbers of instruments."""
+    """What a refresh changed, in numbers of instruments, and which rows of the dump it could not read."""
 
     instruments: int
     added: int
     expired: int
     refreshed_at: datetime
+    left_out: Sequence[BadRow] = ()

@@ -15,12 +15,13 @@ from loguru import logger
 
 from app.broker.market import Instrument
 from app.broker.port import Broker
+from app.broker.rows import Rows
 from app.db.postgres import Database
 from app.errors import BrokerError, Conflict, Gone, NotFound, ServiceError, Unavailable
 from app.kit.backoff import Backoff
 from app.kit.clock import IST, Clock
 from app.market.instruments import instrument_store as store
-from app.market.instruments.dump_schedule import is_acceptable, is_due, seconds_to_next_dump
+from app.market.instruments.dump_schedule import is_acceptable, is_due, is_readable, seconds_to_next_dump
 from app.market.instruments.index import InstrumentFilter, InstrumentIndex, InstrumentPage
 from app.market.instruments.model import Freshness, RefreshResult, RegistryStatus
 
@@ -75,7 +76,8 @@ class InstrumentRegistry:
     async def refresh(self, *, force: bool) -> RefreshResult:
         """Replace everything by the broker's present dump.
 
-        Raises Conflict (INSTRUMENT_DUMP_TOO_SMALL) unless ``force`` for a dump of less than half the former,
+        Raises Conflict unless ``force`` for a dump of less than half the former (INSTRUMENT_DUMP_TOO_SMALL), or with
+        many unreadable rows (INSTRUMENT_DUMP_UNREADABLE);
         BrokerError or Unavailable when it cannot be fetched or stored; the old index stays in all these cases.
         """
         async with self._refreshing:
@@ -84,6 +86,11 @@ class InstrumentRegistry:
             except ServiceError as error:
                 self._last_error = error.message
                 raise
+            except Exception as error:
+                # whatever a dump holds, it must end neither the start nor the service, which has the old instruments
+                self._last_error = f"the dump cannot be taken: {type(error).__name__}"
+                logger.opt(exception=error).error("instruments not refreshed")
+                raise Unavailable(self._last_error, code="INSTRUMENTS_NOT_REFRESHED", retry_after_s=60.0) from error
 
     def by_token(self) -> Mapping[int, Instrument]:
         """The present instruments: read at every use, replaced as a whole by a refresh."""
@@ -143,7 +150,7 @@ class InstrumentRegistry:
         state: Freshness = "ok"
         if len(self._index) == 0:
             state = "empty"
-        elif self._is_due():
+        elif self._is_due() or self._last_error is not None:
             state = "stale"
         return RegistryStatus(
             status=state,
@@ -170,14 +177,15 @@ class InstrumentRegistry:
         except ServiceError as error:
             logger.warning("instruments not refreshed: {}", error.message)
             return False
-        fields = {"instruments": result.instruments, "added": result.added, "expired": result.expired}
+        fields = {"instruments": result.instruments, "added": result.added, "expired": result.expired,
+                  "left_out": len(result.left_out)}  # fmt: skip
         logger.bind(**fields).info("instruments refreshed")
         return True
 
     async def _refresh(self, *, force: bool) -> RefreshResult:
         dump = await self._fetch()
-        index = await asyncio.to_thread(InstrumentIndex, dump)
-        self._check_size(len(index), force=force)
+        index = await asyncio.to_thread(InstrumentIndex, dump.good)
+        self._check_size(len(index), unreadable=len(dump.bad), force=force)
         blocks = await asyncio.to_thread(lambda: store.to_blocks(iter(index)))
         now = self._clock.now()
         async with self._database.transaction() as tx:
@@ -187,10 +195,14 @@ class InstrumentRegistry:
         self._notify()
         kept = await asyncio.to_thread(lambda: sum(1 for row in before if index.find(row.exchange, row.tradingsymbol)))
         return RefreshResult(
-            instruments=len(index), added=len(index) - kept, expired=len(before) - kept, refreshed_at=now
+            instruments=len(index),
+            added=len(index) - kept,
+            expired=len(before) - kept,
+            refreshed_at=now,
+            left_out=dump.bad,
         )
 
-    async def _fetch(self) -> list[Instrument]:
+    async def _fetch(self) -> Rows[Instrument]:
         """The dump is the same for every account: the first one whose broker answers will do."""
         problem: BrokerError | None = None
         for broker in list(self._brokers.values()):
@@ -202,8 +214,13 @@ class InstrumentRegistry:
             raise problem
         raise Unavailable("no account is configured to load instruments with", code="NO_ACCOUNT")
 
-    def _check_size(self, size: int, *, force: bool) -> None:
+    def _check_size(self, size: int, *, unreadable: int, force: bool) -> None:
         before = len(self._index)
+        if not is_readable(size, unreadable=unreadable, force=force):
+            raise Conflict(
+                f"{unreadable} rows of the broker's dump cannot be read, {size} can: not taken; force=true takes it",
+                code="INSTRUMENT_DUMP_UNREADABLE",
+            )
         if not is_acceptable(size, before=before, force=force):
             raise Conflict(
                 f"the broker's dump has {size} instruments where {before} are known: not taken"

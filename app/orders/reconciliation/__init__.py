@@ -3,6 +3,7 @@
 reconciler        the loop of one account: when to read, and what follows a read; read it after doubt_rules
 doubt_rules       what one read proves about a task whose outcome is unknown, and about a cancel or modification
                   whose order has ended meanwhile; pure, read it first
+book_gaps            what a read cannot show: bad rows, confirmed orders that never appear; pure
 apply_book        settles what a read proves, in one transaction; a failed order that turns up alive is cancelled there
 anomalies anomaly_rules    alarms for the operator; the second decides, pure
 fill_sync inferred_fills   fills from the trade book, and those that it lacks (alarm inferred_fill); the second is pure

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from uuid import UUID
 
 from app.broker.orders import BrokerOrder
+from app.broker.rows import BadRow
 from app.db.postgres import Tx
 from app.orders.reconciliation import anomaly_rules, overdue_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
 from app.orders.state.parts import OrderParts
+
+MAX_NAMED = 20
+"""Unreadable rows of one read that have an alarm each."""
 
 
 class Anomalies:
@@ -57,6 +62,19 @@ class Anomalies:
                 await self.mismatch(tx, row.order_id, data)
             else:
                 await self.alarm(tx, Alarm.ORPHAN, row.order_id, {"order_id": row.order_id, "tag": tag})
+
+    async def report_unseen(self, tx: Tx, unseen: Mapping[str, UUID]) -> None:
+        """Alarm for orders that the broker has confirmed and its book does not show; each has its placement."""
+        for order_id, task_id in unseen.items():
+            task = await task_store.need(tx, task_id)
+            data: dict[str, object] = {"order_id": order_id, "tag": task.tag, "instrument": task.instrument}
+            await self.alarm(tx, Alarm.ORDER_UNSEEN, task_id, data)
+
+    async def report_unreadable(self, tx: Tx, bad: Sequence[BadRow], *, book: str, day: date) -> None:
+        """Alarm for rows that cannot be read, at most ``MAX_NAMED``; those without a legible id share one a day."""
+        for row in bad[:MAX_NAMED]:
+            data: dict[str, object] = {"book": book, "place": row.place, "reason": row.reason, "rows": len(bad)}
+            await self.alarm(tx, Alarm.UNREADABLE_ROW, row.subject or f"{book} of {day.isoformat()}", data)
 
     async def report_look_alikes(
         self, tx: Tx, task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float

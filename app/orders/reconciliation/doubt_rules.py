@@ -7,7 +7,7 @@ service identifies an order; a row that merely looks alike is reported to the op
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,11 +37,6 @@ class Finding:
     rows: tuple[BrokerOrder, ...] = ()  # the rows that carry the task's tag
     clean: bool = False  # the read counts as one that did not show the order
     reason: str = ""  # for MISMATCH and REFUSED: what the book shows instead
-
-
-def shows_all_known(book: Iterable[BrokerOrder], known_ids: Iterable[str]) -> bool:
-    """Whether the book shows every order that was seen before; an outdated or truncated book does not."""
-    return {order.order_id for order in book}.issuperset(known_ids)
 
 
 def is_clean_for(task: Task, *, complete: bool, started_at: datetime) -> bool:

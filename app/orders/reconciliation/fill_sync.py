@@ -13,6 +13,7 @@ from loguru import logger
 
 from app.broker.orders import BrokerOrder, Trade
 from app.broker.port import OrderGateway
+from app.broker.rows import BadRow
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.reconciliation.anomalies import Anomalies
@@ -56,15 +57,19 @@ class FillSync:
         self.incomplete = any(stored[order_id].all < filled[order_id] for order_id in missing)
         if self.incomplete or (missing and self._is_due(now)):
             self._read_at = now
-            await self.apply(await self._gateway.trades(), missing=missing, read_at=now)
+            book = await self._gateway.trades()
+            await self.apply(book.good, missing=missing, read_at=now, bad=book.bad)
 
     def _is_due(self, now: datetime) -> bool:
         """Where inferred fills cover all that is missing, the trade book is read once in ``audit_s`` only."""
         return self._read_at is None or now - self._read_at >= timedelta(seconds=self._settings.audit_s)
 
-    async def apply(self, trades: Sequence[Trade], *, missing: Iterable[str], read_at: datetime) -> None:
+    async def apply(
+        self, trades: Sequence[Trade], *, missing: Iterable[str], read_at: datetime, bad: Sequence[BadRow] = ()
+    ) -> None:
         """Store the fills that a trade book reports, and infer those that it should have reported for these orders.
 
+        ``bad``: the rows of the trade book that cannot be read; a fill that one of them hides is inferred in its time.
         One transaction does both, so that a reported fill never exists beside the inferred one that it replaces.
         Raises Unavailable.
         """
@@ -75,7 +80,8 @@ class FillSync:
             )
         shown = {(trade.trade_id, trade.order_id): trade for trade in trades}
         new = [(day_of_trade(trade, today=today), trade) for key, trade in shown.items() if key not in reported]
-        clean = shown.keys() >= {key for key, by_this_book in reported.items() if by_this_book}
+        hidden = {row.subject for row in bad}
+        clean = all(key in shown or key[0] in hidden for key, by_this_book in reported.items() if by_this_book)
         if not clean:
             log = logger.bind(account_id=self._account_id, action="infer_fills")
             log.warning("trade book lacks fills that it reported before, so none is inferred from it")
@@ -83,6 +89,7 @@ class FillSync:
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)  # a former owner may still be applying its own read
             await fill_store.insert(tx, self._account_id, new)
+            await self._anomalies.report_unreadable(tx, bad, book="trade book", day=today)
             self.incomplete = await self._infer(tx, order_ids, clean=clean, read_at=read_at)
 
     async def _infer(self, tx: Tx, order_ids: Iterable[str], *, clean: bool, read_at: datetime) -> bool:

@@ -8,15 +8,17 @@ and changes nothing: only clean reads over the whole doubt window end a doubt as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from uuid import UUID
 
 from loguru import logger
 
 from app.broker.orders import BrokerOrder
+from app.broker.rows import BadRow, Rows
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import today
-from app.orders.reconciliation import doubt_rules, read_schedule_store
+from app.orders.reconciliation import book_gaps, read_schedule_store
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.apply_book import BookApplier
 from app.orders.reconciliation.day_end import DayEnd
@@ -67,6 +69,10 @@ class Reconciler:
         self._seen: dict[str, BrokerOrder] = {}  # the rows of this day's book, as last applied
         self._seen_day: date | None = None
         self._closed_until: date | None = None
+        self._unseen = book_gaps.UnseenOrders(parts.settings.in_doubt_window_s)
+        self._unreadable: frozenset[tuple[str | None, str]] = frozenset()  # the bad rows that have their alarms
+        self._failing_since: float | None = None  # monotonic seconds; None: the last read succeeded
+        self._deployment = parts.tagger.deployment
 
     async def run(self) -> None:
         """Sweep after each hint, and when the next read is due; errors of broker and database are retried."""
@@ -77,7 +83,7 @@ class Reconciler:
                 await self.sweep()
                 wait_s = await self._seconds_to_next_read()
             except (BrokerError, RateLimited) as error:
-                self._read_counters.failed_reads += 1
+                self._note_failure(error)
                 log.bind(action="read_book", reason=error.message).warning("order book or trade book not read")
                 await asyncio.sleep(_READ_FAILURE_PAUSE_S)
                 wait_s = 0.0
@@ -86,6 +92,16 @@ class Reconciler:
                 await asyncio.sleep(_READ_FAILURE_PAUSE_S)
                 wait_s = 0.0
             await self._wait(wait_s)
+
+    def _note_failure(self, error: BrokerError | RateLimited) -> None:
+        """Count a read that failed; the book counts as unreadable once reads have failed for a moment."""
+        self._read_counters.failed_reads += 1
+        if isinstance(error, SessionExpired):  # a reason of its own, with a remedy of its own
+            return
+        now = self._clock.monotonic()
+        self._failing_since = self._failing_since or now
+        if now - self._failing_since >= _READ_FAILURE_PAUSE_S:
+            self._read_counters.book_unreadable = f"the order book cannot be read: {error.message}"
 
     async def _wait(self, wait_s: float) -> None:
         """Wait for a hint, or at most this long; return early when a doubt or a replacement needs a read meanwhile."""
@@ -113,33 +129,35 @@ class Reconciler:
         if not self._session.is_open():
             return
         try:
-            rows = await self._read_book()
+            book = await self._read_book()
         except (BrokerError, RateLimited):
             self._term.book_read_at = None
             await self._remove_unwanted(due.now)  # a cancel needs no book
             raise
         # The time before the read counts: what was sent during the read may be missing from it.
-        await self._apply(rows, started_at=due.now)
+        await self._apply(book, started_at=due.now)
         self._term.book_read_at = due.now
         if due.replacements:
             self._wakeups.sender.set()
         # After the book was applied, so that orders which appeared in it are cancelled in the same round.
         await self._remove_unwanted(due.now)
         # Last, because the trade book is compared with the filled quantities that were just stored.
-        await self._fills.update(rows, now=due.now)
+        await self._fills.update(book.good, now=due.now)
 
-    async def _read_book(self) -> Sequence[BrokerOrder]:
+    async def _read_book(self) -> Rows[BrokerOrder]:
         """The rows of the order book. Raises BrokerError, RateLimited."""
+        began_at = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._settings.book_read_s):
-                rows = await self._gateway.order_book()
+                book = await self._gateway.order_book()
         except SessionExpired:
             self._session.reject()
             raise
         except TimeoutError as error:  # a connection that hangs must not stop reconciliation for longer
+            self._failing_since = self._failing_since or began_at
             raise BrokerUnavailable(f"no order book within {self._settings.book_read_s:g} s") from error
         self._read_counters.reads += 1
-        return rows
+        return book
 
     async def _needs_a_read(self) -> bool:
         """Settle overdue work between two reads; return whether a new doubt, or a replacement, needs a read."""
@@ -151,23 +169,40 @@ class Reconciler:
             log.warning("overdue tasks not settled")
             return False
 
-    async def _apply(self, rows: Sequence[BrokerOrder], *, started_at: datetime) -> None:
+    async def _apply(self, book: Rows[BrokerOrder], *, started_at: datetime) -> None:
         """Settle everything that one book proves."""
+        rows = book.good
+        spoiling = book_gaps.possibly_ours(book.bad, deployment=self._deployment)
+        self._failing_since = None
+        self._read_counters.book_unreadable = book_gaps.unreadable_sentence(spoiling)
         changed = self._changed(rows, book_day(started_at))
         since, oldest = book_began(started_at), oldest_live_day(started_at)
         async with self._database.connection() as connection:
             known = await order_store.known_ids(connection, self._account_id, since=since, before=started_at)
             # An unchanged book without open tasks proves nothing new, which saves the account's lock.
             idle = not changed and not await task_store.unresolved(connection, self._account_id, since=oldest)
-        complete = doubt_rules.shows_all_known(rows, known)
+        missing = book_gaps.missing_from(book, known)
+        complete = not missing and not spoiling
         if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at):
             self._wakeups.changed()
         self._seen.update({row.order_id: row for row in changed})  # after the commit: a failed one is applied again
+        unseen = {} if spoiling else self._unseen.count(missing, now=started_at)
+        await self._report_gaps(book.bad, unseen, day=book_day(started_at))
         if complete:
             await self._close_days(until=last_gone_day(started_at))
         if complete and not self._term.book_was_read:
             self._term.book_was_read = True  # tasks from before this term may be sent now
             self._wakeups.sender.set()
+
+    async def _report_gaps(self, bad: Sequence[BadRow], unseen: Mapping[str, UUID], *, day: date) -> None:
+        """Alarm for what the book does not show, when that has changed since the last read."""
+        unreadable = frozenset((row.subject, row.reason) for row in bad)
+        if unreadable <= self._unreadable and not unseen:
+            return
+        async with self._database.transaction() as tx:
+            await self._anomalies.report_unreadable(tx, bad, book="order book", day=day)
+            await self._anomalies.report_unseen(tx, unseen)
+        self._unreadable = unreadable
 
     async def _settle_all(
         self,

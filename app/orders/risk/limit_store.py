@@ -19,7 +19,7 @@ from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.risk.limits import OrderIdentity
 from app.orders.risk.positions import PositionSide, Waiting
-from app.orders.state.task_store import ITS_ORDERS, OPEN
+from app.orders.state.task_store import ITS_ORDERS, NEVER_SHOWN, OPEN
 
 
 async def lock_account(tx: Tx, account_id: str) -> None:
@@ -113,7 +113,7 @@ async def _promised(
                 AND t.request ->> 'product' = %(product)s AND t.request ->> 'transaction_type' = %(side)s
                 AND (t.status IN ('running', 'in_doubt')
                   OR (t.status IN ('pending', 'held', 'retrying') AND (t.reduces OR %(all)s))
-                  OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s
+                  OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s AND NOT {NEVER_SHOWN}
                       AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS}))))
            + (SELECT coalesce(sum(greatest((b.document ->> 'quantity')::bigint, (
                                     SELECT max((m.request -> 'changes' ->> 'quantity')::bigint)  -- may have come true

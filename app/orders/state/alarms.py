@@ -20,6 +20,8 @@ class Alarm(StrEnum):
     LATE_ORDER = "late_order"  # an order appeared after its task was given up; it is being cancelled
     NOT_CANCELLED = "not_cancelled"  # an unwanted order lives on, although it is cancelled; subject: order id
     ORPHAN = "orphan"  # the book has an order with a tag of this deployment that no task knows; subject: order id
+    ORDER_UNSEEN = "order_unseen"  # the broker confirmed an order that its book does not show
+    UNREADABLE_ROW = "unreadable_row"  # a row of a book cannot be read; subject: order id, trade id, or book and day
     LOOK_ALIKE = "look_alike"  # an order without a tag could be that of a task in doubt
     MISMATCH = (
         "mismatch"  # the book has a task's tag on an order that the task did not ask for; subject: task id or order id

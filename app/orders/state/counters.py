@@ -64,3 +64,4 @@ class ReadCounters:
     reads: int = 0  # order books received
     failed_reads: int = 0  # reads of the order book or trade book that failed
     late_orders: int = 0  # orders that appeared after their task was given up
+    book_unreadable: str | None = None  # why the newest reads of the order book prove no absence; None: they do

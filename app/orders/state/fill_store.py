@@ -69,7 +69,7 @@ def _values(account_id: str, trade_date: date, trade: Trade, *, inferred: bool) 
 async def sums_by_order(tx: Tx, account_id: str, *, after: date) -> dict[str, FillSums]:
     """The stored quantities of the days after this one, by order id, to compare with the order book's."""
     cursor = await tx.execute(
-        f"""SELECT order_id, sum(quantity)::int, coalesce(sum(quantity) FILTER (WHERE {_IS_INFERRED}), 0)::int
+        f"""SELECT order_id, sum(quantity), coalesce(sum(quantity) FILTER (WHERE {_IS_INFERRED}), 0)
             FROM fill WHERE account_id = %(account_id)s
               AND trade_date BETWEEN %(after)s::date + 1 AND %(after)s::date + {DAYS_AHEAD} GROUP BY order_id""",
         {"account_id": account_id, "after": after},
@@ -115,9 +115,9 @@ async def with_missing_fills(
             f"""SELECT b.account_id, b.trade_date, b.order_id, b.state, b.filled_quantity, b.average_price,
                   b.updated_at AS shown_at, b.document, f.*
                 FROM broker_order b CROSS JOIN LATERAL (
-                  SELECT coalesce(sum(quantity) FILTER (WHERE NOT {_IS_INFERRED}), 0)::int AS reported_quantity,
+                  SELECT coalesce(sum(quantity) FILTER (WHERE NOT {_IS_INFERRED}), 0) AS reported_quantity,
                     coalesce(sum(quantity * average_price) FILTER (WHERE NOT {_IS_INFERRED}), 0) AS reported_value,
-                    (sum(quantity) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date))::int
+                    sum(quantity) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date)
                       AS inferred_quantity,
                     max(average_price) FILTER (WHERE {_IS_INFERRED} AND trade_date = b.trade_date) AS inferred_price
                   FROM fill WHERE account_id = b.account_id AND order_id = b.order_id

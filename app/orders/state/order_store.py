@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.state.model import KnownOrder, OrderState
-from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS
+from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS, NEVER_SHOWN
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
   document"""
@@ -75,23 +75,28 @@ async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
     )
 
 
-async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetime) -> set[str]:
+async def known_ids(tx: Tx, account_id: str, *, since: datetime, before: datetime) -> dict[str, UUID | None]:
     """The ids that a clean read must contain: orders first shown, or sent and confirmed, between these two times.
 
-    A placement of several slices does not count: its own id is not one of the book.
+    Each with None, or with its placement if the book has never shown it. A placement of several slices does not count:
+    its own id is not one of the book. Nor does one for which it was proven that the book does not show it.
     """
     cursor = await tx.execute(
-        f"""SELECT order_id FROM broker_order
+        f"""SELECT order_id, NULL::uuid FROM broker_order
            WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
              AND first_seen_at >= %(since)s AND first_seen_at < %(before)s
-           UNION
-           SELECT order_id FROM order_task
+           UNION ALL
+           SELECT order_id, task_id FROM order_task t
            WHERE account_id = %(account_id)s AND trade_date BETWEEN %(day)s AND %(day)s::date + {DAYS_AHEAD}
              AND operation = 'place' AND status = 'completed' AND order_id IS NOT NULL AND children = '[]'::jsonb
-             AND finished_at < %(before)s AND last_sent_at >= %(since)s""",
+             AND finished_at < %(before)s AND last_sent_at >= %(since)s
+             AND NOT {NEVER_SHOWN}""",
         {"account_id": account_id, "day": trade_date_of(since), "since": since, "before": before},
     )
-    return {row[0] for row in await cursor.fetchall()}
+    known: dict[str, UUID | None] = {}
+    for order_id, task_id in await cursor.fetchall():
+        known[order_id] = known.get(order_id, task_id) and task_id  # a row of the book decides
+    return known
 
 
 async def upsert(tx: Tx, order: KnownOrder) -> None:

@@ -14,6 +14,7 @@ from app.broker.orders import Operation
 from app.broker.outcomes import Accepted, ChildOrder, SendOutcome, Sent
 from app.db.postgres import Tx
 from app.errors import NotFound
+from app.orders.state.alarms import Alarm
 from app.orders.state.attempt_outcomes import AttemptOutcome, evidence_of, label_of
 from app.orders.state.documents import children_from_json, children_json
 from app.orders.state.model import FINISHED, NOT_FOUND_AT_BROKER, Task, TaskError, TaskStatus
@@ -55,6 +56,12 @@ async def fetch_tasks(tx: Tx, sql: str, params: Sequence[Any] | dict[str, Any]) 
     async with tx.cursor(row_factory=kwargs_row(task_row)) as cursor:
         await cursor.execute(sql, params)
         return await cursor.fetchall()
+
+
+NEVER_SHOWN = f"""(t.status = 'completed' AND EXISTS (
+  SELECT 1 FROM order_alarm a WHERE a.account_id = t.account_id AND a.kind = '{Alarm.ORDER_UNSEEN}'
+    AND a.subject = t.task_id::text) AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS}))"""
+"""Of a placement ``t``: the broker confirmed it, and enough reads of the book have not shown its order."""
 
 
 async def load(tx: Tx, task_id: UUID) -> Task | None:

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from app.broker.market import Candle, Instrument, Mode, Quote
 from app.broker.port import Broker, FeedState, OrderGateway, PortfolioGateway, SessionGateway
+from app.broker.rows import BadRow, Rows
 from app.broker.ticks import Tick
-from app.errors import BrokerError
 
 
 @dataclass
@@ -18,14 +18,15 @@ class ScriptedMarket:
     """``failure`` is raised by every call while it is set; ``calls`` are the arguments of each call."""
 
     dump: list[Instrument] = field(default_factory=list)
+    unreadable: Sequence[BadRow] = ()
     prices: dict[str, Quote] = field(default_factory=dict)
     bars: list[Candle] = field(default_factory=list)
-    failure: BrokerError | None = None
+    failure: Exception | None = None
     calls: list[Any] = field(default_factory=list)
 
-    async def instruments(self, exchange: str | None = None) -> list[Instrument]:
+    async def instruments(self, exchange: str | None = None) -> Rows[Instrument]:
         self._note(("instruments", exchange))
-        return list(self.dump)
+        return Rows(good=list(self.dump), bad=self.unreadable)
 
     async def quotes(self, keys: Sequence[str]) -> dict[str, Quote]:
         self._note(("quotes", tuple(keys)))
@@ -33,9 +34,9 @@ class ScriptedMarket:
 
     async def candles(
         self, instrument_token: int, *, interval: str, start: datetime, end: datetime, continuous: bool, oi: bool
-    ) -> list[Candle]:
+    ) -> Rows[Candle]:
         self._note((instrument_token, interval, start, end, continuous, oi))
-        return [bar for bar in self.bars if start <= bar.time <= end]
+        return Rows(good=[bar for bar in self.bars if start <= bar.time <= end])
 
     def _note(self, call: Any) -> None:
         self.calls.append(call)

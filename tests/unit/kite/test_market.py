@@ -38,18 +38,18 @@ OPTION = "13613826,53179,NIFTY2580724400CE,NIFTY,0,2025-08-07,24400,0.05,75,CE,N
 class TestInstruments:
     def test_option(self) -> None:
         """Expiry is a date, strike and tick size are exact."""
-        (option,) = parse_instruments([HEADER, OPTION])
+        (option,) = parse_instruments(f"{HEADER}\n{OPTION}\n")
         assert (option.key, option.expiry, option.lot_size) == ("NFO:NIFTY2580724400CE", date(2025, 8, 7), 75)
         assert (option.strike, option.tick_size) == (Decimal(24400), Decimal("0.05"))
 
     def test_equity_without_expiry_and_strike(self) -> None:
         """Empty expiry is None, empty strike 0; quoted names may hold commas."""
-        (share,) = parse_instruments([HEADER, '408065,1594,INFY,"INFOSYS, LTD",0,,,0.05,1,EQ,NSE,NSE'])
+        (share,) = parse_instruments(HEADER + '\n408065,1594,INFY,"INFOSYS, LTD",0,,,0.05,1,EQ,NSE,NSE')
         assert (share.expiry, share.strike, share.name) == (None, Decimal(0), "INFOSYS, LTD")
 
     def test_columns_are_found_by_name(self) -> None:
         """A new column at the front disturbs nothing."""
-        (option,) = parse_instruments([f"new,{HEADER}", f"x,{OPTION}"])
+        (option,) = parse_instruments(f"new,{HEADER}\nx,{OPTION}")
         assert option.instrument_token == 13613826
 
     @pytest.mark.parametrize(
@@ -59,20 +59,59 @@ class TestInstruments:
             (["<html>"], "no column instrument_token"),
             ([HEADER.replace(",strike", "")], "no column strike"),
             ([HEADER, OPTION, OPTION[:40]], "line 3"),
-            ([HEADER, OPTION.replace("2025-08-07", "7 Aug")], "line 2"),
-            ([HEADER, OPTION.replace("13613826", "x")], "line 2"),
         ],
     )
     def test_unreadable_dump_names_the_place(self, lines: list[str], match: str) -> None:
         """A truncated dump is not a smaller market."""
         with pytest.raises(BrokerUnavailable, match=match):
-            parse_instruments(lines)
+            parse_instruments("\n".join(lines))
+
+    @pytest.mark.parametrize(
+        ("was", "becomes"),
+        [
+            ("2025-08-07", "7 Aug"),
+            ("2025-08-07", "0000-00-00"),
+            ("2025-08-07", "29-12-2026"),
+            ("2025-08-07", "2026-12-29 00:00:00"),
+            ("13613826", "x"),
+            ("13613826", ""),
+            ("13613826", str(2**63)),
+            ("13613826", "-1"),
+            ("53179", ""),
+            ("24400,", "nan,"),
+            ("24400,", "1e-999999,"),
+            ("75,", "1e12,"),
+            ("NIFTY2580724400CE", ""),
+            ("NIFTY2580724400CE", "NIFTY\0"),
+            ("NIFTY2580724400CE", "N" * 200),
+            (",NIFTY,", ",NIFTY, LTD,"),
+            (",NIFTY,", ',"NIFTY,'),
+            (",CE,", ",,"),
+            ("NFO-OPT", ""),
+            (",NFO-OPT,NFO", ",NFO-OPT,"),
+        ],
+    )
+    def test_a_bad_row_is_left_out_and_named(self, was: str, becomes: str) -> None:
+        """It does not hide the rows before and after it."""
+        assert was in OPTION
+        share = "408065,1594,INFY,INFOSYS,0,,,0.05,1,EQ,NSE,NSE"
+        found = parse_instruments("\n".join([HEADER, OPTION, OPTION.replace(was, becomes), share, ""]))
+        assert [row.key for row in found] == ["NFO:NIFTY2580724400CE", "NSE:INFY"]
+        (bad,) = found.bad
+        assert bad.place == "line 3"
+        assert bad.reason
+
+    @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x1c", "\x0b"])
+    def test_a_name_may_hold_what_cuts_lines_elsewhere(self, mark: str) -> None:
+        """Only a line end ends a row."""
+        (option,) = parse_instruments("\n".join([HEADER, OPTION.replace(",NIFTY,", f",NI{mark}FTY,")]))
+        assert option.name == f"NI{mark}FTY"
 
     def test_official_dump(self) -> None:
         """Every row of the official NSE sample; tokens follow exchange_token * 256 + segment."""
-        lines = official_fixture("instruments_nse.csv").decode().splitlines()
-        instruments = parse_instruments(lines)
-        assert len(instruments) == len(lines) - 1
+        text = official_fixture("instruments_nse.csv").decode()
+        instruments = parse_instruments(text)
+        assert (len(instruments.good), instruments.bad) == (len(text.splitlines()) - 1, [])
         assert all(i.instrument_token >> 8 == i.exchange_token for i in instruments)
 
 
@@ -80,20 +119,27 @@ class TestQuotesAndCandles:
     def test_quote_keeps_kites_object(self) -> None:
         """Price exact, everything else as it came."""
         value = {"instrument_token": 408065, "last_price": 1412.95, "ohlc": {"open": 1396}}
-        quotes = parse_quotes({"NSE:INFY": value})
+        quotes, _ = parse_quotes({"NSE:INFY": value})
         assert (quotes["NSE:INFY"].last_price, quotes["NSE:INFY"].raw) == (Decimal("1412.95"), value)
 
-    @pytest.mark.parametrize("data", [None, [], {"NSE:INFY": None}, {"NSE:INFY": {"instrument_token": 1}}])
+    @pytest.mark.parametrize("data", [None, []])
     def test_unreadable_quotes(self, data: object) -> None:
-        """A quote without a price is no quote."""
+        """An answer of another shape has no quotes."""
         with pytest.raises(BrokerUnavailable, match="quotes"):
             parse_quotes(data)
+
+    @pytest.mark.parametrize("value", [None, {"instrument_token": 1}, {"instrument_token": "x", "last_price": 1}])
+    def test_a_bad_quote_is_left_out_and_named(self, value: object) -> None:
+        """A quote without a price is no quote, and does not hide the others."""
+        quotes, bad = parse_quotes({"NSE:X": value, "NSE:INFY": {"instrument_token": 1, "last_price": 5}})
+        assert list(quotes) == ["NSE:INFY"]
+        assert [row.subject for row in bad] == ["NSE:X"]
 
     def test_official_quotes(self) -> None:
         """The official full and ltp samples are read."""
         for name in ("quote.json", "ltp.json"):
             data = json.loads(official_fixture(name))["data"]
-            assert set(parse_quotes(data)) == set(data)
+            assert set(parse_quotes(data)[0]) == set(data)
 
     def test_candle_with_and_without_open_interest(self) -> None:
         """The zone has no colon; open interest is None where it was not requested."""
@@ -102,16 +148,27 @@ class TestQuotesAndCandles:
         assert plain.time == datetime(2017, 12, 15, 9, 15, tzinfo=IST)
         assert (plain.open, plain.volume, plain.oi, with_oi.oi) == (Decimal("1704.5"), 2499, None, 7)
 
-    @pytest.mark.parametrize("rows", [None, [[]], [["x", 1, 1, 1, 1, 1]], [5], [[None, 1, 1, 1, 1, 1]]])
-    def test_unreadable_candles(self, rows: object) -> None:
-        """Neither a shape nor a time is guessed."""
+    @pytest.mark.parametrize("data", [None, [], {"candles": None}, {"candles": {}}])
+    def test_unreadable_candles(self, data: object) -> None:
+        """An answer of another shape has no candles."""
         with pytest.raises(BrokerUnavailable, match="candles"):
-            parse_candles({"candles": rows})
+            parse_candles(data)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [[], ["x", 1, 1, 1, 1, 1], 5, [None, 1, 1, 1, 1, 1], ["9999-12-31T23:59:59-12:00", 1, 1, 1, 1, 1],
+         ["2017-12-15T09:15:00+0530", 1, 1, 1, "NaN", 1]],
+    )  # fmt: skip
+    def test_a_bad_candle_is_left_out_and_named(self, bad: object) -> None:
+        """Neither a shape nor a time is guessed; the others are read."""
+        good = ["2017-12-15T09:15:00+0530", 1, 1, 1, 1, 1]
+        found = parse_candles({"candles": [good, bad, good]})
+        assert (len(found.good), [row.place for row in found.bad]) == (2, ["candle 1"])
 
     def test_official_candles(self) -> None:
         """The official minute sample is read whole."""
         data = json.loads(official_fixture("historical_minute.json"))["data"]
-        assert len(parse_candles(data)) == len(data["candles"])
+        assert len(parse_candles(data).good) == len(data["candles"])
 
 
 class TestMargins:

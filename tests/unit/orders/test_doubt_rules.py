@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, Operation, OrderType, TransactionType, Variety
 from app.broker.outcomes import Sent
-from app.orders.reconciliation import anomaly_rules, doubt_rules
+from app.broker.rows import Rows
+from app.orders.reconciliation import anomaly_rules, book_gaps, doubt_rules
 from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
@@ -124,8 +125,8 @@ def test_each_finding_has_one_verdict(event: Event, sent: Sent, code: str | None
 
 def test_a_book_that_lacks_a_known_order_proves_nothing() -> None:
     """The broker's book never shrinks within a day."""
-    assert doubt_rules.shows_all_known([row()], {"7"})
-    assert not doubt_rules.shows_all_known([row()], {"7", "8"})
+    assert book_gaps.missing_from(Rows(good=[row()]), {"7": None}) == {}
+    assert book_gaps.missing_from(Rows(good=[row()]), {"7": None, "8": None}) == {"8": None}
 
 
 @pytest.mark.parametrize(
