@@ -20,7 +20,6 @@ READ_ELSEWHERE = {
     "app/broker/port.py::FeedState.packets": ONLY_SEEN_FROM_OUTSIDE,
     "app/orders/engine/account_loops.py::AccountLoops.claims": STEPS,
     "app/orders/engine/account_loops.py::AccountLoops.transmission": STEPS,
-    "app/orders/state/counters.py::ReadCounters.book_unreadable": "for the reasons that health shows of an account",
     "app/orders/state/counters.py::ReadCounters.late_orders": "a fault test counts with it, as alarms are unique",
     "app/orders/state/model.py::Task.claimed_by": A_COLUMN,
     "app/orders/state/model.py::Task.claimed_until": A_COLUMN,

@@ -170,13 +170,17 @@ def register_doubt_metrics(metrics: Metrics, doubts: DoubtSampler) -> None:
 
 
 class OrderTaskStats(Protocol):
-    """``tasks`` by operation and status, ``batches`` by status, ``task_seconds`` by operation."""
+    """``tasks`` by operation and status, ``batches`` by status, ``account_failures`` by account, ``task_seconds`` by
+    operation."""
 
     @property
     def tasks(self) -> Mapping[tuple[str, str], int]: ...
 
     @property
     def batches(self) -> Mapping[str, int]: ...
+
+    @property
+    def account_failures(self) -> Mapping[str, int]: ...
 
     def task_seconds(self) -> Mapping[str, HistogramSnapshot]: ...
 
@@ -222,6 +226,12 @@ def register_order_metrics(
         "Alarms for an operator, by kind; each kind has a runbook.",
         lambda: {(kind,): count for kind, count in alarms().items()},
         labels=["kind"],
+    )
+    metrics.add_counter(
+        "ticker_account_failures_total",
+        "Errors that ended the loops of an account; they begin anew after a pause.",
+        lambda: {(account_id,): count for account_id, count in numbers.account_failures.items()},
+        labels=["account"],
     )
     metrics.add_gauge(
         "ticker_order_breaker_open",

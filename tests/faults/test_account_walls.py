@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.db.postgres import Tx
 from app.orders.state.alarms import Alarm, RaisedAlarm
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
@@ -119,3 +120,31 @@ async def test_a_withdrawal_leaves_another_accounts_copy_alone(environment: Orde
     await until(is_over)
     states = {row["order_id"]: row["state"] for row in await environment.ledger()}
     assert states == {task["order_id"]: "CANCELLED", copy: "OPEN"}
+
+
+async def test_one_accounts_absurd_data_stops_no_other_account(environment: OrderEnvironment) -> None:
+    """Its loops end with an error and begin anew after a pause, with an alarm, until the data is mended."""
+    broken = await environment.place(account_id=SECOND)
+    await environment.sim.post("/_sim/orders/" + broken["order_id"], json={"fill": 1})
+    async with environment.database.connection() as connection:
+        await until(lambda: _has_row(connection, broken["order_id"]))
+        await connection.execute(
+            """UPDATE broker_order SET document = document - 'exchange' WHERE account_id = %s""", (SECOND,)
+        )
+    await environment.sim.post("/_sim/orders/" + broken["order_id"], json={"fill": 2})
+    [alarm] = await alarms_of(environment, SECOND, Alarm.ACCOUNT_FAILED)
+    assert alarm.data["error"] == "KeyError: 'exchange'"
+    assert (await environment.place())["status"] == "completed"
+    assert environment.supervisor.failures == []
+    assert environment.engine.counters.account_failures[SECOND] >= 1
+    assert environment.engine.counters.account_failures[ACCOUNT] == 0
+    async with environment.database.connection() as connection:
+        await connection.execute(
+            """UPDATE broker_order SET document = document || '{"exchange": "NSE"}' WHERE account_id = %s""", (SECOND,)
+        )
+    assert (await environment.place(account_id=SECOND, wait_s=30.0))["status"] == "completed"
+
+
+async def _has_row(connection: Tx, order_id: str) -> bool:
+    cursor = await connection.execute("SELECT 1 FROM broker_order WHERE order_id = %s", (order_id,))
+    return await cursor.fetchone() is not None

@@ -32,7 +32,7 @@ def is_due(refreshed_at: datetime | None, *, now: datetime) -> bool:
     return refreshed_at is None or refreshed_at < latest_dump(now)
 
 
-LARGEST_UNREADABLE_SHARE = 0.02
+LARGEST_UNREADABLE_SHARE = 0.1
 """A dump of which more rows cannot be read is only taken by force: something else than single rows is wrong with it."""
 
 

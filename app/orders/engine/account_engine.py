@@ -12,13 +12,14 @@ from typing import Protocol
 
 from app.broker.orders import Operation
 from app.broker.port import Broker, CredentialSource, Governor
-from app.db.leases import Lease, Leases, Ownership
+from app.db.leases import MOST_CHARACTERS, Lease, Leases, Ownership
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
 from app.orders.engine.trading_verdict import TradingFacts
 from app.orders.risk.stop_store import Stops
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.sent_today_store import sent_today
+from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.lease_term import LeaseTerm
@@ -61,7 +62,7 @@ class AccountEngine:
         self._prices = prices
         self._session = SessionState(account.credentials, clock=parts.clock)
         self._lease = leases.lease(f"sender:{account.broker.account_id}")
-        self._ownership = Ownership(self._lease, self._work)
+        self._ownership = Ownership(self._lease, self._work, on_failure=self._report_failure)
         self.loops: AccountLoops | None = None
         """Of the newest lease term; None before the first."""
 
@@ -93,6 +94,7 @@ class AccountEngine:
             address_refused=stops.address_refused,
             halt=stops.halt,
             too_much_in_doubt=stops.many_doubts,
+            book_unreadable=self.read_counters.book_unreadable or self._failure,
             placements_fail=self.loops is not None and self.loops.breakers.stops(Operation.PLACE),
             day_is_used_up=self._governor.places_left_today() < 1,
         )
@@ -111,6 +113,27 @@ class AccountEngine:
         await self._ownership.leave()
         return finished
 
+    @property
+    def _failure(self) -> str | None:
+        """What ended the account's loops last, while it may do so again; None: they are sound."""
+        failure = self._ownership.failure
+        return None if failure is None else f"the account's loops began anew after an error: {failure}"
+
+    async def _report_failure(self, what: str) -> None:
+        """Count it, and raise an alarm once a day for each such error. Raises Unavailable."""
+        settlement, account_id = self._parts.settlement, self.broker.account_id
+        settlement.counters.account_failures[account_id] += 1
+        async with self._parts.database.transaction() as tx:
+            day = trade_date_of(await database_now(tx)).isoformat()
+            await settlement.raise_alarm(
+                tx,
+                Alarm.ACCOUNT_FAILED,
+                account_id=account_id,
+                alarm_id=self._parts.ids.uuid(),
+                subject=f"{day} {what}"[:MOST_CHARACTERS],
+                data={"error": what},
+            )
+
     async def _work(self) -> None:
         """Run the loops of one term, until the lease is lost or this task is cancelled."""
         account_id = self.broker.account_id
@@ -126,7 +149,8 @@ class AccountEngine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(loops.sender.run(), name=f"sender-{account_id}")
             tasks.create_task(loops.reconciler.run(), name=f"reconciler-{account_id}")
-            tasks.create_task(loops.batches.run(), name=f"batches-{account_id}")
+            # in the group's body, for the reason that ``Ownership.run`` gives
+            await loops.batches.run()
 
     def _term_parts(self, began_at: datetime) -> AccountParts:
         first_ever = self._lease.term == 1  # no earlier owner can have sent a task

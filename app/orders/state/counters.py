@@ -34,6 +34,8 @@ class OrderCounters:
     """Batches that ended, by status."""
     alarms: Counter[str] = field(default_factory=Counter)
     """New alarms, by kind."""
+    account_failures: Counter[str] = field(default_factory=Counter)
+    """Errors that ended the loops of an account, by account."""
     batch_seconds: LagCounter = field(default_factory=lambda: LagCounter(BATCH_BOUNDS_S))
     """Seconds from a batch's acceptance to its end."""
     broker_wait: LagCounter = field(default_factory=lambda: LagCounter(WAIT_BOUNDS_S))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -401,3 +402,56 @@ async def test_a_line_that_swallows_ends_the_term_and_not_the_ownership(database
             owner.cancel()
             await asyncio.gather(owner, return_exceptions=True)
             await database.close()
+
+
+async def test_work_that_fails_begins_anew_and_says_so(database: Database) -> None:
+    """An error of one account's work ends neither the process nor the work: another process may try meanwhile."""
+    told: list[str] = []
+    beginnings: list[float] = []
+    clock = SystemClock()
+
+    async def work() -> None:
+        beginnings.append(clock.monotonic())
+        if len(beginnings) < 3:
+            raise OverflowError("date value out of range")
+        await asyncio.Event().wait()
+
+    async def tell(what: str) -> None:
+        told.append(what)
+
+    owned = lease(database, "a")
+    owner = Ownership(owned, work, on_failure=tell, random_unit=lambda: 0.0)
+    running = asyncio.create_task(owner.run())
+    await until(lambda: _is(len(told) == 1))
+    assert not owned.held
+    assert owner.failure == "OverflowError: date value out of range"
+    await until(lambda: _is(len(beginnings) == 3))
+    assert told == ["OverflowError: date value out of range"] * 2
+    pauses = [after - before for before, after in itertools.pairwise(beginnings)]
+    assert 0.5 <= pauses[0] < pauses[1]
+    assert owner.working
+    assert owner.failure is not None
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_failure_that_cannot_be_told_is_a_failure_all_the_same(database: Database) -> None:
+    """The database may be away at that moment: the work begins anew, untold."""
+    begun = asyncio.Event()
+    failing = True
+
+    async def work() -> None:
+        nonlocal failing
+        if failing:
+            failing = False
+            raise KeyError("exchange")
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def tell(what: str) -> None:
+        raise Unavailable(what)
+
+    running = asyncio.create_task(Ownership(lease(database, "a"), work, on_failure=tell).run())
+    await asyncio.wait_for(begun.wait(), 10)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from psycopg.errors import NotNullViolation
 
+from app.broker.rows import BadRow
 from app.db.postgres import Database, open_database
 from app.errors import BrokerUnavailable, Conflict, Gone, NotFound, Unavailable
 from app.market.instruments.dump_schedule import is_due
 from app.market.instruments.registry import InstrumentRegistry
 from tests.integration.market.scripted import ScriptedMarket, SetClock, broker
 from tests.unit.market.builders import NOON, instrument
+from tests.waiting import until
 
 INFY = instrument("NSE:INFY", token=408065)
 SBIN = instrument("NSE:SBIN", token=779521, name="STATE BANK")
@@ -82,6 +85,55 @@ async def test_a_failing_refresh_keeps_the_old_index(database: Database) -> None
     market.failure = None
     await registry.refresh(force=False)
     assert registry.status().last_error is None
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("no such row"), NotNullViolation("null value"), OverflowError("date")]
+)
+async def test_whatever_a_refresh_meets_ends_neither_start_nor_loop(database: Database, failure: Exception) -> None:
+    """The old instruments stay in use and count as stale; an operator's refresh is told, without a traceback."""
+    clock = SetClock(NOON)
+    market = ScriptedMarket(failure=failure)
+    registry = service(database, market, clock=clock)
+    await registry.start()
+    assert registry.status().status == "empty"
+    market.failure, market.dump = None, [INFY]
+    await registry.refresh(force=False)
+    market.failure = failure
+    with pytest.raises(Unavailable) as refused:
+        await registry.refresh(force=True)
+    assert refused.value.code == "INSTRUMENTS_NOT_REFRESHED"
+    assert (registry.status().status, await registry.get(408065)) == ("stale", INFY)
+    clock.forward(NOON + timedelta(days=1))
+    loop = asyncio.create_task(registry.run())
+    await until(lambda: _is(len(market.calls) >= 4))
+    assert not loop.done()
+    loop.cancel()
+    restarted = service(database, market, clock=clock)
+    await restarted.start()
+    assert (restarted.status().status, await restarted.get(408065)) == ("stale", INFY)
+
+
+async def _is(condition: bool) -> bool:
+    return condition
+
+
+async def test_bad_rows_are_left_out_named_and_bounded(database: Database) -> None:
+    """A few do not hide the others; with too many of them something else is wrong with the dump."""
+    rows = [instrument(f"NSE:S{number}", token=number) for number in range(1, 100)]
+    bad = BadRow(place="line 7", reason="instrument_type is empty")
+    market = ScriptedMarket(dump=rows, unreadable=[bad])
+    registry = service(database, market)
+    await registry.start()
+    assert registry.status().cached_instruments == 99
+    assert list((await registry.refresh(force=False)).left_out) == [bad]
+    market.unreadable = [bad] * 20
+    with pytest.raises(Conflict, match="20 rows of the broker's dump cannot be read") as refused:
+        await registry.refresh(force=False)
+    assert refused.value.code == "INSTRUMENT_DUMP_UNREADABLE"
+    assert registry.status().status == "stale"
+    assert (await registry.refresh(force=True)).instruments == 99
+    assert registry.status().status == "ok"
 
 
 async def test_an_instrument_that_left_the_dump_is_gone_not_unknown(database: Database) -> None:
