@@ -4,6 +4,7 @@
     orders            sends, each at most once, and the order book; reads has portfolio and market data
     session           login and log-out
     http              the HTTP clients; endpoints are the labels of what they are asked for
+    unread_bytes      connections that are given up once more came than was asked for
     governor          waits until a request may go; pace decides when (pure)
     feed              the ticker: connect, subscribe, replace a silent socket (the old one is closed first, so that
                       ticks stay in order); socket is one connection

@@ -2,7 +2,8 @@
 
 The order client guarantees: HTTP/1.1, no retry, no redirect, no proxy from the environment, a total bound for each
 request, and the knowledge whether a byte of the request can have left (httpcore's trace extension reports
-``send_request_headers.started`` before the first write). A cancelled caller gets its CancelledError.
+``send_request_headers.started`` before the first write). A cancelled caller gets its CancelledError. No client uses a
+connection again on which more came than was asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from app.errors import BrokerError, BrokerUnavailable
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.kite.endpoints import BOOK_ENDPOINTS, CLIENT_HEADERS, READ_OUTCOMES, Endpoint
+from app.kite.unread_bytes import CheckedTransport
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
 from app.kite.wire.outcome import Observation, Response, TransportFailure
 
@@ -240,17 +242,9 @@ def _timeout(total_s: float, *, connect_s: float) -> httpx.Timeout:
 
 def _client(settings: HttpSettings, *, connections: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0)
-    transport = httpx.AsyncHTTPTransport(
-        verify=settings.tls,
-        http1=True,
-        http2=False,
-        retries=0,
-        trust_env=False,
-        limits=limits,
-    )
     return httpx.AsyncClient(
         base_url=settings.base_url,
-        transport=transport,
+        transport=CheckedTransport(tls=settings.tls, limits=limits),
         trust_env=False,
         follow_redirects=False,
         timeout=timeout,

@@ -113,6 +113,20 @@ MUTATIONS = (
         FAULTS + "test_unreadable_rows.py::test_an_order_that_the_book_never_shows_ends_no_other_proof",
     ),
     Mutation(
+        "an answer with another task's order",
+        "app/orders/sending/outcome_rules.py",
+        "if other_owner is not None:",
+        "if other_owner is None and not task:",
+        FAULTS + "test_wrong_answers.py::test_an_answer_that_names_another_tasks_order_is_a_doubt",
+    ),
+    Mutation(
+        "bytes behind an answer",
+        "app/kite/unread_bytes.py",
+        "self.has_stray_bytes |= bool(self._answer.trailing_data[0])",
+        "self.has_stray_bytes |= False",
+        FAULTS + "test_wrong_answers.py::test_an_answer_given_twice_goes_to_no_other_order",
+    ),
+    Mutation(
         "a replacement waits for its order's end",
         "app/orders/sending/claim_store.py",
         "AND (t.replaces IS NULL OR {IS_REPLACED})",

@@ -39,6 +39,28 @@ def verdict_of(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
             )
 
 
+def confirmed_ids(task: Task, outcome: SendOutcome) -> list[str]:
+    """The ids of the orders that an answer gives to a placement."""
+    if task.operation is not Operation.PLACE or not isinstance(outcome, Accepted):
+        return []
+    return [order_id for order_id in (outcome.order_id, *(child.order_id for child in outcome.children)) if order_id]
+
+
+def wrong_answer(task: Task, outcome: SendOutcome, *, other_owner: str | None) -> str | None:
+    """Why this is not the answer to the task's request; None when it may be.
+
+    ``other_owner``: whose an order is that the answer gives to a placement, None for nobody else's. A modification and
+    a cancel are answered with the id of their order.
+    """
+    if other_owner is not None:
+        return f"the broker's answer is one to another request: order {other_owner}"
+    if task.operation is Operation.PLACE or not isinstance(outcome, Accepted):
+        return None
+    if outcome.order_id == task.target_order_id:
+        return None
+    return f"the broker's answer is one to another request: it names order {outcome.order_id}"
+
+
 def _refused(task: Task, refusal: Refused, *, now: datetime) -> Verdict:
     error = TaskError(
         code="BROKER_REFUSED",

@@ -6,11 +6,15 @@ import asyncio
 
 from loguru import logger
 
-from app.broker.outcomes import SendOutcome, SessionRejected
+from app.broker.outcomes import InDoubt, SendOutcome, SessionRejected
+from app.db.pipeline import fetch_or
+from app.db.postgres import Tx
 from app.errors import Unavailable
+from app.orders.sending import answer_store
 from app.orders.sending.address_refusal import halt_if_address_refused
-from app.orders.sending.outcome_rules import verdict_of
+from app.orders.sending.outcome_rules import confirmed_ids, verdict_of, wrong_answer
 from app.orders.state import task_store
+from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 
@@ -58,6 +62,24 @@ class OutcomeWriter:
             async with tx.pipeline():  # one round trip
                 await task_store.write_outcome(tx, task, outcome)
                 await self._settlement.lock(tx, self._account_id)
+                ids = confirmed_ids(task, outcome)
+                owner = await answer_store.other_owner(tx, task, ids) if ids else None
+            outcome = await self._believed(tx, task, outcome, owner=await fetch_or(owner, None))
             verdict = verdict_of(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
             await halt_if_address_refused(tx, task, outcome, settlement=self._settlement, ids=self._ids)
+
+    async def _believed(self, tx: Tx, task: Task, outcome: SendOutcome, *, owner: str | None) -> SendOutcome:
+        """The outcome, or a doubt with an alarm where the answer is one to another request."""
+        reason = wrong_answer(task, outcome, other_owner=owner)
+        if reason is None:
+            return outcome
+        await self._settlement.raise_alarm(
+            tx,
+            Alarm.MISMATCH,
+            account_id=self._account_id,
+            alarm_id=self._ids.uuid(),
+            subject=task.task_id,
+            data={"reason": reason},
+        )
+        return InDoubt(reason=reason)
