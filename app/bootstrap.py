@@ -31,7 +31,7 @@ from app.kit.clock import SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
-from app.ops.metric_sources import BrokerCalls
+from app.ops.broker_calls import BrokerCalls
 from app.orders.engine.statement_warmup import warm_up
 
 API_POOL = 10

@@ -22,7 +22,7 @@ from app.events.limits import StreamLimits
 from app.kit.clock import Clock
 from app.kit.ids import IdSource
 from app.kit.process import process_name
-from app.ops.metric_sources import BrokerCalls
+from app.ops.broker_calls import BrokerCalls
 from app.orders.state.engine_settings import EngineSettings
 
 

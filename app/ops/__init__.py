@@ -4,6 +4,7 @@ health           is it healthy, ready, alive? read it first; app/commands/serve.
 readiness        may traffic be sent to this process?
 metrics          the Prometheus registry and the counts of requests
 metric_sources   which numbers stand behind which metric; app/composition/monitoring.py says where each is computed
+broker_calls     counts of requests to the broker, and of rows that could not be read
 loop_lag         how late the event loop runs
 logging          log lines without secrets
 """

@@ -13,6 +13,7 @@ from typing import Protocol
 from app.broker.port import Feed
 from app.db.postgres import Database
 from app.errors import Unavailable
+from app.ops.broker_calls import BrokerCalls, register_broker_metrics
 from app.ops.metrics import HistogramSnapshot, Metrics, Samples
 
 DOUBT_SAMPLE_S = 5.0
@@ -55,30 +56,6 @@ class DoubtStats(Protocol):
 
     @property
     def oldest_s(self) -> float: ...
-
-
-class BrokerCalls:
-    """Counts the requests to the broker as the adapter's observer. Both labels are closed lists of the adapter."""
-
-    def __init__(self) -> None:
-        self._calls: Counter[tuple[str, str]] = Counter()
-        self._unreadable: Counter[str] = Counter()
-
-    def observe(self, endpoint: str, outcome: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
-        """Count one request that has an answer, or failed."""
-        self._calls[str(endpoint), outcome] += 1
-
-    def count_unreadable(self, endpoint: str, count: int) -> None:
-        """Count rows of an answer that could not be read."""
-        self._unreadable[str(endpoint)] += count
-
-    def unreadable(self) -> Samples:
-        """Rows that could not be read, by endpoint, since the start."""
-        return {(endpoint,): count for endpoint, count in self._unreadable.items()}
-
-    def samples(self) -> Samples:
-        """Requests by endpoint and outcome since the start."""
-        return {(endpoint, outcome): count for (endpoint, outcome), count in self._calls.items()}
 
 
 class DoubtSampler:
@@ -296,15 +273,7 @@ def register_process_metrics(
         "Times that the database refused or lost a connection.",
         lambda: {(): sum(database.connection_errors for database in databases)},
     )
-    metrics.add_counter(
-        "ticker_broker_requests_total", "Requests to the broker.", calls.samples, labels=["endpoint", "outcome"]
-    )
-    metrics.add_counter(
-        "ticker_broker_unreadable_rows_total",
-        "Rows of the broker's answers that could not be read and were left out.",
-        calls.unreadable,
-        labels=["endpoint"],
-    )
+    register_broker_metrics(metrics, calls)
     metrics.add_counter("ticker_rate_limit_hits_total", "Requests answered 429.", lambda: {(): limit_hits()})
     metrics.add_gauge(
         "ticker_event_loop_lag_seconds", "The worst delay of the event loop since the last scrape.", loop_lag

@@ -406,7 +406,7 @@ async def test_a_line_that_swallows_ends_the_term_and_not_the_ownership(database
 
 async def test_work_that_fails_begins_anew_and_says_so(database: Database) -> None:
     """An error of one account's work ends neither the process nor the work: another process may try meanwhile."""
-    told: list[str] = []
+    said: list[str] = []
     beginnings: list[float] = []
     clock = SystemClock()
 
@@ -417,16 +417,16 @@ async def test_work_that_fails_begins_anew_and_says_so(database: Database) -> No
         await asyncio.Event().wait()
 
     async def tell(what: str) -> None:
-        told.append(what)
+        said.append(what)
 
     owned = lease(database, "a")
     owner = Ownership(owned, work, on_failure=tell, random_unit=lambda: 0.0)
     running = asyncio.create_task(owner.run())
-    await until(lambda: _is(len(told) == 1))
+    await until(lambda: _is(len(said) == 1))
     assert not owned.held
     assert owner.failure == "OverflowError: date value out of range"
     await until(lambda: _is(len(beginnings) == 3))
-    assert told == ["OverflowError: date value out of range"] * 2
+    assert said == ["OverflowError: date value out of range"] * 2
     pauses = [after - before for before, after in itertools.pairwise(beginnings)]
     assert 0.5 <= pauses[0] < pauses[1]
     assert owner.working
@@ -435,8 +435,8 @@ async def test_work_that_fails_begins_anew_and_says_so(database: Database) -> No
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_failure_that_cannot_be_told_is_a_failure_all_the_same(database: Database) -> None:
-    """The database may be away at that moment: the work begins anew, untold."""
+async def test_a_failure_that_cannot_be_reported_is_a_failure_all_the_same(database: Database) -> None:
+    """The database may be away at that moment: the work begins anew, unreported."""
     begun = asyncio.Event()
     failing = True
 
