@@ -1,5 +1,6 @@
 """Logging in and out over HTTP, against the simulator's session rules."""
 
+import asyncio
 import base64
 import hashlib
 from urllib.parse import parse_qs, urlsplit
@@ -152,6 +153,26 @@ async def test_a_genuine_postback_is_taken_as_a_hint(service: RunningService) ->
     answer = await service.anonymous.post("/postback/primary", json=_postback("250303000000001"))
     assert (answer.status_code, answer.json()) == (202, {"accepted": True})
     assert (await service.client.get("/events?account_id=primary")).json()["data"] == []
+
+
+async def test_a_genuine_postback_makes_the_order_book_be_read(
+    service: RunningService, simulator: RunningSimulator
+) -> None:
+    """Another program's order whose push was lost: nobody knows of it until the postback comes."""
+    form = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "1", "product": "MIS",
+            "order_type": "LIMIT", "price": "1000"}  # fmt: skip
+    async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as sim:
+        await sim.post("/_sim/faults", json={"kind": "drop_update", "times": -1})
+        session = {"Authorization": "token simkey:simtoken"}
+        order_id = (await sim.post("/orders/regular", data=form, headers=session)).json()["data"]["order_id"]
+    await asyncio.sleep(1.0)
+    assert (await service.client.get("/orders")).json()["data"] == []
+    assert (await service.anonymous.post("/postback/primary", json=_postback(order_id))).status_code == 202
+
+    async def shown() -> bool:
+        return bool((await service.client.get(f"/orders/{order_id}")).status_code == 200)
+
+    await until(shown)
 
 
 async def test_a_forged_postback_is_refused(service: RunningService) -> None:

@@ -68,6 +68,16 @@ async def test_a_changed_row_is_found(database: Database, statement: str, seq: i
     assert reason in found.reason
 
 
+async def test_the_newest_events_of_a_long_log_are_looked_at(database: Database) -> None:
+    """Of ten the last three, each with the one before it; what lies before them is another run's."""
+    await append(database, 10)
+    await change(database, "UPDATE event SET type = 'order_failed' WHERE seq = 3")
+    assert await broken(database, last=3) == []
+    assert [one.seq for one in await broken(database)] == [3]
+    await change(database, "UPDATE event SET type = 'order_failed' WHERE seq = 9")
+    assert [one.seq for one in await broken(database, last=3)] == [9]
+
+
 async def test_events_from_before_there_were_hashes_are_accepted(database: Database) -> None:
     """The chain begins with the first event that has one."""
     await append(database, 2)

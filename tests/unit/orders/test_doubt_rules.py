@@ -20,6 +20,7 @@ from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of
+from app.orders.state.removal_rules import CANCEL_SHOWS_WITHIN_S
 from tests.order_requests import order
 from tests.unit.orders.builders import NOW, TAG_BASE, command, known, row, seconds, task
 
@@ -195,6 +196,10 @@ def test_a_cancel_is_done_when_the_order_is_gone_and_failed_when_it_filled() -> 
     assert filled.event is Event.REFUSED
     assert "10 filled" in filled.reason
     assert examined(cancel, known()).event is Event.RESEND
+    just_sent = replace(cancel, last_sent_at=NOW - seconds(CANCEL_SHOWS_WITHIN_S - 0.001))
+    assert examined(just_sent, known()).event is None
+    assert examined(replace(cancel, last_sent_at=NOW - seconds(CANCEL_SHOWS_WITHIN_S)), known()).event is Event.RESEND
+    assert examined(replace(cancel, status=TaskStatus.RUNNING), known()).event is None
     assert examined(cancel, known(status="CANCEL PENDING")).event is None
     assert examined(cancel, None).event is None
 
