@@ -1,7 +1,7 @@
 """Tries mutants one after the other, several at a time, until all are tried or the time is over.
 
-A test that notices a mutant must pass in an unchanged tree; that is tried once for each such test, so that a test which
-fails by itself proves nothing.
+A test that notices a mutant must pass in an unchanged tree; that is tried once for each such test of more than
+milliseconds, so that a test which fails by itself proves nothing.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Campaign:
             self._noticed(one, one.doubted)
         elif not verdict.noticed:
             self.report(Result(mutant=one.mutant, outcome="survived", ran=verdict.ran, touching=one.touching))
-        elif verdict.by in self._proven or "::" not in verdict.by:
+        elif verdict.by in self._proven or "::" not in verdict.by or self.plan.is_quick(verdict.by):
             self._noticed(one, verdict)
         else:
             running[tree] = _Running(one.mutant, self._started(None, [[verdict.by]], tree), one.touching, verdict)

@@ -53,7 +53,11 @@ class Plan:
         seconds = self.recording.seconds[test]
         noticed = self._noticed[mutant.path][test]  # other mutants of the file
         named = {test, test.partition("[")[0], test.partition("::")[0]} & self._named.get(mutant.path, set())
-        return (0 if seconds < QUICK_S else 1 if named or noticed else 2, -noticed, seconds, test)
+        return (0 if self.is_quick(test) else 1 if named or noticed else 2, -noticed, seconds, test)
+
+    def is_quick(self, test: str) -> bool:
+        """Whether it takes milliseconds: no server, no wait, nothing that fails by chance."""
+        return self.recording.seconds.get(test, QUICK_S) < QUICK_S
 
     def timeout_s(self, tests: Sequence[str]) -> float:
         """After how many seconds one of these tests hangs."""

@@ -6,13 +6,11 @@ begins in a tenth of the time, and imports the changed module like any other.
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import importlib
 import importlib.util
 import json
 import os
-import py_compile
 import shutil
 import signal
 import sys
@@ -32,7 +30,7 @@ LIBRARIES = ("alembic", "fastapi", "httpx", "hypothesis", "loguru", "msgspec", "
 _OURS = ("app", "tests", "simulator", "embedded", "chaos", "benchmarks", "migrations")
 _LEFT_OUT = (
     *(".git", ".venv", ".data", ".recording", ".hypothesis", ".coverage*", ".*cache"),
-    *("__pycache__", "node_modules", "htmlcov"),
+    *("node_modules", "htmlcov"),
 )
 
 
@@ -50,10 +48,8 @@ class TrialBroken(Exception):
 
 
 def make_tree(target: Path) -> None:
-    """A copy of the repository at ``target``, compiled, as it is before any change."""
+    """A copy of the repository at ``target``, with its compiled files, as it is before any change."""
     shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-    # mutants come and go within the second of a time stamp: a compiled file is valid for as long as it exists
-    compileall.compile_dir(target, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
 
 def preload() -> None:
@@ -79,8 +75,7 @@ class Trial:
         self._result.unlink(missing_ok=True)
         if self.mutant is not None:
             self._original = self._changed.read_text(encoding="utf-8")
-            self._changed.write_text(self.mutant.applied_to(self._original), encoding="utf-8")
-            Path(importlib.util.cache_from_source(str(self._changed))).unlink(missing_ok=True)
+            self._write(self.mutant.applied_to(self._original))
         sys.stdout.flush()
         sys.stderr.flush()
         self._pid = os.fork()
@@ -125,7 +120,12 @@ class Trial:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)  # what tests have left behind
         if self.mutant is not None:
-            self._changed.write_text(self._original, encoding="utf-8")
+            self._write(self._original)
+
+    def _write(self, source: str) -> None:
+        """Change the file. Its compiled one may be of the same second and size, and would count as valid."""
+        self._changed.write_text(source, encoding="utf-8")
+        Path(importlib.util.cache_from_source(str(self._changed))).unlink(missing_ok=True)
 
     def _in_child(self) -> NoReturn:
         code = 1
@@ -145,8 +145,7 @@ class Trial:
 
     def _run(self) -> dict[str, object]:
         os.chdir(self.tree)
-        os.environ.update(self.environment, PYTHONDONTWRITEBYTECODE="1")
-        sys.dont_write_bytecode = True
+        os.environ.update(self.environment)
         for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
             del sys.modules[name]
         sys.path[:] = [str(self.tree), *(one for one in sys.path if one and Path(one) != ROOT)]

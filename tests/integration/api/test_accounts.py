@@ -161,6 +161,12 @@ async def test_a_genuine_postback_makes_the_order_book_be_read(
     """Another program's order whose push was lost: nobody knows of it until the postback comes."""
     form = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "1", "product": "MIS",
             "order_type": "LIMIT", "price": "1000"}  # fmt: skip
+
+    async def connected() -> bool:
+        return bool((await service.client.get("/accounts/primary")).json()["feed_connected"])
+
+    await until(connected)
+    await asyncio.sleep(1.0)  # the reads that the start and the connection cause
     async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as sim:
         await sim.post("/_sim/faults", json={"kind": "drop_update", "times": -1})
         session = {"Authorization": "token simkey:simtoken"}
