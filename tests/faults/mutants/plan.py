@@ -33,6 +33,7 @@ class Plan:
     users: Users
     seconds: float
     _named: dict[str, set[str]] = field(default_factory=_named_tests)
+    _naming_files: dict[str, set[str]] = field(default_factory=dict)
     _noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def groups_for(self, mutant: Mutant) -> tuple[list[list[str]], int]:
@@ -40,6 +41,8 @@ class Plan:
         touching = set[str]()
         for path, lines in self.users.places(mutant):
             touching |= self.recording.touching(path, lines)
+        if not self.users.is_within_a_function(mutant):
+            touching |= self._naming(mutant.path)
         groups: dict[int, list[str]] = {}
         left = self.seconds
         for test in sorted(touching, key=lambda test: self._rank(mutant, test)):
@@ -48,6 +51,18 @@ class Plan:
                 break
             groups.setdefault(self._rank(mutant, test)[0], []).append(test)
         return list(groups.values()), len(touching)
+
+    def _naming(self, path: str) -> set[str]:
+        """Quick tests in files that name the module: a test of a constant runs no line of it."""
+        module = path.removesuffix(".py").replace("/", ".")
+        if module not in self._naming_files:
+            files = {test.partition("::")[0] for test in self.recording.seconds if self.is_quick(test)}
+            texts = {file: self.users.root / file for file in files}
+            self._naming_files[module] = {
+                file for file, text in texts.items() if text.exists() and module in text.read_text(encoding="utf-8")
+            }
+        named = self._naming_files[module]
+        return {test for test in self.recording.seconds if test.partition("::")[0] in named and self.is_quick(test)}
 
     def _rank(self, mutant: Mutant, test: str) -> tuple[int, int, float, str]:
         seconds = self.recording.seconds[test]

@@ -37,7 +37,8 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitOr: ast.BitAnd,
 }
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
-_TEXTS = frozenset({"message", "msg", "reason", "detail", "help", "description", "title", "name"})
+_TEXTS = frozenset({"message", "msg", "reason", "detail", "help", "description", "title", "name", "strict"})
+"""Arguments for people; and ``zip(strict=...)``, which is a check of ours, not of what comes in."""
 _LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "bind"})
 _NO_CODE = frozenset({"TypeVar", "NewType", "Literal", "cast", "getLogger"})
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef

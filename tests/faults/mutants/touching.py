@@ -99,11 +99,16 @@ class Users:
                     users[module.imported.get(name, (path, name))].add((path, symbol))
         return users
 
+    def is_within_a_function(self, mutant: Mutant) -> bool:
+        """Whether a call runs the changed line, and not the import of its module."""
+        functions = self._modules[mutant.path].functions.values()
+        return any(mutant.lines[0] in lines for function in functions for lines in function)
+
     def places(self, mutant: Mutant) -> Iterator[tuple[str, range]]:
         """The lines whose tests may notice the mutant: its own, or those of the functions that use its name."""
         own = range(mutant.lines[0], mutant.lines[1] + 1)
         module = self._modules[mutant.path]
-        if any(own.start in lines for function in module.functions.values() for lines in function):
+        if self.is_within_a_function(mutant):
             yield mutant.path, own
             return
         name = next((name for lines, name in module.symbol_lines if own.start in lines), None)

@@ -222,6 +222,19 @@ def test_quick_tests_of_the_line_come_first_within_the_bound(tree: Path) -> None
     assert plan.groups_for(mutant)[0] == [["t::slow"]]
 
 
+def test_a_constant_is_tried_by_the_quick_tests_of_files_that_name_its_module(tree: Path) -> None:
+    """They may look at its value, which runs no line."""
+    (tree / "test_named.py").write_text("from app.x import LIMIT\n", encoding="utf-8")
+    (tree / "test_other.py").write_text("from app.y import LIMIT\n", encoding="utf-8")
+    seconds = {"test_named.py::a": 0.01, "test_named.py::slow": 5.0, "test_other.py::a": 0.01}
+    plan = Plan(recording(tree, {}, seconds), Users(tree), 10.0)
+    constant, own = [one for one in mutants_of("app/x.py", MODULE) if one.before in {"LIMIT = 5", "return a < OTHER"}][
+        :2
+    ]
+    assert plan.groups_for(constant) == ([["test_named.py::a"]], 1)
+    assert plan.groups_for(own) == ([], 0)
+
+
 def test_the_score_leaves_out_what_changes_nothing_and_bounds_it() -> None:
     """95 of 100 are enough, 94 are not; nine equivalents of a hundred are too many."""
     assert Score(noticed=95, survived=5, equivalent=0).is_enough(95.0)

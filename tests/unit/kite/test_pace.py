@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import date
 
 import pytest
@@ -14,6 +15,16 @@ from app.kite.pace import MINUTE_S, BrokerLimits, MinuteWindow, OrderPace, ReadP
 
 CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
 DAY = date(2026, 7, 6)
+PUBLISHED = {
+    "order_emission_s": 0.112,  # ten a second, and a margin for the network
+    "historical_emission_s": 0.350,  # three a second
+    "quote_emission_s": 1.05,  # one a second
+    "other_emission_s": 0.150,  # ten a second, of which three may go at once
+    "other_burst": 3,
+    "orders_per_minute": 400,
+    "kept_for_cancels": 0.2,
+    "places_per_day": 5_000,
+}
 kinds = st.sampled_from([CANCEL, MODIFY, PLACE])
 gaps = st.floats(0, 0.4, allow_nan=False) | st.just(0.0)
 
@@ -59,6 +70,12 @@ def test_never_more_than_the_minutes_budget(requests: list[tuple[float, RequestK
     """A budget of 12 a minute, so that the pattern reaches it."""
     times = grant_all(OrderPace(BrokerLimits(orders_per_minute=12)), requests)
     assert most_in_window(times, seconds=59.999_999) <= 12
+
+
+def test_the_limits_are_those_that_the_broker_publishes() -> None:
+    """Each with its distance; a slip here is a ban."""
+    assert asdict(BrokerLimits()) == PUBLISHED
+    assert MINUTE_S == 63.0
 
 
 def test_cancels_keep_a_fifth_of_the_minute() -> None:
