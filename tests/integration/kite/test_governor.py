@@ -23,7 +23,7 @@ def governor(limits: BrokerLimits = QUICK, *, max_waiting: int = 100, max_wait_s
 
 async def test_cancels_go_before_modifications_before_placements() -> None:
     """Whoever waits is served by kind first, by arrival second."""
-    one = governor()
+    one = governor(BrokerLimits(order_emission_s=0.2))
     await one.acquire(PLACE)
     served: list[str] = []
 
@@ -79,7 +79,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
 
 async def test_a_deadline_that_passes_while_others_go_first_ends_the_wait() -> None:
     """The request is not sent late, and its slot goes to the next."""
-    one = governor(BrokerLimits(order_emission_s=0.05), max_waiting=4)
+    one = governor(BrokerLimits(order_emission_s=0.3), max_waiting=4)
     await one.acquire(PLACE)
     others = [asyncio.ensure_future(one.acquire(CANCEL)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_a_deadline_that_passes_while_others_go_first_ends_the_wait() -> N
 
 async def test_a_cancelled_waiter_leaves_the_queue() -> None:
     """Its place is taken by the next, and nothing stays behind."""
-    one = governor(BrokerLimits(order_emission_s=0.05), max_waiting=2)
+    one = governor(BrokerLimits(order_emission_s=0.3), max_waiting=2)
     await one.acquire(PLACE)
     first, second = (asyncio.ensure_future(one.acquire(PLACE)) for _ in range(2))
     await asyncio.sleep(0)
