@@ -23,7 +23,6 @@ READ_ELSEWHERE = {
     "app/orders/state/counters.py::ReadCounters.late_orders": "a fault test counts with it, as alarms are unique",
     "app/orders/state/model.py::Task.claimed_by": A_COLUMN,
     "app/orders/state/model.py::Task.claimed_until": A_COLUMN,
-    "app/orders/state/model.py::Task.finished_at": A_COLUMN,
     "app/orders/state/model.py::Task.replaces_filled": A_COLUMN,
     "app/commands/serve.py::_Server.capture_signals": "uvicorn calls it",
     "app/config.py::Settings.settings_customise_sources": "pydantic-settings calls it",

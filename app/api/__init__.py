@@ -1,7 +1,7 @@
 """HTTP and WebSocket. One file for each resource; each has ``build_router``, and ``app.main`` lists them.
 
 accounts instruments subscriptions market_data portfolio   accounts and market data
-orders batches admin postback events order_stream tick_stream health   orders, operators, events, probes
+orders mass_cancel batches admin postback events order_stream tick_stream health   orders, operators, events, probes
 
 Around every request: middleware (read it first), keys, rate_limits, problems (errors as HTTP), openapi
 For routes: services (what they may use), dependencies (their arguments), paging, exact_json

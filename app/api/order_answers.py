@@ -20,7 +20,7 @@ from app.broker.port import WireRequest
 from app.orders.entry.outcome_wait import Answer
 from app.orders.state.model import BatchStatus, TaskStatus
 
-_PATHS = {"task": "/orders/tasks/{}", "batch": "/advanced/batch-orders/{}"}
+_PATHS = {"task": "/orders/tasks/{}", "batch": "/advanced/batch-orders/{}", "mass_cancel": "/orders/cancel/{}"}
 
 WaitForOrder = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the result")]
 DryRun = Annotated[bool, Query(description="check everything and show the broker's requests; store and send nothing")]

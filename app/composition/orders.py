@@ -18,6 +18,7 @@ from app.orders.engine.account_engine import TradingAccount
 from app.orders.engine.order_engine import OrderEngine, Replicas
 from app.orders.entry.acceptance import Acceptance
 from app.orders.entry.market_data_port import InstrumentLookup
+from app.orders.entry.mass_cancel import MassCancels
 from app.orders.entry.requests import RequestChecker
 from app.orders.entry.risk_check import RiskCheck
 from app.orders.entry.service import OrderService
@@ -67,6 +68,7 @@ class Orders:
 
     service: OrderService  # place, modify, cancel, batches
     withdrawals: Withdrawals  # take a placement back
+    mass_cancels: MassCancels  # cancel what matches a filter
     operators: Operators  # halt, resume, decide about a doubt
     engine: OrderEngine  # sends and reconciles
     verdicts: AccountVerdicts  # whether each account can trade, as its owner says
@@ -115,9 +117,11 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         replicas=inputs.replicas,
         prices=inputs.prices,
     )
+    acceptance = build_acceptance(parts, inputs, engine=engine)
     return Orders(
-        service=_build_service(parts, inputs, engine=engine),
+        service=_build_service(parts, inputs, acceptance=acceptance, engine=engine),
         withdrawals=Withdrawals(parts, listener=engine),
+        mass_cancels=MassCancels(parts, acceptance=acceptance, engine=engine),
         operators=build_operators(parts, listener=engine),
         engine=engine,
         verdicts=AccountVerdicts(parts.database, accounts=inputs.accounts, clock=parts.clock),
@@ -125,9 +129,11 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
     )
 
 
-def _build_service(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngine) -> OrderService:
+def _build_service(
+    parts: OrderParts, inputs: OrderInputs, *, acceptance: Acceptance, engine: OrderEngine
+) -> OrderService:
     return OrderService(
-        acceptance=build_acceptance(parts, inputs, engine=engine),
+        acceptance=acceptance,
         engine=engine,
         queries=inputs.queries,
         checker=RequestChecker(inputs.instruments, clock=parts.clock),

@@ -83,6 +83,7 @@ class Runtime:
             history=market.history,
             orders=orders.service,
             withdrawals=orders.withdrawals,
+            mass_cancels=orders.mass_cancels,
             halts=orders.operators.halts,
             resolutions=orders.operators.resolutions,
             order_wakeups=orders.wakeups,

@@ -87,18 +87,23 @@ async def test_a_refused_cancel_of_a_halt_is_followed_by_another(
     await checked_history(database_url, simulator)
 
 
-async def test_an_order_of_another_application_is_cancelled_again_too(
-    environment: OrderEnvironment, simulator: RunningSimulator
-) -> None:
-    """A halt cancels it as well; it has no task, and its wish is kept with its row."""
-    form = {**order(price=Decimal(1400)).to_json(), "tag": "theirs"}
+async def place_elsewhere(simulator: RunningSimulator, *, tag: str) -> str:
+    """A resting order of another application; its id."""
+    form = {**order(price=Decimal(1400)).to_json(), "tag": tag}
     form = {
         name: str(value) for name, value in form.items() if value is not None and name not in {"variety", "autoslice"}
     }
     headers = {"Authorization": "token simkey:simtoken", "X-Kite-Version": "3"}
     async with httpx.AsyncClient(base_url=simulator.url, trust_env=False, headers=headers) as kite:
         placed = await kite.post("/orders/regular", data=form)
-    order_id = placed.json()["data"]["order_id"]
+    return str(placed.json()["data"]["order_id"])
+
+
+async def test_an_order_of_another_application_is_cancelled_again_too(
+    environment: OrderEnvironment, simulator: RunningSimulator
+) -> None:
+    """A halt cancels it as well; it has no task, and its wish is kept with its row."""
+    order_id = await place_elsewhere(simulator, tag="theirs")
 
     async def shown() -> bool:
         environment.orders.wakeups.on_order_hint(ACCOUNT)

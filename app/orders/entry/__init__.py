@@ -7,7 +7,7 @@ risk_check stored_state    decides in the storing transaction by limits and halt
                    `replaces` are compared in preconditions, under the same lock
 requests validation preconditions   the checks themselves, and defaults such as market_protection; the last two are pure
 margin             the margin of a batch, and the order in which its legs are sent
-withdrawal         takes a placement back, whatever its status
+withdrawal mass_cancel   takes one placement back, whatever its status; all that match a filter
 fingerprint idempotency intent market_data_port   values, and a Protocol of what is needed
 idempotency_store precondition_store   SQL
 """

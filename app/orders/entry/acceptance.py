@@ -150,6 +150,13 @@ class Acceptance:
             self._engine.wakeups(account_id).read_book()
         return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=first_read)
 
+    async def answer(self, key: IdempotencyKey, *, account_id: str, wait_s: float) -> Answer:
+        """The answer to a request that was stored under ``key`` just now, see ``OutcomeWait.answer``."""
+        self._remember(key, stored=key)
+        return await self._wait.answer(
+            key.kind, key.resource_id, account_id=account_id, wait_s=wait_s, first_read="immediately"
+        )
+
     async def check_target(self, task: NewTask) -> None:
         """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
         await self._risk_check.check_target(task)

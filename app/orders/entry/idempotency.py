@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-Kind = Literal["task", "batch"]
+Kind = Literal["task", "batch", "mass_cancel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,4 +17,4 @@ class IdempotencyKey:
     idem_key: str  # as the client sent it
     fingerprint: bytes  # tells a repeated request from another one under the same key
     kind: Kind
-    resource_id: UUID  # the task or batch that was accepted
+    resource_id: UUID  # the task, batch or mass cancel that was accepted

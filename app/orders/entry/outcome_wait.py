@@ -77,6 +77,8 @@ class OutcomeWait:
         try:
             if kind == "batch":
                 return await self._queries.batch_now(resource_id)
+            if kind == "mass_cancel":
+                return await self._queries.mass_cancel_now(resource_id)
             task = await self._queries.task(resource_id)
         except Unavailable as error:
             fields = {"account_id": account_id, f"{kind}_id": resource_id, "reason": error.message}
@@ -87,7 +89,7 @@ class OutcomeWait:
 
 def _unreadable(kind: Kind, resource_id: UUID, *, account_id: str) -> Mapping[str, Any]:
     """The document of a stored resource that cannot be read: only its ids are known."""
-    status = BatchStatus.RUNNING if kind == "batch" else TaskStatus.IN_DOUBT
+    status = TaskStatus.IN_DOUBT if kind == "task" else BatchStatus.RUNNING
     message = "it is stored, and its present state cannot be read while the database is away"
     return {
         f"{kind}_id": str(resource_id),

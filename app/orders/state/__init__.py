@@ -3,7 +3,7 @@
 model lifecycle verdicts      a task, its statuses, and what changes them; pure
 settlement                    applies verdicts to tasks and book rows to orders, each with its event
 new_tasks tags                makes tasks and their tags (of the client's key)
-removal removal_rules         the one way to get rid of an order; the second decides when to cancel again, pure
+removal removal_rules mass_cancels   the one way to get rid of an order, of one or of all that match; the last two pure
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see
 last_prices                   the last prices, as a Protocol
@@ -11,6 +11,6 @@ session_state send_memory     whether the broker has rejected the token; what th
 trading_reasons               why an account cannot trade; account_verdict_store has what its owner says
 engine_settings               times and bounds, and how long an order stays fresh
 parts counters lease_term wakeups    what the loops of an account share
-task_store new_task_store replacement_store removal_store order_store fill_store alarm_store audit_store
-tag_store                     SQL; task_store also stores what became of an attempt
+task_store new_task_store mass_cancel_store replacement_store removal_store order_store fill_store
+alarm_store audit_store tag_store                     SQL; task_store also stores what became of an attempt
 """

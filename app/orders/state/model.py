@@ -85,7 +85,7 @@ class BatchStatus(StrEnum):
 Purpose = Literal["client", "square_off", "requeue", "unwanted", "replace"]
 """Why a task exists: a client's request, the square-off of a batch, an operator's repetition, the cancel of an unwanted
 order or of one that is replaced. Cancels of an earlier release have other purposes, which mean ``unwanted``."""
-UnwantedWhy = Literal["rollback", "late", "halt", "withdrawal"]
+UnwantedWhy = Literal["rollback", "late", "halt", "withdrawal", "mass_cancel"]
 """Why nobody wants a placement any more: its batch is undone, it appeared after it was given up, an operator's halt
 cancels what is open, or it was withdrawn."""
 OnFilled = Literal["report", "square_off"]  # what a rollback does about fills: report them, or close the position

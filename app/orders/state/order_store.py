@@ -65,6 +65,17 @@ async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
     )
 
 
+async def of_days(tx: Tx, account_id: str, wanted: Sequence[tuple[str, date]]) -> list[KnownOrder]:
+    """The orders with these ids on these days, by order id. One that lived on is kept under a later day: its newest."""
+    return await _orders(
+        tx,
+        f"""SELECT DISTINCT ON (order_id) {_COLUMNS} FROM broker_order b
+            JOIN unnest(%s::text[], %s::date[]) AS wanted (id, day) ON b.order_id = id AND b.trade_date >= day
+            WHERE account_id = %s ORDER BY order_id, trade_date DESC""",
+        ([order_id for order_id, _ in wanted], [day for _, day in wanted], account_id),
+    )
+
+
 async def day(tx: Tx, account_id: str, *, trade_date: date) -> list[KnownOrder]:
     """The orders of one trading day, in the order in which the book first showed them."""
     return await _orders(

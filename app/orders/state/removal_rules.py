@@ -21,6 +21,7 @@ WITHDRAWN_FOR: dict[UnwantedWhy, str] = {
     "halt": "a halt cancels what was being sent",
     "late": "it was given up before",
     "withdrawal": "it was taken back before it was sent",
+    "mass_cancel": "its client cancelled every order like it before it was sent",
 }
 """For each reason why a placement is unwanted, what clients read when it ends unsent."""
 

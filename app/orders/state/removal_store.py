@@ -17,8 +17,8 @@ from app.orders.state.replacement_store import STILL_REPLACES
 from app.orders.state.task_store import COLUMNS, DAYS_AHEAD, ITS_ORDERS, MADE_LIVE, OPEN, fetch_tasks
 
 _DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
-_LIVE = "b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale'"
-_NOT_SHOWN = """SELECT ids.order_id FROM
+LIVE = "b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale'"
+NOT_SHOWN = """SELECT ids.order_id FROM
     LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
              UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
   WHERE ids.order_id IS NOT NULL AND NOT EXISTS (
@@ -36,20 +36,20 @@ WITH unwanted AS (
 ), live AS (
   SELECT {_SHOWN}, t.batch_id, t.leg, greatest(t.unwanted_since, b.first_seen_at) AS since, 'unwanted' AS purpose,
     NULL::timestamptz AS cancel_by
-  FROM unwanted t JOIN broker_order b ON {ITS_ORDERS} WHERE {_LIVE}
+  FROM unwanted t JOIN broker_order b ON {ITS_ORDERS} WHERE {LIVE}
   UNION ALL
   SELECT ids.order_id, t.instrument, t.request ->> 'transaction_type', t.request ->> 'variety', NULL, t.batch_id, t.leg,
     t.unwanted_since, 'unwanted', NULL
-  FROM unwanted t, LATERAL ({_NOT_SHOWN}) ids WHERE t.status = 'completed'
+  FROM unwanted t, LATERAL ({NOT_SHOWN}) ids WHERE t.status = 'completed'
   UNION ALL                                                                        -- of other applications
   SELECT {_SHOWN}, NULL, NULL, b.unwanted_since, 'unwanted', NULL
   FROM broker_order b
-  WHERE b.account_id = %(account_id)s AND b.trade_date {_DAYS} AND b.unwanted_since IS NOT NULL AND {_LIVE}
+  WHERE b.account_id = %(account_id)s AND b.trade_date {_DAYS} AND b.unwanted_since IS NOT NULL AND {LIVE}
     AND NOT EXISTS (SELECT 1 FROM unwanted t WHERE {ITS_ORDERS})
   UNION ALL                                                                        -- another one is to take its place
   SELECT {_SHOWN}, NULL, NULL, r.created_at, 'replace', r.send_by - make_interval(secs => %(follows_s)s)
   FROM order_task r JOIN broker_order b ON b.account_id = r.account_id AND b.order_id = r.replaces
-  WHERE r.account_id = %(account_id)s AND {STILL_REPLACES} AND {_LIVE}
+  WHERE r.account_id = %(account_id)s AND {STILL_REPLACES} AND {LIVE}
     AND NOT EXISTS (SELECT 1 FROM unwanted t WHERE {ITS_ORDERS})
 )"""
 """The live orders that must go: those of unwanted placements and those that are unwanted themselves, and those that a
@@ -90,14 +90,14 @@ async def set_all_unwanted(tx: Tx, account_id: str, *, since: date) -> None:
             SET unwanted_since = clock_timestamp(), unwanted_why = 'halt', updated_at = clock_timestamp()
             WHERE account_id = %(account_id)s AND operation = 'place' AND unwanted_since IS NULL
               AND (status IN ('running', 'in_doubt') OR trade_date {_DAYS} AND (
-                EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS} AND {_LIVE})
+                EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS} AND {LIVE})
                 -- these make further orders when one fills
-                OR status = 'completed' AND (request ->> 'variety' IN ('iceberg', 'co') OR EXISTS ({_NOT_SHOWN}))))""",
+                OR status = 'completed' AND (request ->> 'variety' IN ('iceberg', 'co') OR EXISTS ({NOT_SHOWN}))))""",
         params,
     )
     await tx.execute(
         f"""UPDATE broker_order b SET unwanted_since = clock_timestamp()
-            WHERE account_id = %(account_id)s AND trade_date {_DAYS} AND unwanted_since IS NULL AND {_LIVE}""",
+            WHERE account_id = %(account_id)s AND trade_date {_DAYS} AND unwanted_since IS NULL AND {LIVE}""",
         params,
     )
 

@@ -13,8 +13,9 @@ from app.kit.clock import Clock, today
 from app.orders.batches import batch_store
 from app.orders.batches.batch_documents import batch_document
 from app.orders.batches.leg_reader import load_legs
-from app.orders.state import fill_store, order_store, task_store
+from app.orders.state import fill_store, mass_cancel_store, order_store, task_store
 from app.orders.state.documents import order_document, task_document, unplaced_document
+from app.orders.state.mass_cancels import mass_cancel_document
 from app.orders.state.model import KnownOrder, Task, TaskStatus
 from app.orders.state.new_tasks import OrderTarget, target_of
 from app.orders.state.order_terms import OrderTerms
@@ -60,6 +61,22 @@ class OrderQueries:
                 raise NotFound("batch", str(batch_id))
             legs = (await load_legs(tx, [batch]))[batch_id]
         return batch_document(batch, legs), not batch.status.is_open
+
+    async def mass_cancel_now(self, mass_cancel_id: UUID) -> tuple[Mapping[str, Any], bool]:
+        """The mass cancel as clients see it, and whether nothing of it is live any more. Raises NotFound."""
+        async with self._database.snapshot() as tx:
+            found = await mass_cancel_store.load(tx, mass_cancel_id)
+            if found is None:
+                raise NotFound("mass cancel", str(mass_cancel_id))
+            cancel, foreign = found
+            tasks = await task_store.by_ids(tx, cancel.account_id, cancel.task_ids)
+            orders = await order_store.by_tasks(tx, cancel.task_ids)
+            others = await order_store.of_days(tx, cancel.account_id, foreign)
+        placements = [
+            (tasks[task_id], [order for order in orders if order.task_id == task_id]) for task_id in cancel.task_ids
+        ]
+        document = mass_cancel_document(cancel, placements, others)
+        return document, document["status"] == "completed"
 
     async def batches(self, account_id: str | None, *, before: UUID | None, limit: int) -> Page:
         """One page of batches, newest first; ``before`` is the cursor of the previous page."""
