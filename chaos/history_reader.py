@@ -105,7 +105,7 @@ def _ledger_order(row: dict[str, Any]) -> LedgerOrder:
 
 def _task(row: dict[str, Any]) -> Task:
     request = row.pop("request")
-    slices = int(request.get("iceberg_legs") or 1)
+    slices = int(request.get("iceberg_legs") or (2 if request.get("variety") == "co" else 1))  # an entry and its stop
     return Task(most_orders=MOST_SLICES if request.get("autoslice") else slices, **row)
 
 

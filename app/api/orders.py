@@ -30,10 +30,11 @@ from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, OrderId
 from app.kit.answer_time import answering_within
+from app.orders.entry.preconditions import NotAsSeen
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
-from app.orders.state.model import TaskStatus
+from app.orders.state.model import Task, TaskStatus
 
 OrderIdPath = Annotated[OrderId, Path(description="the broker's order id")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
@@ -118,10 +119,13 @@ def _add_commands(router: APIRouter) -> None:
         wait: WaitForOrder = 10.0,
         if_match: IfMatch = None,
     ) -> Response:
-        """Cancel an order of today under its own variety."""
+        """Cancel an order of today under its own variety; the id of a group cancels each of its slices."""
         only_if = versions_of(if_match)
         owner = await _owner(services, principal, order_id, account_id)
         with answering_within(wait + DATABASE_S):
+            group = await services.orders.queries.group(order_id, account_id=owner)
+            if group is not None:
+                return await _cancel_group(services, group, only_if=only_if, wait_s=wait)
             answer = await services.orders.cancel(
                 order_id, account_id=owner, caller=caller, wait_s=wait, only_if=only_if
             )
@@ -201,7 +205,7 @@ def _add_views(router: APIRouter) -> None:
         require_account(services, principal=principal, account_id=str(order["account_id"]))
         return ExactJSON(order, headers=etag_of(order["version"]))
 
-    @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 502))
+    @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 409, 502))
     async def get_order_history(
         services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:
@@ -216,6 +220,15 @@ def _add_views(router: APIRouter) -> None:
         """The fills of the trading day; `inferred: true` stands for fills that the broker's trade book lacks."""
         require_account(services, principal=principal, account_id=account_id)
         return ExactJSON({"data": await services.orders.queries.trades(account_id), "next_cursor": None})
+
+
+async def _cancel_group(services: Services, group: Task, *, only_if: frozenset[str] | None, wait_s: float) -> Response:
+    """Withdraw the placement of a group; the answer is its task. Raises NotAsSeen: a group has no version."""
+    if only_if is not None:
+        raise NotAsSeen(f"order {group.order_id} is a group of slices, without a version", code="VERSION_STALE")
+    done = await services.withdrawals.withdraw(group.task_id, wait_s=wait_s)
+    location = {"Location": f"/orders/tasks/{group.task_id}"}
+    return ExactJSON(done.document, status_code=201 if done.over else 202, headers=location)
 
 
 async def _owner(services: Services, principal: Principal, order_id: str, account_id: str | None) -> str:

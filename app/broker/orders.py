@@ -179,6 +179,11 @@ class BrokerOrder:
         """Whether the broker will never move the order again."""
         return self.status in TERMINAL_STATUSES
 
+    @property
+    def is_modified(self) -> bool:
+        """Whether it was modified, so that it need not be as it was placed."""
+        return bool(self.raw.get("modified"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:

@@ -183,6 +183,13 @@ MUTATIONS = (
         FAULTS + "test_removal.py::test_an_order_is_not_cancelled_for_another_one_while_the_book_is_unreadable",
     ),
     Mutation(
+        "slices found in part stay in doubt",
+        "app/orders/reconciliation/doubt_rules.py",
+        "event=Event.FOUND if waited or untaken is None else None",
+        "event=Event.FOUND",
+        FAULTS + "test_slices.py::test_slices_found_in_the_book_are_completed_when_all_are_there",
+    ),
+    Mutation(
         "a refused cancel is followed by another",
         "app/orders/state/removal_rules.py",
         "    return due <= now\n",
@@ -284,8 +291,8 @@ MUTATIONS = (
     Mutation(
         "fields must match the tag",
         "app/orders/reconciliation/doubt_rules.py",
-        "return Finding(event=Event.MISMATCH if reason else Event.FOUND",
-        "return Finding(event=Event.FOUND",
+        "        if reason:\n            return Finding(event=Event.MISMATCH, rows=rows, reason=reason)\n",
+        "",
         "tests/unit/orders/test_doubt_rules.py",
     ),
     Mutation(

@@ -2,6 +2,8 @@
 
     no byte of the request left the process                       NotSent
     200, JSON with an order id                                    Accepted
+    200, every slice with a refusal type and a refusal's text     Refused
+    200, a slice with another error, which may exist all the same InDoubt
     400, a refusal type and a text that proves a refusal          Refused
     428, a refusal type (depository authorisation)                Refused
     400 or 403 "IP (...) is not allowed" / "No IPs configured"    Refused
@@ -89,6 +91,13 @@ def _classify_success(envelope: Envelope | None) -> SendOutcome:
     placed = parse_placed(envelope.data)
     if placed is None:
         return InDoubt(reason="HTTP 200 without an order id", http_status=200)
+    refused = [child for child in placed.children if child.order_id is None]
+    unclear = [one for one in refused if not _is_refusal_text(str(one.error_type), str(one.message))]
+    if unclear:  # such a slice may exist all the same
+        return InDoubt(reason=f"HTTP 200 with a slice of unknown outcome: {unclear[0].message}", http_status=200)
+    if refused and len(refused) == len(placed.children):
+        message = f"all {len(refused)} slices were refused: {refused[0].message}"
+        return Refused(error_type=str(refused[0].error_type), message=message, http_status=200)
     return Accepted(order_id=placed.order_id, children=placed.children)
 
 
@@ -125,11 +134,13 @@ def _is_proven_refusal(status: int, *, error_type: str, message: str, operation:
         return True
     if operation is not Operation.PLACE and _NOT_FOUND.search(message):
         return True
-    if error_type not in REFUSAL_TYPES:
-        return False
-    if operation is not Operation.PLACE and _BEING_PROCESSED.search(message):
+    if error_type in REFUSAL_TYPES and operation is not Operation.PLACE and _BEING_PROCESSED.search(message):
         return True
-    return _DOUBTFUL.search(message) is None
+    return _is_refusal_text(error_type, message)
+
+
+def _is_refusal_text(error_type: str, message: str) -> bool:
+    return error_type in REFUSAL_TYPES and _DOUBTFUL.search(message) is None
 
 
 def _in_doubt(envelope: Envelope | None, *, status: int) -> InDoubt:

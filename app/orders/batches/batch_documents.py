@@ -7,8 +7,9 @@ from typing import Any
 
 from app.kit.clock import ist_iso
 from app.orders.batches.legs import Leg, LegStatus, Residual, leg_status, residuals
+from app.orders.state.accounting import state_of_all
 from app.orders.state.documents import error_json
-from app.orders.state.model import ENDED_WITHOUT_ORDER, Batch, BatchStatus, OrderState, TaskStatus
+from app.orders.state.model import Batch, BatchStatus, OrderState, TaskStatus
 
 
 def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
@@ -56,24 +57,10 @@ def _leg_document(leg: Leg) -> dict[str, Any]:
         "task_id": str(leg.task.task_id),
         "status": str(leg.task.status),
         "order_id": order_id,
-        "state": str(leg_state(leg)),
+        "state": str(state_of_all(leg.task, leg.orders)),
         "filled_quantity": leg.filled_quantity,
         "error": error_json(leg.task.last_error),
     }
-
-
-def leg_state(leg: Leg) -> OrderState:
-    """The state of a leg that may consist of several slices: that of the least finished one."""
-    if not leg.orders:
-        return OrderState.REJECTED if leg.task.status in ENDED_WITHOUT_ORDER else OrderState.PENDING
-    live = [order.state for order in leg.orders if not order.state.is_terminal]
-    if live:
-        return OrderState.PARTIALLY_FILLED if leg.filled_quantity else live[0]
-    ends = [order.state for order in leg.orders]
-    for state in (OrderState.COMPLETED, OrderState.CANCELLED):
-        if state in ends:
-            return state
-    return OrderState.REJECTED
 
 
 def _residual_document(residual: Residual) -> dict[str, Any]:

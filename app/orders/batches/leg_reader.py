@@ -8,7 +8,7 @@ from uuid import UUID
 from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.orders.batches import batch_store
-from app.orders.batches.legs import Leg, LegOrder
+from app.orders.batches.legs import Leg
 from app.orders.state import order_store
 from app.orders.state.model import Batch, KnownOrder, Task
 
@@ -37,16 +37,6 @@ def _leg(task: Task, companions: Sequence[Task], orders: Mapping[UUID, Sequence[
     square_offs = [other for other in companions if other.purpose == "square_off"]
     return Leg(
         task=task,
-        orders=tuple(_leg_order(order) for order in orders.get(task.task_id, ())),
+        orders=tuple(orders.get(task.task_id, ())),
         square_off=_leg(square_offs[0], (), orders) if square_offs else None,
-    )
-
-
-def _leg_order(order: KnownOrder) -> LegOrder:
-    return LegOrder(
-        order_id=order.order_id,
-        state=order.state,
-        filled_quantity=order.filled_quantity,
-        average_price=order.average_price,
-        is_stale=order.is_stale,
     )

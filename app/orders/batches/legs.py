@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from app.broker.orders import TransactionType, Variety
-from app.orders.state.model import FINISHED, OrderState, Task, TaskStatus
+from app.broker.orders import TransactionType
+from app.orders.state.accounting import Accounted, accounted, at_rest, average_price, own_side, untaken
+from app.orders.state.model import FINISHED, KnownOrder, OrderState, Task, TaskStatus
 
 
 class LegStatus(StrEnum):
@@ -26,53 +27,32 @@ class LegStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LegOrder:
-    """One order at the broker that belongs to a leg (several, when the broker sliced it)."""
-
-    order_id: str
-    state: OrderState
-    filled_quantity: int
-    average_price: Decimal
-    is_stale: bool = False  # its final state was never observed, and no order book will show it again
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
     """A leg's task, its orders at the broker, and what closes its fills."""
 
     task: Task
-    orders: tuple[LegOrder, ...] = ()
+    orders: tuple[KnownOrder, ...] = ()
     square_off: Leg | None = None  # the opposite order that closes this leg's fills, once it exists
 
     @property
-    def filled_quantity(self) -> int:
-        """What all of its orders have filled, in the units of the request."""
-        return sum(order.filled_quantity for order in self.orders)
+    def own(self) -> list[KnownOrder]:
+        """Its orders without the stop of a cover order, which is on the other side."""
+        return own_side(self.task, self.orders)
 
     @property
-    def unseen(self) -> list[str]:
-        """Ids of orders (or slices) that the broker has confirmed and the order book has not shown yet."""
-        shown = {order.order_id for order in self.orders}
-        return [order_id for order_id in self.task.confirmed_ids if order_id not in shown]
+    def filled_quantity(self) -> int:
+        """What has filled of what was asked for, in the units of the request."""
+        return sum(order.filled_quantity for order in self.own)
+
+    @property
+    def open_quantity(self) -> int:
+        """The part of that which the stop of a cover order has not closed again."""
+        return 2 * self.filled_quantity - sum(order.filled_quantity for order in self.orders)
 
     @property
     def is_lost(self) -> bool:
         """Whether its outcome was never observed, so that an operator has to determine it."""
         return self.task.status is TaskStatus.DEAD_LETTER or any(order.is_stale for order in self.orders)
-
-    @property
-    def refused_slices(self) -> list[str]:
-        """The broker's messages about the slices that it refused while it accepted others."""
-        return [str(child.message) for child in self.task.children if child.order_id is None]
-
-    @property
-    def average_price(self) -> Decimal:
-        """The average price of the fills in rupees, to four decimals; 0 without a fill."""
-        filled = self.filled_quantity
-        if not filled:
-            return Decimal(0)
-        value = sum((order.average_price * order.filled_quantity for order in self.orders), Decimal(0))
-        return (value / filled).quantize(Decimal("0.0001")).normalize() + 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +78,9 @@ def leg_status(leg: Leg) -> LegStatus:
         return LegStatus.LOST
     if status is not TaskStatus.COMPLETED:
         return LegStatus.FAILED if status in FINISHED else LegStatus.WAITING
-    if leg.refused_slices:
+    if untaken(leg.task):
         return LegStatus.FAILED
-    if not leg.orders or leg.unseen or any(order.state is OrderState.PENDING for order in leg.orders):
+    if accounted(leg.task, leg.orders) is Accounted.PART or any(one.state is OrderState.PENDING for one in leg.orders):
         return LegStatus.WAITING
     if any(order.state is OrderState.REJECTED for order in leg.orders):
         return LegStatus.FAILED
@@ -111,29 +91,19 @@ def leg_status(leg: Leg) -> LegStatus:
 
 def is_finished(leg: Leg) -> bool:
     """Whether no order of this leg is live or can become live."""
-    if leg.task.status is TaskStatus.COMPLETED:
-        shown = bool(leg.orders or leg.task.children) and not leg.unseen
-        return shown and all(order.state.is_terminal for order in leg.orders) and not _has_slices_to_come(leg)
-    return leg.task.status in FINISHED and leg.task.status is not TaskStatus.DEAD_LETTER
-
-
-def _has_slices_to_come(leg: Leg) -> bool:
-    """The broker sends the next slice of an iceberg when the previous one has filled."""
-    wanted = leg.task.order
-    all_filled = all(order.state is OrderState.COMPLETED for order in leg.orders)
-    return wanted.variety is Variety.ICEBERG and all_filled and leg.filled_quantity < wanted.quantity
+    return at_rest(leg.task, leg.orders)
 
 
 def residuals(legs: Sequence[Leg]) -> list[Residual]:
     """The positions that the batch leaves, by exchange, symbol and product, without those that net to zero."""
     sums: dict[tuple[str, str, str], list[tuple[int, Decimal]]] = {}
     for leg in [*legs, *(leg.square_off for leg in legs if leg.square_off is not None)]:
-        if not leg.filled_quantity:
+        if not leg.open_quantity:
             continue
         order = leg.task.order
-        signed = leg.filled_quantity if order.transaction_type is TransactionType.BUY else -leg.filled_quantity
+        signed = leg.open_quantity if order.transaction_type is TransactionType.BUY else -leg.open_quantity
         key = (str(order.exchange), order.tradingsymbol, str(order.product))
-        sums.setdefault(key, []).append((signed, leg.average_price))
+        sums.setdefault(key, []).append((signed, average_price(leg.own)))
     found = []
     for (exchange, symbol, product), parts in sums.items():
         quantity = sum(signed for signed, _ in parts)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from app.orders.batches.legs import Leg, LegStatus, is_finished, leg_status
+from app.orders.state.accounting import untaken
 from app.orders.state.model import UNSENT, Batch, BatchStatus, OrderState, TaskStatus
 
 
@@ -95,7 +96,7 @@ def _continue_without_rollback(
 
 def _compensate(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
     """Nobody wants the legs any more; when all are finished, decide the final status."""
-    open_legs = [leg for leg in legs if not is_finished(leg)]
+    open_legs = [leg for leg in legs if leg.is_lost or not is_finished(leg)]
     unwanted = tuple(leg.task.task_id for leg in open_legs if not leg.task.is_unwanted)
     if not all(leg.is_lost for leg in open_legs):
         return Decision(status=BatchStatus.COMPENSATING, unwanted=unwanted, error=error)
@@ -112,9 +113,9 @@ def _finish_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) 
     square_offs = [leg.square_off for leg in legs if leg.square_off is not None]
     if batch.on_filled == "square_off":
         todo = tuple(
-            SquareOff(leg=leg.task.leg or 0, quantity=leg.filled_quantity)
+            SquareOff(leg=leg.task.leg or 0, quantity=leg.open_quantity)
             for leg in legs
-            if leg.filled_quantity and leg.square_off is None
+            if leg.open_quantity and leg.square_off is None
         )
         waiting = not all(is_finished(leg) or leg.is_lost for leg in square_offs)
         if todo or waiting:
@@ -127,10 +128,10 @@ def _finish_with_fills(batch: Batch, legs: Sequence[Leg], *, error: str | None) 
 def _failure_of(leg: Leg) -> str:
     if any(order.is_stale for order in leg.orders):
         return "was live when it was last seen, and the book of its day is gone"
+    if leg.task.status is TaskStatus.COMPLETED and untaken(leg.task):
+        return f"was taken in part only: {untaken(leg.task)}"
     if leg.task.last_error is not None:
         return f"failed: {leg.task.last_error.message}"
-    if leg.refused_slices:
-        return f"was taken in part only: {leg.refused_slices[0]}"
     ended = [order for order in leg.orders if order.state in {OrderState.REJECTED, OrderState.CANCELLED}]
     if ended:
         return f"was {ended[0].state} by the exchange"

@@ -223,7 +223,8 @@ class OrderService:
         return [cancel, self._engine.preview(account_id, checked.request)]
 
     async def history(self, order_id: str, *, account_id: str) -> list[Mapping[str, Any]]:
-        """The states that the broker recorded for an order, oldest first. Raises BrokerError."""
+        """The states that the broker recorded for an order, oldest first. Raises BrokerError, OrderIsAGroup."""
+        await self._target(order_id, account_id)
         rows = await self._engine.broker(account_id).orders.order_history(order_id)
         return [broker_document(row, account_id=account_id) for row in rows]
 
@@ -241,7 +242,7 @@ class OrderService:
         return earlier
 
     async def _target(self, order_id: str, account_id: str | None) -> OrderTarget:
-        """The order of a command. Raises NotFound for the order, or for an account that is not served here."""
+        """The order of a command. Raises NotFound (also for an account that is not served here), OrderIsAGroup."""
         target = await self.queries.target(order_id, account_id=account_id)
         self._engine.wakeups(target.account_id)  # raises NotFound
         return target

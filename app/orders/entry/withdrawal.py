@@ -6,22 +6,26 @@ which has no known id, as soon as the book shows it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from app.broker.orders import Operation
+from app.db.postgres import Tx
 from app.errors import Conflict
-from app.orders.state import removal_store, task_store
+from app.orders.state import order_store, removal_store, task_store
+from app.orders.state.accounting import at_rest
 from app.orders.state.documents import task_document
-from app.orders.state.model import FINISHED, TaskStatus
+from app.orders.state.model import TaskStatus
 from app.orders.state.parts import OrderParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import oldest_live_day
 from app.orders.state.wakeups import ChangeListener
 
-_OUTCOME_KNOWN = FINISHED - {TaskStatus.DEAD_LETTER}
+_LOOK_AGAIN_S = 0.25
+"""Between two looks at a withdrawal whose client waits for its end."""
 _NEVER_SENT = frozenset({TaskStatus.CANCELLED, TaskStatus.EXPIRED})
 
 
@@ -43,10 +47,11 @@ class Withdrawals:
         self._clock = parts.clock
         self._listener = listener
 
-    async def withdraw(self, task_id: UUID) -> Withdrawn:
+    async def withdraw(self, task_id: UUID, *, wait_s: float = 0.0) -> Withdrawn:
         """Withdraw a placement. Repeating it is harmless: an order that is being cancelled is not cancelled twice.
 
-        Raises NotFound for an unknown task, Conflict for one that is no placement, Unavailable.
+        ``wait_s``: how many seconds to wait until it is over. Raises NotFound for an unknown task, Conflict for one
+        that is no placement, Unavailable.
         """
         async with self._database.connection() as connection:
             task = await task_store.need(connection, task_id)
@@ -61,7 +66,16 @@ class Withdrawals:
                 await removal_store.set_unwanted(tx, [task_id], "withdrawal")
                 since = min(oldest_live_day(self._clock.now()), task.trade_date)
                 await self._removal.advance(tx, task.account_id, since=since)
-            task = await task_store.need(tx, task_id)
-            over = task.status in _OUTCOME_KNOWN and not await removal_store.is_live(tx, task_id)
+            state = await _state(tx, task_id)
         self._listener.changed(task.account_id)
-        return Withdrawn(document=task_document(task), over=over)
+        ends = self._clock.monotonic() + wait_s
+        while not state.over and self._clock.monotonic() < ends:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            async with self._database.connection() as connection:
+                state = await _state(connection, task_id)
+        return state
+
+
+async def _state(tx: Tx, task_id: UUID) -> Withdrawn:
+    task = await task_store.need(tx, task_id)
+    return Withdrawn(document=task_document(task), over=at_rest(task, await order_store.by_tasks(tx, [task_id])))

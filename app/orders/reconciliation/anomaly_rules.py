@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from app.broker.orders import BrokerOrder
-from app.orders.reconciliation.doubt_rules import field_mismatch, may_slice, time_mismatch
+from app.orders.reconciliation.doubt_rules import field_mismatch, time_mismatch
+from app.orders.state.accounting import makes_several
 from app.orders.state.model import Task
 from app.orders.state.tags import TAG_LENGTH, tags_of
 
@@ -29,7 +30,7 @@ def doubles(book: Sequence[BrokerOrder], owners: Mapping[str, Task]) -> list[tup
         for tag in tags_of(row)
         if (task := owners.get(tag_base_of(tag))) is not None
         and task.order_id not in {None, row.order_id}
-        and not may_slice(task.order)
+        and not makes_several(task.order)
     ]
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from app.broker.orders import BrokerOrder, Operation
-from app.broker.outcomes import Sent
+from app.broker.outcomes import ChildOrder, Sent
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.batches import batch_store
@@ -22,6 +22,7 @@ from app.orders.reconciliation import doubt_rules, read_schedule
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding
 from app.orders.state import order_store, removal_store, tags, task_store
+from app.orders.state.accounting import SLICES_MISSING, own_side
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
 from app.orders.state.known_orders import known_order
@@ -139,16 +140,23 @@ class BookApplier:
             if before is not None and not is_same_order(before, row):
                 before = None  # the broker's ids are unique within a day only
             day = day_of_order(row, known=before, now=reading.now)
+            task = await self._task_of(tx, row, before, reading, day=day)
             after = await self._settlement.show(
-                tx,
-                row,
-                account_id=self._account_id,
-                trade_date=day,
-                task=await self._task_of(tx, row, before, reading, day=day),
-                known=before,
+                tx, row, account_id=self._account_id, trade_date=day, task=task, known=before
             )
             moved |= after is not before
+            if before is None and task is not None:
+                await self._follow_up(tx, task, row.order_id)
         return moved
+
+    async def _follow_up(self, tx: Tx, task: Task, order_id: str) -> None:
+        """A new order of a task that may be completed already: a missing slice, or one whose batch has ended."""
+        if task.error_code == SLICES_MISSING:
+            rows = own_side(task, await order_store.by_tasks(tx, [task.task_id]))
+            children = [ChildOrder(order_id=row.order_id) for row in rows]
+            await task_store.write_children(tx, task.task_id, children, error=doubt_rules.missing(task, rows))
+        if task.status is TaskStatus.COMPLETED and task.unwanted_why == "rollback":
+            await self._correct_batch(tx, task, order_id)
 
     async def _task_of(
         self, tx: Tx, row: BrokerOrder, known: KnownOrder | None, reading: BookRead, *, day: date
@@ -217,7 +225,8 @@ class BookApplier:
     async def _settle_given_up(self, tx: Tx, task: Task, finding: Finding, reading: BookRead) -> bool:
         if finding.event is Event.MISMATCH:
             await self._anomalies.mismatch(tx, task.task_id, {"reason": finding.reason})
-        return finding.event is Event.FOUND and await self._settle_late(tx, task, finding, reading)
+            return False
+        return bool(finding.rows) and await self._settle_late(tx, task, finding, reading)
 
     def _known(self, row: BrokerOrder, task_id: UUID, reading: BookRead) -> KnownOrder:
         return known_order(row, account_id=self._account_id, trade_date=reading.today, task_id=task_id)
@@ -230,19 +239,20 @@ class BookApplier:
             return False
         self._read_counters.late_orders += 1
         await removal_store.set_unwanted(tx, [task.task_id], "late")
+        await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": finding.rows[0].order_id})
         await self._show(tx, finding.rows, reading)  # before the batch computes its residual positions
         await self._removal.advance(tx, self._account_id, since=oldest_live_day(reading.now))
-        await self._report_late(tx, task, finding.rows[0].order_id)
+        await self._correct_batch(tx, task, finding.rows[0].order_id)
         return True
 
-    async def _report_late(self, tx: Tx, task: Task, order_id: str) -> None:
-        """Alarm for an order that appeared after its task was given up or its batch had ended; correct the batch."""
-        await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": order_id})
+    async def _correct_batch(self, tx: Tx, task: Task, order_id: str) -> None:
+        """An order of this leg has appeared: if its batch has ended without it, alarm, and let an operator look."""
         batch = None if task.batch_id is None else await batch_store.load(tx, task.batch_id)
         if batch is not None and not batch.status.is_open:
             reason = f"leg {task.leg} appeared at the broker after the batch had ended"
             legs = (await load_legs(tx, [batch]))[batch.batch_id]
             await settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, legs, error=reason, settlement=self._settlement)
+            await self._anomalies.alarm(tx, Alarm.LATE_ORDER, task.task_id, {"order_id": order_id})
 
     async def _settle_command(self, tx: Tx, task: Task, reading: BookRead) -> bool:
         """Settle a cancel or a modification by the stored row of its target order; return whether it changed."""

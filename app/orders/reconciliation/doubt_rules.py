@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.broker.orders import BrokerOrder, Operation, OrderRequest, Variety
-from app.broker.outcomes import Sent
+from app.broker.outcomes import ChildOrder, Sent
 from app.orders.sending.outcome_rules import ATTEMPTS_THROTTLED, THROTTLE_COOL_DOWN_S, THROTTLED
+from app.orders.state.accounting import SLICES_MISSING, Accounted, Row, accounted, own_side, surplus
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
@@ -37,6 +38,7 @@ class Finding:
     rows: tuple[BrokerOrder, ...] = ()  # the rows that carry the task's tag
     clean: bool = False  # the read counts as one that did not show the order
     reason: str = ""  # for MISMATCH and REFUSED: what the book shows instead
+    error: TaskError | None = None  # rows are missing
 
 
 def is_clean_for(task: Task, *, complete: bool, started_at: datetime) -> bool:
@@ -60,16 +62,28 @@ def examine_placement(
     ``clock_offset_s``: the broker's clock minus this process's, never positive.
     """
     rows = tuple(order for order in book if attempt_tags(task) & tags_of(order))
+    waited = task.last_sent_at is None or now - task.last_sent_at >= timedelta(seconds=window_s)
     if rows:
         reason = mismatch(task, rows, clock_offset_s=clock_offset_s)
-        return Finding(event=Event.MISMATCH if reason else Event.FOUND, rows=rows, reason=reason)
+        if reason:
+            return Finding(event=Event.MISMATCH, rows=rows, reason=reason)
+        untaken = missing(task, rows)
+        return Finding(event=Event.FOUND if waited or untaken is None else None, rows=rows, error=untaken)
     if not clean or task.last_sent_at is None:
         return Finding(event=None)
     if task.error_code == THROTTLED:
         return _absent_after_throttle(task, now=now)
     proven = task.clean_reads + 1 >= CLEAN_READS_NEEDED
-    waited = now - task.last_sent_at >= timedelta(seconds=window_s)
     return Finding(event=Event.ABSENT if proven and waited else None, clean=True)
+
+
+def missing(task: Task, rows: Sequence[Row]) -> TaskError | None:
+    """What the book shows of a placement whose rows are not all of it; None when they are, as far as it has come."""
+    if accounted(task, rows) is not Accounted.PART:
+        return None
+    shown = sum(row.quantity for row in own_side(task, rows))
+    message = f"the order book shows orders for {shown} of {task.order.quantity}"
+    return TaskError(code=SLICES_MISSING, message=message)
 
 
 def _absent_after_throttle(task: Task, *, now: datetime) -> Finding:
@@ -88,25 +102,31 @@ def mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float =
         reason = field_mismatch(wanted, row)
         if reason:
             return f"order {row.order_id}: {reason}"
-    if not may_slice(wanted) and len(rows) > 1:
-        return f"{len(rows)} orders carry the tag of one attempt: {', '.join(row.order_id for row in rows)}"
-    if not may_slice(wanted) and rows[0].quantity != wanted.quantity and not rows[0].raw.get("modified"):
-        return f"order {rows[0].order_id}: quantity is {rows[0].quantity}, asked for {wanted.quantity}"
-    return time_mismatch(task, rows, clock_offset_s=clock_offset_s)
+    return surplus(task, rows) or time_mismatch(task, rows, clock_offset_s=clock_offset_s)
 
 
 def field_mismatch(wanted: OrderRequest, row: BrokerOrder) -> str:
-    """Which field of the row differs from the request; an empty string when none does."""
+    """Which field of the row differs from the request; an empty string when none does.
+
+    The stop of a cover order is on the other side, and of another type.
+    """
+    is_cover = wanted.variety is Variety.CO
+    is_stop = is_cover and row.parent_order_id is not None
+    side = wanted.transaction_type.opposite if is_stop else wanted.transaction_type
     pairs = (
         ("exchange", row.exchange, {wanted.exchange}),
         ("tradingsymbol", row.tradingsymbol, {wanted.tradingsymbol}),
-        ("transaction_type", row.transaction_type, {wanted.transaction_type}),
-        ("product", row.product, {wanted.product, "CO"} if wanted.variety is Variety.CO else {wanted.product}),
+        (
+            "transaction_type",
+            row.transaction_type,
+            {side},
+        ),
+        ("product", row.product, {wanted.product, "CO"} if is_cover else {wanted.product}),
         ("variety", row.variety, {wanted.variety}),
-        ("order_type", row.order_type, BOOKED_AS[wanted.order_type]),
+        ("order_type", row.order_type, {row.order_type} if is_stop else BOOKED_AS[wanted.order_type]),
     )
     for name, seen, allowed in pairs:
-        if seen not in allowed and not (name == "order_type" and row.raw.get("modified")):
+        if seen not in allowed and not (name == "order_type" and row.is_modified):
             return f"{name} is {seen}, asked for {' or '.join(sorted(map(str, allowed)))}"
     return ""
 
@@ -120,11 +140,6 @@ def time_mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: fl
         if row.order_timestamp is not None and row.order_timestamp < earliest.replace(microsecond=0):
             return f"order {row.order_id}: its time {row.order_timestamp.isoformat()} is before we sent it"
     return ""
-
-
-def may_slice(wanted: OrderRequest) -> bool:
-    """Whether the broker may split the request into several orders under one tag."""
-    return wanted.autoslice or wanted.variety in {Variety.ICEBERG, Variety.CO}
 
 
 def examine_command(
@@ -175,7 +190,7 @@ def placement_verdict(finding: Finding) -> Verdict:
     """What becomes of a placement by this finding, whose event is not None."""
     match finding.event:
         case Event.FOUND:
-            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=finding.rows[0].order_id)
+            return _found(finding)
         case Event.MISMATCH:
             error = TaskError(code="BOOK_MISMATCH", message=finding.reason)
             return Verdict(event=Event.MISMATCH, sent=Sent.UNKNOWN, error=error)
@@ -186,6 +201,19 @@ def placement_verdict(finding: Finding) -> Verdict:
             return Verdict(event=Event.REFUSED, sent=Sent.NO, error=error)
         case _:
             return not_found()
+
+
+def _found(finding: Finding) -> Verdict:
+    ids = [row.order_id for row in finding.rows if row.parent_order_id is None]
+    # as the answer would have named them; a single order has no children
+    children = tuple(ChildOrder(order_id=order_id) for order_id in ids) if len(ids) > 1 or finding.error else ()
+    return Verdict(
+        event=Event.FOUND,
+        sent=Sent.YES,
+        order_id=finding.rows[0].order_id,
+        children=children,
+        error=finding.error,
+    )
 
 
 def command_verdict(finding: Finding, task: Task) -> Verdict:

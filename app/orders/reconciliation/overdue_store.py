@@ -8,7 +8,7 @@ from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import DueWork
 from app.orders.state.model import Task
 from app.orders.state.replacement_store import IS_OBSOLETE
-from app.orders.state.task_store import COLUMNS, OPEN, fetch_tasks
+from app.orders.state.task_store import COLUMNS, NOT_SHOWN, OPEN, fetch_tasks
 
 _CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
 _EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
@@ -117,12 +117,7 @@ async def confirmed_without_row(tx: Tx, account_id: str, *, until: date, since: 
         tx,
         f"""SELECT {COLUMNS} FROM order_task t
             WHERE account_id = %s AND trade_date BETWEEN %s AND %s AND operation = 'place' AND status = 'completed'
-              AND EXISTS (
-                SELECT 1 FROM (SELECT t.order_id WHERE t.children = '[]'::jsonb
-                               UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (id)
-                WHERE ids.id IS NOT NULL
-                  AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE b.account_id = t.account_id AND b.order_id = ids.id
-                                    AND b.trade_date >= t.trade_date - 1))
+              AND EXISTS ({NOT_SHOWN})
             ORDER BY task_id""",
         (account_id, since, until),
     )

@@ -7,10 +7,11 @@ is proven that no byte left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from app.broker.orders import Operation
-from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected
+from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Task, TaskError
 from app.orders.state.verdicts import Verdict
@@ -20,7 +21,8 @@ def verdict_of(task: Task, outcome: SendOutcome, *, now: datetime) -> Verdict:
     """The verdict about a task after one send. ``now`` is the time of the outcome."""
     match outcome:
         case Accepted(order_id=order_id, children=children):
-            return Verdict(event=Event.ACCEPTED, sent=Sent.YES, order_id=order_id, children=children)
+            error = _refused_slices(children)
+            return Verdict(event=Event.ACCEPTED, sent=Sent.YES, order_id=order_id, children=children, error=error)
         case Refused():
             return _refused(task, outcome, now=now)
         case NotSent(reason=reason):
@@ -59,6 +61,14 @@ def wrong_answer(task: Task, outcome: SendOutcome, *, other_owner: str | None) -
     if outcome.order_id == task.target_order_id:
         return None
     return f"the broker's answer is one to another request: it names order {outcome.order_id}"
+
+
+def _refused_slices(children: Sequence[ChildOrder]) -> TaskError | None:
+    refused = [child for child in children if child.order_id is None]
+    if not refused:
+        return None
+    message = f"the broker refused {len(refused)} of {len(children)} slices: {refused[0].message}"
+    return TaskError(code="SLICES_REFUSED", message=message)
 
 
 def _refused(task: Task, refusal: Refused, *, now: datetime) -> Verdict:

@@ -14,6 +14,7 @@ from typing import Any
 from app.broker.orders import BrokerOrder, Operation
 from app.broker.outcomes import ChildOrder
 from app.kit.clock import ist_iso
+from app.orders.state.accounting import average_price, state_of_all
 from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import state_of
 
@@ -96,6 +97,17 @@ def unplaced_document(task: Task) -> dict[str, Any]:
         "error": error_json(task.last_error),
     }
     return document
+
+
+def group_document(task: Task, rows: Sequence[KnownOrder]) -> dict[str, Any]:
+    """All slices of a placement as one order; ``rows``: those that the book has shown."""
+    return {
+        **unplaced_document(task),
+        "state": str(state_of_all(task, rows)),
+        "filled_quantity": sum(row.filled_quantity for row in rows),
+        "average_price": average_price(rows),
+        "children": children_json(task.children),
+    }
 
 
 def error_json(error: TaskError | None) -> dict[str, Any] | None:

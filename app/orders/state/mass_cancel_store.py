@@ -9,8 +9,8 @@ from uuid import UUID
 
 from app.db.postgres import Tx
 from app.orders.state.mass_cancels import MassCancel, OrderFilter
-from app.orders.state.removal_store import LIVE, NOT_SHOWN
-from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS, OPEN
+from app.orders.state.removal_store import LIVE
+from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS, NOT_SHOWN, OPEN
 
 _DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
 

@@ -85,9 +85,9 @@ class BatchStatus(StrEnum):
 Purpose = Literal["client", "square_off", "requeue", "unwanted", "replace"]
 """Why a task exists: a client's request, the square-off of a batch, an operator's repetition, the cancel of an unwanted
 order or of one that is replaced. Cancels of an earlier release have other purposes, which mean ``unwanted``."""
-UnwantedWhy = Literal["rollback", "late", "halt", "withdrawal", "mass_cancel"]
-"""Why nobody wants a placement any more: its batch is undone, it appeared after it was given up, an operator's halt
-cancels what is open, or it was withdrawn."""
+UnwantedWhy = Literal[
+    "rollback", "late", "halt", "withdrawal", "mass_cancel"
+]  # late: it appeared after it was given up
 OnFilled = Literal["report", "square_off"]  # what a rollback does about fills: report them, or close the position
 Resolution = Literal["placed", "not_placed", "requeue"]  # an operator's decision about a task of unknown outcome
 
@@ -192,6 +192,11 @@ class Task:
         return [order_id for order_id in ids if order_id is not None]
 
     @property
+    def is_group(self) -> bool:
+        """Whether ``order_id`` names all of its slices, and is itself no order of the book."""
+        return bool(self.children) and self.order_id not in self.confirmed_ids
+
+    @property
     def is_provisional(self) -> bool:
         """Whether it was given up because the order book never showed it; it may still appear until the day is over."""
         return self.status is TaskStatus.FAILED and self.error_code == NOT_FOUND_AT_BROKER
@@ -240,6 +245,21 @@ class KnownOrder:
     @property
     def variety(self) -> str:
         return str(self.document["variety"])
+
+    @property
+    def quantity(self) -> int:
+        """Of the whole order, in the units of the request."""
+        return int(self.document["quantity"])
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.state.is_terminal
+
+    @property
+    def is_modified(self) -> bool:
+        """Whether it was modified, so that it need not be as it was placed."""
+        return bool(self.document.get("modified"))
 
     @property
     def parent_order_id(self) -> str | None:

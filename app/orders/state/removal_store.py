@@ -14,18 +14,10 @@ from app.orders.state.model import Task, UnwantedWhy
 from app.orders.state.new_tasks import BatchLeg, OrderTarget
 from app.orders.state.removal_rules import UnwantedOrder
 from app.orders.state.replacement_store import STILL_REPLACES
-from app.orders.state.task_store import COLUMNS, DAYS_AHEAD, ITS_ORDERS, MADE_LIVE, OPEN, fetch_tasks
+from app.orders.state.task_store import COLUMNS, DAYS_AHEAD, ITS_ORDERS, NOT_SHOWN, OPEN, fetch_tasks
 
 _DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
 LIVE = "b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale'"
-NOT_SHOWN = """SELECT ids.order_id FROM
-    LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
-             UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
-  WHERE ids.order_id IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM broker_order s WHERE s.account_id = t.account_id AND s.order_id = ids.order_id
-      AND s.trade_date >= t.trade_date - 1)"""
-"""The orders of a placement ``t`` that the broker has accepted and its book has not shown yet."""
-
 _SHOWN = """b.order_id, (b.document ->> 'exchange') || ':' || (b.document ->> 'tradingsymbol') AS instrument,
     b.document ->> 'transaction_type' AS transaction_type, b.document ->> 'variety' AS variety,
     b.document ->> 'parent_order_id' AS parent_order_id"""
@@ -148,18 +140,6 @@ async def is_anything_unwanted(tx: Tx, account_id: str, *, since: date) -> bool:
     cursor = await tx.execute(
         f"{_UNWANTED} SELECT EXISTS (SELECT 1 FROM live) OR EXISTS (SELECT 1 {_UNSENT})",
         {"account_id": account_id, "since": since, "follows_s": 0.0},
-    )
-    row = await cursor.fetchone()
-    return row is not None and bool(row[0])
-
-
-async def is_live(tx: Tx, task_id: UUID) -> bool:
-    """Whether this placement has a live order at the broker, as far as the book has shown."""
-    cursor = await tx.execute(
-        f"""SELECT EXISTS (
-              SELECT 1 FROM order_task t LEFT JOIN broker_order b ON {ITS_ORDERS}
-              WHERE t.task_id = %s AND {MADE_LIVE})""",
-        (task_id,),
     )
     row = await cursor.fetchone()
     return row is not None and bool(row[0])

@@ -92,9 +92,9 @@ class Settlement:
             verdict = doubtful("the database has forgotten that this was sent", now=task.created_at)
         status = next_status(task.status, verdict.event)
         if status is None:
-            # the book showed the order before its answer came: the status stays, and only the answer knows the slices
-            if verdict.event is Event.ACCEPTED and task.status is TaskStatus.COMPLETED and not task.children:
-                await task_store.write_children(tx, task.task_id, verdict.children)
+            # the book showed the order before its answer came: the status stays, and only the answer knows every slice
+            if verdict.event is Event.ACCEPTED and task.status is TaskStatus.COMPLETED and verdict.children:
+                await task_store.write_children(tx, task.task_id, verdict.children, error=verdict.error)
             return None
         settled = await task_store.write_status(tx, task, status, verdict)
         self.counters.settled(settled)

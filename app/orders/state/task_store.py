@@ -34,9 +34,13 @@ MISSED = "('failed', 'expired', 'cancelled', 'dead_letter')"
 """Ended without having happened."""
 ITS_ORDERS = "b.task_id = t.task_id AND b.account_id = t.account_id"
 """Of a placement ``t``: the orders ``b`` that it has made. What another account's book shows is never one of them."""
-MADE_LIVE = """(t.status = 'completed' AND (b.order_id IS NULL
-  OR (b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale')))"""
-"""Of a placement ``t`` left-joined with ``ITS_ORDERS``: one is live at the broker, as far as the book has shown."""
+NOT_SHOWN = """SELECT ids.order_id FROM
+    LATERAL (SELECT t.order_id WHERE t.children = '[]'::jsonb
+             UNION SELECT child ->> 'order_id' FROM jsonb_array_elements(t.children) child) ids (order_id)
+  WHERE ids.order_id IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM broker_order s WHERE s.account_id = t.account_id AND s.order_id = ids.order_id
+      AND s.trade_date >= t.trade_date - 1)"""
+"""The orders of a placement ``t`` that the broker has accepted and its book has not shown yet."""
 GIVEN_UP = f"status = 'failed' AND operation = 'place' AND last_error ->> 'code' = '{NOT_FOUND_AT_BROKER}'"
 """Given up provisionally. Written as in the index ``order_task_given_up``, so that the index is used."""
 
@@ -141,10 +145,11 @@ async def write_status(tx: Tx, task: Task, status: TaskStatus, verdict: Verdict)
     return found[0]
 
 
-async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder]) -> None:
-    """Store the slices of a placement that was completed before its answer came."""
+async def write_children(tx: Tx, task_id: UUID, children: Sequence[ChildOrder], *, error: TaskError | None) -> None:
+    """Store the slices of a completed placement, when the answer or the book shows more; ``error``: not all."""
     await tx.execute(
-        "UPDATE order_task SET children = %s WHERE task_id = %s", (Jsonb(children_json(children)), task_id)
+        "UPDATE order_task SET children = %s, last_error = %s, updated_at = clock_timestamp() WHERE task_id = %s",
+        (Jsonb(children_json(children)), None if error is None else Jsonb(error.to_json()), task_id),
     )
 
 

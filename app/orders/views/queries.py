@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from app.db.postgres import Database, Tx
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.kit.clock import Clock, today
 from app.orders.batches import batch_store
 from app.orders.batches.batch_documents import batch_document
 from app.orders.batches.leg_reader import load_legs
 from app.orders.state import fill_store, mass_cancel_store, order_store, task_store
-from app.orders.state.documents import order_document, task_document, unplaced_document
+from app.orders.state.documents import group_document, order_document, task_document, unplaced_document
 from app.orders.state.mass_cancels import mass_cancel_document
 from app.orders.state.model import KnownOrder, Task, TaskStatus
 from app.orders.state.new_tasks import OrderTarget, target_of
@@ -29,6 +29,17 @@ class Doubts:
 
     count: int
     oldest_s: float  # seconds since the send of the oldest one; 0 without any
+
+
+class OrderIsAGroup(Conflict):
+    """The broker made several orders of the one that is named; only each of them can be changed. Nothing was stored."""
+
+    sent = "no"
+    retryable = "no"
+
+    def __init__(self, group: Task) -> None:
+        ids = ", ".join(group.confirmed_ids)
+        super().__init__(f"the broker split order {group.order_id}: name one of {ids}", code="ORDER_IS_A_GROUP")
 
 
 class OrderQueries:
@@ -120,20 +131,30 @@ class OrderQueries:
     async def order(self, order_id: str, *, account_id: str | None = None) -> Mapping[str, Any]:
         """One order by the broker's id, as the book last showed it; as accepted, when the book has not shown it yet.
 
-        ``account_id`` None looks in all accounts. Raises NotFound.
+        The id of a group means all of its slices together. ``account_id`` None looks in all accounts. Raises NotFound.
         """
         match await self._find(order_id, account_id=account_id):
             case KnownOrder() as known, task:
                 return order_document(known, task)
+            case None, Task() as task if task.is_group:
+                async with self._database.connection() as connection:
+                    return group_document(task, await order_store.by_tasks(connection, [task.task_id]))
             case None, Task() as task:
                 return unplaced_document(task)
         raise NotFound("order", order_id)
 
+    async def group(self, order_id: str, *, account_id: str) -> Task | None:
+        """The placement of which this is the id of all slices together; None for the id of one order."""
+        _, task = await self._find(order_id, account_id=account_id)
+        return task if task is not None and task.is_group and task.order_id == order_id else None
+
     async def target(self, order_id: str, *, account_id: str | None = None) -> OrderTarget:
-        """The same order as the target of a command. Raises NotFound."""
+        """The same order as the target of a command. Raises NotFound, OrderIsAGroup."""
         match await self._find(order_id, account_id=account_id):
             case KnownOrder() as known, _:
                 return target_of(known)
+            case None, Task() as task if task.is_group:
+                raise OrderIsAGroup(task)
             case None, Task() as task:
                 return OrderTarget(
                     account_id=task.account_id,

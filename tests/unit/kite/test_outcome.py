@@ -173,6 +173,29 @@ def test_accepted_carries_the_children_of_an_autosliced_order() -> None:
     )
 
 
+REFUSED_SLICE = {"error": {"code": 400, "error_type": "MarginException", "message": "no funds", "data": None}}
+UNCLEAR_SLICE = {"error": {"code": 400, "error_type": "OrderException", "message": TIMED_OUT, "data": None}}
+
+
+@pytest.mark.parametrize(
+    ("children", "expected"),
+    [
+        ([REFUSED_SLICE, REFUSED_SLICE], Refused),
+        ([{"order_id": "10"}, REFUSED_SLICE], Accepted),
+        ([{"order_id": "10"}, UNCLEAR_SLICE], InDoubt),  # its text is no proof: it may be in the book
+        ([REFUSED_SLICE, UNCLEAR_SLICE], InDoubt),
+    ],
+)
+def test_the_answer_of_a_group_is_that_of_its_slices(
+    children: list[dict[str, Any]], expected: type[SendOutcome]
+) -> None:
+    """In both shapes of the answer, if it has an id at all."""
+    outcome = classify(ok({"order_id": "9", "children": children}), operation=PLACE)
+    assert type(outcome) is expected
+    if isinstance(outcome, Refused):
+        assert outcome.message == "all 2 slices were refused: no funds"
+
+
 def test_a_refusal_carries_the_brokers_text() -> None:
     """Type, message and status reach the caller unchanged."""
     assert classify(error(400, "InputException", "bad `price`"), operation=PLACE) == Refused(

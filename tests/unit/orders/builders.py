@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.broker.orders import BrokerOrder, Operation, OrderRequest
 from app.broker.outcomes import Sent
-from app.orders.batches.legs import Leg, LegOrder
+from app.orders.batches.legs import Leg
 from app.orders.state.model import Batch, BatchStatus, KnownOrder, OrderState, Task, TaskStatus
 from tests.order_requests import order
 
@@ -101,18 +101,33 @@ def known(**changes: Any) -> KnownOrder:
     return KnownOrder(**{**fields, **changes, "document": {**document, **changes.get("document", {})}})
 
 
-def leg(number: int, status: TaskStatus, *orders: LegOrder, **changes: Any) -> Leg:
-    """Leg `number` of a batch with its task in `status`."""
+def leg(number: int, status: TaskStatus, *orders: KnownOrder, **changes: Any) -> Leg:
+    """Leg `number` of a batch with its task in `status`; its orders are on the side of the request."""
     fields = {name: changes.pop(name) for name in list(changes) if name not in Leg.__dataclass_fields__}
     placed = task(task_id=UUID(int=100 + number), leg=number, status=status, **fields)
-    return Leg(task=placed, orders=orders, **changes)
+    return Leg(task=placed, orders=tuple(on_side_of(placed.order, one) for one in orders), **changes)
+
+
+def on_side_of(request: OrderRequest, one: KnownOrder) -> KnownOrder:
+    return replace(one, document={**one.document, "transaction_type": str(request.transaction_type)})
 
 
 def leg_order(
-    state: OrderState, *, filled: int = 0, order_id: str = "7", price: str = "1500", stale: bool = False
-) -> LegOrder:
-    average = Decimal(price) if filled else Decimal(0)
-    return LegOrder(order_id=order_id, state=state, filled_quantity=filled, average_price=average, is_stale=stale)
+    state: OrderState,
+    *,
+    filled: int = 0,
+    order_id: str = "7",
+    price: str = "1500",
+    stale: bool = False,
+    quantity: int = 10,
+) -> KnownOrder:
+    return known(
+        order_id=order_id,
+        state=state,
+        filled_quantity=filled,
+        average_price=Decimal(price) if filled else Decimal(0),
+        document={"quantity": quantity, **({"stale": True} if stale else {})},
+    )
 
 
 def batch(**changes: Any) -> Batch:

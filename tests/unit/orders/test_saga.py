@@ -14,9 +14,9 @@ from app.broker.orders import TransactionType, Variety
 from app.broker.outcomes import ChildOrder
 from app.orders.batches.legs import Leg, LegStatus, Residual, is_finished, leg_status, residuals
 from app.orders.batches.saga import Decision, SquareOff, Withdraw, decide
-from app.orders.state.model import BatchStatus, OrderState, TaskStatus
+from app.orders.state.model import BatchStatus, KnownOrder, OrderState, TaskStatus
 from tests.order_requests import order
-from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds, task
+from tests.unit.orders.builders import NOW, batch, leg, leg_order, seconds
 
 DOUBT_TIMEOUT = seconds(15)
 S = TaskStatus
@@ -58,10 +58,10 @@ def decided(legs: list[Leg], **changes: object) -> Decision:
     ],
 )
 def test_the_status_of_a_leg_follows_its_task_and_its_orders(
-    status: TaskStatus, orders: list[object], where: LegStatus
+    status: TaskStatus, orders: list[KnownOrder], where: LegStatus
 ) -> None:
     """Accepted by the broker is not confirmed: the book must show it past the checks."""
-    assert leg_status(leg(0, status, *orders)) is where  # type: ignore[arg-type]
+    assert leg_status(leg(0, status, *orders)) is where
 
 
 def test_all_legs_confirmed_is_completed() -> None:
@@ -205,9 +205,9 @@ def test_a_leg_that_was_taken_in_part_only_has_failed() -> None:
 def test_the_next_slice_of_an_iceberg_is_waited_for() -> None:
     """The first five filled, the book does not show the next five yet: nothing is at rest."""
     iceberg = order(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5)
-    first = leg(1, S.COMPLETED, leg_order(FILLED, filled=5), request=iceberg)
+    first = leg(1, S.COMPLETED, leg_order(FILLED, filled=5, quantity=5), request=iceberg)
     assert decided([leg(0, S.FAILED), first], status=BatchStatus.COMPENSATING).status is BatchStatus.COMPENSATING
-    both = replace(first, orders=(*first.orders, leg_order(CANCELLED, order_id="8")))
+    both = replace(first, orders=(*first.orders, leg_order(CANCELLED, order_id="8", quantity=5)))
     decision = decided([leg(0, S.FAILED), both], status=BatchStatus.COMPENSATING)
     assert decision.status is BatchStatus.ROLLED_BACK_WITH_FILLS
 
@@ -229,8 +229,7 @@ def test_residuals_net_by_instrument_and_product_and_are_exact() -> None:
 def test_a_squared_off_fill_leaves_no_residual() -> None:
     """What was bought and sold again is gone from the report."""
     sell = order(transaction_type=TransactionType.SELL)
-    back = Leg(task=task(status=S.COMPLETED, leg=0), orders=(leg_order(FILLED, filled=10, price="1499"),))
-    back = replace(back, task=replace(back.task, request=sell.to_json()))
+    back = leg(0, S.COMPLETED, leg_order(FILLED, filled=10, price="1499"), request=sell)
     assert residuals([leg(0, S.COMPLETED, leg_order(FILLED, filled=10), square_off=back)]) == []
 
 
@@ -304,7 +303,7 @@ def test_a_rollback_wants_nothing_that_is_live_or_may_become_so() -> None:
         taken_back = one.before is BatchStatus.COMPENSATING or (
             one.rollback and one.decision.status not in {BatchStatus.RUNNING, BatchStatus.COMPLETED}
         )
-        live = [leg.task for leg in one.legs if not is_finished(leg)]
+        live = [leg.task for leg in one.legs if leg.is_lost or not is_finished(leg)]
         wanted = tuple(task.task_id for task in live if taken_back and task.unwanted_since is None)
         assert one.decision.unwanted == wanted
         asked += len(wanted)
@@ -322,7 +321,7 @@ def test_a_leg_whose_outcome_is_lost_takes_the_others_back_at_once() -> None:
 def test_an_iceberg_that_has_filled_completely_has_no_slice_to_come() -> None:
     """Five and five of ten: the leg is at rest, and the batch says what has filled."""
     iceberg = order(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5)
-    slices = [leg_order(FILLED, filled=5), leg_order(FILLED, filled=5, order_id="8")]
+    slices = [leg_order(FILLED, filled=5, quantity=5), leg_order(FILLED, filled=5, order_id="8", quantity=5)]
     assert is_finished(leg(1, S.COMPLETED, *slices, request=iceberg))
     assert not is_finished(leg(1, S.COMPLETED, slices[0], request=iceberg))
     whole = leg(1, S.COMPLETED, *slices, request=iceberg)
