@@ -2,11 +2,16 @@
 
 run, __main__     one run: start, trade under faults, settle, check, report. Read it first
 stack             what is under test: servers, simulator and replicas of the service, behind proxies
+processes         the server's processes, and the clock of a replica
 fault_schedule    which faults, how often, how long; kills, pauses and restarts replicas
+fault_kinds       the kinds of faults at the broker and on a line; database_faults: those of PostgreSQL itself
 proxy             a TCP proxy with faults
 load              the clients that place, change and cancel orders
 subscribers       the readers of the order stream
 history           what a run leaves, as values
 history_reader    fills it from ledger, tables and logs
-checker           what must never happen: checks C1 to C10 over a history; event_checks: C6 and C7
+checker           what must never happen: checks C1 to C15 over a history; event_checks: C6 and C7,
+                  outcome_checks: C11 to C15
+observations      what was seen from outside, as values; probes sees it
+outages           one outage of the database after another, in place of random faults
 """

@@ -10,6 +10,11 @@ C7  every subscriber saw every event after its start, and the same event under t
 C8  the broker's rate limits were kept
 C9  nothing was sent under a halt
 C10 no log contains a secret
+C11 after a fault an order on every account reaches the broker within 15 s
+C12 while an account could not trade, the health of every replica said so
+C13 nothing that was called undone, refused or not placed is live, and what is left of a batch is what it says
+C14 an account whose login is dead does not slow the others down
+C15 no answer took longer than its wait and five seconds
 """
 
 from __future__ import annotations
@@ -23,13 +28,20 @@ from chaos.event_checks import events_in_order, nothing_missed
 from chaos.history import (
     ENDED_STATES,
     PROVEN_WITHOUT_EFFECT,
+    TAG_BASE,
     UNFINISHED,
     History,
     LedgerOrder,
     Task,
 )
+from chaos.outcome_checks import (
+    answers_came_in_time,
+    health_was_true,
+    last_words_are_true,
+    recovered,
+    walls_stood,
+)
 
-TAG_BASE = 19
 HALT_GRACE = timedelta(seconds=8)
 """An order that was claimed before the halt may still be sent for as long as a send may take."""
 
@@ -41,7 +53,7 @@ _OPEN_BATCHES = frozenset({"running", "compensating"})
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """``check`` is C1 to C10; ``text`` is one sentence with the ids."""
+    """``check`` is C1 to C15; ``text`` is one sentence with the ids."""
 
     check: str
     text: str
@@ -53,7 +65,8 @@ class Violation:
 def check(history: History) -> list[Violation]:
     """All violations, in the order of the checks."""
     checks = (one_order_per_tag, one_order_per_intent, all_ended, no_order_without_intent, same_as_the_exchange,
-              events_in_order, nothing_missed, limits_kept, halts_kept, no_leaks)  # fmt: skip
+              events_in_order, nothing_missed, limits_kept, halts_kept, no_leaks, recovered, health_was_true,
+              last_words_are_true, walls_stood, answers_came_in_time)  # fmt: skip
     return [Violation(f"C{number}", text) for number, find in enumerate(checks, start=1) for text in find(history)]
 
 

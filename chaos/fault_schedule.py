@@ -17,63 +17,15 @@ from typing import Any
 import httpx
 import redis.asyncio
 
+from chaos.database_faults import DatabaseFaults
+from chaos.fault_kinds import ANSWER_FAULTS, BOOK_FAULTS, BOTH, ORDER_FAULTS, PUSH_FAULTS, TOXICS, WRITES
 from chaos.history import Halt
 from chaos.load import SYMBOLS
-from chaos.proxy import Direction, FaultProxy, Kind, Toxic
+from chaos.proxy import FaultProxy, Toxic
 from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack
 
-WRITES = (("POST", "/orders/*"), ("PUT", "/orders/*"), ("DELETE", "/orders/*"))
-NETWORK_ERROR = {"error_type": "NetworkException", "message": "Request failed (kitetrade-oms)."}
-ANSWER_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("drop_before_read", {}),
-    ("drop_after_accept", {}),
-    ("reset", {}),
-    ("hang", {"ms": 5000}),
-    ("hang", {"ms": 5000, "process": False}),
-    ("delay", {"ms": 700}),
-    ("half_headers", {"process": True}),
-    ("half_headers", {"process": False}),
-    ("half_body", {"process": True}),
-    ("html_200", {"process": True}),
-    ("html_200", {"process": False}),
-    ("status", {"code": 503, "process": True, **NETWORK_ERROR}),
-    ("status", {"code": 502, "process": False, **NETWORK_ERROR}),
-    ("status", {"code": 429, "error_type": "NetworkException", "message": "Too many requests"}),
-    ("timeout_400_then_placed", {"after_ms": 1500}),
-)
-ORDER_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("late_visible", {"ms": 2500}),
-    ("late_visible", {"ms": 9000}),
-    ("stuck", {"ms": 2000}),
-    ("reject", {}),
-    ("partial_fill", {"quantity": 3}),
-    ("cancel_fill_race", {}),
-)
-BOOK_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("stale_book", {"ms": 4000}),
-    ("shrink_book", {"drop": 2}),
-    ("tag_null", {}),
-    ("status", {"code": 500, **NETWORK_ERROR}),
-    ("drop_before_read", {}),
-    ("half_body", {"process": True}),
-    ("delay", {"ms": 1500}),
-)
-PUSH_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("drop_update", {}),
-    ("duplicate_update", {"copies": 2}),
-    ("reorder_update", {"ms": 800}),
-    ("ws_close", {}),
-)
-TOXICS: tuple[tuple[Kind, dict[str, Any]], ...] = (
-    ("latency", {"delay_ms": 60, "jitter_ms": 40}),
-    ("timeout", {}),
-    ("reset_peer", {}),
-    ("slow_close", {"delay_ms": 500}),
-    ("limit_data", {"size": 700}),
-    ("slicer", {"size": 64, "delay_ms": 1}),
-    ("bandwidth", {"size": 40_000}),
-)
-BOTH: tuple[Direction, Direction] = ("up", "down")
+LOGIN_S = 16.0
+"""The service tries a refused token again after fifteen seconds."""
 
 
 class FaultSchedule:
@@ -82,12 +34,16 @@ class FaultSchedule:
     ``counts`` has the number of each kind, ``halts`` the operator's halts.
     """
 
-    def __init__(self, stack: Stack, redis_proxy: FaultProxy, *, seed: int) -> None:
+    def __init__(self, stack: Stack, redis_proxy: FaultProxy, *, seed: int, longest_outage_s: float) -> None:
         self.counts: Counter[str] = Counter()
         self.halts: list[Halt] = []
         self._stack = stack
         self._redis_proxy = redis_proxy
         self._random = random.Random(seed)
+        self._database = DatabaseFaults(
+            stack, counts=self.counts, rng=random.Random(seed + 1), longest_s=longest_outage_s
+        )
+        self._login_died_at = -LOGIN_S
         self._http = httpx.AsyncClient(trust_env=False, timeout=5.0)
 
     async def run(self) -> None:
@@ -100,10 +56,15 @@ class FaultSchedule:
             (12.0, self._database_network),
             (15.0, self._redis_network),
             (20.0, self._broker_refuses),
+            (25.0, self._answers_twice),
             (16.0, self._kill),
             (45.0, self._roll),
             (14.0, self._pause),
-            (50.0, self._database_restarts),
+            (50.0, self._database.restart),
+            (110.0, self._database.outage),
+            (20.0, self._database.stall),
+            (40.0, self._database.slow_commits),
+            (60.0, self._login_dies),
             (30.0, self._redis_flush),
             (60.0, self._redis_restarts),
             (40.0, self._halt),
@@ -115,6 +76,7 @@ class FaultSchedule:
     async def clear(self) -> None:
         """Ends every fault and halt, starts what was stopped, and fixes the prices."""
         self._redis_proxy.toxics = ()
+        await self._database.clear()
         await self._count_strikes()
         await self._http.delete(f"{self._stack.simulator_url}/_sim/faults")
         await self.set_prices()
@@ -128,6 +90,9 @@ class FaultSchedule:
         for replica in self._stack.replicas:
             await replica.wait_until_live(self._http)
         await self._lift_all_halts()
+        for user_id, *_ in ACCOUNTS.values():
+            await self._set_login(user_id, expired=False)
+        await asyncio.sleep(self._login_died_at + LOGIN_S - asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -152,11 +117,24 @@ class FaultSchedule:
 
     async def _book_fault(self) -> None:
         kind, params = self._random.choice(BOOK_FAULTS)
-        await self._set_fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 3))
+        await self._set_fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 4))
 
     async def _push_fault(self) -> None:
         kind, params = self._random.choice(PUSH_FAULTS)
         await self._set_fault(kind, params, method="*", path="*", times=self._random.randint(1, 4))
+
+    async def _login_dies(self) -> None:
+        """The account's token is refused, and after a while accepted again."""
+        user_id, *_ = self._random.choice(list(ACCOUNTS.values()))
+        self.counts["login dead"] += 1
+        await self._set_login(user_id, expired=True)
+        await asyncio.sleep(self._random.uniform(2.0, 8.0))
+        await self._set_login(user_id, expired=False)
+        self._login_died_at = asyncio.get_running_loop().time()
+
+    async def _set_login(self, user_id: str, *, expired: bool) -> None:
+        body = {"user_id": user_id, "expired": expired}
+        (await self._http.post(f"{self._stack.simulator_url}/_sim/session", json=body)).raise_for_status()
 
     async def _set_fault(self, kind: str, params: dict[str, Any], *, method: str, path: str, times: int = 1) -> None:
         body = {"kind": kind, "params": params, "method": method, "path": path, "times": times}
@@ -197,6 +175,14 @@ class FaultSchedule:
         proxy.cut()
         await asyncio.sleep(self._random.uniform(0.2, 1.5))
         await proxy.start_listening()
+
+    async def _answers_twice(self) -> None:
+        """The broker's edge repeats an answer on a connection that is kept: the next request would read the second."""
+        proxy = self._random.choice(self._stack.replicas).broker
+        self.counts["broker answers twice"] += 1
+        proxy.toxics = (Toxic(kind="repeat", directions=frozenset({"down"})),)
+        await asyncio.sleep(self._random.uniform(0.3, 1.5))
+        proxy.toxics = ()
 
     # --- processes
 
@@ -240,11 +226,6 @@ class FaultSchedule:
                 replica.start()
             else:
                 return
-
-    async def _database_restarts(self) -> None:
-        how = self._random.choice(["kill", "term"])
-        self.counts["PostgreSQL crash" if how == "kill" else "PostgreSQL restart"] += 1
-        await self._stack.restart_postgres("kill" if how == "kill" else "term")
 
     async def _redis_restarts(self) -> None:
         self.counts["Redis restart"] += 1

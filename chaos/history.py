@@ -6,8 +6,13 @@ They have only the columns that the checks need. ``history_reader`` fills them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from chaos.observations import Observations
+
+TAG_BASE = 19
+"""The length of a tag without the number of its attempt."""
 
 UNFINISHED = frozenset({"pending", "held", "running", "retrying", "in_doubt"})
 ENDED_STATES = frozenset({"completed", "cancelled", "rejected"})
@@ -32,6 +37,8 @@ class LedgerOrder:
     """Kite's status."""
 
     filled_quantity: int = 0
+    tradingsymbol: str = ""
+    transaction_type: str = "BUY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +79,9 @@ class Task:
 
     replaces_filled: int | None = None
     """What that order had filled when the client decided it."""
+
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +251,9 @@ class History:
 
     unclear_answers: Sequence[str] = ()
     """Error answers to order requests that do not say whether the order was sent."""
+
+    observed: Observations = field(default_factory=Observations)
+    """What was seen from outside."""
 
     denied: Sequence[str] = ()
     """Idempotency keys under which every answer said that nothing was sent."""

@@ -100,6 +100,8 @@ def _ledger_order(row: dict[str, Any]) -> LedgerOrder:
         ended_at=None if row["ended_at_ms"] is None else datetime.fromtimestamp(row["ended_at_ms"] / 1000, UTC),
         state=row["state"],
         filled_quantity=row["filled_quantity"],
+        tradingsymbol=row["request"]["tradingsymbol"],
+        transaction_type=row["request"]["transaction_type"],
     )
 
 
@@ -124,7 +126,8 @@ def _event(row: dict[str, Any]) -> Event:
 _QUERIES = {
     "tasks": """SELECT task_id::text, account_id, operation, status, sent, tag_base, order_id,
                   last_error ->> 'code' AS error_code, batch_id::text, request,
-                  unwanted_since IS NOT NULL AS unwanted, replaces, replaces_filled FROM order_task""",
+                  unwanted_since IS NOT NULL AS unwanted, replaces, replaces_filled,
+                  created_at, finished_at FROM order_task""",
     "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
     "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",
     "fills": """SELECT order_id, trade_id, quantity FROM fill WHERE NOT document @> '{"inferred": true}'""",  # C5

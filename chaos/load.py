@@ -10,18 +10,22 @@ import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from chaos.history import Acknowledgement
+from chaos.history import Acknowledgement, History
+from chaos.observations import TimedAnswer
 from chaos.stack import ACCOUNTS, API_KEY, Replica
 
 SYMBOLS = {"INFY": 1500, "SBIN": 800, "TCS": 3500, "RELIANCE": 1300, "ITC": 450, "WIPRO": 250}
 """Symbol to the price that the run sets; the orders' prices lie around it."""
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 12.0
+"""Longer than any answer may take."""
+
+LATE_S = 4.0
 MOST_TRIES = 6
 REMEMBERED = 400
 """How many orders and requests clients may come back to."""
@@ -48,6 +52,9 @@ class Load:
         self.counts: Counter[str] = Counter()
         """Requests and answers by kind."""
 
+        self.late: list[TimedAnswer] = []
+        """Answers that took so long that the checker should see them."""
+
         self.unclear_answers: list[str] = []
         self.withdrawn: set[str] = set()
         self._sent: Counter[str] = Counter()
@@ -64,6 +71,16 @@ class Load:
     def denied(self) -> list[str]:
         """Keys under which every request was answered, and every answer said that nothing was sent."""
         return [key for key, count in self._denied.items() if count == self._sent[key]]
+
+    def seen_by_clients(self, history: History) -> History:
+        """The history with what the clients have seen."""
+        return replace(
+            history,
+            acknowledged=self.acknowledged,
+            withdrawn=frozenset(self.withdrawn),
+            unclear_answers=self.unclear_answers,
+            denied=self.denied,
+        )
 
     async def run(self, clients: int) -> None:
         limits = httpx.Limits(max_connections=clients * 6)
@@ -95,6 +112,7 @@ class Load:
             replica = self._random.choice(self._replicas)
             wait = self._random.choice([0, 0, 1, 4])
             self._sent[request.key] += 1
+            began_at = asyncio.get_running_loop().time()
             try:
                 answer = await http.request(
                     request.method,
@@ -105,7 +123,9 @@ class Load:
                 )
             except httpx.HTTPError as error:
                 self.counts[f"no answer: {type(error).__name__}"] += 1
+                self._note_time(request, replica, wait_s=wait, began_at=began_at)
             else:
+                self._note_time(request, replica, wait_s=wait, began_at=began_at)
                 self.counts[f"answer {answer.status_code}"] += 1
                 unsent = answer.is_error and says_unsent(answer)
                 self._denied[request.key] += unsent
@@ -117,6 +137,12 @@ class Load:
                 if answer.status_code < 500 and answer.status_code != 429:
                     return
             await asyncio.sleep(self._random.uniform(0.1, 1.0))
+
+    def _note_time(self, request: Request, replica: Replica, *, wait_s: float, began_at: float) -> None:
+        seconds = asyncio.get_running_loop().time() - began_at
+        if seconds > wait_s + LATE_S and replica.was_up_since(began_at):
+            what = f"{request.method} {request.path}"
+            self.late.append(TimedAnswer(request=what, replica=replica.name, wait_s=wait_s, seconds=seconds))
 
     def _record(self, request: Request, answer: httpx.Response) -> None:
         if request.path.startswith(TASKS):
@@ -133,19 +159,19 @@ class Load:
 
     def _choose(self) -> Request:
         dice = self._random.random()
-        if dice < 0.10 and self._past:
+        if dice < 0.15 and self._past:  # clients that repeat their keys, long after the answer
             return self._random.choice(self._past)
-        if dice < 0.15 and self._placed:  # mostly one of the last, which may not be finished
+        if dice < 0.20 and self._placed:  # mostly one of the last, which may not be finished
             newest = list(self._placed)[-5:]
             return Request(method="DELETE", path=TASKS + self._random.choice(newest), key=self._key())
-        if dice < 0.25 and self._open:
+        if dice < 0.28 and self._open:
             return Request(method="DELETE", path=f"/orders/{self._random.choice(self._open)}", key=self._key())
-        if dice < 0.35 and self._open:
+        if dice < 0.38 and self._open:
             changes = {"quantity": self._random.randint(11, 30)}
             path = f"/orders/{self._random.choice(self._open)}"
             return Request(method="PUT", path=path, key=self._key(), body=changes)
         account = self._random.choice(list(ACCOUNTS))
-        if dice < 0.45:
+        if dice < 0.48:
             return self._batch(account)
         return Request(method="POST", path="/orders", key=self._key(), body=self._order() | {"account_id": account})
 
@@ -195,7 +221,7 @@ class Load:
             del order["price"]
             return order | {"order_type": "MARKET"}
         if dice < 0.15:
-            return order | {"variety": "iceberg", "iceberg_legs": 2, "iceberg_quantity": 5}
+            return order | {"variety": "iceberg", "iceberg_legs": 5, "iceberg_quantity": 2}
         return order
 
     def _key(self) -> str:

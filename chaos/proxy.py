@@ -26,7 +26,7 @@ OPENING = 4_096
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST
 
-Kind = Literal["latency", "timeout", "reset_peer", "slow_close", "limit_data", "slicer", "bandwidth", "hold"]
+Kind = Literal["latency", "timeout", "reset_peer", "slow_close", "limit_data", "slicer", "bandwidth", "hold", "repeat"]
 Direction = Literal["up", "down"]
 """``up``: from the service to the server behind."""
 
@@ -38,7 +38,7 @@ class Toxic:
     latency: each chunk waits ``delay_ms`` plus up to ``jitter_ms``. timeout: data is dropped. reset_peer: RST at the
     next chunk. slow_close: the end of one side reaches the other ``delay_ms`` later. limit_data: the connection ends
     after ``size`` more bytes. slicer: pieces of ``size`` bytes, ``delay_ms`` apart. bandwidth: ``size`` bytes a second.
-    hold: nothing passes until the toxic is gone, and then all of it does.
+    hold: nothing passes until the toxic is gone, and then all of it does. repeat: each chunk is sent twice.
     """
 
     kind: Kind
@@ -179,6 +179,8 @@ class FaultProxy:
                     await _write(writer, data[: len(data) + _left(connection, toxic, 0)])
                 connection.reset()
                 return
+            if toxic.kind == "repeat":
+                pieces = pieces * 2
             if toxic.kind == "slicer":
                 pieces = [data[at : at + toxic.size] for at in range(0, len(data), toxic.size)]
                 pause_s = toxic.delay_ms / 1000

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from chaos.processes import fake_clock, server_processes
 from chaos.proxy import HOST, FaultProxy, open_proxy
 from embedded.ports import find_free_port
 from embedded.postgres import start_postgres
@@ -46,11 +47,18 @@ SHORT_TIMES = {
     "ORDER_AUDIT_S": "2",
     "BATCH_DEADLINE_S": "30",
     "FEED_RECONNECT_CAP_S": "3",
+}
+"""The service's settings with shorter times, so that minutes show what takes hours."""
+
+UNLIMITED = {
     "LIMIT_DEFAULT": "1000/second",
     "LIMIT_ADDRESS": "2000/second",
     "LIMIT_BATCH_ORDERS": "10000/minute",
 }
-"""The service's settings with shorter times, so that minutes show what takes hours."""
+"""No client of a run is turned away for its rate."""
+
+CLOCKS_AHEAD_S = (0, 90, -90)
+"""Of the replicas, in turn, where libfaketime is installed."""
 
 Ending = Literal["kill", "term"]
 
@@ -70,11 +78,19 @@ class Replica:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the fault that stops, kills or starts it."""
 
+    disturbed_at: float = 0.0
+    """When it was stopped, killed or started last, on the event loop's clock."""
+
+    def was_up_since(self, moment: float) -> bool:
+        """Whether no fault has stopped, killed or started it since then."""
+        return not self.busy.locked() and self.disturbed_at < moment
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
+        self.disturbed_at = asyncio.get_running_loop().time()
         self.child = start_program(self.program)
 
     async def end(self, how: Ending) -> None:
@@ -89,6 +105,7 @@ class Replica:
         self.child = None
 
     def signal(self, number: signal.Signals) -> None:
+        self.disturbed_at = asyncio.get_running_loop().time()
         if self.child is not None and self.child.exit_code() is None:
             os.kill(self.child.pid, number)
 
@@ -131,11 +148,13 @@ class Stack:
         credentials = [text for account in ACCOUNTS.values() for text in account[2:]]
         return [API_KEY, *credentials, *passwords]
 
-    async def restart_postgres(self, how: Ending) -> None:
-        """Restarts it on another port, to which the proxies in front of it are pointed."""
+    async def stop_postgres(self, how: Ending = "term") -> None:
         if how == "kill":
             os.kill(self.postgres.child.pid, signal.SIGQUIT)  # "immediate": no checkpoint, recovery at the next start
         await asyncio.to_thread(self.postgres.child.stop, timeout=STOP_S)
+
+    async def start_postgres(self) -> None:
+        """Starts it again on another port, to which the proxies in front of it are pointed."""
         self.postgres = await asyncio.to_thread(start_postgres, self.directory / "postgres")
         for replica in self.replicas:
             replica.database.retarget(self.postgres.port)
@@ -158,11 +177,14 @@ class Stack:
         raise RuntimeError(f"the simulator does not answer; see {self.simulator.program.log}")
 
     def stop(self) -> None:
+        for pid in server_processes(self.postgres.child.pid):
+            os.kill(pid, signal.SIGCONT)
         for replica in self.replicas:
             replica.signal(signal.SIGCONT)
         children = [replica.child for replica in self.replicas if replica.child is not None]
         for child in children:
-            os.kill(child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # one that has ended by itself
+                os.kill(child.pid, signal.SIGKILL)
         for child in [*children, self.simulator, self.redis.child, self.postgres.child]:
             child.stop(timeout=STOP_S)
 
@@ -176,11 +198,16 @@ class Stack:
 
 @asynccontextmanager
 async def open_stack(
-    directory: Path, *, replicas: int, seed: int, settings: Mapping[str, str] = MappingProxyType({})
+    directory: Path,
+    *,
+    replicas: int,
+    seed: int,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    times: Mapping[str, str] = MappingProxyType({**SHORT_TIMES, **UNLIMITED}),
 ) -> AsyncIterator[tuple[Stack, FaultProxy]]:
     """Everything started and answering, and the proxy in front of Redis; all of it is stopped at the end.
 
-    ``settings`` of the replicas override ``SHORT_TIMES``.
+    ``settings`` of the replicas override ``times``.
     """
     stack = await asyncio.to_thread(Stack, directory, seed=seed)
     async with AsyncExitStack() as closing:
@@ -196,7 +223,7 @@ async def open_stack(
             port = find_free_port()
             url = _with_port(stack.postgres.url, database.port)
             env = _environment(stack, url, f"{HOST}:{broker.port}", redis, port) | {"ACCOUNTS_FILE": str(accounts)}
-            env |= settings
+            env |= {**times, **settings, **fake_clock(CLOCKS_AHEAD_S[number % len(CLOCKS_AHEAD_S)])}
             program = _python(f"replica-{number}", ["-m", "app", "serve"], env=env, directory=directory)
             stack.replicas.append(Replica(program.name, port, program, broker, database))
         for replica in stack.replicas:
@@ -221,7 +248,6 @@ def _environment(stack: Stack, database_url: str, broker: str, redis: FaultProxy
         "KITE_WS_URL": f"ws://{broker}",
         "MARKET_CALENDAR": "always",
         "KITE_API_KEY": "simkey",
-        **SHORT_TIMES,
     }
     dropped = {"TOKEN_DIR", "API_KEY_ENABLED", "PAPER", "TOKEN_KEY", *(f"{name}_FILE" for name in values)}
     return {name: value for name, value in environment_without_coverage().items() if name not in dropped} | values

@@ -141,6 +141,13 @@ async def test_a_toxic_may_be_for_one_kind_of_client(proxy: FaultProxy) -> None:
     assert (await exchange(proxy, b"I am the engine", timeout_s=0.5))[0] == b""
 
 
+async def test_an_answer_may_come_twice(proxy: FaultProxy, echo: Echo) -> None:
+    """Its sender sent it once."""
+    proxy.toxics = (Toxic(kind="repeat", directions=frozenset({"down"})),)
+    got, _ = await exchange(proxy, b"once ")
+    assert (got, echo.received) == (b"once once ", b"once ")
+
+
 async def test_slow_close_delays_the_end(proxy: FaultProxy) -> None:
     """The end of the client's side reaches the server, and comes back, later."""
     proxy.toxics = (Toxic(kind="slow_close", directions=frozenset({"up"}), delay_ms=150),)
