@@ -37,8 +37,8 @@ check: $(STAMP) ## lint, format, types, import rules
 bench: $(STAMP) ## the benchmarks, with their method and numbers
 	@$(PY) -m benchmarks $(ARGS)
 
-chaos: $(STAMP) ## replicas under random faults, checked at the end (CHAOS_MINUTES, CHAOS_SEED, REPLICAS)
-	@$(PY) -m chaos
+chaos: $(STAMP) ## replicas under random faults (CHAOS_MINUTES, CHAOS_SEED, REPLICAS); ARGS=outages: of the database
+	@$(PY) -m chaos $(ARGS)
 
 interleavings: $(STAMP) ## pairs of operations on one account in all orders of their steps (ARGS, INTERLEAVINGS_SEED)
 	@INTERLEAVINGS=all $(PY) -m pytest tests/interleavings --timeout 0 $(ARGS)

@@ -21,6 +21,17 @@ from embedded.redis import start_redis
 from tests.e2e.environment import Broker, Service, running_service, wait_for
 
 STOP_S = 5.0
+SHORT_TIMES = {
+    "IN_DOUBT_WINDOW_S": "6",
+    "ORDER_FRESHNESS_MARKET_S": "3",
+    "ORDER_FRESHNESS_LIMIT_S": "6",
+    "ORDER_SEND_TIMEOUT_S": "2",
+    "ORDER_CLAIM_LEASE_S": "4",
+    "ORDER_BLOCK_ON_DOUBT_S": "2",
+    "ORDER_AUDIT_S": "2",
+}
+"""Settings of the service under which a run of outages settles soon."""
+
 TICKING = ("TCS", "RELIANCE")
 
 
