@@ -1,7 +1,8 @@
 """HTTP and WebSocket. One file for each resource; each has ``build_router``, and ``app.main`` lists them.
 
 accounts instruments subscriptions market_data portfolio   accounts and market data
-orders mass_cancel batches admin postback events order_stream tick_stream health   orders, operators, events, probes
+orders mass_cancel position_close batches admin postback   orders and operators
+events order_stream tick_stream health   events, streams, probes
 
 Around every request: middleware (read it first), keys, rate_limits, problems (errors as HTTP), openapi
 For routes: services (what they may use), dependencies (their arguments), paging, exact_json

@@ -27,7 +27,7 @@ from app.kit.answer_time import answering_within
 from app.orders.entry.service import BatchOptions
 
 WaitForBatch = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the batch to finish")]
-_ACCEPTED: dict[int | str, dict[str, Any]] = {
+ACCEPTED_BATCH: dict[int | str, dict[str, Any]] = {
     201: {"model": BatchOut, "description": "the batch is finished"},
     202: {"model": BatchOut, "description": "not finished; `Location` says where the result will be"},
 }
@@ -37,7 +37,9 @@ def build_router() -> APIRouter:
     router = APIRouter(tags=["batch orders"], route_class=OrderRoute)
 
     @router.post(
-        "/advanced/batch-orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503)
+        "/advanced/batch-orders",
+        status_code=201,
+        responses=ACCEPTED_BATCH | problem_responses(400, 403, 404, 409, 422, 503),
     )
     async def place_batch(
         services: ServicesDep,

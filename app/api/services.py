@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.ops.health import HealthService
     from app.ops.metrics import Metrics
     from app.orders.entry.mass_cancel import MassCancels
+    from app.orders.entry.position_close import PositionCloses
     from app.orders.entry.service import OrderService
     from app.orders.entry.withdrawal import Withdrawals
     from app.orders.operators.halt_and_resume import HaltService
@@ -59,6 +60,7 @@ class Services:
     orders: OrderService  # place, modify, cancel, batches; ``orders.queries`` reads
     withdrawals: Withdrawals  # take a placement back
     mass_cancels: MassCancels  # cancel what matches a filter
+    position_closes: PositionCloses  # close positions that match a filter
     halts: HaltService  # an operator's halt and resume, and the audit trail
     resolutions: Resolutions  # an operator's decision about a doubt
     order_wakeups: OrderWakeups  # takes the hint of a postback

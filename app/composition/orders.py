@@ -17,8 +17,10 @@ from app.kit.ids import IdSource
 from app.orders.engine.account_engine import TradingAccount
 from app.orders.engine.order_engine import OrderEngine, Replicas
 from app.orders.entry.acceptance import Acceptance
+from app.orders.entry.keyed_commands import KeyedCommands
 from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.mass_cancel import MassCancels
+from app.orders.entry.position_close import PositionCloses
 from app.orders.entry.requests import RequestChecker
 from app.orders.entry.risk_check import RiskCheck
 from app.orders.entry.service import OrderService
@@ -69,6 +71,7 @@ class Orders:
     service: OrderService  # place, modify, cancel, batches
     withdrawals: Withdrawals  # take a placement back
     mass_cancels: MassCancels  # cancel what matches a filter
+    position_closes: PositionCloses  # close positions that match a filter
     operators: Operators  # halt, resume, decide about a doubt
     engine: OrderEngine  # sends and reconciles
     verdicts: AccountVerdicts  # whether each account can trade, as its owner says
@@ -118,10 +121,14 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         prices=inputs.prices,
     )
     acceptance = build_acceptance(parts, inputs, engine=engine)
+    commands = KeyedCommands(parts.database, acceptance=acceptance)
     return Orders(
         service=_build_service(parts, inputs, acceptance=acceptance, engine=engine),
         withdrawals=Withdrawals(parts, listener=engine),
-        mass_cancels=MassCancels(parts, acceptance=acceptance, engine=engine),
+        mass_cancels=MassCancels(parts, commands=commands, engine=engine),
+        position_closes=PositionCloses(
+            parts, commands=commands, risk_check=_build_risk_check(parts, inputs, engine=engine), engine=engine
+        ),
         operators=build_operators(parts, listener=engine),
         engine=engine,
         verdicts=AccountVerdicts(parts.database, accounts=inputs.accounts, clock=parts.clock),
@@ -145,9 +152,14 @@ def _build_service(
 
 def build_acceptance(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngine) -> Acceptance:
     """What makes a request durable and waits for its end."""
-    risk_check = RiskCheck(
-        parts, limits=inputs.limits, prices=inputs.prices, instruments=inputs.instruments, brokers=engine
-    )
     return Acceptance(
-        database=parts.database, engine=engine, queries=inputs.queries, risk_check=risk_check, clock=parts.clock
+        database=parts.database,
+        engine=engine,
+        queries=inputs.queries,
+        risk_check=_build_risk_check(parts, inputs, engine=engine),
+        clock=parts.clock,
     )
+
+
+def _build_risk_check(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEngine) -> RiskCheck:
+    return RiskCheck(parts, limits=inputs.limits, prices=inputs.prices, instruments=inputs.instruments, brokers=engine)

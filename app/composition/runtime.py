@@ -84,6 +84,7 @@ class Runtime:
             orders=orders.service,
             withdrawals=orders.withdrawals,
             mass_cancels=orders.mass_cancels,
+            position_closes=orders.position_closes,
             halts=orders.operators.halts,
             resolutions=orders.operators.resolutions,
             order_wakeups=orders.wakeups,

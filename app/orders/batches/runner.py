@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 from loguru import logger
 
-from app.broker.orders import OrderRequest, OrderType, Variety
+from app.broker.orders import OrderRequest
 from app.db.postgres import Tx
 from app.errors import BrokerError, RateLimited, ServiceError
 from app.kit.clock import today
@@ -22,6 +21,7 @@ from app.orders.batches.batch_end import settle_batch
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
 from app.orders.batches.saga import Decision, SquareOff, Withdraw, decide
+from app.orders.risk.exits import market_exit
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store, removal_store, tag_store
@@ -194,13 +194,10 @@ def _square_offs(decision: Decision) -> list[SquareOff]:
 
 def _opposite(order: OrderRequest, quantity: int) -> OrderRequest:
     """A market order for this quantity of the same position on the opposite side."""
-    return OrderRequest(
+    return market_exit(
         exchange=order.exchange,
         tradingsymbol=order.tradingsymbol,
+        product=order.product,
         transaction_type=order.transaction_type.opposite,
         quantity=quantity,
-        product=order.product,
-        order_type=OrderType.MARKET,
-        variety=Variety.REGULAR,
-        market_protection=Decimal(-1),
     )

@@ -8,6 +8,8 @@ risk_check stored_state    decides in the storing transaction by limits and halt
 requests validation preconditions   the checks themselves, and defaults such as market_protection; the last two are pure
 margin             the margin of a batch, and the order in which its legs are sent
 withdrawal mass_cancel   takes one placement back, whatever its status; all that match a filter
+position_close     closes positions that match a filter
+keyed_commands     stores the last two once, under their key
 fingerprint idempotency intent market_data_port   values, and a Protocol of what is needed
 idempotency_store precondition_store   SQL
 """

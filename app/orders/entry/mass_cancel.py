@@ -7,15 +7,12 @@ cancels are answered; new orders go on. A repeated key returns the same orders w
 from __future__ import annotations
 
 from dataclasses import asdict
+from uuid import UUID
 
-from psycopg.errors import UniqueViolation
-
-from app.errors import BadInput, Problem, Unavailable
+from app.db.postgres import Tx
 from app.orders.engine.order_engine import OrderEngine
-from app.orders.entry import idempotency_store
-from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
-from app.orders.entry.fingerprint import fingerprint_of
-from app.orders.entry.idempotency import IdempotencyKey
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.keyed_commands import KeyedCommands
 from app.orders.entry.outcome_wait import Answer
 from app.orders.state import mass_cancel_store, removal_store, task_store
 from app.orders.state.mass_cancels import OrderFilter
@@ -27,60 +24,46 @@ from app.orders.state.trading_days import oldest_live_day
 class MassCancels:
     """Mass cancels of clients."""
 
-    def __init__(self, parts: OrderParts, *, acceptance: Acceptance, engine: OrderEngine) -> None:
-        self._database = parts.database
+    def __init__(self, parts: OrderParts, *, commands: KeyedCommands, engine: OrderEngine) -> None:
         self._settlement = parts.settlement
         self._removal = Removal(parts)
         self._ids = parts.ids
         self._clock = parts.clock
-        self._acceptance = acceptance
+        self._commands = commands
         self._engine = engine
 
     async def cancel(self, wanted: OrderFilter, *, caller: Caller, wait_s: float) -> Answer:
         """Cancel what matches, and wait up to ``wait_s`` seconds until nothing of it is live.
 
-        Raises BadInput without a key, NotFound (the account), NotAccepted, AcceptanceUnknown, Conflict (another request
-        under the key).
+        Raises NotFound (the account), and as ``KeyedCommands``.
         """
-        self._engine.wakeups(wanted.account_id)  # raises NotFound
-        if caller.idem_key is None:
-            problem = Problem(loc=("header", "Idempotency-Key"), msg="is required to cancel many orders at once")
-            raise BadInput([problem], code="IDEMPOTENCY_KEY_MISSING")
-        fingerprint = fingerprint_of("mass_cancel", wanted.account_id, [], filter=asdict(wanted))
-        key = IdempotencyKey(
-            principal=caller.principal,
-            idem_key=caller.idem_key,
-            fingerprint=fingerprint,
-            kind="mass_cancel",
-            resource_id=self._ids.uuid(),
+        account_id = wanted.account_id
+        self._engine.wakeups(account_id)  # raises NotFound
+        fingerprint, earlier = await self._commands.earlier(
+            "mass_cancel", account_id, asdict(wanted), caller=caller, wait_s=wait_s
         )
-        try:
-            await self._store(wanted, key)
-        except UniqueViolation:
-            earlier = await self._acceptance.replayed(caller, fingerprint, account_id=wanted.account_id, wait_s=wait_s)
-            if earlier is None:
-                raise
+        if earlier is not None:
             return earlier
-        self._engine.changed(wanted.account_id)
-        return await self._acceptance.answer(key, account_id=wanted.account_id, wait_s=wait_s)
+        mass_cancel_id = self._ids.uuid()
+        return await self._commands.store(
+            "mass_cancel",
+            mass_cancel_id,
+            account_id,
+            fingerprint=fingerprint,
+            caller=caller,
+            wait_s=wait_s,
+            rows=lambda tx: self._mark(tx, wanted, mass_cancel_id),
+            stored=lambda: self._engine.changed(account_id),
+        )
 
-    async def _store(self, wanted: OrderFilter, key: IdempotencyKey) -> None:
-        """Mark what matches and store the first cancels. Raises UniqueViolation, NotAccepted, AcceptanceUnknown."""
-        since = oldest_live_day(self._clock.now())
-        committing = False
-        try:
-            async with self._database.transaction() as tx:
-                await idempotency_store.insert_key(tx, key)
-                await self._settlement.lock(tx, wanted.account_id)
-                # waits for claims that have not committed yet: their orders would be missed
-                await task_store.lock_unsent(tx, wanted.account_id)
-                task_ids = await mass_cancel_store.matching_placements(tx, wanted, since=since)
-                await removal_store.set_unwanted(tx, task_ids, "mass_cancel")
-                orders = await mass_cancel_store.set_foreign_unwanted(tx, wanted, since=since)
-                await self._removal.advance(tx, wanted.account_id, since=since, hurry=True)
-                await mass_cancel_store.insert(tx, key.resource_id, wanted.account_id, task_ids=task_ids, orders=orders)
-                committing = True
-        except Unavailable as error:
-            if committing:
-                raise AcceptanceUnknown from error
-            raise NotAccepted(f"nothing was cancelled: {error}") from error
+    async def _mark(self, tx: Tx, wanted: OrderFilter, mass_cancel_id: UUID) -> None:
+        """Make what matches unwanted, and store the first cancels."""
+        account_id, since = wanted.account_id, oldest_live_day(self._clock.now())
+        await self._settlement.lock(tx, account_id)
+        # waits for claims that have not committed yet: their orders would be missed
+        await task_store.lock_unsent(tx, account_id)
+        task_ids = await mass_cancel_store.matching_placements(tx, wanted, since=since)
+        await removal_store.set_unwanted(tx, task_ids, "mass_cancel")
+        orders = await mass_cancel_store.set_foreign_unwanted(tx, wanted, since=since)
+        await self._removal.advance(tx, account_id, since=since, hurry=True)
+        await mass_cancel_store.insert(tx, mass_cancel_id, account_id, task_ids=task_ids, orders=orders)

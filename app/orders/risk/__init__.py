@@ -3,6 +3,7 @@
 limits               value, quantity, price, repetition, open orders, modifications of one order, and what a stale
                      last price does; pure
 positions            whether an order only reduces its position; pure
+exits                the orders that close positions; pure
 reduce_only          reads, under the account's lock, what that depends on
 halts halt_writer    a halt (the kill switch), and setting it with its audit entry
 stop_store           halts and doubts of several accounts at once, for what is said about them

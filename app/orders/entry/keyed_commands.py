@@ -1,0 +1,84 @@
+"""Commands for many orders at once: stored in one transaction under a key that they cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+
+from app.db.postgres import Database, Tx
+from app.errors import BadInput, Problem, Unavailable
+from app.orders.entry import idempotency_store
+from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
+from app.orders.entry.fingerprint import fingerprint_of
+from app.orders.entry.idempotency import IdempotencyKey, Kind
+from app.orders.entry.outcome_wait import Answer
+
+
+class KeyedCommands:
+    """Stores such a command once, and answers it as often as it is repeated."""
+
+    def __init__(self, database: Database, *, acceptance: Acceptance) -> None:
+        self._database = database
+        self._acceptance = acceptance
+
+    async def earlier(
+        self, what: str, account_id: str, options: dict[str, Any], *, caller: Caller, wait_s: float
+    ) -> tuple[bytes, Answer | None]:
+        """The request's fingerprint, and its answer if it was accepted before.
+
+        Raises BadInput without a key, Conflict (another request under the key), NotAccepted, AcceptanceUnknown.
+        """
+        if caller.idem_key is None:
+            problem = Problem(loc=("header", "Idempotency-Key"), msg="is required for many orders at once")
+            raise BadInput([problem], code="IDEMPOTENCY_KEY_MISSING")
+        fingerprint = fingerprint_of(what, account_id, [], filter=options)
+        answer = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        return fingerprint, answer
+
+    async def store(
+        self,
+        kind: Kind,
+        resource_id: UUID,
+        account_id: str,
+        *,
+        fingerprint: bytes,
+        caller: Caller,
+        wait_s: float,
+        rows: Callable[[Tx], Awaitable[None]],
+        stored: Callable[[], None],
+    ) -> Answer:
+        """Store the key and ``rows`` in one transaction, call ``stored``, and wait up to ``wait_s`` for the outcome.
+
+        Raises NotAccepted (nothing was stored), AcceptanceUnknown, Conflict (another request under the key).
+        """
+        key = IdempotencyKey(
+            principal=caller.principal,
+            idem_key=caller.idem_key or "",
+            fingerprint=fingerprint,
+            kind=kind,
+            resource_id=resource_id,
+        )
+        try:
+            await self._store(key, rows)
+        except UniqueViolation:  # the same request was stored since it was looked for
+            earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+            if earlier is None:
+                raise
+            return earlier
+        stored()
+        return await self._acceptance.answer(key, account_id=account_id, wait_s=wait_s)
+
+    async def _store(self, key: IdempotencyKey, rows: Callable[[Tx], Awaitable[None]]) -> None:
+        committing = False
+        try:
+            async with self._database.transaction() as tx:
+                await idempotency_store.insert_key(tx, key)
+                await rows(tx)
+                committing = True
+        except Unavailable as error:
+            if committing:
+                raise AcceptanceUnknown from error
+            raise NotAccepted(f"nothing was stored: {error}") from error
