@@ -32,7 +32,7 @@ from tests.faults.mutants.campaign import Campaign, Outcome, Result
 from tests.faults.mutants.mutant import Key
 from tests.faults.mutants.plan import Plan
 from tests.faults.mutants.population import all_mutants, guard_clauses, sample
-from tests.faults.mutants.touching import COVERAGE, DURATIONS, Recording, Users
+from tests.faults.mutants.touching import COVERAGE, DURATIONS, SOURCES, Recording, Users
 from tests.faults.mutants.trial import ROOT, make_tree, preload
 from tests.servers import in_memory, temporary_database
 
@@ -41,8 +41,8 @@ RECORDED = ("tests/unit", "tests/contract", "tests/integration", "tests/faults")
 NOT_RECORDED = ("tests/integration/embedded", "tests/integration/simulator", "tests/integration/chaos")
 """They run no line of these files in their own process."""
 
-Tally: TypeAlias = dict[Key, tuple[Outcome, str]]
-"""By mutant, its outcome and how it is shown."""
+Tally: TypeAlias = dict[Key, tuple[Outcome, str, str]]
+"""By mutant, its outcome, how it is shown, and the test that noticed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,18 @@ def main(arguments: Sequence[str]) -> int:
         todo = [one for one in mutants if one.key not in tally]
 
         def report(result: Result) -> None:
-            tally[result.mutant.key] = (result.outcome, _shown(result))
+            tally[result.mutant.key] = (result.outcome, _shown(result), result.by)
             print(f"{result.outcome:10} {result.mutant.path}:{result.mutant.lines[0]} {result.by}", flush=True)
             if options.log is not None:
                 _append(options.log, result)
 
-        plan = Plan(Recording.read(recordings), Users(ROOT), options.seconds)
+        recording = Recording.read(recordings, root=ROOT)
+        recording.keep(_collected(sorted(recording.seconds)))
+        plan = Plan(recording, Users(ROOT), options.seconds)
         preload()
         with _server() as environment:
-            campaign = Campaign(plan, _trees(directory, options.workers), environment, report)
+            trees = _trees(directory, options.workers)
+            campaign = Campaign(plan, trees, environment, report, {by for _, _, by in tally.values()})
             campaign.run(todo, seconds=options.minutes * 60 if options.minutes else None)
     tried = [tally[one.key] for one in mutants if one.key in tally]
     return _conclude(tried, drawn=len(mutants), least=options.least)
@@ -141,8 +144,18 @@ def record(directory: Path, tests: Sequence[str]) -> None:
         command += [f"--ignore={one}" for one in NOT_RECORDED]
         environment = {**os.environ, "COVERAGE_FILE": str(target / COVERAGE), "CI": "1", **_samples()}
         done = subprocess.run(command, cwd=tree, env=environment, check=False)  # noqa: S603 - our own fixed command
+        sources = {path.relative_to(tree).as_posix(): path.read_text("utf-8") for path in (tree / "app").rglob("*.py")}
+        (target / SOURCES).write_text(json.dumps(sources), encoding="utf-8")
         if done.returncode not in {0, 1}:
             raise subprocess.CalledProcessError(done.returncode, command)
+
+
+def _collected(tests: Sequence[str]) -> set[str]:
+    """The tests that the files of these have now. Raises CalledProcessError where one cannot be imported."""
+    files = sorted({file for test in tests if (ROOT / (file := test.partition("::")[0])).exists()})
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
+    return {line for line in done.stdout.splitlines() if "::" in line}
 
 
 @contextmanager
@@ -190,15 +203,15 @@ def _read_log(log: Path | None, *, again: bool) -> Tally:
         for line in log.read_text(encoding="utf-8").splitlines():
             found = json.loads(line)
             path, function, before, after = found["key"]
-            tally[path, function, before, after] = (found["outcome"], found["shown"])
+            tally[path, function, before, after] = (found["outcome"], found["shown"], found["by"])
     return {key: one for key, one in tally.items() if not (again and one[0] == "survived")}
 
 
-def _conclude(tried: Sequence[tuple[Outcome, str]], *, drawn: int, least: float) -> int:
-    for outcome, shown in tried:
+def _conclude(tried: Sequence[tuple[Outcome, str, str]], *, drawn: int, least: float) -> int:
+    for outcome, shown, _ in tried:
         if outcome == "survived":
             print(f"survived: {shown}")
-    score = Score.of([outcome for outcome, _ in tried])
+    score = Score.of([outcome for outcome, _, _ in tried])
     print(f"{len(tried)} of {drawn} tried: {score}")
     return 0 if score.is_enough(least) else 1
 

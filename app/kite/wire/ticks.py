@@ -69,10 +69,10 @@ def _cut_mixed(frame: bytes, *, count: int) -> list[bytes] | None:
             return None
         length = frame[at] << 8 | frame[at + 1]
         at = start + length
-        if at > size or length < SMALLEST_PACKET:
+        if length < SMALLEST_PACKET:
             return None
         append(frame[start:at])
-    return packets if at == size else None
+    return packets if at == size else None  # a packet that ends beyond the frame included
 
 
 def decode_packet(packet: bytes) -> Tick | None:

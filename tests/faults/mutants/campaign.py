@@ -1,7 +1,7 @@
 """Tries mutants one after the other, several at a time, until all are tried or the time is over.
 
-A test that notices a mutant must pass in an unchanged tree; that is tried once for each such test of more than
-milliseconds, so that a test which fails by itself proves nothing.
+A test that notices a mutant must pass in an unchanged tree; that is tried once for each such test, so that a test which
+fails by itself proves nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Campaign:
     trees: Sequence[Path]
     environment: dict[str, str]
     report: Callable[[Result], None]
-    _proven: set[str] = field(default_factory=lambda: {"import"})
+    proven: set[str] = field(default_factory=set)  # tests that have passed in an unchanged tree
 
     def run(self, mutants: Sequence[Mutant], *, seconds: float | None) -> None:
         """Try them in order. What is not decided when the time is over is not reported. Raises TrialBroken."""
@@ -103,11 +103,11 @@ class Campaign:
                 self.plan.leave_out(one.doubted.by)
                 todo.appendleft(one.mutant)
                 return
-            self._proven.add(one.doubted.by)
+            self.proven.add(one.doubted.by)
             self._noticed(one, one.doubted)
         elif not verdict.noticed:
             self.report(Result(mutant=one.mutant, outcome="survived", ran=verdict.ran, touching=one.touching))
-        elif verdict.by in self._proven or "::" not in verdict.by or self.plan.is_quick(verdict.by):
+        elif verdict.by in self.proven or "::" not in verdict.by:
             self._noticed(one, verdict)
         else:
             running[tree] = _Running(one.mutant, self._started(None, [[verdict.by]], tree), one.touching, verdict)

@@ -10,8 +10,11 @@ from tests.faults.mutants.mutant import Mutant
 from tests.faults.mutants.touching import Recording, Users
 from tests.faults.mutate import MUTATIONS
 
+UNIT = "tests/unit/"
+"""They come first: together they cost what one test with servers costs."""
+
 QUICK_S = 0.1
-"""Tests of less come first: together they cost what one with servers costs."""
+"""A test of less needs no server."""
 
 SLOW_FACTOR, EXTRA_S = 10.0, 20.0
 """A test that takes longer than ten times its recorded seconds and twenty more hangs, which notices the mutant."""
@@ -68,7 +71,8 @@ class Plan:
         seconds = self.recording.seconds[test]
         noticed = self._noticed[mutant.path][test]  # other mutants of the file
         named = {test, test.partition("[")[0], test.partition("::")[0]} & self._named.get(mutant.path, set())
-        return (0 if self.is_quick(test) else 1 if named or noticed else 2, -noticed, seconds, test)
+        group = 0 if test.startswith(UNIT) else 1 if self.is_quick(test) or named or noticed else 2
+        return (group, -noticed, seconds, test)
 
     def is_quick(self, test: str) -> bool:
         """Whether it takes milliseconds: no server, no wait, nothing that fails by chance."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
@@ -19,8 +20,8 @@ from coverage import CoverageData
 
 from tests.faults.mutants.mutant import Mutant
 
-COVERAGE, DURATIONS = "coverage", "durations.json"
-"""The files of a recording, in its directory."""
+COVERAGE, DURATIONS, SOURCES = "coverage", "durations.json", "sources.json"
+"""The files of a recording, in its directory. The last has the files as they were; without it they have not changed."""
 
 _PHASES = ("|setup", "|run", "|teardown")
 _Symbol: TypeAlias = tuple[str, str]
@@ -35,27 +36,49 @@ class Recording:
     tests: dict[str, dict[int, set[str]]]  # by path and line
 
     @classmethod
-    def read(cls, directory: Path) -> Recording:
-        """The recordings below ``directory`` as one. Raises FileNotFoundError where there is none."""
+    def read(cls, directory: Path, *, root: Path) -> Recording:
+        """The recordings below ``directory`` as one, with the lines of the files below ``root``.
+
+        Raises FileNotFoundError where there is none.
+        """
         found = sorted(directory.glob(f"**/{DURATIONS}"))
         if not found:
             raise FileNotFoundError(f"no {DURATIONS} below {directory}: record a run of the tests first (--record)")
         whole = cls(seconds={}, tests={})
         for durations in found:
             whole.seconds.update(json.loads(durations.read_text(encoding="utf-8")))
-            data = CoverageData(str(durations.with_name(COVERAGE)))
-            data.read()
-            for file in data.measured_files():
-                lines = whole.tests.setdefault(_below_app(file), defaultdict(set))
-                for line, contexts in data.contexts_by_lineno(file).items():
-                    lines[line] |= {_test_of(context) for context in contexts if context}
+            sources = durations.with_name(SOURCES)
+            whole._add(durations.with_name(COVERAGE), json.loads(sources.read_text()) if sources.exists() else {}, root)
         return whole
 
-    def touching(self, path: str, lines: Iterator[int] | range) -> set[str]:
+    def _add(self, coverage: Path, sources: Mapping[str, str], root: Path) -> None:
+        data = CoverageData(str(coverage))
+        data.read()
+        for file in data.measured_files():
+            path = _below_app(file)
+            lines = self.tests.setdefault(path, defaultdict(set))
+            moved = _moved(sources.get(path), root / path)
+            for line, contexts in data.contexts_by_lineno(file).items():
+                lines[line if moved is None else moved.get(line, 0)] |= {_test_of(one) for one in contexts if one}
+
+    def keep(self, tests: set[str]) -> None:
+        """Forget all tests but these."""
+        self.seconds = {test: seconds for test, seconds in self.seconds.items() if test in tests}
+
+    def touching(self, path: str, lines: Iterable[int]) -> set[str]:
         """The tests that ran one of these lines and passed."""
         by_line = self.tests.get(path, {})
         found: set[str] = set().union(*(by_line.get(line, set()) for line in lines))
         return found & self.seconds.keys()
+
+
+def _moved(before: str | None, file: Path) -> dict[int, int] | None:
+    """Where each line of a file is now, by its number before; None where nothing has moved."""
+    now = file.read_text(encoding="utf-8") if file.exists() else ""
+    if before is None or before == now:
+        return None
+    blocks = SequenceMatcher(None, before.splitlines(), now.splitlines(), autojunk=False).get_matching_blocks()
+    return {old + n + 1: new + n + 1 for old, new, size in blocks for n in range(size)}
 
 
 def _below_app(file: str) -> str:

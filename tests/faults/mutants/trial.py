@@ -27,6 +27,10 @@ from tests.faults.mutants.mutant import Mutant
 ROOT = Path(__file__).resolve().parents[3]
 LIBRARIES = ("alembic", "fastapi", "httpx", "hypothesis", "loguru", "msgspec", "psycopg", "psycopg_pool", "redis")
 
+SERVER_FIXTURES = ("servers", "order_fixtures", "e2e.fixtures", "faults.outage_environment", "interleavings.summary")
+_WITHOUT_SERVERS = tuple(f"-pno:tests.{name}" for name in SERVER_FIXTURES)
+"""Unit tests need none of these plugins, whose import is the import of the whole service."""
+
 _OURS = ("app", "tests", "simulator", "embedded", "chaos", "benchmarks", "migrations")
 _LEFT_OUT = (
     *(".git", ".venv", ".data", ".recording", ".hypothesis", ".coverage*", ".*cache"),
@@ -162,7 +166,8 @@ class Trial:
         code, ran = 0, 0
         for tests in self.groups:
             failure = _FirstFailure(tests)
-            code = int(pytest.main([*options, *tests], plugins=[failure]))
+            unit = all(test.startswith("tests/unit/") for test in tests)
+            code = int(pytest.main([*options, *(_WITHOUT_SERVERS if unit else ()), *tests], plugins=[failure]))
             ran += failure.ran
             if code != 0:
                 return {"code": code, "by": failure.failed, "ran": ran}

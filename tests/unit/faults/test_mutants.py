@@ -15,7 +15,7 @@ from tests.faults.mutants.equivalents import EQUIVALENTS
 from tests.faults.mutants.mutant import Mutant
 from tests.faults.mutants.plan import Plan
 from tests.faults.mutants.population import all_mutants, guard_clauses, mutants_of, sample
-from tests.faults.mutants.touching import COVERAGE, DURATIONS, Recording, Users
+from tests.faults.mutants.touching import COVERAGE, DURATIONS, SOURCES, Recording, Users
 from tests.faults.mutants.trial import ROOT
 from tests.faults.sample_mutants import Score
 
@@ -206,20 +206,29 @@ def recording(directory: Path, lines_by_test: Mapping[str, Sequence[int]], secon
         data.add_lines({"/elsewhere/app/x.py": list(lines)})
     data.write()
     (directory / DURATIONS).write_text(json.dumps(seconds), encoding="utf-8")
-    return Recording.read(directory)
+    return Recording.read(directory, root=directory)
 
 
 def test_quick_tests_of_the_line_come_first_within_the_bound(tree: Path) -> None:
     """A test that failed in the recorded run, or runs another line, is not among them."""
-    seconds = {"t::slow": 9.0, "t::quick": 0.01, "t::middle": 2.0, "t::elsewhere": 0.01}
-    touched = {"t::slow": [6], "t::quick": [6], "t::middle": [6], "t::elsewhere": [1], "t::failed": [6]}
+    seconds = {"t::slow": 9.0, "tests/unit/t::quick": 0.01, "t::middle": 2.0, "t::elsewhere": 0.01}
+    touched = {"t::slow": [6], "tests/unit/t::quick": [6], "t::middle": [6], "t::elsewhere": [1], "t::failed": [6]}
     mutant = next(one for one in mutants_of("app/x.py", MODULE) if one.before == "return a < OTHER")
     plan = Plan(recording(tree, touched, seconds), Users(tree), 10.0)
-    assert plan.groups_for(mutant) == ([["t::quick"], ["t::middle"]], 3)
+    assert plan.groups_for(mutant) == ([["tests/unit/t::quick"], ["t::middle"]], 3)
     plan.has_noticed(mutant, "t::slow")
-    assert plan.groups_for(mutant)[0] == [["t::quick"], ["t::slow"]]
-    plan.leave_out("t::quick")
+    assert plan.groups_for(mutant)[0] == [["tests/unit/t::quick"], ["t::slow"]]
+    plan.leave_out("tests/unit/t::quick")
     assert plan.groups_for(mutant)[0] == [["t::slow"]]
+
+
+def test_a_recording_follows_lines_that_have_moved(tree: Path) -> None:
+    """A recorded run takes long: a change elsewhere in the file does not make it worthless."""
+    (tree / SOURCES).write_text(json.dumps({"app/x.py": MODULE}), encoding="utf-8")
+    (tree / "app/x.py").write_text("# new\n\n" + MODULE.replace("LIMIT = 5", "LIMIT = 6"), encoding="utf-8")
+    recorded = recording(tree, {"t::a": [1], "t::b": [6]}, {"t::a": 0.01, "t::b": 0.01})
+    assert recorded.touching("app/x.py", [8]) == {"t::b"}
+    assert recorded.touching("app/x.py", range(1, 8)) == set()
 
 
 def test_a_constant_is_tried_by_the_quick_tests_of_files_that_name_its_module(tree: Path) -> None:
