@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ class Score:
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended, also when this is stopped
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         directory = Path(name)
         recordings = options.map or directory / "map"
@@ -88,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         mutants = all_mutants(ROOT)
         drawn = sample(mutants, count=options.count, seed=options.seed)
         chosen = guard_clauses(mutants) if options.clauses else drawn
-        mutants = [one for one in chosen if options.only in one.path]
+        mutants = [one for one in chosen if any(text in one.path for text in options.only)]
         print(f"seed {options.seed}: {len(mutants)} mutants", flush=True)
         tally = _read_log(options.log, again=options.again)
         todo = [one for one in mutants if one.key not in tally]
@@ -117,7 +119,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=600, help="mutants in the sample")
     parser.add_argument("--minutes", type=float, default=0.0, help="how long to try them; 0: until all are tried")
     parser.add_argument("--clauses", action="store_true", help="every clause of the guard statements, no sample")
-    parser.add_argument("--only", default="", metavar="TEXT", help="mutants of files whose path has this text")
+    parser.add_argument(
+        "--only", nargs="*", default=[""], metavar="TEXT", help="mutants of files with this in the path"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="recorded time of the tests for one mutant")
     parser.add_argument("--workers", type=int, default=1, help="mutants at a time")
     parser.add_argument("--map", type=Path, metavar="DIR", help="recorded runs of tests, from --record or make test")

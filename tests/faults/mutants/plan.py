@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Plan:
     users: Users
     seconds: float
     _named: dict[str, set[str]] = field(default_factory=_named_tests)
-    _naming_files: dict[str, set[str]] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
     _noticed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def groups_for(self, mutant: Mutant) -> tuple[list[list[str]], int]:
@@ -45,7 +46,7 @@ class Plan:
         for path, lines in self.users.places(mutant):
             touching |= self.recording.touching(path, lines)
         if not self.users.is_within_a_function(mutant):
-            touching |= self._naming(mutant.path)
+            touching |= self._naming(mutant.path, self.users.symbol(mutant))
         groups: dict[int, list[str]] = {}
         left = self.seconds
         for test in sorted(touching, key=lambda test: self._rank(mutant, test)):
@@ -55,17 +56,24 @@ class Plan:
             groups.setdefault(self._rank(mutant, test)[0], []).append(test)
         return list(groups.values()), len(touching)
 
-    def _naming(self, path: str) -> set[str]:
-        """Quick tests in files that name the module: a test of a constant runs no line of it."""
+    def _naming(self, path: str, symbol: str) -> set[str]:
+        """Tests in files that name the module, which may look at a constant without running a line of it.
+
+        All of a file that names the symbol too, else the quick ones.
+        """
         module = path.removesuffix(".py").replace("/", ".")
-        if module not in self._naming_files:
-            files = {test.partition("::")[0] for test in self.recording.seconds if self.is_quick(test)}
-            texts = {file: self.users.root / file for file in files}
-            self._naming_files[module] = {
-                file for file, text in texts.items() if text.exists() and module in text.read_text(encoding="utf-8")
-            }
-        named = self._naming_files[module]
-        return {test for test in self.recording.seconds if test.partition("::")[0] in named and self.is_quick(test)}
+        found = set[str]()
+        for test in self.recording.seconds:
+            text = self._text_of(test.partition("::")[0])
+            if module in text and (self.is_quick(test) or re.search(rf"\b{symbol}\b", text)):
+                found.add(test)
+        return found
+
+    def _text_of(self, file: str) -> str:
+        if file not in self._texts:
+            path = self.users.root / file
+            self._texts[file] = path.read_text(encoding="utf-8") if path.exists() else ""
+        return self._texts[file]
 
     def _rank(self, mutant: Mutant, test: str) -> tuple[int, int, float, str]:
         seconds = self.recording.seconds[test]

@@ -127,15 +127,19 @@ class Users:
         functions = self._modules[mutant.path].functions.values()
         return any(mutant.lines[0] in lines for function in functions for lines in function)
 
+    def symbol(self, mutant: Mutant) -> str:
+        """The name at the module's top level that the changed line is part of; empty without one."""
+        module = self._modules[mutant.path]
+        return next((name for lines, name in module.symbol_lines if mutant.lines[0] in lines), "")
+
     def places(self, mutant: Mutant) -> Iterator[tuple[str, range]]:
         """The lines whose tests may notice the mutant: its own, or those of the functions that use its name."""
         own = range(mutant.lines[0], mutant.lines[1] + 1)
-        module = self._modules[mutant.path]
         if self.is_within_a_function(mutant):
             yield mutant.path, own
             return
-        name = next((name for lines, name in module.symbol_lines if own.start in lines), None)
-        if name is None:
+        name = self.symbol(mutant)
+        if not name:
             return
         todo, seen = [(mutant.path, name)], set[_Symbol]()
         while todo:

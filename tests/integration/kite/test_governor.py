@@ -14,6 +14,7 @@ from app.kite.governor import Governor
 from app.kite.pace import BrokerLimits
 
 CANCEL, MODIFY, PLACE = RequestKind.CANCEL, RequestKind.MODIFY, RequestKind.PLACE
+BOOK, OTHER = RequestKind.BOOK, RequestKind.OTHER
 QUICK = BrokerLimits(order_emission_s=0.01, other_emission_s=0.01)
 
 
@@ -109,6 +110,18 @@ async def test_the_queue_is_bounded() -> None:
     await asyncio.sleep(0)
     with pytest.raises(RateLimited):
         await one.acquire(PLACE)
+    await waiter
+
+
+async def test_the_order_book_is_read_however_many_wait() -> None:
+    """It ends doubts: a client that fills the queue must not shut it out."""
+    one = governor(BrokerLimits(other_emission_s=0.3, other_burst=1), max_waiting=1)
+    await one.acquire(OTHER)
+    waiter = asyncio.ensure_future(one.acquire(OTHER))
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimited):
+        await one.acquire(OTHER)
+    await one.acquire(BOOK)
     await waiter
 
 

@@ -233,7 +233,7 @@ def test_a_recording_follows_lines_that_have_moved(tree: Path) -> None:
 
 def test_a_constant_is_tried_by_the_quick_tests_of_files_that_name_its_module(tree: Path) -> None:
     """They may look at its value, which runs no line."""
-    (tree / "test_named.py").write_text("from app.x import LIMIT\n", encoding="utf-8")
+    (tree / "test_named.py").write_text("from app.x import OTHER\n", encoding="utf-8")
     (tree / "test_other.py").write_text("from app.y import LIMIT\n", encoding="utf-8")
     seconds = {"test_named.py::a": 0.01, "test_named.py::slow": 5.0, "test_other.py::a": 0.01}
     plan = Plan(recording(tree, {}, seconds), Users(tree), 10.0)
