@@ -28,6 +28,15 @@ _A_DOUBT_PAUSES = """EXISTS (
           AND (d.instrument = t.instrument OR d.batch_id = t.batch_id)
           AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))"""
 
+
+def _batch_is_undone(task: str) -> str:
+    """Of a placement: a leg that a client asked for, of a batch that is being rolled back, or will be."""
+    return f"""({task}.purpose = 'client' AND EXISTS (
+        SELECT 1 FROM order_task f JOIN batch b USING (batch_id)
+        WHERE f.batch_id = {task}.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
+          AND (f.status IN {MISSED} OR b.status <> 'running')))"""
+
+
 _READY = f"""
   FROM order_task t
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'retrying')
@@ -67,6 +76,9 @@ _READY = f"""
           AND s.task_id <> t.task_id
           AND (s.status = 'running'
             OR (s.status IN ('pending', 'retrying') AND s.reduces >= t.reduces AND s.replaces IS NULL
+                -- what can no longer be sent holds nothing up, also before it is marked as ended
+                AND s.send_by > clock_timestamp() AND s.unwanted_since IS NULL AND s.attempts < {TAG_ATTEMPTS}
+                AND NOT {_batch_is_undone("s")}
                 AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
                   < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
       -- an entry beside a doubt could double the position
@@ -76,10 +88,7 @@ _READY = f"""
         SELECT 1 FROM order_task w
         WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
       -- a batch that will be rolled back sends no further leg, also before its runner has decided so
-      AND (t.purpose <> 'client' OR NOT EXISTS (
-        SELECT 1 FROM order_task f JOIN batch b USING (batch_id)
-        WHERE f.batch_id = t.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
-          AND (f.status IN {MISSED} OR b.status <> 'running')))
+      AND NOT {_batch_is_undone("t")}
     ELSE
       -- one command of an order at a time; a modification also waits for one in doubt, a cancel does not
       NOT EXISTS (
