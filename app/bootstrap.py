@@ -24,6 +24,7 @@ from app.config import Settings
 from app.db.clock import DatabaseClock
 from app.db.migrate import head_revision
 from app.db.postgres import open_database
+from app.db.read_count import DatabaseReadCount
 from app.db.redis import make_redis
 from app.db.schema import require_revision
 from app.kit.backoff import Backoff
@@ -58,6 +59,7 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
         await stored.load(sessions)
         kite: dict[str, KiteAccount] = {}
         calls = BrokerCalls()
+        read_count = DatabaseReadCount(database)
         http = HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s)
         for account_id in sessions.ids():
             opening = open_broker(
@@ -68,6 +70,7 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
                 clock=clock,
                 observer=calls.observe,
                 count_unreadable=calls.count_unreadable,
+                read_count=read_count,
                 login_url=settings.kite_login_url,
             )
             kite[account_id] = await stack.enter_async_context(opening)

@@ -20,6 +20,7 @@ from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
 from app.db.leases import Leases, LeaseTimes
 from app.db.postgres import Database, open_database
+from app.db.read_count import DatabaseReadCount
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.kit.supervisor import Supervisor
@@ -239,6 +240,7 @@ async def open_order_environment(
                     credentials=simulated_login(number, token=token),
                     clock=clock,
                     limits=pace,
+                    read_count=DatabaseReadCount(database),
                 )
             )
             for number, account_id in enumerate(account_ids, start=1)

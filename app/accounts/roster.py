@@ -88,4 +88,6 @@ def _from_file(path: Path) -> Mapping[str, Account]:
     accounts = {entry.account_id: entry.to_account() for entry in parsed.accounts}
     if len(accounts) != len(parsed.accounts):
         raise SettingsError("ACCOUNTS_FILE", wants="each account_id once")
+    if len({account.api_key for account in accounts.values()}) != len(accounts):
+        raise SettingsError("ACCOUNTS_FILE", wants="each api_key once: two accounts would be one account at the broker")
     return accounts

@@ -5,7 +5,8 @@
     session           login and log-out
     http              the HTTP clients; endpoints are the labels of what they are asked for
     unread_bytes      connections that are given up once more came than was asked for
-    governor          waits until a request may go; pace decides when (pure)
+    governor          waits until a request may go; pace decides when (pure); shared_pace waits
+                      for a slot among the reads of all replicas
     feed              the ticker: connect, subscribe, replace a silent socket (the old one is closed first, so that
                       ticks stay in order); socket is one connection
     wire              codecs, and what an answer proves (pure)

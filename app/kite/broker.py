@@ -10,11 +10,13 @@ from app.broker.port import Broker, CredentialSource, FeedListener, Governor
 from app.kit.clock import Clock
 from app.kite.feed import FeedSettings, KiteFeed
 from app.kite.governor import Governor as KiteGovernor
+from app.kite.governor import SharedReads
 from app.kite.http import HttpSettings, KiteHttp, Observer
 from app.kite.orders import KiteOrders
 from app.kite.pace import BrokerLimits
 from app.kite.reads import KiteMarket, KitePortfolio, PacedReads
 from app.kite.session import LOGIN_URL, KiteSession
+from app.kite.shared_pace import ReadCount
 from app.kite.wire.ticks import decode_packet
 
 
@@ -58,11 +60,13 @@ async def open_broker(
     observer: Observer = ignore_observation,
     count_unreadable: Callable[[str, int], None] = ignore_rows,
     limits: BrokerLimits | None = None,
+    read_count: ReadCount | None = None,
     login_url: str = LOGIN_URL,
 ) -> AsyncIterator[KiteAccount]:
     """The gateways of one account, sharing two HTTP clients and one governor; closed when the block ends."""
     client = KiteHttp(http, credentials=credentials, clock=clock, observer=observer)
-    governor = KiteGovernor(clock=clock, limits=limits)
+    shared = None if read_count is None else SharedReads(count=read_count, account_id=account_id)
+    governor = KiteGovernor(clock=clock, limits=limits, shared=shared)
     reads = PacedReads(client, governor=governor, account_id=account_id, count_unreadable=count_unreadable)
     broker = Broker(
         account_id=account_id,

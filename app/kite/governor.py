@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
@@ -21,6 +21,7 @@ from app.errors import RateLimited
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock, today
 from app.kite.pace import BrokerLimits, OrderPace, ReadPace
+from app.kite.shared_pace import ReadCount, SharedPace
 
 _PRIORITY = {RequestKind.CANCEL: 0, RequestKind.MODIFY: 1, RequestKind.BOOK: 0}
 _LAST = 2
@@ -102,6 +103,29 @@ class _Lane:
             head.granted.set_result(None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedReads:
+    """The count of all replicas' reads, and whose reads they are."""
+
+    count: ReadCount
+    account_id: str
+
+    def paces(self, limits: BrokerLimits, *, clock: Clock) -> Mapping[RequestKind, SharedPace]:
+        """By kind of request; two kinds that the broker counts together have one pace."""
+
+        def pace(name: str, emission_s: float, burst: int = 1) -> SharedPace:
+            name = f"{self.account_id}/{name}"
+            return SharedPace(self.count, name=name, emission_s=emission_s, burst=burst, clock=clock)
+
+        others = pace("other", limits.other_emission_s, limits.other_burst)
+        return {
+            RequestKind.QUOTE: pace("quote", limits.quote_emission_s),
+            RequestKind.HISTORICAL: pace("historical", limits.historical_emission_s),
+            RequestKind.BOOK: others,
+            RequestKind.OTHER: others,
+        }
+
+
 class Governor:
     """Implements ``app.broker.port.Governor`` for one account; all its gateways share it."""
 
@@ -112,8 +136,10 @@ class Governor:
         limits: BrokerLimits | None = None,
         max_waiting: int = MAX_WAITING,
         max_wait_s: float = LONGEST_WAIT_S,
+        shared: SharedReads | None = None,
     ) -> None:
         limits = limits or BrokerLimits()
+        self._shared = {} if shared is None else shared.paces(limits, clock=clock)
         self._clock = clock
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
@@ -155,6 +181,9 @@ class Governor:
         finally:
             if not granted.done() or granted.cancelled():
                 lane.leave(granted)
+        pace = self._shared.get(kind)
+        if pace is not None and not await pace.wait(urgent=kind is RequestKind.BOOK, until=until):
+            raise _too_busy(kind, wait_s=1.0)
 
     async def depart(self) -> None:
         """Called right before an order request is written, after ``acquire``: see ``Departures``."""

@@ -150,9 +150,16 @@ MUTATIONS = (
     Mutation(
         "a queue goes on past an undone batch",
         "app/orders/sending/claim_store.py",
-        '                AND NOT {_batch_is_undone("s")}\n',
+        "                AND NOT EXISTS (SELECT 1 FROM (SELECT s.purpose, s.batch_id) x WHERE {_OF_UNDONE_BATCH})\n",
         "",
         FAULTS + "test_queues.py::test_a_leg_of_a_batch_that_is_undone_holds_no_later_order",
+    ),
+    Mutation(
+        "reads are paced over all replicas",
+        "app/kite/governor.py",
+        "if pace is not None and not await pace.wait(",
+        "if pace is not None and pace is None and not await pace.wait(",
+        FAULTS + "test_shared_reads.py::test_two_replicas_do_not_read_faster_than_one_may",
     ),
     Mutation(
         "a replacement waits for its order's end",

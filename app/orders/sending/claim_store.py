@@ -29,13 +29,11 @@ _A_DOUBT_PAUSES = """EXISTS (
           AND d.last_sent_at > clock_timestamp() - make_interval(secs => %(block_s)s))"""
 
 
-def _batch_is_undone(task: str) -> str:
-    """Of a placement: a leg that a client asked for, of a batch that is being rolled back, or will be."""
-    return f"""({task}.purpose = 'client' AND EXISTS (
+_OF_UNDONE_BATCH = f"""x.purpose = 'client' AND EXISTS (
         SELECT 1 FROM order_task f JOIN batch b USING (batch_id)
-        WHERE f.batch_id = {task}.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
-          AND (f.status IN {MISSED} OR b.status <> 'running')))"""
-
+        WHERE f.batch_id = x.batch_id AND f.operation = 'place' AND f.purpose = 'client' AND b.rollback_on_failure
+          AND (f.status IN {MISSED} OR b.status <> 'running'))"""
+"""Of a placement ``x``: a leg that a client asked for, of a batch that is being rolled back, or will be."""
 
 _READY = f"""
   FROM order_task t
@@ -78,7 +76,7 @@ _READY = f"""
             OR (s.status IN ('pending', 'retrying') AND s.reduces >= t.reduces AND s.replaces IS NULL
                 -- what can no longer be sent holds nothing up, also before it is marked as ended
                 AND s.send_by > clock_timestamp() AND s.unwanted_since IS NULL AND s.attempts < {TAG_ATTEMPTS}
-                AND NOT {_batch_is_undone("s")}
+                AND NOT EXISTS (SELECT 1 FROM (SELECT s.purpose, s.batch_id) x WHERE {_OF_UNDONE_BATCH})
                 AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
                   < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
       -- an entry beside a doubt could double the position
@@ -88,7 +86,7 @@ _READY = f"""
         SELECT 1 FROM order_task w
         WHERE w.batch_id = t.batch_id AND w.wave < t.wave AND w.operation = 'place' AND w.status IN {OPEN})
       -- a batch that will be rolled back sends no further leg, also before its runner has decided so
-      AND NOT {_batch_is_undone("t")}
+      AND NOT EXISTS (SELECT 1 FROM (SELECT t.purpose, t.batch_id) x WHERE {_OF_UNDONE_BATCH})
     ELSE
       -- one command of an order at a time; a modification also waits for one in doubt, a cancel does not
       NOT EXISTS (

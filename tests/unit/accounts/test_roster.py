@@ -53,6 +53,7 @@ accounts:
         ("accounts: [{account_id: a, api_key: k, limits: {max_quantity: -1}}]", "accounts.0.limits.max_quantity"),
         ("accounts: [{account_id: a, api_key: k, limits: {max_value: 1}}]", "accounts.0.limits.max_value"),
         ("accounts: [{account_id: a, api_key: k}, {account_id: a, api_key: k}]", "each account_id once"),
+        ("accounts: [{account_id: a, api_key: k}, {account_id: b, api_key: k}]", "each api_key once"),
         ("accounts: [", "valid YAML"),
         ("!!python/object:os.system {}", "valid YAML"),
     ],
