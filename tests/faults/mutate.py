@@ -226,9 +226,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a refused cancel is followed by another",
-        "app/orders/state/removal_rules.py",
-        "    return due <= now\n",
-        "    return due <= now and not order.cancels\n",
+        "app/orders/state/removal.py",
+        "due = [order for order, at in moments if at <= order.now]",
+        "due = [order for order, at in moments if at <= order.now and not order.cancels]",
         FAULTS + "test_removal.py::test_a_refused_cancel_of_a_halt_is_followed_by_another",
     ),
     Mutation(

@@ -29,10 +29,9 @@ from app.orders.state.model import Batch, BatchStatus, TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewTask
 from app.orders.state.parts import AccountParts
 from app.orders.state.removal import Removal
-from app.orders.state.removal_rules import WITHDRAWN_FOR
 from app.orders.state.tags import ClientKey
 from app.orders.state.trading_days import oldest_live_day
-from app.orders.state.verdicts import withdrawn
+from app.orders.state.verdicts import BATCH_ENDS, withdrawn
 from app.orders.state.wakeups import wait_for
 
 POSITIONS_TIMEOUT_S = 5.0
@@ -140,7 +139,7 @@ class BatchRunner:
         too_late = {action.task_id for action in decision.actions if isinstance(action, Withdraw)}
         for leg in legs:
             if leg.task.task_id in too_late and self._term.knows(leg.task):
-                await self._settlement.settle(tx, leg.task.task_id, withdrawn(WITHDRAWN_FOR["rollback"]))
+                await self._settlement.settle(tx, leg.task.task_id, withdrawn(BATCH_ENDS))
         if decision.unwanted:
             await removal_store.set_unwanted(tx, decision.unwanted, "rollback")
             await self._removal.advance(tx, self._account_id, since=oldest_live_day(self._clock.now()))

@@ -97,7 +97,7 @@ def _continue_without_rollback(
 def _compensate(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
     """Nobody wants the legs any more; when all are finished, decide the final status."""
     open_legs = [leg for leg in legs if leg.is_lost or not is_finished(leg)]
-    unwanted = tuple(leg.task.task_id for leg in open_legs if not leg.task.is_unwanted)
+    unwanted = tuple(leg.task.task_id for leg in open_legs if leg.task.unwanted_since is None)
     if not all(leg.is_lost for leg in open_legs):
         return Decision(status=BatchStatus.COMPENSATING, unwanted=unwanted, error=error)
     if any(leg.is_lost for leg in legs):

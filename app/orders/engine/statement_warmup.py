@@ -39,9 +39,7 @@ async def warm_up(tx: Tx) -> None:
     try:
         await claim_store.peek(tx, _NO_ACCOUNT, terms)
         await claim_store.claim_next(tx, _NO_ACCOUNT, terms, claim_s=0.0)
-        await overdue_store.find_due_work(
-            tx, _NO_ACCOUNT, gone_day=date.min, kind="", older_s=0.0, known_since=None, book_read_at=None
-        )
+        await overdue_store.find_due_work(tx, _NO_ACCOUNT, gone_day=date.min, kind="", older_s=0.0, known_since=None)
         await order_store.known_ids(tx, _NO_ACCOUNT, since=_LONG_AGO, before=_LONG_AGO)
         await read_schedule_store.read_schedule(tx, _NO_ACCOUNT, trade_date=date.min)
         await task_store.unresolved(tx, _NO_ACCOUNT, since=date.min)

@@ -36,7 +36,6 @@ class OverdueWork:
                 kind=str(Alarm.DOUBT_UNRESOLVED),
                 older_s=self._settings.alarm_doubt_age_s,
                 known_since=self._term.known_since,
-                book_read_at=self._term.book_read_at,
             )
 
     async def settle(self) -> bool:

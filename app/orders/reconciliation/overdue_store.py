@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from app.db.postgres import Tx
 from app.orders.reconciliation.read_schedule import DueWork
@@ -22,39 +22,31 @@ _WITHOUT_ALARM = """status = 'in_doubt' AND last_sent_at < clock_timestamp() - m
 
 
 async def find_due_work(
-    tx: Tx,
-    account_id: str,
-    *,
-    gone_day: date,
-    kind: str,
-    older_s: float,
-    known_since: datetime | None,
-    book_read_at: datetime | None,
+    tx: Tx, account_id: str, *, gone_day: date, kind: str, older_s: float, known_since: datetime | None
 ) -> DueWork:
     """What is due before a read of the book, in one round trip; the functions below list the tasks.
 
     ``gone_day``: the newest day whose book is gone. ``kind``, ``older_s``: as in ``doubts_without_alarm``.
-    ``known_since``: as in ``expired_tasks``. ``book_read_at``: as in ``LeaseTerm``.
+    ``known_since``: as in ``expired_tasks``.
     """
     cursor = await tx.execute(
         f"""SELECT clock_timestamp(), EXISTS (
               SELECT 1 FROM order_task t WHERE account_id = %(account_id)s AND status IN {OPEN}
                 AND ({_CLAIM_EXPIRED} OR {_EXPIRED} OR {_OBSOLETE} OR {_OF_GONE_DAY} OR {_WITHOUT_ALARM})),
-              EXISTS (SELECT 1 FROM order_task WHERE account_id = %(account_id)s AND purpose = 'replace'
-                        AND status IN ('pending', 'retrying') AND created_at >= %(book_read_at)s)""",
+              (SELECT max(created_at) FROM order_task WHERE account_id = %(account_id)s AND purpose = 'replace'
+                 AND status IN ('pending', 'retrying'))""",
         {
             "account_id": account_id,
             "gone_day": gone_day,
             "kind": kind,
             "older_s": older_s,
             "known_since": known_since,
-            "book_read_at": book_read_at or datetime.min.replace(tzinfo=UTC),
         },
     )
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("the query of what is due returned no row")
-    return DueWork(now=row[0], overdue=row[1], replacements=row[2])
+    return DueWork(now=row[0], overdue=row[1], replacement_at=row[2])
 
 
 async def expired_claims(tx: Tx, account_id: str) -> list[Task]:

@@ -43,7 +43,7 @@ class DueWork:
 
     now: datetime
     overdue: bool  # time alone has decided something: see the queries of ``overdue_store``
-    replacements: bool  # the cancel of an order to be replaced waits for a read
+    replacement_at: datetime | None  # of the newest unsent cancel of an order to be replaced: it waits for a later read
 
 
 def next_check(task: Task, *, now: datetime) -> datetime:

@@ -25,7 +25,7 @@ from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.overdue import OverdueWork
 from app.orders.reconciliation.read_schedule import BookReadPace, seconds_to_next_read
-from app.orders.state import order_store, removal_store, task_store
+from app.orders.state import order_store, task_store
 from app.orders.state.parts import AccountParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import book_began, book_day, last_gone_day, oldest_live_day
@@ -137,7 +137,7 @@ class Reconciler:
         # The time before the read counts: what was sent during the read may be missing from it.
         await self._apply(book, started_at=due.now)
         self._term.book_read_at = due.now
-        if due.replacements:
+        if due.replacement_at is not None:
             self._wakeups.sender.set()
         # After the book was applied, so that orders which appeared in it are cancelled in the same round.
         await self._remove_unwanted(due.now)
@@ -163,7 +163,9 @@ class Reconciler:
         """Settle overdue work between two reads; return whether a new doubt, or a replacement, needs a read."""
         try:
             due = await self._overdue.find()
-            return due.replacements or (due.overdue and await self._overdue.settle())
+            asked_at, read_at = due.replacement_at, self._term.book_read_at
+            unread = asked_at is not None and (read_at is None or asked_at >= read_at)
+            return unread or (due.overdue and await self._overdue.settle())
         except ServiceError as error:
             log = logger.bind(account_id=self._account_id, action="settle_overdue", reason=error.message)
             log.warning("overdue tasks not settled")
@@ -240,7 +242,7 @@ class Reconciler:
         self._remove_again_in_s = None
         since = oldest_live_day(now)
         async with self._database.connection() as connection:
-            if not await removal_store.is_anything_unwanted(connection, self._account_id, since=since):
+            if not await self._removal.is_needed(connection, self._account_id, since=since):
                 return
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeAlias, TypeVar
 
-from app.broker.orders import OrderRequest, Variety
+from app.broker.orders import BrokerOrder, OrderRequest, Variety
 from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskStatus
 
 
@@ -23,22 +23,8 @@ class Accounted(StrEnum):
     ALL = "all"  # no other one can follow
 
 
-class Row(Protocol):
-    """An order as the book shows it, or as it is stored."""
-
-    @property
-    def order_id(self) -> str: ...
-    @property
-    def transaction_type(self) -> str: ...
-    @property
-    def quantity(self) -> int: ...
-    @property
-    def filled_quantity(self) -> int: ...
-    @property
-    def is_terminal(self) -> bool: ...
-    @property
-    def is_modified(self) -> bool: ...
-
+Row: TypeAlias = BrokerOrder | KnownOrder
+"""An order as the book shows it, or as it is stored."""
 
 SLICES_MISSING = "SLICES_MISSING"
 """The error code of a placement that was completed although the order book shows slices for a part of it only."""
@@ -51,8 +37,8 @@ def accounted(task: Task, rows: Sequence[Row]) -> Accounted:
     wanted, own = task.order, own_side(task, rows)
     unseen = set(task.confirmed_ids) - {row.order_id for row in rows}
     quantity = sum(row.quantity for row in own)
-    if wanted.autoslice:
-        is_whole = quantity >= wanted.quantity and not any(row.is_modified for row in own)
+    if wanted.autoslice or (task.children and wanted.variety is Variety.REGULAR):
+        is_whole = wanted.autoslice and quantity >= wanted.quantity and not any(row.is_modified for row in own)
         return Accounted.ALL if is_whole or (task.children and not unseen) else Accounted.PART
     if unseen or not own:
         return Accounted.PART
@@ -100,10 +86,7 @@ def untaken(task: Task) -> str:
 def at_rest(task: Task, rows: Sequence[KnownOrder]) -> bool:
     """Whether no order of the placement is live or can become live, as far as the book has shown."""
     if task.status is TaskStatus.COMPLETED:
-        all_refused = bool(task.children) and not task.confirmed_ids
-        return (all_refused or accounted(task, rows) is Accounted.ALL) and all(
-            row.is_terminal or row.is_stale for row in rows
-        )
+        return accounted(task, rows) is Accounted.ALL and all(row.is_terminal or row.is_stale for row in rows)
     return task.status in ENDED_WITHOUT_ORDER
 
 

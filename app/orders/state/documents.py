@@ -161,7 +161,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "last_error": error_json(task.last_error),
         "sent": str(task.sent),
         "supersedes": None if task.supersedes is None else str(task.supersedes),
-        "cancel_on_sight": task.is_unwanted,
+        "cancel_on_sight": task.unwanted_since is not None,
         "replaces": task.replaces,
         "created_at": ist_iso(task.created_at),
         "updated_at": ist_iso(task.updated_at),

@@ -176,11 +176,6 @@ class Task:
         return self.request.get("parent_order_id")
 
     @property
-    def is_unwanted(self) -> bool:
-        """Whether whatever it has made, or turns out to have made, is cancelled."""
-        return self.unwanted_since is not None
-
-    @property
     def error_code(self) -> str | None:
         """The code of ``last_error``; None without one."""
         return None if self.last_error is None else self.last_error.code

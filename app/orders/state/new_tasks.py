@@ -90,14 +90,15 @@ class Replaces:
 class OrderTarget:
     """The order at the broker that a modification or cancel is for."""
 
-    account_id: str
-    order_id: str
+    account_id: str  # whose order it is
+    order_id: str  # the broker's
     instrument: str  # ``NSE:INFY``
-    transaction_type: str
-    variety: str
-    parent_order_id: str | None = None
+    transaction_type: str  # BUY or SELL
+    variety: str  # which every request to the broker names
+    parent_order_id: str | None = None  # the first leg, of the stop of a cover order
     terms: OrderTerms | None = None  # what a modification can change of it, where that is known
-    of_batch: BatchLeg | None = None  # of an unwanted order: the leg that has made it
+    batch_id: UUID | None = None  # of an unwanted order: the batch of the leg that has made it
+    leg: int | None = None  # and the leg
 
 
 def target_of(order: KnownOrder) -> OrderTarget:
@@ -244,14 +245,7 @@ class TaskFactory:
         settings = self._settings
         fresh_s = settings.freshness_removal_s if purpose == "unwanted" else settings.freshness_cancel_s
         task = self._command(Operation.CANCEL, target, request, self._send_by(fresh_s, arrived_at))
-        of_batch = target.of_batch
-        return replace(
-            task,
-            purpose=purpose,
-            batch_id=None if of_batch is None else of_batch.batch_id,
-            leg=None if of_batch is None else of_batch.leg,
-            only_if=only_if,
-        )
+        return replace(task, purpose=purpose, batch_id=target.batch_id, leg=target.leg, only_if=only_if)
 
     def _placement_send_by(self, request: OrderRequest, arrived_at: datetime | None) -> datetime:
         """The end of its freshness, or of the client's own ``valid_until`` where that is earlier."""

@@ -10,18 +10,18 @@ each read of the order book, at every owner: a cancel that was refused, or had n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 from app.db.postgres import Tx
-from app.orders.state import new_task_store, removal_store, task_store
+from app.orders.state import new_task_store, removal_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
 from app.orders.state.new_tasks import NewTask
 from app.orders.state.parts import OrderParts
-from app.orders.state.removal_rules import WITHDRAWN_FOR, UnwantedOrder, is_due
-from app.orders.state.verdicts import withdrawn
+from app.orders.state.removal_rules import UnwantedOrder
+from app.orders.state.verdicts import BATCH_ENDS, TAKEN_BACK, withdrawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,43 +51,42 @@ class Removal:
         """
         unsent = [task for task in await removal_store.unsent_unwanted(tx, account_id) if self._knows(task)]
         for task in unsent:
-            await self._settlement.settle(tx, task.task_id, withdrawn(_reason(task)))
-        orders = await removal_store.unwanted_orders(
-            tx, account_id, since=since, follows_s=self._settings.send_timeout_s
-        )
-        if not orders:
-            return Removed(changed=bool(unsent))
-        now = await task_store.database_now(tx)
-        due = [order for order in orders if is_due(order, now=now, hurry=hurry)]
+            reason = BATCH_ENDS if task.unwanted_why == "rollback" else TAKEN_BACK
+            await self._settlement.settle(tx, task.task_id, withdrawn(reason))
+        orders = await self._orders(tx, account_id, since=since)
+        moments = [(order, at) for order in orders if (at := order.cancel_at(hurry=hurry)) is not None]
+        due = [order for order, at in moments if at <= order.now]
         await new_task_store.insert_tasks(tx, [self._cancel(order) for order in due])
-        age = timedelta(seconds=self._settings.alarm_unwanted_age_s)
-        for order in orders:
-            if order.purpose == "unwanted" and now - order.since >= age:
-                await self._alarm(tx, order)
-        later = [at for order in orders if order not in due and (at := order.cancel_at()) is not None and at > now]
+        await self._alarm(tx, orders)
         return Removed(
-            cancelled=tuple(order.target.order_id for order in due),
+            cancelled=tuple(order.order_id for order in due),
             changed=bool(unsent or due),
-            again_in_s=(min(later) - now).total_seconds() if later else None,
+            again_in_s=min(((at - order.now).total_seconds() for order, at in moments if at > order.now), default=None),
         )
+
+    async def is_needed(self, tx: Tx, account_id: str, *, since: date) -> bool:
+        """Whether there is anything to do, now or later. No lock is needed."""
+        orders = await self._orders(tx, account_id, since=since)
+        return bool(orders or await removal_store.unsent_unwanted(tx, account_id))
+
+    async def _orders(self, tx: Tx, account_id: str, *, since: date) -> list[UnwantedOrder]:
+        follows_s = self._settings.send_timeout_s
+        return await removal_store.unwanted_orders(tx, account_id, since=since, follows_s=follows_s)
 
     def _cancel(self, order: UnwantedOrder) -> NewTask:
-        task = self._tasks.cancel(order.target, purpose=order.purpose)
+        task = self._tasks.cancel(order, purpose=order.purpose)
         return task if order.cancel_by is None else replace(task, send_by=min(task.send_by, order.cancel_by))
 
-    async def _alarm(self, tx: Tx, order: UnwantedOrder) -> None:
-        target = order.target
-        await self._settlement.raise_alarm(
-            tx,
-            Alarm.NOT_CANCELLED,
-            account_id=target.account_id,
-            alarm_id=self._ids.uuid(),
-            subject=target.order_id,
-            data={"instrument": target.instrument, "cancels": order.cancels},
-        )
-
-
-def _reason(task: Task) -> str:
-    if task.unwanted_why is None:
-        return "no other order takes the place of this one any more"
-    return WITHDRAWN_FOR[task.unwanted_why]
+    async def _alarm(self, tx: Tx, orders: Sequence[UnwantedOrder]) -> None:
+        """Once for each order that has been unwanted for so long that an operator must look."""
+        for order in orders:
+            age_s = (order.now - order.since).total_seconds()
+            if order.purpose == "unwanted" and age_s >= self._settings.alarm_unwanted_age_s:
+                await self._settlement.raise_alarm(
+                    tx,
+                    Alarm.NOT_CANCELLED,
+                    account_id=order.account_id,
+                    alarm_id=self._ids.uuid(),
+                    subject=order.order_id,
+                    data={"instrument": order.instrument, "cancels": order.cancels},
+                )

@@ -4,58 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 from uuid import UUID
 
-from psycopg.rows import kwargs_row
+from psycopg.rows import class_row
 
 from app.db.postgres import Tx
 from app.orders.state.model import Task, UnwantedWhy
-from app.orders.state.new_tasks import BatchLeg, OrderTarget
 from app.orders.state.removal_rules import UnwantedOrder
 from app.orders.state.replacement_store import STILL_REPLACES
 from app.orders.state.task_store import COLUMNS, DAYS_AHEAD, ITS_ORDERS, NOT_SHOWN, OPEN, fetch_tasks
 
 _DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
 LIVE = "b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale'"
-_SHOWN = """b.order_id, (b.document ->> 'exchange') || ':' || (b.document ->> 'tradingsymbol') AS instrument,
-    b.document ->> 'transaction_type' AS transaction_type, b.document ->> 'variety' AS variety,
-    b.document ->> 'parent_order_id' AS parent_order_id"""
-
+_WANTED = "coalesce(t.unwanted_since, b.unwanted_since) IS NULL"
 _UNWANTED = f"""
-WITH unwanted AS (
-  SELECT * FROM order_task WHERE account_id = %(account_id)s AND trade_date {_DAYS} AND unwanted_since IS NOT NULL
-), live AS (
-  SELECT {_SHOWN}, t.batch_id, t.leg, greatest(t.unwanted_since, b.first_seen_at) AS since, 'unwanted' AS purpose,
-    NULL::timestamptz AS cancel_by
-  FROM unwanted t JOIN broker_order b ON {ITS_ORDERS} WHERE {LIVE}
-  UNION ALL
-  SELECT ids.order_id, t.instrument, t.request ->> 'transaction_type', t.request ->> 'variety', NULL, t.batch_id, t.leg,
-    t.unwanted_since, 'unwanted', NULL
-  FROM unwanted t, LATERAL ({NOT_SHOWN}) ids WHERE t.status = 'completed'
-  UNION ALL                                                                        -- of other applications
-  SELECT {_SHOWN}, NULL, NULL, b.unwanted_since, 'unwanted', NULL
+SELECT live.*, done.*, clock_timestamp() AS now FROM (
+  SELECT b.account_id, b.order_id, (b.document ->> 'exchange') || ':' || (b.document ->> 'tradingsymbol') AS instrument,
+    b.document ->> 'transaction_type' AS transaction_type, b.document ->> 'variety' AS variety,
+    b.document ->> 'parent_order_id' AS parent_order_id, t.batch_id, t.leg,
+    CASE WHEN {_WANTED} THEN 'replace' ELSE 'unwanted' END AS purpose,
+    greatest(coalesce(t.unwanted_since, b.unwanted_since, r.created_at), b.first_seen_at) AS since,
+    CASE WHEN {_WANTED} THEN r.send_by - make_interval(secs => %(follows_s)s) END AS cancel_by
   FROM broker_order b
-  WHERE b.account_id = %(account_id)s AND b.trade_date {_DAYS} AND b.unwanted_since IS NOT NULL AND {LIVE}
-    AND NOT EXISTS (SELECT 1 FROM unwanted t WHERE {ITS_ORDERS})
-  UNION ALL                                                                        -- another one is to take its place
-  SELECT {_SHOWN}, NULL, NULL, r.created_at, 'replace', r.send_by - make_interval(secs => %(follows_s)s)
-  FROM order_task r JOIN broker_order b ON b.account_id = r.account_id AND b.order_id = r.replaces
-  WHERE r.account_id = %(account_id)s AND {STILL_REPLACES} AND {LIVE}
-    AND NOT EXISTS (SELECT 1 FROM unwanted t WHERE {ITS_ORDERS})
-)"""
-"""The live orders that must go: those of unwanted placements and those that are unwanted themselves, and those that a
-waiting order replaces."""
-
-_WITH_CANCELS = f"""{_UNWANTED}
-SELECT %(account_id)s::text AS account_id, live.*, done.* FROM live, LATERAL (
+    LEFT JOIN order_task t ON {ITS_ORDERS} AND t.unwanted_since IS NOT NULL
+    LEFT JOIN order_task r ON r.account_id = b.account_id AND r.replaces = b.order_id AND {STILL_REPLACES}
+      AND r.send_by - make_interval(secs => %(follows_s)s) > clock_timestamp()
+  WHERE b.account_id = %(account_id)s AND b.trade_date {_DAYS} AND {LIVE}
+    AND coalesce(t.unwanted_since, b.unwanted_since, r.created_at) IS NOT NULL
+  UNION ALL
+  SELECT t.account_id, ids.order_id, t.instrument, t.request ->> 'transaction_type', t.request ->> 'variety', NULL,
+    t.batch_id, t.leg, 'unwanted', t.unwanted_since, NULL
+  FROM order_task t, LATERAL ({NOT_SHOWN}) ids
+  WHERE t.account_id = %(account_id)s AND t.trade_date {_DAYS} AND t.unwanted_since IS NOT NULL
+    AND t.status = 'completed') live, LATERAL (
   SELECT coalesce(bool_or(c.status IN {OPEN}), false) AS being_cancelled, count(c.finished_at)::int AS cancels,
     max(c.finished_at) AS last_cancel_at
   FROM order_task c
-  WHERE c.account_id = %(account_id)s AND c.target_order_id = live.order_id AND c.operation = 'cancel'
+  WHERE c.account_id = live.account_id AND c.target_order_id = live.order_id AND c.operation = 'cancel'
     AND c.trade_date {_DAYS} AND (c.purpose <> 'replace' OR live.purpose = 'replace')) done
-ORDER BY live.order_id, live.since
+ORDER BY live.order_id
 """
+"""The live orders that must go, each with its cancels: of unwanted placements, shown by the book or only accepted,
+unwanted ones of other applications, and those that a waiting order replaces."""
 
 _UNSENT = f"""FROM order_task t
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'held', 'retrying')
@@ -99,50 +89,14 @@ async def unwanted_orders(tx: Tx, account_id: str, *, since: date, follows_s: fl
 
     ``follows_s``: the cancel of an order to be replaced must be sent so long before the end of its replacement's time.
     """
-    async with tx.cursor(row_factory=kwargs_row(_unwanted_order)) as cursor:
-        params = {"account_id": account_id, "since": since, "follows_s": follows_s}
-        await cursor.execute(_WITH_CANCELS, params)
-        found = {order.target.order_id: order for order in reversed(await cursor.fetchall())}
-    return list(reversed(found.values()))
-
-
-def _unwanted_order(
-    *,
-    account_id: str,
-    order_id: str,
-    instrument: str,
-    transaction_type: str,
-    variety: str,
-    parent_order_id: str | None,
-    batch_id: UUID | None,
-    leg: int | None,
-    **columns: Any,
-) -> UnwantedOrder:
-    target = OrderTarget(
-        account_id=account_id,
-        order_id=order_id,
-        instrument=instrument,
-        transaction_type=transaction_type,
-        variety=variety,
-        parent_order_id=parent_order_id,
-        of_batch=None if batch_id is None or leg is None else BatchLeg(batch_id=batch_id, leg=leg),
-    )
-    return UnwantedOrder(target=target, **columns)
+    async with tx.cursor(row_factory=class_row(UnwantedOrder)) as cursor:
+        await cursor.execute(_UNWANTED, {"account_id": account_id, "since": since, "follows_s": follows_s})
+        return await cursor.fetchall()
 
 
 async def unsent_unwanted(tx: Tx, account_id: str) -> list[Task]:
     """Unsent tasks that nobody wants, by id."""
     return await fetch_tasks(tx, f"SELECT {COLUMNS} {_UNSENT} ORDER BY task_id", {"account_id": account_id})
-
-
-async def is_anything_unwanted(tx: Tx, account_id: str, *, since: date) -> bool:
-    """Whether there is a live order that must go, or an unsent task that nobody wants."""
-    cursor = await tx.execute(
-        f"{_UNWANTED} SELECT EXISTS (SELECT 1 FROM live) OR EXISTS (SELECT 1 {_UNSENT})",
-        {"account_id": account_id, "since": since, "follows_s": 0.0},
-    )
-    row = await cursor.fetchone()
-    return row is not None and bool(row[0])
 
 
 async def count_unanswered(tx: Tx, account_id: str) -> int:

@@ -63,6 +63,10 @@ def expired(task: Task) -> Verdict:
     )
 
 
+TAKEN_BACK = "it was taken back before it was sent"
+BATCH_ENDS = "its batch goes no further"
+
+
 def withdrawn(reason: str) -> Verdict:
     """Taken back before it was sent; ``reason`` is shown to clients."""
     return Verdict(event=Event.WITHDRAW, sent=Sent.NO, error=TaskError(code="WITHDRAWN", message=reason))
