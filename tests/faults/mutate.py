@@ -92,6 +92,20 @@ MUTATIONS = (
         FAULTS + "test_acceptance_faults.py",
     ),
     Mutation(
+        "what was sent under a lost claim is a doubt",
+        "app/orders/reconciliation/overdue.py",
+        "and not self._settlement.sends.sent_after(task, task.fence - 1)",
+        "",
+        FAULTS + "test_lost_claims.py::test_a_claim_of_which_something_was_sent_is_a_doubt",
+    ),
+    Mutation(
+        "the claim of another process is a doubt",
+        "app/orders/reconciliation/overdue.py",
+        "task.claimed_by == self._term.lease.owner and",
+        "",
+        FAULTS + "test_lost_claims.py::test_a_claim_of_another_process_is_a_doubt",
+    ),
+    Mutation(
         "a forgotten send is a doubt",
         "app/orders/state/settlement.py",
         "if verdict.event in _ENDS_UNSENT and self.sends.sent_after(task, task.fence):",

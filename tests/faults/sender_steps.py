@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from app.broker.orders import Operation
 from app.broker.outcomes import SendOutcome
 from app.db.leases import Leases, LeaseTimes
+from app.errors import BrokerError
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
 from app.orders.sending.claim_terms import NextTask
 from app.orders.state.counters import ReadCounters
@@ -37,6 +39,15 @@ class SenderSteps:
         """Send it, and store what became of it."""
         began_at = time.monotonic() - claimed_s_ago
         await self.store(task, await self.loops.transmission.send(task, claim_began_at=began_at))
+
+    async def send_only(self, task: Task) -> None:
+        """Send it, and store nothing, as when the database is away."""
+        await self.loops.transmission.send(task, claim_began_at=time.monotonic())
+
+    async def sweep_without_a_book(self) -> None:
+        """A round of the reconciler whose read of the order book fails."""
+        with suppress(BrokerError):
+            await self.loops.reconciler.sweep()
 
     async def store(self, task: Task, outcome: SendOutcome) -> None:
         """As if the broker had said so."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from app.broker.outcomes import NotSent
+from app.db.postgres import Tx
 from app.orders.reconciliation import overdue_store
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.read_schedule import DueWork
+from app.orders.sending.outcome_rules import verdict_of
+from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
+from app.orders.state.model import Task
 from app.orders.state.parts import AccountParts
 from app.orders.state.trading_days import last_gone_day
 from app.orders.state.verdicts import doubtful, expired, obsolete
@@ -56,10 +61,8 @@ class OverdueWork:
             if not unanswered and not too_late and not obsolete_tasks and not gone:
                 return False
             await self._settlement.lock(tx, self._account_id)
-            # The sender of such a claim died or was paused: its request may have reached the broker.
             for task in unanswered:
-                verdict = doubtful("the sender of this attempt fell silent", now=self._clock.now())
-                await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
+                await self._settle_unanswered(tx, task)
             for task in too_late:
                 await self._settlement.settle(tx, task.task_id, expired(task), fence=task.fence)
             # The replaced order filled before its cancel, so the replacement would add to the position.
@@ -69,3 +72,15 @@ class OverdueWork:
             await self._day_end.close_doubts(tx, gone)
         self._wakeups.changed()
         return bool(unanswered)
+
+    async def _settle_unanswered(self, tx: Tx, task: Task) -> None:
+        """A claim has run out. Its sender died or was paused, and the request may have reached the broker; or this
+        process claimed it, never learned that, and so has sent nothing: the database was lost in that moment."""
+        now = self._clock.now()
+        verdict = doubtful("the sender of this attempt fell silent", now=now)
+        if task.claimed_by == self._term.lease.owner and not self._settlement.sends.sent_after(task, task.fence - 1):
+            # Nor will it send it: a request leaves within ``claim_to_send_s`` of its claim, which is shorter.
+            outcome = NotSent(reason="the database did not answer when the order was to be sent")
+            await task_store.write_outcome(tx, task, outcome)
+            verdict = verdict_of(task, outcome, now=now)
+        await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from app.orders.state.model import Task
 
-_SENDS_REMEMBERED = 10_000
-"""Tasks whose last fence is kept, the oldest dropped first. A commit that a database lost is seconds old at most."""
+_SENDS_REMEMBERED = 100_000
+"""Tasks whose last fence is kept, the oldest dropped first: those of at least a minute, however many accounts send. A
+claim that runs out, and a commit that a database lost, are seconds old."""
 
 
 class SendMemory:
