@@ -51,7 +51,14 @@ def _times_without_trading(history: History) -> Iterator[tuple[str, datetime, da
     """Account, from, to, and what did not go meanwhile."""
     for task in history.tasks:
         expired = task.operation == "place" and task.status == "expired" and task.error_code in {"EXPIRED", None}
-        if expired and task.created_at is not None and task.finished_at is not None and task.replaces is None:
+        if not expired or task.created_at is None or task.finished_at is None or task.replaces is not None:
+            continue
+        # it may have waited for a doubt on its instrument, or for the rate: the account could trade
+        others_went = any(
+            order.account_id == task.account_id and task.created_at <= order.accepted_at <= task.finished_at
+            for order in history.ledger
+        )
+        if not others_went:
             yield task.account_id, task.created_at, task.finished_at, f"order task {task.task_id} expired unsent"
     for one in history.observed.recoveries:
         if one.seconds is not None and one.seconds > SILENT_S:

@@ -64,7 +64,7 @@ def expired(**changes: Any) -> History:
         status="expired",
         sent="no",
         error_code="EXPIRED",
-        created_at=NOW,
+        created_at=NOW + timedelta(seconds=0.5),
         finished_at=NOW + timedelta(seconds=6),
     )
     return replace(GOOD, tasks=(TASK, replace(task, **changes)))
@@ -77,6 +77,8 @@ def test_c12_an_order_that_expired_while_health_said_that_it_would_go() -> None:
     assert numbers(replace(expired(), observed=well)) == {"C12"}
     assert numbers(replace(expired(), observed=ill)) == set()
     assert numbers(replace(expired(error_code="STALE_PRICE"), observed=well)) == set()
+    went = replace(ORDER, accepted_at=NOW + timedelta(seconds=3))
+    assert numbers(replace(expired(), ledger=(went,), observed=well)) == set()
 
 
 def test_c13_a_live_order_of_a_task_that_was_called_over() -> None:
