@@ -21,7 +21,6 @@ READ_ELSEWHERE = {
     "app/orders/engine/account_loops.py::AccountLoops.claims": STEPS,
     "app/orders/engine/account_loops.py::AccountLoops.transmission": STEPS,
     "app/orders/state/counters.py::ReadCounters.late_orders": "a fault test counts with it, as alarms are unique",
-    "app/orders/state/model.py::Task.claimed_by": A_COLUMN,
     "app/orders/state/model.py::Task.claimed_until": A_COLUMN,
     "app/orders/state/model.py::Task.replaces_filled": A_COLUMN,
     "app/commands/serve.py::_Server.capture_signals": "uvicorn calls it",
