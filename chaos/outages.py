@@ -36,8 +36,10 @@ FREEZE_S = 12.0
 """Longer than a lease, and than any answer may take."""
 
 REPLICAS = (1, 3)
-CLIENTS = 6
-PAUSE_S = 0.5
+CLIENTS = 4
+PAUSE_S = 1.5
+"""Fewer orders than the broker takes: what has gathered during an outage must be gone soon after it."""
+
 SETTLE_S = 180.0
 """After the last outage: the product's own windows are not shortened."""
 
