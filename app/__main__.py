@@ -1,4 +1,4 @@
-"""The command line: ``python -m app [serve | migrate | doctor | login | tail | orders | kill]``.
+"""The command line: ``python -m app [serve | migrate | doctor | login | tail | orders | kill | recover]``.
 
 Without a command it serves.
 
@@ -43,6 +43,7 @@ def build_cli() -> typer.Typer:
     orders.command("doubts", help="List them, with what the order book shows, and the newest alarms.")(_doubts)
     orders.command("resolve", help="Decide the outcome of one.")(_resolve)
     cli.add_typer(orders, name="orders")
+    cli.command("recover", help="Show what a loss of the database has left open.")(_recover)
     cli.command("kill", help="Stop new orders (or --resume them), also while the service is down.")(_kill)
     return cli
 
@@ -177,6 +178,24 @@ def _kill(
                 reason=reason,
             )
             lines = _run(lambda: halt)
+    for line in lines:
+        typer.echo(line)
+
+
+def _recover(
+    account: Annotated[str, typer.Option(help="with --not-ours: of which account")] = DEFAULT_ACCOUNT,
+    not_ours: Annotated[str, typer.Option(help="an order without a tag that is none of this service")] = "",
+    note: Annotated[str, typer.Option(help="how you know; for readers of the audit trail")] = "",
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import recover  # noqa: PLC0415 - see _serve
+
+        if not_ours:
+            word = recover.not_ours(settings, account_id=account, order_id=not_ours, note=note)
+            lines = [_run(lambda: word)]
+        else:
+            lines = _run(lambda: recover.report(settings))
     for line in lines:
         typer.echo(line)
 

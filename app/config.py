@@ -27,6 +27,7 @@ from app.errors import SettingsError
 Environment = Literal["development", "staging", "production"]
 CalendarMode = Literal["exchange", "always"]
 """``always``: a market that never closes, as the simulator's."""
+AfterRecovery = Literal["reduce_only", "trade"]
 Amount = Annotated[Decimal, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
@@ -82,6 +83,8 @@ class Settings(BaseSettings):
     # orders
     order_tag_secret: SecretStr = SecretStr("")
     order_tag_code: Annotated[str, Field(pattern=r"^([0-9A-HJKMNP-TV-Z]{2})?$")] = ""
+    database_record_file: Path | None = None
+    after_recovery: AfterRecovery = "reduce_only"
     in_doubt_window_s: Annotated[float, Field(ge=1, le=3600)] = 120.0
     order_freshness_market_s: Annotated[float, Field(gt=0, le=3600)] = 3.0
     order_freshness_limit_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
@@ -209,9 +212,10 @@ class Settings(BaseSettings):
 
     @property
     def order_tag_secrets(self) -> tuple[bytes, ...]:
-        """The versions of the tags' secret, the newest first; without one it follows from the Kite app."""
+        """The versions of the tags' secret, the newest first; without one it follows from Kite app and Redis prefix."""
         given = tuple(_decoded(part) for part in self.order_tag_secret.get_secret_value().replace(",", " ").split())
-        return given or (hashlib.sha256(f"tags of the orders of {self.kite_api_key}".encode()).digest(),)
+        named = f"tags of the orders of {self.kite_api_key} {self.redis_prefix}"
+        return given or (hashlib.sha256(named.encode()).digest(),)
 
     @property
     def source_is_simulator(self) -> bool:

@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
         simulator_url=run["simulator_url"],
         api_key=run["api_key"],
         tag_secret=data.tag_secret.read_text().strip(),
+        database_record=data.database_record,
         port=int(run["url"].rpartition(":")[2]),
         logs=data.logs,
     )

@@ -7,7 +7,8 @@ simulator/       the simulator's journal: orders, ledger, positions
 logs/            of the service and the simulator
 run.json         addresses and key of what is running
 api-key          the development key, created once
-order-tags/      the secret of the orders' tags, created once; outside of the database, which may be lost
+order-tags/      the secret of the orders' tags, created once, and which database there was last: outside of the
+                 database, which may be lost
 """
 
 import base64
@@ -55,6 +56,10 @@ class DataDir:
     @property
     def tag_secret(self) -> Path:
         return self.root / "order-tags" / "secret"
+
+    @property
+    def database_record(self) -> Path:
+        return self.root / "order-tags" / "database.json"
 
 
 @contextmanager

@@ -134,6 +134,7 @@ def running_product(
             simulator_url=product.simulator_url,
             api_key=product.api_key,
             tag_secret=read_or_create_key(data.tag_secret),
+            database_record=data.database_record,
             port=settings.port,
             logs=product.data.logs,
         )
@@ -194,6 +195,7 @@ def build_service_environment(
     simulator_url: str,
     api_key: str,
     tag_secret: str,
+    database_record: Path,
     port: int,
     logs: Path,
 ) -> dict[str, str]:
@@ -204,6 +206,7 @@ def build_service_environment(
         "REDIS_URL": redis_url,
         "API_KEY": api_key,
         "ORDER_TAG_SECRET": tag_secret,
+        "DATABASE_RECORD_FILE": str(database_record),
         "PORT": str(port),
         "LOG_DIR": str(logs),
         "KITE_REST_URL": simulator_url,

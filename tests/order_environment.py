@@ -33,6 +33,8 @@ from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.service import BatchOptions, OrderService
+from app.orders.recovery.database_record import RecordStore
+from app.orders.recovery.loss_signs import DatabaseRecord
 from app.orders.risk.limits import RiskLimits
 from app.orders.state.audit import Actor
 from app.orders.state.counters import OrderCounters
@@ -58,6 +60,7 @@ SHORT_SETTINGS = EngineSettings(
     constant_read_gap_s=0.05,
     batch_deadline_s=20.0,
     fill_grace_s=1.0,
+    account_lease_s=1.0,
 )
 """The product's settings with shorter times, so that a test sees their end."""
 
@@ -91,6 +94,19 @@ class NoPrices:
     def last_price(self, exchange: str, tradingsymbol: str) -> LastPrice | None:
         """None has come."""
         return None
+
+
+class Memory:
+    """Remembers the database in place of Redis, for as long as the test keeps it."""
+
+    def __init__(self) -> None:
+        self.record: DatabaseRecord | None = None
+
+    async def read(self) -> DatabaseRecord | None:
+        return self.record
+
+    async def write(self, record: DatabaseRecord) -> None:
+        self.record = record
 
 
 class NoReaders:
@@ -220,6 +236,7 @@ async def open_order_environment(
     account_ids: Sequence[str] = (ACCOUNT,),
     secrets: TagSecrets = TAG_SECRETS,
     prices: LastPrices = NoPrices(),  # noqa: B008 - it has no state
+    records: Sequence[RecordStore] = (),
 ) -> AsyncIterator[OrderEnvironment]:
     """A running order engine against the simulator at ``simulator_url``.
 
@@ -257,6 +274,7 @@ async def open_order_environment(
             prices=prices,
             wakeups=OrderWakeups(account_ids, events=NoReaders()),
             replicas=NoReaders(),
+            records=records or [Memory()],
             leases=Leases(database=database, owner=owner or f"environment-{ids.code(6)}", times=leases, clock=clock),
         )
         orders = build_orders(parts, inputs)

@@ -11,6 +11,9 @@ from tests.test_words import LOG_METHODS
 
 WITHOUT_ACCOUNT = {
     "app/orders/engine/activity_check.py::run": "one query for all accounts of the process",
+    "app/orders/recovery/loss_check.py::run": "the database is that of all accounts",
+    "app/orders/recovery/loss_check.py::_read_stores": "the same",
+    "app/orders/recovery/loss_check.py::_remember": "the same",
 }
 """``path::function`` of lines that are not about one account, with the reason."""
 

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from app import errors
 from app.broker.outcomes import Sent
-from app.orders.entry.acceptance import AcceptanceUnknown
+from app.orders.entry.not_accepted import AcceptanceUnknown
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 100  # entries of one answer; the answer to a bulk request could otherwise be megabytes long

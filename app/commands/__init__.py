@@ -1,7 +1,7 @@
 """What each command of ``python -m app`` does; ``app/__main__.py`` is the command line.
 
 serve migrate doctor login tail   run, bring the schema up to date, check, log in, show ticks
-kill orders                       an operator's commands on the database; operator_database is what they share
+kill orders recover               an operator's commands on the database; operator_database is what they share
 
 They are plain coroutines that return text, so that tests call them without a terminal.
 """

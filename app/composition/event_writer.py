@@ -24,6 +24,9 @@ class AccountEventWriter:
     async def append(self, tx: Tx, account_id: str, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         await event_append_store.append(tx, account_id, [NewEvent(type=kind, data=data) for kind, data in events])
 
+    async def begin_epoch(self, tx: Tx, account_id: str) -> None:
+        await event_append_store.begin_epoch(tx, account_id, epoch=self._ids.code(EPOCH_LENGTH))
+
 
 def event_recorder(log: AccountEventWriter) -> EventRecorder:
     """Writes one event of an account in the caller's transaction."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app.composition.event_writer import event_recorder
 from app.composition.parts import Accounts, Process, RunningFeed
-from app.db.leases import Ownership
+from app.db.ownership import Ownership
 from app.kit.clock import Clock
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.calendar.staleness import StalenessCheck

@@ -7,7 +7,7 @@ build_orders        entry, engine, operators and queries
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.db.leases import Leases
@@ -18,6 +18,7 @@ from app.orders.engine.account_engine import TradingAccount
 from app.orders.engine.order_engine import OrderEngine, Replicas
 from app.orders.entry.acceptance import Acceptance
 from app.orders.entry.keyed_commands import KeyedCommands
+from app.orders.entry.lost_requests import LostRequests
 from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.mass_cancel import MassCancels
 from app.orders.entry.position_close import PositionCloses
@@ -26,7 +27,9 @@ from app.orders.entry.risk_check import RiskCheck
 from app.orders.entry.service import OrderService
 from app.orders.entry.withdrawal import Withdrawals
 from app.orders.operators.halt_and_resume import HaltService
+from app.orders.operators.recovery_report import Recoveries
 from app.orders.operators.resolution import Resolutions
+from app.orders.recovery.database_record import RecordStore
 from app.orders.risk.limits import RiskLimits
 from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
@@ -54,6 +57,7 @@ class OrderInputs:
     wakeups: OrderWakeups  # who is woken by a feed, a login, another replica
     replicas: Replicas  # learn what was stored here for an account that they send for
     leases: Leases  # under which this process sends an account's orders
+    records: Sequence[RecordStore]  # where it is remembered, outside of the database, which database it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class Operators:
 
     halts: HaltService  # halt, resume, and the audit trail
     resolutions: Resolutions  # decisions about tasks in doubt
+    recoveries: Recoveries  # what a loss of the database has left open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,11 @@ async def build_order_parts(
 
 def build_operators(parts: OrderParts, *, listener: ChangeListener) -> Operators:
     """``listener`` learns of which accounts an operator has changed orders."""
-    return Operators(halts=HaltService(parts, listener=listener), resolutions=Resolutions(parts, listener=listener))
+    return Operators(
+        halts=HaltService(parts, listener=listener),
+        resolutions=Resolutions(parts, listener=listener),
+        recoveries=Recoveries(parts, listener=listener),
+    )
 
 
 def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
@@ -119,6 +128,7 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         leases=inputs.leases,
         replicas=inputs.replicas,
         prices=inputs.prices,
+        records=inputs.records,
     )
     acceptance = build_acceptance(parts, inputs, engine=engine)
     commands = KeyedCommands(parts.database, acceptance=acceptance)
@@ -158,6 +168,7 @@ def build_acceptance(parts: OrderParts, inputs: OrderInputs, *, engine: OrderEng
         queries=inputs.queries,
         risk_check=_build_risk_check(parts, inputs, engine=engine),
         clock=parts.clock,
+        lost=LostRequests(parts, account_ids=list(inputs.accounts)),
     )
 
 

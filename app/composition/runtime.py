@@ -19,6 +19,8 @@ from app.composition.orders import OrderInputs, Orders, build_order_parts, build
 from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams, build_order_stream, build_streams
 from app.db.notifications import Notifications
+from app.orders.recovery.database_record import RecordStore
+from app.orders.recovery.record_stores import FileRecord, RedisRecord
 from app.orders.risk.limits import RiskLimits
 from app.orders.state.tags import TagSecrets
 from app.orders.state.wakeups import OrderWakeups
@@ -102,6 +104,7 @@ class Runtime:
 async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKeys) -> Runtime:
     """Each part is given those that exist before it: what wakes (streams of order events), what is woken by the feeds
     (orders' wake-ups), the feeds, what reads them, and the orders. Raises Unavailable."""
+    secrets = TagSecrets.from_settings(process.settings)
     queries = OrderQueries(database=process.database, clock=process.clock)
     order_stream = build_order_stream(process, snapshot=queries.snapshot)
     wakeups = OrderWakeups(accounts.at_broker, events=order_stream)
@@ -123,6 +126,7 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
         wakeups=wakeups,
         replicas=notifications,
         leases=process.leases,
+        records=_records(process, secrets),
     )
     parts = await build_order_parts(
         process.database,
@@ -130,7 +134,7 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
         settings=process.engine_settings,
         clock=process.clock,
         ids=process.ids,
-        secrets=TagSecrets.from_settings(process.settings),
+        secrets=secrets,
     )
     orders = build_orders(parts, inputs)
     limits = RateLimits(process.settings, redis=process.redis, clock=process.clock)
@@ -149,3 +153,10 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
         api_keys=api_keys,
         limits=limits,
     )
+
+
+def _records(process: Process, secrets: TagSecrets) -> list[RecordStore]:
+    """Where this process and those after it remember the database."""
+    records: list[RecordStore] = [RedisRecord(process.redis, keys=process.keys, deployment=secrets.code)]
+    path = process.settings.database_record_file
+    return records if path is None else [*records, FileRecord(path)]

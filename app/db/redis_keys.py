@@ -5,6 +5,7 @@
 {prefix}orders:{account_id}        channel   one event of the account's log, a hint to read the log
 {prefix}events                     channel   feeds that went silent or came back, changed subscriptions
 {prefix}limit...                   keys      request counts that the replicas share
+{prefix}database:{deployment}      key       which database the deployment had last, to notice an older copy
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class RedisKeys:
     def market_events(self) -> str:
         """The channel of feed and subscription events."""
         return f"{self.prefix}events"
+
+    def database_record(self, deployment: str) -> str:
+        """The key of what is remembered of the database of this deployment."""
+        return f"{self.prefix}database:{deployment}"
 
     @property
     def request_limits(self) -> str:

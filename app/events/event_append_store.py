@@ -54,6 +54,11 @@ async def _lock_row(tx: Tx, account_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
+async def begin_epoch(tx: Tx, account_id: str, *, epoch: str) -> None:
+    """Rename the account's log; its numbers go on. The caller holds the account's lock."""
+    await tx.execute("UPDATE account_seq SET epoch = %s WHERE account_id = %s", (epoch, account_id))
+
+
 async def append(tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
     """Write events in order, in one statement. The caller holds the account's lock. Raises LookupError without one."""
     if not events:

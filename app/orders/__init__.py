@@ -6,6 +6,7 @@ Packages, each importing only those below it; two on one line do not import each
     engine                owns accounts by lease and runs their loops
     views                 what clients read
     reconciliation        what the broker's order book and trade book prove
+    recovery              what a loss of the database made unknown, found again in the broker's order book
     batches | sending     up to twenty legs, all or none | claim, send once, store the outcome
     risk                  limits, halts, and proofs that an order reduces a position
     state                 tasks, orders, fills, and the one place where each changes; read ``state/lifecycle.py`` first

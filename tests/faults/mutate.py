@@ -36,6 +36,55 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "nothing is placed while an account recovers",
+        "app/orders/sending/claim_store.py",
+        "    AND ({_IS_FREE_CANCEL} OR NOT {IS_RECOVERING})\n",
+        "",
+        FAULTS + "test_recovery.py::test_a_recovery_that_another_replica_began_stops_the_owner_immediately",
+    ),
+    Mutation(
+        "a claim that is missing stops its owner",
+        "app/db/leases.py",
+        " AND l.generation >= %(lease_generation)s)",
+        ")",
+        FAULTS + "test_recovery.py::test_a_claim_that_is_missing_stops_its_owner_within_the_term",
+    ),
+    Mutation(
+        "orders of our prefix without a task begin a recovery",
+        "app/orders/recovery/account_recovery.py",
+        "if orphans and not self._term.is_recovering:",
+        "if False:",
+        FAULTS + "test_recovery.py::test_an_order_of_our_prefix_without_a_task_is_the_sure_sign",
+    ),
+    Mutation(
+        "a missing order is proven by the whole window",
+        "app/orders/recovery/account_recovery.py",
+        " and began_at - recovery.quiet_from >= window",
+        "",
+        FAULTS + "test_recovery.py::test_an_order_that_shows_late_is_found_within_the_window",
+    ),
+    Mutation(
+        "what a copy calls unsent is in doubt",
+        "app/orders/recovery/unfinished.py",
+        "        await settlement.settle(tx, task.task_id, forgotten(now=now), fence=task.fence)",
+        "        pass",
+        FAULTS + "test_recovery.py::test_requests_that_the_copy_calls_unsent_are_in_doubt_and_expire_unsent_at_the_end",
+    ),
+    Mutation(
+        "an order without a tag blocks its key",
+        "app/orders/entry/recovered_keys.py",
+        "    if similar:",
+        "    if False:",
+        FAULTS + "test_recovery.py::test_an_order_without_its_tag_blocks_the_key_until_an_operator_speaks",
+    ),
+    Mutation(
+        "a key is looked for in the book after a loss",
+        "app/orders/entry/risk_check.py",
+        '(state.recovery == "over" and unknown_key)',
+        "False",
+        FAULTS + "test_recovery.py::test_orders_of_an_older_version_of_the_secret_are_recognised",
+    ),
+    Mutation(
         "price bounds in the claim",
         "app/orders/sending/claim_store.py",
         "{_READY} AND {_WITHIN_PRICE_BOUNDS} {_FIRST}",

@@ -1,6 +1,8 @@
 """A service whose PostgreSQL and Redis a test can take away: the plugin behind the tests of outages."""
 
+import base64
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -147,6 +149,7 @@ def outage_service(
         database_url=postgres_of_its_own.url,
         redis_url=redis_of_its_own.url,
         redis_prefix="ticker:",
+        ORDER_TAG_SECRET=base64.b64encode(secrets.token_bytes(32)).decode(),  # each module has a deployment of its own
     ) as service:
         items = [{"exchange": "NSE", "tradingsymbol": name, "requested_mode": "full"} for name in TICKING]
         service.client.post("/subscriptions/bulk", json={"items": items}).raise_for_status()

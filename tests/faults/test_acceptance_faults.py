@@ -13,7 +13,8 @@ import pytest
 
 from app.composition.orders import build_acceptance
 from app.db.postgres import open_database
-from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
+from app.orders.entry.acceptance import Acceptance, Caller
+from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.risk.limits import RiskLimits
 from app.orders.state.new_tasks import NewTask, OrderLine
 from app.orders.views.queries import OrderQueries

@@ -16,14 +16,15 @@ import psycopg
 import pytest
 
 from app.broker.orders import OrderChanges
-from app.orders.entry.acceptance import Caller, NotAccepted
+from app.orders.entry.acceptance import Caller
+from app.orders.entry.not_accepted import NotAccepted
 from app.orders.state.model import TaskStatus
 from chaos.proxy import Direction, FaultProxy, Toxic, open_proxy
 from simulator.server import RunningSimulator
 from tests.faults.chaos_checks import checked_history
 from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_requests import order
-from tests.order_waits import after_the_lease, at_the_exchange, end_of, owns, reaches, struck
+from tests.order_waits import after_the_lease, at_the_exchange, end_of, owns, reaches, read_again, struck
 from tests.waiting import until
 
 SETTINGS = replace(
@@ -157,6 +158,7 @@ async def test_row_14_a_crash_at_any_point_doubles_and_loses_nothing(
         ) as environment:
             environment.sim.base_url = simulator.url
             await environment.set_price("NSE:INFY", 1500)
+            await read_again(environment, 1)  # before the first read of a deployment nothing is sent
             await point(environment, line, database_url)
             await environment.crash()
         line.toxics = ()

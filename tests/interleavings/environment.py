@@ -43,7 +43,7 @@ from simulator.settings import SimulatorSettings
 from tests.interleavings.exchange_gateway import ExchangeOrders, ExchangePortfolio
 from tests.interleavings.pausing import PAUSES_INSIDE, LockServer, Side, open_plain, open_side
 from tests.interleavings.pausing_broker import PausingOrders, PausingPortfolio
-from tests.order_environment import TAG_SECRETS, NoInstruments, NoPrices, NoReaders
+from tests.order_environment import TAG_SECRETS, Memory, NoInstruments, NoPrices, NoReaders
 
 LAST_PRICE = Decimal(1500)
 SETTINGS = EngineSettings(claim_to_send_s=60.0, claim_lease_s=60.0, batch_deadline_s=300.0)
@@ -203,6 +203,7 @@ class Environment:
             prices=NoPrices(),
             wakeups=wakeups,
             replicas=NoReaders(),
+            records=[Memory()],
             leases=leases,
         )
         return Replica(parts=parts, orders=build_orders(parts, inputs), account=account, wakeups=wakeups, leases=leases)

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from app.errors import Unavailable
-from app.orders.entry.acceptance import NotAccepted
+from app.orders.entry.not_accepted import NotAccepted
 from app.orders.entry.outcome_wait import Answer
 from app.orders.entry.withdrawal import Withdrawn
 from chaos.history import History, LedgerOrder

@@ -146,7 +146,8 @@ def test_versions_of_the_tag_secret_are_read_newest_first() -> None:
         assert settings.order_tag_secrets == (bytes(32), bytes(31) + b"1")
 
 
-def test_without_a_tag_secret_it_follows_from_the_kite_app() -> None:
-    """Equal at every replica and after a loss of the database; two apps have different ones."""
-    one, two = _load({"KITE_API_KEY": "one"}), _load({"KITE_API_KEY": "two"})
-    assert one.order_tag_secrets == _load({"KITE_API_KEY": "one"}).order_tag_secrets != two.order_tag_secrets
+def test_without_a_tag_secret_it_follows_from_what_names_the_deployment() -> None:
+    """Equal at every replica and after a loss of the database; two apps, and two prefixes, have different ones."""
+    one, two = {"KITE_API_KEY": "one"}, {"KITE_API_KEY": "two"}
+    assert _load(one).order_tag_secrets == _load(one).order_tag_secrets
+    assert len({_load(each).order_tag_secrets for each in (one, two, one | {"REDIS_PREFIX": "other:"})}) == 3

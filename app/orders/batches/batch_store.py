@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from app.db.postgres import Tx
 from app.orders.state.model import Batch, BatchStatus, Task, TaskError
 from app.orders.state.new_tasks import NewBatch
+from app.orders.state.recovery_state_store import IS_RECOVERING
 from app.orders.state.task_store import COLUMNS as TASK_COLUMNS
 from app.orders.state.task_store import task_row
 
@@ -38,10 +39,11 @@ async def load(tx: Tx, batch_id: UUID) -> Batch | None:
 
 
 async def open_batches(tx: Tx, account_id: str) -> list[Batch]:
-    """The account's unfinished batches, oldest first."""
+    """The account's unfinished batches, oldest first; none while it recovers from a loss of the database."""
     return await _batches(
         tx,
-        f"SELECT {_COLUMNS} FROM batch WHERE account_id = %s AND completed_at IS NULL ORDER BY batch_id",
+        f"""SELECT {_COLUMNS} FROM batch t WHERE account_id = %s AND completed_at IS NULL AND NOT {IS_RECOVERING}
+            ORDER BY batch_id""",
         (account_id,),
     )
 

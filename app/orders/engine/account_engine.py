@@ -12,10 +12,12 @@ from typing import Protocol
 
 from app.broker.orders import Operation
 from app.broker.port import Broker, CredentialSource, Governor
-from app.db.leases import MOST_CHARACTERS, Lease, Leases, Ownership
+from app.db.leases import Lease, Leases
+from app.db.ownership import MOST_CHARACTERS, Ownership
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
 from app.orders.engine.trading_verdict import TradingFacts
+from app.orders.recovery.loss_check import Continuity, LossCheck
 from app.orders.risk.stop_store import Stops
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.sent_today_store import sent_today
@@ -27,6 +29,8 @@ from app.orders.state.parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now
 from app.orders.state.wakeups import Wakeups
+
+_RECOVERING = "the database was lost: the order book is read until it has shown every order that was sent"
 
 
 class TradingAccount(Protocol):
@@ -52,7 +56,14 @@ class AccountEngine:
     """The engine of one account in this process. ``run`` ends when it is cancelled."""
 
     def __init__(
-        self, account: TradingAccount, *, parts: OrderParts, wakeups: Wakeups, leases: Leases, prices: LastPrices
+        self,
+        account: TradingAccount,
+        *,
+        parts: OrderParts,
+        wakeups: Wakeups,
+        leases: Leases,
+        prices: LastPrices,
+        loss_check: LossCheck,
     ) -> None:
         self.broker = account.broker
         self.wakeups = wakeups
@@ -60,6 +71,8 @@ class AccountEngine:
         self._governor = account.governor
         self._parts = parts
         self._prices = prices
+        self._loss_check = loss_check
+        self._term: LeaseTerm | None = None  # the newest one
         self._session = SessionState(account.credentials, clock=parts.clock)
         self._lease = leases.lease(f"sender:{account.broker.account_id}")
         self._ownership = Ownership(self._lease, self._work, on_failure=self._report_failure)
@@ -79,6 +92,11 @@ class AccountEngine:
         )
 
     @property
+    def book_was_read(self) -> bool:
+        """Whether a read of the present term has shown every order that is known, and none that was forgotten."""
+        return self._term is not None and self._term.book_was_read
+
+    @property
     def lease(self) -> Lease:
         """Under which this process sends for the account."""
         return self._lease
@@ -90,6 +108,7 @@ class AccountEngine:
         """
         return TradingFacts(
             database_answers=database_answers,
+            recovering=_RECOVERING if self._term is not None and self._term.is_recovering else None,
             has_session=self._session.is_open(),
             address_refused=stops.address_refused,
             halt=stops.halt,
@@ -137,6 +156,8 @@ class AccountEngine:
     async def _work(self) -> None:
         """Run the loops of one term, until the lease is lost or this task is cancelled."""
         account_id = self.broker.account_id
+        # before anything is sent: a database that was put back ended the term before, too
+        continuity = await self._loss_check.check()
         async with self._parts.database.connection() as connection:
             began_at = await database_now(connection)
             sent = await sent_today(connection, account_id, trade_date=trade_date_of(began_at))
@@ -144,7 +165,7 @@ class AccountEngine:
         self._governor.restore_places_today(sent.places)
         self._governor.restore_minute(sent.ages_s)
         await asyncio.sleep(pause_before_sending(sent, now=began_at))
-        loops = self.loops = build_account_loops(self._term_parts(began_at), governor=self._governor)
+        loops = self.loops = build_account_loops(self._term_parts(began_at, continuity), governor=self._governor)
         self.wakeups.sender.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(loops.sender.run(), name=f"sender-{account_id}")
@@ -152,8 +173,9 @@ class AccountEngine:
             # in the group's body, for the reason that ``Ownership.run`` gives
             await loops.batches.run()
 
-    def _term_parts(self, began_at: datetime) -> AccountParts:
-        first_ever = self._lease.term == 1  # no earlier owner can have sent a task
+    def _term_parts(self, began_at: datetime, continuity: Continuity) -> AccountParts:
+        term = LeaseTerm(lease=self._lease, began_at=began_at, is_continued=continuity is Continuity.CONTINUED)
+        self._term = term
         return AccountParts(
             database=self._parts.database,
             settlement=self._parts.settlement,
@@ -163,7 +185,7 @@ class AccountEngine:
             tagger=self._parts.tagger,
             tasks=self._parts.tasks,
             broker=self.broker,
-            term=LeaseTerm(lease=self._lease, began_at=began_at, book_was_read=first_ever),
+            term=term,
             session=self._session,
             wakeups=self.wakeups,
             read_counters=self.read_counters,

@@ -55,7 +55,7 @@ def build_account_loops(parts: AccountParts, *, governor: Governor) -> AccountLo
     return AccountLoops(
         term=parts.term.lease.term,
         sender=sender,
-        reconciler=Reconciler(parts),
+        reconciler=Reconciler(parts, governor=governor),
         batches=BatchRunner(parts),
         breakers=breakers,
         claims=claims,

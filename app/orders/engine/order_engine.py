@@ -6,7 +6,7 @@ Any replica accepts orders. For each account one replica, its owner, sends them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from app.broker.orders import OrderRequest
@@ -17,6 +17,8 @@ from app.kit.supervisor import Supervisor
 from app.orders.engine.account_engine import AccountEngine, TradingAccount
 from app.orders.engine.activity_check import ActivityCheck
 from app.orders.engine.verdict_writer import VerdictWriter
+from app.orders.recovery.database_record import RecordStore
+from app.orders.recovery.loss_check import LossCheck
 from app.orders.state.counters import ReadCounters
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.parts import OrderParts
@@ -43,15 +45,30 @@ class OrderEngine:
         leases: Leases,
         replicas: Replicas,
         prices: LastPrices,
+        records: Sequence[RecordStore],
     ) -> None:
         self.counters = parts.settlement.counters
         self._tagger = parts.tagger
         self._replicas = replicas
+        served = {one.broker.account_id: one for one in accounts}
+        self._loss_check = LossCheck(
+            parts,
+            accounts=list(served),
+            stores=records,
+            generations=leases.generations,
+            on_loss=lambda account_id: wakeups.by_account[account_id].read_book(),
+            books_read=self._books_read,
+        )
         self._accounts = {
-            one.broker.account_id: AccountEngine(
-                one, parts=parts, wakeups=wakeups.by_account[one.broker.account_id], leases=leases, prices=prices
+            account_id: AccountEngine(
+                one,
+                parts=parts,
+                wakeups=wakeups.by_account[account_id],
+                leases=leases,
+                loss_check=self._loss_check,
+                prices=prices,
             )
-            for one in accounts
+            for account_id, one in served.items()
         }
         self._activity = ActivityCheck(parts.database, owned=self._owned_wakeups, every_s=parts.settings.poll_s)
         self._verdicts = VerdictWriter(
@@ -64,6 +81,7 @@ class OrderEngine:
             supervisor.start(f"orders-{account_id}", engine.run())
         supervisor.start("orders-activity", self._activity.run())
         supervisor.start("orders-verdicts", self._verdicts.run())
+        supervisor.start("database-comparison", self._loss_check.run())
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Drain every account, see ``AccountEngine.drain``; returns False when some requests did not end in time."""
@@ -113,6 +131,11 @@ class OrderEngine:
 
     def _owned_wakeups(self) -> Mapping[str, Wakeups]:
         return {account_id: engine.wakeups for account_id, engine in self._accounts.items() if engine.is_owner}
+
+    def _books_read(self) -> bool:
+        """Whether this replica owns accounts, and has read the order book of each of them since it does."""
+        owned = [engine for engine in self._accounts.values() if engine.is_owner]
+        return bool(owned) and all(engine.book_was_read for engine in owned)
 
     def owned_accounts(self) -> int:
         """How many accounts this replica owns now."""

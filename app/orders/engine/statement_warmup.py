@@ -26,7 +26,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 async def warm_up(tx: Tx) -> None:
     """Let PostgreSQL plan the slow statements on this connection. They find nothing and change nothing."""
     terms = claim_terms.ClaimTerms(
-        guard={"lease_name": _NO_ACCOUNT, "lease_owner": _NO_ACCOUNT, "lease_term": 0},
+        guard={"lease_name": _NO_ACCOUNT, "lease_owner": _NO_ACCOUNT, "lease_term": 0, "lease_generation": 0},
         owner=_NO_ACCOUNT,
         block_s=0.0,
         known_since=None,

@@ -16,7 +16,6 @@ from uuid import UUID
 
 from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
 
-from app.broker.outcomes import Sent
 from app.db.bounded_connection import NoAnswer
 from app.db.postgres import Database
 from app.errors import Conflict, Unavailable
@@ -26,8 +25,11 @@ from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import idempotency_store
 from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
+from app.orders.entry.lost_requests import LostRequests, Recovering
+from app.orders.entry.not_accepted import AcceptanceUnknown, CommitCutOff, NotAccepted
 from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
-from app.orders.entry.risk_check import KnownPositions, PositionsNeeded, RiskCheck
+from app.orders.entry.recovered_keys import Wanted
+from app.orders.entry.risk_check import AfterLoss, KnownPositions, PositionsNeeded, RiskCheck
 from app.orders.state import new_task_store
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.tags import ClientKey, OrderKind, TagOrigin
@@ -64,35 +66,21 @@ class Caller:
         return TagOrigin(account_id=account_id, key=self.key, kind=kind, leg=leg or 0)
 
 
-class NotAccepted(Unavailable):
-    """The database is away, and nothing of the request was stored."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="DATABASE_UNAVAILABLE")
-        self.sent = str(Sent.NO)
-        self.retryable = "yes"
-
-
-class AcceptanceUnknown(Conflict):
-    """The connection broke during the commit and the database is away: the order may be stored, and then is sent.
-
-    It is no server error, because client libraries repeat those by themselves.
-    """
-
-    def __init__(self, what: str = "the database was lost during the commit") -> None:
-        message = f"{what}; look at the order book and the tasks before trying again"
-        super().__init__(message, code="ACCEPTANCE_UNKNOWN")
-        self.sent = str(Sent.UNKNOWN)
-        self.retryable = "after_check"
-
-
 class Acceptance:
     """``accept`` stores a new request and waits for its outcome; ``replayed`` answers a repeated one."""
 
     def __init__(
-        self, *, database: Database, engine: OrderEngine, queries: OrderQueries, risk_check: RiskCheck, clock: Clock
+        self,
+        *,
+        database: Database,
+        engine: OrderEngine,
+        queries: OrderQueries,
+        risk_check: RiskCheck,
+        clock: Clock,
+        lost: LostRequests,
     ) -> None:
         self._database = database
+        self._lost = lost
         self._risk_check = risk_check
         self._engine = engine
         self._wait = OutcomeWait(engine=engine, queries=queries, clock=clock)
@@ -111,11 +99,15 @@ class Acceptance:
         fingerprint: bytes,
         caller: Caller,
         wait_s: float,
+        wanted: Wanted | None = None,
     ) -> Answer:
         """Store the tasks, and their batch, under the client's key; wait up to ``wait_s`` seconds for the outcome.
 
+        ``wanted``: the placements of the request, None for a modification or a cancel; after a loss of the database
+        its key is looked for in the broker's order book.
+
         Raises NotAccepted, AcceptanceUnknown, BadInput (a limit on one order), Conflict: another request under the key,
-        LimitReached (a limit on the account), NotAsSeen (the target of a conditional command).
+        LimitReached (a limit on the account), NotAsSeen (a conditional command), Recovering, OrderDiffers.
         """
         account_id = new[0].account_id
         kind: Kind = "task" if batch is None else "batch"
@@ -129,15 +121,22 @@ class Acceptance:
                 kind=kind,
                 resource_id=resource_id,
             )
+        intent = Intent(tasks=new, batch=batch, key=key)
         try:
             with self._keeping_in_mind(key):
-                first_read = await self._store(Intent(tasks=new, batch=batch, key=key))
+                first_read = await self._store(intent)
+        except AfterLoss:
+            replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)
+            if replayed is not None:
+                return replayed
+            with self._keeping_in_mind(key):
+                first_read = await self._store_proven(intent)
         except (UniqueViolation, NotAccepted) as error:
             if key is None:
                 raise
             may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(key, error)
             with suppress(NotAccepted):
-                replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+                replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)
                 if replayed is not None:
                     return replayed
             if may_be_stored:
@@ -161,15 +160,20 @@ class Acceptance:
         """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
         await self._risk_check.check_target(task)
 
-    async def replayed(self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float) -> Answer | None:
+    async def replayed(
+        self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float, wanted: Wanted | None = None
+    ) -> Answer | None:
         """The answer to a request that was accepted before under the same key; None for a new key, or without one.
 
-        Raises Conflict when the key was used for another request, NotAccepted when the database is away,
-        AcceptanceUnknown when it was lost while another request stored the key.
+        ``wanted``: as in ``accept``. Raises Conflict when the key was used for another request, NotAccepted when the
+        database is away, AcceptanceUnknown when it was lost while another request stored the key, Recovering,
+        OrderDiffers.
         """
-        if caller.idem_key is None:
-            return None
-        earlier = await self._find_key(caller.principal, caller.idem_key)
+        earlier = None
+        if caller.idem_key is not None:
+            earlier = await self._find_key(caller.principal, caller.idem_key)
+        if earlier is None and wanted is not None:
+            earlier = await self._lost.find(caller.key, fingerprint, wanted)
         if earlier is None:
             return None
         if earlier.fingerprint != fingerprint:
@@ -178,6 +182,13 @@ class Acceptance:
             earlier.kind, earlier.resource_id, account_id=account_id, wait_s=wait_s, first_read="immediately"
         )
         return replace(answer, replayed=True)
+
+    async def _store_proven(self, intent: Intent) -> FirstRead:
+        """Store a request of which the order book has no order; as ``_store``. Raises Recovering after another loss."""
+        try:
+            return await self._store(replace(intent, is_proven_new=True))
+        except AfterLoss as error:
+            raise Recovering("it is recovering") from error
 
     async def _find_key(self, principal: str, idem_key: str) -> IdempotencyKey | None:
         """The stored key, or the remembered one while the database is away, so that it is not taken for a new one."""
@@ -281,7 +292,3 @@ class Acceptance:
                 return await new_task_store.is_stored(connection, task_id)
         except Unavailable as error:
             raise AcceptanceUnknown from error
-
-
-class CommitCutOff(Exception):
-    """The connection broke during the commit, which may or may not have taken effect."""

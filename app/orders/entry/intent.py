@@ -18,6 +18,7 @@ class Intent:
     tasks: Sequence[NewTask]  # all of one account; the first one is the request's own
     batch: NewBatch | None = None  # None where the tasks are no batch
     key: IdempotencyKey | None = None  # None where the client sent none
+    is_proven_new: bool = False  # after a loss of the database: the book has no order under its key
 
     @property
     def account_id(self) -> str:

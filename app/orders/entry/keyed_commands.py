@@ -11,10 +11,13 @@ from psycopg.errors import UniqueViolation
 from app.db.postgres import Database, Tx
 from app.errors import BadInput, Problem, Unavailable
 from app.orders.entry import idempotency_store
-from app.orders.entry.acceptance import Acceptance, AcceptanceUnknown, Caller, NotAccepted
+from app.orders.entry.acceptance import Acceptance, Caller
 from app.orders.entry.fingerprint import fingerprint_of
 from app.orders.entry.idempotency import IdempotencyKey, Kind
+from app.orders.entry.lost_requests import Recovering
+from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.entry.outcome_wait import Answer
+from app.orders.state.recovery_state_store import recovery_state
 
 
 class KeyedCommands:
@@ -52,7 +55,8 @@ class KeyedCommands:
     ) -> Answer:
         """Store the key and ``rows`` in one transaction, call ``stored``, and wait up to ``wait_s`` for the outcome.
 
-        Raises NotAccepted (nothing was stored), AcceptanceUnknown, Conflict (another request under the key).
+        Raises NotAccepted (nothing was stored), AcceptanceUnknown, Conflict (another request under the key), and
+        Recovering for new orders while the account recovers from a loss of the database; cancels are stored.
         """
         key = IdempotencyKey(
             principal=caller.principal,
@@ -62,19 +66,22 @@ class KeyedCommands:
             resource_id=resource_id,
         )
         try:
-            await self._store(key, rows)
+            await self._store(key, rows, account_id=account_id)
         except UniqueViolation:  # the same request was stored since it was looked for
             earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
-            if earlier is None:
-                raise
+            if earlier is None:  # after a loss of the database its orders were found in the broker's book
+                raise AcceptanceUnknown("orders under this key are in the order book") from None
             return earlier
         stored()
         return await self._acceptance.answer(key, account_id=account_id, wait_s=wait_s)
 
-    async def _store(self, key: IdempotencyKey, rows: Callable[[Tx], Awaitable[None]]) -> None:
+    async def _store(self, key: IdempotencyKey, rows: Callable[[Tx], Awaitable[None]], *, account_id: str) -> None:
         committing = False
         try:
             async with self._database.transaction() as tx:
+                pending = await recovery_state(tx, account_id)
+                if key.kind == "batch" and await pending.fetch() == "recovering":
+                    raise Recovering("the order book has not proven yet what was sent under this key")
                 await idempotency_store.insert_key(tx, key)
                 await rows(tx)
                 committing = True

@@ -59,6 +59,10 @@ class PositionsNeeded(Exception):
     """Only reductions pass now: roll back, call ``read_positions``, and begin again with what it returns."""
 
 
+class AfterLoss(Exception):
+    """The database was lost: before the request is stored, the order book must say whether it was sent already."""
+
+
 class Brokers(Protocol):
     """The brokers of the accounts that this service serves."""
 
@@ -129,7 +133,10 @@ class RiskCheck:
             return "unreadable"
 
     def _check(self, intent: Intent, state: StoredState) -> None:
-        """Raises BadInput, LimitReached, NotAsSeen."""
+        """Raises AfterLoss, BadInput, LimitReached, NotAsSeen."""
+        unknown_key = intent.key is not None and not intent.is_proven_new and intent.modified is None
+        if state.recovery == "recovering" or (state.recovery == "over" and unknown_key):
+            raise AfterLoss
         modified_often = modification_breach(state.modifications)
         if modified_often is not None:
             raise LimitReached(modified_often.message, code=modified_often.code)

@@ -20,6 +20,7 @@ from app.orders.entry.acceptance import Acceptance, Caller
 from app.orders.entry.fingerprint import canonical, fingerprint_of
 from app.orders.entry.margin import Sequencing, margin_shortfall, waves_of
 from app.orders.entry.outcome_wait import Answer
+from app.orders.entry.recovered_keys import Wanted
 from app.orders.entry.requests import RequestChecker
 from app.orders.entry.validation import with_order_defaults
 from app.orders.state.documents import broker_document
@@ -84,13 +85,18 @@ class OrderService:
         if replaces is not None:
             return await self._replace(line, replaces, account_id=account_id, caller=caller, wait_s=wait_s)
         fingerprint = fingerprint_of("place", account_id, [line])
+        wanted = Wanted(account_id=account_id, lines=[with_order_defaults(line)])
         try:
             line = self.checked([line], account_id=account_id, loc=())[0]
         except BadInput as error:
-            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
+            return await self._accepted_before(
+                error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s, wanted=wanted
+            )
         origin = caller.origin(account_id)
         task = self._tasks.place(line, account_id=account_id, arrived_at=caller.arrived_at, origin=origin)
-        return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+        return await self._acceptance.accept(
+            [task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s, wanted=wanted
+        )
 
     async def _replace(
         self, line: OrderLine, replaces: Replaces, *, account_id: str, caller: Caller, wait_s: float
@@ -101,7 +107,10 @@ class OrderService:
         version that the client named; if the old order filled further, the new one is withdrawn unsent.
         """
         fingerprint = fingerprint_of("place", account_id, [line], replaces=asdict(replaces))
-        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        wanted = Wanted(account_id=account_id, lines=[with_order_defaults(line)], replaces=replaces.order_id)
+        earlier = await self._acceptance.replayed(
+            caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
+        )
         if earlier is not None:
             return earlier
         target = await self._target(replaces.order_id, account_id)
@@ -110,7 +119,9 @@ class OrderService:
         tasks = self._tasks.replacement(
             line, replaces, target, arrived_at=caller.arrived_at, origin=caller.origin(account_id)
         )
-        return await self._acceptance.accept(tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+        return await self._acceptance.accept(
+            tasks, batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s, wanted=wanted
+        )
 
     async def place_batch(
         self, lines: Sequence[OrderLine], *, account_id: str, options: BatchOptions, caller: Caller, wait_s: float
@@ -121,11 +132,22 @@ class OrderService:
         accepted with every leg failed, and no leg is sent. Raises BrokerError, RateLimited for ``margin_first``.
         """
         fingerprint = fingerprint_of("batch", account_id, lines, **asdict(options))
+        wanted = Wanted(
+            account_id=account_id,
+            lines=[with_order_defaults(line) for line in lines],
+            is_batch=True,
+            rollback_on_failure=options.rollback_on_failure,
+            on_filled=options.on_filled,
+        )
         try:
             lines = self.checked(lines, account_id=account_id, loc=("orders",))
         except BadInput as error:
-            return await self._accepted_before(error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s)
-        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+            return await self._accepted_before(
+                error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s, wanted=wanted
+            )
+        earlier = await self._acceptance.replayed(
+            caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
+        )
         if earlier is not None:
             return earlier
         requests = [line.request for line in lines]
@@ -154,7 +176,9 @@ class OrderService:
         ]
         if shortfall is not None:
             legs = [replace(leg, status=TaskStatus.FAILED, error=shortfall) for leg in legs]
-        return await self._acceptance.accept(legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
+        return await self._acceptance.accept(
+            legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s, wanted=wanted
+        )
 
     async def modify(
         self,
@@ -229,14 +253,23 @@ class OrderService:
         return [broker_document(row, account_id=account_id) for row in rows]
 
     async def _accepted_before(
-        self, error: BadInput, fingerprint: bytes, *, account_id: str, caller: Caller, wait_s: float
+        self,
+        error: BadInput,
+        fingerprint: bytes,
+        *,
+        account_id: str,
+        caller: Caller,
+        wait_s: float,
+        wanted: Wanted | None = None,
     ) -> Answer:
         """The answer of a request that was accepted before and would be refused now, for example because its
         instrument has expired since. Raises ``error`` for a new key.
 
         Without this a repetition would be answered "not sent" although the order was sent long ago.
         """
-        earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        earlier = await self._acceptance.replayed(
+            caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
+        )
         if earlier is None:
             raise error
         return earlier

@@ -17,6 +17,7 @@ from app.orders.risk import limit_store
 from app.orders.risk.limits import DoubtLimits, OrderIdentity, RiskLimits, Stored
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import NewTask
+from app.orders.state.recovery_state_store import RecoveryState, recovery_state
 
 SHOWN_AFTER = timedelta(seconds=60)
 """A live order is in the book this long after its acceptance, so older tasks are not counted beside the book."""
@@ -29,6 +30,7 @@ _CLOCKS_APART = timedelta(seconds=5)
 class StoredState:
     """What the risk check decides by. A value that was not read, because nothing depends on it, has its default."""
 
+    recovery: RecoveryState = "none"  # whether the account recovers, or has recovered, from a loss of the database
     modifications: int = 0  # of the order that the intent modifies
     target: PresentOrder | None = None  # the order of a conditional command; None too if the book has not shown it
     orders_are_stopped: bool = False  # a replacement could not be sent now
@@ -40,6 +42,7 @@ class StoredState:
 class PendingState:
     """The queries that were sent; None for those that were not."""
 
+    recovery: PendingResult[RecoveryState] | None = None
     modifications: PendingResult[int] | None = None
     target: PendingResult[PresentOrder | None] | None = None
     orders_are_stopped: PendingResult[bool] | None = None
@@ -50,6 +53,7 @@ class PendingState:
     async def fetch(self) -> StoredState:
         """The results, once the pipeline has ended."""
         return StoredState(
+            recovery=await fetch_or(self.recovery, "none"),
             modifications=await fetch_or(self.modifications, 0),
             target=await fetch_or(self.target, None),
             orders_are_stopped=await fetch_or(self.orders_are_stopped, False),
@@ -74,6 +78,8 @@ class StateReader:
         """Send the queries for this intent; inside a pipeline this waits for nothing."""
         account_id, placing = intent.account_id, bool(intent.placements)
         pending = PendingState()
+        if placing or intent.modified:
+            pending.recovery = await recovery_state(tx, account_id)
         # The lock first: everything counted after it includes what the previous holder has stored.
         if (placing and limits.counts_orders) or intent.modified or intent.conditional is not None:
             await limit_store.lock_account(tx, account_id)

@@ -12,7 +12,9 @@ from app.orders.state.task_store import COLUMNS, NOT_SHOWN, OPEN, fetch_tasks
 
 _CLAIM_EXPIRED = "status = 'running' AND claimed_until < clock_timestamp()"
 _EXPIRED = """status IN ('pending', 'held', 'retrying') AND send_by <= clock_timestamp()
-  AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))"""
+  AND (operation <> 'place' OR created_at > coalesce(%(known_since)s::timestamptz, '-infinity'))
+  AND (operation = 'cancel' OR NOT EXISTS (
+    SELECT 1 FROM account_recovery r WHERE r.account_id = %(account_id)s AND r.ended_at IS NULL))"""
 _OBSOLETE = f"""status IN ('pending', 'held', 'retrying') AND t.replaces IS NOT NULL AND {IS_OBSOLETE}
   AND created_at > coalesce(%(known_since)s::timestamptz, '-infinity')"""
 _OF_GONE_DAY = "status = 'in_doubt' AND trade_date <= %(gone_day)s"

@@ -15,6 +15,7 @@ from uuid import UUID
 from loguru import logger
 
 from app.broker.orders import BrokerOrder
+from app.broker.port import Governor
 from app.broker.rows import BadRow, Rows
 from app.errors import BrokerError, BrokerUnavailable, RateLimited, ServiceError, SessionExpired
 from app.kit.clock import today
@@ -25,6 +26,7 @@ from app.orders.reconciliation.day_end import DayEnd
 from app.orders.reconciliation.fill_sync import FillSync
 from app.orders.reconciliation.overdue import OverdueWork
 from app.orders.reconciliation.read_schedule import BookReadPace, seconds_to_next_read
+from app.orders.recovery.account_recovery import AccountRecovery
 from app.orders.state import order_store, task_store
 from app.orders.state.parts import AccountParts
 from app.orders.state.removal import Removal
@@ -43,7 +45,7 @@ _OVERDUE_CHECK_S = 1.0
 class Reconciler:
     """Reads and applies the order book of one account. ``run`` lives until it is cancelled."""
 
-    def __init__(self, parts: AccountParts) -> None:
+    def __init__(self, parts: AccountParts, *, governor: Governor) -> None:
         self._account_id = parts.account_id
         self._term = parts.term
         self._database = parts.database
@@ -66,6 +68,7 @@ class Reconciler:
         self._pace = BookReadPace(
             least_gap_s=parts.settings.least_read_gap_s, constant_gap_s=parts.settings.constant_read_gap_s
         )
+        self._recovery = AccountRecovery(parts, governor=governor)
         self._seen: dict[str, BrokerOrder] = {}  # the rows of this day's book, as last applied
         self._seen_day: date | None = None
         self._closed_until: date | None = None
@@ -177,12 +180,18 @@ class Reconciler:
         spoiling = book_gaps.possibly_ours(book.bad, deployment=self._deployment)
         self._failing_since = None
         self._read_counters.book_unreadable = book_gaps.unreadable_sentence(spoiling)
-        changed = self._changed(rows, book_day(started_at))
         since, oldest = book_began(started_at), oldest_live_day(started_at)
         async with self._database.connection() as connection:
+            if await self._recovery.has_begun(connection):
+                self._seen.clear()  # this database has not seen the rows
+            changed = self._changed(rows, book_day(started_at))
             known = await order_store.known_ids(connection, self._account_id, since=since, before=started_at)
             # An unchanged book without open tasks proves nothing new, which saves the account's lock.
-            idle = not changed and not await task_store.unresolved(connection, self._account_id, since=oldest)
+            idle = (
+                not changed
+                and not self._term.is_recovering
+                and not await task_store.unresolved(connection, self._account_id, since=oldest)
+            )
         missing = book_gaps.missing_from(book, known)
         complete = not missing and not spoiling
         if not idle and await self._settle_all(rows, changed, complete=complete, started_at=started_at):
@@ -192,7 +201,7 @@ class Reconciler:
         await self._report_gaps(book.bad, unseen, day=book_day(started_at))
         if complete:
             await self._close_days(until=last_gone_day(started_at))
-        if complete and not self._term.book_was_read:
+        if complete and not self._term.book_was_read and not self._term.is_recovering:
             self._term.book_was_read = True  # tasks from before this term may be sent now
             self._wakeups.sender.set()
 
@@ -216,15 +225,21 @@ class Reconciler:
     ) -> bool:
         async with self._database.transaction() as tx:
             await self._settlement.lock(tx, self._account_id)
-            return await self._applier.apply(
+            altered = await self._recovery.adopt(tx, rows, now=started_at)
+            altered |= await self._applier.apply(
                 tx,
                 rows,
                 changed=changed,
                 open_tasks=await task_store.unresolved(tx, self._account_id, since=oldest_live_day(started_at)),
-                complete=complete,
+                complete=complete and not self._term.is_recovering,
                 now=started_at,
                 clock_offset_s=min(0.0, self._broker_offset_s() or 0.0),  # a broker that is ahead needs no tolerance
             )
+            over = self._term.is_recovering and await self._recovery.count(tx, complete=complete, began_at=started_at)
+        if over:
+            async with self._database.connection() as connection:
+                await self._recovery.ended(connection, now=started_at)
+        return altered or over
 
     async def _close_days(self, *, until: date) -> None:
         """Mark orders whose book is gone, once a day, after a complete read: no later book will show their end."""
@@ -272,4 +287,9 @@ class Reconciler:
             audit_s=self._settings.audit_s,
             fills_incomplete=self._fills.incomplete,
         )
-        return wait_s if self._remove_again_in_s is None else min(wait_s, self._remove_again_in_s)
+        again = [wait_s]
+        if self._remove_again_in_s is not None:
+            again.append(self._remove_again_in_s)
+        if self._term.is_recovering:
+            again.append(self._recovery.read_every_s)
+        return min(again)

@@ -6,16 +6,19 @@ claim, at other replicas too. After the claim is committed the request may leave
 
 from __future__ import annotations
 
+from psycopg.rows import dict_row
+
 from app.broker.orders import Operation
-from app.db.leases import HELD_BY_TERM
+from app.db.leases import HELD_BY_TERM, NEXT_GENERATION, Lease
 from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.sending.claim_terms import ClaimTerms, NextTask
 from app.orders.sending.price_bounds import PriceBounds
 from app.orders.state.model import Task
+from app.orders.state.recovery_state_store import IS_RECOVERING
 from app.orders.state.replacement_store import IS_REPLACED, STILL_REPLACES
 from app.orders.state.tags import TAG_ATTEMPTS
-from app.orders.state.task_store import COLUMNS, MISSED, OPEN, fetch_tasks
+from app.orders.state.task_store import COLUMNS, MISSED, OPEN, task_row
 
 _IS_FREE_CANCEL = "(t.operation = 'cancel' AND t.purpose <> 'replace')"
 """Every cancel but that of an order to be replaced. That one is sent only when the new order may be sent too, because
@@ -50,6 +53,8 @@ _READY = f"""
     AND t.unwanted_since IS NULL
     -- this process owns the account, by the database's clock: a paused process may believe it long after
     AND {HELD_BY_TERM}
+    -- no loss of the database is being recovered from: an order that was forgotten could be sent again
+    AND ({_IS_FREE_CANCEL} OR NOT {IS_RECOVERING})
     -- no halt, which stops all but cancels; reduce_only lets exits pass
     AND ({_IS_FREE_CANCEL} OR NOT EXISTS (
         SELECT 1 FROM kill_switch k
@@ -122,8 +127,10 @@ claimed AS (
 ), attempt AS (
   INSERT INTO order_attempt (task_id, attempt, tag, fence)
   SELECT task_id, attempts, tag_base || attempts::text, fence FROM claimed
+), raised AS (
+  {NEXT_GENERATION} AND EXISTS (SELECT 1 FROM claimed) RETURNING generation
 )
-SELECT {COLUMNS} FROM claimed
+SELECT {COLUMNS}, (SELECT generation FROM raised) FROM claimed
 """
 
 
@@ -145,11 +152,21 @@ async def peek(tx: Tx, account_id: str, terms: ClaimTerms) -> NextTask | None:
     )
 
 
-async def claim_next(tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: float) -> Task | None:
+async def claim_next(
+    tx: Tx, account_id: str, terms: ClaimTerms, *, claim_s: float, lease: Lease | None = None
+) -> Task | None:
     """Claim the next task that may be sent: status running, fence raised, attempt recorded, all in one statement.
 
     Returns None when no task may be sent. A claim that is not settled within ``claim_s`` seconds becomes a doubt.
+    ``lease`` remembers the claim: in a database that has forgotten it nothing is claimed under the same term.
     """
     params = {**terms.params(account_id), "owner": terms.owner, "claim_s": claim_s}
-    found = await fetch_tasks(tx, _CLAIM, params)
-    return found[0] if found else None
+    async with tx.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_CLAIM, params)
+        row = await cursor.fetchone()
+    if row is None:
+        return None
+    generation = row.pop("generation")
+    if lease is not None:
+        lease.advanced(int(generation))
+    return task_row(**row)

@@ -59,7 +59,11 @@ class Claims:
         terms = replace(self._terms(wanted, allowed), priced=priced)
         async with self._database.connection() as connection:  # the statement commits by itself
             task = await claim_store.claim_next(
-                connection, self._account_id, terms, claim_s=self._settings.claim_lease_s
+                connection,
+                self._account_id,
+                terms,
+                claim_s=self._settings.claim_lease_s,
+                lease=self._term.lease,
             )
         if task is not None:
             self._prices.forget(task.task_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from app.broker.orders import OrderRequest, OrderType, Validity, Variety
-from app.config import Settings
+from app.config import AfterRecovery, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,8 @@ class EngineSettings:
     alarm_doubt_age_s: float = 60.0  # a doubt of this age raises the alarm
     alarm_unwanted_age_s: float = 60.0  # an unwanted order that lives for so long raises the alarm
     fill_grace_s: float = 60.0  # from the end of an order until its missing fills are inferred
+    account_lease_s: float = 10.0  # an owner that lost the database may still send for this long
+    after_recovery: AfterRecovery = "reduce_only"  # what an account may do when it has recovered from a loss
     breaker: BreakerLimits = field(default_factory=BreakerLimits)  # of each circuit breaker
 
     @classmethod
@@ -68,6 +70,8 @@ class EngineSettings:
             halt_doubt_age_s=settings.order_halt_doubt_age_s,
             alarm_doubt_age_s=settings.order_alarm_doubt_age_s,
             fill_grace_s=settings.order_fill_grace_s,
+            account_lease_s=settings.account_lease_s,
+            after_recovery=settings.after_recovery,
         )
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from app.db.leases import Lease
 from app.orders.state.model import Task
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,12 +23,19 @@ class LeaseTerm:
     began_at: datetime  # by the database's clock, which also stamps the tasks
     book_was_read: bool = False  # a read showed every order that is known
     book_read_at: datetime | None = None  # when the last read began, by the database's clock; None: it failed
+    is_continued: bool = True  # proven: the database has forgotten nothing that it had stored before the term
+    is_recovering: bool = False  # orders may be forgotten, and nothing is placed until the book has shown them
 
     @property
     def known_since(self) -> datetime | None:
-        """Tasks created before may have been sent without a trace; None once the book was read, which shows them."""
-        return None if self.book_was_read else self.began_at
+        """Tasks created before may have been sent without a trace; None once the book was read, which shows them.
+
+        In a database that may have forgotten orders any request may be the repetition of one.
+        """
+        if self.book_was_read:
+            return None
+        return self.began_at if self.is_continued else END_OF_TIME
 
     def knows(self, task: Task) -> bool:
         """Whether a task that says it was not sent can be believed."""
-        return self.book_was_read or task.created_at > self.began_at
+        return self.known_since is None or task.created_at > self.known_since

@@ -41,6 +41,9 @@ class Event(StrEnum):
     RESEND = "resend"  # proven without effect and safe to repeat (throttled and absent; a cancel that did not happen)
     MISMATCH = "mismatch"  # the order book has the task's tag on an order that the task did not ask for
     DAY_OVER = "day_over"  # the broker has discarded the order book that could have shown it
+    FORGOTTEN = "forgotten"  # the database was put back to an older copy, so it may have been sent
+    NEVER_SHOWN = "never_shown"  # after a loss of the database the order book has not shown it: it was not sent
+    NOT_CONTINUED = "not_continued"  # the same for a leg of a batch of which the book has shown another leg
     LATE = "late"  # the order appeared after the task was given up
     OPERATOR_PLACED = "operator_placed"  # an operator says that the order exists
     OPERATOR_NOT_PLACED = "operator_not_placed"  # an operator says that it does not
@@ -56,6 +59,11 @@ TRANSITIONS: Mapping[tuple[S, Event], S] = MappingProxyType(
         (S.PENDING, Event.FOUND): S.COMPLETED,
         (S.PENDING, Event.REFUSED): S.FAILED,
         (S.PENDING, Event.MISMATCH): S.DEAD_LETTER,
+        (S.PENDING, Event.FORGOTTEN): S.IN_DOUBT,
+        (S.HELD, Event.FORGOTTEN): S.IN_DOUBT,
+        (S.RETRYING, Event.FORGOTTEN): S.IN_DOUBT,
+        (S.IN_DOUBT, Event.NEVER_SHOWN): S.EXPIRED,
+        (S.IN_DOUBT, Event.NOT_CONTINUED): S.CANCELLED,
         (S.HELD, Event.RELEASE): S.PENDING,
         (S.HELD, Event.EXPIRE): S.EXPIRED,
         (S.HELD, Event.WITHDRAW): S.CANCELLED,

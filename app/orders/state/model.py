@@ -82,9 +82,9 @@ class BatchStatus(StrEnum):
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
-Purpose = Literal["client", "square_off", "requeue", "unwanted", "replace"]
-"""Why a task exists: a client's request, the square-off of a batch, an operator's repetition, the cancel of an unwanted
-order or of one that is replaced. Cancels of an earlier release have other purposes, which mean ``unwanted``."""
+Purpose = Literal["client", "square_off", "requeue", "unwanted", "replace", "recovered"]
+"""Why a task exists: a client's request, a batch's square-off, an operator's repetition, the cancel of an unwanted or
+replaced order, an order found in the book after a loss. Of an earlier release, others: they mean ``unwanted``."""
 UnwantedWhy = Literal[
     "rollback", "late", "halt", "withdrawal", "mass_cancel"
 ]  # late: it appeared after it was given up

@@ -38,7 +38,7 @@ NewEvent = tuple[str, Mapping[str, Any]]
 
 
 class EventWriter(Protocol):
-    """The account's event log, as the engine needs it. Both functions work inside the caller's transaction."""
+    """The account's event log, as the engine needs it. All functions work inside the caller's transaction."""
 
     async def lock(self, tx: Tx, account_id: str) -> None:
         """Become the account's only writer until the transaction ends. Taken before any row of a task is locked."""
@@ -46,6 +46,10 @@ class EventWriter(Protocol):
 
     async def append(self, tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
         """Add events to the account's log; clients see them after the commit."""
+        ...
+
+    async def begin_epoch(self, tx: Tx, account_id: str) -> None:
+        """Name the account's log anew: what clients know of its numbers is void, and they begin with a snapshot."""
         ...
 
 

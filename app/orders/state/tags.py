@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -93,6 +94,14 @@ class Tagger:
         if origin is None:
             return self.deployment + self._ids.code(NAME_LENGTH)
         return self.deployment + _derived(self._secrets.versions[0], origin.encoded(), length=NAME_LENGTH)
+
+    def known(self, origins: Sequence[TagOrigin]) -> dict[str, TagOrigin]:
+        """By ``tag_base``, under which each of these orders may be in the book, by every version of the secret."""
+        return {
+            self.deployment + _derived(secret, origin.encoded(), length=NAME_LENGTH): origin
+            for origin in origins
+            for secret in self._secrets.versions
+        }
 
 
 def _derived(secret: bytes, message: bytes, *, length: int) -> str:

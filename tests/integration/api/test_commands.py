@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.bootstrap import open_services
-from app.commands import kill, login, operator_database, orders, tail
+from app.commands import kill, login, operator_database, orders, recover, tail
 from app.commands.doctor import examine
 from app.commands.serve import bind, exit_code, freeze_garbage_collection
 from app.config import Settings
@@ -111,6 +111,21 @@ async def test_the_database_of_another_deployment_is_refused(settings: Settings)
     code = TagSecrets.from_settings(settings).code
     kept = wrong.model_copy(update={"order_tag_code": code})
     assert {one.verdict for one in await examine(kept) if one.subject == "deployment"} == {"ok"}
+
+
+async def test_recover_prints_what_a_loss_has_left_open(settings: Settings, database_url: str) -> None:
+    """Each account with its sign, and what cannot be known; an unknown order cannot be called none of ours."""
+    async with open_services(settings):
+        assert await recover.report(settings) == ["no account has recovered from a loss of the database"]
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO account_recovery (account_id, sign, quiet_from) VALUES ('primary', 'an older copy', now())"
+        )
+    lines = await recover.report(settings)
+    assert "recovering now: an older copy" in lines[0]
+    assert lines[-len(recover.UNKNOWABLE) :] == list(recover.UNKNOWABLE)
+    with pytest.raises(NotFound):
+        await recover.not_ours(settings, account_id="primary", order_id="7", note="placed by hand")
 
 
 async def test_doctor_finds_an_event_that_was_changed(settings: Settings, database_url: str) -> None:

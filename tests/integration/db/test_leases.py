@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from app.db.leases import HELD_BY_TERM, Lease, LeaseLost, LeaseTimes, Ownership, WhenUnsure
+from app.db.leases import HELD_BY_TERM, Lease, LeaseLost, LeaseTimes
+from app.db.ownership import Ownership, WhenUnsure
 from app.db.postgres import Database, open_database
 from app.errors import Unavailable
 from app.kit.clock import Clock, SystemClock

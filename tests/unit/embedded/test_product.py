@@ -22,6 +22,7 @@ def test_no_setting_of_a_real_account_reaches_the_service() -> None:
         simulator_url="http://127.0.0.1:9100",
         api_key="key",
         tag_secret="secret",
+        database_record=Path("/data/database.json"),
         port=8080,
         logs=Path("/data/logs"),
     ) == {
@@ -31,6 +32,7 @@ def test_no_setting_of_a_real_account_reaches_the_service() -> None:
         "REDIS_URL": "redis://r",
         "API_KEY": "key",
         "ORDER_TAG_SECRET": "secret",
+        "DATABASE_RECORD_FILE": "/data/database.json",
         "PORT": "8080",
         "LOG_DIR": "/data/logs",
         "KITE_REST_URL": "http://127.0.0.1:9100",

@@ -35,6 +35,8 @@ DEFAULTS = {
     "alarm_doubt_age_s": 60.0,
     "alarm_unwanted_age_s": 60.0,
     "fill_grace_s": 60.0,
+    "account_lease_s": 10.0,
+    "after_recovery": "reduce_only",
 }
 
 BREAKER = {
@@ -62,6 +64,8 @@ SETTINGS = {
     "order_halt_doubt_age_s": "halt_doubt_age_s",
     "order_alarm_doubt_age_s": "alarm_doubt_age_s",
     "order_fill_grace_s": "fill_grace_s",
+    "account_lease_s": "account_lease_s",
+    "after_recovery": "after_recovery",
 }
 """By setting, what it sets."""
 

@@ -21,6 +21,7 @@ LEADS_TO: dict[TaskStatus, dict[Event, TaskStatus]] = {
         Event.FOUND: S.COMPLETED,
         Event.REFUSED: S.FAILED,
         Event.MISMATCH: S.DEAD_LETTER,
+        Event.FORGOTTEN: S.IN_DOUBT,
     },
     S.HELD: {
         Event.RELEASE: S.PENDING,
@@ -30,6 +31,7 @@ LEADS_TO: dict[TaskStatus, dict[Event, TaskStatus]] = {
         Event.FOUND: S.COMPLETED,
         Event.REFUSED: S.FAILED,
         Event.MISMATCH: S.DEAD_LETTER,
+        Event.FORGOTTEN: S.IN_DOUBT,
     },
     S.RETRYING: {
         Event.CLAIM: S.RUNNING,
@@ -40,6 +42,7 @@ LEADS_TO: dict[TaskStatus, dict[Event, TaskStatus]] = {
         Event.FOUND: S.COMPLETED,
         Event.REFUSED: S.FAILED,
         Event.MISMATCH: S.DEAD_LETTER,
+        Event.FORGOTTEN: S.IN_DOUBT,
     },
     S.RUNNING: {
         Event.ACCEPTED: S.COMPLETED,
@@ -60,6 +63,8 @@ LEADS_TO: dict[TaskStatus, dict[Event, TaskStatus]] = {
         Event.RESEND: S.RETRYING,
         Event.MISMATCH: S.DEAD_LETTER,
         Event.DAY_OVER: S.DEAD_LETTER,
+        Event.NEVER_SHOWN: S.EXPIRED,
+        Event.NOT_CONTINUED: S.CANCELLED,
         Event.OPERATOR_PLACED: S.COMPLETED,
         Event.OPERATOR_NOT_PLACED: S.FAILED,
     },

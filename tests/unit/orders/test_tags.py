@@ -75,6 +75,8 @@ def test_new_orders_use_the_newest_version_and_older_ones_are_recognised() -> No
     """The oldest version gives the deployment's code, so that a newer one in front does not change it."""
     before = tagger(TagSecrets(versions=(b"old",)))
     assert tagger().deployment == before.deployment
+    assert set(tagger().known([ORDER])) == {tagger().fresh(ORDER), before.fresh(ORDER)}
+    assert set(tagger().known([ORDER]).values()) == {ORDER}
     assert tagger().fresh(ORDER) != before.fresh(ORDER)
 
 
