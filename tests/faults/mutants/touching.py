@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -28,7 +28,7 @@ _Symbol: TypeAlias = tuple[str, str]
 """Path and name of what a module defines at its top level."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Recording:
     """One run of tests: the seconds of each, and the tests that ran each line."""
 
@@ -64,6 +64,11 @@ class Recording:
     def keep(self, tests: set[str]) -> None:
         """Forget all tests but these."""
         self.seconds = {test: seconds for test, seconds in self.seconds.items() if test in tests}
+
+    @cached_property
+    def breadth(self) -> Counter[str]:
+        """How many lines each test runs: the fewer, the more it says about each of them."""
+        return Counter(test for lines in self.tests.values() for tests in lines.values() for test in tests)
 
     def touching(self, path: str, lines: Iterable[int]) -> set[str]:
         """The tests that ran one of these lines and passed."""

@@ -210,12 +210,19 @@ def recording(directory: Path, lines_by_test: Mapping[str, Sequence[int]], secon
 
 
 def test_quick_tests_of_the_line_come_first_within_the_bound(tree: Path) -> None:
-    """A test that failed in the recorded run, or runs another line, is not among them."""
-    seconds = {"t::slow": 9.0, "tests/unit/t::quick": 0.01, "t::middle": 2.0, "t::elsewhere": 0.01}
-    touched = {"t::slow": [6], "tests/unit/t::quick": [6], "t::middle": [6], "t::elsewhere": [1], "t::failed": [6]}
+    """Then what runs few lines. A test that failed in the recorded run, or runs another line, is not among them."""
+    seconds = {"t::slow": 9.0, "tests/unit/t::quick": 0.01, "t::middle": 2.0, "t::broad": 2.0, "t::elsewhere": 0.01}
+    touched = {
+        "t::slow": [6],
+        "tests/unit/t::quick": [6],
+        "t::middle": [6],
+        "t::broad": [1, 2, 6],
+        "t::elsewhere": [1],
+        "t::failed": [6],
+    }
     mutant = next(one for one in mutants_of("app/x.py", MODULE) if one.before == "return a < OTHER")
     plan = Plan(recording(tree, touched, seconds), Users(tree), 10.0)
-    assert plan.groups_for(mutant) == ([["tests/unit/t::quick"], ["t::middle"]], 3)
+    assert plan.groups_for(mutant) == ([["tests/unit/t::quick"], ["t::middle", "t::broad"]], 4)
     plan.has_noticed(mutant, "t::slow")
     assert plan.groups_for(mutant)[0] == [["tests/unit/t::quick"], ["t::slow"]]
     plan.leave_out("tests/unit/t::quick")
