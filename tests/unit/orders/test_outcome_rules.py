@@ -7,8 +7,18 @@ from typing import Any
 import pytest
 
 from app.broker.orders import Operation
-from app.broker.outcomes import Accepted, InDoubt, NotSent, Refused, SendOutcome, Sent, SessionRejected, Throttled
-from app.orders.sending.outcome_rules import ATTEMPTS_NOT_SENT, verdict_of
+from app.broker.outcomes import (
+    Accepted,
+    ChildOrder,
+    InDoubt,
+    NotSent,
+    Refused,
+    SendOutcome,
+    Sent,
+    SessionRejected,
+    Throttled,
+)
+from app.orders.sending.outcome_rules import ATTEMPTS_NOT_SENT, confirmed_ids, verdict_of
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Task, TaskStatus
 from tests.unit.orders.builders import NOW, command, seconds, task
@@ -97,6 +107,15 @@ def test_cancels_are_repeated_ever_more_slowly_and_not_for_ever() -> None:
         waits.append(not_before - NOW)
     assert waits == [seconds(value) for value in (0.3, 0.6, 1.2, 2.4, 5.0, 5.0)]
     assert verdict_of(command(Operation.CANCEL, send_by=NOW), busy, now=NOW).event is Event.REFUSED
+
+
+def test_an_answer_confirms_the_ids_of_a_placement_only() -> None:
+    """Its own and those of its slices; a refused slice has none, and a cancel's answer names the order it is for."""
+    slices = (ChildOrder(order_id="8"), ChildOrder(error_type="MarginException", message="no funds"))
+    accepted = Accepted(order_id="7", children=slices)
+    assert confirmed_ids(running(), accepted) == ["7", "8"]
+    assert confirmed_ids(command(Operation.CANCEL), accepted) == []
+    assert confirmed_ids(running(), InDoubt(reason="timeout")) == []
 
 
 def test_the_brokers_words_are_kept() -> None:

@@ -97,6 +97,14 @@ def test_a_doubt_pauses_and_then_rolls_back() -> None:
     assert decision.unwanted == (too_long.task.task_id, waiting.task.task_id)
 
 
+def test_only_a_doubt_grows_too_old() -> None:
+    """A leg that rests since a minute, and one that is being sent for as long, take nothing back."""
+    long_ago = NOW - seconds(60)
+    resting = leg(0, S.COMPLETED, leg_order(OPEN), last_sent_at=long_ago)
+    assert decided([resting, leg(1, S.PENDING)]).status is BatchStatus.RUNNING
+    assert decided([leg(0, S.RUNNING, last_sent_at=long_ago), leg(1, S.PENDING)]).status is BatchStatus.RUNNING
+
+
 def test_a_doubt_is_waited_for_before_anything_is_called_rolled_back() -> None:
     """As long as a leg may exist, the batch is compensating and nothing else."""
     legs = [leg(0, S.FAILED), leg(1, S.IN_DOUBT)]
