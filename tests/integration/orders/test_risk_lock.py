@@ -85,6 +85,14 @@ async def test_an_exit_under_reduce_only_waits_for_the_risk_lock(environment: Or
     await reaches(environment, await selling, TaskStatus.COMPLETED)
 
 
+async def test_the_risk_lock_of_one_account_stops_no_other(environment: OrderEnvironment) -> None:
+    """Accounts are decided about side by side."""
+    async with environment.database.transaction() as tx:
+        await limit_store.lock_account(tx, "other")
+    async with held_risk_lock(environment), asyncio.timeout(10), environment.database.transaction() as tx:
+        await limit_store.lock_account(tx, "other")
+
+
 async def test_a_square_off_waits_for_the_risk_lock(environment: OrderEnvironment) -> None:
     """The same for the order by which a batch closes what has filled."""
     async with held_risk_lock(environment):

@@ -168,6 +168,18 @@ class TestOrderRows:
         (order,) = parse_orders([{**ROW, "order_timestamp": "2025-08-07 11:56:32"}])
         assert order.order_timestamp == datetime(2025, 8, 7, 11, 56, 32, tzinfo=IST)
 
+    def test_each_field_of_a_row_has_its_own_value(self) -> None:
+        """All that decides something: what it is an order for, its terms, and what has become of it."""
+        texts = {"product": "MIS", "order_type": "LIMIT", "variety": "regular", "validity": "DAY",
+                 "parent_order_id": "6", "status_message": "why", "tag": "SV1"}  # fmt: skip
+        numbers = {"price": 1400.05, "trigger_price": 1390, "average_price": 1399.95, "filled_quantity": 4,
+                   "pending_quantity": 5, "cancelled_quantity": 1, "disclosed_quantity": 2}  # fmt: skip
+        (order,) = parse_orders([{**ROW, **texts, **numbers}])
+        assert {name: getattr(order, name) for name in (*ROW, *texts)} == {**ROW, **texts}
+        found = {name: Decimal(str(getattr(order, name))) for name in numbers if hasattr(order, name)}
+        assert found == {name: Decimal(str(numbers[name])) for name in found}
+        assert {"price", "trigger_price", "average_price", "filled_quantity"} <= found.keys()
+
     @pytest.mark.parametrize("value", [None, "", "0001-01-01 00:00:00", "1970-01-01 00:00:00"])
     def test_no_time_has_four_spellings(self, value: object) -> None:
         """All of them are None."""

@@ -135,6 +135,16 @@ def test_a_new_owner_goes_on_with_the_minute_of_the_one_before() -> None:
     assert after.ready_at(CANCEL, now=now, day=DAY) == now
 
 
+def test_a_cool_down_holds_everything_and_shortens_nothing() -> None:
+    """Until its moment; one that is over already changes nothing."""
+    pace = OrderPace(BrokerLimits())
+    pace.cool_down(5.0)
+    assert pace.ready_at(CANCEL, now=1.0, day=DAY) == 5.0
+    pace.cool_down(3.0)
+    assert pace.ready_at(PLACE, now=1.0, day=DAY) == 5.0
+    assert pace.ready_at(PLACE, now=6.0, day=DAY) == 6.0
+
+
 def test_window_holds_no_more_than_its_limit() -> None:
     """Its memory is bounded by the limit."""
     window = MinuteWindow(3)

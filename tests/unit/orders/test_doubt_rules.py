@@ -124,6 +124,49 @@ def test_each_finding_has_one_verdict(event: Event, sent: Sent, code: str | None
     assert verdict.order_id == ("7" if event is Event.FOUND else None)
 
 
+def test_the_orders_of_a_sliced_placement_are_named_as_the_answer_would_have() -> None:
+    """Each under its id; the second leg of a cover order is none of them, and a single order has no children."""
+    slices = (row(order_id="7"), row(order_id="8"), row(order_id="9", parent_order_id="7"))
+    found = doubt_rules.Finding(event=Event.FOUND, rows=slices)
+    verdict = doubt_rules.placement_verdict(found)
+    assert (verdict.order_id, [child.order_id for child in verdict.children]) == ("7", ["7", "8"])
+    single = replace(found, rows=slices[:1])
+    assert doubt_rules.placement_verdict(single).children == ()
+    missed = TaskError(code="PARTLY_PLACED", message="not all")
+    verdict = doubt_rules.placement_verdict(replace(single, error=missed))
+    assert ([child.order_id for child in verdict.children], verdict.error) == (["7"], missed)
+
+
+def test_a_task_that_was_never_sent_has_an_order_all_the_same() -> None:
+    """A restored database has forgotten the send: its row is found, and an absence proves nothing."""
+    forgotten = task(last_sent_at=None, clean_reads=CLEAN_READS_NEEDED)
+    assert checked_history(forgotten, [row()]).event is Event.FOUND
+    assert checked_history(forgotten, []).event is None
+
+
+def test_a_clean_read_is_complete_and_began_after_the_doubt() -> None:
+    """Of a task in doubt, whose send is of this book."""
+    doubt = task()
+    later = doubt.updated_at + seconds(0.001)
+    assert doubt_rules.is_clean_for(doubt, complete=True, started_at=later)
+    assert not doubt_rules.is_clean_for(doubt, complete=False, started_at=later)
+    assert not doubt_rules.is_clean_for(doubt, complete=True, started_at=doubt.updated_at)
+    assert not doubt_rules.is_clean_for(replace(doubt, status=TaskStatus.RUNNING), complete=True, started_at=later)
+    assert not doubt_rules.is_clean_for(replace(doubt, last_sent_at=None), complete=True, started_at=later)
+    assert not doubt_rules.is_clean_for(doubt, complete=True, started_at=later + seconds(86_400))
+
+
+@pytest.mark.parametrize(
+    ("known_at", "seen_at", "forward"), [(2, 1, False), (1, 1, True), (1, 2, True), (None, 1, True), (1, None, True)]
+)
+def test_a_row_is_older_by_the_exchanges_stamp(known_at: int | None, seen_at: int | None, forward: bool) -> None:
+    """Only where both have one, and only while nothing else has changed."""
+    stamp = None if known_at is None else NOW + seconds(known_at)
+    before = known(document={"exchange_update_timestamp": stamp})
+    seen = row(exchange_update_timestamp=None if seen_at is None else NOW + seconds(seen_at))
+    assert moves_forward(before, seen) is forward
+
+
 def test_a_book_that_lacks_a_known_order_proves_nothing() -> None:
     """The broker's book never shrinks within a day."""
     assert book_gaps.missing_from(Rows(good=[row()]), {"7": None}) == {}

@@ -49,6 +49,7 @@ def test_a_proper_order_has_no_problem() -> None:
         ({"quantity": 0}, "quantity"),
         ({"price": None}, "price"),
         ({"price": Decimal(0)}, "price"),
+        ({"price": Decimal("-1.03")}, "price"),  # said once, not of its tick as well
         ({"price": Decimal("1400.03")}, "price"),  # not on the tick
         ({"order_type": OrderType.MARKET}, "price"),  # a market order has none
         ({"order_type": OrderType.SL}, "trigger_price"),
