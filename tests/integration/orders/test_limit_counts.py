@@ -80,7 +80,8 @@ OPEN_ORDERS = {
     "placed, and shown in another account": Stored(
         1, tasks=[{"status": "completed"}], orders=[{"task_id": TASK, **ELSEWHERE}]
     ),
-    "placed long ago": Stored(0, tasks=[{"status": "completed", "task_id": UUID(int=99)}]),
+    "placed long ago": Stored(0, tasks=[{"status": "completed", "task_id": RECENT}]),
+    "placed a moment later": Stored(1, tasks=[{"status": "completed", "task_id": UUID(int=RECENT.int + 1)}]),
     "a cancel that was done": Stored(0, tasks=[{"status": "completed", "operation": "cancel"}]),
     "placed in another account": Stored(0, tasks=[{"status": "completed", **ELSEWHERE}]),
 }
@@ -132,7 +133,9 @@ async def test_identical_requests_are_counted_within_their_window(database: Data
         pending = await limit_store.count_identical(
             tx, "primary", instruments=["NSE:INFY"], window_s=10.0, recent=RECENT
         )
-        return (await pending.fetch()).get(("NSE:INFY", "BUY", 10, "1400"), 0)
+        counts = await pending.fetch()
+        assert {identity[0] for identity in counts} <= {"NSE:INFY"}  # nothing else is read
+        return counts.get(("NSE:INFY", "BUY", 10, "1400"), 0)
 
     assert await miscounted(database, IDENTICAL, count) == {}
 
