@@ -53,17 +53,20 @@ def _times_without_trading(history: History) -> Iterator[tuple[str, datetime, da
         expired = task.operation == "place" and task.status == "expired" and task.error_code in {"EXPIRED", None}
         if not expired or task.created_at is None or task.finished_at is None or task.replaces is not None:
             continue
-        # it may have waited for a doubt on its instrument, or for the rate: the account could trade
-        others_went = any(
-            order.account_id == task.account_id and task.created_at <= order.accepted_at <= task.finished_at
-            for order in history.ledger
-        )
-        if not others_went:
+        if not _went(history, task.account_id, task.created_at, task.finished_at):
             yield task.account_id, task.created_at, task.finished_at, f"order task {task.task_id} expired unsent"
     for one in history.observed.recoveries:
-        if one.seconds is not None and one.seconds > SILENT_S:
-            ended_at = one.began_at + timedelta(seconds=one.seconds)
+        if one.seconds is None or one.seconds <= SILENT_S:
+            continue
+        ended_at = one.began_at + timedelta(seconds=one.seconds - 1.0)  # the order itself went in this second
+        if not _went(history, one.account_id, one.began_at, ended_at):
             yield one.account_id, one.began_at, ended_at, f"no order on {one.account_id} went after {one.after}"
+
+
+def _went(history: History, account_id: str, began_at: datetime, ended_at: datetime) -> bool:
+    """Whether any order of the account reached the exchange: then one that did not has waited for a doubt on its
+    instrument, for those before it, or for the rate."""
+    return any(one.account_id == account_id and began_at <= one.accepted_at <= ended_at for one in history.ledger)
 
 
 def _answered_throughout(samples: list[HealthSample], began_at: datetime, ended_at: datetime) -> bool:

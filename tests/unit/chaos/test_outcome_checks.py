@@ -13,7 +13,10 @@ from chaos.history import Batch, History, LedgerOrder, Task
 from chaos.observations import HealthSample, Observations, Recovery, TimedAnswer, WallCheck
 from tests.unit.chaos.test_checker import BASE, GOOD, NOW, ORDER, TASK
 
-RECOVERY = Recovery(account_id="a", replica="r", after="an outage", began_at=NOW, seconds=3.0)
+LATER = NOW + timedelta(seconds=0.5)
+"""After the only order of a good run."""
+
+RECOVERY = Recovery(account_id="a", replica="r", after="an outage", began_at=LATER, seconds=3.0)
 ANSWER = TimedAnswer(request="POST /orders", replica="r", wait_s=4.0, seconds=8.9)
 WALL = WallCheck(account_id="a", broken="the login of b was dead", before_s=0.2, during_s=0.3)
 
@@ -54,6 +57,8 @@ def test_c12_a_slow_recovery_that_health_did_not_mention() -> None:
     assert numbers(seen(recoveries=[slow], health=good)) == set()
     assert numbers(seen(recoveries=[slow], health=good + bad)) == {"C12"}
     assert numbers(seen(recoveries=[slow], health=good + bad[:2])) == set()
+    went = replace(ORDER, accepted_at=NOW + timedelta(seconds=3))
+    assert numbers(replace(seen(recoveries=[slow], health=good + bad), ledger=(went,))) == set()
 
 
 def expired(**changes: Any) -> History:
@@ -64,7 +69,7 @@ def expired(**changes: Any) -> History:
         status="expired",
         sent="no",
         error_code="EXPIRED",
-        created_at=NOW + timedelta(seconds=0.5),
+        created_at=LATER,
         finished_at=NOW + timedelta(seconds=6),
     )
     return replace(GOOD, tasks=(TASK, replace(task, **changes)))
