@@ -3,6 +3,7 @@
 sessions          which token of each account is in force now; read it first. Whether the broker has rejected it is
                   in app/orders/state/session_state.py
 logins            tokens by login, here and at the other replicas
+login_check       whose each token is; one login in two accounts
 sealed_sessions session_store sealing   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``
 token_files       tokens that a job writes to ``TOKEN_DIR``, looked at on each use
 roster            the accounts as configured

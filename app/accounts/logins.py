@@ -14,11 +14,12 @@ from typing import Protocol
 from loguru import logger
 from pydantic import SecretStr
 
+from app.accounts.login_check import LoginCheck
 from app.accounts.model import Account, AccountState, Session
 from app.accounts.sealed_sessions import SealedSessions
 from app.accounts.sessions import BrokerSessions, token_digest
 from app.broker.port import SessionGateway
-from app.errors import BrokerError, Unavailable
+from app.errors import BrokerError, Conflict, Unavailable
 from app.kit.clock import Clock
 
 POLL_S = 2.0  # how soon a login at another replica is used here
@@ -42,12 +43,14 @@ class Logins:
         stored: SealedSessions,
         gateways: Mapping[str, SessionGateway],
         listener: SessionListener,
+        check: LoginCheck,
         clock: Clock,
     ) -> None:
         self._sessions = sessions
         self._stored = stored
         self._gateways = gateways
         self._listener = listener
+        self._check = check
         self._clock = clock
 
     @property
@@ -56,14 +59,16 @@ class Logins:
         return self._stored.persistent
 
     async def run(self) -> None:
-        """Follow the logins of other replicas; until cancelled."""
+        """Follow the logins of other replicas, and ask whose each token is; until cancelled."""
         while True:
-            await asyncio.sleep(POLL_S)
             try:
                 for account_id in await self._stored.load(self._sessions):
                     self._listener.on_session_changed(account_id)
             except Unavailable as error:
                 logger.warning("broker sessions not read: {}", error)
+            for account_id in await self._check.check():
+                self._listener.on_session_changed(account_id)
+            await asyncio.sleep(POLL_S)
 
     def login_url(self, account_id: str) -> str:
         """Where the account's owner logs in at Kite. Raises NotFound."""
@@ -73,18 +78,30 @@ class Logins:
     async def set_token(self, account_id: str, access_token: SecretStr) -> AccountState:
         """Use a token that another program got from Kite. It is not checked: the next request shows if it works.
 
-        Raises NotFound, Unavailable.
+        Raises NotFound, Unavailable, Conflict for a token of another account's user.
         """
         account = self._sessions.account(account_id)
         await self._keep(
             account, Session(account_id=account_id, access_token=access_token, updated_at=self._clock.now())
         )
+        await self._check.check()
+        other = self._sessions.shared_logins().get(account_id)
+        if other is not None:
+            raise _shared(account_id, other=other[0])
         return self._sessions.get(account_id)
 
     async def exchange(self, account_id: str, request_token: str) -> AccountState:
-        """Finish a login. Raises NotFound, Unavailable, and BrokerError when Kite refuses the request token."""
+        """Finish a login.
+
+        Raises NotFound, Unavailable, BrokerError when Kite refuses the request token, and Conflict when another account
+        has a session of the same user: then this one keeps what it had.
+        """
         account = self._sessions.account(account_id)
         login = await self._gateways[account_id].exchange_request_token(request_token)
+        other = self._sessions.holder_of(login.user_id, besides=account_id)
+        if other is not None:
+            await self._check.report(account_id, other=other, user_id=login.user_id)
+            raise _shared(account_id, other=other)
         now = self._clock.now()
         session = Session(
             account_id=account_id,
@@ -117,3 +134,8 @@ class Logins:
         await self._stored.store(session)
         self._sessions.adopt(session)
         self._listener.on_session_changed(session.account_id)
+
+
+def _shared(account_id: str, *, other: str) -> Conflict:
+    message = f"account {other} has a session of the same user: {account_id} does not trade with it"
+    return Conflict(message, code="LOGIN_OF_ANOTHER_ACCOUNT")

@@ -24,6 +24,8 @@ class BrokerSessions:
         self._accounts = accounts
         self._files = token_files
         self._sessions: dict[str, Session] = {}
+        self._users: dict[str, tuple[bytes, str]] = {}  # by account: digest of a token, and whose it is
+        self._shared: Mapping[str, tuple[str, str]] = {}  # as ``shared_logins`` has last found them
 
     def ids(self) -> list[str]:
         """The ids of all accounts, in the order of the configuration."""
@@ -77,8 +79,55 @@ class BrokerSessions:
     def adopt(self, session: Session) -> None:
         """The session is in force from now on, or, without a token, no login is."""
         self._sessions[session.account_id] = session
+        self.shared_logins()
+
+    def unidentified(self) -> list[str]:
+        """The accounts with a token whose owner is not known."""
+        return [
+            account_id
+            for account_id, account in self._accounts.items()
+            if (token := self._newest(account)) is not None and self._user_of(account_id, token) is None
+        ]
+
+    def identify(self, account_id: str, token: SecretStr, *, user_id: str) -> None:
+        """The broker says that this token is that user's."""
+        self._users[account_id] = (token_digest(token), user_id)
+        self.shared_logins()
+
+    def shared_logins(self) -> Mapping[str, tuple[str, str]]:
+        """By account: the one before it in the configuration whose login it has, and whose login that is."""
+        first: dict[str, str] = {}
+        shared: dict[str, tuple[str, str]] = {}
+        for account_id, account in self._accounts.items():
+            token = self._newest(account)
+            user_id = None if token is None else self._user_of(account_id, token)
+            if user_id is not None and first.setdefault(user_id, account_id) != account_id:
+                shared[account_id] = (first[user_id], user_id)
+        self._shared = shared
+        return shared
+
+    def holder_of(self, user_id: str, *, besides: str) -> str | None:
+        """The other account whose present token is this user's."""
+        for account_id, account in self._accounts.items():
+            token = self._newest(account)
+            if account_id != besides and token is not None and self._user_of(account_id, token) == user_id:
+                return account_id
+        return None
+
+    def _user_of(self, account_id: str, token: CurrentToken) -> str | None:
+        if token.user_id is not None:
+            return token.user_id
+        digest, user_id = self._users.get(account_id, (b"", ""))
+        return user_id if digest == token_digest(token.access_token) else None
 
     def _current(self, account: Account) -> CurrentToken | None:
+        """The token in force; none where it is that of another account's user, because both would trade for one."""
+        token, shared = self._newest(account), self._shared.get(account.account_id)
+        if token is None or shared is None or self._user_of(account.account_id, token) != shared[1]:
+            return token
+        return None
+
+    def _newest(self, account: Account) -> CurrentToken | None:
         """The newest of session and file; the settings' token where neither is newer than it."""
         session = self._sessions.get(account.account_id)
         file = self._files.read(account.account_id)

@@ -85,7 +85,7 @@ def build_router() -> APIRouter:
         require_account(services, principal=principal, account_id=account_id)
         return LoginUrlOut(login_url=services.logins.login_url(account_id))
 
-    @router.post("/{account_id}/session", responses=problem_responses(400, 422, 502, 503))
+    @router.post("/{account_id}/session", responses=problem_responses(400, 409, 422, 502, 503))
     async def start_session(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath, body: SessionIn
     ) -> AccountOut:

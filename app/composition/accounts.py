@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.accounts.login_check import LoginCheck
 from app.accounts.logins import Logins, SessionListener
 from app.composition.parts import Accounts, Process, RunningFeed
+from app.orders.state.alarms import Alarm
+from app.orders.state.parts import OrderParts
 
 
 class SessionFanout:
@@ -20,11 +23,35 @@ class SessionFanout:
         self._orders.on_session_changed(account_id)
 
 
-def build_logins(process: Process, accounts: Accounts, *, listener: SessionListener) -> Logins:
-    """``listener`` learns of logins and log-outs, here and at other replicas."""
+class SharedLoginAlarm:
+    """Raises the alarm of an account that has the login of another one."""
+
+    def __init__(self, parts: OrderParts) -> None:
+        self._parts = parts
+
+    async def __call__(self, account_id: str, *, other: str, user_id: str) -> None:
+        async with self._parts.database.transaction() as tx:
+            await self._parts.settlement.raise_alarm(
+                tx,
+                Alarm.LOGIN_SHARED,
+                account_id=account_id,
+                alarm_id=self._parts.ids.uuid(),
+                subject=user_id,
+                data={"account_id": other, "user_id": user_id},
+            )
+
+
+def build_logins(process: Process, accounts: Accounts, *, listener: SessionListener, parts: OrderParts) -> Logins:
+    """``listener`` learns of logins and log-outs, here and at other replicas; ``parts`` keep the alarms."""
     return Logins(
         accounts.sessions,
         stored=accounts.stored_sessions,
+        check=LoginCheck(
+            accounts.sessions,
+            portfolios={account_id: broker.portfolio for account_id, broker in accounts.brokers.items()},
+            report=SharedLoginAlarm(parts),
+            clock=process.clock,
+        ),
         gateways={account_id: broker.session for account_id, broker in accounts.brokers.items()},
         listener=listener,
         clock=process.clock,

@@ -144,7 +144,7 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
     return Runtime(
         process=process,
         accounts=accounts,
-        logins=build_logins(process, accounts, listener=SessionFanout(market.feeds, orders=wakeups)),
+        logins=build_logins(process, accounts, listener=SessionFanout(market.feeds, orders=wakeups), parts=parts),
         market=market,
         streams=streams,
         orders=orders,

@@ -31,6 +31,7 @@ class Alarm(StrEnum):
     FILLS_MISSING = "fills_missing"  # the broker discarded the trade book before it showed all fills; subject: day
     ACCOUNT_FAILED = "account_failed"  # an error ended the account's loops, which begin anew; subject: day and error
     DATABASE_LOST = "database_lost"  # the database has forgotten something, the account recovers; subject: moment
+    LOGIN_SHARED = "login_shared"  # the account has the broker login of another account; subject: the broker's user id
     ADDRESS_REFUSED = (
         "address_refused"  # the broker takes no orders from this address; the account is halted; subject: day
     )
