@@ -108,7 +108,9 @@ def _add_commands(router: APIRouter) -> None:
         return render_answer(answer)
 
     @router.delete(
-        "/orders/{order_id}", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 412, 422, 503)
+        "/orders/{order_id}",
+        status_code=201,
+        responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 412, 422, 503),
     )
     async def cancel_order(
         services: ServicesDep,
@@ -196,7 +198,7 @@ def _add_views(router: APIRouter) -> None:
         page = await services.orders.queries.orders(account_id, after=cursor, limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
-    @router.get("/orders/{order_id}", responses=problem_responses(403, 404))
+    @router.get("/orders/{order_id}", responses=problem_responses(403, 404, 409))
     async def get_order(
         services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:

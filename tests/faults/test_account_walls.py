@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from app.db.postgres import Tx
+from app.errors import Conflict
 from app.orders.state.alarms import Alarm, RaisedAlarm
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
@@ -148,3 +149,23 @@ async def test_one_accounts_absurd_data_stops_no_other_account(environment: Orde
 async def _has_row(connection: Tx, order_id: str) -> bool:
     cursor = await connection.execute("SELECT 1 FROM broker_order WHERE order_id = %s", (order_id,))
     return await cursor.fetchone() is not None
+
+
+async def test_an_id_of_two_accounts_names_no_order(environment: OrderEnvironment) -> None:
+    """A command must not reach the other account's order: the caller has to name the account."""
+    task = await environment.place()
+    order_id = task["order_id"]
+    async with environment.database.connection() as connection:
+        await until(lambda: _has_row(connection, order_id))
+        await connection.execute(
+            """INSERT INTO broker_order (account_id, trade_date, order_id, status, state, filled_quantity,
+                 average_price, content_hash, document)
+               SELECT %s, trade_date, order_id, status, state, filled_quantity, average_price, content_hash, document
+               FROM broker_order WHERE order_id = %s""",
+            (SECOND, order_id),
+        )
+    for ask in (environment.service.queries.order, environment.service.queries.target):
+        with pytest.raises(Conflict) as ambiguous:
+            await ask(order_id)
+        assert ambiguous.value.code == "ORDER_ID_AMBIGUOUS"
+        assert await ask(order_id, account_id=ACCOUNT)

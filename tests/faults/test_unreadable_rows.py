@@ -108,6 +108,7 @@ async def test_an_illegible_row_proves_no_absence_and_is_said(
     assert (await now(environment, lost)).status is TaskStatus.IN_DOUBT
     assert counters.book_unreadable is not None
     assert counters.book_unreadable.startswith("row 0 of the order book")
+    await until(lambda: _has_reason(environment, "book_unreadable"), within_s=5.0)
     [alarm] = await alarms_of(environment, ACCOUNT, Alarm.UNREADABLE_ROW)
     assert (alarm.data["place"], alarm.data["book"]) == ("row 0", "order book")
     proxy.rewrite = lambda _method, _path, body: body
@@ -202,3 +203,10 @@ async def test_an_order_that_the_book_never_shows_ends_no_other_proof(
     assert (alarm.subject, alarm.data["order_id"]) == (unseen["task_id"], phantom)
     assert (await end_by_hints(environment, lost))["last_error"]["code"] == "NOT_FOUND_AT_BROKER"
     assert (await end_of(environment, unseen))["status"] == "completed"
+
+
+async def _has_reason(environment: OrderEnvironment, reason: str) -> bool:
+    """Whether the owner says so of its account, for health at every replica."""
+    async with environment.database.connection() as connection:
+        cursor = await connection.execute("SELECT %s = ANY(reasons) FROM account_verdict", (reason,))
+        return (await cursor.fetchone()) == (True,)

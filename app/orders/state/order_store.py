@@ -55,6 +55,19 @@ async def find(tx: Tx, order_id: str, *, account_id: str | None = None) -> Known
     return found[0] if found else None
 
 
+async def accounts_of(tx: Tx, order_id: str) -> list[str]:
+    """The accounts that have an order of this id on the newest day on which any has one."""
+    cursor = await tx.execute(
+        """WITH holder AS (
+             SELECT account_id, trade_date FROM broker_order WHERE order_id = %(order_id)s
+             UNION SELECT account_id, trade_date FROM order_task WHERE order_id = %(order_id)s AND operation = 'place')
+           SELECT DISTINCT account_id FROM holder WHERE trade_date = (SELECT max(trade_date) FROM holder)
+           ORDER BY account_id""",
+        {"order_id": order_id},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
     """The orders that these placements have made, by order id."""
     return await _orders(

@@ -168,6 +168,9 @@ class OrderQueries:
 
     async def _find(self, order_id: str, *, account_id: str | None) -> tuple[KnownOrder | None, Task | None]:
         async with self._database.transaction() as tx:
+            if account_id is None and len(accounts := await order_store.accounts_of(tx, order_id)) > 1:
+                message = f"order {order_id} is one of each of {', '.join(accounts)}: name the account_id"
+                raise Conflict(message, code="ORDER_ID_AMBIGUOUS")
             known = await order_store.find(tx, order_id, account_id=account_id)
             if known is None:
                 return None, await task_store.by_order_id(tx, order_id, account_id=account_id)
