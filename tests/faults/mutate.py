@@ -187,7 +187,7 @@ MUTATIONS = (
         "app/kite/unread_bytes.py",
         "self.has_stray_bytes |= bool(self._answer.trailing_data[0])",
         "self.has_stray_bytes |= False",
-        FAULTS + "test_wrong_answers.py::test_an_answer_given_twice_goes_to_no_other_order",
+        "tests/unit/kite/test_unread_bytes.py::test_anything_behind_an_answer_is_stray",
     ),
     Mutation(
         "a queue goes on past what is expired",
