@@ -9,7 +9,14 @@ from pathlib import Path
 from tests.faults.mutants.mutant import Mutant, made_of
 from tests.faults.mutants.python_operators import python_edits
 
-TARGETS = ("app/orders", "app/kite/wire", "app/kite/pace.py", "app/kite/governor.py", "app/db/leases.py")
+TARGETS = (
+    "app/orders",
+    "app/kite/wire",
+    "app/kite/pace.py",
+    "app/kite/governor.py",
+    "app/db/leases.py",
+    "app/db/ownership.py",
+)
 """The order engine, the wire, what keeps requests below the broker's limits, and what makes one process the owner."""
 
 GUARDS = (

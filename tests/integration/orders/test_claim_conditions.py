@@ -40,6 +40,7 @@ class Case:
     batches: Mapping[UUID, Row] = field(default_factory=dict)
     halts: Mapping[str, str] = field(default_factory=dict)  # mode by scope
     terms: Row = field(default_factory=dict)
+    recoveries: Mapping[str, Row] = field(default_factory=dict)  # by account
 
 
 def yes(**changes: Any) -> Case:
@@ -50,6 +51,7 @@ def no(**changes: Any) -> Case:
     return Case(claimed=False, **changes)
 
 
+GUARD = {"lease_name": "l", "lease_owner": "me", "lease_term": 1, "lease_generation": 0}
 CANCEL = {"operation": "cancel", "target_order_id": "7", "tag_base": None}
 MODIFY = {**CANCEL, "operation": "modify"}
 EXIT = {"reduces": True}
@@ -75,9 +77,19 @@ SINGLE: dict[str, Case] = {
     "nine attempts": no(task={"attempts": 9}),
     "nine attempts of a cancel": yes(task={**CANCEL, "attempts": 9}),
     "unwanted": no(task=UNWANTED),
-    "another term": no(terms={"guard": {"lease_name": "l", "lease_owner": "me", "lease_term": 2}}),
+    "another term": no(terms={"guard": {**GUARD, "lease_term": 2}}),
+    "a database that has forgotten a claim": no(terms={"guard": {**GUARD, "lease_generation": 1}}),
     "older than what is known": no(terms={"known_since": datetime.max.replace(tzinfo=UTC)}),
     "a cancel older than what is known": yes(task=CANCEL, terms={"known_since": datetime.max.replace(tzinfo=UTC)}),
+}
+
+RECOVERING: dict[str, Case] = {
+    "a placement": no(recoveries={"primary": {}}),
+    "an exit": no(recoveries={"primary": {}}, task=EXIT),
+    "a modification": no(recoveries={"primary": {}}, task=MODIFY),
+    "a cancel": yes(recoveries={"primary": {}}, task=CANCEL),
+    "another account": yes(recoveries={"other": {}}),
+    "it is over": yes(recoveries={"primary": {"ended_at": LONG_AGO}}),
 }
 
 HALTS: dict[str, Case] = {
@@ -132,6 +144,9 @@ QUEUE: dict[str, Case] = {
     "behind one that is tried again": no(others=[{**EARLIER, "status": "retrying"}]),
     "behind one that is sent": no(others=[{"status": "running", "created_at": LATER}]),
     "beside one that is held": yes(others=[{**EARLIER, "status": "held"}]),
+    "behind one that is no longer fresh": yes(others=[{**EARLIER, "send_by": timedelta(seconds=-1)}]),
+    "behind one that is unwanted": yes(others=[{**EARLIER, **UNWANTED}]),
+    "behind one without a tag left": yes(others=[{**EARLIER, "attempts": 9}]),
     "before a later one": yes(others=[{"created_at": timedelta(seconds=-1), "not_before": LATER}]),
     "beside another account's": yes(others=[{**EARLIER, "account_id": "other"}]),
     "beside one that another account sends": yes(others=[{"status": "running", "account_id": "other"}]),
@@ -251,6 +266,7 @@ PRICES: dict[str, Case] = {
 
 TABLES = {
     "single": SINGLE,
+    "recovering": RECOVERING,
     "halts": HALTS,
     "many doubts": MANY_DOUBTS,
     "a doubt": A_DOUBT,
@@ -296,7 +312,7 @@ async def outcome_of(database: Database, case: Case) -> tuple[bool, bool]:
 
 def terms_of(case: Case) -> ClaimTerms:
     usual: dict[str, Any] = {
-        "guard": {"lease_name": "l", "lease_owner": "me", "lease_term": 1},
+        "guard": GUARD,
         "owner": "me",
         "block_s": 15.0,
         "known_since": None,
@@ -314,6 +330,8 @@ async def store(tx: Tx, case: Case) -> None:
         await insert_batch(tx, {"batch_id": batch_id, **changes})
     for scope, mode in case.halts.items():
         await insert(tx, "kill_switch", {"scope": scope, "mode": mode, "reason": "test", "set_by": "test"})
+    for account_id, changes in case.recoveries.items():
+        await insert(tx, "account_recovery", {"account_id": account_id, "sign": "", "quiet_from": LATER, **changes})
     await insert_task(tx, {"task_id": TASK, **case.task})
     for other in case.others:
         await insert_task(tx, {"task_id": OTHER, **other})
