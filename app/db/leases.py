@@ -108,8 +108,8 @@ class Lease:
         }
 
     def advanced(self, generation: int) -> None:
-        """Note the generation that a statement of this owner has stored."""
-        self.generation = generation
+        """Note the generation that a statement of this owner has stored; answers may come in another order."""
+        self.generation = max(generation, self.generation)
         self._highest[self.name] = max(generation, self._highest.get(self.name, 0))
 
     async def try_take(self) -> bool:
@@ -141,6 +141,7 @@ class Lease:
         if row is None:
             return False
         self.term = int(row[0])
+        self.generation = 0  # a database that was put back begins with a lower one
         self.advanced(int(row[1]))
         self._trusted_until = begun_at + self.times.trust_s
         return True

@@ -456,3 +456,21 @@ async def test_a_failure_that_cannot_be_reported_is_a_failure_all_the_same(datab
     await asyncio.wait_for(begun.wait(), 10)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_generation_rises_with_each_statement_and_no_late_answer_lowers_it(database: Database) -> None:
+    """A copy from before one of them has a lower one, and the owner's lease is lost there."""
+    mine = lease(database, "me")
+    assert await mine.try_take()
+    taken = mine.generation
+    await mine.renew()
+    assert mine.generation == taken + 1
+    mine.advanced(taken)
+    assert mine.guard["lease_generation"] == taken + 1
+    await change_row(database, f"generation = {taken}")
+    with pytest.raises(LeaseLost):
+        await mine.renew()
+    await change_row(database, "expires_at = clock_timestamp()")
+    assert await mine.try_take()
+    assert mine.generation == taken + 1
+    await mine.renew()
