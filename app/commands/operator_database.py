@@ -13,7 +13,7 @@ from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import Operators, build_operators, build_order_parts
 from app.config import Settings
 from app.db.postgres import open_database
-from app.errors import StartError
+from app.errors import StartError, Unavailable
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
 from app.orders.state.audit import Actor
@@ -56,7 +56,9 @@ async def open_operators(settings: Settings) -> AsyncIterator[Operators]:
             secrets=TagSecrets.from_settings(settings),
         )
         yield build_operators(parts, listener=NoSenders())
-    except ProgrammingError as error:  # a table or a column is not there
+    except (ProgrammingError, Unavailable) as error:  # a table or a column is not there
+        if isinstance(error, Unavailable) and not isinstance(error.__cause__, ProgrammingError):
+            raise
         raise StartError("DATABASE_URL: the schema is not at this version: python -m app migrate") from error
     finally:
         await database.close()

@@ -17,7 +17,12 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
+from psycopg.errors import (
+    IdleInTransactionSessionTimeout,
+    InvalidColumnReference,
+    ReadOnlySqlTransaction,
+    UndefinedTable,
+)
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -52,6 +57,8 @@ _SESSION_BOUNDS = (
     "-c statement_timeout=2500 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
 )
 _PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
+_SCHEMA_GONE = (UndefinedTable, InvalidColumnReference)
+"""A dump is being restored, or the database was made anew: its tables, and then their constraints, come later."""
 _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
 """Ends of a connection that psycopg classes with programming errors: this process was paused inside a transaction, or
 the server has become a standby. Nothing was stored; the next connection may work."""
@@ -108,10 +115,11 @@ class Database:
             self._count_failure()
             await self._drop_dead_waiters()
             raise Unavailable("the database gives no connection", code="DATABASE_UNAVAILABLE") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError, *_SESSION_OVER) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError, *_SESSION_OVER, *_SCHEMA_GONE) as error:
             end_if_cancelled(beyond=cancels)
             self._count_failure()
-            raise Unavailable("the database connection failed", code="DATABASE_UNAVAILABLE") from error
+            what = "lacks its schema" if isinstance(error, _SCHEMA_GONE) else "connection failed"
+            raise Unavailable(f"the database {what}", code="DATABASE_UNAVAILABLE") from error
 
     @asynccontextmanager
     async def _pooled(self) -> AsyncIterator[Tx]:

@@ -7,8 +7,10 @@ import asyncio
 import psycopg
 import pytest
 
+from app.db.leases import Lease, LeaseTimes
 from app.db.postgres import Database, open_database
 from app.errors import Unavailable
+from app.kit.clock import SystemClock
 
 
 async def test_a_connection_that_the_server_ended_a_moment_ago_is_not_handed_out(database_url: str) -> None:
@@ -113,3 +115,18 @@ async def test_a_server_that_takes_no_writes_does_not_answer_a_ping(database_url
         await database.ping()  # on a new connection
     finally:
         await database.close()
+
+
+async def test_a_database_whose_tables_are_being_replaced_is_away(database_url: str) -> None:
+    """A dump is restored under running processes: no defect of theirs, and it ends by itself."""
+    database = await open_database(database_url, name="test")
+    async with database.connection() as connection:
+        await connection.execute("ALTER TABLE lease DROP CONSTRAINT lease_pkey")
+    ours = Lease(database, name="sender:primary", owner="me", times=LeaseTimes(), clock=SystemClock())
+    with pytest.raises(Unavailable):
+        await ours.try_take()
+    async with database.connection() as connection:
+        await connection.execute("DROP TABLE lease")
+    with pytest.raises(Unavailable, match="lacks its schema"):
+        await ours.try_take()
+    await database.close()
