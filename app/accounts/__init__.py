@@ -1,7 +1,7 @@
 """Accounts and their broker tokens.
 
-sessions          which token of each account is in force now; read it first. Whether the broker has rejected it is
-                  in app/orders/state/session_state.py
+sessions          which token of each account is in force now, and whether the broker has refused it; read it first.
+                  For how long orders wait after that is in app/orders/state/session_state.py
 logins            tokens by login, here and at the other replicas
 login_check       whose each token is; one login in two accounts
 sealed_sessions session_store sealing   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
+from loguru import logger
 from pydantic import SecretStr
 
 from app.accounts.model import Account, AccountState, CurrentToken, Session, valid_until
@@ -26,6 +27,7 @@ class BrokerSessions:
         self._sessions: dict[str, Session] = {}
         self._users: dict[str, tuple[bytes, str]] = {}  # by account: digest of a token, and whose it is
         self._shared: Mapping[str, tuple[str, str]] = {}  # as ``shared_logins`` has last found them
+        self._refused: dict[str, bytes] = {}  # by account, the digest of the newest token that the broker has refused
 
     def ids(self) -> list[str]:
         """The ids of all accounts, in the order of the configuration."""
@@ -43,14 +45,15 @@ class BrokerSessions:
         account = self.account(account_id)
         token = self._current(account)
         since = None if token is None else token.since
+        has_session = token is not None and not self._is_refused(account_id, token.access_token)
         return AccountState(
             account_id=account_id,
             api_key=account.api_key,
             user_id=None if token is None else token.user_id,
-            has_session=token is not None,
+            has_session=has_session,
             token_origin=None if token is None else token.origin,
             login_time=since,
-            token_valid_until=None if since is None else valid_until(since),
+            token_valid_until=None if since is None or not has_session else valid_until(since),
         )
 
     def states(self) -> list[AccountState]:
@@ -67,9 +70,15 @@ class BrokerSessions:
                 api_key=account.api_key,
                 api_secret=account.api_secret,
                 access_token=None if token is None else token.access_token,
+                is_refused=token is not None and self._is_refused(account_id, token.access_token),
             )
 
         return present
+
+    def token_observer(self, account_id: str) -> AccountTokens:
+        """What the gateways of this account tell of the broker's answers. Raises NotFound."""
+        self.account(account_id)
+        return AccountTokens(account_id, self._refused)
 
     def lacks(self, account_id: str, *, updated_at: datetime) -> bool:
         """Whether a session of that time would be newer than what is known of this account."""
@@ -120,6 +129,9 @@ class BrokerSessions:
         digest, user_id = self._users.get(account_id, (b"", ""))
         return user_id if digest == token_digest(token.access_token) else None
 
+    def _is_refused(self, account_id: str, token: SecretStr) -> bool:
+        return account_id in self._refused and self._refused[account_id] == token_digest(token)
+
     def _current(self, account: Account) -> CurrentToken | None:
         """The token in force; none where it is that of another account's user, because both would trade for one."""
         token, shared = self._newest(account), self._shared.get(account.account_id)
@@ -144,6 +156,29 @@ class BrokerSessions:
             since=session.login_time or session.updated_at,
             user_id=session.user_id,
         )
+
+
+class AccountTokens:
+    """Implements ``app.broker.port.TokenObserver`` for one account: a refused token counts as none.
+
+    It does so until a request under it succeeds, or another token comes.
+    """
+
+    def __init__(self, account_id: str, refused: dict[str, bytes]) -> None:
+        self._account_id = account_id
+        self._refused = refused
+
+    def accepted(self, token: SecretStr) -> None:
+        """Nothing to do but for a token that was refused before."""
+        if self._refused and self._refused.get(self._account_id) == token_digest(token):
+            del self._refused[self._account_id]
+
+    def refused(self, token: SecretStr) -> None:
+        """Remember it; logged once."""
+        digest = token_digest(token)
+        if self._refused.get(self._account_id) != digest:
+            self._refused[self._account_id] = digest
+            logger.bind(account_id=self._account_id).warning("the broker has refused the access token: log in again")
 
 
 def token_digest(token: SecretStr) -> bytes:

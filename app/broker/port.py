@@ -29,15 +29,31 @@ TOKENS_PER_SOCKET = 3000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What one account presents to the broker at this moment; ``access_token`` is None before the first login."""
+    """What one account presents to the broker at this moment; ``access_token`` is None before the first login.
+
+    ``is_refused``: the broker has refused this token, and has accepted no request under it since.
+    """
 
     api_key: str
     api_secret: SecretStr
     access_token: SecretStr | None
+    is_refused: bool = False
 
 
 CredentialSource: TypeAlias = Callable[[], Credentials]
 """Called at every request and every connect: a gateway caches nothing."""
+
+
+class TokenObserver(Protocol):
+    """Learns from the broker's answers whether it takes the token of a request."""
+
+    def accepted(self, token: SecretStr) -> None:
+        """A request under this token has succeeded."""
+        ...
+
+    def refused(self, token: SecretStr) -> None:
+        """The broker has answered that the session of this token is over."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

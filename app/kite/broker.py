@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from app.broker.port import Broker, CredentialSource, FeedListener, Governor
+from pydantic import SecretStr
+
+from app.broker.port import Broker, CredentialSource, FeedListener, Governor, TokenObserver
 from app.kit.clock import Clock
 from app.kite.feed import FeedSettings, KiteFeed
 from app.kite.governor import Governor as KiteGovernor
@@ -41,6 +43,16 @@ class KiteAccount:
         )
 
 
+class IgnoresTokens:
+    """The observer of tokens for callers that do not show whether an account is logged in."""
+
+    def accepted(self, token: SecretStr) -> None:
+        """Not remembered."""
+
+    def refused(self, token: SecretStr) -> None:
+        """Not remembered."""
+
+
 def ignore_observation(endpoint: str, outcome: str, seconds: float) -> None:
     """The observer for callers that do not measure."""
 
@@ -59,12 +71,13 @@ async def open_broker(
     clock: Clock,
     observer: Observer = ignore_observation,
     count_unreadable: Callable[[str, int], None] = ignore_rows,
+    tokens: TokenObserver | None = None,
     limits: BrokerLimits | None = None,
     read_count: ReadCount | None = None,
     login_url: str = LOGIN_URL,
 ) -> AsyncIterator[KiteAccount]:
     """The gateways of one account, sharing two HTTP clients and one governor; closed when the block ends."""
-    client = KiteHttp(http, credentials=credentials, clock=clock, observer=observer)
+    client = KiteHttp(http, credentials=credentials, clock=clock, observer=observer, tokens=tokens or IgnoresTokens())
     shared = None if read_count is None else SharedReads(count=read_count, account_id=account_id)
     governor = KiteGovernor(clock=clock, limits=limits, shared=shared)
     reads = PacedReads(client, governor=governor, account_id=account_id, count_unreadable=count_unreadable)

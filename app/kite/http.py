@@ -20,9 +20,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
 import httpx
+from pydantic import SecretStr
 
-from app.broker.port import Credentials, CredentialSource
-from app.errors import BrokerError, BrokerUnavailable
+from app.broker.port import Credentials, CredentialSource, TokenObserver
+from app.errors import BrokerError, BrokerUnavailable, SessionExpired
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.kite.endpoints import BOOK_ENDPOINTS, CLIENT_HEADERS, READ_OUTCOMES, Endpoint
@@ -70,17 +71,25 @@ class KiteHttp:
     """The clients, the headers, and what they learn about the broker's clock.
 
     Orders, the order book and everything else have connections of their own, so that other reads that hang cannot keep
-    the book from being read. ``observe`` is called after each request; ``clock_offset_s`` is the broker's clock minus
+    the book from being read. ``observe`` is called after each request, ``tokens`` learns whether the broker takes the
+    token of one; ``clock_offset_s`` is the broker's clock minus
     this one, None before the first answer.
     """
 
     def __init__(
-        self, settings: HttpSettings, *, credentials: CredentialSource, clock: Clock, observer: Observer
+        self,
+        settings: HttpSettings,
+        *,
+        credentials: CredentialSource,
+        clock: Clock,
+        observer: Observer,
+        tokens: TokenObserver,
     ) -> None:
         self._settings = settings
         self._credentials = credentials
         self._clock = clock
         self.observe = observer
+        self.tokens = tokens
         orders = _timeout(settings.order_total_s, connect_s=settings.order_connect_s)
         reads = _timeout(settings.read_total_s, connect_s=settings.read_connect_s)
         self._orders = _client(settings, connections=20, timeout=orders)
@@ -105,7 +114,9 @@ class KiteHttp:
         """One order request, at most once. Raises nothing but CancelledError: what happened is the value."""
         trace = _SendTrace()
         try:
-            request = self._build(self._orders, method, path, form=form, query=query, headers=self._authorization())
+            credentials = self._credentials()
+            headers = _authorization(credentials.api_key, credentials.access_token)
+            request = self._build(self._orders, method, path, form=form, query=query, headers=headers)
             request.extensions["trace"] = trace
             async with asyncio.timeout(self._settings.order_total_s):
                 response = await self._orders.send(request, stream=True)
@@ -133,8 +144,10 @@ class KiteHttp:
         """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
         client = self._book if endpoint in BOOK_ENDPOINTS else self._reads
-        headers = {} if endpoint is Endpoint.LOGIN else self._authorization()
-        async with self._observed(endpoint), self._transport_errors(total_s=self._settings.read_total_s):
+        credentials = self._credentials()
+        token = None if endpoint is Endpoint.LOGIN else credentials.access_token
+        headers = _authorization(credentials.api_key, token)
+        async with self._observed(endpoint, token), self._transport_errors(total_s=self._settings.read_total_s):
             request = self._build(client, method, path, query=query, form=form, json=json, headers=headers)
             response = await client.send(request, stream=True)
             try:
@@ -148,8 +161,10 @@ class KiteHttp:
 
     async def download(self, endpoint: Endpoint, path: str) -> bytes:
         """A text answer (the instruments dump) as bytes, at most 64 MiB. Raises BrokerError."""
-        async with self._observed(endpoint), self._transport_errors(total_s=self._settings.dump_total_s):
-            request = self._build(self._reads, "GET", path, headers=self._authorization())
+        credentials = self._credentials()
+        token = credentials.access_token
+        async with self._observed(endpoint, token), self._transport_errors(total_s=self._settings.dump_total_s):
+            request = self._build(self._reads, "GET", path, headers=_authorization(credentials.api_key, token))
             response = await self._reads.send(request, stream=True)
             try:
                 body = await _read_bounded(response, limit=DUMP_LIMIT)
@@ -182,21 +197,19 @@ class KiteHttp:
             headers=headers,
         )
 
-    def _authorization(self) -> dict[str, str]:
-        credentials = self._credentials()
-        if credentials.access_token is None:
-            return {}
-        return {"Authorization": f"token {credentials.api_key}:{credentials.access_token.get_secret_value()}"}
-
     @asynccontextmanager
-    async def _observed(self, endpoint: Endpoint) -> AsyncIterator[None]:
+    async def _observed(self, endpoint: Endpoint, token: SecretStr | None) -> AsyncIterator[None]:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
             yield
             outcome = "ok"
+            if token is not None:
+                self.tokens.accepted(token)
         except BrokerError as error:
             outcome = READ_OUTCOMES[type(error)]
+            if token is not None and isinstance(error, SessionExpired):
+                self.tokens.refused(token)
             raise
         finally:
             self.observe(endpoint, outcome, time.perf_counter() - started)
@@ -223,6 +236,10 @@ class KiteHttp:
         offset_s = aware.timestamp() + 0.5 - self._clock.now().timestamp()
         if abs(offset_s) <= MOST_OFFSET_S:
             self.clock_offset_s = offset_s
+
+
+def _authorization(api_key: str, token: SecretStr | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"token {api_key}:{token.get_secret_value()}"}
 
 
 class _SendTrace:

@@ -99,13 +99,18 @@ class KiteOrders:
     async def _send(
         self, operation: Operation, method: str, path: str, *, form: Query | None = None, query: Query | None = None
     ) -> SendOutcome:
-        if self._http.credentials().access_token is None:
+        token = self._http.credentials().access_token
+        if token is None:
             return SessionRejected(message="there is no access token yet: log in first")
         started = time.perf_counter()
         label = "cancelled"
         try:
             outcome = classify(await self._http.send(method, path, form=form, query=query), operation=operation)
             label = SEND_OUTCOMES[type(outcome)]
+            if isinstance(outcome, Accepted):
+                self._http.tokens.accepted(token)
+            elif isinstance(outcome, SessionRejected):
+                self._http.tokens.refused(token)
         finally:
             self._http.observe(_ENDPOINTS[operation], label, time.perf_counter() - started)
         return outcome

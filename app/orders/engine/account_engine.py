@@ -16,7 +16,7 @@ from app.db.leases import Lease, Leases
 from app.db.ownership import MOST_CHARACTERS, Ownership
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
-from app.orders.engine.trading_verdict import TradingFacts
+from app.orders.engine.trading_verdict import STALLED_AFTER_S, TradingFacts
 from app.orders.recovery.loss_check import Continuity, LossCheck
 from app.orders.risk.stop_store import Stops
 from app.orders.sending.hand_over_pause import pause_before_sending
@@ -106,15 +106,16 @@ class AccountEngine:
 
         ``stops`` and ``database_answers`` are what the caller has found in the database, and how it answered.
         """
+        loops = self.loops
         return TradingFacts(
-            database_answers=database_answers,
+            database_answers=database_answers and (loops is None or loops.sender.unanswered_s < STALLED_AFTER_S),
             recovering=_RECOVERING if self._term is not None and self._term.is_recovering else None,
-            has_session=self._session.is_open(),
+            has_session=self._session.is_open() and not self._session.is_known_dead,
             address_refused=stops.address_refused,
             halt=stops.halt,
             too_much_in_doubt=stops.many_doubts,
             book_unreadable=self.read_counters.book_unreadable or self._failure,
-            placements_fail=self.loops is not None and self.loops.breakers.stops(Operation.PLACE),
+            placements_fail=loops is not None and loops.breakers.stops(Operation.PLACE),
             day_is_used_up=self._governor.places_left_today() < 1,
         )
 

@@ -12,6 +12,9 @@ from app.kit.hysteresis import is_shown
 from app.orders.risk.halts import Halt
 from app.orders.state.trading_reasons import Reason
 
+STALLED_AFTER_S = 1.5
+"""A statement of the owner that is not answered for this long says that the database has stalled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingFacts:

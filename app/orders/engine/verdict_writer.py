@@ -16,7 +16,7 @@ from app.db.postgres import Database, Tx
 from app.errors import ServiceError
 from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
-from app.orders.engine.trading_verdict import TradingFacts, TradingVerdict, trading_verdict
+from app.orders.engine.trading_verdict import STALLED_AFTER_S, TradingFacts, TradingVerdict, trading_verdict
 from app.orders.risk.stop_store import Stops, stops_of
 from app.orders.state.account_verdict_store import write_verdict
 from app.orders.state.engine_settings import EngineSettings
@@ -27,9 +27,6 @@ ROUND_S = 0.5
 
 CONFIRMED_EVERY_S = 1.5
 """How often a verdict is written again that has not changed: an older one becomes void after ``UNCONFIRMED_S``."""
-
-SLOW_S = 1.5
-"""A round that takes longer says that the database has stalled."""
 
 _GIVEN_UP_S = 2.0
 """What a round waits for the database."""
@@ -81,7 +78,7 @@ class VerdictWriter:
             try:
                 with answering_within(_GIVEN_UP_S):
                     await self.write()
-                self._answers = self._clock.monotonic() - began_at < SLOW_S
+                self._answers = self._clock.monotonic() - began_at < STALLED_AFTER_S
             except ServiceError:  # a reason itself: it is written as soon as the database answers
                 self._answers = False
             await asyncio.sleep(ROUND_S)

@@ -15,8 +15,9 @@ CHECK_DELAYS_S = (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds from the send of a doubtful task to the first read for it, and from each read to the next; the last one
 repeats."""
 
-IDLE_AUDIT_S = 300.0
-"""Between two reads while no order is live: orders may also be placed in Kite's own application."""
+IDLE_AUDIT_S = 60.0
+"""Between two reads while no order is live. Orders may also be placed in Kite's own application, and only a request
+shows whether the session is alive and the book can be read, which health reports."""
 
 SETTLING_READ_S = 0.5
 """The same while an accepted order is on its way to the exchange: no push announces its arrival."""

@@ -72,18 +72,26 @@ class Sender:
         self._idle.set()
         self._waiting: tuple[Operation, float] | None = None  # what waits for the rate limit, and since when
         self._log_again_at = 0.0
+        self._asked_at: float | None = None  # what the database has not answered, or failed to; None while resting
 
     async def run(self) -> None:
         """Round after round: send the ready tasks, refresh the holds, wait for a wake-up."""
         async with asyncio.TaskGroup() as sends:
             while True:
                 try:
+                    self._asked_at = self._asked_at or self._clock.monotonic()
                     await self._send_ready_tasks(sends)
                     await self._holds.refresh()
+                    self._asked_at = None
                     await wait_for(self._wakeups.sender, self._rest_s)
                 except ServiceError as error:  # the database is away, so no task was claimed
                     logger.bind(account_id=self._account_id, reason=error).warning("sender pauses, nothing was claimed")
                     await asyncio.sleep(_FAILURE_PAUSE_S)
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how many seconds the database has not answered what this loop has asked; 0 while it asks nothing."""
+        return 0.0 if self._asked_at is None else self._clock.monotonic() - self._asked_at
 
     @property
     def _rest_s(self) -> float:
@@ -109,6 +117,7 @@ class Sender:
         waiting, self._waiting = self._waiting, None
         while not self._draining.is_set() and self._session.is_open() and self._term.lease.held:
             following = await self._claims.peek(self._capacity())
+            self._asked_at = self._clock.monotonic()  # answered; what comes next is another question
             if following is None:
                 return
             if not await self._claims.price_passes(following, sends):

@@ -31,6 +31,11 @@ class SessionState:
         has_expired = self._clock.monotonic() - self._rejected_at > REJECTION_EXPIRES_S
         return token != self._rejected or has_expired
 
+    @property
+    def is_known_dead(self) -> bool:
+        """Whether there is no token, or the broker has refused it and accepted no request under it since."""
+        return self._token() is None or self._credentials().is_refused
+
     def reject(self) -> None:
         """The broker rejected the present token."""
         self._rejected = self._token()

@@ -55,6 +55,53 @@ async def test_a_new_token_is_in_force_at_once(service: RunningService) -> None:
     assert (await service.client.get("/portfolio/margins")).status_code == 200
 
 
+async def _states(service: RunningService) -> tuple[bool, str | None, str | None, str, list[str]]:
+    """Session and validity by the account, validity, status and reasons by health."""
+    account = (await service.client.get("/accounts/primary")).json()
+    health = (await service.client.get("/health")).json()
+    (feed,), (trading,) = health["ticker"]["accounts"], health["orders"]["accounts"]
+    valid_until = account["token_valid_until"]
+    return account["has_session"], valid_until, feed["token_valid_until"], health["status"], trading["reasons"]
+
+
+@pytest.mark.parametrize("again", ["a new token comes", "a request succeeds"])
+async def test_a_session_that_the_broker_has_refused_is_none(
+    service: RunningService, simulator: RunningSimulator, again: str
+) -> None:
+    """Not for the account, not for health, until a new token comes or a request succeeds; ticks prove nothing."""
+    await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+
+    async def is_fine() -> bool:
+        has_session, *validities, status, reasons = await _states(service)
+        return has_session and all(validities) and status == "ok" and reasons == []
+
+    await until(is_fine, within_s=15, every_s=0.1)
+    await _expire(simulator, expired=True)
+    assert (await service.client.get("/portfolio/margins")).json()["code"] == "SESSION_EXPIRED"
+    assert (await _states(service))[:3] == (False, None, None)
+
+    async def is_reported() -> bool:
+        return (await _states(service))[3:] == ("degraded", ["no_session"])
+
+    await until(is_reported, within_s=3, every_s=0.1)
+    if again == "a new token comes":
+        await _expire(simulator, expired=False)
+        await service.client.post("/accounts/primary/session", json={"access_token": "another"})
+        assert (await _states(service))[0] is True  # not tried yet
+        await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+    else:
+        await _expire(simulator, expired=False)
+    assert (await service.client.get("/portfolio/margins")).status_code == 200
+    assert (await _states(service))[0] is True
+    await until(is_fine, within_s=15, every_s=0.1)
+
+
+async def _expire(simulator: RunningSimulator, *, expired: bool) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        body = {"user_id": "SIM001", "expired": expired}
+        (await client.post(f"{simulator.url}/_sim/session", json=body)).raise_for_status()
+
+
 async def test_a_feed_that_waits_for_a_login_connects_when_it_comes(settings: Settings) -> None:
     """No token at the start: degraded; a login over HTTP is all that is missing."""
     async with running_service(

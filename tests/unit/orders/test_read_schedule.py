@@ -24,7 +24,7 @@ AUDIT_S = 30.0
     [
         ("settling", None, False, 0.5),
         ("live", None, False, AUDIT_S),
-        ("idle", None, False, 300.0),
+        ("idle", None, False, 60.0),
         ("idle", None, True, AUDIT_S),
         ("live", 3.0, False, 3.0),
         ("live", -3.0, False, 0.0),
