@@ -1,7 +1,9 @@
 """Logins: how a new broker token comes into force, here and at the other replicas.
 
 A login over the API is stored, see ``sealed_sessions``. Without ``TOKEN_KEY`` it is kept in memory only, and the answer
-says so. Token files are never written: their directory belongs to the program that fills it, and may be read-only.
+says so. While the database is away a login is in force here and is stored when the database is back: a request token is
+good for one exchange, so a login that was refused after it would have to begin anew. Token files are never written:
+their directory belongs to the program that fills it, and may be read-only.
 """
 
 from __future__ import annotations
@@ -52,16 +54,22 @@ class Logins:
         self._listener = listener
         self._check = check
         self._clock = clock
+        self._unstored: dict[str, Session] = {}  # by account, what the database was away for
 
-    @property
-    def persistent(self) -> bool:
-        """Whether a login over the API survives a restart."""
-        return self._stored.persistent
+    def is_persistent(self, account_id: str) -> bool:
+        """Whether the account's login over the API survives a restart."""
+        return self._stored.persistent and account_id not in self._unstored
 
     async def run(self) -> None:
-        """Follow the logins of other replicas, and ask whose each token is; until cancelled."""
+        """Store what could not be stored, follow the logins of other replicas, and ask whose each token is.
+
+        Ends when it is cancelled.
+        """
         while True:
             try:
+                for session in list(self._unstored.values()):
+                    await self._stored.store(session)
+                    self._stored_now(session)
                 for account_id in await self._stored.load(self._sessions):
                     self._listener.on_session_changed(account_id)
             except Unavailable as error:
@@ -78,7 +86,7 @@ class Logins:
     async def set_token(self, account_id: str, access_token: SecretStr) -> AccountState:
         """Use a token that another program got from Kite. It is not checked: the next request shows if it works.
 
-        Raises NotFound, Unavailable, Conflict for a token of another account's user.
+        Raises NotFound, and Conflict for a token of another account's user.
         """
         account = self._sessions.account(account_id)
         await self._keep(
@@ -116,7 +124,7 @@ class Logins:
     async def log_out(self, account_id: str) -> AccountState:
         """Forget the token, and log out at Kite; what Kite answers changes nothing here.
 
-        Raises NotFound, Unavailable.
+        Raises NotFound.
         """
         account = self._sessions.account(account_id)
         if self._sessions.get(account_id).has_session:
@@ -128,12 +136,24 @@ class Logins:
         return self._sessions.get(account_id)
 
     async def _keep(self, account: Account, session: Session) -> None:
-        """In force here immediately, at the other replicas within ``POLL_S``."""
+        """In force here immediately, at the other replicas within ``POLL_S`` of its storing."""
         supersedes = None if account.access_token is None else token_digest(account.access_token)
         session = replace(session, supersedes=supersedes)
-        await self._stored.store(session)
+        try:
+            await self._stored.store(session)
+            self._unstored.pop(session.account_id, None)
+        except Unavailable as error:
+            self._unstored[session.account_id] = session
+            logger.bind(account_id=session.account_id).warning(
+                "the login is in force at this replica alone until the database is back: {}", error
+            )
         self._sessions.adopt(session)
         self._listener.on_session_changed(session.account_id)
+
+    def _stored_now(self, session: Session) -> None:
+        """Unless a newer login has come while this one was stored."""
+        if self._unstored.get(session.account_id) is session:
+            del self._unstored[session.account_id]
 
 
 def _shared(account_id: str, *, other: str) -> Conflict:

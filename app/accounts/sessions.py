@@ -159,7 +159,7 @@ class BrokerSessions:
 
 
 class AccountTokens:
-    """Implements ``app.broker.port.TokenObserver`` for one account: a refused token counts as none.
+    """Implements ``app.kite.tokens.TokenObserver`` for one account: a refused token counts as none.
 
     It does so until a request under it succeeds, or another token comes.
     """

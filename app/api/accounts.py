@@ -29,7 +29,7 @@ Token = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator
 class AccountOut(BaseModel):
     """``token_origin`` says where the token in force came from; ``token_valid_until`` is null where it is not known.
 
-    ``persistent``: a login over this API survives a restart, because ``TOKEN_KEY`` is set.
+    ``persistent``: a login over this API survives a restart, because ``TOKEN_KEY`` is set and the database has it.
     """
 
     account_id: str
@@ -119,5 +119,5 @@ def _out(services: Services, state: AccountState) -> AccountOut:
         login_time=None if state.login_time is None else ist_iso(state.login_time),
         token_valid_until=None if state.token_valid_until is None else ist_iso(state.token_valid_until),
         feed_connected=feed is not None and feed.state.connected,
-        persistent=services.logins.persistent,
+        persistent=services.logins.is_persistent(state.account_id),
     )

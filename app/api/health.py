@@ -27,9 +27,13 @@ class AccountHealthOut(BaseModel):
 
 
 class TickerOut(BaseModel):
-    """`running`: no background task has failed, and the service is not stopping."""
+    """`running`: no background task has failed, and the service is not stopping.
+
+    `unled`: the accounts whose feed no replica runs; null while the database, which knows that, cannot be read.
+    """
 
     running: bool
+    unled: list[str] | None
     accounts: list[AccountHealthOut]
 
 
@@ -42,9 +46,10 @@ class RegistryOut(BaseModel):
 
 
 class DependenciesOut(BaseModel):
-    """What answered just now."""
+    """What answered just now. `redis_refuses`: the error code with which Redis answers ticks; null: it takes them."""
 
     redis: Reachable
+    redis_refuses: str | None
     database: Reachable
     instrument_registry: RegistryOut
 
@@ -137,9 +142,14 @@ def _health_out(health: Health, *, keys: ApiKeys, caller: Principal | None) -> H
         status=health.status,
         environment=health.environment,
         version=health.version,
-        ticker=TickerOut(running=health.ticker_running, accounts=[_account_out(one) for one in health.accounts]),
+        ticker=TickerOut(
+            running=health.ticker_running,
+            unled=None if orders is None else list(orders.unled_feeds),
+            accounts=[_account_out(one) for one in health.accounts],
+        ),
         dependencies=DependenciesOut(
             redis=health.redis,
+            redis_refuses=health.redis_refuses,
             database=health.database,
             instrument_registry=RegistryOut(
                 status=health.registry.status,

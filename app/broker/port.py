@@ -44,18 +44,6 @@ CredentialSource: TypeAlias = Callable[[], Credentials]
 """Called at every request and every connect: a gateway caches nothing."""
 
 
-class TokenObserver(Protocol):
-    """Learns from the broker's answers whether it takes the token of a request."""
-
-    def accepted(self, token: SecretStr) -> None:
-        """A request under this token has succeeded."""
-        ...
-
-    def refused(self, token: SecretStr) -> None:
-        """The broker has answered that the session of this token is over."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginResult:
     """What the exchange of a ``request_token`` gave."""

@@ -30,7 +30,6 @@ from app.orders.state.last_prices import LastPrice
 class Market:
     """Everything about market data that comes in. Maps are by account id; nothing runs before ``start`` and ``run``."""
 
-    calendar: MarketCalendar  # when exchanges are open
     instruments: InstrumentRegistry  # the broker's dump: lookup and search
     feeds: Mapping[str, RunningFeed]  # the broker's sockets
     feed_owners: FeedOwners  # run a feed while this process holds the account's lease
@@ -147,7 +146,6 @@ def build_market(process: Process, accounts: Accounts, *, orders: OrderHints) ->
         events=MarketEvents(process.redis, keys=process.keys, clock=clock, recorder=event_recorder(process.log)),
     )
     return Market(
-        calendar=calendar,
         instruments=instruments,
         feeds=feeds,
         feed_owners=feed_owners,

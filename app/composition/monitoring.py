@@ -11,6 +11,7 @@ from app.composition.market import Market
 from app.composition.orders import Orders
 from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams
+from app.db.leases import held_leases
 from app.db.migrate import head_revision
 from app.kit.supervisor import Supervisor
 from app.ops.health import HealthService, HealthSources, OrdersHealth, Release
@@ -60,35 +61,37 @@ class AccountStates:
     def __init__(self, parts: MonitoredParts) -> None:
         self._sessions = parts.accounts.sessions
         self._market = parts.market
-        self._clock = parts.process.clock
 
     def token_valid_until(self, account_id: str) -> datetime | None:
         return self._sessions.get(account_id).token_valid_until
 
-    def expects_ticks(self, account_id: str) -> bool:
-        known = self._market.instruments.by_token()
-        tokens = self._market.feeds[account_id].subscriptions()
-        exchanges = {known[token].exchange for token in tokens if token in known}
-        now = self._clock.now()
-        return any(self._market.calendar.is_open(exchange, now) for exchange in exchanges)
+    def feed_is_silent(self, account_id: str) -> bool:
+        return self._market.subscriptions.feed_is_silent(account_id)
 
     def leads(self, account_id: str) -> bool:
         return self._market.feed_owners[account_id].working
 
 
 class OrderStates:
-    """What is in doubt, and whether anything is halted, over all accounts."""
+    """What is in doubt, whether anything is halted, and which feeds no replica runs, over all accounts."""
 
     def __init__(self, parts: MonitoredParts) -> None:
         self._database = parts.process.database
         self._queries = parts.orders.service.queries
+        self._feeds = {ownership.lease.name: account_id for account_id, ownership in parts.market.feed_owners.items()}
 
     async def read(self) -> OrdersHealth:
         doubts = await self._queries.doubts()
         async with self._database.connection() as connection:
             halts = await list_halts(connection)
+            led = await held_leases(connection, list(self._feeds))
         oldest_s = doubts.oldest_s if doubts.count else None
-        return OrdersHealth(in_doubt=doubts.count, oldest_in_doubt_s=oldest_s, halted=bool(halts))
+        return OrdersHealth(
+            in_doubt=doubts.count,
+            oldest_in_doubt_s=oldest_s,
+            halted=bool(halts),
+            unled_feeds=[account_id for name, account_id in self._feeds.items() if name not in led],
+        )
 
 
 def build_monitoring(parts: MonitoredParts) -> Monitoring:
@@ -111,6 +114,7 @@ def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthSer
         database=process.database,
         engine_database=process.engine_database,
         redis=process.redis,
+        tick_refusal=lambda: parts.streams.publisher.refusal.code,
         supervisor=supervisor,
         feeds=parts.market.feeds,
         registry=parts.market.instruments,
@@ -121,7 +125,6 @@ def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthSer
     return HealthService(
         sources,
         release=Release(environment=process.settings.environment, version=__version__, schema_revision=head_revision()),
-        stale_after_s=process.settings.tick_stale_after_s,
         clock=process.clock,
     )
 

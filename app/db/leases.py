@@ -8,9 +8,10 @@ An advisory lock would not do: a stopped process keeps it for as long as its con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.db.postgres import Database
+from app.db.postgres import Database, Tx
 from app.kit.clock import Clock
 from app.kit.process import is_gone
 
@@ -59,6 +60,14 @@ class Leases:
             clock=self.clock,
             generations=self.generations,
         )
+
+
+async def held_leases(tx: Tx, names: Sequence[str]) -> set[str]:
+    """Those of these leases that some process holds now."""
+    cursor = await tx.execute(
+        "SELECT name FROM lease WHERE name = ANY(%s) AND expires_at > clock_timestamp()", (list(names),)
+    )
+    return {row[0] for row in await cursor.fetchall()}
 
 
 class LeaseLost(Exception):

@@ -13,6 +13,7 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from app.kit.cancellation import cancel_requests, end_if_cancelled
@@ -59,3 +60,17 @@ def make_redis(url: str) -> Redis:
     )
     pool.connection_class = _CONNECTIONS[pool.connection_class]
     return Redis.from_pool(pool)
+
+
+async def ping(redis: Redis) -> None:
+    """A round trip. Raises RedisError.
+
+    A pooled connection that has died while it was idle says nothing about the server: then all idle ones are dropped,
+    and the answer is that of a new one.
+    """
+    try:
+        await redis.ping()
+    except RedisConnectionError:
+        end_if_cancelled()
+        await redis.connection_pool.disconnect(inuse_connections=False)
+        await redis.ping()

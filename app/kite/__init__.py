@@ -2,7 +2,7 @@
 
     broker            one account put together; read it first
     orders            sends, each at most once, and the order book; reads has portfolio and market data
-    session           login and log-out
+    session           login and log-out; tokens is who learns whether a token is refused
     http              the HTTP clients; endpoints are the labels of what they are asked for
     unread_bytes      connections that are given up once more came than was asked for
     governor          waits until a request may go; pace decides when (pure); shared_pace waits

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
-from app.broker.port import Broker, CredentialSource, FeedListener, Governor, TokenObserver
+from app.broker.port import Broker, CredentialSource, FeedListener, Governor
 from app.kit.clock import Clock
 from app.kite.feed import FeedSettings, KiteFeed
 from app.kite.governor import Governor as KiteGovernor
@@ -19,6 +17,7 @@ from app.kite.pace import BrokerLimits
 from app.kite.reads import KiteMarket, KitePortfolio, PacedReads
 from app.kite.session import LOGIN_URL, KiteSession
 from app.kite.shared_pace import ReadCount
+from app.kite.tokens import IgnoresTokens, TokenObserver
 from app.kite.wire.ticks import decode_packet
 
 
@@ -41,16 +40,6 @@ class KiteAccount:
             listener=listener,
             clock=self.clock,
         )
-
-
-class IgnoresTokens:
-    """The observer of tokens for callers that do not show whether an account is logged in."""
-
-    def accepted(self, token: SecretStr) -> None:
-        """Not remembered."""
-
-    def refused(self, token: SecretStr) -> None:
-        """Not remembered."""
 
 
 def ignore_observation(endpoint: str, outcome: str, seconds: float) -> None:

@@ -22,11 +22,12 @@ from typing import Any, TypeAlias
 import httpx
 from pydantic import SecretStr
 
-from app.broker.port import Credentials, CredentialSource, TokenObserver
+from app.broker.port import Credentials, CredentialSource
 from app.errors import BrokerError, BrokerUnavailable, SessionExpired
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.kite.endpoints import BOOK_ENDPOINTS, CLIENT_HEADERS, READ_OUTCOMES, Endpoint
+from app.kite.tokens import TokenObserver
 from app.kite.unread_bytes import CheckedTransport
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
 from app.kite.wire.outcome import Observation, Response, TransportFailure

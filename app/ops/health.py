@@ -1,14 +1,13 @@
 """Is the service healthy? Each dependency is checked by a round trip at the moment of the question.
 
-All round trips run at once and end within a second, so the answer comes also while a dependency hangs. ``down`` means
-that orders cannot be accepted (the database is away); ``degraded`` means that something else is missing, or that an
-account cannot trade: ``trading`` says which and why.
+All round trips end within a second, also while a dependency hangs. ``down`` means that orders cannot be accepted (the
+database is away); ``degraded`` that something else is missing, or that an account cannot trade: ``trading`` says why.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,6 +19,7 @@ from redis.exceptions import RedisError
 
 from app.broker.port import Feed
 from app.db.postgres import Database
+from app.db.redis import ping
 from app.db.schema import read_revision
 from app.errors import Unavailable
 from app.kit.clock import Clock
@@ -51,11 +51,15 @@ class RegistryState(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrdersHealth:
-    """``oldest_in_doubt_s`` is None when nothing is in doubt; ``halted`` means that no new order is sent."""
+    """``oldest_in_doubt_s`` is None when nothing is in doubt; ``halted`` means that no new order is sent.
+
+    ``unled_feeds`` are the accounts whose feed no replica runs, which the database knows as well.
+    """
 
     in_doubt: int
     oldest_in_doubt_s: float | None
     halted: bool
+    unled_feeds: Sequence[str]
 
 
 class TradingHealth(Protocol):
@@ -82,7 +86,7 @@ class TradingHealth(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountHealth:
-    """One account's feed. ``stale``: its exchange is open and its ticks are older than they may be.
+    """One account's feed. ``stale``: it should have ticked and did not.
 
     ``role`` is ``leader`` in the process that holds the account's feed, ``follower`` in every other one.
     """
@@ -107,6 +111,7 @@ class Health:
     ticker_running: bool  # no background task has failed, and the service is not stopping
     accounts: tuple[AccountHealth, ...]  # one entry an account, led here or not
     redis: Reachable  # did it answer in time?
+    redis_refuses: str | None  # the error code with which it answers ticks; None while it takes them
     database: Reachable  # did it answer in time?
     registry: RegistryState  # the instruments
     orders: OrdersHealth | None  # None while the database, which has the answer, is away
@@ -157,8 +162,8 @@ class AccountConditions(Protocol):
         """When its token ends; None where that is not known."""
         ...
 
-    def expects_ticks(self, account_id: str) -> bool:
-        """Whether it streams an instrument whose exchange is open now: only then is silence a fault."""
+    def feed_is_silent(self, account_id: str) -> bool:
+        """Whether its feed runs in this process, should have ticked, and did not."""
         ...
 
     def leads(self, account_id: str) -> bool:
@@ -173,6 +178,7 @@ class HealthSources:
     database: Database  # pinged, and asked for its schema revision
     engine_database: Database  # the other pool of this process, which must live too
     redis: Redis  # pinged
+    tick_refusal: Callable[[], str | None]  # the error code with which Redis answers ticks
     supervisor: Supervisor  # the states of the background tasks
     feeds: Mapping[str, Feed]  # by account
     registry: Registry  # the instruments
@@ -182,18 +188,14 @@ class HealthSources:
 
 
 class HealthService:
-    """Health, readiness and liveness of this process.
+    """Health, readiness and liveness of this process."""
 
-    An account's ticks count as stale after ``stale_after_s`` seconds.
-    """
-
-    def __init__(self, sources: HealthSources, *, release: Release, stale_after_s: float, clock: Clock) -> None:
+    def __init__(self, sources: HealthSources, *, release: Release, clock: Clock) -> None:
         self._sources = sources
         self._release = release
-        self._stale_after_s = stale_after_s
         self._clock = clock
         self._database_probe = Probe(sources.database.ping, timeout_s=CHECK_TIMEOUT_S)
-        self._redis_probe = Probe(partial(_ping, sources.redis), timeout_s=CHECK_TIMEOUT_S)
+        self._redis_probe = Probe(partial(ping, sources.redis), timeout_s=CHECK_TIMEOUT_S)
         self._orders_probe = Probe(sources.orders.read, timeout_s=CHECK_TIMEOUT_S)
         self._ready = ReadinessCheck(
             wanted=release.schema_revision,
@@ -203,7 +205,6 @@ class HealthService:
         )
 
     def begin_draining(self) -> None:
-        """The process begins to stop: from now on it is not ready."""
         self._ready.begin_draining()
 
     async def check(self) -> Health:
@@ -211,15 +212,23 @@ class HealthService:
         database, redis, orders = await asyncio.gather(self._database_state(), self._redis_state(), self._order_state())
         if database == "down":
             self._sources.trading.note_stall()
+        refusal = self._sources.tick_refusal()
         registry, trading = self._sources.registry.status(), self._sources.trading.known()
         accounts = tuple(self._account(account_id, feed) for account_id, feed in self._sources.feeds.items())
+        all_led = orders is None or not orders.unled_feeds
         return Health(
-            status=_overall(database=database, redis=redis, registry=registry, accounts=accounts, trading=trading),
+            status=_overall(
+                database=database,
+                others_fine=redis == "ok" and refusal is None and registry.cached_instruments > 0 and all_led,
+                accounts=accounts,
+                trading=trading,
+            ),
             environment=self._release.environment,
             version=self._release.version,
             ticker_running=self.live() and not self._ready.draining,
             accounts=accounts,
             redis=redis,
+            redis_refuses=refusal,
             database=database,
             registry=registry,
             orders=orders,
@@ -227,7 +236,6 @@ class HealthService:
         )
 
     async def readiness(self) -> Readiness:
-        """Whether traffic may be sent to this process."""
         return await self._ready.check()
 
     def live(self) -> bool:
@@ -265,7 +273,6 @@ class HealthService:
     def _account(self, account_id: str, feed: Feed) -> AccountHealth:
         state = feed.state
         age_s = self._clock.now().timestamp() - state.last_tick_at if state.last_tick_at else None
-        is_old = age_s is None or age_s > self._stale_after_s
         return AccountHealth(
             account_id=account_id,
             role="leader" if self._sources.accounts.leads(account_id) else "follower",
@@ -274,19 +281,14 @@ class HealthService:
             subscriptions=len(feed.subscriptions()),
             last_tick_age_ms=None if age_s is None else max(0, int(age_s * 1000)),
             token_valid_until=self._sources.accounts.token_valid_until(account_id),
-            stale=is_old and self._sources.accounts.expects_ticks(account_id),
+            stale=self._sources.accounts.feed_is_silent(account_id),
         )
-
-
-async def _ping(redis: Redis) -> None:
-    await redis.ping()
 
 
 def _overall(
     *,
     database: Reachable,
-    redis: Reachable,
-    registry: RegistryState,
+    others_fine: bool,
     accounts: Sequence[AccountHealth],
     trading: Sequence[TradingHealth],
 ) -> Status:
@@ -295,6 +297,4 @@ def _overall(
     led_here = [account for account in accounts if account.role == "leader"]
     feeds_fine = all(account.connected and not account.stale for account in led_here)
     all_trade = all(account.can_trade for account in trading)
-    if redis == "down" or registry.cached_instruments == 0 or not feeds_fine or not all_trade:
-        return "degraded"
-    return "ok"
+    return "ok" if others_fine and feeds_fine and all_trade else "degraded"

@@ -29,6 +29,9 @@ class TickStats(Protocol):
     def published(self) -> int: ...
 
     @property
+    def refused(self) -> int: ...
+
+    @property
     def conflated(self) -> int: ...
 
     @property
@@ -94,6 +97,11 @@ def register_tick_metrics(metrics: Metrics, stats: Callable[[], TickStats], *, a
     )
     metrics.add_counter(
         "ticker_ticks_published_total", "Ticks that Redis has confirmed.", lambda: {(): stats().published}
+    )
+    metrics.add_counter(
+        "ticker_ticks_refused_total",
+        "Ticks that Redis has answered with an error, such as no memory or no right to the channel.",
+        lambda: {(): stats().refused},
     )
     metrics.add_counter(
         "ticker_ticks_conflated_total",

@@ -85,6 +85,20 @@ MUTATIONS = (
         FAULTS + "test_recovery.py::test_orders_of_an_older_version_of_the_secret_are_recognised",
     ),
     Mutation(
+        "lease term in the verdict about an account",
+        "app/orders/state/account_verdict_store.py",
+        "            WHERE {HELD_BY_TERM}\n",
+        "            WHERE true\n",
+        ORDERS + "test_account_verdicts.py::test_only_the_owner_of_the_term_writes",
+    ),
+    Mutation(
+        "a verdict that its owner has not confirmed is void",
+        "app/orders/views/account_verdicts.py",
+        "row.age_s + now_s - last.at_s > UNCONFIRMED_S",
+        "False",
+        "tests/unit/orders/test_account_verdicts.py::test_an_answer_older_than_five_seconds_is_void",
+    ),
+    Mutation(
         "price bounds in the claim",
         "app/orders/sending/claim_store.py",
         "{_READY} AND {_WITHIN_PRICE_BOUNDS} {_FIRST}",

@@ -48,6 +48,10 @@ class FeedSilence:
         self._expected_since_ms: dict[str, int] = {}
         self._silent: set[str] = set()
 
+    def is_silent(self, account_id: str) -> bool:
+        """Whether the account's feed, if it runs here, should have ticked and did not, as the last check found."""
+        return account_id in self._silent
+
     def check(self, account_id: str, *, feed: Feed, exchanges: Iterable[str]) -> FeedTransition | None:
         """Check one account now; None: nothing changed since the last check.
 

@@ -7,6 +7,7 @@ the same state from the table. Adding one instrument never touches another.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from app.market.subscriptions import subscription_store as store
 from app.market.subscriptions.allocation import allocate
 from app.market.subscriptions.committed import CommittedSubscriptions
 from app.market.subscriptions.feed_control import FeedControl
-from app.market.subscriptions.feed_silence import FeedSilence
+from app.market.subscriptions.feed_silence import FeedSilence, FeedTransition
 from app.market.subscriptions.market_events import MarketEvents, MarketEventType
 from app.market.subscriptions.model import NewSubscription, StreamKey, Subscription, SubscriptionRequest
 from app.market.subscriptions.records import SubscriptionRecord, SubscriptionView
@@ -33,6 +34,9 @@ API_OWNER = "api"
 
 POLL_S = 2.0
 """How soon the change of another replica arrives, and how often the feeds are checked for silence."""
+
+UNRECORDED = 1000
+"""Feeds that fell silent or recovered while the database was away; beyond that the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,7 @@ class SubscriptionService:
         self._capacity = capacity
         self._writing = asyncio.Lock()
         self._committed = CommittedSubscriptions(instruments)
+        self._unrecorded: deque[tuple[str, FeedTransition]] = deque(maxlen=UNRECORDED)
 
     async def start(self) -> None:
         """Read the desired state and hand it to the feeds; to be called before the feeds run. Raises Unavailable."""
@@ -77,15 +82,18 @@ class SubscriptionService:
         """Publish events, follow other replicas, check the feeds for silence; until cancelled."""
         while True:
             await self._events.wait(timeout=POLL_S)
-            try:
-                await self.follow()
-                await self.check_feeds()
-            except ServiceError as error:
-                logger.warning("subscriptions not brought up to date: {}", error.message)
+            for step in (self.check_feeds, self.follow):  # a feed may fall silent while the database is away
+                try:
+                    await step()
+                except ServiceError as error:
+                    logger.warning("subscriptions not brought up to date: {}", error.message)
             await self._events.flush()
 
     async def check_feeds(self) -> None:
-        """Record and announce each feed that went silent or recovered since the last check. Raises Unavailable."""
+        """Record and announce each feed that went silent or recovered since the last check.
+
+        Raises Unavailable; what could not be recorded is recorded by a later check.
+        """
         for account_id, feed in self._feeds:
             exchanges = self._committed.exchanges_of(account_id)
             transition = self._silence.check(account_id, feed=feed, exchanges=exchanges)
@@ -93,8 +101,16 @@ class SubscriptionService:
                 continue
             logger.bind(account_id=account_id, **transition.data).warning("{}", transition.type)
             self._events.announce(transition.type, account_id=account_id, data=transition.data)
+            self._unrecorded.append((account_id, transition))
+        while self._unrecorded:
+            account_id, transition = self._unrecorded[0]
             async with self._database.transaction() as tx:
                 await self._events.record(tx, transition.type, account_id=account_id, data=transition.data)
+            self._unrecorded.popleft()
+
+    def feed_is_silent(self, account_id: str) -> bool:
+        """Whether the account's feed runs here, should have ticked, and did not."""
+        return self._silence.is_silent(account_id)
 
     async def follow(self) -> None:
         """Take over what other replicas have changed, and make each feed want what is desired. Raises Unavailable."""

@@ -17,7 +17,8 @@ class TickStats:
 
     received: Mapping[str, int]  # packets, by account
     malformed: Mapping[str, int]  # packets that could not be decoded, by account
-    published: int  # ticks for which Redis has answered
+    published: int  # ticks that Redis has confirmed
+    refused: int  # ticks that Redis has answered with an error
     conflated: int  # ticks that were replaced by a newer one of the same instrument before Redis had them
     feed_lag: Histogram  # from the exchange's timestamp to the receipt
     publish_lag: Histogram  # from the receipt to Redis' answer

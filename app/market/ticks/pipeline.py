@@ -50,7 +50,7 @@ class TickPipeline:
         self._listeners = tuple(listeners)
         self._clock = clock
         self._spacing_s = flush_ms / 1000
-        self._published = 0
+        self._published = self._refused = 0
         self._publish_lag = LagCounter(PUBLISH_LAG_BOUNDS_S)
         publisher.add_listener(newest.come.set)
 
@@ -80,7 +80,7 @@ class TickPipeline:
                 await self._emit(account, fresh, listeners=self._listeners, publishing=publishing)
                 flushed.append((account, fresh))
         if publishing and flushed:
-            self.publisher.seal(lambda answered: self._on_settled(flushed, answered=answered))
+            self.publisher.seal(lambda confirmed: self._on_settled(flushed, confirmed=confirmed))
         else:
             _keep(flushed)
 
@@ -91,6 +91,7 @@ class TickPipeline:
             received={name: ticks.received for name, ticks in accounts.items()},
             malformed={name: ticks.malformed for name, ticks in accounts.items()},
             published=self._published,
+            refused=self._refused,
             conflated=sum(ticks.conflated for ticks in accounts.values()),
             feed_lag=self._newest.feed_lag.snapshot(),
             publish_lag=self._publish_lag.snapshot(),
@@ -119,13 +120,18 @@ class TickPipeline:
         for token in malformed:
             del raws[token]
 
-    def _on_settled(self, flushed: _Flushed, *, answered: bool) -> None:
-        if not answered:
+    def _on_settled(self, flushed: _Flushed, *, confirmed: int | None) -> None:
+        """Count what Redis has confirmed. What it refused is not tried again: the next tick of the instrument is."""
+        if confirmed is None:
             _keep(flushed)
+            return
+        refused = sum(len(raws) for _, raws in flushed) - confirmed
+        self._published += confirmed
+        self._refused += refused
+        if refused:
             return
         now_ms = epoch_ms(self._clock.now())
         for _, raws in flushed:
-            self._published += len(raws)
             by_receipt = Counter(received_at_ms for _, received_at_ms in raws.values())
             for received_at_ms, times in by_receipt.items():
                 self._publish_lag.observe((now_ms - received_at_ms) / 1000, times=times)

@@ -2,7 +2,9 @@
 
 The pipeline checks ``ready``, writes a batch in chunks and seals it. The batch is settled when as many replies as
 commands have come, or when the time for them is over. Nothing here makes the caller wait: a Redis that is slow, hung or
-gone makes ``ready`` false, so that ticks conflate in the pipeline and the feed is not affected.
+gone makes ``ready`` false, so that ticks conflate in the pipeline and the feed is not affected. A Redis that answers
+with errors (no memory, no right to the channel) does take no ticks either: they do not count as published, and
+``refusal`` says so while it lasts.
 """
 
 from __future__ import annotations
@@ -17,19 +19,43 @@ from loguru import logger
 from app.db.redis_keys import RedisKeys
 from app.kit.backoff import Backoff
 from app.kit.cancellation import end_if_cancelled
-from app.market.ticks.redis_commands import TickCommands
-from app.market.ticks.redis_connection import RespConnection, parse_target
+from app.kit.hysteresis import is_shown
+from app.market.ticks.redis_commands import TickCommands, unconfirmed_ticks
+from app.market.ticks.redis_connection import OnReplies, RespConnection, parse_target
 
 REPLY_TIMEOUT_S = 2.0
 CONNECT_TIMEOUT_S = 2.0
 _FATAL = ("READONLY", "NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN")
 
-Settled: TypeAlias = Callable[[bool], None]
-"""Called once for each batch: True when Redis answered every command, False when that is unknown."""
+Settled: TypeAlias = Callable[[int | None], None]
+"""Called once for each batch: how many of its ticks Redis has confirmed; None: it has not answered them all."""
+
+
+class Refusal:
+    """Whether Redis answers ticks with errors. It begins with the first one and ends some seconds after the last.
+
+    Only a batch without an error ends it: silence proves nothing. Beginning and end are logged once.
+    """
+
+    def __init__(self) -> None:
+        self.code: str | None = None  # the first word of the newest error, such as OOM; None while Redis takes ticks
+        self._seen_at: float | None = None
+
+    def on_error(self, text: str, *, now: float) -> None:
+        """Redis has answered a command with this error; ``now`` in monotonic seconds."""
+        if self.code is None:
+            logger.error("Redis refuses ticks, they do not count as published: {}", text)
+        self.code, self._seen_at = text.partition(" ")[0], now
+
+    def on_success(self, *, now: float) -> None:
+        """Redis has answered a batch without an error."""
+        if self.code is not None and not is_shown(self._seen_at, now=now):
+            logger.info("Redis takes ticks again")
+            self.code = None
 
 
 class TickPublisher:
-    """``run`` keeps the connection; ``connected`` and ``last_error`` are for health."""
+    """``run`` keeps the connection; ``last_error`` is why the last one failed or ended."""
 
     def __init__(
         self,
@@ -47,6 +73,9 @@ class TickPublisher:
         self._random_unit = random_unit
         self._connection: RespConnection | None = None
         self._outstanding = 0
+        self._chunks: list[int] = []  # the ticks in each chunk of the present batch
+        self._answered = 0  # replies to it so far
+        self._refused: list[int] = []  # positions of those that are errors
         self._settled: Settled | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._batch: Literal["none", "open", "broken"] = "none"
@@ -54,7 +83,7 @@ class TickPublisher:
         self.connected = False
         self.last_error: str | None = None
         self.reconnects = 0
-        self.error_replies = 0
+        self.refusal = Refusal()
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` each time that ``ready`` has become true."""
@@ -72,13 +101,14 @@ class TickPublisher:
         if self._connection is None or self._batch == "broken":
             return
         self._outstanding += len(ticks) + 1
+        self._chunks.append(len(ticks))
         self._connection.send(self._commands.build(ticks))
 
     def seal(self, settled: Settled) -> None:
         """End the batch; ``settled`` is called when it is answered, at the latest after the reply timeout."""
         if self._batch == "broken":
             self._end_batch()
-            settled(False)
+            settled(None)
         elif self._outstanding <= 0:
             self._finish(settled)
         else:
@@ -120,11 +150,11 @@ class TickPublisher:
         answered: asyncio.Future[str] = loop.create_future()
         lines = 0
 
-        def on_reply(count: int, errors: list[str]) -> None:
+        def on_reply(count: int, errors: list[tuple[int, str]]) -> None:
             nonlocal lines
             lines += count
             if errors and not answered.done():
-                answered.set_exception(ConnectionError(errors[0]))
+                answered.set_exception(ConnectionError(errors[0][1]))
             elif lines >= len(commands) and not answered.done():
                 answered.set_result("ok")
 
@@ -137,7 +167,7 @@ class TickPublisher:
             raise ConnectionError(connection.closed.result())
         answered.result()
 
-    def _route(self, greeting: Callable[[int, list[str]], None], count: int, errors: list[str]) -> None:
+    def _route(self, greeting: OnReplies, count: int, errors: list[tuple[int, str]]) -> None:
         if self.connected:
             self._on_replies(count, errors)
         else:
@@ -151,14 +181,16 @@ class TickPublisher:
         logger.warning("tick publisher lost its connection to Redis: {}", reason)
         self._lose(reason)
 
-    def _on_replies(self, count: int, errors: list[str]) -> None:
+    def _on_replies(self, count: int, errors: list[tuple[int, str]]) -> None:
         self._outstanding -= count
         if errors:
-            self.error_replies += len(errors)
-            self.last_error = errors[-1]
-            if self._connection is not None and errors[-1].startswith(_FATAL):
-                self._connection.drop(errors[-1])
+            self._refused += [self._answered + at for at, _ in errors]
+            text = errors[-1][1]
+            self.refusal.on_error(text, now=asyncio.get_running_loop().time())
+            if self._connection is not None and text.startswith(_FATAL):
+                self._connection.drop(text)
                 return
+        self._answered += count
         if self._outstanding <= 0 and self._settled is not None:
             self._finish(self._settled)
 
@@ -167,8 +199,12 @@ class TickPublisher:
             self._connection.drop(f"no answer from Redis within {self._reply_timeout_s:g} s")
 
     def _finish(self, settled: Settled) -> None:
+        unconfirmed = unconfirmed_ticks(self._chunks, self._refused)
+        confirmed = sum(self._chunks) - unconfirmed
+        if not self._refused and confirmed:
+            self.refusal.on_success(now=asyncio.get_running_loop().time())
         self._end_batch()
-        settled(True)
+        settled(confirmed)
         self._notify()
 
     def _end_batch(self) -> None:
@@ -176,7 +212,8 @@ class TickPublisher:
             self._deadline.cancel()
         self._deadline = None
         self._settled = None
-        self._outstanding = 0
+        self._outstanding = self._answered = 0
+        self._chunks, self._refused = [], []
         self._batch = "none"
 
     def _lose(self, reason: str) -> None:
@@ -189,7 +226,7 @@ class TickPublisher:
         settled = self._settled
         if settled is not None:
             self._end_batch()
-            settled(False)
+            settled(None)
         elif self._batch == "open":
             self._batch = "broken"  # its remaining chunks must not go to the next connection
 

@@ -7,7 +7,9 @@ one write and one read (RESP2, https://redis.io/docs/latest/develop/reference/pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from app.db.redis_keys import RedisKeys
 
@@ -52,17 +54,33 @@ class TickCommands:
         return heads
 
 
+def unconfirmed_ticks(chunks: Sequence[int], refused: Iterable[int]) -> int:
+    """How many ticks of a batch Redis has not taken wholly, by the positions of its ``refused`` commands.
+
+    ``chunks`` are the ticks of each chunk, which is answered by as many lines and one for its last values: if that one
+    is refused, none of the chunk's ticks is the last value now.
+    """
+    found: set[tuple[int, int]] = set()
+    starts = list(accumulate((size + 1 for size in chunks), initial=0))
+    for position in refused:
+        chunk = bisect_right(starts, position) - 1
+        size, within = chunks[chunk], position - starts[chunk]
+        found.update((chunk, tick) for tick in (range(size) if within == size else (within,)))
+    return len(found)
+
+
 class ReplyCounter:
     """Counts reply lines as they arrive in pieces, and keeps the text of those that are errors. No IO."""
 
     def __init__(self) -> None:
         self._tail = b""
 
-    def feed(self, data: bytes) -> tuple[int, list[str]]:
-        """``(complete lines, error texts among them)`` of the next piece."""
+    def feed(self, data: bytes) -> tuple[int, list[tuple[int, str]]]:
+        """The complete lines of the next piece: their number, and position and text of each error among them."""
         count = data.count(b"\n")
         if b"-" not in data and not self._tail.startswith(b"-"):
             self._tail = data[data.rfind(b"\n") + 1 :] if count else self._tail + data
             return count, []
         *lines, self._tail = (self._tail + data).split(b"\r\n")
-        return len(lines), [line[1:].decode(errors="replace") for line in lines if line.startswith(b"-")]
+        errors = [(at, line[1:].decode(errors="replace")) for at, line in enumerate(lines) if line.startswith(b"-")]
+        return len(lines), errors

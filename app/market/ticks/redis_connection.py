@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 from pydantic import SecretStr
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
@@ -73,13 +73,17 @@ def _tls(options: dict[str, object]) -> ssl.SSLContext:
     return context
 
 
+OnReplies: TypeAlias = Callable[[int, list[tuple[int, str]]], None]
+"""Called with the number of new reply lines, and position and text of each error among them."""
+
+
 class RespConnection(asyncio.Protocol):
-    """One connection. ``on_replies(count, errors)`` is called as reply lines arrive.
+    """One connection. ``on_replies`` is called as reply lines arrive.
 
     ``closed`` is done once the connection is lost or dropped; its result is the reason.
     """
 
-    def __init__(self, *, on_replies: Callable[[int, list[str]], None]) -> None:
+    def __init__(self, *, on_replies: OnReplies) -> None:
         self._on_replies = on_replies
         self._counter = ReplyCounter()
         self._transport: asyncio.Transport | None = None

@@ -1,15 +1,21 @@
 """Health and orders while PostgreSQL or Redis is away or hangs, and the recovery without a restart."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from app.config import Settings
 from tests.integration.conftest import RunningService, running_service
 from tests.integration.market.proxy import TcpProxy
 from tests.waiting import until
+
+NO_CHANNELS = "no-channels"
+"""A user of Redis who may do everything but publish."""
 
 
 @pytest.fixture
@@ -57,6 +63,49 @@ async def test_without_redis_the_service_is_degraded_and_orders_are_taken(settin
         await _until_status(service, "ok")
 
 
+@pytest.fixture
+async def user_without_channels(settings: Settings) -> AsyncIterator[tuple[Any, Settings]]:
+    """Redis as its administrator sees it, and settings with a user who may do everything but publish."""
+    url = settings.redis_url.get_secret_value()
+    admin: Any = Redis.from_url(url)
+    await admin.execute_command("ACL", "SETUSER", NO_CHANNELS, "on", ">secret", "~*", "+@all", "resetchannels")
+    host = url.rpartition("@")[2].rpartition("//")[2]
+    yield admin, settings.model_copy(update={"redis_url": SecretStr(f"redis://{NO_CHANNELS}:secret@{host}")})
+    await admin.execute_command("ACL", "DELUSER", NO_CHANNELS)
+    await admin.aclose()
+
+
+async def test_ticks_that_redis_refuses_are_reported_and_do_not_count_as_published(
+    user_without_channels: tuple[Any, Settings],
+) -> None:
+    """Redis answers every PING and takes no tick: degraded with its error code until it takes them again."""
+    admin, settings = user_without_channels
+    async with running_service(settings) as service:
+        await _until_status(service, "ok")
+        tick = {"exchange": "NSE", "tradingsymbol": "TCS", "requested_mode": "full"}
+        (await service.client.post("/subscriptions", json=tick)).raise_for_status()
+        await _until_status(service, "degraded")
+        dependencies: Any = (await _health(service))["dependencies"]
+        assert (dependencies["redis"], dependencies["redis_refuses"]) == ("ok", "NOPERM")
+        stats = service.services.metrics.render().decode()
+        assert "ticker_ticks_published_total 0.0" in stats
+        assert "ticker_ticks_refused_total 0.0" not in stats
+        await admin.execute_command("ACL", "SETUSER", NO_CHANNELS, "allchannels")
+        await _until_status(service, "ok")
+        assert "ticker_ticks_published_total 0.0" not in service.services.metrics.render().decode()
+
+
+async def test_connections_to_redis_that_died_while_idle_are_no_outage(settings: Settings) -> None:
+    """Redis has ended all of them and answers: health does not call it down once for each of them."""
+    async with running_service(settings) as service:
+        await _until_status(service, "ok")
+        admin: Any = Redis.from_url(settings.redis_url.get_secret_value())
+        async with admin:
+            await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        answers = [(await _health(service))["dependencies"] for _ in range(5)]
+        assert [isinstance(one, dict) and one["redis"] for one in answers] == ["ok"] * 5
+
+
 async def test_without_the_database_health_is_down_within_bounds(settings: Settings, database: TcpProxy) -> None:
     """503, alive, and ready for now; orders are refused as certainly not sent; the service recovers by itself."""
     async with running_service(_behind(settings, database_url=database)) as service:
@@ -79,6 +128,30 @@ async def test_without_the_database_health_is_down_within_bounds(settings: Setti
         assert "retry-after" in refused.headers
         await database.heal()
         await _until_status(service, "ok")
+
+
+async def test_a_login_during_an_outage_of_the_database_is_stored_afterwards(
+    settings: Settings, database: TcpProxy
+) -> None:
+    """In force at once, not yet safe from a restart, and both when the database is back."""
+    sealed = settings.model_copy(update={"token_key": SecretStr(base64.b64encode(b"k" * 32).decode())})
+    async with running_service(_behind(sealed, database_url=database)) as service:
+        await _until_status(service, "ok")
+        await database.cut()
+        await _until_status(service, "down")
+        assert (await service.client.get("/accounts/primary/login-url")).status_code == 200
+        answer = await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert (body["has_session"], body["token_origin"], body["persistent"]) == (True, "login", False)
+        await database.heal()
+
+        async def is_safe() -> bool:
+            return bool((await service.client.get("/accounts/primary")).json()["persistent"])
+
+        await until(is_safe)
+    async with running_service(sealed) as again:
+        assert (await again.client.get("/accounts/primary")).json()["token_origin"] == "login"
 
 
 async def test_health_answers_while_both_hang(settings: Settings, database: TcpProxy, redis: TcpProxy) -> None:

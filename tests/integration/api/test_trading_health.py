@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
+
+from app.config import Settings
 from tests.integration.conftest import RunningService
 from tests.waiting import until
 
@@ -57,6 +60,16 @@ async def test_the_metrics_have_each_account_and_reason(service: RunningService)
     assert 'ticker_account_can_trade{account="primary"} 0.0' in scraped
     assert 'ticker_account_blocked{account="primary",reason="reduce_only"} 1.0' in scraped
     assert 'ticker_account_blocked{account="primary",reason="no_sender"} 0.0' in scraped
+
+
+async def test_a_feed_that_no_replica_runs_is_reported(service: RunningService, settings: Settings) -> None:
+    """Each replica would call itself a follower, and none would miss a tick."""
+    await _until_reasons(service, [], within_s=10)
+    assert (await service.anonymous.get("/health")).json()["ticker"]["unled"] == []
+    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
+        connection.execute("UPDATE lease SET owner = 'gone', expires_at = now() WHERE name = 'ticker:primary'")
+        health = (await service.anonymous.get("/health")).json()
+    assert (health["status"], health["ticker"]["unled"]) == ("degraded", ["primary"])
 
 
 async def test_readiness_does_not_depend_on_an_account(service: RunningService) -> None:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from app.broker.market import Instrument, Mode
 from app.db.postgres import Database, Tx, open_database
 from app.db.redis_keys import RedisKeys
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotFound, Unavailable
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.calendar.staleness import StalenessCheck
 from app.market.instruments.registry import InstrumentRegistry
@@ -45,6 +45,7 @@ class Environment:
     ticks: NewestTicks
     clock: SetClock
     recorded: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    refused: list[Unavailable] = field(default_factory=list)  # raised by the next recordings
 
     def tick(self, token: int) -> None:
         at_ms = int(self.clock.now().timestamp() * 1000)
@@ -101,9 +102,12 @@ async def replica(
     feed = ScriptedFeed()
     ticks = NewestTicks({"primary": no_ticks}, instruments=instruments, source="simulator")
     recorded: list[tuple[str, Mapping[str, Any]]] = []
+    refused: list[Unavailable] = []
 
     async def record(tx: Tx, account_id: str, kind: str, data: Mapping[str, Any]) -> None:
         await tx.execute("SELECT 1")
+        if refused:
+            raise refused.pop()
         assert account_id == "primary"
         recorded.append((kind, data))
 
@@ -124,7 +128,14 @@ async def replica(
     )
     await service.start()
     return Environment(
-        service=service, instruments=instruments, market=market, feed=feed, ticks=ticks, clock=clock, recorded=recorded
+        service=service,
+        instruments=instruments,
+        market=market,
+        feed=feed,
+        ticks=ticks,
+        clock=clock,
+        recorded=recorded,
+        refused=refused,
     )
 
 
@@ -316,6 +327,35 @@ async def test_the_silence_of_a_feed_that_runs_elsewhere_is_not_recorded(
     environment.clock.forward(NOON + timedelta(seconds=94))
     await environment.service.check_feeds()
     assert [kind for kind, _ in environment.recorded if kind.startswith("feed")] == ["feed_stale"]
+
+
+async def test_ticks_of_yesterday_are_no_silence_right_after_the_opening(
+    database: Database, redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """Silence counts from the opening, for the event and for health alike: both ask the same check."""
+    environment = await replica(database, redis, redis_url, redis_prefix, calendar=MarketCalendar())
+    await environment.service.subscribe("api", [request(A)])
+    environment.tick(1)
+    opening = NOON.replace(hour=9, minute=15) + timedelta(days=1)
+    for seconds, silent in ((0, False), (29, False), (31, True)):
+        environment.clock.forward(opening + timedelta(seconds=seconds))
+        await environment.service.check_feeds()
+        assert environment.service.feed_is_silent("primary") is silent
+
+
+async def test_silence_that_begins_while_the_database_is_away_is_recorded_when_it_is_back(
+    environment: Environment,
+) -> None:
+    """It is known at once, and its event is not lost."""
+    await environment.service.subscribe("api", [request(A)])
+    await environment.service.check_feeds()
+    environment.clock.forward(NOON + timedelta(seconds=31))
+    environment.refused.append(Unavailable("the database is away"))
+    with pytest.raises(Unavailable):
+        await environment.service.check_feeds()
+    assert environment.service.feed_is_silent("primary")
+    await environment.service.check_feeds()
+    assert [kind for kind, _ in environment.recorded] == ["subscription_changed", "feed_stale"]
 
 
 async def test_a_silent_feed_is_recorded_once_and_its_recovery_once(environment: Environment) -> None:

@@ -319,8 +319,9 @@ async def test_an_error_of_redis_is_counted_and_reported_and_ticks_go_on(
         for price in (1, 2):
             environment.push(ltp_packet(5, price * 100))
             assert (await read(pubsub))["last_price"] == price
-        await until(lambda: environment.publisher.error_replies == 2)
-        assert (environment.publisher.last_error or "").startswith("WRONGTYPE")
+        await until(lambda: environment.pipeline.stats().refused == 2)
+        assert environment.pipeline.stats().published == 0
+        assert environment.publisher.refusal.code == "WRONGTYPE"
         assert environment.publisher.connected
     await pubsub.aclose()
 

@@ -76,15 +76,37 @@ async def test_a_halt_is_raised_and_lowered(environment: OrderEnvironment) -> No
 
 
 async def test_too_many_doubts_are_a_reason(environment: OrderEnvironment) -> None:
-    """What holds new orders as HALTED_NEW is said; so is the breaker that the same lost answers open."""
+    """What holds new orders as HALTED_NEW is said; so are the unreadable book and the breaker that opened with it."""
     await _until_written(environment.database, [], within_s=10)
     await environment.fault("drop_before_read", method="GET", path="/orders", times=-1)  # so that none is resolved
     await environment.fault("drop_before_read", times=3)
     for symbol in ("INFY", "TCS", "RELIANCE"):
         await environment.place(wait_s=0, tradingsymbol=symbol)
-    expected = [Reason.TOO_MUCH_IN_DOUBT, Reason.BREAKER_OPEN]
+    expected = [Reason.TOO_MUCH_IN_DOUBT, Reason.BOOK_UNREADABLE, Reason.BREAKER_OPEN]
     found = await _until_written(environment.database, expected, within_s=15)
     assert set(found.verdict.detail) == set(expected)
+
+
+async def test_a_book_that_cannot_be_read_is_a_reason(environment: OrderEnvironment) -> None:
+    """After a few seconds, with the reader's words; until it can be read again."""
+    await _until_written(environment.database, [], within_s=10)
+    words = {"code": 503, "message": "down for a while"}
+    await environment.fault("status", method="GET", path="/orders", times=-1, params=words)
+    environment.orders.wakeups.on_order_hint(ACCOUNT)
+    found = await _until_written(environment.database, [Reason.BOOK_UNREADABLE], within_s=5)
+    assert found.verdict.detail["book_unreadable"]
+    (await environment.sim.delete("/_sim/faults")).raise_for_status()
+    await _until_written(environment.database, [], within_s=12)
+
+
+async def test_one_failed_read_of_the_book_is_no_reason(environment: OrderEnvironment) -> None:
+    """It is repeated first."""
+    await _until_written(environment.database, [], within_s=10)
+    await environment.fault("drop_before_read", method="GET", path="/orders")
+    environment.orders.wakeups.on_order_hint(ACCOUNT)
+    for _ in range(30):
+        assert not await _blocked_by(environment.database, Reason.BOOK_UNREADABLE)
+        await asyncio.sleep(0.1)
 
 
 async def test_only_the_owner_of_the_term_writes(database: Database) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.db.redis_keys import RedisKeys
 from app.errors import SettingsError
-from app.market.ticks.redis_commands import ReplyCounter, TickCommands, pack
+from app.market.ticks.redis_commands import ReplyCounter, TickCommands, pack, unconfirmed_ticks
 from app.market.ticks.redis_connection import RespConnection, parse_target
 
 
@@ -41,13 +41,33 @@ def test_replies_are_counted_wherever_the_pieces_are_cut(replies: list[str], cut
     wire = "".join(f"{reply}\r\n" for reply in replies).encode()
     edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
     counter = ReplyCounter()
-    count, errors = 0, []
+    count, errors = 0, list[tuple[int, str]]()
     for start, end in itertools.pairwise(edges):
-        lines, texts = counter.feed(wire[start:end])
+        lines, found = counter.feed(wire[start:end])
+        errors += [(count + at, text) for at, text in found]
         count += lines
-        errors += texts
     assert count == len(replies)
-    assert errors == [reply[1:] for reply in replies if reply.startswith("-")]
+    assert errors == [(at, reply[1:]) for at, reply in enumerate(replies) if reply.startswith("-")]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "refused", "unconfirmed"),
+    [
+        ([3, 2], [], 0),
+        ([3, 2], [0], 1),
+        ([3, 2], [2, 4], 2),  # the last PUBLISH of the first chunk, the first of the second
+        ([3, 2], [3], 3),  # the last values of the first chunk
+        ([3, 2], [6], 2),
+        ([3, 2], [0, 1, 2, 3], 3),  # a chunk is not counted twice
+        ([3, 2], range(7), 5),
+        ([100], range(100), 100),  # no right to the channel
+    ],
+)
+def test_a_tick_is_confirmed_by_its_channel_and_its_last_value(
+    chunks: list[int], refused: list[int], unconfirmed: int
+) -> None:
+    """Both replies must be good; the last values of a chunk have one reply."""
+    assert unconfirmed_ticks(chunks, refused) == unconfirmed
 
 
 def test_an_address_with_everything() -> None:
