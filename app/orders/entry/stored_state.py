@@ -80,8 +80,9 @@ class StateReader:
         pending = PendingState()
         if placing or intent.modified:
             pending.recovery = await recovery_state(tx, account_id)
-        # The lock first: everything counted after it includes what the previous holder has stored.
-        if (placing and limits.counts_orders) or intent.modified or intent.conditional is not None:
+        # The lock first: everything counted after it includes what the previous holder has stored. Every placement
+        # takes it, because a square-off or a close at another replica counts it among the orders that may sell.
+        if placing or intent.modified or intent.conditional is not None:
             await limit_store.lock_account(tx, account_id)
         if intent.modified:
             pending.modifications = await limit_store.count_modifications(tx, account_id, order_id=intent.modified)

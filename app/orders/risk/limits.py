@@ -65,11 +65,6 @@ class RiskLimits:
             max_open_orders=_chosen(settings.risk_max_open_orders, open_orders),
         )
 
-    @property
-    def counts_orders(self) -> bool:
-        """Whether a limit depends on the orders that are stored already."""
-        return self.max_identical is not None or self.max_open_orders is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

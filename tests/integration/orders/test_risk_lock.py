@@ -95,8 +95,9 @@ async def test_the_risk_lock_of_one_account_stops_no_other(environment: OrderEnv
 
 async def test_a_square_off_waits_for_the_risk_lock(environment: OrderEnvironment) -> None:
     """The same for the order by which a batch closes what has filled."""
+    await environment.fault("delay", method="GET", path="/portfolio/positions", params={"ms": 1500})
+    batch = await environment.batch([order(price=Decimal(1510)), REFUSED], on_filled="square_off", wait_s=0.0)
     async with held_risk_lock(environment):
-        batch = await environment.batch([order(price=Decimal(1510)), REFUSED], on_filled="square_off", wait_s=0.0)
 
         async def waits_or_has_sold() -> bool:
             return bool(await sold(environment)) or await waits_for_a_lock(environment)
@@ -112,9 +113,11 @@ async def test_a_square_off_waits_for_the_risk_lock(environment: OrderEnvironmen
 
 
 @pytest.mark.parametrize(
-    "limits", [RiskLimits(max_identical=3), RiskLimits(max_open_orders=3)], ids=["identical", "open orders"]
+    "limits",
+    [RiskLimits(max_identical=3), RiskLimits(max_open_orders=3), RiskLimits()],
+    ids=["identical", "open orders", "none: an exit that is fixed at this moment counts it"],
 )
-async def test_an_order_that_is_counted_waits_for_the_risk_lock(
+async def test_an_order_waits_for_the_risk_lock(
     database_url: str, simulator: RunningSimulator, limits: RiskLimits
 ) -> None:
     """Else two replicas would count the same orders at once, and both would pass."""
