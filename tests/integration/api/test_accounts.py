@@ -85,10 +85,9 @@ async def test_a_session_that_the_broker_has_refused_is_none(
 
     await until(is_reported, within_s=3, every_s=0.1)
     if again == "a new token comes":
-        await _expire(simulator, expired=False)
-        await service.client.post("/accounts/primary/session", json={"access_token": "another"})
-        assert (await _states(service))[0] is True  # not tried yet
-        await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+        token = await _request_token(simulator)
+        answer = await service.client.post("/accounts/primary/session", json={"request_token": token})
+        assert answer.json()["has_session"] is True
     else:
         await _expire(simulator, expired=False)
     assert (await service.client.get("/portfolio/margins")).status_code == 200
