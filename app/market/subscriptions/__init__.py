@@ -7,7 +7,8 @@ feed_control         asks the feeds for the difference
 feed_silence         records that a feed without ticks is silent; app/kite/feed.py replaces a dead socket
 records              a subscription as it is shown
 market_events        into the event log and onto Redis
-allocation desired_state tick_status   decisions; pure
+allocation           which account streams an instrument (3,000 an account, one socket); pure
+desired_state tick_status   the mode that all owners need; requested to stale (how old is too old: calendar/); pure
 subscription_store   SQL
 model                values: subscription, desired stream
 """

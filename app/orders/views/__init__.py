@@ -2,5 +2,6 @@
 
 queries       orders, tasks, batches and fills as documents, page by page; read it first
 query_store   SQL of the lists, and of how many outcomes are in doubt and since when
-account_verdicts   whether each account can trade, as its owner says, for health and metrics
+account_verdicts   whether each account can trade: what its owner says, no_sender when no owner says anything, or
+              database_stalled when this replica cannot read that
 """
