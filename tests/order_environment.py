@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -222,6 +224,20 @@ def simulated_login(number: int, *, token: str) -> CredentialSource:
     return lambda: found
 
 
+async def _first_reads(engine: OrderEngine, *, within_s: float = 3.0) -> None:
+    """Wait until the book of each account was read here: before that the engine sends nothing to a new database.
+
+    Returns without that when another process owns an account, or the broker cannot be read.
+    """
+    ends = time.monotonic() + within_s
+    while time.monotonic() < ends and not all(one.reads for one in engine.read_counters().values()):
+        await asyncio.sleep(0.02)
+        if time.monotonic() > ends - within_s + 0.7 and not any(
+            engine.is_owner(name) for name in engine.read_counters()
+        ):
+            return
+
+
 @asynccontextmanager
 async def open_order_environment(
     database_url: str,
@@ -281,6 +297,7 @@ async def open_order_environment(
         supervisor = Supervisor()
         sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False))
         orders.engine.start(supervisor)
+        await _first_reads(orders.engine)
         try:
             yield OrderEnvironment(
                 orders=orders,

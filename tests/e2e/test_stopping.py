@@ -27,13 +27,15 @@ def stopping(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """A service with the product's own times, on one loop; without uvloop it is as where uvloop does not exist."""
+    # a deployment of its own each time: orders of another database under its tags would be a loss of this one
+    deployment = "idle" if "idle" in request.node.name else "busy"
     with running_service(
         tmp_path_factory.mktemp("stopping"),
         shared_broker,
         python=LOOPS[request.param],
         database_url=database_url,
         redis_url=redis_server,
-        redis_prefix=f"stop-{request.param}:",
+        redis_prefix=f"stop-{deployment}-{request.param}:",
         order_send_timeout_s="8",
     ) as service:
         yield service

@@ -6,7 +6,6 @@ Each test drives one fault of the simulator and checks its ledger: the list of w
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ import pytest
 
 from app.orders.entry.acceptance import Caller
 from app.orders.state.model import TaskStatus
+from chaos.proxy import open_proxy
 from simulator.server import RunningSimulator
 from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_requests import order
@@ -90,12 +90,15 @@ async def test_a_refused_connection_is_sent_again_when_the_broker_is_back(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """The port is closed: proven not sent, retried at most twice more, never doubled; `sent` says no in between."""
-    with socket.socket() as closed:  # bound to the end and never listening: no other program gets the port
-        closed.bind(("127.0.0.1", 0))
-        async with open_order_environment(database_url, f"http://127.0.0.1:{closed.getsockname()[1]}") as environment:
-            task = await environment.place()
-            assert (task["status"], task["sent"], task["attempts"]) == ("expired", "no", 3)
-            assert task["last_error"]["code"] == "BROKER_UNREACHABLE"
+    async with (
+        open_proxy(simulator.port) as line,
+        open_order_environment(database_url, f"http://127.0.0.1:{line.port}") as environment,
+    ):
+        line.stop_listening()
+        line.cut()
+        task = await environment.place()
+        assert (task["status"], task["sent"], task["attempts"]) == ("expired", "no", 3)
+        assert task["last_error"]["code"] == "BROKER_UNREACHABLE"
 
 
 async def test_a_hanging_broker_gives_the_caller_an_answer_in_time(environment: OrderEnvironment) -> None:

@@ -63,7 +63,8 @@ class Maker:
         return task
 
     def place(self, task: Task) -> SendOutcome:
-        """The broker accepts it."""
+        """The broker accepts it; the process knows that it has sent it."""
+        self.replica.parts.settlement.sends.remember(task)
         form = place_form(task.order, tag=task.tag)
         return Accepted(order_id=self.environment.exchange.place(USER, task.variety, form))
 

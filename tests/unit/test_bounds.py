@@ -19,7 +19,7 @@ BOUNDS: dict[str, dict[str, object]] = {
     "app.kite.wire.stream": {"TOKENS_PER_MESSAGE": 500},
     "app.kite.wire.values": {"MAX_QUANTITY": 2_147_483_647},
     "app.orders.batches.runner": {"POSITIONS_TIMEOUT_S": 5.0},
-    "app.orders.engine.verdict_writer": {"ROUND_S": 0.5, "CONFIRMED_EVERY_S": 1.5, "SLOW_S": 1.5},
+    "app.orders.engine.verdict_writer": {"ROUND_S": 0.5, "CONFIRMED_EVERY_S": 1.5, "_GIVEN_UP_S": 2.0},
     "app.orders.entry.acceptance": {"KEYS_REMEMBERED": 10_000},
     "app.orders.entry.margin": {"READ_TIMEOUT_S": 2.0},
     "app.orders.entry.risk_check": {"POSITIONS_TIMEOUT_S": 2.0},
@@ -30,7 +30,7 @@ BOUNDS: dict[str, dict[str, object]] = {
     "app.orders.reconciliation.doubt_rules": {"CLEAN_READS_NEEDED": 5, "CLOCK_TOLERANCE": timedelta(seconds=5)},
     "app.orders.reconciliation.read_schedule": {
         "CHECK_DELAYS_S": (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0),
-        "IDLE_AUDIT_S": 300.0,
+        "IDLE_AUDIT_S": 60.0,
         "SETTLING_READ_S": 0.5,
         "READS_IN_A_ROW": 10,
     },

@@ -58,10 +58,11 @@ class OutcomeWriter:
         if isinstance(outcome, SessionRejected):
             self._session.reject()
         async with self._database.transaction() as tx:
-            # the attempt keeps its outcome as evidence, whether or not the verdict may still change the task
+            # the account's lock first, as everywhere: who ends a lapsed claim writes to its attempt under that lock
             async with tx.pipeline():  # one round trip
-                await task_store.write_outcome(tx, task, outcome)
                 await self._settlement.lock(tx, self._account_id)
+                # the attempt keeps its outcome as evidence, whether or not the verdict may still change the task
+                await task_store.write_outcome(tx, task, outcome)
                 ids = confirmed_ids(task, outcome)
                 owner = await answer_store.other_owner(tx, task, ids) if ids else None
             outcome = await self._believed(tx, task, outcome, owner=await fetch_or(owner, None))

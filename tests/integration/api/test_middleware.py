@@ -28,7 +28,9 @@ async def test_health_proves_every_part(service: RunningService) -> None:
     assert body["dependencies"]["redis"] == body["dependencies"]["database"] == "ok"
     assert body["dependencies"]["instrument_registry"]["cached_instruments"] >= 3000
     assert body["dependencies"]["instrument_registry"]["last_refresh"].endswith("+05:30")
+    accounts = body["orders"].pop("accounts")
     assert body["orders"] == {"in_doubt": 0, "oldest_in_doubt_s": None, "halted": False}
+    assert [(one["account_id"], one["can_trade"], one["reasons"]) for one in accounts] == [("primary", True, [])]
     assert set(body["ticker"]["accounts"][0]) == {
         "account_id",
         "role",
