@@ -11,7 +11,7 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos interleavings mutants sim install requirements clean
+.PHONY: help run test check bench chaos interleavings record mutants sim install requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -19,14 +19,17 @@ help: ## this list
 run: $(STAMP) ## the whole product: PostgreSQL, Redis, broker simulator, service (API_KEY, PORT, SIM_PORT, DATA_DIR)
 	@$(PY) -m embedded
 
-# A whole run records which test runs which line, and how long it takes: by that "make mutants" chooses its tests.
-RECORDING := .recording
-WHOLE := -n 3 --dist loadfile --no-loadscope-reorder --cov-fail-under=85 --cov-context=test \
-    -p tests.faults.mutants.recorder --durations-to $(RECORDING)/durations.json
+WHOLE := -n 3 --dist loadfile --no-loadscope-reorder --cov-fail-under=85
 
 test: $(STAMP) ## every test, with coverage of app/ by branch; ARGS="-k name" narrows it
+	@$(PY) -m pytest --cov --cov-branch --cov-report=term $(or $(ARGS),$(WHOLE))
+
+RECORDING := .recording
+
+record: $(STAMP) ## the same, slower, noting which test runs which line: by that "make mutants" chooses its tests
 	@mkdir -p $(RECORDING)
-	@$(if $(ARGS),,COVERAGE_FILE=$(RECORDING)/coverage) $(PY) -m pytest --cov --cov-branch --cov-report=term $(or $(ARGS),$(WHOLE))
+	@COVERAGE_FILE=$(RECORDING)/coverage $(PY) -m pytest --cov --cov-branch --cov-report=term $(WHOLE) \
+	    --cov-context=test -p tests.faults.mutants.recorder --durations-to $(RECORDING)/durations.json
 
 check: $(STAMP) ## lint, format, types, import rules
 	@$(VENV)/bin/ruff check .
@@ -43,7 +46,7 @@ chaos: $(STAMP) ## replicas under random faults (CHAOS_MINUTES, CHAOS_SEED, REPL
 interleavings: $(STAMP) ## pairs of operations on one account in all orders of their steps (ARGS, INTERLEAVINGS_SEED)
 	@INTERLEAVINGS=all $(PY) -m pytest tests/interleavings --timeout 0 $(ARGS)
 
-mutants: $(STAMP) ## small faults in the order engine, one by one: which does no test notice? (ARGS="--minutes 60")
+mutants: $(STAMP) ## small faults in the order engine, one by one: which does no test notice? after "make record" (ARGS="--minutes 60")
 	@$(PY) -m tests.faults.sample_mutants --map $(RECORDING) $(ARGS)
 
 sim: $(STAMP) ## the broker simulator alone (SIM_PORT)

@@ -124,7 +124,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="recorded time of the tests for one mutant")
     parser.add_argument("--workers", type=int, default=1, help="mutants at a time")
-    parser.add_argument("--map", type=Path, metavar="DIR", help="recorded runs of tests, from --record or make test")
+    parser.add_argument("--map", type=Path, metavar="DIR", help="recorded runs of tests, from --record or make record")
     parser.add_argument("--record", nargs="*", metavar="TESTS", help="only record a run of these tests below --map")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write each result here; what it has is not repeated")
     parser.add_argument("--again", action="store_true", help="try the survivors of the log again")
