@@ -63,8 +63,7 @@ class Maker:
         return task
 
     def place(self, task: Task) -> SendOutcome:
-        """The broker accepts it; the process knows that it has sent it."""
-        self.replica.parts.settlement.sends.remember(task)
+        """The broker accepts it."""
         form = place_form(task.order, tag=task.tag)
         return Accepted(order_id=self.environment.exchange.place(USER, task.variety, form))
 
@@ -141,9 +140,12 @@ async def _unsent(maker: Maker) -> Item:
 
 
 async def _lapsed(maker: Maker) -> Item:
+    """Claimed and sent by a process that has died: one of this process would know that it has sent it."""
     item = await _running(maker)
     await maker.tx.execute(
-        "UPDATE order_task SET claimed_until = clock_timestamp() - interval '1 s' WHERE task_id = %s", (item.task_id,)
+        """UPDATE order_task SET claimed_until = clock_timestamp() - interval '1 s', claimed_by = 'a dead process'
+           WHERE task_id = %s""",
+        (item.task_id,),
     )
     return item
 
