@@ -13,7 +13,7 @@ from chaos.stack import environment_without_coverage
 from tests.e2e.environment import ROOT
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "3" if os.environ.get("CI") else "1"))
-START_AND_SETTLE_S = 100
+START_AND_SETTLE_S = 240
 
 
 @pytest.mark.chaos

@@ -24,6 +24,11 @@ from app.orders.state.task_store import database_now
 
 CHECK_EVERY_S = 1.0
 WRITE_EVERY_S = 0.5
+FIRST_TRIES = 5
+"""How often the stores are asked before a process decides without them; each try has a bound of its own."""
+
+TRY_AGAIN_S = 0.5
+"""Between two tries."""
 
 
 class Continuity(StrEnum):
@@ -75,7 +80,7 @@ class LossCheck:
         """Compare once; after a loss the recovery of every account has begun when this returns. Raises Unavailable."""
         async with self._one_at_a_time:
             is_first = self._seen is None
-            remembered = [*self._own_record(), *await self._read_stores()]
+            remembered = [*self._own_record(), *await self._read_stores(tries=FIRST_TRIES if is_first else 1)]
             async with self._parts.database.connection() as connection:
                 identity = await read_identity(connection)
                 if identity is None:  # a standby: nothing can be stored here, so nothing is sent either
@@ -103,8 +108,21 @@ class LossCheck:
         own = DatabaseRecord(identity=self._seen.identity, generations=dict(self._generations))
         return [newest(own, self._seen)]
 
-    async def _read_stores(self) -> list[DatabaseRecord]:
-        """What the stores remember from before this process; each is read once, as soon as it answers."""
+    async def _read_stores(self, *, tries: int) -> list[DatabaseRecord]:
+        """What the stores remember from before this process; each is read once, as soon as it answers.
+
+        At a start a busy machine may be slow to connect, and without an answer a new deployment's database would count
+        as an emptied one: so it is tried more often, until a store has a record.
+        """
+        found = await self._read_unread()
+        for _ in range(tries - 1):
+            if found or not self._unread:
+                break
+            await asyncio.sleep(TRY_AGAIN_S)
+            found = await self._read_unread()
+        return found
+
+    async def _read_unread(self) -> list[DatabaseRecord]:
         found: list[DatabaseRecord] = []
         for store in list(self._unread):
             try:
