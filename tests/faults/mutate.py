@@ -135,14 +135,14 @@ MUTATIONS = (
     ),
     Mutation(
         "no key is called unsent while it is being stored",
-        "app/orders/entry/acceptance.py",
+        "app/orders/entry/key_memory.py",
         "may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(key, error)",
         "may_be_stored = False",
         FAULTS + "test_keys_being_stored.py",
     ),
     Mutation(
         "a wait that ended proves nothing while the database is away",
-        "app/orders/entry/acceptance.py",
+        "app/orders/entry/key_memory.py",
         "isinstance(failure, Unavailable) and isinstance(failure.__cause__, _WAITS_THAT_ENDED)",
         "False",
         FAULTS + "test_keys_being_stored.py",

@@ -11,8 +11,9 @@ from typing import Literal
 import pytest
 
 from app.composition.orders import build_acceptance
-from app.db.postgres import open_database
+from app.db.postgres import Database, Tx, open_database
 from app.orders.entry.acceptance import Acceptance, Caller
+from app.orders.entry.keyed_commands import KeyedCommands
 from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.entry.outcome_wait import Answer
 from app.orders.state.new_tasks import OrderLine
@@ -33,6 +34,7 @@ class Replica:
     """An acceptance, and the line to its database."""
 
     acceptance: Acceptance
+    database: Database
     proxy: FaultProxy
     environment: OrderEnvironment
 
@@ -40,6 +42,24 @@ class Replica:
         task = self.environment.parts.tasks.place(OrderLine(request=order()), account_id=ACCOUNT)
         return await self.acceptance.accept(
             [task], batch=None, fingerprint=b"f", caller=Caller(principal="t", idem_key=KEY), wait_s=0.0
+        )
+
+    async def close_everything(self) -> Answer:
+        """A command for many orders under the same key; what it would store does not matter here."""
+
+        async def rows(tx: Tx) -> None:
+            await tx.execute("SELECT 1")
+
+        commands = KeyedCommands(self.database, acceptance=self.acceptance)
+        return await commands.store(
+            "mass_cancel",
+            self.environment.parts.ids.uuid(),
+            ACCOUNT,
+            fingerprint=b"f",
+            caller=Caller(principal="t", idem_key=KEY),
+            wait_s=0.0,
+            rows=rows,
+            stored=lambda: None,
         )
 
     def lose_the_database(self) -> None:
@@ -55,16 +75,18 @@ async def replica(environment: OrderEnvironment, database_url: str) -> AsyncIter
         parts = replace(environment.parts, database=database)
         acceptance = build_acceptance(parts, inputs, engine=environment.engine)
         try:
-            yield Replica(acceptance=acceptance, proxy=proxy, environment=environment)
+            yield Replica(acceptance=acceptance, database=database, proxy=proxy, environment=environment)
         finally:
             await database.close()
 
 
 async def backends(environment: OrderEnvironment, state: str) -> list[int]:
-    """The server processes of the replicas in this state, or in a wait of this kind."""
+    """The server processes of the replicas in this state, or in a wait of this kind, long enough that what the client
+    sends next is on its way."""
     async with environment.database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'replica' AND %s IN (state, wait_event_type)",
+            """SELECT pid FROM pg_stat_activity WHERE application_name = 'replica' AND %s IN (state, wait_event_type)
+                 AND state_change < clock_timestamp() - interval '0.3 s'""",
             (state,),
         )
         return [row[0] for row in await cursor.fetchall()]
@@ -113,6 +135,22 @@ async def test_a_wait_for_the_same_key_that_ends_is_no_proof_that_nothing_is_sto
         slow.proxy.toxics = ()
         assert not (await first).replayed
         assert (await other.accept()).replayed
+
+
+async def test_a_command_for_many_orders_is_not_called_unsent_while_its_key_is_being_stored(
+    environment: OrderEnvironment, database_url: str
+) -> None:
+    """The same mechanism serves it: its exits and cancels go once the first request's commit arrives."""
+    async with replica(environment, database_url) as slow, replica(environment, database_url) as other:
+        slow.proxy.toxics = (COMMIT_WAITS,)
+        first = asyncio.create_task(slow.accept())
+        await holds_the_key(environment)
+        with pytest.raises(AcceptanceUnknown) as caught:
+            await other.close_everything()
+        assert caught.value.sent == "unknown"
+        assert not first.done()
+        slow.proxy.toxics = ()
+        await first
 
 
 async def test_a_wait_that_ended_is_unknown_when_the_database_cannot_be_asked_any_more(

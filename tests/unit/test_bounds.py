@@ -20,7 +20,7 @@ BOUNDS: dict[str, dict[str, object]] = {
     "app.kite.wire.values": {"MAX_QUANTITY": 2_147_483_647},
     "app.orders.batches.runner": {"POSITIONS_TIMEOUT_S": 5.0},
     "app.orders.engine.verdict_writer": {"ROUND_S": 0.5, "CONFIRMED_EVERY_S": 1.5, "_GIVEN_UP_S": 2.0},
-    "app.orders.entry.acceptance": {"KEYS_REMEMBERED": 10_000},
+    "app.orders.entry.key_memory": {"KEYS_REMEMBERED": 10_000},
     "app.orders.entry.margin": {"READ_TIMEOUT_S": 2.0},
     "app.orders.entry.risk_check": {"POSITIONS_TIMEOUT_S": 2.0},
     "app.orders.entry.stored_state": {"SHOWN_AFTER": timedelta(seconds=60)},

@@ -3,6 +3,7 @@
 service            the commands of clients: checks, makes tasks, hands them on; read it first
 acceptance         stores a request exactly once, whatever happens to the commit; answers repeated requests
 lost_requests recovered_keys   the same after a loss of the database, by the orders in the book; the second is pure
+key_memory         which keys this process has stored, or may have stored
 outcome_wait       waits for the outcome (polls: another replica may settle it), and makes the client's answer
 risk_check stored_state    decides in the storing transaction by limits and halts; what it reads. If-Match and
                    `replaces` are compared in preconditions, under the same lock

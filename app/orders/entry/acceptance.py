@@ -7,24 +7,22 @@ around the commit must not be answered with a server error: client libraries rep
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
+from psycopg.errors import UniqueViolation
 
-from app.db.bounded_connection import NoAnswer
 from app.db.postgres import Database
 from app.errors import Conflict, Unavailable
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
-from app.orders.entry import idempotency_store
 from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
+from app.orders.entry.key_memory import KeyMemory
 from app.orders.entry.lost_requests import LostRequests, Recovering
 from app.orders.entry.not_accepted import AcceptanceUnknown, CommitCutOff, NotAccepted
 from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
@@ -34,12 +32,6 @@ from app.orders.state import new_task_store
 from app.orders.state.new_tasks import NewBatch, NewTask
 from app.orders.state.tags import ClientKey, OrderKind, TagOrigin
 from app.orders.views.queries import OrderQueries
-
-KEYS_REMEMBERED = 10_000
-"""This process remembers its newest idempotency keys, to answer repeated requests while the database is away."""
-
-_WAITS_THAT_ENDED = (LockNotAvailable, QueryCanceled, NoAnswer)
-"""What a wait for another request that stores the same key ends with at its bound."""
 
 _COMMIT_AGAIN_S = (0.1, 0.4, 1.5)
 """Pauses in seconds before the same rows are stored again after a lost commit; their ids prevent a second order."""
@@ -84,8 +76,7 @@ class Acceptance:
         self._risk_check = risk_check
         self._engine = engine
         self._wait = OutcomeWait(engine=engine, queries=queries, clock=clock)
-        self._recent: OrderedDict[tuple[str, str], IdempotencyKey | None] = OrderedDict()  # None: perhaps stored
-        self._storing: Counter[tuple[str, str]] = Counter()  # keys whose commit may be on its way
+        self.keys = KeyMemory(database)
 
     def stop_waiting(self) -> None:
         """Answer all waiting clients with the present state, and let no other client wait: the process stops."""
@@ -122,36 +113,23 @@ class Acceptance:
                 resource_id=resource_id,
             )
         intent = Intent(tasks=new, batch=batch, key=key)
+        replay = partial(self.replayed, caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)
         try:
-            with self._keeping_in_mind(key):
-                first_read = await self._store(intent)
+            stored = await self.keys.store_under(key, partial(self._store, intent), replay=replay)
         except AfterLoss:
-            replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)
+            replayed = await replay()
             if replayed is not None:
                 return replayed
-            with self._keeping_in_mind(key):
-                first_read = await self._store_proven(intent)
-        except (UniqueViolation, NotAccepted) as error:
-            if key is None:
-                raise
-            may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(key, error)
-            with suppress(NotAccepted):
-                replayed = await self.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)
-                if replayed is not None:
-                    return replayed
-            if may_be_stored:
-                raise AcceptanceUnknown("another request under this key may be stored") from error
-            raise
-        if key is not None:
-            self._remember(key, stored=key)
+            stored = await self.keys.store_under(key, partial(self._store_proven, intent), replay=replay)
+        if isinstance(stored, Answer):
+            return stored
         self._engine.accepted(account_id, batch=batch is not None)
         if any(task.purpose == "replace" for task in new):  # such a cancel waits for a read
             self._engine.wakeups(account_id).read_book()
-        return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=first_read)
+        return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=stored)
 
     async def answer(self, key: IdempotencyKey, *, account_id: str, wait_s: float) -> Answer:
         """The answer to a request that was stored under ``key`` just now, see ``OutcomeWait.answer``."""
-        self._remember(key, stored=key)
         return await self._wait.answer(
             key.kind, key.resource_id, account_id=account_id, wait_s=wait_s, first_read="immediately"
         )
@@ -171,7 +149,7 @@ class Acceptance:
         """
         earlier = None
         if caller.idem_key is not None:
-            earlier = await self._find_key(caller.principal, caller.idem_key)
+            earlier = await self.keys.find(caller.principal, caller.idem_key)
         if earlier is None and wanted is not None:
             earlier = await self._lost.find(caller.key, fingerprint, wanted)
         if earlier is None:
@@ -189,56 +167,6 @@ class Acceptance:
             return await self._store(replace(intent, is_proven_new=True))
         except AfterLoss as error:
             raise Recovering("it is recovering") from error
-
-    async def _find_key(self, principal: str, idem_key: str) -> IdempotencyKey | None:
-        """The stored key, or the remembered one while the database is away, so that it is not taken for a new one."""
-        try:
-            async with self._database.connection() as connection:
-                return await idempotency_store.find_key(connection, principal, idem_key)
-        except Unavailable as error:
-            name = (principal, idem_key)
-            remembered = self._recent.get(name)
-            if remembered is not None:
-                return remembered
-            if name in self._recent or self._storing[name]:
-                raise AcceptanceUnknown("another request under this key may be stored") from error
-            raise NotAccepted(f"the order could not be stored: {error}") from error
-
-    @contextmanager
-    def _keeping_in_mind(self, key: IdempotencyKey | None) -> Iterator[None]:
-        """While the block stores the key, no other request here is told that nothing is sent under it; nor later, when
-        it is unknown whether the key was stored."""
-        if key is None:
-            yield
-            return
-        name = (key.principal, key.idem_key)
-        self._storing[name] += 1
-        try:
-            yield
-        except AcceptanceUnknown:
-            self._remember(key, stored=None)
-            raise
-        finally:
-            self._storing[name] -= 1
-            self._storing += Counter()  # forgets those at zero
-
-    async def _may_be_being_stored(self, key: IdempotencyKey, error: Exception) -> bool:
-        """Whether another request may be storing the key, after this one has failed: it may commit at any moment.
-
-        When the database cannot be asked, a failure that was no wait for such a request says that there is none.
-        """
-        try:
-            async with self._database.connection() as connection:
-                return await idempotency_store.is_being_stored(connection, key.principal, key.idem_key)
-        except Unavailable:
-            failure = error.__cause__
-            return isinstance(failure, Unavailable) and isinstance(failure.__cause__, _WAITS_THAT_ENDED)
-
-    def _remember(self, key: IdempotencyKey, *, stored: IdempotencyKey | None) -> None:
-        name = (key.principal, key.idem_key)
-        self._recent[name] = stored or self._recent.get(name)
-        if len(self._recent) > KEYS_REMEMBERED:
-            self._recent.popitem(last=False)
 
     async def _store(self, intent: Intent) -> FirstRead:
         """Store the intent exactly once, also when the connection breaks during the commit; return when to read it.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
-
-from psycopg.errors import UniqueViolation
 
 from app.db.postgres import Database, Tx
 from app.errors import BadInput, Problem, Unavailable
@@ -65,12 +64,12 @@ class KeyedCommands:
             kind=kind,
             resource_id=resource_id,
         )
-        try:
-            await self._store(key, rows, account_id=account_id)
-        except UniqueViolation:  # the same request was stored since it was looked for
-            earlier = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
-            if earlier is None:  # after a loss of the database its orders were found in the broker's book
-                raise AcceptanceUnknown("orders under this key are in the order book") from None
+        earlier = await self._acceptance.keys.store_under(
+            key,
+            partial(self._store, key, rows, account_id=account_id),
+            replay=partial(self._acceptance.replayed, caller, fingerprint, account_id=account_id, wait_s=wait_s),
+        )
+        if earlier is not None:
             return earlier
         stored()
         return await self._acceptance.answer(key, account_id=account_id, wait_s=wait_s)
