@@ -179,12 +179,9 @@ class BatchRunner:
         self, of_batch: BatchLeg, request: OrderRequest, reducible: Reducible, *, key: ClientKey | None
     ) -> NewTask:
         """The order for one leg; stored as failed where nothing can be reduced, so that the batch reports the rest."""
-        quantity = reducible.free_for(request)
-        reducible.reserve(request, quantity)
-        if quantity:
-            request = replace(request, quantity=quantity)
-        task = self._tasks.square_off(request, account_id=self._account_id, of_batch=of_batch, key=key)
-        return task if quantity else replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
+        assigned = reducible.assign(request)
+        task = self._tasks.square_off(assigned or request, account_id=self._account_id, of_batch=of_batch, key=key)
+        return task if assigned else replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
 
 
 def _square_offs(decision: Decision) -> list[SquareOff]:

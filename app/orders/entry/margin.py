@@ -75,7 +75,6 @@ def margin_waves(requests: Sequence[OrderRequest], held: Net) -> list[int]:
 
 
 def _wave(request: OrderRequest, reducible: Reducible) -> int:
-    if reducible.only_reduces(request):
-        reducible.reserve(request, request.quantity)
+    if reducible.assign_whole(request):
         return 0
     return 1 if request.transaction_type is TransactionType.BUY else 2

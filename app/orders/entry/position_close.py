@@ -118,23 +118,22 @@ class PositionCloses:
         )
         await batch_store.insert_batch(tx, batch)
         tasks = [
-            self._exit(OrderLine(request=request, user_tag=tag), reducible, batch=batch, leg=leg, caller=caller)
+            self._exit(request, reducible, batch=batch, leg=leg, tag=tag, caller=caller)
             for leg, request in enumerate(exits)
         ]
         await new_task_store.insert_tasks(tx, tasks)
 
-    def _exit(self, line: OrderLine, reducible: Reducible, *, batch: NewBatch, leg: int, caller: Caller) -> NewTask:
+    def _exit(
+        self, request: OrderRequest, reducible: Reducible, *, batch: NewBatch, leg: int, tag: str | None, caller: Caller
+    ) -> NewTask:
         """The exit of one position; stored as failed where other orders are closing all of it already."""
-        quantity = reducible.free_for(line.request)
-        reducible.reserve(line.request, quantity)
-        if quantity:
-            line = replace(line, request=replace(line.request, quantity=quantity))
+        assigned = reducible.assign(request)
         task = self._parts.tasks.place(
-            line,
+            OrderLine(request=assigned or request, user_tag=tag),
             account_id=batch.account_id,
             of_batch=BatchLeg(batch_id=batch.batch_id, leg=leg),
             arrived_at=caller.arrived_at,
             origin=caller.origin(batch.account_id, leg=leg),
         )
         task = replace(task, reduces=True)
-        return task if quantity else replace(task, status=TaskStatus.FAILED, error=_BEING_CLOSED)
+        return task if assigned else replace(task, status=TaskStatus.FAILED, error=_BEING_CLOSED)

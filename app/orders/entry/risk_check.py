@@ -176,11 +176,7 @@ class RiskCheck:
             trade_date=today(self._clock),
             waiting="reductions",
         )
-        proven = []
-        for task_id, request in requests.items():
-            if reducible.only_reduces(request):
-                reducible.reserve(request, request.quantity)
-                proven.append(task_id)
+        proven = [task_id for task_id, request in requests.items() if reducible.assign_whole(request)]
         await new_task_store.mark_reductions(tx, proven)
 
 

@@ -7,7 +7,7 @@ each unit of a position to one order only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -55,6 +55,19 @@ class Reducible:
     def only_reduces(self, request: OrderRequest) -> bool:
         """Whether the order can only make its position smaller, whatever else is executed."""
         return self.free_for(request) == request.quantity
+
+    def assign(self, request: OrderRequest) -> OrderRequest | None:
+        """The order, for the quantity of it that still reduces, which is assigned to it; None where nothing does."""
+        quantity = self.free_for(request)
+        self.reserve(request, quantity)
+        return replace(request, quantity=quantity) if quantity else None
+
+    def assign_whole(self, request: OrderRequest) -> bool:
+        """Assign its whole quantity to an order that only reduces; False, and nothing is assigned, for another one."""
+        proven = self.only_reduces(request)
+        if proven:
+            self.reserve(request, request.quantity)
+        return proven
 
     def reserve(self, request: OrderRequest, quantity: int) -> None:
         """Assign units of the order's position to it."""
