@@ -15,8 +15,8 @@ from app.broker.outcomes import Accepted, ChildOrder, InDoubt, NotSent, Sent
 from app.db.leases import LeaseTimes
 from app.kit.clock import IST
 from app.orders.entry.acceptance import Caller
-from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED
 from app.orders.risk.halt_store import set_halt
+from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from app.orders.state.model import Task, TaskStatus
 from app.orders.state.new_task_store import insert_tasks
 from app.orders.state.new_tasks import NewTask

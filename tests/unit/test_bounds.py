@@ -27,7 +27,7 @@ BOUNDS: dict[str, dict[str, object]] = {
     "app.orders.entry.validation": {"MIN_ICEBERG_LEGS": 2, "MAX_ICEBERG_LEGS": 50},
     "app.orders.operators.resolution": {"MAX_LISTED": 500},
     "app.orders.reconciliation.day_end": {"MAX_NAMED": 50},
-    "app.orders.reconciliation.doubt_rules": {"CLEAN_READS_NEEDED": 5, "CLOCK_TOLERANCE": timedelta(seconds=5)},
+    "app.orders.reconciliation.doubt_rules": {"CLOCK_TOLERANCE": timedelta(seconds=5)},
     "app.orders.reconciliation.read_schedule": {
         "CHECK_DELAYS_S": (0.3, 0.7, 1.0, 2.0, 4.0, 7.0, 15.0, 30.0, 30.0, 30.0),
         "IDLE_AUDIT_S": 60.0,
@@ -49,6 +49,7 @@ BOUNDS: dict[str, dict[str, object]] = {
         "THROTTLE_COOL_DOWN_S": 1.2,
         "ATTEMPTS_THROTTLED": 2,
     },
+    "app.orders.state.engine_settings": {"CLEAN_READS_NEEDED": 5},
     "app.orders.state.removal_rules": {"CANCEL_SHOWS_WITHIN_S": 1.0, "LONGEST_PAUSE_S": 30.0},
     "app.orders.state.session_state": {"REJECTION_EXPIRES_S": 15.0},
     "app.orders.state.tags": {"DEPLOYMENT_LENGTH": 2, "NAME_LENGTH": 17, "TAG_LENGTH": 20, "TAG_ATTEMPTS": 9},

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from app.broker.orders import BrokerOrder
 from app.broker.rows import BadRow, Rows
-from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED
+from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 
 
 def missing_from(book: Rows[BrokerOrder], known: Mapping[str, UUID | None]) -> dict[str, UUID | None]:

@@ -15,6 +15,7 @@ from app.broker.orders import BrokerOrder, Operation, OrderRequest, Variety
 from app.broker.outcomes import ChildOrder, Sent
 from app.orders.sending.outcome_rules import ATTEMPTS_THROTTLED, THROTTLE_COOL_DOWN_S, THROTTLED
 from app.orders.state.accounting import SLICES_MISSING, Accounted, Row, accounted, own_side, surplus
+from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
@@ -25,9 +26,6 @@ from app.orders.state.verdicts import Verdict, not_found
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How much earlier than the send the broker may stamp an order, beyond the measured difference of the clocks."""
-
-CLEAN_READS_NEEDED = 5
-"""So many clean reads, and the whole doubt window, prove that an order was not placed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,11 +27,11 @@ from app.orders.sending.sent_today_store import sent_today
 from app.orders.state import order_store, recovery_state_store, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.audit import Actor
+from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from app.orders.state.parts import AccountParts
 from app.orders.state.tags import TAG_LENGTH, tags_of
 from app.orders.state.trading_days import LOOK_BACK
 
-CLEAN_READS_NEEDED = 5
 READS_PER_WINDOW = 8
 """How often the book is read while an account recovers: more than are needed, because some reads are not clean."""
 

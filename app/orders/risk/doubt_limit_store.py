@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from app.db.postgres import Tx
-
 MANY_DOUBTS = """(SELECT count(*) >= %(halt_doubts)s
     OR coalesce(min(d.last_sent_at) < clock_timestamp() - make_interval(secs => %(halt_doubt_age_s)s), false)
   FROM order_task d
   WHERE d.account_id = %(account_id)s AND d.operation = 'place' AND d.status = 'in_doubt')"""
 """Whether so much is unknown that nothing may be added. Only placements count: a cancel or a modification of unknown
 outcome can have made no second order, and it holds up the commands of its own order alone."""
-
-
-async def many_doubts(tx: Tx, account_id: str, *, halt_doubts: int, halt_doubt_age_s: float) -> bool:
-    """Whether the account must place nothing new until its doubts are resolved."""
-    cursor = await tx.execute(
-        f"SELECT {MANY_DOUBTS}",
-        {"account_id": account_id, "halt_doubts": halt_doubts, "halt_doubt_age_s": halt_doubt_age_s},
-    )
-    row = await cursor.fetchone()
-    return row is not None and bool(row[0])

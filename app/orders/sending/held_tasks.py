@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.broker.orders import Operation
-from app.orders.risk import doubt_limit_store, halt_store
 from app.orders.risk.halts import Halt
+from app.orders.risk.stop_store import stops_of
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.state import task_store
 from app.orders.state.lifecycle import Event
@@ -85,15 +85,15 @@ class Holds:
     async def _obstacles(self) -> list[Obstacle]:
         """The obstacles of now, the strictest first: a task shows the first one that stops it."""
         async with self._database.connection() as connection:
-            halt = await halt_store.halt_in_force(connection, self._account_id)
-            halted_new = await doubt_limit_store.many_doubts(
+            all_stops = await stops_of(
                 connection,
-                self._account_id,
+                [self._account_id],
                 halt_doubts=self._settings.halt_doubts,
                 halt_doubt_age_s=self._settings.halt_doubt_age_s,
             )
-        found = [] if halt is None else [halted(halt)]
-        found += [HALTED_NEW] if halted_new else []
+        stops = all_stops[self._account_id]
+        found = [] if stops.halt is None else [halted(stops.halt)]
+        found += [HALTED_NEW] if stops.many_doubts else []
         return [*found, *(_broken(kind) for kind in Operation if self._breakers.stops(kind))]
 
     async def _update(self, waiting: Sequence[Task], obstacles: Sequence[Obstacle]) -> None:

@@ -8,6 +8,9 @@ from datetime import timedelta
 from app.broker.orders import OrderRequest, OrderType, Validity, Variety
 from app.config import AfterRecovery, Settings
 
+CLEAN_READS_NEEDED = 5
+"""So many clean reads, and the whole doubt window, prove that an order was not placed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerLimits:

@@ -9,14 +9,12 @@ from uuid import UUID
 
 from app.db.postgres import Tx
 from app.orders.state.mass_cancels import MassCancel, OrderFilter
-from app.orders.state.removal_store import LIVE
-from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS, NOT_SHOWN, OPEN
-
-_DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
+from app.orders.state.removal_store import DAYS, LIVE
+from app.orders.state.task_store import ITS_ORDERS, NOT_SHOWN, OPEN
 
 _PLACEMENTS = f"""
 SELECT t.task_id FROM order_task t
-WHERE t.account_id = %(account_id)s AND t.operation = 'place' AND t.trade_date {_DAYS}
+WHERE t.account_id = %(account_id)s AND t.operation = 'place' AND t.trade_date {DAYS}
   -- a square-off closes what a batch has left; without it the position stays
   AND t.purpose <> 'square_off'
   AND (t.status IN {OPEN} OR EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS} AND {LIVE})
@@ -33,7 +31,7 @@ ORDER BY t.task_id
 
 _FOREIGN = f"""
 UPDATE broker_order b SET unwanted_since = coalesce(b.unwanted_since, clock_timestamp())
-WHERE b.account_id = %(account_id)s AND b.task_id IS NULL AND b.trade_date {_DAYS} AND {LIVE}
+WHERE b.account_id = %(account_id)s AND b.task_id IS NULL AND b.trade_date {DAYS} AND {LIVE}
   AND (%(tag)s::text IS NULL OR b.document ->> 'tag' = %(tag)s)
   AND (%(exchange)s::text IS NULL OR b.document ->> 'exchange' = %(exchange)s)
   AND (%(tradingsymbol)s::text IS NULL OR b.document ->> 'tradingsymbol' = %(tradingsymbol)s)
@@ -79,8 +77,8 @@ async def insert(
     )
 
 
-async def load(tx: Tx, mass_cancel_id: UUID) -> tuple[MassCancel, list[tuple[str, date]]] | None:
-    """A mass cancel, and the ids and days of the orders of other applications; None for an unknown id."""
+async def load(tx: Tx, mass_cancel_id: UUID) -> MassCancel | None:
+    """The mass cancel of this id, or None."""
     cursor = await tx.execute(
         "SELECT account_id, task_ids, order_ids, trade_dates, created_at FROM mass_cancel WHERE mass_cancel_id = %s",
         (mass_cancel_id,),
@@ -88,7 +86,10 @@ async def load(tx: Tx, mass_cancel_id: UUID) -> tuple[MassCancel, list[tuple[str
     row = await cursor.fetchone()
     if row is None:
         return None
-    found = MassCancel(
-        mass_cancel_id=mass_cancel_id, account_id=row[0], task_ids=row[1], order_ids=row[2], created_at=row[4]
+    return MassCancel(
+        mass_cancel_id=mass_cancel_id,
+        account_id=row[0],
+        task_ids=row[1],
+        orders=list(zip(row[2], row[3], strict=True)),
+        created_at=row[4],
     )
-    return found, list(zip(row[2], row[3], strict=True))

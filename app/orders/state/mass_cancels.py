@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,7 @@ class MassCancel:
     mass_cancel_id: UUID
     account_id: str
     task_ids: Sequence[UUID]  # placements that matched
-    order_ids: Sequence[str]  # orders of other applications that matched
+    orders: Sequence[tuple[str, date]]  # ids of orders of other applications that matched, each with its day
     created_at: datetime
 
 

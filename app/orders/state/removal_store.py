@@ -14,7 +14,7 @@ from app.orders.state.removal_rules import UnwantedOrder
 from app.orders.state.replacement_store import STILL_REPLACES
 from app.orders.state.task_store import COLUMNS, DAYS_AHEAD, ITS_ORDERS, NOT_SHOWN, OPEN, fetch_tasks
 
-_DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
+DAYS = f"BETWEEN %(since)s AND %(since)s::date + {DAYS_AHEAD}"
 LIVE = "b.state NOT IN ('completed', 'cancelled', 'rejected') AND NOT b.document ? 'stale'"
 _WANTED = "coalesce(t.unwanted_since, b.unwanted_since) IS NULL"
 _UNWANTED = f"""
@@ -29,19 +29,19 @@ SELECT live.*, done.*, clock_timestamp() AS now FROM (
     LEFT JOIN order_task t ON {ITS_ORDERS} AND t.unwanted_since IS NOT NULL
     LEFT JOIN order_task r ON r.account_id = b.account_id AND r.replaces = b.order_id AND {STILL_REPLACES}
       AND r.send_by - make_interval(secs => %(follows_s)s) > clock_timestamp()
-  WHERE b.account_id = %(account_id)s AND b.trade_date {_DAYS} AND {LIVE}
+  WHERE b.account_id = %(account_id)s AND b.trade_date {DAYS} AND {LIVE}
     AND coalesce(t.unwanted_since, b.unwanted_since, r.created_at) IS NOT NULL
   UNION ALL
   SELECT t.account_id, ids.order_id, t.instrument, t.request ->> 'transaction_type', t.request ->> 'variety', NULL,
     t.batch_id, t.leg, 'unwanted', t.unwanted_since, NULL
   FROM order_task t, LATERAL ({NOT_SHOWN}) ids
-  WHERE t.account_id = %(account_id)s AND t.trade_date {_DAYS} AND t.unwanted_since IS NOT NULL
+  WHERE t.account_id = %(account_id)s AND t.trade_date {DAYS} AND t.unwanted_since IS NOT NULL
     AND t.status = 'completed') live, LATERAL (
   SELECT coalesce(bool_or(c.status IN {OPEN}), false) AS being_cancelled, count(c.finished_at)::int AS cancels,
     max(c.finished_at) AS last_cancel_at
   FROM order_task c
   WHERE c.account_id = live.account_id AND c.target_order_id = live.order_id AND c.operation = 'cancel'
-    AND c.trade_date {_DAYS} AND (c.purpose <> 'replace' OR live.purpose = 'replace')) done
+    AND c.trade_date {DAYS} AND (c.purpose <> 'replace' OR live.purpose = 'replace')) done
 ORDER BY live.order_id
 """
 """The live orders that must go, each with its cancels: of unwanted placements, shown by the book or only accepted,
@@ -71,7 +71,7 @@ async def set_all_unwanted(tx: Tx, account_id: str, *, since: date) -> None:
         f"""UPDATE order_task t
             SET unwanted_since = clock_timestamp(), unwanted_why = 'halt', updated_at = clock_timestamp()
             WHERE account_id = %(account_id)s AND operation = 'place' AND unwanted_since IS NULL
-              AND (status IN ('running', 'in_doubt') OR trade_date {_DAYS} AND (
+              AND (status IN ('running', 'in_doubt') OR trade_date {DAYS} AND (
                 EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS} AND {LIVE})
                 -- these make further orders when one fills
                 OR status = 'completed' AND (request ->> 'variety' IN ('iceberg', 'co') OR EXISTS ({NOT_SHOWN}))))""",
@@ -79,7 +79,7 @@ async def set_all_unwanted(tx: Tx, account_id: str, *, since: date) -> None:
     )
     await tx.execute(
         f"""UPDATE broker_order b SET unwanted_since = clock_timestamp()
-            WHERE account_id = %(account_id)s AND trade_date {_DAYS} AND unwanted_since IS NULL AND {LIVE}""",
+            WHERE account_id = %(account_id)s AND trade_date {DAYS} AND unwanted_since IS NULL AND {LIVE}""",
         params,
     )
 

@@ -76,13 +76,12 @@ class OrderQueries:
     async def mass_cancel_now(self, mass_cancel_id: UUID) -> tuple[Mapping[str, Any], bool]:
         """The mass cancel as clients see it, and whether nothing of it is live any more. Raises NotFound."""
         async with self._database.snapshot() as tx:
-            found = await mass_cancel_store.load(tx, mass_cancel_id)
-            if found is None:
+            cancel = await mass_cancel_store.load(tx, mass_cancel_id)
+            if cancel is None:
                 raise NotFound("mass cancel", str(mass_cancel_id))
-            cancel, foreign = found
             tasks = await task_store.by_ids(tx, cancel.account_id, cancel.task_ids)
             orders = await order_store.by_tasks(tx, cancel.task_ids)
-            others = await order_store.of_days(tx, cancel.account_id, foreign)
+            others = await order_store.of_days(tx, cancel.account_id, cancel.orders)
         placements = [
             (tasks[task_id], [order for order in orders if order.task_id == task_id]) for task_id in cancel.task_ids
         ]

@@ -12,8 +12,8 @@ import pytest
 
 from app.db.postgres import Database, Tx, open_database
 from app.orders.risk import limit_store
-from app.orders.risk.doubt_limit_store import many_doubts
 from app.orders.risk.positions import PositionSide
+from app.orders.risk.stop_store import stops_of
 from tests.order_rows import A_MINUTE_AGO, LONG_AGO, Row, insert, insert_order, insert_task, undone
 
 TASK, RECENT = UUID(int=500), UUID(int=100)
@@ -258,7 +258,7 @@ async def test_only_reductions_pass_in_that_mode_and_with_many_doubts(database: 
             for scope, mode in halts.items():
                 await insert(tx, "kill_switch", {"scope": scope, "mode": mode, "reason": "", "set_by": ""})
             only_reductions = await (await limit_store.only_reductions_pass(tx, "primary", **bounds)).fetch()
-            many = await many_doubts(tx, "primary", **bounds)
+            many = (await stops_of(tx, ["primary"], **bounds))["primary"].many_doubts
         if only_reductions is not restricted or many is not (restricted if not halts else len(tasks) > 1):
             wrong.append((name, only_reductions, many))
     assert wrong == []

@@ -15,8 +15,9 @@ from app.broker.orders import BrokerOrder, Operation, OrderType, TransactionType
 from app.broker.outcomes import Sent
 from app.broker.rows import Rows
 from app.orders.reconciliation import anomaly_rules, book_gaps, doubt_rules
-from app.orders.reconciliation.doubt_rules import CLEAN_READS_NEEDED, examine_command, examine_placement
+from app.orders.reconciliation.doubt_rules import examine_command, examine_placement
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S, THROTTLED
+from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import moves_forward, state_of

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.database_identity import DatabaseIdentity
-from app.orders.recovery.account_recovery import CLEAN_READS_NEEDED, is_proven
+from app.orders.recovery.account_recovery import is_proven
 from app.orders.recovery.database_record import RecordUnavailable, decode_record, encode_record
 from app.orders.recovery.loss_signs import DatabaseRecord, Sign, newest, sign_of
 from app.orders.recovery.recovery_store import Recovery
+from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from tests.unit.orders.builders import NOW
 
 IDENTITY = DatabaseIdentity(system="7000000000000000000", database=16384, timeline=1, wal=1000)
