@@ -52,7 +52,7 @@ class DatabaseFaults:
                 await self._stack.start_postgres()
 
     async def stall(self) -> None:
-        """One process of the server stands still, and whoever has its connection waits."""
+        """One process of the server is stopped, and the client that has its connection waits."""
         pids = server_processes(self._stack.postgres.child.pid)[1:]
         if not pids or self._up.locked():
             return

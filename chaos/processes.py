@@ -1,4 +1,4 @@
-"""The server's processes, and the clock of one of ours, as the operating system has them."""
+"""The database server's processes, and the clock of a replica, as the operating system has them."""
 
 from __future__ import annotations
 

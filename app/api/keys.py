@@ -25,7 +25,7 @@ DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
 class Principal:
     """A caller. ``accounts`` None means every account; ``key_id`` names the key without revealing it.
 
-    ``client`` is the stable name that an operator gives to whoever has the key; None where it is the key's own.
+    ``client`` is the stable name that an operator gives to the holder of the key; None where it is the key's own.
     """
 
     key_id: str

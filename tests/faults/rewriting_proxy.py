@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.kite.scripted import read_request
+from tests.integration.kite.scripted import read_request, serving
 
 Rewrite = Callable[[str, str, bytes], bytes]
 """From method, path and the answer's body to the body that is passed on."""
@@ -44,29 +44,14 @@ class RewritingProxy:
 async def rewriting_proxy(target_url: str) -> AsyncIterator[RewritingProxy]:
     """Serves on a free port in front of ``target_url`` until the block ends."""
     proxy = RewritingProxy()
-    open_now: set[asyncio.StreamWriter] = set()
     async with httpx.AsyncClient(base_url=target_url, timeout=30, trust_env=False) as client:
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            open_now.add(writer)
-            try:
-                while request := await read_request(reader):
-                    await _answer(proxy, client, request, writer)
-            except (ConnectionError, asyncio.IncompleteReadError):
-                return
-            finally:
-                open_now.discard(writer)
-                writer.close()
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while request := await read_request(reader):
+                await _answer(proxy, client, request, writer)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with serving(converse) as proxy.url:
             yield proxy
-        finally:
-            server.close()
-            for writer in list(open_now):
-                writer.transport.abort()
-            await server.wait_closed()
 
 
 async def _answer(

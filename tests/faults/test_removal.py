@@ -1,4 +1,4 @@
-"""One way to get rid of an order: whoever sets the wish, the order is cancelled until the book shows its end."""
+"""One way to get rid of an order: whatever marks it as unwanted, it is cancelled until the book shows its end."""
 
 from __future__ import annotations
 

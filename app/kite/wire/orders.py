@@ -226,7 +226,7 @@ def _parse_order(row: Mapping[str, Any]) -> BrokerOrder:
 
 
 def _tag(value: object) -> str | None:
-    """An unreadable tag could be one of ours, so it is not taken for none."""
+    """An unreadable tag could be one of this service, so it is not taken for none."""
     if value is not None and not isinstance(value, str | int):
         raise ValueError(f"tag is {value!r:.60}, wanted text")
     return optional_text_of(value)

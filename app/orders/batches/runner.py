@@ -131,7 +131,7 @@ class BatchRunner:
         return decision, legs
 
     async def _carry_out(self, tx: Tx, legs: Sequence[Leg], decision: Decision) -> None:
-        """Withdraw legs that are too late, and let those be removed that nobody wants. Square-offs come later.
+        """Withdraw legs that are too late, and mark the unwanted ones for removal. Square-offs come later.
 
         A database that was restored may have forgotten that a leg was sent, so one whose row is older than this term
         is withdrawn only once the book was read.

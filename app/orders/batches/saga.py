@@ -42,7 +42,7 @@ class Decision:
 
     status: BatchStatus  # the batch's status from now on
     actions: tuple[Action, ...] = ()
-    unwanted: tuple[UUID, ...] = ()  # the placements that nobody wants from now on
+    unwanted: tuple[UUID, ...] = ()  # the placements that are unwanted from now on
     error: str | None = None  # why the status is no success; None keeps the stored reason
     again_at: datetime | None = None  # decide again at this time even if nothing changes
 
@@ -95,7 +95,7 @@ def _continue_without_rollback(
 
 
 def _compensate(batch: Batch, legs: Sequence[Leg], *, error: str | None) -> Decision:
-    """Nobody wants the legs any more; when all are finished, decide the final status."""
+    """All legs are unwanted; when all are finished, decide the final status."""
     open_legs = [leg for leg in legs if leg.is_lost or not is_finished(leg)]
     unwanted = tuple(leg.task.task_id for leg in open_legs if leg.task.unwanted_since is None)
     if not all(leg.is_lost for leg in open_legs):

@@ -1,11 +1,12 @@
-"""The one way to get rid of an order: whoever no longer wants it sets the wish, and this cancels it until it has ended.
+"""The one way to get rid of an order: it is marked as unwanted, and is cancelled until the book shows its end.
 
-The wish is a mark on the placement (``removal_store.set_unwanted``), or on an order of another application. It is
-durable and never taken back: whatever appears under the placement's tag, however late, is cancelled. A replacement is
-such a wish too, for the order whose place it takes and as long as it waits to be sent.
+The mark is on the placement (``removal_store.set_unwanted``), or on an order of another application. It is durable and
+never taken back: every order that appears under the placement's tag, however late, is cancelled. A replacement marks
+the order whose place it takes, as long as it waits to be sent.
 
-Whoever sets a wish advances once in the same transaction, which stores the first cancels. The reconciler advances after
-each read of the order book, at every owner: a cancel that was refused, or had no effect, is followed by another.
+The code that sets a mark calls ``advance`` once in the same transaction, which stores the first cancels. The reconciler
+calls it after each read of the order book, at every owner: a cancel that was refused, or had no effect, is followed by
+another.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Removal:
         self._knows = knows
 
     async def advance(self, tx: Tx, account_id: str, *, since: date, hurry: bool = False) -> Removed:
-        """Withdraw unsent tasks that nobody wants, and store a cancel for each live order whose cancel is due.
+        """Withdraw unwanted tasks that are not sent, and store a cancel for each live order whose cancel is due.
 
         ``since``: the oldest day whose orders may live. ``hurry``: an operator asks, so no pause after refused cancels
         counts. The caller holds the account's lock.

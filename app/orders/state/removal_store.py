@@ -1,4 +1,4 @@
-"""SQL of what nobody wants any more: the wish itself, and the live orders and unsent tasks that it concerns."""
+"""SQL of unwanted placements: the mark itself, and the live orders and unsent tasks that it concerns."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ _UNSENT = f"""FROM order_task t
     AND (t.unwanted_since IS NOT NULL OR (t.purpose = 'replace' AND NOT EXISTS (
       SELECT 1 FROM order_task r
       WHERE r.account_id = t.account_id AND r.replaces = t.target_order_id AND {STILL_REPLACES})))"""
-"""Unsent tasks that nobody wants: placements, and the cancel of an order whose replacement goes no more."""
+"""Unwanted tasks that are not sent: placements, and the cancel of an order whose replacement goes no more."""
 
 
 async def set_unwanted(tx: Tx, task_ids: Sequence[UUID], why: UnwantedWhy) -> None:
-    """Nobody wants these placements any more; the first reason stays. Waits for a claim of them that is under way."""
+    """Mark these placements as unwanted; the first reason stays. Waits for a claim of them that is under way."""
     await tx.execute(
         """UPDATE order_task SET unwanted_since = clock_timestamp(), unwanted_why = %s, updated_at = clock_timestamp()
            WHERE task_id = ANY(%s) AND operation = 'place' AND unwanted_since IS NULL""",
@@ -65,7 +65,7 @@ async def set_unwanted(tx: Tx, task_ids: Sequence[UUID], why: UnwantedWhy) -> No
 
 
 async def set_all_unwanted(tx: Tx, account_id: str, *, since: date) -> None:
-    """A halt: nobody wants what the account has at the broker, or may have there. Unsent tasks stay as they are."""
+    """A halt: mark what the account has, or may have, at the broker as unwanted. Unsent tasks stay as they are."""
     params = {"account_id": account_id, "since": since}
     await tx.execute(
         f"""UPDATE order_task t
@@ -95,7 +95,7 @@ async def unwanted_orders(tx: Tx, account_id: str, *, since: date, follows_s: fl
 
 
 async def unsent_unwanted(tx: Tx, account_id: str) -> list[Task]:
-    """Unsent tasks that nobody wants, by id."""
+    """Unwanted tasks that are not sent, by id."""
     return await fetch_tasks(tx, f"SELECT {COLUMNS} {_UNSENT} ORDER BY task_id", {"account_id": account_id})
 
 

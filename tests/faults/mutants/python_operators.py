@@ -38,7 +38,7 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _TEXTS = frozenset({"message", "msg", "reason", "detail", "help", "description", "title", "name", "strict"})
-"""Arguments for people; and ``zip(strict=...)``, which is a check of ours, not of what comes in."""
+"""Arguments that only readers see; and ``zip(strict=...)``, which checks this code and not its input."""
 _LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "bind"})
 _NO_CODE = frozenset({"TypeVar", "NewType", "Literal", "cast", "getLogger"})
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef

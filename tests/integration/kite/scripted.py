@@ -32,37 +32,50 @@ class ScriptedBroker:
 async def scripted_broker(script: Script, *, reads: str = "request") -> AsyncIterator[ScriptedBroker]:
     """Serve ``script``; with ``reads="nothing"`` it runs before a byte of the request is read."""
     broker = ScriptedBroker()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker.connections += 1
+        if reads == "nothing":
+            await script(reader, writer)
+            return
+        while request := await read_request(reader):
+            broker.requests.append(request)
+            broker.got_request.set()
+            await script(reader, writer)
+            if writer.is_closing():
+                break
+
+    async with serving(converse) as broker.url:
+        yield broker
+    await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def serving(converse: Script) -> AsyncIterator[str]:
+    """Runs ``converse`` on each connection to the URL that is given, and ends all of them with the block.
+
+    A connection that the client cuts off ends its conversation, and nothing else.
+    """
     open_now: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        broker.connections += 1
         open_now.add(writer)
         try:
-            if reads == "request":
-                while request := await read_request(reader):
-                    broker.requests.append(request)
-                    broker.got_request.set()
-                    await script(reader, writer)
-                    if writer.is_closing():
-                        break
-            else:
-                await script(reader, writer)
+            await converse(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+            return
         finally:
             open_now.discard(writer)
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    broker.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield broker
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for writer in list(open_now):
             writer.transport.abort()
         await server.wait_closed()
-        await asyncio.sleep(0)
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
