@@ -12,13 +12,10 @@ from tests.test_words import LOG_METHODS
 WITHOUT_ACCOUNT = {
     "app/orders/engine/activity_check.py::run": "one query for all accounts of the process",
     "app/orders/recovery/loss_check.py::run": "the database is that of all accounts",
-    "app/orders/recovery/loss_check.py::_read_stores": "the same",
+    "app/orders/recovery/loss_check.py::_read_unread": "the same",
     "app/orders/recovery/loss_check.py::_remember": "the same",
 }
 """``path::function`` of lines that are not about one account, with the reason."""
-
-NOT_YET_CLEAN = ("app/orders/entry/", "app/orders/operators/")
-"""Directories whose log lines are rewritten at this moment."""
 
 
 def log_calls(function: Function) -> Iterator[ast.Call]:
@@ -83,7 +80,7 @@ def test_log_lines_of_the_order_path_name_their_account() -> None:
     missing = {
         name: ast.unparse(call)
         for name, call, function in lines_in("app/orders")
-        if not name.startswith(NOT_YET_CLEAN) and "account_id" not in fields_of(call, function)
+        if "account_id" not in fields_of(call, function)
     }
     check_allowed(missing, WITHOUT_ACCOUNT, rule="a log line without account_id")
 
@@ -93,8 +90,7 @@ def test_log_texts_of_the_order_path_are_constant() -> None:
     varying = {
         name: ast.unparse(call)
         for name, call, _ in lines_in("app/orders")
-        if not name.startswith(NOT_YET_CLEAN)
-        and not (len(call.args) == 1 and isinstance(call.args[0], ast.Constant) and "{" not in str(call.args[0].value))
+        if not (len(call.args) == 1 and isinstance(call.args[0], ast.Constant) and "{" not in str(call.args[0].value))
     }
     check_allowed(varying, {}, rule="a log text with values in it")
 

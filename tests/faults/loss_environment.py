@@ -25,6 +25,11 @@ Loss = Literal["file_copy", "dump", "standby", "deleted"]
 LOSSES: tuple[Loss, ...] = ("file_copy", "dump", "standby", "deleted")
 STOP_S = 5.0
 RUN_S = 60.0
+RESTORE_TRIES = 5
+
+
+class ToolFailed(Exception):
+    """A program of PostgreSQL ended with an error; the text is its own."""
 
 
 @dataclass(slots=True)
@@ -57,7 +62,7 @@ class Cluster:
     def lose(self, loss: Loss) -> None:
         """From here on the server has what the copy has."""
         if loss == "dump":
-            self._tool("pg_restore", "--clean", "--if-exists", f"--dbname={self.url}", str(self.copy))
+            self._restore()
         elif loss == "deleted":
             self._make_anew()
         else:
@@ -69,6 +74,17 @@ class Cluster:
                 with psycopg.connect(self.url, autocommit=True) as connection:
                     connection.execute("SELECT pg_promote()")
         wait_for("the server takes writes", lambda: not self._in_recovery(), within_s=20)
+
+    def _restore(self) -> None:
+        """All or nothing, and again when it is refused: running processes read and write the tables meanwhile."""
+        for tries_left in reversed(range(RESTORE_TRIES)):
+            try:
+                options = ("--clean", "--if-exists", "--single-transaction")
+                self._tool("pg_restore", *options, f"--dbname={self.url}", str(self.copy))
+                break
+            except ToolFailed:
+                if not tries_left:
+                    raise
 
     def stop(self) -> None:
         self.child.stop(timeout=STOP_S)
@@ -103,7 +119,9 @@ class Cluster:
 
 
 def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
-    subprocess.run(command, check=True, timeout=RUN_S, env={**os.environ, **(env or {})}, capture_output=True)  # noqa: S603
+    done = subprocess.run(command, check=False, timeout=RUN_S, env={**os.environ, **(env or {})}, capture_output=True)  # noqa: S603
+    if done.returncode:
+        raise ToolFailed(f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}")
 
 
 @contextmanager

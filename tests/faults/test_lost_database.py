@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -19,12 +19,16 @@ from app.broker.orders import OrderChanges, OrderType
 from app.errors import Unavailable
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.lost_requests import Recovering
+from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.entry.outcome_wait import Answer
 from simulator.server import RunningSimulator
 from tests.faults.loss_environment import LOSSES, Cluster, Loss, running_cluster
 from tests.order_environment import ACCOUNT, OPERATOR, Memory, OrderEnvironment, open_order_environment
 from tests.order_waits import owns
 from tests.waiting import until
+
+Refused: TypeAlias = Recovering | AcceptanceUnknown | NotAccepted
+"""What a client answers by repeating its request under the same key."""
 
 KEYS = [f"key-of-the-client-{number}" for number in range(6)]
 
@@ -104,11 +108,11 @@ async def shows(environment: OrderEnvironment, order_id: str) -> bool:
         return await cursor.fetchone() is not None
 
 
-async def repeat(environment: OrderEnvironment, key: str) -> Answer | Recovering:
-    """One repetition of a key's request: what it is answered with."""
+async def repeat(environment: OrderEnvironment, key: str) -> Answer | Refused:
+    """One repetition of a key's request: what it is answered with. The database may be slow until the copy is in use."""
     try:
         return await environment.answer(key=key, wait_s=0.5, **terms_of(key))
-    except Recovering as error:
+    except (Recovering, AcceptanceUnknown, NotAccepted) as error:
         return error
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.environment import SHORT_TIMES, Broker, Service, limit_order, running_service, wait_for
 from tests.faults.outage_environment import Server, next_tick
 
-NOT_READ_BACK = "accepted task not read back"
+NOT_READ_BACK = "what was accepted could not be read back"
 
 
 class Waiting(threading.Thread):

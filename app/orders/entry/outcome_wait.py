@@ -82,7 +82,7 @@ class OutcomeWait:
             task = await self._queries.task(resource_id)
         except Unavailable as error:
             fields = {"account_id": account_id, f"{kind}_id": resource_id, "reason": error.message}
-            logger.bind(**fields).warning("accepted {} not read back", kind)
+            logger.bind(**fields).warning("what was accepted could not be read back")
             return _unreadable(kind, resource_id, account_id=account_id), False
         return task_document(task), task.status in FINISHED
 

@@ -20,7 +20,7 @@ async def write_verdict(
     """
     await tx.execute(
         f"""INSERT INTO account_verdict AS v (account_id, term, reasons, detail, since, written_at)
-            SELECT %(account_id)s, %(lease_term)s, %(reasons)s, %(detail)s, clock_timestamp(), clock_timestamp()
+            SELECT %(account_id)s, %(lease_term)s, %(reasons)s, %(detail)s, now, now FROM clock_timestamp() AS now
             WHERE {HELD_BY_TERM}
             ON CONFLICT (account_id) DO UPDATE SET term = excluded.term, reasons = excluded.reasons,
               detail = excluded.detail, written_at = excluded.written_at,
