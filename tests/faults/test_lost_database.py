@@ -109,7 +109,7 @@ async def shows(environment: OrderEnvironment, order_id: str) -> bool:
 
 
 async def repeat(environment: OrderEnvironment, key: str) -> Answer | Refused:
-    """One repetition of a key's request: what it is answered with. The database may be slow until the copy is in use."""
+    """One repetition of a key's request: its answer. The database may be slow until the copy is in use."""
     try:
         return await environment.answer(key=key, wait_s=0.5, **terms_of(key))
     except (Recovering, AcceptanceUnknown, NotAccepted) as error:
