@@ -89,7 +89,7 @@ def _doctor() -> None:
         findings = _run(lambda: doctor.examine(settings))
     for finding in findings:
         typer.echo(str(finding))
-    raise typer.Exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
+    raise typer.Exit(1 if any(finding.result == "fail" for finding in findings) else 0)
 
 
 def _login(

@@ -43,7 +43,7 @@ from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.last_prices import LastPrice, LastPrices
 from app.orders.state.new_tasks import OrderLine, TaskFactory
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.settlement import Settlement
 from app.orders.state.tags import Tagger, TagSecrets
 from app.orders.state.wakeups import OrderWakeups

@@ -33,30 +33,30 @@ EVENTS_CHECKED = 10_000
 class Finding:
     """The result of one check; with ``warn`` the service can start all the same."""
 
-    verdict: Literal["ok", "warn", "fail"]
+    result: Literal["ok", "warn", "fail"]
     subject: str
     detail: str
 
     def __str__(self) -> str:
-        return redact(f"{self.verdict:<4}  {self.subject:<16}  {self.detail}")
+        return redact(f"{self.result:<4}  {self.subject:<16}  {self.detail}")
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every check, also after one has failed. The first finding is that the settings could be read."""
     accounts = load_accounts(settings)
     findings = [
-        Finding(verdict="ok", subject="settings", detail=f"{settings.environment}, accounts: {', '.join(accounts)}")
+        Finding(result="ok", subject="settings", detail=f"{settings.environment}, accounts: {', '.join(accounts)}")
     ]
     database = await _checked("database", lambda: _database(settings))
     findings.append(database)
-    if database.verdict == "ok":
+    if database.result == "ok":
         migrations = await _checked("migrations", lambda: _migrations(settings))
         findings.append(migrations)
-        if migrations.verdict == "ok":
+        if migrations.result == "ok":
             findings.append(await _checked("deployment", lambda: _deployment(settings)))
             findings.append(await _checked("event log", lambda: _event_log(settings)))
     findings.append(await _checked("redis", lambda: _redis(settings)))
-    if database.verdict == "ok":
+    if database.result == "ok":
         findings += [await _checked(f"broker {one}", partial(_session, settings, one)) for one in accounts]
     return findings
 
@@ -66,7 +66,7 @@ async def _checked(subject: str, check: Callable[[], Awaitable[Finding]]) -> Fin
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             return await check()
     except (ServiceError, RedisError, OSError, psycopg.Error) as error:
-        return Finding(verdict="fail", subject=subject, detail=str(error) or type(error).__name__)
+        return Finding(result="fail", subject=subject, detail=str(error) or type(error).__name__)
 
 
 async def _database(settings: Settings) -> Finding:
@@ -76,14 +76,14 @@ async def _database(settings: Settings) -> Finding:
             version = connection.info.server_version
     finally:
         await database.close()
-    return Finding(verdict="ok", subject="database", detail=f"PostgreSQL {version // 10_000}.{version % 10_000}")
+    return Finding(result="ok", subject="database", detail=f"PostgreSQL {version // 10_000}.{version % 10_000}")
 
 
 async def _migrations(settings: Settings) -> Finding:
     applied = await asyncio.to_thread(applied_revision, settings.database_dsn)
     if applied != head_revision():
         raise StartError(f"the schema is at {applied or 'nothing'}, wants {head_revision()}: python -m app migrate")
-    return Finding(verdict="ok", subject="migrations", detail=f"at head ({applied})")
+    return Finding(result="ok", subject="migrations", detail=f"at head ({applied})")
 
 
 async def _deployment(settings: Settings) -> Finding:
@@ -95,7 +95,7 @@ async def _deployment(settings: Settings) -> Finding:
             check_code(await stored_code(connection), code=code)
     finally:
         await database.close()
-    return Finding(verdict="ok", subject="deployment", detail=f"the tags of its orders begin with {code}")
+    return Finding(result="ok", subject="deployment", detail=f"the tags of its orders begin with {code}")
 
 
 async def _event_log(settings: Settings) -> Finding:
@@ -109,8 +109,8 @@ async def _event_log(settings: Settings) -> Finding:
         await database.close()
     found = [f"event {one.seq} of {one.account_id} {one.reason}" for one in breaks if one is not None]
     if found:
-        return Finding(verdict="fail", subject="event log", detail="; ".join(found))
-    return Finding(verdict="ok", subject="event log", detail=f"intact (accounts: {len(heads)})")
+        return Finding(result="fail", subject="event log", detail="; ".join(found))
+    return Finding(result="ok", subject="event log", detail=f"intact (accounts: {len(heads)})")
 
 
 async def _redis(settings: Settings) -> Finding:
@@ -119,7 +119,7 @@ async def _redis(settings: Settings) -> Finding:
         info = await redis.info("server")
     finally:
         await redis.aclose()
-    return Finding(verdict="ok", subject="redis", detail=f"version {info.get('redis_version', 'unknown')}")
+    return Finding(result="ok", subject="redis", detail=f"version {info.get('redis_version', 'unknown')}")
 
 
 async def _session(settings: Settings, account_id: str) -> Finding:
@@ -128,9 +128,9 @@ async def _session(settings: Settings, account_id: str) -> Finding:
     async with open_accounts(settings) as opened:
         if not opened.sessions.get(account_id).has_session:
             hint = f"no access token: python -m app login --account {account_id}"
-            return Finding(verdict="warn", subject=subject, detail=hint)
+            return Finding(result="warn", subject=subject, detail=hint)
         try:
             profile = await opened.brokers[account_id].portfolio.profile()
         except BrokerError as error:
-            return Finding(verdict="fail", subject=subject, detail=f"{error.code}: {error}")
-    return Finding(verdict="ok", subject=subject, detail=f"logged in as {profile.get('user_id', 'unknown')}")
+            return Finding(result="fail", subject=subject, detail=f"{error.code}: {error}")
+    return Finding(result="ok", subject=subject, detail=f"logged in as {profile.get('user_id', 'unknown')}")

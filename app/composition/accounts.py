@@ -8,7 +8,7 @@ from app.accounts.login_check import LoginCheck
 from app.accounts.logins import Logins, SessionListener
 from app.composition.parts import Accounts, Process, RunningFeed
 from app.orders.state.alarms import Alarm
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 
 
 class SessionFanout:

@@ -119,7 +119,7 @@ def _build_health(parts: MonitoredParts, *, supervisor: Supervisor) -> HealthSer
         feeds=parts.market.feeds,
         registry=parts.market.instruments,
         orders=OrderStates(parts),
-        trading=parts.orders.verdicts,
+        trading=parts.orders.statuses,
         accounts=AccountStates(parts),
     )
     return HealthService(
@@ -145,7 +145,7 @@ def _register_metrics(metrics: Metrics, parts: MonitoredParts, *, loop_lag: Loop
         alarms=lambda: counters.alarms,
         breakers=engine.breaker_states,
     )
-    register_account_metrics(metrics, verdicts=parts.orders.verdicts.known, reasons=tuple(Reason))
+    register_account_metrics(metrics, statuses=parts.orders.statuses.known, reasons=tuple(Reason))
     register_leadership_metrics(
         metrics,
         {

@@ -35,13 +35,13 @@ from app.orders.state.counters import OrderCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.new_tasks import TaskFactory
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.settlement import EventWriter, Settlement
 from app.orders.state.tag_store import claim_database
 from app.orders.state.tags import Tagger, TagSecrets
 from app.orders.state.wakeups import ChangeListener, OrderWakeups
-from app.orders.views.account_verdicts import AccountVerdicts
 from app.orders.views.queries import OrderQueries
+from app.orders.views.trading_statuses import TradingStatuses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Orders:
     position_closes: PositionCloses  # close positions that match a filter
     operators: Operators  # halt, resume, decide about a doubt
     engine: OrderEngine  # sends and reconciles
-    verdicts: AccountVerdicts  # whether each account can trade, as its owner says
+    statuses: TradingStatuses  # whether each account can trade, as its owner says
     wakeups: OrderWakeups  # the engine's wake-ups, for what comes from outside
 
 
@@ -141,7 +141,7 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         ),
         operators=build_operators(parts, listener=engine),
         engine=engine,
-        verdicts=AccountVerdicts(parts.database, accounts=inputs.accounts, clock=parts.clock),
+        statuses=TradingStatuses(parts.database, accounts=inputs.accounts, clock=parts.clock),
         wakeups=inputs.wakeups,
     )
 

@@ -56,7 +56,7 @@ class Runtime:
         start("tick-pipeline", self.streams.pipeline.run())
         start("subscriptions", self.market.subscriptions.run())
         start("doubts", self.monitoring.doubts.run())
-        start("verdicts", self.orders.verdicts.run())
+        start("statuses", self.orders.statuses.run())
         start("notifications", self.notifications.run())
         self.orders.engine.start(supervisor)
         start("order-stream", self.streams.orders.run())

@@ -1,7 +1,7 @@
 """How the running service is observed. It reads the features through callables, and imports none of them.
 
 health           is it healthy, ready, alive? read it first; why an account cannot trade is decided in
-                 app/orders/engine/trading_verdict.py, and in app/orders/views/account_verdicts.py without an owner;
+                 app/orders/engine/trading_status.py, and in app/orders/views/trading_statuses.py without an owner;
                  app/commands/serve.py makes it unready on a stop
 readiness        may traffic be sent to this process?
 metrics          the Prometheus registry and the counts of requests

@@ -226,7 +226,7 @@ def register_order_metrics(
     )
 
 
-class AccountVerdict(Protocol):
+class TradingStatus(Protocol):
     """Whether an account can trade, and why not."""
 
     @property
@@ -240,19 +240,19 @@ class AccountVerdict(Protocol):
 
 
 def register_account_metrics(
-    metrics: Metrics, *, verdicts: Callable[[], Sequence[AccountVerdict]], reasons: Sequence[str]
+    metrics: Metrics, *, statuses: Callable[[], Sequence[TradingStatus]], reasons: Sequence[str]
 ) -> None:
     """Which accounts can trade, and for each of the possible ``reasons`` whether it stops one."""
     metrics.add_gauge(
         "ticker_account_can_trade",
         "1 while an order of the account, placed now, would reach the broker.",
-        lambda: {(one.account_id,): float(one.can_trade) for one in verdicts()},
+        lambda: {(one.account_id,): float(one.can_trade) for one in statuses()},
         labels=["account"],
     )
     metrics.add_gauge(
         "ticker_account_blocked",
         "1 while this reason keeps the account's orders from the broker.",
-        lambda: {(one.account_id, str(why)): float(why in one.reasons) for one in verdicts() for why in reasons},
+        lambda: {(one.account_id, str(why)): float(why in one.reasons) for one in statuses() for why in reasons},
         labels=["account", "reason"],
     )
 

@@ -85,18 +85,18 @@ MUTATIONS = (
         FAULTS + "test_recovery.py::test_orders_of_an_older_version_of_the_secret_are_recognised",
     ),
     Mutation(
-        "lease term in the verdict about an account",
-        "app/orders/state/account_verdict_store.py",
+        "lease term in the trading status of an account",
+        "app/orders/state/trading_status_store.py",
         "            WHERE {HELD_BY_TERM}\n",
         "            WHERE true\n",
-        ORDERS + "test_account_verdicts.py::test_only_the_owner_of_the_term_writes",
+        ORDERS + "test_trading_statuses.py::test_only_the_owner_of_the_term_writes",
     ),
     Mutation(
-        "a verdict that its owner has not confirmed is void",
-        "app/orders/views/account_verdicts.py",
+        "a trading status that its owner has not confirmed is void",
+        "app/orders/views/trading_statuses.py",
         "row.age_s + now_s - last.at_s > UNCONFIRMED_S",
         "False",
-        "tests/unit/orders/test_account_verdicts.py::test_an_answer_older_than_five_seconds_is_void",
+        "tests/unit/orders/test_trading_statuses.py::test_an_answer_older_than_five_seconds_is_void",
     ),
     Mutation(
         "price bounds in the claim",
@@ -430,7 +430,7 @@ MUTATIONS = (
     ),
     Mutation(
         "read before older rows",
-        "app/orders/sending/claim_terms.py",
+        "app/orders/sending/claim_conditions.py",
         "        known_since=term.known_since,",
         "        known_since=None,",
         FAULTS + "test_guards.py::test_a_new_term_sends_no_older_row_before_it_has_read_the_book",

@@ -12,11 +12,11 @@ from app.broker.outcomes import SendOutcome
 from app.db.leases import Leases, LeaseTimes
 from app.errors import BrokerError
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
-from app.orders.sending.claim_terms import NextTask
+from app.orders.sending.claim_conditions import NextTask
 from app.orders.state.counters import ReadCounters
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task
-from app.orders.state.parts import AccountParts, OrderParts
+from app.orders.state.order_parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now
 from tests.order_environment import ACCOUNT, OrderEnvironment

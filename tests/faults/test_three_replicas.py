@@ -16,13 +16,13 @@ from tests.e2e.environment import Broker, Service, limit_order, running_service,
 from tests.faults.outage_environment import Server
 
 AWAY_S = float(os.environ.get("REPLICAS_AWAY_S", "14"))
-"""Longer than the lease lasts, and than a verdict is believed. 60 shows the end of readiness too."""
+"""Longer than the lease lasts, and than a status is believed. 60 shows the end of readiness too."""
 
 NOTICED_S = 6.0
 """A pool is known to fail at the latest when a hanging connection and a statement were given up."""
 
 LEASE_S = 12
-"""Longer than a verdict is believed."""
+"""Longer than a status is believed."""
 
 SAID_WITHIN_S = 2.0
 
@@ -87,8 +87,8 @@ def test_three_replicas_without_their_database_go_on_and_say_so(
     assert [answer.json()["status"] for answer in answers] == ["completed"] * 3
     assert len(broker.ledger(since)) == 3
     assert [service.child.pid for service in replicas if service.child is not None] == processes
-    verdicts = [_account(service) for service in replicas]
-    assert verdicts[0] == verdicts[1] == verdicts[2]
+    statuses = [_account(service) for service in replicas]
+    assert statuses[0] == statuses[1] == statuses[2]
 
 
 def test_an_account_whose_owner_is_frozen_has_no_sender_until_another_takes_over(

@@ -208,5 +208,5 @@ async def test_an_order_that_the_book_never_shows_ends_no_other_proof(
 async def _has_reason(environment: OrderEnvironment, reason: str) -> bool:
     """Whether the owner says so of its account, for health at every replica."""
     async with environment.database.connection() as connection:
-        cursor = await connection.execute("SELECT %s = ANY(reasons) FROM account_verdict", (reason,))
+        cursor = await connection.execute("SELECT %s = ANY(reasons) FROM trading_status", (reason,))
         return (await cursor.fetchone()) == (True,)

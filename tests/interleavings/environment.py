@@ -31,7 +31,7 @@ from app.orders.risk.limits import RiskLimits
 from app.orders.state.counters import ReadCounters
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.lease_term import LeaseTerm
-from app.orders.state.parts import AccountParts, OrderParts
+from app.orders.state.order_parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now
 from app.orders.state.wakeups import OrderWakeups

@@ -57,7 +57,7 @@ BOUNDS: dict[str, dict[str, object]] = {
     "app.orders.state.trading_days": {"BOOK_RESETS_AFTER": timedelta(hours=6), "LOOK_BACK": timedelta(days=7)},
     "app.orders.state.trading_reasons": {"UNCONFIRMED_S": 5.0},
     "app.orders.state.wakeups": {"IDLE_POLL_S": 5.0},
-    "app.orders.views.account_verdicts": {"READ_EVERY_S": 0.5, "SILENT_S": 2.0},
+    "app.orders.views.trading_statuses": {"READ_EVERY_S": 0.5, "SILENT_S": 2.0},
 }
 """By module and name."""
 

@@ -27,7 +27,7 @@ from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store, removal_store, tag_store
 from app.orders.state.model import Batch, BatchStatus, TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewTask
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 from app.orders.state.removal import Removal
 from app.orders.state.tags import ClientKey
 from app.orders.state.trading_days import oldest_live_day

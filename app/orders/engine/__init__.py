@@ -4,6 +4,6 @@ order_engine         all accounts of a process
 account_engine       one account: waits for the lease, runs the loops; on a stop drains them and gives the lease up
 account_loops        builds sender, reconciler and batch runner for one lease term
 activity_check activity_store    which accounts are idle, so that their loops poll seldom
-trading_verdict verdict_writer   would an order placed now reach the broker, and if not, why; written for all replicas
+trading_status trading_status_writer   would an order placed now reach the broker, if not, why; written for all replicas
 statement_warmup     plans the slow statements on a new connection
 """

@@ -16,16 +16,16 @@ from app.db.leases import Lease, Leases
 from app.db.ownership import MOST_CHARACTERS, Ownership
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
-from app.orders.engine.trading_verdict import STALLED_AFTER_S, TradingFacts
+from app.orders.engine.trading_status import STALLED_AFTER_S, TradingFacts
 from app.orders.recovery.loss_check import Continuity, LossCheck
-from app.orders.risk.stop_store import Stops
+from app.orders.risk.halts_and_doubts_store import Stops
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.lease_term import LeaseTerm
-from app.orders.state.parts import AccountParts, OrderParts
+from app.orders.state.order_parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now
 from app.orders.state.wakeups import Wakeups

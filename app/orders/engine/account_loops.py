@@ -14,7 +14,7 @@ from app.orders.sending.outcome_writer import OutcomeWriter
 from app.orders.sending.price_guard import PriceGuard
 from app.orders.sending.sender import Sender
 from app.orders.sending.transmission import Transmission
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

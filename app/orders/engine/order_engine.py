@@ -16,12 +16,12 @@ from app.errors import NotFound
 from app.kit.supervisor import Supervisor
 from app.orders.engine.account_engine import AccountEngine, TradingAccount
 from app.orders.engine.activity_check import ActivityCheck
-from app.orders.engine.verdict_writer import VerdictWriter
+from app.orders.engine.trading_status_writer import TradingStatusWriter
 from app.orders.recovery.database_record import RecordStore
 from app.orders.recovery.loss_check import LossCheck
 from app.orders.state.counters import ReadCounters
 from app.orders.state.last_prices import LastPrices
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.wakeups import OrderWakeups, Wakeups
 
 
@@ -71,7 +71,7 @@ class OrderEngine:
             for account_id, one in served.items()
         }
         self._activity = ActivityCheck(parts.database, owned=self._owned_wakeups, every_s=parts.settings.poll_s)
-        self._verdicts = VerdictWriter(
+        self._statuses = TradingStatusWriter(
             parts.database, sending=self._sending_engines, settings=parts.settings, clock=parts.clock
         )
 
@@ -80,7 +80,7 @@ class OrderEngine:
         for account_id, engine in self._accounts.items():
             supervisor.start(f"orders-{account_id}", engine.run())
         supervisor.start("orders-activity", self._activity.run())
-        supervisor.start("orders-verdicts", self._verdicts.run())
+        supervisor.start("orders-statuses", self._statuses.run())
         supervisor.start("database-comparison", self._loss_check.run())
 
     async def drain(self, *, timeout_s: float) -> bool:

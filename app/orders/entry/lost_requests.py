@@ -27,7 +27,7 @@ from app.orders.state import new_task_store, order_store, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewBatch, NewTask
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.tags import ClientKey, TagOrigin
 from app.orders.state.trading_days import LOOK_BACK
 

@@ -16,7 +16,7 @@ from app.orders.entry.keyed_commands import KeyedCommands
 from app.orders.entry.outcome_wait import Answer
 from app.orders.state import mass_cancel_store, removal_store, task_store
 from app.orders.state.mass_cancels import OrderFilter
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import oldest_live_day
 

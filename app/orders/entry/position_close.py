@@ -26,7 +26,7 @@ from app.orders.risk.reduce_only import lock_reducible
 from app.orders.state import new_task_store
 from app.orders.state.model import TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewBatch, NewTask, OrderLine
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 
 _BEING_CLOSED = TaskError(
     code="NOTHING_TO_REDUCE", message="other orders, live or waiting to be sent, are closing this position already"

@@ -39,7 +39,7 @@ from app.orders.risk.reduce_only import lock_reducible, read_positions
 from app.orders.state import new_task_store
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.new_tasks import NewTask
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 
 POSITIONS_TIMEOUT_S = 2.0
 

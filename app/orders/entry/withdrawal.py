@@ -19,7 +19,7 @@ from app.orders.state import order_store, removal_store, task_store
 from app.orders.state.accounting import at_rest
 from app.orders.state.documents import task_document
 from app.orders.state.model import TaskStatus
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import oldest_live_day
 from app.orders.state.wakeups import ChangeListener

@@ -24,8 +24,8 @@ from app.orders.sending.held_tasks import halted, next_step
 from app.orders.state import audit_store, removal_store, task_store
 from app.orders.state.audit import Actor, AuditEntry
 from app.orders.state.lifecycle import Event
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.page import Page
-from app.orders.state.parts import OrderParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import book_day, oldest_live_day
 from app.orders.state.wakeups import ChangeListener

@@ -11,7 +11,7 @@ from app.orders.recovery import recovery_store
 from app.orders.recovery.recovery_store import Recovery
 from app.orders.state import audit_store, order_store
 from app.orders.state.audit import Actor
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.wakeups import ChangeListener
 
 

@@ -27,7 +27,7 @@ from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import NOT_FOUND_AT_BROKER, KnownOrder, Resolution, Task, TaskError, TaskStatus
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.verdicts import Verdict
 from app.orders.state.wakeups import ChangeListener
 

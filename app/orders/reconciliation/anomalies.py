@@ -13,7 +13,7 @@ from app.orders.reconciliation import anomaly_rules, overdue_store
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 
 MAX_NAMED = 20
 """Unreadable rows of one read that have an alarm each."""

@@ -28,7 +28,7 @@ from app.orders.state.counters import ReadCounters
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import ENDED_WITHOUT_ORDER, BatchStatus, KnownOrder, Task, TaskStatus
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import LOOK_BACK, day_of_order, is_same_order, oldest_live_day
 from app.orders.state.verdicts import Verdict

@@ -21,7 +21,7 @@ from app.orders.reconciliation.inferred_fills import as_trade, inferred_fill
 from app.orders.state import fill_store, fills
 from app.orders.state.alarms import Alarm
 from app.orders.state.fills import FilledOrder, InferredFill
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.trading_days import ONE_DAY, book_began, day_of_trade, last_gone_day
 
 

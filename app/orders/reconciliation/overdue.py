@@ -12,7 +12,7 @@ from app.orders.sending.outcome_rules import verdict_of
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 from app.orders.state.trading_days import last_gone_day
 from app.orders.state.verdicts import doubtful, expired, obsolete
 

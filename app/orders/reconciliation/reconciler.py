@@ -28,7 +28,7 @@ from app.orders.reconciliation.overdue import OverdueWork
 from app.orders.reconciliation.read_schedule import BookReadPace, seconds_to_next_read
 from app.orders.recovery.account_recovery import AccountRecovery
 from app.orders.state import order_store, task_store
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import book_began, book_day, last_gone_day, oldest_live_day
 from app.orders.state.wakeups import wait_for

@@ -28,7 +28,7 @@ from app.orders.state import order_store, recovery_state_store, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.audit import Actor
 from app.orders.state.engine_settings import CLEAN_READS_NEEDED
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 from app.orders.state.tags import TAG_LENGTH, tags_of
 from app.orders.state.trading_days import LOOK_BACK
 

@@ -19,7 +19,7 @@ from app.orders.recovery import recovery_store
 from app.orders.recovery.database_record import RecordStore, RecordUnavailable
 from app.orders.recovery.loss_signs import DatabaseRecord, Sign, newest, sign_of
 from app.orders.recovery.recoveries import begin_recovery
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.task_store import database_now
 
 CHECK_EVERY_S = 1.0

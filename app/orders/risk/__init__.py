@@ -6,7 +6,7 @@ positions            whether an order only reduces its position; pure
 exits                the orders that close positions; pure
 reduce_only          reads, under the account's lock, what that depends on
 halts halt_writer    a halt (the kill switch), and setting it with its audit entry
-stop_store           halts and doubts of several accounts at once, for what is said about them
+halts_and_doubts_store   halts and doubts of several accounts at once, for what is said about them
 limit_store halt_store doubt_limit_store    SQL; the last stops new orders while too much is in doubt. The claim
                      statement asks for halts and doubts too
 """

@@ -12,10 +12,10 @@ from dataclasses import replace
 from app.broker.orders import Operation
 from app.orders.sending import claim_store
 from app.orders.sending.account_breakers import AccountBreakers
-from app.orders.sending.claim_terms import ClaimTerms, NextTask, claim_terms
+from app.orders.sending.claim_conditions import ClaimTerms, NextTask, claim_terms
 from app.orders.sending.price_guard import PriceGuard
 from app.orders.state.model import Task
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 
 
 class Claims:

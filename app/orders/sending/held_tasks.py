@@ -13,12 +13,12 @@ from typing import Literal
 
 from app.broker.orders import Operation
 from app.orders.risk.halts import Halt
-from app.orders.risk.stop_store import stops_of
+from app.orders.risk.halts_and_doubts_store import stops_of
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.state import task_store
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Task, TaskError, TaskStatus
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 from app.orders.state.verdicts import Verdict
 
 _REFRESH_EVERY_S = 0.2

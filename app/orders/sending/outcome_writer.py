@@ -16,7 +16,7 @@ from app.orders.sending.outcome_rules import confirmed_ids, verdict_of, wrong_an
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 
 _SETTLE_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Between the attempts to store an outcome: together well below the time that a claim lasts."""

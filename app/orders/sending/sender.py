@@ -22,7 +22,7 @@ from app.orders.sending.held_tasks import Holds
 from app.orders.sending.outcome_writer import OutcomeWriter
 from app.orders.sending.transmission import Transmission
 from app.orders.state.model import Task
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 from app.orders.state.wakeups import wait_for
 
 _REQUEST_KINDS = {

@@ -13,7 +13,7 @@ from app.broker.port import Governor
 from app.orders.sending.account_breakers import AccountBreakers
 from app.orders.sending.outcome_rules import THROTTLE_COOL_DOWN_S
 from app.orders.state.model import Task
-from app.orders.state.parts import AccountParts
+from app.orders.state.order_parts import AccountParts
 
 
 class Transmission:

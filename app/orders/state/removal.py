@@ -20,7 +20,7 @@ from app.orders.state import new_task_store, removal_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import Task
 from app.orders.state.new_tasks import NewTask
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.removal_rules import UnwantedOrder
 from app.orders.state.verdicts import BATCH_ENDS, TAKEN_BACK, withdrawn
 

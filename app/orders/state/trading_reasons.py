@@ -29,7 +29,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountVerdict:
+class TradingStatus:
     """The answer for one account. ``detail`` has a sentence for each reason, for an operator."""
 
     account_id: str
@@ -44,9 +44,9 @@ class AccountVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmedVerdict:
+class ConfirmedStatus:
     """An answer as its owner has written it; ``age_s`` is the time since then, by the database's clock."""
 
-    verdict: AccountVerdict
+    status: TradingStatus
     written_at: datetime
     age_s: float

@@ -78,13 +78,13 @@ async def test_login_goes_through_the_running_service(service: RunningService) -
 
 async def test_doctor_finds_what_is_missing(settings: Settings, empty_database_url: str) -> None:
     """A schema that is not there, a Redis that is away, an account that never logged in."""
-    assert {finding.verdict for finding in await examine(settings)} == {"ok"}
+    assert {finding.result for finding in await examine(settings)} == {"ok"}
     secret = type(settings.redis_url)
     ill = settings.model_copy(
         update={"database_url": secret(empty_database_url), "redis_url": secret("redis://127.0.0.1:1")}
     )
-    verdicts = {finding.subject: finding.verdict for finding in await examine(ill)}
-    assert verdicts == {
+    results = {finding.subject: finding.result for finding in await examine(ill)}
+    assert results == {
         "settings": "ok",
         "database": "ok",
         "migrations": "fail",
@@ -93,7 +93,7 @@ async def test_doctor_finds_what_is_missing(settings: Settings, empty_database_u
     }
     without_token = settings.model_copy(update={"kite_access_token": secret("")})
     (session,) = [finding for finding in await examine(without_token) if finding.subject == "broker primary"]
-    assert session.verdict == "warn"
+    assert session.result == "warn"
     assert "login" in str(session)
 
 
@@ -104,13 +104,13 @@ async def test_the_database_of_another_deployment_is_refused(settings: Settings)
     other = base64.b64encode(b"another secret of the same bytes").decode()
     wrong = settings.model_copy(update={"order_tag_secret": type(settings.redis_url)(other)})
     (finding,) = [one for one in await examine(wrong) if one.subject == "deployment"]
-    assert (finding.verdict, "ORDER_TAG_CODE=" in finding.detail) == ("fail", True)
+    assert (finding.result, "ORDER_TAG_CODE=" in finding.detail) == ("fail", True)
     with pytest.raises(StartError, match="ORDER_TAG_CODE="):
         async with open_services(wrong):
             raise AssertionError("it must not start")
     code = TagSecrets.from_settings(settings).code
     kept = wrong.model_copy(update={"order_tag_code": code})
-    assert {one.verdict for one in await examine(kept) if one.subject == "deployment"} == {"ok"}
+    assert {one.result for one in await examine(kept) if one.subject == "deployment"} == {"ok"}
 
 
 async def test_recover_prints_what_a_loss_has_left_open(settings: Settings, database_url: str) -> None:
@@ -133,11 +133,11 @@ async def test_doctor_finds_an_event_that_was_changed(settings: Settings, databa
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("INSERT INTO account_seq VALUES ('primary', 'first', 1)")
         await connection.execute("INSERT INTO event VALUES ('primary', 1, 'order_placed', '{}', now(), sha256('x'))")
-        assert {finding.verdict for finding in await examine(settings)} == {"ok"}  # the first follows nothing
+        assert {finding.result for finding in await examine(settings)} == {"ok"}  # the first follows nothing
         await connection.execute("UPDATE account_seq SET seq = 2 WHERE account_id = 'primary'")
         await connection.execute("INSERT INTO event VALUES ('primary', 2, 'order_placed', '{}', now(), sha256('x'))")
     (log,) = [finding for finding in await examine(settings) if finding.subject == "event log"]
-    assert (log.verdict, log.detail) == ("fail", "event 2 of primary is not what was written")
+    assert (log.result, log.detail) == ("fail", "event 2 of primary is not what was written")
 
 
 async def test_a_misspelt_account_is_not_reported_as_halted(settings: Settings) -> None:

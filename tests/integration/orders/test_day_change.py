@@ -23,7 +23,7 @@ from app.orders.state import fill_store, new_task_store, task_store
 from app.orders.state.counters import ReadCounters
 from app.orders.state.model import BatchStatus, TaskStatus
 from app.orders.state.new_tasks import NewBatch, NewTask
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from app.orders.state.settlement import Settlement
 from tests.order_environment import ACCOUNT, SHORT_SETTINGS, order_parts
 from tests.order_requests import order

@@ -21,7 +21,7 @@ from app.orders.state import fill_store, order_store
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.fills import InferredFill
 from app.orders.state.known_orders import known_order
-from app.orders.state.parts import OrderParts
+from app.orders.state.order_parts import OrderParts
 from tests.order_environment import OrderEnvironment, order_parts
 from tests.unit.orders.builders import row
 from tests.unit.orders.test_trading_days import MONDAY, TUESDAY, at

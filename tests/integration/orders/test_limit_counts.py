@@ -12,8 +12,8 @@ import pytest
 
 from app.db.postgres import Database, Tx, open_database
 from app.orders.risk import limit_store
+from app.orders.risk.halts_and_doubts_store import stops_of
 from app.orders.risk.positions import PositionSide
-from app.orders.risk.stop_store import stops_of
 from tests.order_rows import A_MINUTE_AGO, LONG_AGO, Row, insert, insert_order, insert_task, undone
 
 TASK, RECENT = UUID(int=500), UUID(int=100)

@@ -2,29 +2,29 @@
 
 from datetime import UTC, datetime
 
-from app.orders.state.trading_reasons import AccountVerdict, ConfirmedVerdict, Reason
-from app.orders.views.account_verdicts import LastRead, Stall, shown_verdict
+from app.orders.state.trading_reasons import ConfirmedStatus, Reason, TradingStatus
+from app.orders.views.trading_statuses import LastRead, Stall, shown_status
 
 MONDAY = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
 EARLIER = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-def _row(*reasons: Reason, age_s: float = 0.2) -> ConfirmedVerdict:
-    verdict = AccountVerdict(
+def _row(*reasons: Reason, age_s: float = 0.2) -> ConfirmedStatus:
+    status = TradingStatus(
         account_id="primary", reasons=reasons, detail={reason.value: "why" for reason in reasons}, since=EARLIER
     )
-    return ConfirmedVerdict(verdict=verdict, written_at=MONDAY, age_s=age_s)
+    return ConfirmedStatus(status=status, written_at=MONDAY, age_s=age_s)
 
 
-def _shown(row: ConfirmedVerdict | None, *, read_s_ago: float = 0.0, stall: Stall | None = None) -> AccountVerdict:
+def _shown(row: ConfirmedStatus | None, *, read_s_ago: float = 0.0, stall: Stall | None = None) -> TradingStatus:
     last = LastRead(rows={} if row is None else {"primary": row}, at_s=100.0)
-    return shown_verdict("primary", last=last, stall=stall, now_s=100.0 + read_s_ago)
+    return shown_status("primary", last=last, stall=stall, now_s=100.0 + read_s_ago)
 
 
 def test_a_fresh_answer_of_the_owner_is_shown_as_it_is() -> None:
     """With its reasons, its sentences and its time."""
     row = _row(Reason.NO_SESSION, Reason.HALTED)
-    assert _shown(row) == row.verdict
+    assert _shown(row) == row.status
     assert _shown(_row()).can_trade
 
 

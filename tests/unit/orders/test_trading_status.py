@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.kit.hysteresis import LOWERED_AFTER_S
-from app.orders.engine.trading_verdict import TradingFacts, TradingVerdict, trading_verdict
+from app.orders.engine.trading_status import TradingDecision, TradingFacts, decide_trading_status
 from app.orders.risk.halts import Halt, HaltMode
 from app.orders.state.trading_reasons import Reason
 
@@ -38,8 +38,8 @@ CONTRACT = [
 ]  # fmt: skip
 
 
-def _of(facts: TradingFacts, *, before: TradingVerdict | None = None, now: float = 100.0) -> TradingVerdict:
-    return trading_verdict(facts, before=before or TradingVerdict(), now=now)
+def _of(facts: TradingFacts, *, before: TradingDecision | None = None, now: float = 100.0) -> TradingDecision:
+    return decide_trading_status(facts, before=before or TradingDecision(), now=now)
 
 
 def test_without_a_bad_fact_the_account_can_trade() -> None:
@@ -56,16 +56,16 @@ def test_every_fact_has_its_reason() -> None:
 def test_one_bad_fact_gives_its_reason_alone(fact: str) -> None:
     """With a sentence for the operator."""
     value, reason = BAD[fact]
-    verdict = _of(TradingFacts(**{fact: value}))
-    assert verdict.reasons == [reason]
-    assert verdict.detail[reason]
+    status = _of(TradingFacts(**{fact: value}))
+    assert status.reasons == [reason]
+    assert status.detail[reason]
 
 
 def test_reduce_only_is_no_halt() -> None:
     """The two modes of the kill switch are two reasons; the sentence has the operator's words."""
-    verdict = _of(TradingFacts(halt=_halt("reduce_only")))
-    assert verdict.reasons == [Reason.REDUCE_ONLY]
-    assert verdict.detail == {"reduce_only": "reduce_only by ops: feed looks wrong"}
+    status = _of(TradingFacts(halt=_halt("reduce_only")))
+    assert status.reasons == [Reason.REDUCE_ONLY]
+    assert status.detail == {"reduce_only": "reduce_only by ops: feed looks wrong"}
 
 
 def test_the_order_of_the_reasons_is_that_of_the_contract() -> None:
@@ -76,9 +76,9 @@ def test_the_order_of_the_reasons_is_that_of_the_contract() -> None:
 @given(st.sets(st.sampled_from(sorted(BAD))))
 def test_reasons_are_those_of_the_bad_facts_in_their_order(bad: set[str]) -> None:
     """Whatever holds together."""
-    verdict = _of(TradingFacts(**{fact: BAD[fact][0] for fact in bad}))
-    assert verdict.reasons == sorted((BAD[fact][1] for fact in bad), key=list(Reason).index)
-    assert set(verdict.detail) == set(verdict.reasons)
+    status = _of(TradingFacts(**{fact: BAD[fact][0] for fact in bad}))
+    assert status.reasons == sorted((BAD[fact][1] for fact in bad), key=list(Reason).index)
+    assert set(status.detail) == set(status.reasons)
 
 
 @given(gone_for=st.floats(min_value=0, max_value=20), fact=st.sampled_from(sorted(BAD)))

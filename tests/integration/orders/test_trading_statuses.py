@@ -10,9 +10,9 @@ import pytest
 from app.db.leases import Lease, LeaseTimes
 from app.db.postgres import Database, open_database
 from app.kit.clock import SystemClock
-from app.orders.state.account_verdict_store import read_verdicts, write_verdict
 from app.orders.state.model import TaskStatus
-from app.orders.state.trading_reasons import ConfirmedVerdict, Reason
+from app.orders.state.trading_reasons import ConfirmedStatus, Reason
+from app.orders.state.trading_status_store import read_statuses, write_status
 from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment
 from tests.order_waits import reaches
 from tests.waiting import until
@@ -22,20 +22,20 @@ RAISED_WITHIN_S = 2.0
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await open_database(database_url, name="verdicts")
+    opened = await open_database(database_url, name="statuses")
     yield opened
     await opened.close()
 
 
-async def _written(database: Database) -> ConfirmedVerdict | None:
+async def _written(database: Database) -> ConfirmedStatus | None:
     async with database.connection() as connection:
-        return (await read_verdicts(connection)).get(ACCOUNT)
+        return (await read_statuses(connection)).get(ACCOUNT)
 
 
-async def _until_written(database: Database, reasons: Sequence[Reason], *, within_s: float) -> ConfirmedVerdict:
+async def _until_written(database: Database, reasons: Sequence[Reason], *, within_s: float) -> ConfirmedStatus:
     async def is_written() -> bool:
         found = await _written(database)
-        return found is not None and list(found.verdict.reasons) == list(reasons)
+        return found is not None and list(found.status.reasons) == list(reasons)
 
     await until(is_written, within_s=within_s, every_s=0.05)
     found = await _written(database)
@@ -45,7 +45,7 @@ async def _until_written(database: Database, reasons: Sequence[Reason], *, withi
 
 async def _blocked_by(database: Database, reason: Reason) -> bool:
     found = await _written(database)
-    return found is not None and reason in found.verdict.reasons
+    return found is not None and reason in found.status.reasons
 
 
 async def test_an_owner_says_that_its_account_can_trade_and_confirms_it(environment: OrderEnvironment) -> None:
@@ -55,7 +55,7 @@ async def test_an_owner_says_that_its_account_can_trade_and_confirms_it(environm
     later = await _written(environment.database)
     assert later is not None
     assert later.written_at > first.written_at
-    assert later.verdict.since == first.verdict.since
+    assert later.status.since == first.status.since
     assert later.age_s < 2.5
 
 
@@ -65,14 +65,14 @@ async def test_a_halt_is_raised_and_lowered(environment: OrderEnvironment) -> No
     halts = environment.orders.operators.halts
     await halts.halt(ACCOUNT, mode="halt", open_orders="leave", reason="looks odd", by=OPERATOR)
     raised = await _until_written(environment.database, [Reason.HALTED], within_s=RAISED_WITHIN_S)
-    assert raised.verdict.detail == {"halted": "halt by operator: looks odd"}
-    assert before.verdict.since is not None
-    assert raised.verdict.since is not None
-    assert raised.verdict.since > before.verdict.since
+    assert raised.status.detail == {"halted": "halt by operator: looks odd"}
+    assert before.status.since is not None
+    assert raised.status.since is not None
+    assert raised.status.since > before.status.since
     await halts.resume(ACCOUNT, reason="fine", by=OPERATOR)
     await asyncio.sleep(3.0)
-    assert (await _until_written(environment.database, [Reason.HALTED], within_s=0.1)).verdict == raised.verdict
-    assert (await _until_written(environment.database, [], within_s=5)).verdict.since != raised.verdict.since
+    assert (await _until_written(environment.database, [Reason.HALTED], within_s=0.1)).status == raised.status
+    assert (await _until_written(environment.database, [], within_s=5)).status.since != raised.status.since
 
 
 async def test_too_many_doubts_are_a_reason(environment: OrderEnvironment) -> None:
@@ -84,7 +84,7 @@ async def test_too_many_doubts_are_a_reason(environment: OrderEnvironment) -> No
         await environment.place(wait_s=0, tradingsymbol=symbol)
     expected = [Reason.TOO_MUCH_IN_DOUBT, Reason.BOOK_UNREADABLE, Reason.BREAKER_OPEN]
     found = await _until_written(environment.database, expected, within_s=15)
-    assert set(found.verdict.detail) == set(expected)
+    assert set(found.status.detail) == set(expected)
 
 
 async def test_a_book_that_cannot_be_read_is_a_reason(environment: OrderEnvironment) -> None:
@@ -94,7 +94,7 @@ async def test_a_book_that_cannot_be_read_is_a_reason(environment: OrderEnvironm
     await environment.fault("status", method="GET", path="/orders", times=-1, params=words)
     environment.orders.wakeups.on_order_hint(ACCOUNT)
     found = await _until_written(environment.database, [Reason.BOOK_UNREADABLE], within_s=5)
-    assert found.verdict.detail["book_unreadable"]
+    assert found.status.detail["book_unreadable"]
     (await environment.sim.delete("/_sim/faults")).raise_for_status()
     await _until_written(environment.database, [], within_s=12)
 
@@ -116,19 +116,19 @@ async def test_only_the_owner_of_the_term_writes(database: Database) -> None:
     new = Lease(database, name=f"sender:{ACCOUNT}", owner="new", times=times, clock=clock)
     assert await old.try_take()
     async with database.connection() as connection:
-        await write_verdict(connection, ACCOUNT, reasons=[], detail={}, lease=old)
+        await write_status(connection, ACCOUNT, reasons=[], detail={}, lease=old)
     first = await _written(database)
     await old.release()
     assert await new.try_take()
     async with database.connection() as connection:
-        await write_verdict(connection, ACCOUNT, reasons=[Reason.HALTED], detail={"halted": "late"}, lease=old)
+        await write_status(connection, ACCOUNT, reasons=[Reason.HALTED], detail={"halted": "late"}, lease=old)
         assert await _written(database) is not None
         assert await _blocked_by(database, Reason.HALTED) is False
-        await write_verdict(connection, ACCOUNT, reasons=[], detail={}, lease=new)
+        await write_status(connection, ACCOUNT, reasons=[], detail={}, lease=new)
     taken_over = await _written(database)
     assert first is not None
     assert taken_over is not None
-    assert taken_over.verdict.since == first.verdict.since
+    assert taken_over.status.since == first.status.since
     assert taken_over.written_at > first.written_at
 
 
@@ -137,16 +137,16 @@ async def test_a_gap_without_an_owner_begins_a_new_time(database: Database) -> N
     lease = Lease(database, name=f"sender:{ACCOUNT}", owner="only", times=LeaseTimes(ttl_s=60.0), clock=SystemClock())
     assert await lease.try_take()
     async with database.connection() as connection:
-        await write_verdict(connection, ACCOUNT, reasons=[], detail={}, lease=lease)
+        await write_status(connection, ACCOUNT, reasons=[], detail={}, lease=lease)
         await connection.execute(
-            "UPDATE account_verdict SET written_at = written_at - interval '6 s', since = since - interval '1 h'"
+            "UPDATE trading_status SET written_at = written_at - interval '6 s', since = since - interval '1 h'"
         )
         before = await _written(database)
-        await write_verdict(connection, ACCOUNT, reasons=[], detail={}, lease=lease)
+        await write_status(connection, ACCOUNT, reasons=[], detail={}, lease=lease)
     after = await _written(database)
     assert before is not None
     assert after is not None
-    assert after.verdict.since == after.written_at
+    assert after.status.since == after.written_at
     assert before.age_s > 5
 
 

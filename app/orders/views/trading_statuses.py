@@ -1,6 +1,6 @@
 """Whether an order of each account would reach the broker now, as this replica knows it from the accounts' owners.
 
-A loop reads the verdicts of all accounts with one query, so that health, metrics and the log have them without waiting.
+A loop reads the statuses of all accounts with one query, so that health, metrics and the log have them without waiting.
 An answer that its owner has not confirmed lately is void; while the database does not answer, this replica says so by
 itself, because an order that it is given could not even be stored.
 """
@@ -19,8 +19,8 @@ from app.errors import ServiceError
 from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
 from app.kit.hysteresis import is_shown
-from app.orders.state.account_verdict_store import read_verdicts
-from app.orders.state.trading_reasons import UNCONFIRMED_S, AccountVerdict, ConfirmedVerdict, Reason
+from app.orders.state.trading_reasons import UNCONFIRMED_S, ConfirmedStatus, Reason, TradingStatus
+from app.orders.state.trading_status_store import read_statuses
 
 READ_EVERY_S = 0.5
 SILENT_S = 2.0
@@ -29,9 +29,9 @@ SILENT_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastRead:
-    """The newest read of the verdicts that was answered. Times are monotonic seconds."""
+    """The newest read of the statuses that was answered. Times are monotonic seconds."""
 
-    rows: Mapping[str, ConfirmedVerdict] = field(default_factory=dict)
+    rows: Mapping[str, ConfirmedStatus] = field(default_factory=dict)
     at_s: float
 
 
@@ -43,7 +43,7 @@ class Stall:
     seen_at_s: float  # monotonic seconds
 
 
-def shown_verdict(account_id: str, *, last: LastRead, stall: Stall | None, now_s: float) -> AccountVerdict:
+def shown_status(account_id: str, *, last: LastRead, stall: Stall | None, now_s: float) -> TradingStatus:
     """What this replica says about one account at ``now_s`` (monotonic seconds)."""
     if stall is not None and is_shown(stall.seen_at_s, now=now_s):
         text = "the database does not answer this replica: no order can be stored"
@@ -53,17 +53,17 @@ def shown_verdict(account_id: str, *, last: LastRead, stall: Stall | None, now_s
     if row is None:
         return _blocked(account_id, Reason.NO_SENDER, text, since=None)
     if row.age_s + now_s - last.at_s > UNCONFIRMED_S:
-        since = row.written_at if row.verdict.can_trade else row.verdict.since
+        since = row.written_at if row.status.can_trade else row.status.since
         return _blocked(account_id, Reason.NO_SENDER, text, since=since)
-    return row.verdict
+    return row.status
 
 
-def _blocked(account_id: str, reason: Reason, text: str, *, since: datetime | None) -> AccountVerdict:
-    return AccountVerdict(account_id=account_id, reasons=(reason,), detail={reason: text}, since=since)
+def _blocked(account_id: str, reason: Reason, text: str, *, since: datetime | None) -> TradingStatus:
+    return TradingStatus(account_id=account_id, reasons=(reason,), detail={reason: text}, since=since)
 
 
-class AccountVerdicts:
-    """The verdicts about ``accounts``. ``run`` keeps them until it is cancelled."""
+class TradingStatuses:
+    """The statuses about ``accounts``. ``run`` keeps them until it is cancelled."""
 
     def __init__(self, database: Database, *, accounts: Iterable[str], clock: Clock) -> None:
         self._database = database
@@ -81,14 +81,14 @@ class AccountVerdicts:
                 with answering_within(SILENT_S):
                     await self.read()
             except ServiceError:
-                self.note_stall()  # the change of the verdicts is logged
+                self.note_stall()  # the change of the statuses is logged
             self._log_changes()
             await asyncio.sleep(READ_EVERY_S)
 
     async def read(self) -> None:
         """Read what the owners have written. Raises Unavailable."""
         async with self._database.connection() as connection:
-            rows = await read_verdicts(connection)
+            rows = await read_statuses(connection)
         self._last = LastRead(rows=rows, at_s=self._clock.monotonic())
 
     def note_stall(self) -> None:
@@ -99,25 +99,25 @@ class AccountVerdicts:
         else:
             self._stall = Stall(began_at=self._clock.now(), seen_at_s=now_s)
 
-    def known(self) -> Sequence[AccountVerdict]:
-        """The verdict about each account, in the order of the roster."""
+    def known(self) -> Sequence[TradingStatus]:
+        """The status about each account, in the order of the roster."""
         now_s = self._clock.monotonic()
         if now_s - self._last.at_s > SILENT_S:
             self.note_stall()
         return [
-            shown_verdict(account_id, last=self._last, stall=self._stall, now_s=now_s) for account_id in self._accounts
+            shown_status(account_id, last=self._last, stall=self._stall, now_s=now_s) for account_id in self._accounts
         ]
 
     def _log_changes(self) -> None:
         """One line when a reason begins or ends. That the first owner is still starting is no news."""
         starting = self._clock.monotonic() - self._began_s < UNCONFIRMED_S
-        for verdict in self.known():
-            reasons, before = tuple(verdict.reasons), self._logged.get(verdict.account_id, ())
+        for status in self.known():
+            reasons, before = tuple(status.reasons), self._logged.get(status.account_id, ())
             if reasons == before or (starting and reasons == (Reason.NO_SENDER,)):
                 continue
-            self._logged[verdict.account_id] = reasons
-            detail = "; ".join(verdict.detail.values())
-            log = logger.bind(account_id=verdict.account_id, action="trade", reasons=",".join(reasons), reason=detail)
+            self._logged[status.account_id] = reasons
+            detail = "; ".join(status.detail.values())
+            log = logger.bind(account_id=status.account_id, action="trade", reasons=",".join(reasons), reason=detail)
             if reasons:
                 log.warning("account cannot trade")
             else:

@@ -12,7 +12,7 @@ down_revision = "0016"
 
 def upgrade() -> None:
     op.execute(
-        """CREATE TABLE account_verdict (
+        """CREATE TABLE trading_status (
              account_id text PRIMARY KEY,
              term bigint NOT NULL,
              reasons text[] NOT NULL,

@@ -41,7 +41,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TradingVerdict:
+class TradingDecision:
     """The reasons that are shown, each with its newest sighting; none of them: the account can trade."""
 
     sightings: Mapping[Reason, Sighting] = field(default_factory=dict)
@@ -57,14 +57,14 @@ class TradingVerdict:
         return {reason.value: self.sightings[reason].text for reason in self.reasons}
 
 
-def trading_verdict(facts: TradingFacts, *, before: TradingVerdict, now: float) -> TradingVerdict:
-    """The verdict at ``now`` (monotonic seconds); ``before`` is the one before it, in the same lease term.
+def decide_trading_status(facts: TradingFacts, *, before: TradingDecision, now: float) -> TradingDecision:
+    """The status at ``now`` (monotonic seconds); ``before`` is the one before it, in the same lease term.
 
     A reason is shown at once, and for some seconds after it was last seen.
     """
     kept = {reason: one for reason, one in before.sightings.items() if is_shown(one.seen_at, now=now)}
     seen = {reason: Sighting(text=text, seen_at=now) for reason, text in _sentences(facts).items() if text is not None}
-    return TradingVerdict(sightings=kept | seen)
+    return TradingDecision(sightings=kept | seen)
 
 
 def _sentences(facts: TradingFacts) -> Mapping[Reason, str | None]:

@@ -16,17 +16,17 @@ from app.db.postgres import Database, Tx
 from app.errors import ServiceError
 from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
-from app.orders.engine.trading_verdict import STALLED_AFTER_S, TradingFacts, TradingVerdict, trading_verdict
-from app.orders.risk.stop_store import Stops, stops_of
-from app.orders.state.account_verdict_store import write_verdict
+from app.orders.engine.trading_status import STALLED_AFTER_S, TradingDecision, TradingFacts, decide_trading_status
+from app.orders.risk.halts_and_doubts_store import Stops, stops_of
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.trading_reasons import Reason
+from app.orders.state.trading_status_store import write_status
 
 ROUND_S = 0.5
 """Between two looks at the facts."""
 
 CONFIRMED_EVERY_S = 1.5
-"""How often a verdict is written again that has not changed: an older one becomes void after ``UNCONFIRMED_S``."""
+"""How often a status is written again that has not changed: an older one becomes void after ``UNCONFIRMED_S``."""
 
 _GIVEN_UP_S = 2.0
 """What a round waits for the database."""
@@ -45,15 +45,15 @@ class SendingAccount(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """The newest verdict of one lease term, and what of it is stored since when (monotonic seconds)."""
+    """The newest status of one lease term, and what of it is stored since when (monotonic seconds)."""
 
     term: int
-    verdict: TradingVerdict
+    status: TradingDecision
     stored: tuple[Reason, ...] | None = None
     stored_at: float = 0.0
 
 
-class VerdictWriter:
+class TradingStatusWriter:
     """``sending`` returns by account those for which this process sends now. ``run`` ends when it is cancelled."""
 
     def __init__(
@@ -104,13 +104,13 @@ class VerdictWriter:
         facts = account.trading_facts(stops, database_answers=self._answers)
         before = self._written.get(account_id)
         if before is None or before.term != term:
-            before = _Written(term=term, verdict=TradingVerdict())
-        verdict = trading_verdict(facts, before=before.verdict, now=now)
-        reasons = tuple(verdict.reasons)
+            before = _Written(term=term, status=TradingDecision())
+        status = decide_trading_status(facts, before=before.status, now=now)
+        reasons = tuple(status.reasons)
         if reasons != before.stored or now - before.stored_at >= CONFIRMED_EVERY_S:
-            await write_verdict(tx, account_id, reasons=reasons, detail=verdict.detail, lease=account.lease)
-            self._written[account_id] = _Written(term=term, verdict=verdict, stored=reasons, stored_at=now)
+            await write_status(tx, account_id, reasons=reasons, detail=status.detail, lease=account.lease)
+            self._written[account_id] = _Written(term=term, status=status, stored=reasons, stored_at=now)
         else:
             self._written[account_id] = _Written(
-                term=term, verdict=verdict, stored=before.stored, stored_at=before.stored_at
+                term=term, status=status, stored=before.stored, stored_at=before.stored_at
             )
