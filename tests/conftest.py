@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.coverage_scope",
     "tests.servers",
     "tests.order_fixtures",
     "tests.e2e.fixtures",

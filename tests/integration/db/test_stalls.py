@@ -187,6 +187,7 @@ async def test_a_listener_whose_process_is_stopped_listens_over_another_one(data
             async with database.connection() as connection:
                 cursor = await connection.execute(
                     "SELECT pid FROM pg_stat_activity WHERE application_name = 'ticker notifications'"
+                    " AND datname = current_database()"
                 )
                 row = await cursor.fetchone()
             assert row is not None
