@@ -1,4 +1,7 @@
-"""Rows of one of the broker's answers, judged one by one: those that can be read, and what is known of the others."""
+"""Values for the rows of one of the broker's answers: those that can be read, and what is known of the others.
+
+``app.kite.wire`` judges each row; ``app.kite.reads`` counts and logs the unreadable ones.
+"""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from app.db.migrate import applied_revision, head_revision
 from app.db.postgres import open_database
 from app.db.redis import make_redis
 from app.errors import BrokerError, ServiceError, StartError
+from app.events.chain_check import find_break
 from app.events.event_read_store import read_all_heads
-from app.events.hash_chain import find_break
 from app.ops.logging import redact
 from app.orders.state.tag_store import check_code, stored_code
 from app.orders.state.tags import TagSecrets

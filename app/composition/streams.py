@@ -11,7 +11,7 @@ from app.composition.market import Market
 from app.composition.parts import Process
 from app.events.event_log import EventLog
 from app.events.order_stream import OrderStreamHub
-from app.events.recovery import Snapshot
+from app.events.resume import Snapshot
 from app.events.tick_stream import TickStreamHub
 from app.market.subscriptions.feed_silence import RunningFeeds
 from app.market.ticks.pipeline import TickPipeline

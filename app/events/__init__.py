@@ -2,10 +2,11 @@
 
 model          an event, and where a log stands
 event_append_store   SQL, in the transaction that changes the state; event_read_store reads
-event_log      pages for readers; hash_chain proves that nothing was changed
+event_log      pages for readers; chain_check finds the first event that does not follow the one before it; the hash
+               is the function ``event_hash`` in PostgreSQL (migration 0006)
 
 order_stream   events to every socket of an account, exactly once; read it first
-recovery       whether a socket may resume, or starts with a snapshot
+resume         whether a socket may resume, or starts with a snapshot
 order_reader delivery_cursor   one socket's place, and the end of one that reads too slowly; how far an account was
                served
 tick_stream    the newest tick to every socket that reads it; tick_modes reduces it

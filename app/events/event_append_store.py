@@ -2,7 +2,7 @@
 
 ``lock`` is taken first by every transaction that will append: it serialises the writers of one account, so sequence
 order is commit order, and a reader that saw ``seq`` n has missed nothing below n. Nothing is "published after commit":
-what carries events to sockets reads this table. Each row has a hash over itself and the row before (``hash_chain``).
+what carries events to sockets reads this table. Each row has a hash over itself and the row before (``chain_check``).
 """
 
 from __future__ import annotations

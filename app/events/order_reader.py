@@ -15,7 +15,7 @@ from app.events.protocol import (
     heartbeat_frame,
     snapshot_frame,
 )
-from app.events.recovery import Recovery
+from app.events.resume import SocketStart
 from app.kit.broadcast import Mailbox, Overflowed
 
 
@@ -54,17 +54,17 @@ Item: TypeAlias = EventItem | Heartbeat | Reply | Closing
 class OrderReader:
     """``next_batch`` gives the greeting, then the replay page by page, then what is live.
 
-    ``box`` was subscribed before ``recovery`` was read, so that together they miss nothing; what they both have is
+    ``box`` was subscribed before ``start`` was read, so that together they miss nothing; what they both have is
     sent once, because only ``last + 1`` is ever sent.
     """
 
-    def __init__(self, log: EventLog, *, box: Mailbox[Item], recovery: Recovery) -> None:
+    def __init__(self, log: EventLog, *, box: Mailbox[Item], start: SocketStart) -> None:
         self._log = log
         self._box = box
-        self._account_id = recovery.head.account_id
-        self._greeting = _greet(recovery)
-        self._last = recovery.last
-        self._read_to = recovery.head.seq
+        self._account_id = start.head.account_id
+        self._greeting = _greet(start)
+        self._last = start.last
+        self._read_to = start.head.seq
         self._waiting: deque[Item] = deque()
 
     def reply(self, frame: str) -> None:
@@ -123,8 +123,8 @@ class OrderReader:
                 raise StreamClosed(reason)
 
 
-def _greet(recovery: Recovery) -> list[str]:
-    frames = [authenticated_frame(recovery.head, resumed=recovery.orders is None)]
-    if recovery.orders is not None:
-        frames.append(snapshot_frame(recovery.orders, seq=recovery.head.seq))
+def _greet(start: SocketStart) -> list[str]:
+    frames = [authenticated_frame(start.head, resumed=start.orders is None)]
+    if start.orders is not None:
+        frames.append(snapshot_frame(start.orders, seq=start.head.seq))
     return frames

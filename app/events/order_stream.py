@@ -24,8 +24,8 @@ from app.events.model import EPOCH_LENGTH, LogHead, StoredEvent
 from app.events.order_reader import Closing, EventItem, Heartbeat, Item, OrderReader
 from app.events.outage import Outage
 from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame
-from app.events.recovery import Snapshot, open_head, recover
 from app.events.redis_bus import HintRelay, RedisListener
+from app.events.resume import Snapshot, open_head, start_of_socket
 from app.events.stats import SocketCounts, StreamStats
 from app.kit.broadcast import Broadcast
 from app.kit.ids import IdSource
@@ -93,10 +93,10 @@ class OrderStreamHub:
             box = self._readers.subscribe(account_id, limit=self.limits.queue_length)
             try:
                 async with self._recoveries:
-                    recovery = await recover(
+                    start = await start_of_socket(
                         self._database, account_id, resume=resume, limit=self.limits.replay, snapshot=self._snapshot
                     )
-                yield OrderReader(self._log, box=box, recovery=recovery)
+                yield OrderReader(self._log, box=box, start=start)
             finally:
                 self._readers.unsubscribe(account_id, box)
         finally:

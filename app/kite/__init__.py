@@ -1,7 +1,8 @@
 """The one adapter to Kite Connect v3: bytes and JSON on one side, the values of ``app.broker`` on the other.
 
     broker            one account put together; read it first
-    orders            sends, each at most once, and the order book; reads has portfolio and market data
+    orders            sends, each at most once, and the order book; reads has portfolio and market
+                      data, and counts unreadable rows
     session           login and log-out; tokens is who learns whether a token is refused
     http              the HTTP clients; endpoints are the labels of what they are asked for
     unread_bytes      connections that are given up once more came than was asked for

@@ -430,7 +430,7 @@ MUTATIONS = (
     ),
     Mutation(
         "read before older rows",
-        "app/orders/sending/claim_conditions.py",
+        "app/orders/sending/claim_parameters.py",
         "        known_since=term.known_since,",
         "        known_since=None,",
         FAULTS + "test_guards.py::test_a_new_term_sends_no_older_row_before_it_has_read_the_book",

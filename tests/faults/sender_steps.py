@@ -12,7 +12,7 @@ from app.broker.outcomes import SendOutcome
 from app.db.leases import Leases, LeaseTimes
 from app.errors import BrokerError
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
-from app.orders.sending.claim_conditions import NextTask
+from app.orders.sending.claim_parameters import NextTask
 from app.orders.state.counters import ReadCounters
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import Task

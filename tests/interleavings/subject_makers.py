@@ -20,7 +20,7 @@ from app.orders.entry.fingerprint import fingerprint_of
 from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.risk import halt_store
 from app.orders.sending import claim_store
-from app.orders.sending.claim_conditions import claim_terms
+from app.orders.sending.claim_parameters import claim_terms
 from app.orders.sending.outcome_rules import verdict_of
 from app.orders.state import new_task_store, task_store
 from app.orders.state.documents import version_of

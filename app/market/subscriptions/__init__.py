@@ -8,7 +8,8 @@ feed_silence         records that a feed without ticks is silent; app/kite/feed.
 records              a subscription as it is shown
 market_events        into the event log and onto Redis
 allocation           which account streams an instrument (3,000 an account, one socket); pure
-desired_state tick_status   the mode that all owners need; requested to stale (how old is too old: calendar/); pure
+desired_state        what changes when an owner sends its set, what all owners need together, what a feed is asked; pure
+tick_status          requested to stale (how old is too old: calendar/), and when a feed is silent; pure
 subscription_store   SQL
 model                values: subscription, desired stream
 """

@@ -16,7 +16,7 @@ from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.orders.batches import batch_store
 from app.orders.reconciliation import overdue_store, read_schedule_store
-from app.orders.sending import claim_conditions, claim_store
+from app.orders.sending import claim_parameters, claim_store
 from app.orders.state import order_store, task_store
 
 _NO_ACCOUNT = ""
@@ -25,7 +25,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 async def warm_up(tx: Tx) -> None:
     """Let PostgreSQL plan the slow statements on this connection. They find nothing and change nothing."""
-    terms = claim_conditions.ClaimTerms(
+    terms = claim_parameters.ClaimTerms(
         guard={"lease_name": _NO_ACCOUNT, "lease_owner": _NO_ACCOUNT, "lease_term": 0, "lease_generation": 0},
         owner=_NO_ACCOUNT,
         block_s=0.0,

@@ -20,7 +20,7 @@ from app.orders.entry import idempotency_store
 from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.entry.not_accepted import NotAccepted
 from app.orders.entry.recovered_keys import FoundOrder, KeyMeaning, Meaning, Wanted, meaning_of, origins_of
-from app.orders.recovery import recovered_store, recovery_store
+from app.orders.recovery import adopted_task_store, recovery_store
 from app.orders.recovery.recovery_store import Recovery
 from app.orders.recovery.unfinished import NOT_CONTINUED, stop_batch
 from app.orders.state import new_task_store, order_store, task_store
@@ -111,7 +111,7 @@ class LostRequests:
             found,
             recovering=not recovery.is_over,
             without_tag=list(similar.values()),
-            unexplained=await recovered_store.unexplained(tx, wanted.account_id, sorted(bases)),
+            unexplained=await adopted_task_store.unexplained(tx, wanted.account_id, sorted(bases)),
         )
 
     async def _found(self, tx: Tx, bases: dict[str, TagOrigin], account_id: str) -> list[FoundOrder]:
@@ -137,7 +137,7 @@ class LostRequests:
             resource_id = orders[0].task.task_id
             line, purpose = wanted.lines[0], orders[0].origin.purpose
             own = "client" if purpose == "replace" else purpose
-            await recovered_store.assign(tx, resource_id, purpose=own, request=line.request, user_tag=line.user_tag)
+            await adopted_task_store.assign(tx, resource_id, purpose=own, request=line.request, user_tag=line.user_tag)
         stored = IdempotencyKey(
             principal=key.principal,
             idem_key=key.idem_key,
@@ -163,7 +163,7 @@ class LostRequests:
         missing: list[NewTask] = []
         for leg, line in enumerate(wanted.lines):
             if leg in orders:
-                await recovered_store.assign(
+                await adopted_task_store.assign(
                     tx,
                     orders[leg].task.task_id,
                     purpose="client",
@@ -184,7 +184,9 @@ class LostRequests:
         await new_task_store.insert_tasks(tx, missing)
         for one in meaning.square_offs:
             leg = one.origin.leg
-            await recovered_store.assign(tx, one.task.task_id, purpose="square_off", batch_id=batch.batch_id, leg=leg)
+            await adopted_task_store.assign(
+                tx, one.task.task_id, purpose="square_off", batch_id=batch.batch_id, leg=leg
+            )
         if missing:
             made = await batch_store.load(tx, batch.batch_id)
             if made is not None:

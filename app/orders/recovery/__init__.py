@@ -7,5 +7,5 @@ recoveries          begins an account's recovery
 account_recovery    the owner's part of each read of the book, until the recovery is over
 adoption            makes a task of the book's rows under one of our tags that no task has; pure
 unfinished          what becomes of requests that were not sent by all that the copy knows, and of their batches
-recovery_store restored_store recovered_store    SQL
+recovery_store unfinished_store adopted_task_store    SQL
 """

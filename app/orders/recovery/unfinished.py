@@ -17,8 +17,8 @@ from app.orders.batches import batch_store
 from app.orders.batches.batch_end import settle_batch
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg
-from app.orders.recovery import restored_store
-from app.orders.recovery.restored_store import RESTORED_UNSENT
+from app.orders.recovery import unfinished_store
+from app.orders.recovery.unfinished_store import RESTORED_UNSENT
 from app.orders.state import removal_store
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import Batch, BatchStatus, KnownOrder, Task, TaskError, TaskStatus
@@ -64,7 +64,7 @@ def never_shown(task: Task, *, of_broken_batch: bool, without_tag: Sequence[Know
 
 async def doubt_unsent(tx: Tx, account_id: str, *, now: datetime, settlement: Settlement) -> bool:
     """Put every request that this database calls unsent in doubt; return whether there was one."""
-    found = await restored_store.unsent_but_cancels(tx, account_id)
+    found = await unfinished_store.unsent_but_cancels(tx, account_id)
     for task in found:
         await settlement.settle(tx, task.task_id, forgotten(now=now), fence=task.fence)
     return bool(found)
@@ -75,7 +75,7 @@ async def end_unsent(tx: Tx, account_id: str, *, without_tag: Sequence[KnownOrde
 
     ``without_tag``: orders without any tag that the book has first shown since the loss.
     """
-    doubts = await restored_store.restored_doubts(tx, account_id)
+    doubts = await unfinished_store.restored_doubts(tx, account_id)
     broken = await _broken_batches(tx, doubts)
     for task in doubts:
         verdict = never_shown(task, of_broken_batch=task.batch_id in broken, without_tag=without_tag)

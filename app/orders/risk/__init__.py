@@ -2,7 +2,7 @@
 
 limits               value, quantity, price, repetition, open orders, modifications of one order, and what a stale
                      last price does; pure
-positions            whether an order only reduces its position; pure
+positions            whether an order only reduces its position, and how much of it no other order closes yet; pure
 exits                the orders that close positions; pure
 reduce_only          reads, under the account's lock, what that depends on
 halts halt_writer    a halt (the kill switch), and setting it with its audit entry

@@ -12,7 +12,7 @@ from app.broker.orders import Operation
 from app.db.leases import HELD_BY_TERM, NEXT_GENERATION, Lease
 from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
-from app.orders.sending.claim_conditions import ClaimTerms, NextTask
+from app.orders.sending.claim_parameters import ClaimTerms, NextTask
 from app.orders.sending.price_bounds import PriceBounds
 from app.orders.state.model import Task
 from app.orders.state.recovery_state_store import IS_RECOVERING

@@ -12,7 +12,7 @@ from dataclasses import replace
 from app.broker.orders import Operation
 from app.orders.sending import claim_store
 from app.orders.sending.account_breakers import AccountBreakers
-from app.orders.sending.claim_conditions import ClaimTerms, NextTask, claim_terms
+from app.orders.sending.claim_parameters import ClaimTerms, NextTask, claim_terms
 from app.orders.sending.price_guard import PriceGuard
 from app.orders.state.model import Task
 from app.orders.state.order_parts import AccountParts

@@ -14,7 +14,7 @@ from uuid import UUID
 from loguru import logger
 
 from app.errors import ServiceError
-from app.orders.sending.claim_conditions import NextTask, Priced
+from app.orders.sending.claim_parameters import NextTask, Priced
 from app.orders.sending.price_bounds import PRICE_MAX_AGE_S, outside_bounds, price_unknown
 from app.orders.state.order_parts import AccountParts
 from app.orders.state.verdicts import Verdict

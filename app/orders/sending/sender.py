@@ -84,8 +84,12 @@ class Sender:
                     await self._holds.refresh()
                     self._asked_at = None
                     await wait_for(self._wakeups.sender, self._rest_s)
-                except ServiceError as error:  # the database is away, so no task was claimed
-                    logger.bind(account_id=self._account_id, reason=error).warning("sender pauses, nothing was claimed")
+                except (
+                    ServiceError
+                ) as error:  # the database is away: what it claimed, if anything, is settled by overdue.py
+                    logger.bind(account_id=self._account_id, reason=error).warning(
+                        "sender pauses, the database did not answer"
+                    )
                     await asyncio.sleep(_FAILURE_PAUSE_S)
 
     @property

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from app.api.events import read_page
 from app.db.postgres import Database, open_database
-from app.events import event_append_store, recovery
+from app.events import event_append_store, resume
 from app.events.event_log import MAX_PAGE, EventLog
 from app.events.model import NewEvent
 
@@ -73,7 +73,7 @@ async def test_writing_without_the_lock_is_refused(database: Database) -> None:
 
 async def test_the_first_name_of_a_log_stays(database: Database) -> None:
     """Two processes that open it at once agree."""
-    heads = await asyncio.gather(*(recovery.open_head(database, "primary", epoch=f"e{n}") for n in range(6)))
+    heads = await asyncio.gather(*(resume.open_head(database, "primary", epoch=f"e{n}") for n in range(6)))
     assert len({head.epoch for head in heads}) == 1
     await write(database, update(1))
     head = await EventLog(database).head("primary")

@@ -13,7 +13,7 @@ from app.events.event_log import EventLog
 from app.events.model import LogHead
 from app.events.order_reader import EventItem, Item, OrderReader
 from app.events.protocol import CloseReason, StreamClosed
-from app.events.recovery import Recovery
+from app.events.resume import SocketStart
 from app.kit.broadcast import Mailbox
 from tests.integration.events.conftest import StartReplica, append, talking
 from tests.integration.market.proxy import TcpProxy
@@ -46,8 +46,8 @@ async def test_events_written_while_the_database_was_out_of_reach_arrive(
 
 def reader_at(last: int, *, database: Database) -> tuple[OrderReader, Mailbox[Item]]:
     box: Mailbox[Item] = Mailbox(limit=10)
-    recovery = Recovery(head=LogHead(account_id="primary", epoch="first", seq=last), last=last, orders=None)
-    return OrderReader(EventLog(database), box=box, recovery=recovery), box
+    start = SocketStart(head=LogHead(account_id="primary", epoch="first", seq=last), last=last, orders=None)
+    return OrderReader(EventLog(database), box=box, start=start), box
 
 
 async def test_a_gap_is_read_from_the_log_before_anything_above_it(direct: Database) -> None:

@@ -18,7 +18,7 @@ import pytest
 from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.db.postgres import Database, Tx, open_database
-from app.orders.sending.claim_conditions import ClaimTerms, Priced
+from app.orders.sending.claim_parameters import ClaimTerms, Priced
 from app.orders.sending.claim_store import claim_next, peek
 from app.orders.state.model import TaskStatus
 from app.orders.state.task_store import database_now

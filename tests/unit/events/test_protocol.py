@@ -25,7 +25,7 @@ from app.events.protocol import (
     parse_tick_command,
     snapshot_frame,
 )
-from app.events.recovery import can_resume
+from app.events.resume import can_resume
 
 
 def refusal(parse: Callable[[str], object], text: str) -> CloseReason | None:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.db.postgres import Database, open_database
+from app.events.chain_check import ChainBreak, find_break
 from app.events.event_read_store import read_all_heads
-from app.events.hash_chain import ChainBreak, find_break
 from tests.integration.events.conftest import append
 
 EVERYTHING = 1_000

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.db.postgres import Database, Tx, open_database
-from app.events.recovery import recover
+from app.events.resume import start_of_socket
 from tests.integration.events.conftest import append, orders_of_the_day
 
 
@@ -27,7 +27,7 @@ async def test_an_event_between_head_and_snapshot_is_in_neither(database: Databa
         return await orders_of_the_day(tx, account_id)
 
     await append(database, 3)
-    started = await recover(database, "primary", resume=None, limit=10, snapshot=snapshot)
+    started = await start_of_socket(database, "primary", resume=None, limit=10, snapshot=snapshot)
     assert (started.head.seq, started.last) == (3, 3)
     assert started.orders is not None
     assert [one["events"] for one in started.orders] == [3]

@@ -24,7 +24,7 @@ class Snapshot(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
+class SocketStart:
     """Replay the events after ``last`` up to ``head.seq``; or (``orders`` given, ``last == head.seq``) send them."""
 
     head: LogHead
@@ -32,9 +32,9 @@ class Recovery:
     orders: Sequence[Mapping[str, Any]] | None
 
 
-async def recover(
+async def start_of_socket(
     database: Database, account_id: str, *, resume: Resume | None, limit: int, snapshot: Snapshot
-) -> Recovery:
+) -> SocketStart:
     """How a socket starts that has events up to ``resume``; at most ``limit`` events are replayed.
 
     The account's log has been opened (``open_head``). Raises StreamClosed when it was removed since, and Unavailable.
@@ -44,8 +44,8 @@ async def recover(
         if head is None:
             raise StreamClosed(CloseReason.RESTART)  # the log was removed since it was opened
         if resume is not None and await _replayable(tx, resume, head=head, limit=limit):
-            return Recovery(head=head, last=resume.seq, orders=None)
-        return Recovery(head=head, last=head.seq, orders=await snapshot(tx, account_id))
+            return SocketStart(head=head, last=resume.seq, orders=None)
+        return SocketStart(head=head, last=head.seq, orders=await snapshot(tx, account_id))
 
 
 async def _replayable(tx: Tx, resume: Resume, *, head: LogHead, limit: int) -> bool:
