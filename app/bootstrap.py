@@ -71,7 +71,7 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
                 observer=calls.observe,
                 count_unreadable=calls.count_unreadable,
                 read_count=read_count,
-                tokens=sessions.token_observer(account_id),
+                tokens=sessions.tokens(account_id),
                 login_url=settings.kite_login_url,
             )
             kite[account_id] = await stack.enter_async_context(opening)

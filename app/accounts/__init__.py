@@ -2,6 +2,8 @@
 
 sessions          which token of each account is in force now, and whether the broker has refused it; read it first.
                   For how long orders wait after that is in app/orders/state/session_state.py
+token_memory      what the broker's answers have shown of each token
+token_proofs      asks whether a new token works, before it replaces one that does
 logins            tokens by login, here and at the other replicas; refuses a login that another account has
 login_check       asks the broker whose each token is, and raises the alarm where two accounts have one login
 sealed_sessions session_store sealing   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``

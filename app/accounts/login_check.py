@@ -60,8 +60,7 @@ class LoginCheck:
         await asyncio.gather(*(self._ask(account_id) for account_id in self._sessions.unidentified()))
         shared = self._sessions.shared_logins()
         for account_id, (other, user_id) in shared.items():
-            if self._reported.get(account_id) != user_id:
-                await self.report(account_id, other=other, user_id=user_id)
+            await self.report(account_id, other=other, user_id=user_id)
         self._reported = {account_id: user for account_id, user in self._reported.items() if account_id in shared}
         return [account_id for account_id in shared if account_id not in before]
 
@@ -82,7 +81,9 @@ class LoginCheck:
             self._sessions.identify(account_id, token, user_id=user_id)
 
     async def report(self, account_id: str, *, other: str, user_id: str) -> None:
-        """Log it, and raise the alarm."""
+        """Log it, and raise the alarm; nothing while the last report said the same."""
+        if self._reported.get(account_id) == user_id:
+            return
         log = logger.bind(account_id=account_id, action="check_login")
         log.bind(other=other).error("the account has the login of another account, and does not trade")
         try:

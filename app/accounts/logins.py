@@ -19,9 +19,11 @@ from pydantic import SecretStr
 from app.accounts.login_check import LoginCheck
 from app.accounts.model import Account, AccountState, Session
 from app.accounts.sealed_sessions import SealedSessions
-from app.accounts.sessions import BrokerSessions, token_digest
+from app.accounts.sessions import BrokerSessions
+from app.accounts.token_memory import token_digest
+from app.accounts.token_proofs import TokenProofs
 from app.broker.port import SessionGateway
-from app.errors import BrokerError, Conflict, Unavailable
+from app.errors import BrokerError, BrokerRefused, Conflict, SessionExpired, Unavailable
 from app.kit.clock import Clock
 
 POLL_S = 2.0  # how soon a login at another replica is used here
@@ -46,6 +48,7 @@ class Logins:
         gateways: Mapping[str, SessionGateway],
         listener: SessionListener,
         check: LoginCheck,
+        proofs: TokenProofs,
         clock: Clock,
     ) -> None:
         self._sessions = sessions
@@ -53,6 +56,7 @@ class Logins:
         self._gateways = gateways
         self._listener = listener
         self._check = check
+        self._proofs = proofs
         self._clock = clock
         self._unstored: dict[str, Session] = {}  # by account, what the database was away for
 
@@ -61,7 +65,7 @@ class Logins:
         return self._stored.persistent and account_id not in self._unstored
 
     async def run(self) -> None:
-        """Store what could not be stored, follow the logins of other replicas, and ask whose each token is.
+        """Store what could not be stored, follow other replicas' logins, prove new tokens, ask whose each one is.
 
         Ends when it is cancelled.
         """
@@ -74,7 +78,7 @@ class Logins:
                     self._listener.on_session_changed(account_id)
             except Unavailable as error:
                 logger.warning("broker sessions not read: {}", error)
-            for account_id in await self._check.check():
+            for account_id in [*await self._proofs.prove_waiting(), *await self._check.check()]:
                 self._listener.on_session_changed(account_id)
             await asyncio.sleep(POLL_S)
 
@@ -84,32 +88,33 @@ class Logins:
         return self._gateways[account_id].login_url()
 
     async def set_token(self, account_id: str, access_token: SecretStr) -> AccountState:
-        """Use a token that another program got from Kite. It is not checked: the next request shows if it works.
+        """Use a token that another program got from Kite, once the broker has answered a request under it.
 
-        Raises NotFound, and Conflict for a token of another account's user.
+        Raises NotFound, BrokerError for a token that does not work, or that cannot be proven to work while the present
+        one does, and Conflict for a token of another account's user.
         """
         account = self._sessions.account(account_id)
-        await self._keep(
-            account, Session(account_id=account_id, access_token=access_token, updated_at=self._clock.now())
-        )
-        await self._check.check()
-        other = self._sessions.shared_logins().get(account_id)
-        if other is not None:
-            raise _shared(account_id, other=other[0])
+        user_id = await self._proofs.prove(account_id, access_token)
+        if user_id is not None:
+            await self._refuse_shared(account_id, user_id=user_id)
+        now = self._clock.now()
+        session = Session(account_id=account_id, access_token=access_token, user_id=user_id, updated_at=now)
+        await self._keep(account, session)
         return self._sessions.get(account_id)
 
     async def exchange(self, account_id: str, request_token: str) -> AccountState:
         """Finish a login.
 
-        Raises NotFound, Unavailable, BrokerError when Kite refuses the request token, and Conflict when another account
-        has a session of the same user: then this one keeps what it had.
+        Raises NotFound, Unavailable, BrokerError when Kite refuses the request token or the session that it gave, and
+        Conflict when another account has a session of the same user. Then this account keeps what it had.
         """
         account = self._sessions.account(account_id)
-        login = await self._gateways[account_id].exchange_request_token(request_token)
-        other = self._sessions.holder_of(login.user_id, besides=account_id)
-        if other is not None:
-            await self._check.report(account_id, other=other, user_id=login.user_id)
-            raise _shared(account_id, other=other)
+        try:
+            login = await self._gateways[account_id].exchange_request_token(request_token)
+        except SessionExpired as error:  # about the request token: the session that there is may be in order
+            raise BrokerRefused(error.message, error_type=error.error_type, http_status=error.http_status) from error
+        await self._refuse_shared(account_id, user_id=login.user_id)
+        await self._proofs.prove_login(account_id, login.access_token)
         now = self._clock.now()
         session = Session(
             account_id=account_id,
@@ -135,6 +140,14 @@ class Logins:
         await self._keep(account, Session(account_id=account_id, access_token=None, updated_at=self._clock.now()))
         return self._sessions.get(account_id)
 
+    async def _refuse_shared(self, account_id: str, *, user_id: str) -> None:
+        """Raises Conflict when another account has a session of this user; the account keeps what it had."""
+        other = self._sessions.holder_of(user_id, besides=account_id)
+        if other is not None:
+            await self._check.report(account_id, other=other, user_id=user_id)
+            message = f"account {other} has a session of the same user: {account_id} does not trade with it"
+            raise Conflict(message, code="LOGIN_OF_ANOTHER_ACCOUNT")
+
     async def _keep(self, account: Account, session: Session) -> None:
         """In force here immediately, at the other replicas within ``POLL_S`` of its storing."""
         supersedes = None if account.access_token is None else token_digest(account.access_token)
@@ -154,8 +167,3 @@ class Logins:
         """Unless a newer login has come while this one was stored."""
         if self._unstored.get(session.account_id) is session:
             del self._unstored[session.account_id]
-
-
-def _shared(account_id: str, *, other: str) -> Conflict:
-    message = f"account {other} has a session of the same user: {account_id} does not trade with it"
-    return Conflict(message, code="LOGIN_OF_ANOTHER_ACCOUNT")

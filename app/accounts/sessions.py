@@ -1,19 +1,19 @@
 """Which broker token of each account is in force now, over all the places where one may come from.
 
-A token comes from a login over the API, from ``TOKEN_DIR`` or from the settings; the newest wins.
+A token comes from a login over the API, from ``TOKEN_DIR`` or from the settings; the newest wins. But one that works is
+replaced only by one that works as well: until the broker has been asked, the newer one waits.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from loguru import logger
 from pydantic import SecretStr
 
 from app.accounts.model import Account, AccountState, CurrentToken, Session, valid_until
 from app.accounts.token_files import TokenFiles
+from app.accounts.token_memory import AccountTokens, token_digest
 from app.broker.port import Credentials, CredentialSource
 from app.errors import NotFound
 
@@ -27,7 +27,8 @@ class BrokerSessions:
         self._sessions: dict[str, Session] = {}
         self._users: dict[str, tuple[bytes, str]] = {}  # by account: digest of a token, and whose it is
         self._shared: Mapping[str, tuple[str, str]] = {}  # as ``shared_logins`` has last found them
-        self._refused: dict[str, bytes] = {}  # by account, the digest of the newest token that the broker has refused
+        self._tokens = {account_id: AccountTokens(account_id) for account_id in accounts}
+        self._in_force: dict[str, CurrentToken] = {}  # by account, as last used
 
     def ids(self) -> list[str]:
         """The ids of all accounts, in the order of the configuration."""
@@ -45,7 +46,7 @@ class BrokerSessions:
         account = self.account(account_id)
         token = self._current(account)
         since = None if token is None else token.since
-        has_session = token is not None and not self._is_refused(account_id, token.access_token)
+        has_session = token is not None and not self._tokens[account_id].is_refused(token.access_token)
         return AccountState(
             account_id=account_id,
             api_key=account.api_key,
@@ -70,15 +71,31 @@ class BrokerSessions:
                 api_key=account.api_key,
                 api_secret=account.api_secret,
                 access_token=None if token is None else token.access_token,
-                is_refused=token is not None and self._is_refused(account_id, token.access_token),
+                is_refused=token is not None and self._tokens[account_id].is_refused(token.access_token),
             )
 
         return present
 
-    def token_observer(self, account_id: str) -> AccountTokens:
+    def tokens(self, account_id: str) -> AccountTokens:
         """What the gateways of this account tell of the broker's answers. Raises NotFound."""
         self.account(account_id)
-        return AccountTokens(account_id, self._refused)
+        return self._tokens[account_id]
+
+    def has_working_token(self, account_id: str) -> bool:
+        """Whether the broker has accepted the account's token, and has not refused it since. Raises NotFound."""
+        token = self._current(self.account(account_id))
+        return token is not None and self._tokens[account_id].works(token.access_token)
+
+    def waiting_tokens(self) -> list[tuple[str, SecretStr]]:
+        """New tokens of accounts that have another one which works, unless the broker has refused them already."""
+        waiting = []
+        for account_id, account in self._accounts.items():
+            newest, used = self._newest(account), self._replacing(account)
+            if newest is None or used is None or newest.access_token == used.access_token:
+                continue
+            if not self._tokens[account_id].is_refused(newest.access_token):
+                waiting.append((account_id, newest.access_token))
+        return waiting
 
     def lacks(self, account_id: str, *, updated_at: datetime) -> bool:
         """Whether a session of that time would be newer than what is known of this account."""
@@ -95,7 +112,7 @@ class BrokerSessions:
         return [
             account_id
             for account_id, account in self._accounts.items()
-            if (token := self._newest(account)) is not None and self._user_of(account_id, token) is None
+            if (token := self._replacing(account)) is not None and self._user_of(account_id, token) is None
         ]
 
     def identify(self, account_id: str, token: SecretStr, *, user_id: str) -> None:
@@ -108,7 +125,7 @@ class BrokerSessions:
         first: dict[str, str] = {}
         shared: dict[str, tuple[str, str]] = {}
         for account_id, account in self._accounts.items():
-            token = self._newest(account)
+            token = self._replacing(account)
             user_id = None if token is None else self._user_of(account_id, token)
             if user_id is not None and first.setdefault(user_id, account_id) != account_id:
                 shared[account_id] = (first[user_id], user_id)
@@ -118,7 +135,7 @@ class BrokerSessions:
     def holder_of(self, user_id: str, *, besides: str) -> str | None:
         """The other account whose present token is this user's."""
         for account_id, account in self._accounts.items():
-            token = self._newest(account)
+            token = self._replacing(account)
             if account_id != besides and token is not None and self._user_of(account_id, token) == user_id:
                 return account_id
         return None
@@ -129,15 +146,29 @@ class BrokerSessions:
         digest, user_id = self._users.get(account_id, (b"", ""))
         return user_id if digest == token_digest(token.access_token) else None
 
-    def _is_refused(self, account_id: str, token: SecretStr) -> bool:
-        return account_id in self._refused and self._refused[account_id] == token_digest(token)
-
     def _current(self, account: Account) -> CurrentToken | None:
         """The token in force; none where it is that of another account's user, because both would trade for one."""
-        token, shared = self._newest(account), self._shared.get(account.account_id)
+        token, shared = self._replacing(account), self._shared.get(account.account_id)
         if token is None or shared is None or self._user_of(account.account_id, token) != shared[1]:
             return token
         return None
+
+    def _replacing(self, account: Account) -> CurrentToken | None:
+        """The newest token, or the one before it while that works and the newest has not been shown to work."""
+        newest, before = self._newest(account), self._in_force.get(account.account_id)
+        tokens = self._tokens[account.account_id]
+        if newest is None:
+            self._in_force.pop(account.account_id, None)
+            return None
+        if (
+            before is not None
+            and before.access_token != newest.access_token
+            and tokens.works(before.access_token)
+            and not tokens.works(newest.access_token)
+        ):
+            return before
+        self._in_force[account.account_id] = newest
+        return newest
 
     def _newest(self, account: Account) -> CurrentToken | None:
         """The newest of session and file; the settings' token where neither is newer than it."""
@@ -156,31 +187,3 @@ class BrokerSessions:
             since=session.login_time or session.updated_at,
             user_id=session.user_id,
         )
-
-
-class AccountTokens:
-    """Implements ``app.kite.tokens.TokenObserver`` for one account: a refused token counts as none.
-
-    It does so until a request under it succeeds, or another token comes.
-    """
-
-    def __init__(self, account_id: str, refused: dict[str, bytes]) -> None:
-        self._account_id = account_id
-        self._refused = refused
-
-    def accepted(self, token: SecretStr) -> None:
-        """Nothing to do but for a token that was refused before."""
-        if self._refused and self._refused.get(self._account_id) == token_digest(token):
-            del self._refused[self._account_id]
-
-    def refused(self, token: SecretStr) -> None:
-        """Remember it; logged once."""
-        digest = token_digest(token)
-        if self._refused.get(self._account_id) != digest:
-            self._refused[self._account_id] = digest
-            logger.bind(account_id=self._account_id).warning("the broker has refused the access token: log in again")
-
-
-def token_digest(token: SecretStr) -> bytes:
-    """What a session keeps of the settings' token that it supersedes."""
-    return hashlib.sha256(token.get_secret_value().encode()).digest()

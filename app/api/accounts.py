@@ -89,13 +89,16 @@ def build_router() -> APIRouter:
     async def start_session(
         services: ServicesDep, principal: PrincipalDep, account_id: AccountIdPath, body: SessionIn
     ) -> AccountOut:
-        """The new token is used at the next request and the next reconnect, without a restart."""
+        """The new token is used at the next request and the next reconnect, without a restart.
+
+        A token that the broker refuses is answered 422, and the session that there was stays.
+        """
         require_account(services, principal=principal, account_id=account_id)
-        if body.access_token is not None:
-            state = await services.logins.set_token(account_id, body.access_token)
-        else:
-            assert body.request_token is not None  # noqa: S101 - the model wants one of them
-            with answering_within(BROKER_S):
+        with answering_within(BROKER_S):
+            if body.access_token is not None:
+                state = await services.logins.set_token(account_id, body.access_token)
+            else:
+                assert body.request_token is not None  # noqa: S101 - the model wants one of them
                 state = await services.logins.exchange(account_id, body.request_token.get_secret_value())
         return _out(services, state)
 

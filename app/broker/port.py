@@ -202,6 +202,10 @@ class SessionGateway(Protocol):
         """Finish a login. Raises BrokerRefused or SessionExpired for a bad token, BrokerUnavailable otherwise."""
         ...
 
+    async def owner_of(self, access_token: SecretStr) -> str:
+        """The user whose session this is, whichever token is in force. Raises SessionExpired for a dead one."""
+        ...
+
     async def log_out(self) -> None:
         """Make the access token useless. Raises BrokerError."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from app.accounts.login_check import LoginCheck
 from app.accounts.logins import Logins, SessionListener
+from app.accounts.token_proofs import TokenProofs
 from app.composition.parts import Accounts, Process, RunningFeed
 from app.orders.state.alarms import Alarm
 from app.orders.state.order_parts import OrderParts
@@ -43,6 +44,7 @@ class SharedLoginAlarm:
 
 def build_logins(process: Process, accounts: Accounts, *, listener: SessionListener, parts: OrderParts) -> Logins:
     """``listener`` learns of logins and log-outs, here and at other replicas; ``parts`` keep the alarms."""
+    gateways = {account_id: broker.session for account_id, broker in accounts.brokers.items()}
     return Logins(
         accounts.sessions,
         stored=accounts.stored_sessions,
@@ -52,7 +54,8 @@ def build_logins(process: Process, accounts: Accounts, *, listener: SessionListe
             report=SharedLoginAlarm(parts),
             clock=process.clock,
         ),
-        gateways={account_id: broker.session for account_id, broker in accounts.brokers.items()},
+        proofs=TokenProofs(accounts.sessions, gateways=gateways, clock=process.clock),
+        gateways=gateways,
         listener=listener,
         clock=process.clock,
     )

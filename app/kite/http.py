@@ -141,14 +141,21 @@ class KiteHttp:
         query: Query | None = None,
         form: Query | None = None,
         json: Any = None,
+        token: SecretStr | None = None,
     ) -> Any:
-        """``data`` of one call without side effect on orders. Raises BrokerError; never retries."""
+        """``data`` of one call without side effect on orders. Raises BrokerError; never retries.
+
+        ``token`` instead of the one in force; what the answer says of it is the caller's to remember.
+        """
         # the exchange of a request token proves itself by its checksum; yesterday's token would only confuse it
         client = self._book if endpoint in BOOK_ENDPOINTS else self._reads
         credentials = self._credentials()
-        token = None if endpoint is Endpoint.LOGIN else credentials.access_token
-        headers = _authorization(credentials.api_key, token)
-        async with self._observed(endpoint, token), self._transport_errors(total_s=self._settings.read_total_s):
+        present = None if endpoint is Endpoint.LOGIN else credentials.access_token
+        headers = _authorization(credentials.api_key, token or present)
+        async with (
+            self._observed(endpoint, None if token else present),
+            self._transport_errors(total_s=self._settings.read_total_s),
+        ):
             request = self._build(client, method, path, query=query, form=form, json=json, headers=headers)
             response = await client.send(request, stream=True)
             try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
+
 from app.broker.port import LoginResult
-from app.errors import SessionExpired
+from app.errors import BrokerUnavailable, SessionExpired
 from app.kite.endpoints import Endpoint
 from app.kite.http import KiteHttp
+from app.kite.wire.market import object_of
 from app.kite.wire.session import login_checksum, login_url, parse_session
 
 LOGIN_URL = "https://kite.zerodha.com/connect/login"
@@ -33,6 +36,14 @@ class KiteSession:
             ),
         }
         return parse_session(await self._http.read(Endpoint.LOGIN, "/session/token", method="POST", form=form))
+
+    async def owner_of(self, access_token: SecretStr) -> str:
+        """One read of the profile under this token. Raises BrokerError."""
+        profile = object_of(await self._http.read(Endpoint.PROFILE, "/user/profile", token=access_token), "profile")
+        user_id = profile.get("user_id")
+        if not isinstance(user_id, str) or not user_id:
+            raise BrokerUnavailable("the profile names no user")
+        return user_id
 
     async def log_out(self) -> None:
         """Make the access token useless; a token that is already dead is no error."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -43,16 +44,61 @@ async def test_the_login_url_carries_the_apps_key(service: RunningService) -> No
     assert parse_qs(url.query)["api_key"] == ["simkey"]
 
 
+async def test_a_dead_token_replaces_no_session_that_works(service: RunningService) -> None:
+    """The caller hears it from the broker; the account trades on."""
+    assert (await service.client.get("/portfolio/margins")).status_code == 200
+    dead = await service.client.post("/accounts/primary/session", json={"access_token": "wrong"})
+    assert (dead.status_code, dead.json()["code"]) == (422, "BROKER_REFUSED")
+    assert dead.json()["broker"]["error_type"] == "TokenException"
+    account = (await service.client.get("/accounts/primary")).json()
+    assert (account["has_session"], account["token_origin"]) == (True, "settings")
+    assert (await service.client.get("/portfolio/margins")).status_code == 200
+
+
+async def test_a_token_that_cannot_be_proven_waits_for_the_broker(
+    service: RunningService, simulator: RunningSimulator
+) -> None:
+    """While another one works; without one, the new token is as good as any."""
+    assert (await service.client.get("/portfolio/margins")).status_code == 200
+    fault = {"method": "GET", "path": "/user/profile", "kind": "status", "times": -1,
+             "params": {"code": 503, "error_type": "NetworkException", "message": "away"}}  # fmt: skip
+    async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as sim:
+        (await sim.post("/_sim/faults", json=fault)).raise_for_status()
+    unproven = await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+    assert (unproven.status_code, unproven.json()["code"]) == (502, "BROKER_UNAVAILABLE")
+    assert (await service.client.get("/accounts/primary")).json()["token_origin"] == "settings"
+    await _expire(simulator, expired=True)
+    assert (await service.client.get("/portfolio/margins")).json()["code"] == "SESSION_EXPIRED"
+    taken = await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
+    assert (taken.status_code, taken.json()["token_origin"]) == (200, "login")
+
+
 async def test_a_new_token_is_in_force_at_once(service: RunningService) -> None:
-    """Broken and mended by the next request, without a restart."""
-    broken = await service.client.post("/accounts/primary/session", json={"access_token": "wrong"})
-    assert broken.json()["token_origin"] == "login"
-    refused = await service.client.get("/portfolio/margins")
-    assert (refused.status_code, refused.json()["code"]) == (503, "SESSION_EXPIRED")
-    assert refused.json()["broker"]["error_type"] == "TokenException"
+    """At the next request, without a restart; it ends at six in the morning."""
     mended = await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
     assert mended.json()["token_valid_until"].endswith("T06:00:00+05:30")
+    assert mended.json()["user_id"] == "SIM001"
     assert (await service.client.get("/portfolio/margins")).status_code == 200
+
+
+async def test_a_token_file_replaces_a_working_session_only_when_it_works(settings: Settings, tmp_path: Path) -> None:
+    """A dead one is known to be dead without a request of a client failing; a later one that works is used."""
+    async with running_service(settings.model_copy(update={"token_dir": tmp_path})) as service:
+        assert (await service.client.get("/portfolio/margins")).status_code == 200
+        (tmp_path / "primary").write_text("dead")
+        for _ in range(25):
+            account = (await service.client.get("/accounts/primary")).json()
+            assert (account["has_session"], account["token_origin"]) == (True, "settings")
+            assert (await service.client.get("/portfolio/margins")).status_code == 200
+            await asyncio.sleep(0.1)
+        (tmp_path / "primary").write_text("simtoken\n")
+
+        async def is_used() -> bool:
+            return bool((await service.client.get("/accounts/primary")).json()["token_origin"] == "file")
+
+        await until(is_used, within_s=4, every_s=0.1)
+        (tmp_path / "primary").write_text("dead again")
+        assert (await service.client.get("/portfolio/margins")).status_code == 200
 
 
 async def _states(service: RunningService) -> tuple[bool, str | None, str | None, str, list[str]]:
@@ -119,8 +165,9 @@ async def test_a_feed_that_waits_for_a_login_connects_when_it_comes(settings: Se
 async def test_a_login_is_exchanged_at_the_broker(service: RunningService, simulator: RunningSimulator) -> None:
     """A request token in, a session out; a wrong one is the broker's refusal."""
     wrong = await service.client.post("/accounts/primary/session", json={"request_token": "nonsense"})
-    assert (wrong.status_code, wrong.json()["code"]) == (503, "SESSION_EXPIRED")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "BROKER_REFUSED")
     assert wrong.json()["broker"]["http_status"] == 403
+    assert (await service.client.get("/accounts/primary")).json()["has_session"] is True
     token = await _request_token(simulator)
     answer = await service.client.post("/accounts/primary/session", json={"request_token": token})
     assert answer.status_code == 200
@@ -157,12 +204,12 @@ async def test_a_login_survives_a_restart_when_it_is_sealed(settings: Settings, 
     """And it cannot be read in the database."""
     sealed = settings.model_copy(update={"token_key": type(settings.api_key)(SEAL)})
     async with running_service(sealed) as service:
-        answer = await service.client.post("/accounts/primary/session", json={"access_token": "a-later-token"})
+        answer = await service.client.post("/accounts/primary/session", json={"access_token": "simtoken"})
         assert answer.json()["persistent"] is True
     with psycopg.connect(database_url) as connection:
         row = connection.execute("SELECT access_token, supersedes FROM broker_session").fetchone()
     assert row is not None
-    assert b"a-later-token" not in row[0]
+    assert b"simtoken" not in row[0]
     assert row[1] == hashlib.sha256(b"simtoken").digest()
     async with running_service(sealed) as service:
         assert (await service.client.get("/accounts/primary")).json()["token_origin"] == "login"
