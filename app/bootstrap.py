@@ -32,6 +32,7 @@ from app.kit.clock import SystemClock
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
+from app.kite.route import Route
 from app.ops.broker_calls import BrokerCalls
 from app.orders.engine.statement_warmup import warm_up
 
@@ -60,12 +61,13 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
         kite: dict[str, KiteAccount] = {}
         calls = BrokerCalls()
         read_count = DatabaseReadCount(database)
-        http = HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s)
+        route = route_of(settings)
+        http = HttpSettings(base_url=settings.kite_rest_url, order_total_s=settings.order_send_timeout_s, route=route)
         for account_id in sessions.ids():
             opening = open_broker(
                 account_id,
                 http=http,
-                feed=_feed_settings(settings),
+                feed=_feed_settings(settings, route=route),
                 credentials=sessions.credentials(account_id),
                 clock=clock,
                 observer=calls.observe,
@@ -120,9 +122,15 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
         yield runtime.services()
 
 
-def _feed_settings(settings: Settings) -> FeedSettings:
+def route_of(settings: Settings) -> Route:
+    """How connections to the broker leave this machine."""
+    return Route(proxy=settings.kite_proxy.get_secret_value(), ipv4_only=settings.kite_ipv4_only)
+
+
+def _feed_settings(settings: Settings, *, route: Route) -> FeedSettings:
     return FeedSettings(
         ws_url=settings.kite_ws_url,
+        route=route,
         watchdog_s=settings.feed_silence_s,
         backoff=Backoff(first_s=settings.feed_reconnect_first_s, cap_s=settings.feed_reconnect_cap_s),
     )

@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     # the broker
     kite_rest_url: str = "https://api.kite.trade"
     kite_ws_url: str = "wss://ws.kite.trade"
+    kite_proxy: SecretStr = SecretStr("")
+    kite_ipv4_only: bool = False
     kite_login_url: str = "https://kite.zerodha.com/connect/login"
     kite_api_key: str = ""
     kite_api_secret: SecretStr = SecretStr("")
@@ -153,13 +155,12 @@ class Settings(BaseSettings):
         schemes = {"ws", "wss"} if info.field_name == "kite_ws_url" else {"http", "https"}
         return _checked_url(url, schemes=schemes).rstrip("/")
 
-    @field_validator("database_url", "redis_url")
+    @field_validator("database_url", "redis_url", "kite_proxy")
     @classmethod
     def _is_server(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
-        if info.field_name == "redis_url":
-            _checked_url(url.get_secret_value(), schemes={"redis", "rediss", "unix"})
-        elif url.get_secret_value():
-            _checked_url(url.get_secret_value(), schemes={"postgresql", "postgres"})
+        schemes = {"redis_url": {"redis", "rediss", "unix"}, "kite_proxy": {"http"}}
+        if url.get_secret_value() or info.field_name == "redis_url":
+            _checked_url(url.get_secret_value(), schemes=schemes.get(str(info.field_name), {"postgresql", "postgres"}))
         return url
 
     @field_validator(

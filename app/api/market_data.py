@@ -76,7 +76,10 @@ def build_router() -> APIRouter:
     @router.get("/quotes", response_model=QuotesOut)
     async def quotes(
         services: ServicesDep,
-        i: Annotated[list[str], Query(description="`EXCHANGE:TRADINGSYMBOL`, repeated", examples=[["NSE:INFY"]])],
+        i: Annotated[
+            list[str],
+            Query(description="`EXCHANGE:TRADINGSYMBOL` or an instrument token, repeated", examples=[["NSE:INFY"]]),
+        ],
     ) -> Response:
         """The last value of each; those of instruments that have never ticked come from the broker."""
         answer = await services.quotes.quotes(i)

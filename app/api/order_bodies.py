@@ -69,6 +69,9 @@ class OrderIn(BaseModel):
         default=None, description="-1: the broker chooses the band; a percentage otherwise. Omitted on MARKET: -1"
     )
     autoslice: bool = False
+    algo_id: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] | None = Field(
+        default=None, description="the algorithm's id as the exchange has registered it; sent to the broker as it is"
+    )
     valid_until: AwareDatetime | None = Field(
         default=None, description="not sent after this time; an order is never sent later than its freshness allows"
     )
@@ -170,6 +173,7 @@ class ChangesIn(BaseModel):
     trigger_price: Price | None = None
     order_type: OrderType | None = None
     validity: Validity | None = None
+    validity_ttl: Annotated[int, Field(ge=1, le=1440)] | None = None
     disclosed_quantity: Count | None = None
     market_protection: Price | None = None
 

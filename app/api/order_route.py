@@ -31,7 +31,9 @@ class OrderRoute(APIRoute):
                 return await handler(request)
             except RequestValidationError as error:
                 found = [field_problem(entry) for entry in error.errors()]
-                raise BadInput([*found, *instrument_problems(error.body, services_of(request))]) from error
+                if request.method == "POST":  # the changes of an order are no order
+                    found += instrument_problems(error.body, services_of(request))
+                raise BadInput(found) from error
 
         return handle
 

@@ -37,7 +37,7 @@ class Instrument:
     lot_size: int  # quantities are multiples of it
     instrument_type: str  # EQ, FUT, CE, PE
     segment: str  # NSE, NFO-OPT, INDICES, ...
-    exchange: str  # NSE, BSE, NFO, BFO, CDS, BCD, MCX
+    exchange: str  # NSE, BSE, NFO, BFO, CDS, BCD, MCX, NCO
 
     @property
     def key(self) -> str:

@@ -37,6 +37,12 @@ class Exchange(StrEnum):
     CDS = "CDS"
     BCD = "BCD"
     MCX = "MCX"
+    NCO = "NCO"
+
+    @property
+    def is_commodity(self) -> bool:
+        """Whether quantities are lots there, and the funds those of the commodity segment."""
+        return self in {Exchange.MCX, Exchange.NCO}
 
 
 class TransactionType(StrEnum):
@@ -97,6 +103,7 @@ class OrderRequest:
     auction_number: str | None = None  # with variety auction
     market_protection: Decimal | None = None  # percent around the last price, of MARKET and SL-M; -1: the broker's
     autoslice: bool = False  # the broker cuts what is above the exchange's freeze quantity
+    algo_id: str | None = None  # under which the exchange has registered the algorithm that orders
     valid_until: datetime | None = None  # the client's own bound, not the broker's: it is never sent after this time
     not_above: Decimal | None = None  # the client's own: it is sent only while the last price is not above this
     not_below: Decimal | None = None  # the client's own: it is sent only while the last price is not below this
@@ -126,6 +133,7 @@ class OrderChanges:
     trigger_price: Decimal | None = None
     order_type: OrderType | None = None
     validity: Validity | None = None
+    validity_ttl: int | None = None  # minutes, with validity TTL
     disclosed_quantity: int | None = None
     market_protection: Decimal | None = None
 

@@ -123,7 +123,9 @@ class OrderGateway(Protocol):
         """Send a new order; ``tag`` is how it is found in the book."""
         ...
 
-    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
+    async def modify(
+        self, order_id: str, *, variety: str, changes: OrderChanges, parent_order_id: str | None = None
+    ) -> SendOutcome:
         """Send the changes of a live order."""
         ...
 

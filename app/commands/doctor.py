@@ -12,7 +12,7 @@ import psycopg
 from redis.exceptions import RedisError
 
 from app.accounts.roster import load_accounts
-from app.bootstrap import open_accounts
+from app.bootstrap import open_accounts, route_of
 from app.config import Settings
 from app.db.migrate import applied_revision, head_revision
 from app.db.postgres import open_database
@@ -124,7 +124,7 @@ async def _redis(settings: Settings) -> Finding:
 
 async def _session(settings: Settings, account_id: str) -> Finding:
     """Read the profile with the token in force: this proves address, key, token and network at once."""
-    subject = f"broker {account_id}"
+    subject, route = f"broker {account_id}", route_of(settings)
     async with open_accounts(settings) as opened:
         if not opened.sessions.get(account_id).has_session:
             hint = f"no access token: python -m app login --account {account_id}"
@@ -132,5 +132,5 @@ async def _session(settings: Settings, account_id: str) -> Finding:
         try:
             profile = await opened.brokers[account_id].portfolio.profile()
         except BrokerError as error:
-            return Finding(result="fail", subject=subject, detail=f"{error.code}: {error}")
-    return Finding(result="ok", subject=subject, detail=f"logged in as {profile.get('user_id', 'unknown')}")
+            return Finding(result="fail", subject=subject, detail=f"{error.code}: {error} ({route})")
+    return Finding(result="ok", subject=subject, detail=f"logged in as {profile.get('user_id', 'unknown')} ({route})")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote_plus, urlsplit
 
 from loguru import logger
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 from app.broker.market import Mode
 from app.broker.port import TOKENS_PER_SOCKET, CredentialSource, FeedListener, FeedState
@@ -23,6 +23,7 @@ from app.errors import BadInput, Problem
 from app.kit.backoff import Backoff
 from app.kit.clock import Clock
 from app.kite.endpoints import CLIENT_HEADERS
+from app.kite.route import DIRECT, Route, open_tunnel
 from app.kite.socket import TickerSocket, UpgradeRefused
 from app.kite.wire.stream import BrokerNote, OrderPush, parse_text, subscribe_messages, ticker_url, unsubscribe_messages
 from app.kite.wire.ticks import HEARTBEAT_SIZE, cut_frame
@@ -46,6 +47,7 @@ class FeedSettings:
     throttled_wait_s: float = 30.0  # after HTTP 429: too many sockets for this api_key
     max_tokens: int = TOKENS_PER_SOCKET  # instruments
     tls: ssl.SSLContext | None = None  # None: the system's authorities
+    route: Route = DIRECT
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.ws_url)
@@ -171,14 +173,22 @@ class KiteFeed:
         socket = TickerSocket(uri, sink=self, headers=CLIENT_HEADERS)
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: socket, uri.host, uri.port, ssl=(settings.tls or True) if uri.secure else None
-                )
+                await self._open(socket, uri)
                 await socket.wait_upgraded()
         except BaseException:
             socket.abort()
             raise
         return socket
+
+    async def _open(self, socket: TickerSocket, uri: WebSocketURI) -> None:
+        route, loop = self._settings.route, asyncio.get_running_loop()
+        tls = (self._settings.tls or True) if uri.secure else None
+        if not route.proxy:
+            await loop.create_connection(lambda: socket, uri.host, uri.port, ssl=tls, family=route.family)
+            return
+        tunnel = await open_tunnel(route, uri.host, uri.port)
+        name = uri.host if uri.secure else None
+        await loop.create_connection(lambda: socket, sock=tunnel, ssl=tls, server_hostname=name)
 
     def _on_up(self, socket: TickerSocket) -> None:
         self._socket = socket

@@ -1,6 +1,6 @@
 """The httpx clients towards Kite: one that sends orders at most once, and those that read.
 
-The order client guarantees: HTTP/1.1, no retry, no redirect, no proxy from the environment, a total bound for each
+The order client guarantees: HTTP/1.1, no retry, no redirect, no proxy but the one that is set, a total bound for each
 request, and the knowledge whether a byte of the request can have left (httpcore's trace extension reports
 ``send_request_headers.started`` before the first write). A cancelled caller gets its CancelledError. No client uses a
 connection again on which more came than was asked for.
@@ -27,6 +27,7 @@ from app.errors import BrokerError, BrokerUnavailable, SessionExpired
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.kite.endpoints import BOOK_ENDPOINTS, CLIENT_HEADERS, READ_OUTCOMES, Endpoint
+from app.kite.route import DIRECT, Route
 from app.kite.tokens import TokenObserver
 from app.kite.unread_bytes import CheckedTransport
 from app.kite.wire.envelope import parse_envelope, read_data, read_error
@@ -61,6 +62,7 @@ class HttpSettings:
 
     base_url: str  # https://api.kite.trade
     tls: ssl.SSLContext = field(default_factory=tls_context, repr=False)
+    route: Route = DIRECT
     order_connect_s: float = 2.0  # until a connection for an order request is made
     order_total_s: float = 8.0  # for an order request as a whole; after that it is in doubt
     read_connect_s: float = 4.0  # until a connection for a read is made
@@ -256,9 +258,9 @@ class _SendTrace:
     def __init__(self) -> None:
         self.started = False
 
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:  # noqa: ARG002 - httpcore's signature
-        if event.endswith(".send_request_headers.started"):
-            self.started = True
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self.started = True  # a proxy that is asked for a tunnel has nothing of the order yet
 
 
 def _timeout(total_s: float, *, connect_s: float) -> httpx.Timeout:
@@ -269,7 +271,7 @@ def _client(settings: HttpSettings, *, connections: int, timeout: httpx.Timeout)
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0)
     return httpx.AsyncClient(
         base_url=settings.base_url,
-        transport=CheckedTransport(tls=settings.tls, limits=limits),
+        transport=CheckedTransport(tls=settings.tls, limits=limits, route=settings.route),
         trust_env=False,
         follow_redirects=False,
         timeout=timeout,

@@ -58,10 +58,11 @@ class KiteOrders:
         wire = self.preview(request, tag=tag)
         return await self._send(Operation.PLACE, wire.method, wire.path, form=wire.form)
 
-    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
-        return await self._send(
-            Operation.MODIFY, "PUT", _of_order(order_id, variety=variety), form=modify_form(changes)
-        )
+    async def modify(
+        self, order_id: str, *, variety: str, changes: OrderChanges, parent_order_id: str | None = None
+    ) -> SendOutcome:
+        form = modify_form(changes, parent_order_id=parent_order_id)
+        return await self._send(Operation.MODIFY, "PUT", _of_order(order_id, variety=variety), form=form)
 
     async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
         wire = self.preview_cancel(order_id, variety=variety, parent_order_id=parent_order_id)

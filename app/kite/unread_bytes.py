@@ -11,10 +11,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import h11
 import httpcore
 import httpx
+
+from app.kite.route import ANY_IPV4, Route
 
 MAX_HEAD = 100 * 1024
 """Bytes of an answer's head, as in httpcore."""
@@ -108,9 +111,9 @@ class CheckedBackend(httpcore.AnyIOBackend):
 
 
 class CheckedTransport(httpx.AsyncHTTPTransport):
-    """HTTP/1.1 without retries or a proxy, over such connections."""
+    """HTTP/1.1 without retries, over such connections, by ``route``."""
 
-    def __init__(self, *, tls: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, *, tls: ssl.SSLContext, limits: httpx.Limits, route: Route) -> None:
         super().__init__(verify=tls, trust_env=False, limits=limits)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
@@ -120,5 +123,15 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
             http1=True,
             http2=False,
             retries=0,
+            proxy=_proxy(route),
+            local_address=ANY_IPV4 if route.ipv4_only else None,
             network_backend=CheckedBackend(),
         )
+
+
+def _proxy(route: Route) -> httpcore.Proxy | None:
+    if not route.proxy:
+        return None
+    parts = urlsplit(route.proxy)
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return httpcore.Proxy(f"http://{parts.netloc.rpartition('@')[2]}", auth=auth)

@@ -51,8 +51,10 @@ class ExchangeOrders:
         form = place_form(request, tag=tag)
         return _sent(Operation.PLACE, lambda: self._exchange.place(USER, request.variety, form))
 
-    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
-        form = modify_form(changes)
+    async def modify(
+        self, order_id: str, *, variety: str, changes: OrderChanges, parent_order_id: str | None = None
+    ) -> SendOutcome:
+        form = modify_form(changes, parent_order_id=parent_order_id)
         return _sent(Operation.MODIFY, lambda: self._exchange.modify(USER, variety, order_id, form))
 
     async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:

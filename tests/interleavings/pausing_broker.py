@@ -31,9 +31,11 @@ class PausingOrders:
         await self._side.pause("POST /orders", Kind.SEND)
         return await self._gateway.place(request, tag=tag)
 
-    async def modify(self, order_id: str, *, variety: str, changes: OrderChanges) -> SendOutcome:
+    async def modify(
+        self, order_id: str, *, variety: str, changes: OrderChanges, parent_order_id: str | None = None
+    ) -> SendOutcome:
         await self._side.pause("PUT /orders", Kind.SEND)
-        return await self._gateway.modify(order_id, variety=variety, changes=changes)
+        return await self._gateway.modify(order_id, variety=variety, changes=changes, parent_order_id=parent_order_id)
 
     async def cancel(self, order_id: str, *, variety: str, parent_order_id: str | None = None) -> SendOutcome:
         await self._side.pause("DELETE /orders", Kind.SEND)

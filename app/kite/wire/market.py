@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.broker.market import Candle, Instrument, Quote
+from app.broker.orders import Exchange
 from app.broker.rows import BadRow, Rows
 from app.errors import BrokerUnavailable
 from app.kite.wire.values import MAX_ID_LENGTH, MAX_QUANTITY, int_of, moment_of, to_decimal
@@ -177,8 +178,8 @@ def parse_basket_total(data: object) -> Decimal:
 
 
 def parse_available_margin(data: object, *, exchange: str) -> Decimal:
-    """``net`` of the segment that ``exchange`` draws on: commodity for MCX, equity for every other."""
-    return _number_at(data, "commodity" if exchange == "MCX" else "equity", "net")
+    """``net`` of the segment that ``exchange`` draws on."""
+    return _number_at(data, "commodity" if Exchange(exchange).is_commodity else "equity", "net")
 
 
 def _number_at(data: object, outer: str, inner: str) -> Decimal:

@@ -38,6 +38,7 @@ _PLACE_FIELDS = (
     "iceberg_quantity",
     "auction_number",
     "market_protection",
+    "algo_id",
 )
 _MODIFY_FIELDS = (
     "quantity",
@@ -45,6 +46,7 @@ _MODIFY_FIELDS = (
     "trigger_price",
     "order_type",
     "validity",
+    "validity_ttl",
     "disclosed_quantity",
     "market_protection",
 )
@@ -59,9 +61,9 @@ def place_form(request: OrderRequest, *, tag: str) -> dict[str, str]:
     return form
 
 
-def modify_form(changes: OrderChanges) -> dict[str, str]:
-    """The form of ``PUT /orders/{variety}/{order_id}``: only what is to change."""
-    return _form(changes, _MODIFY_FIELDS)
+def modify_form(changes: OrderChanges, *, parent_order_id: str | None = None) -> dict[str, str]:
+    """The form of ``PUT /orders/{variety}/{order_id}``: what is to change, and the leg that a stop belongs to."""
+    return _form(changes, _MODIFY_FIELDS) | cancel_query(parent_order_id=parent_order_id)
 
 
 def cancel_query(*, parent_order_id: str | None) -> dict[str, str]:

@@ -25,8 +25,8 @@ _INDEX_FULL = Struct(">8I").unpack_from
 _QUOTE = Struct(">11I").unpack_from
 _FULL = Struct(">16I" + "2IH2x" * 10).unpack_from
 
-_CDS, _BCD, _INDICES, _NCO = 3, 6, 9, 12
-_DIVISORS = {_CDS: 10_000_000.0, _BCD: 10_000.0, _NCO: 10_000.0}
+_CDS, _BCD, _INDICES = 3, 6, 9
+_DIVISORS = {_CDS: 10_000_000.0, _BCD: 10_000.0}
 """Segment (``token & 0xFF``) to price divisor where it is not 100: the values of the official clients, which differ
 from the documentation for BCD."""
 

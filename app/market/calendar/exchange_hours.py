@@ -1,15 +1,16 @@
 """When each exchange trades, in IST: for staleness, never for refusing an order, which the broker decides. Pure.
 
 Hours are those of continuous trading. Holidays and special sessions (muhurat, Saturday tests) are data, not code: an
-exchange's holidays are passed in, and ``special`` replaces the hours of one day. MCX closes later while New York is on
-winter time. An exchange that is not known counts as closed: silence there proves nothing.
+exchange's holidays are passed in, and ``special`` replaces the hours of one day. Commodities close later while New York
+is on winter time, and NSEIX trades until the next morning. An exchange that is not known counts as closed: silence
+there proves nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,9 @@ _HOURS: Mapping[str, tuple[Hours, ...]] = {
     Exchange.CDS: _CURRENCY,
     Exchange.BCD: _CURRENCY,
 }
+_GIFT_CITY: tuple[Hours, ...] = ((time(6, 30), time(15, 40)), (time(16, 35), time.max))
+_GIFT_CITY_NIGHT: Hours = (time(0, 0), time(2, 45))  # of the session that began the evening before
+_NSEIX = "NSEIX"  # NSE International Exchange; quoted by the broker, not traded through it
 _NEW_YORK = ZoneInfo("America/New_York")
 _SATURDAY = 5
 
@@ -49,11 +53,17 @@ class MarketCalendar:
         replaced = self.special.get((exchange, day))
         if replaced is not None:
             return replaced
-        if day.weekday() >= _SATURDAY or day in self.holidays.get(exchange, frozenset()):
+        if exchange == _NSEIX:
+            night = (_GIFT_CITY_NIGHT,) if self._trades_on(exchange, day - timedelta(days=1)) else ()
+            return night + (_GIFT_CITY if self._trades_on(exchange, day) else ())
+        if not self._trades_on(exchange, day):
             return ()
-        if exchange == Exchange.MCX:
+        if exchange in {Exchange.MCX, Exchange.NCO}:
             return _COMMODITY_SUMMER if _is_summer_in_new_york(day) else _COMMODITY_WINTER
         return _HOURS.get(exchange, ())
+
+    def _trades_on(self, exchange: str, day: date) -> bool:
+        return day.weekday() < _SATURDAY and day not in self.holidays.get(exchange, frozenset())
 
     def is_open(self, exchange: str, now: datetime) -> bool:
         """Whether continuous trading goes on at ``now`` (aware)."""

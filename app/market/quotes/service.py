@@ -7,6 +7,7 @@ need such instruments at the same time share one request, and its answer serves 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -29,6 +30,8 @@ from app.market.ticks.newest import NewestTicks
 CACHE_S = 1.0
 """How long an answer of the broker serves further callers."""
 
+_TOKEN = re.compile(r"[0-9]{1,19}\Z")
+
 MAX_KEYS = 500
 """Instruments in one call."""
 
@@ -38,7 +41,7 @@ Origin: TypeAlias = Literal["tick", "broker"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteAnswer:
-    """``quotes`` by the caller's ``EXCHANGE:TRADINGSYMBOL``; ``missing`` are keys for which there is no value."""
+    """``quotes`` by the caller's key (``EXCHANGE:TRADINGSYMBOL`` or an instrument token); ``missing`` have no value."""
 
     quotes: Mapping[str, Mapping[str, Any]]
     missing: tuple[str, ...]
@@ -70,17 +73,22 @@ class QuoteService:
         self._cache: dict[str, tuple[float, int, Quote | None]] = {}  # fetched at: monotonic s, epoch ms
 
     async def quotes(self, keys: Sequence[str]) -> QuoteAnswer:
-        """Tick fields plus ``age_ms``, ``stale`` and ``origin`` (``tick`` or ``broker``) for each ``EXCHANGE:SYMBOL``.
+        """Tick fields plus ``age_ms``, ``stale`` and ``origin`` (``tick`` or ``broker``) for each key.
 
         Raises BadInput for malformed keys, BrokerError or Unavailable when the broker was needed and did not answer.
         """
         _check_keys(keys)
-        known = {key: self._instruments.find(*key.split(":", 1)) for key in dict.fromkeys(keys)}
+        known = {key: self._find(key) for key in dict.fromkeys(keys)}
         found = {key: self._from_memory(item) for key, item in known.items() if item is not None}
         await self._fill_from_redis({key: item for key, item in known.items() if item and not found.get(key)}, found)
         await self._fill_from_broker({key: item for key, item in known.items() if item and not found.get(key)}, found)
         quotes = {key: value for key in known if (value := found.get(key)) is not None}
         return QuoteAnswer(quotes=quotes, missing=tuple(key for key in known if key not in quotes))
+
+    def _find(self, key: str) -> Instrument | None:
+        if _TOKEN.match(key):
+            return self._instruments.by_token().get(int(key))
+        return self._instruments.find(*key.split(":", 1))
 
     def _from_memory(self, instrument: Instrument) -> dict[str, Any] | None:
         last = self._ticks.last(instrument.instrument_token)
@@ -109,9 +117,9 @@ class QuoteService:
     ) -> None:
         if not wanted:
             return
-        await self._refresh_cache(set(wanted))
+        await self._refresh_cache({instrument.key for instrument in wanted.values()})
         for key, instrument in wanted.items():
-            _, fetched_at_ms, quote = self._cache.get(key, (0.0, 0, None))
+            _, fetched_at_ms, quote = self._cache.get(instrument.key, (0.0, 0, None))
             if quote is not None:
                 fields = to_tick_fields(quote, instrument, source=self._ticks.source, received_at_ms=fetched_at_ms)
                 found[key] = self._aged(fields, instrument, received_at_ms=fetched_at_ms, origin="broker")
@@ -151,7 +159,7 @@ def _check_keys(keys: Sequence[str]) -> None:
     problems = [
         Problem(loc=("query", "i", at), msg=f"{key!r} is not EXCHANGE:TRADINGSYMBOL")
         for at, key in enumerate(keys)
-        if not all(key.partition(":"))
+        if not all(key.partition(":")) and not _TOKEN.match(key)
     ]
     if not keys or len(keys) > MAX_KEYS:
         problems.append(Problem(loc=("query", "i"), msg=f"give between 1 and {MAX_KEYS} instruments"))

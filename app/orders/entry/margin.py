@@ -12,7 +12,7 @@ from typing import Literal
 
 from loguru import logger
 
-from app.broker.orders import Exchange, OrderRequest, TransactionType
+from app.broker.orders import OrderRequest, TransactionType
 from app.broker.port import Broker
 from app.errors import BrokerError, RateLimited
 from app.kit.answer_time import answering_within, seconds_left
@@ -51,7 +51,7 @@ def by_segment(requests: Sequence[OrderRequest]) -> dict[str, list[OrderRequest]
     """The requests by margin segment: Kite keeps the funds for commodities apart from all others."""
     groups: dict[str, list[OrderRequest]] = {}
     for request in requests:
-        segment = "commodity" if request.exchange is Exchange.MCX else "equity"
+        segment = "commodity" if request.exchange.is_commodity else "equity"
         groups.setdefault(segment, []).append(request)
     return groups
 

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from loguru import logger
 
-from app.broker.orders import Exchange, OrderRequest
+from app.broker.orders import OrderRequest
 from app.broker.port import Broker
 from app.db.postgres import Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
@@ -159,7 +159,7 @@ class RiskCheck:
 
     def _candidate(self, request: OrderRequest) -> Candidate:
         units = 1
-        if request.exchange is Exchange.MCX:  # quantities are lots there
+        if request.exchange.is_commodity:  # quantities are lots there
             instrument = self._instruments.find(request.exchange, request.tradingsymbol)
             units = instrument.lot_size if instrument is not None else 1
         last = self._prices.last_price(request.exchange, request.tradingsymbol)

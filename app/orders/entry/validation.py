@@ -19,7 +19,8 @@ from app.kit.clock import ist_iso
 from app.orders.state.new_tasks import OrderLine
 
 USER_TAG = re.compile(r"[A-Za-z0-9]{1,20}\Z")
-_DERIVATIVES = frozenset({Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX})
+_DERIVATIVES = frozenset({Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX, Exchange.NCO})
+_COUNTED_IN_LOTS = frozenset(exchange for exchange in Exchange if exchange.is_commodity)
 MAX_ICEBERG_LEGS = 50
 MIN_ICEBERG_LEGS = 2
 
@@ -67,7 +68,15 @@ def check_changes(changes: OrderChanges, *, instrument: Instrument | None) -> li
     if instrument is not None and changes.quantity is not None:
         found.extend(_lot(changes.quantity, instrument))
     found.extend(_protection(changes.market_protection))
+    found.extend(_ttl(changes))
     return found
+
+
+def _ttl(order: OrderRequest | OrderChanges) -> Iterator[Problem]:
+    if order.validity is Validity.TTL and not order.validity_ttl:
+        yield _problem("validity_ttl", "minutes are required for validity TTL")
+    if order.validity is not Validity.TTL and order.validity_ttl is not None:
+        yield _problem("validity_ttl", "needs validity TTL")
 
 
 def _prices(request: OrderRequest) -> Iterator[Problem]:
@@ -116,10 +125,7 @@ def _quantities(request: OrderRequest) -> Iterator[Problem]:
 
 
 def _combinations(request: OrderRequest) -> Iterator[Problem]:
-    if request.validity is Validity.TTL and not request.validity_ttl:
-        yield _problem("validity_ttl", "minutes are required for validity TTL")
-    if request.validity is not Validity.TTL and request.validity_ttl is not None:
-        yield _problem("validity_ttl", "needs validity TTL")
+    yield from _ttl(request)
     if request.exchange is Exchange.MCX and request.validity is Validity.IOC:
         yield _problem("validity", "MCX takes no IOC orders through the API")
     if request.product in {Product.CNC, Product.MTF} and request.exchange in _DERIVATIVES:
@@ -161,8 +167,8 @@ def _against(request: OrderRequest, instrument: Instrument) -> Iterator[Problem]
 
 
 def _lot(quantity: int, instrument: Instrument) -> Iterator[Problem]:
-    """Derivatives trade in multiples of the lot size, except on MCX, where quantities are lots already."""
-    if instrument.exchange == Exchange.MCX or instrument.lot_size <= 1 or quantity <= 0:
+    """Derivatives trade in multiples of the lot size, except of commodities, where quantities are lots already."""
+    if instrument.exchange in _COUNTED_IN_LOTS or instrument.lot_size <= 1 or quantity <= 0:
         return
     if quantity % instrument.lot_size:
         yield _problem("quantity", f"must be a multiple of the lot size {instrument.lot_size}")

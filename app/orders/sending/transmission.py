@@ -70,7 +70,10 @@ class Transmission:
                         return await self._gateway.place(task.order, tag=task.tag)
                     case Operation.MODIFY:
                         return await self._gateway.modify(
-                            str(task.target_order_id), variety=task.variety, changes=task.changes
+                            str(task.target_order_id),
+                            variety=task.variety,
+                            changes=task.changes,
+                            parent_order_id=task.parent_order_id,
                         )
                     case Operation.CANCEL:
                         return await self._gateway.cancel(

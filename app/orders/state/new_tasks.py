@@ -114,6 +114,12 @@ def target_of(order: KnownOrder) -> OrderTarget:
     )
 
 
+def _address_of(target: OrderTarget) -> dict[str, Any]:
+    """What a stored command says of its order."""
+    parent = {"parent_order_id": target.parent_order_id} if target.parent_order_id else {}
+    return {"order_id": target.order_id, "variety": target.variety, **parent}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLeg:
     """The place of a task in a batch."""
@@ -224,7 +230,7 @@ class TaskFactory:
         arrived_at: datetime | None = None,
     ) -> NewTask:
         """A modification, under the variety that the order has."""
-        request = {"order_id": target.order_id, "variety": target.variety, "changes": changes.to_json()}
+        request = {**_address_of(target), "changes": changes.to_json()}
         task = self._command(
             Operation.MODIFY, target, request, self._send_by(self._settings.freshness_limit_s, arrived_at)
         )
@@ -239,9 +245,7 @@ class TaskFactory:
         arrived_at: datetime | None = None,
     ) -> NewTask:
         """A cancel, under the variety that the order has."""
-        request = {"order_id": target.order_id, "variety": target.variety}
-        if target.parent_order_id:
-            request["parent_order_id"] = target.parent_order_id
+        request = _address_of(target)
         settings = self._settings
         fresh_s = settings.freshness_removal_s if purpose == "unwanted" else settings.freshness_cancel_s
         task = self._command(Operation.CANCEL, target, request, self._send_by(fresh_s, arrived_at))

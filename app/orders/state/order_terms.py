@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from app.broker.orders import OrderChanges, OrderRequest, OrderType
@@ -28,6 +28,7 @@ class OrderTerms:
     price: Decimal = Decimal(0)  # 0: it has none
     trigger_price: Decimal = Decimal(0)  # 0: it has none
     disclosed_quantity: int = 0  # 0: all of it
+    validity_ttl: int = 0  # minutes; 0: it has none
 
     @classmethod
     def of_request(cls, request: OrderRequest) -> OrderTerms:
@@ -39,6 +40,7 @@ class OrderTerms:
             price=request.price or Decimal(0),
             trigger_price=request.trigger_price or Decimal(0),
             disclosed_quantity=request.disclosed_quantity or 0,
+            validity_ttl=request.validity_ttl or 0,
         )
 
     @classmethod
@@ -50,7 +52,8 @@ class OrderTerms:
             validity=str(document["validity"]),
             price=Decimal(document.get("price") or 0),
             trigger_price=Decimal(document.get("trigger_price") or 0),
-            disclosed_quantity=int(document.get("disclosed_quantity") or 0),
+            disclosed_quantity=_count(document.get("disclosed_quantity")),
+            validity_ttl=_count(document.get("validity_ttl")),
         )
 
     def show(self, changes: OrderChanges) -> bool:
@@ -61,6 +64,15 @@ class OrderTerms:
             changes.price in {None, self.price},
             changes.trigger_price in {None, self.trigger_price},
             changes.validity in {None, self.validity},
+            changes.validity_ttl in {None, self.validity_ttl},
             changes.disclosed_quantity in {None, self.disclosed_quantity},
         )
         return all(wanted)
+
+
+def _count(value: object) -> int:
+    """A number of the broker's row as it came; one that cannot be read counts as none."""
+    try:
+        return int(Decimal(str(value or 0)))
+    except (InvalidOperation, ValueError, OverflowError):
+        return 0

@@ -121,6 +121,25 @@ async def test_prices_are_exact_whether_number_or_text(service: RunningService) 
         assert answer.status_code == 400
 
 
+async def test_an_algorithms_id_and_minutes_reach_the_broker(service: RunningService) -> None:
+    """The id on the placement, `validity_ttl` on a change too; one without the other is named once."""
+    quote = (await service.client.get("/quotes", params={"i": "NSE:INFY"})).json()["data"]["NSE:INFY"]
+    low = round(quote["last_price"] * 0.95)
+    order = {**LIMIT, "order_type": "LIMIT", "price": low, "algo_id": "NSE:17-ALGO"}
+    shown = await service.client.post("/orders", params={"dry_run": True}, json=order)
+    assert shown.json()["requests"][0]["form"]["algo_id"] == "NSE:17-ALGO"
+    placed = await service.client.post("/orders", json=order)
+    path = f"/orders/{placed.json()['order_id']}"
+    changed = await service.client.put(path, json={"validity": "TTL", "validity_ttl": 3})
+    assert changed.json()["status"] == "completed", changed.text
+    for body in ({"validity": "TTL"}, {"validity_ttl": 3}):
+        refused = await service.client.put(path, json=body)
+        assert refused.status_code == 400
+        assert [one["loc"] for one in refused.json()["errors"]] == [["body", "validity_ttl"]]
+    strange = await service.client.put(path, json={"validity_ttl": 3, "algo_id": "A"})
+    assert [one["loc"] for one in strange.json()["errors"]] == [["body", "algo_id"]]
+
+
 async def test_a_dry_run_shows_the_brokers_requests_and_stores_nothing(service: RunningService) -> None:
     """The exact form, with the market protection that is compulsory."""
     answer = await service.client.post("/advanced/batch-orders", params={"dry_run": True}, json={"orders": [LIMIT]})

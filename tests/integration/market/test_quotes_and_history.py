@@ -136,6 +136,16 @@ async def test_garbage_in_the_hash_is_ignored(environment: Environment) -> None:
         assert (await environment.quotes.quotes(["NSE:A"])).quotes["NSE:A"]["origin"] == "broker"
 
 
+async def test_a_quote_may_be_asked_for_by_token(environment: Environment) -> None:
+    """From memory and from the broker, under the key that was asked for, beside the symbol's."""
+    environment.ticks.accounts["primary"].on_packets([ltp_packet(1, 150)], received_at_ms=at_ms(NOON))
+    environment.price("NSE:B", "20")
+    answer = await environment.quotes.quotes(["1", "2", "NSE:B", "4000000000"])
+    assert {key: value["last_price"] for key, value in answer.quotes.items()} == {"1": 1.5, "2": 20, "NSE:B": 20}
+    assert answer.missing == ("4000000000",)
+    assert len(environment.market.calls) == 1
+
+
 async def test_unknown_instruments_are_missing_and_malformed_keys_refused(environment: Environment) -> None:
     """Every malformed key at once."""
     assert (await environment.quotes.quotes(["NSE:NOPE"])).missing == ("NSE:NOPE",)

@@ -90,6 +90,7 @@ class TestForms:
             auction_number="22",
             market_protection=Decimal(-1),
             autoslice=True,
+            algo_id="NSE:ALGO-17",
         )
         form = place_form(full, tag="T")
         assert set(form) == set(full.to_json()) - {"variety"} | {"tag"}
@@ -109,6 +110,14 @@ class TestForms:
         """An untouched quantity is not repeated: its meaning after a partial fill is undocumented."""
         changes = OrderChanges(price=Decimal("10.5"), order_type=OrderType.LIMIT)
         assert modify_form(changes) == {"price": "10.5", "order_type": "LIMIT"}
+
+    def test_a_modification_has_each_change_and_the_leg_that_a_stop_belongs_to(self) -> None:
+        """The minutes of validity TTL too."""
+        changes = OrderChanges(validity=Validity.TTL, validity_ttl=3)
+        form = modify_form(changes, parent_order_id="7")
+        assert form == {"validity": "TTL", "validity_ttl": "3", "parent_order_id": "7"}
+        names = set(OrderChanges.__dataclass_fields__)
+        assert set(modify_form(OrderChanges(**dict.fromkeys(names, 1)))) == names  # type: ignore[arg-type]
 
     def test_cancel_names_the_parent_only_if_there_is_one(self) -> None:
         """The second leg of a cover order."""

@@ -62,6 +62,11 @@ class TestVectors:
         """V2: BCD prices are divided by 1e4, as the official clients do."""
         assert decoded(V2).last_price == 83.5125
 
+    @pytest.mark.parametrize("segment", [1, 2, 4, 5, 7, 8, 9, 10, 11, 12, 13])
+    def test_prices_of_every_other_segment_have_two_decimals(self, segment: int) -> None:
+        """NCO included: the official clients know three divisors."""
+        assert decoded(struct.pack(">II", 1000 << 8 | segment, 83125)).last_price == 831.25
+
     def test_index_quote_orders_high_low_open_close(self) -> None:
         """V3: the 28-byte layout, not tradable, change in percent of the previous close."""
         tick = decoded(V3)

@@ -94,6 +94,8 @@ def test_whole_numbers_may_be_written_as_broken_ones() -> None:
         ("2000-01-01 00:00:00", datetime(2000, 1, 1, tzinfo=IST)),
         ("2099-12-31 00:00:00", datetime(2099, 12, 31, tzinfo=IST)),
         ("2026-01-05T09:15:00+00:00", datetime(2026, 1, 5, 9, 15, tzinfo=UTC)),
+        ("05-01-2026 09:15:00", None),  # the day first, or the month
+        ("09:15:00", None),
         ("1999-12-31 23:59:59", None),
         ("2100-01-01 00:00:00", None),
         ("0001-01-01 00:00:00", None),

@@ -41,7 +41,19 @@ def at(day: date, hour: int, minute: int = 0) -> datetime:
         ("MCX", at(date(2026, 1, 26), 12), True),  # and of NSE alone
         ("NSE", at(date(2026, 11, 8), 18, 30), True),  # muhurat, on a Sunday
         ("NSE", at(date(2026, 11, 8), 12), False),
-        ("NCO", at(MONDAY, 12), False),  # unknown: silence proves nothing
+        ("NCO", at(MONDAY, 23, 50), True),  # as MCX
+        ("NCO", at(SUMMER_MONDAY, 23, 50), False),
+        ("NCO", at(MONDAY, 8, 59), False),
+        ("NSEIX", at(MONDAY, 6, 29), False),
+        ("NSEIX", at(MONDAY, 6, 30), True),
+        ("NSEIX", at(MONDAY, 15, 40), False),  # a pause
+        ("NSEIX", at(MONDAY, 16, 35), True),
+        ("NSEIX", at(MONDAY, 23, 59), True),
+        ("NSEIX", at(SATURDAY, 2, 44), True),  # Friday's session ends then
+        ("NSEIX", at(SATURDAY, 2, 45), False),
+        ("NSEIX", at(MONDAY, 2), False),  # on Sunday none began
+        ("NSEIX", at(date(2026, 1, 26), 12), True),
+        ("GLOBAL", at(MONDAY, 12), False),  # unknown: silence proves nothing
     ],
 )
 def test_an_exchange_is_open_during_its_sessions(exchange: str, moment: datetime, is_open: bool) -> None:

@@ -37,6 +37,16 @@ NIFTY_FUT = instrument(
 FUT: dict[str, Any] = {"exchange": Exchange.NFO, "tradingsymbol": "NIFTY26JULFUT", "product": Product.NRML}
 
 
+def test_commodities_are_counted_in_lots_on_both_exchanges() -> None:
+    """NCO's are ordered like those of MCX: one is one lot, for carrying over, with nothing disclosed."""
+    for exchange in ("MCX", "NCO"):
+        future = instrument(exchange=exchange, tradingsymbol="GOLD26JULFUT", lot_size=100, segment=f"{exchange}-FUT")
+        wanted: dict[str, Any] = {"exchange": Exchange(exchange), "tradingsymbol": "GOLD26JULFUT", "quantity": 1}
+        assert check_fields(order(**wanted, product=Product.NRML), instrument=future) == []
+        wrong = order(**wanted, product=Product.CNC, disclosed_quantity=1)
+        assert [one.loc for one in check_fields(wrong, instrument=future)] == [("disclosed_quantity",), ("product",)]
+
+
 def test_a_proper_order_has_no_problem() -> None:
     """Equity in shares, futures in lots."""
     assert check_fields(order(), instrument=instrument()) == []
@@ -181,6 +191,10 @@ def test_market_orders_get_the_protection_that_is_compulsory() -> None:
         (OrderChanges(price=Decimal("0.05"), trigger_price=Decimal("0.05")), []),
         (OrderChanges(trigger_price=Decimal("1400.03")), [("trigger_price",)]),
         (OrderChanges(quantity=1), []),
+        (OrderChanges(validity=Validity.TTL), [("validity_ttl",)]),
+        (OrderChanges(validity=Validity.TTL, validity_ttl=3), []),
+        (OrderChanges(validity=Validity.DAY, validity_ttl=3), [("validity_ttl",)]),
+        (OrderChanges(validity_ttl=3), [("validity_ttl",)]),
         (OrderChanges(market_protection=Decimal(0)), [("market_protection",)]),
     ],
 )
