@@ -13,5 +13,6 @@ history_reader    fills it from ledger, tables and logs
 checker           what must never happen: checks C1 to C15 over a history; event_checks: C6 and C7,
                   outcome_checks: C11 to C15
 observations      what was seen from outside, as values; probes sees it
+loss_phase        the end of a run: the database is put back to a copy, database_copy; loss_checks: what holds then
 outages           one outage of the database after another, in place of random faults
 """

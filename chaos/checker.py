@@ -138,6 +138,14 @@ def _early_replacements(history: History) -> Iterator[str]:
 
 def all_ended(history: History) -> Iterator[str]:
     """C3."""
+    yield from unfinished(history)
+    yield from _live_although_withdrawn(history, _by_task(history))
+    yield from wrong_rollbacks(history)
+    yield from _lost_answers(history)
+
+
+def unfinished(history: History) -> Iterator[str]:
+    """What has not ended, or has ended as something else than the exchange says."""
     by_task = _by_task(history)
     for task in history.tasks:
         if task.status in UNFINISHED:
@@ -147,13 +155,11 @@ def all_ended(history: History) -> Iterator[str]:
     for batch in history.batches:
         if batch.status in _OPEN_BATCHES:
             yield f"batch {batch.batch_id} is still {batch.status}"
-    yield from _live_although_withdrawn(history, by_task)
-    yield from _wrong_rollbacks(history, by_task)
-    yield from _lost_answers(history)
 
 
-def _wrong_rollbacks(history: History, by_task: dict[str, list[LedgerOrder]]) -> Iterator[str]:
+def wrong_rollbacks(history: History) -> Iterator[str]:
     """``rolled_back`` means that no order of the batch has fills or is live."""
+    by_task = _by_task(history)
     undone = {batch.batch_id for batch in history.batches if batch.status == "rolled_back"}
     tasks = {task.task_id: task for task in history.tasks}
     for task_id, orders in by_task.items():

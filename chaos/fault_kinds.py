@@ -38,6 +38,8 @@ BOOK_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("shrink_book", {"drop": 1}),
     ("shrink_book", {"drop": 2}),
     ("tag_null", {}),
+    ("odd_rows", {"id": True}),
+    ("odd_rows", {"id": False}),
     ("status", {"code": 500, **NETWORK_ERROR}),
     ("drop_before_read", {}),
     ("half_body", {"process": True}),

@@ -47,7 +47,7 @@ class FaultSchedule:
         self._http = httpx.AsyncClient(trust_env=False, timeout=5.0)
 
     async def run(self) -> None:
-        kinds: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
+        await self._cause(
             (0.8, self._answer_fault),
             (2.5, self._order_fault),
             (8.0, self._book_fault),
@@ -69,9 +69,18 @@ class FaultSchedule:
             (60.0, self._redis_restarts),
             (40.0, self._halt),
         )
+
+    async def _cause(self, *kinds: tuple[float, Callable[[], Awaitable[None]]]) -> None:
+        """Each kind again and again, at random times around its mean in seconds."""
         async with asyncio.TaskGroup() as tasks:
             for mean_s, act in kinds:
                 tasks.create_task(self._repeat(mean_s, act), name=act.__name__)
+
+    async def run_around_a_loss(self) -> None:
+        """What makes a loss of the database worse, until cancelled: late orders, lost tags and answers, kills."""
+        await self._cause(
+            (1.5, self._late_order), (4.0, self._lost_tags), (2.0, self._answer_fault), (12.0, self._kill)
+        )
 
     async def clear(self) -> None:
         """Ends every fault and halt, starts what was stopped, and fixes the prices."""
@@ -118,6 +127,12 @@ class FaultSchedule:
     async def _book_fault(self) -> None:
         kind, params = self._random.choice(BOOK_FAULTS)
         await self._set_fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 4))
+
+    async def _late_order(self) -> None:
+        await self._set_fault("late_visible", {"ms": 4000}, method="POST", path="/orders/*")
+
+    async def _lost_tags(self) -> None:
+        await self._set_fault("tag_null", {}, method="GET", path="/orders", times=2)
 
     async def _push_fault(self) -> None:
         kind, params = self._random.choice(PUSH_FAULTS)

@@ -5,7 +5,7 @@ They have only the columns that the checks need. ``history_reader`` fills them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -254,6 +254,9 @@ class History:
 
     observed: Observations = field(default_factory=Observations)
     """What was seen from outside."""
+
+    named_orders: Mapping[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+    """By idempotency key and leg (0 for a single order): the orders that answers have named."""
 
     denied: Sequence[str] = ()
     """Idempotency keys under which every answer said that nothing was sent."""

@@ -107,8 +107,9 @@ def _ledger_order(row: dict[str, Any]) -> LedgerOrder:
 
 def _task(row: dict[str, Any]) -> Task:
     request = row.pop("request")
-    slices = int(request.get("iceberg_legs") or (2 if request.get("variety") == "co" else 1))  # an entry and its stop
-    return Task(most_orders=MOST_SLICES if request.get("autoslice") else slices, **row)
+    variety = request.get("variety")
+    slices = int(request.get("iceberg_legs") or {"co": 2, "iceberg": MOST_SLICES}.get(variety, 1))  # a stop; found legs
+    return Task(most_orders=slices, **row)  # the load sends nothing that the broker would slice
 
 
 def _event(row: dict[str, Any]) -> Event:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +52,9 @@ class Load:
         self.counts: Counter[str] = Counter()
         """Requests and answers by kind."""
 
+        self.named_orders: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+        """By key and leg: the orders that answers have named."""
+
         self.late: list[TimedAnswer] = []
         """Answers that took so long that the checker should see them."""
 
@@ -76,10 +79,11 @@ class Load:
         """The history with what the clients have seen."""
         return replace(
             history,
-            acknowledged=self.acknowledged,
+            acknowledged=list(self.acknowledged),
             withdrawn=frozenset(self.withdrawn),
-            unclear_answers=self.unclear_answers,
+            unclear_answers=list(self.unclear_answers),
             denied=self.denied,
+            named_orders={leg: frozenset(order_ids) for leg, order_ids in self.named_orders.items()},
         )
 
     async def run(self, clients: int) -> None:
@@ -151,9 +155,10 @@ class Load:
         resource = answer.headers["Location"].rpartition("/")[2]
         self.acknowledged.append(Acknowledgement(idem_key=request.key, resource_id=resource))
         document = answer.json()
-        for one in document.get("orders", [document]):
+        for leg, one in enumerate(document.get("orders", [document])):
             if one.get("order_id") and request.method == "POST":
                 self._open.append(one["order_id"])
+                self.named_orders[request.key, leg].add(one["order_id"])
             if one.get("task_id") and request.method == "POST":
                 self._placed.append(one["task_id"])
 

@@ -27,6 +27,8 @@ from chaos.fault_schedule import FaultSchedule
 from chaos.history import History
 from chaos.history_reader import Doubts, find_leaks, read_doubts, read_history
 from chaos.load import Load
+from chaos.loss_checks import check_after_loss
+from chaos.loss_phase import lose_the_database
 from chaos.probes import Probes
 from chaos.processes import find_faketime
 from chaos.stack import ACCOUNTS, Stack, open_stack
@@ -37,6 +39,9 @@ SETTLE_S = 60.0
 reserve."""
 
 CHECK_EVERY_S = 2.0
+LOSS_FROM_MINUTES = 2.0
+"""Shorter runs do not put the database back, which takes a minute more."""
+
 CLIENTS = 10
 PAUSE_S = 1.0
 MAX_MINUTES = 24 * 60
@@ -115,6 +120,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
                 history, settled_s = await _settle(stack, load, schedule, readers, probes)
                 first, *others = ACCOUNTS
                 await probes.test_walls(first, others)
+                after_loss = await _lose(plan, stack, load, schedule, probes)
             finally:
                 for task in reading:
                     task.cancel()
@@ -123,7 +129,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
         history = replace(history, leaks=leaks, observed=replace(history.observed, walls=probes.walls))
         return Outcome(
             history=history,
-            violations=check(history),
+            violations=[*check(history), *after_loss],
             doubts=await asyncio.to_thread(read_doubts, stack.postgres.url),
             faults=schedule.counts,
             requests=load.counts,
@@ -165,6 +171,23 @@ async def _settle(
             return history, took
         if took > SETTLE_S:
             return history, None
+        await asyncio.sleep(CHECK_EVERY_S)
+
+
+async def _lose(plan: Plan, stack: Stack, load: Load, schedule: FaultSchedule, probes: Probes) -> Sequence[Violation]:
+    """Puts the database back when the run is long enough for it; what is wrong then, also after ``SETTLE_S``."""
+    if plan.minutes < LOSS_FROM_MINUTES:
+        return []
+    if not await lose_the_database(stack, schedule, load):
+        return [Violation("C11", "an account did not recover from a loss of the database")]
+    await probes.recover("the recovery from a loss of the database")
+    await asyncio.to_thread(fill_market_orders, stack.simulator_url)
+    began = time.monotonic()
+    while True:
+        rows = await asyncio.to_thread(read_history, stack.postgres.url, stack.simulator_url)
+        found = check_after_loss(replace(load.seen_by_clients(rows), observed=probes.observed(answers=load.late)))
+        if not found or time.monotonic() - began > SETTLE_S:
+            return found
         await asyncio.sleep(CHECK_EVERY_S)
 
 

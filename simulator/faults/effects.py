@@ -45,6 +45,8 @@ def faulty_book(orders: Sequence[Order], faults: Iterable[Fault], *, now: dateti
             rows = rows[: max(0, len(rows) - fault.number("drop"))]
         elif fault.kind == "tag_null":
             rows = [untagged(row) for row in rows]
+        elif fault.kind == "odd_rows":
+            rows = [*rows, odd_row(has_id=bool(fault.params["id"]))]
     return rows
 
 
@@ -55,6 +57,17 @@ def faulty_trades(orders: Iterable[Order], faults: Iterable[Fault]) -> list[Row]
         if fault.kind == "shrink_trades":
             rows = rows[: max(0, len(rows) - fault.number("drop"))]
     return rows
+
+
+def odd_row(*, has_id: bool) -> Row:
+    """A row that no client can read: of an order of somebody else, or not even with the id of one."""
+    rest: Row = {
+        "status": "COMPLETE",
+        "quantity": "many",
+        "average_price": {"value": 1},
+        "order_timestamp": "yesterday",
+    }
+    return {"order_id": "999000000000001", "tag": "elsewhere", **rest} if has_id else {"order_id": None, **rest}
 
 
 def untagged(row: Row) -> Row:

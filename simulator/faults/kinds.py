@@ -70,6 +70,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "partial_fill": Kind("order", {"quantity": Param(1, maximum=10**9)}),
     "cancel_fill_race": Kind("order", {}),
     "tag_null": Kind("book", {}),
+    "odd_rows": Kind("book", {"id": Param(default=True)}),
     "stale_book": Kind("book", {"ms": Param(5_000)}),
     "shrink_book": Kind("book", {"drop": Param(1, minimum=1)}),
     "shrink_trades": Kind("book", {"drop": Param(1, minimum=1)}),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from app.db.migrate import migrate
-from embedded.postgres import find_binaries, start_postgres
+from chaos.database_copy import ToolFailed, put_back, run, run_tool, take_copy
+from embedded.postgres import start_postgres
 from embedded.process import Child, start_program
 from tests.e2e.environment import wait_for
 from tests.faults.outage_environment import postgres_answers
@@ -24,12 +23,7 @@ from tests.faults.outage_environment import postgres_answers
 Loss = Literal["file_copy", "dump", "standby", "deleted"]
 LOSSES: tuple[Loss, ...] = ("file_copy", "dump", "standby", "deleted")
 STOP_S = 5.0
-RUN_S = 60.0
 RESTORE_TRIES = 5
-
-
-class ToolFailed(Exception):
-    """A program of PostgreSQL ended with an error; the text is its own."""
 
 
 @dataclass(slots=True)
@@ -52,11 +46,11 @@ class Cluster:
         """What is stored until now; ``deleted`` keeps nothing."""
         if loss == "file_copy":
             with self._stopped():
-                _run("cp", "-a", str(self.data), str(self.copy))
+                run("cp", "-a", str(self.data), str(self.copy))
         elif loss == "dump":
-            self._tool("pg_dump", "--format=custom", f"--file={self.copy}", self.url)
+            run_tool("pg_dump", "--format=custom", f"--file={self.copy}", self.url)
         elif loss == "standby":
-            self._tool("pg_basebackup", f"--pgdata={self.copy}", "--checkpoint=fast", f"--dbname={self.url}")
+            take_copy(self.url, self.copy)
             (self.copy / "standby.signal").touch()
 
     def lose(self, loss: Loss) -> None:
@@ -67,9 +61,7 @@ class Cluster:
             self._make_anew()
         else:
             with self._stopped():
-                shutil.rmtree(self.data)
-                self.copy.rename(self.data)
-                self._own(self.data)
+                put_back(self.data, self.copy)
             if loss == "standby":
                 with psycopg.connect(self.url, autocommit=True) as connection:
                     connection.execute("SELECT pg_promote()")
@@ -80,7 +72,7 @@ class Cluster:
         for tries_left in reversed(range(RESTORE_TRIES)):
             try:
                 options = ("--clean", "--if-exists", "--single-transaction")
-                self._tool("pg_restore", *options, f"--dbname={self.url}", str(self.copy))
+                run_tool("pg_restore", *options, f"--dbname={self.url}", str(self.copy))
                 break
             except ToolFailed:
                 if not tries_left:
@@ -109,19 +101,6 @@ class Cluster:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{name}"')
         migrate(self.url)
-
-    def _tool(self, name: str, *arguments: str) -> None:
-        _run(str(find_binaries() / name), *arguments, env={"PGOPTIONS": "-c statement_timeout=0"})
-
-    def _own(self, path: Path) -> None:
-        owner = self.directory.stat()
-        _run("chown", "-R", f"{owner.st_uid}:{owner.st_gid}", str(path))
-
-
-def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
-    done = subprocess.run(command, check=False, timeout=RUN_S, env={**os.environ, **(env or {})}, capture_output=True)  # noqa: S603
-    if done.returncode:
-        raise ToolFailed(f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}")
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from app.broker.port import Feed
 from app.kit.clock import Clock, epoch_ms
 from app.market.calendar.exchange_hours import MarketCalendar
 from app.market.subscriptions.market_events import MarketEventType
-from app.market.subscriptions.tick_status import is_feed_silent
 from app.market.ticks.newest import NewestTicks
 
 
@@ -90,3 +89,13 @@ class FeedSilence:
             return FeedTransition(type=MarketEventType.FEED_STALE, data=data)
         self._silent.discard(account_id)
         return FeedTransition(type=MarketEventType.FEED_RECOVERED, data=data)
+
+
+def is_feed_silent(*, quiet_s: float, open_since_s: Iterable[float | None], stale_after_s: float) -> bool:
+    """Whether an account's feed should have ticked and did not.
+
+    ``quiet_s`` is the time since its last tick, or since it was first given something to stream; ``open_since_s`` is
+    how long each exchange that it streams has been open (None: closed). One liquid instrument ticks every second, so a
+    feed without any tick for this long while an exchange is open is not merely illiquid.
+    """
+    return any(since is not None and min(quiet_s, since) > stale_after_s for since in open_since_s)

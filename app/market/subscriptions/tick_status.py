@@ -1,8 +1,7 @@
-"""Does a subscribed instrument tick as it should, and does a feed? Pure."""
+"""Does a subscribed instrument tick as it should? Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -25,13 +24,3 @@ def status_of(*, is_streamed: bool, is_connected: bool, has_ticked: bool, is_sta
     if has_ticked:
         return TickStatus.STALE if is_stale else TickStatus.TICKING
     return TickStatus.ACTIVE if is_connected else TickStatus.REQUESTED
-
-
-def is_feed_silent(*, quiet_s: float, open_since_s: Iterable[float | None], stale_after_s: float) -> bool:
-    """Whether an account's feed should have ticked and did not.
-
-    ``quiet_s`` is the time since its last tick, or since it was first given something to stream; ``open_since_s`` is
-    how long each exchange that it streams has been open (None: closed). One liquid instrument ticks every second, so a
-    feed without any tick for this long while an exchange is open is not merely illiquid.
-    """
-    return any(since is not None and min(quiet_s, since) > stale_after_s for since in open_since_s)

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.kit.clock import ist_iso
 from app.orders.batches.legs import Leg, LegStatus, Residual, leg_status, residuals
-from app.orders.state.accounting import state_of_all
+from app.orders.state.completeness import state_of_all
 from app.orders.state.documents import error_json
 from app.orders.state.model import Batch, BatchStatus, OrderState, TaskStatus
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from app.broker.orders import TransactionType
-from app.orders.state.accounting import Accounted, accounted, at_rest, average_price, own_side, untaken
+from app.orders.state.completeness import Accounted, accounted, at_rest, average_price, own_side, untaken
 from app.orders.state.model import FINISHED, KnownOrder, OrderState, Task, TaskStatus
 
 

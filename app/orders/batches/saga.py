@@ -14,7 +14,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from app.orders.batches.legs import Leg, LegStatus, is_finished, leg_status
-from app.orders.state.accounting import untaken
+from app.orders.state.completeness import untaken
 from app.orders.state.model import UNSENT, Batch, BatchStatus, OrderState, TaskStatus
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from app.broker.orders import OrderRequest, OrderType
-from app.orders.state.accounting import makes_several
+from app.orders.state.completeness import makes_several
 from app.orders.state.model import KnownOrder, OnFilled, Task
 from app.orders.state.new_tasks import OrderLine
 from app.orders.state.order_terms import BOOKED_AS

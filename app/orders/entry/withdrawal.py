@@ -16,7 +16,7 @@ from app.broker.orders import Operation
 from app.db.postgres import Tx
 from app.errors import Conflict
 from app.orders.state import order_store, removal_store, task_store
-from app.orders.state.accounting import at_rest
+from app.orders.state.completeness import at_rest
 from app.orders.state.documents import task_document
 from app.orders.state.model import TaskStatus
 from app.orders.state.order_parts import OrderParts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from app.broker.orders import BrokerOrder
 from app.orders.reconciliation.doubt_rules import field_mismatch, time_mismatch
-from app.orders.state.accounting import makes_several
+from app.orders.state.completeness import makes_several
 from app.orders.state.model import Task
 from app.orders.state.tags import TAG_LENGTH, tags_of
 

@@ -22,8 +22,8 @@ from app.orders.reconciliation import doubt_rules, read_schedule
 from app.orders.reconciliation.anomalies import Anomalies
 from app.orders.reconciliation.doubt_rules import Finding
 from app.orders.state import order_store, removal_store, tags, task_store
-from app.orders.state.accounting import SLICES_MISSING, own_side
 from app.orders.state.alarms import Alarm
+from app.orders.state.completeness import SLICES_MISSING, own_side
 from app.orders.state.counters import ReadCounters
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from app.broker.orders import BrokerOrder, Operation, OrderRequest, Variety
 from app.broker.outcomes import ChildOrder, Sent
 from app.orders.sending.outcome_rules import ATTEMPTS_THROTTLED, THROTTLE_COOL_DOWN_S, THROTTLED
-from app.orders.state.accounting import SLICES_MISSING, Accounted, Row, accounted, own_side, surplus
+from app.orders.state.completeness import SLICES_MISSING, Accounted, Row, accounted, own_side, surplus
 from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from app.orders.state.lifecycle import Event
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus

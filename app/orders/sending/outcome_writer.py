@@ -10,7 +10,7 @@ from app.broker.outcomes import InDoubt, SendOutcome, SessionRejected
 from app.db.pipeline import fetch_or
 from app.db.postgres import Tx
 from app.errors import Unavailable
-from app.orders.sending import answer_store
+from app.orders.sending import order_owner_store
 from app.orders.sending.address_refusal import halt_if_address_refused
 from app.orders.sending.outcome_rules import confirmed_ids, verdict_of, wrong_answer
 from app.orders.state import task_store
@@ -64,7 +64,7 @@ class OutcomeWriter:
                 # the attempt keeps its outcome as evidence, whether or not the verdict may still change the task
                 await task_store.write_outcome(tx, task, outcome)
                 ids = confirmed_ids(task, outcome)
-                owner = await answer_store.other_owner(tx, task, ids) if ids else None
+                owner = await order_owner_store.other_owner(tx, task, ids) if ids else None
             outcome = await self._believed(tx, task, outcome, owner=await fetch_or(owner, None))
             verdict = verdict_of(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)

@@ -3,7 +3,7 @@
 model lifecycle verdicts      a task, its statuses, and what changes them; pure
 settlement                    applies verdicts to tasks and book rows to orders, each with its event
 new_tasks tags                makes tasks and their tags (of the client's key)
-removal removal_rules mass_cancels accounting    the one way to get rid of an order, of one or of all that match, and
+removal removal_rules mass_cancels completeness   the one way to get rid of an order, of one or of all that match, and
                               whether rows are all the orders of a placement; the last three pure
 order_state known_orders order_terms trading_days    what a row of the book means; pure
 fills attempt_outcomes alarms audit page documents    values; the last is the JSON that clients see

@@ -14,7 +14,7 @@ from typing import Any
 from app.broker.orders import BrokerOrder, Operation
 from app.broker.outcomes import ChildOrder
 from app.kit.clock import ist_iso
-from app.orders.state.accounting import average_price, state_of_all
+from app.orders.state.completeness import average_price, state_of_all
 from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import state_of
 

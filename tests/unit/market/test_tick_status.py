@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.market.subscriptions.tick_status import TickStatus, is_feed_silent, status_of
+from app.market.subscriptions.feed_silence import is_feed_silent
+from app.market.subscriptions.tick_status import TickStatus, status_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, OrderRequest, Variety
 from app.broker.outcomes import ChildOrder
-from app.orders.state.accounting import SLICES_MISSING, Accounted, accounted, at_rest, state_of_all, surplus, untaken
+from app.orders.state.completeness import (
+    SLICES_MISSING,
+    Accounted,
+    accounted,
+    at_rest,
+    state_of_all,
+    surplus,
+    untaken,
+)
 from app.orders.state.model import OrderState, TaskError, TaskStatus
 from tests.order_requests import order
 from tests.unit.orders.builders import known, row, task
