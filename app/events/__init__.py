@@ -9,8 +9,7 @@ order_stream   events to every socket of an account, exactly once; read it first
 resume         whether a socket may resume, or starts with a snapshot
 order_reader delivery_cursor   one socket's place, and the end of one that reads too slowly; how far an account was
                served
-tick_stream    the newest tick to every socket that reads it, through Redis where the feed runs elsewhere; tick_modes
-               reduces it
+tick_stream    newest ticks to sockets, through Redis where the feed runs elsewhere; tick_modes reduces them
 protocol       messages and close reasons
 redis_bus      publisher and listener of Redis for hints and ticks; outage logs when Redis fails
 limits stats   bounds and counts
