@@ -40,7 +40,7 @@ check: $(STAMP) ## lint, format, types, import rules
 bench: $(STAMP) ## the benchmarks, with their method and numbers
 	@$(PY) -m benchmarks $(ARGS)
 
-chaos: $(STAMP) ## replicas under random faults (CHAOS_MINUTES, CHAOS_SEED, REPLICAS); ARGS=outages: of the database
+chaos: $(STAMP) ## replicas under random faults (CHAOS_MINUTES, CHAOS_SEED, REPLICAS); ARGS=outages or lost-answers
 	@$(PY) -m chaos $(ARGS)
 
 interleavings: $(STAMP) ## pairs of operations on one account in all orders of their steps (ARGS, INTERLEAVINGS_SEED)

@@ -14,5 +14,6 @@ checker           what must never happen: checks C1 to C15 over a history; event
                   outcome_checks: C11 to C15
 observations      what was seen from outside, as values; probes sees it
 loss_phase        the end of a run: the database is put back to a copy, database_copy; loss_checks: what holds then
+lost_answers      how long an order is in doubt whose answer was lost
 outages           one outage of the database after another, in place of random faults
 """

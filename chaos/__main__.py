@@ -1,8 +1,10 @@
-"""``python -m chaos``, see ``chaos.run``; ``python -m chaos outages``, see ``chaos.outages``."""
+"""``python -m chaos``, see ``chaos.run``; with ``outages`` or ``lost-answers``, see the module of that name."""
 
 import sys
 
-from chaos import outages, run
+from chaos import lost_answers, outages, run
 
 if __name__ == "__main__":
-    sys.exit(outages.main(sys.argv[2:]) if sys.argv[1:2] == ["outages"] else run.main())
+    others = {"outages": outages.main, "lost-answers": lost_answers.main}
+    chosen = others.get("".join(sys.argv[1:2]))
+    sys.exit(run.main() if chosen is None else chosen(sys.argv[2:]))

@@ -82,6 +82,11 @@ class FaultSchedule:
             (1.5, self._late_order), (4.0, self._lost_tags), (2.0, self._answer_fault), (12.0, self._kill)
         )
 
+    async def lose_answers(self, *, share: float) -> None:
+        """From now on so many of the answers to placements are lost after the exchange has the order."""
+        body = {"kind": "drop_after_accept", "method": "POST", "path": "/orders/*", "times": -1, "probability": share}
+        (await self._http.post(f"{self._stack.simulator_url}/_sim/faults", json=body)).raise_for_status()
+
     async def clear(self) -> None:
         """Ends every fault and halt, starts what was stopped, and fixes the prices."""
         self._redis_proxy.toxics = ()
