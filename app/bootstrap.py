@@ -124,7 +124,11 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
 
 def route_of(settings: Settings) -> Route:
     """How connections to the broker leave this machine."""
-    return Route(proxy=settings.kite_proxy.get_secret_value(), ipv4_only=settings.kite_ipv4_only)
+    return Route(
+        proxy=settings.kite_proxy.get_secret_value(),
+        ipv4_only=settings.kite_ipv4_only,
+        source_ip=str(settings.egress_source_ip or ""),
+    )
 
 
 def _feed_settings(settings: Settings, *, route: Route) -> FeedSettings:

@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -25,9 +26,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from app.errors import SettingsError
 
 Environment = Literal["development", "staging", "production"]
-CalendarMode = Literal["exchange", "always"]
-"""``always``: a market that never closes, as the simulator's."""
+CalendarMode = Literal["exchange", "always"]  # always: a market that never closes, as the simulator's
 AfterRecovery = Literal["reduce_only", "trade"]
+Address = IPv4Address | IPv6Address
 Amount = Annotated[Decimal, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
@@ -68,7 +69,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}:$")] = "ticker:"
 
-    # the broker
+    # the broker, and the address from which orders leave
+    egress_ip: Address | None = None
+    egress_source_ip: Address | None = None
+    allowed_egress_ips: str = ""
     kite_rest_url: str = "https://api.kite.trade"
     kite_ws_url: str = "wss://ws.kite.trade"
     kite_proxy: SecretStr = SecretStr("")
@@ -164,11 +168,7 @@ class Settings(BaseSettings):
         return url
 
     @field_validator(
-        "limit_default",
-        "limit_address",
-        "limit_batch_orders",
-        "limit_subscriptions",
-        "limit_instrument_refresh",
+        "limit_default", "limit_address", "limit_batch_orders", "limit_subscriptions", "limit_instrument_refresh"
     )
     @classmethod
     def _is_limit(cls, limit: str) -> str:
@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError("wants count/period, such as 10/minute") from error
         return limit
+
+    @field_validator("allowed_egress_ips")
+    @classmethod
+    def _are_addresses(cls, given: str) -> str:
+        return ",".join(str(ip_address(one)) for one in given.replace(",", " ").split())
 
     @field_validator("token_key")
     @classmethod
@@ -264,10 +269,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
 
 
 def _from_files(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Values of settings that come from files: ``NAME_FILE=/path`` gives NAME its value.
-
-    Raises SettingsError where both are set, because one of them would be ignored, and for a file that cannot be read.
-    """
+    """What ``NAME_FILE=/path`` gives. Raises SettingsError where NAME is set too, or it is not readable."""
     values: dict[str, Any] = {}
     for name in Settings.model_fields:
         variable = name.upper() + _FILE_SUFFIX

@@ -30,6 +30,7 @@ from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings
 from app.kite.pace import BrokerLimits
+from app.kite.route import Route
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.engine.statement_warmup import warm_up
 from app.orders.entry.acceptance import Caller
@@ -63,6 +64,7 @@ SHORT_SETTINGS = EngineSettings(
     batch_deadline_s=20.0,
     fill_grace_s=1.0,
     account_lease_s=1.0,
+    replica_live_s=1.5,
 )
 """The product's settings with shorter times, so that a test sees their end."""
 
@@ -253,11 +255,12 @@ async def open_order_environment(
     secrets: TagSecrets = TAG_SECRETS,
     prices: LastPrices = NoPrices(),  # noqa: B008 - it has no state
     records: Sequence[RecordStore] = (),
+    source_ip: str = "",
 ) -> AsyncIterator[OrderEnvironment]:
     """A running order engine against the simulator at ``simulator_url``.
 
     ``pace``: how fast an account may send, where the broker's own limits are too wide for the test. ``account_ids``:
-    the accounts, in the order of the simulator's users.
+    the accounts, in the order of the simulator's users. ``source_ip``: from where requests to the broker leave.
     """
     clock = SystemClock()
     ids = IdSource(clock)
@@ -268,7 +271,9 @@ async def open_order_environment(
             account_id: await stack.enter_async_context(
                 open_broker(
                     account_id,
-                    http=HttpSettings(base_url=simulator_url, order_total_s=settings.send_timeout_s),
+                    http=HttpSettings(
+                        base_url=simulator_url, route=Route(source_ip=source_ip), order_total_s=settings.send_timeout_s
+                    ),
                     feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
                     credentials=simulated_login(number, token=token),
                     clock=clock,

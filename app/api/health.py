@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from app.api.dependencies import ServicesDep
 from app.api.keys import ApiKeys, Principal
 from app.kit.clock import ist_iso
-from app.ops.health import AccountHealth, Health, Reachable, Role, Status, TradingHealth
+from app.ops.health import AccountHealth, Health, Reachable, Role, Status
+from app.ops.trading_health import CandidateHealth, TradingHealth
 
 
 class AccountHealthOut(BaseModel):
@@ -54,16 +55,31 @@ class DependenciesOut(BaseModel):
     instrument_registry: RegistryOut
 
 
+class ReplicaOut(BaseModel):
+    """A running replica. `may_send`: it may own the account and send its orders; `why` says why, or why not.
+
+    `address` is the one from which the broker sees it, where an operator has given it.
+    """
+
+    replica: str
+    address: str
+    is_owner: bool
+    may_send: bool
+    why: str
+
+
 class AccountTradingOut(BaseModel):
     """Would an order placed now reach the broker? `reasons` say why not, in a fixed order; `since` when it is so.
 
-    `detail` has a sentence for each reason, and is null for callers without a key.
+    `detail` has a sentence for each reason, and `replicas` says which of those that run may send the account's orders;
+    both are null for callers without a key.
     """
 
     account_id: str
     can_trade: bool
     reasons: list[str]
     detail: dict[str, str] | None
+    replicas: list[ReplicaOut] | None
     since: str | None
 
 
@@ -175,7 +191,18 @@ def _trading_out(account: TradingHealth, *, shows_detail: bool) -> AccountTradin
         can_trade=account.can_trade,
         reasons=list(account.reasons),
         detail=dict(account.detail) if shows_detail else None,
+        replicas=[_replica_out(one) for one in account.candidates] if shows_detail else None,
         since=_iso(account.since),
+    )
+
+
+def _replica_out(candidate: CandidateHealth) -> ReplicaOut:
+    return ReplicaOut(
+        replica=candidate.replica,
+        address=candidate.address,
+        is_owner=candidate.is_owner,
+        may_send=candidate.may_send,
+        why=candidate.why,
     )
 
 

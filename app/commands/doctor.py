@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -21,6 +21,9 @@ from app.errors import BrokerError, ServiceError, StartError
 from app.events.chain_check import find_break
 from app.events.event_read_store import read_all_heads
 from app.ops.logging import redact
+from app.orders.sending import egress_store
+from app.orders.state.egress import Egress
+from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.tag_store import check_code, stored_code
 from app.orders.state.tags import TagSecrets
 
@@ -56,6 +59,8 @@ async def examine(settings: Settings) -> list[Finding]:
             findings.append(await _checked("deployment", lambda: _deployment(settings)))
             findings.append(await _checked("event log", lambda: _event_log(settings)))
     findings.append(await _checked("redis", lambda: _redis(settings)))
+    if database.result == "ok" and migrations_fit(findings):
+        findings += [await _checked(f"sender {one}", partial(_sender, settings, one)) for one in accounts]
     if database.result == "ok":
         findings += [await _checked(f"broker {one}", partial(_session, settings, one)) for one in accounts]
     return findings
@@ -120,6 +125,28 @@ async def _redis(settings: Settings) -> Finding:
     finally:
         await redis.aclose()
     return Finding(result="ok", subject="redis", detail=f"version {info.get('redis_version', 'unknown')}")
+
+
+def migrations_fit(findings: Sequence[Finding]) -> bool:
+    return any(one.subject == "migrations" and one.result == "ok" for one in findings)
+
+
+async def _sender(settings: Settings, account_id: str) -> Finding:
+    """May a replica with these settings send the account's orders, and which of those that run may?"""
+    engine = EngineSettings.from_settings(settings)
+    here = Egress.of(engine, replica="this replica")
+    database = await open_database(settings.database_dsn, name="doctor", min_size=1, max_size=1)
+    try:
+        async with database.connection() as connection:
+            own = await egress_store.candidate(connection, account_id, here)
+            running = await egress_store.candidates(connection, [account_id], live_s=here.live_s)
+    finally:
+        await database.close()
+    able = ", ".join(f"{one.replica} ({one.address})" for one in running if one.may_send)
+    address = here.address if engine.egress_ip else "not known (EGRESS_IP is not set)"
+    may = "may send" if own.may_send else "may not send"
+    detail = f"this replica {may}, address {address}: {own.why}; running replicas that may: {able or 'none'}"
+    return Finding(result="ok" if own.may_send else "fail", subject=f"sender {account_id}", detail=detail)
 
 
 async def _session(settings: Settings, account_id: str) -> Finding:

@@ -141,7 +141,12 @@ def build_orders(parts: OrderParts, inputs: OrderInputs) -> Orders:
         ),
         operators=build_operators(parts, listener=engine),
         engine=engine,
-        statuses=TradingStatuses(parts.database, accounts=inputs.accounts, clock=parts.clock),
+        statuses=TradingStatuses(
+            parts.database,
+            accounts=inputs.accounts,
+            clock=parts.clock,
+            replica_live_s=parts.settings.replica_live_s,
+        ),
         wakeups=inputs.wakeups,
     )
 

@@ -8,12 +8,16 @@ An advisory lock would not do: a stopped process keeps it for as long as its con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from app.db.postgres import Database, Tx
 from app.kit.clock import Clock
 from app.kit.process import is_gone
+
+Allowed: TypeAlias = Callable[[Tx], Awaitable[bool]]
+"""Whether this process may take a lease that is free now, as the database knows it."""
 
 HELD_BY_TERM = """EXISTS (SELECT 1 FROM lease l WHERE l.name = %(lease_name)s AND l.owner = %(lease_owner)s
   AND l.term = %(lease_term)s AND l.expires_at > clock_timestamp() AND l.generation >= %(lease_generation)s)"""
@@ -100,6 +104,8 @@ class Lease:
         self.term = 0
         self.generation = 0
         self._trusted_until = 0.0
+        self.is_given_up = False
+        """Whether this process has ended its term itself; another one may own the lease already."""
 
     @property
     def held(self) -> bool:
@@ -121,16 +127,21 @@ class Lease:
         self.generation = max(generation, self.generation)
         self._highest[self.name] = max(generation, self._highest.get(self.name, 0))
 
-    async def try_take(self) -> bool:
+    async def try_take(self, *, allowed: Allowed | None = None) -> bool:
         """Take the lease if it is free, or if the process that holds it is proven dead; a new term begins.
 
-        False: another process holds it.
+        False: another process holds it, or ``allowed``, which is asked about a free lease, says no.
         """
         async with self._database.connection() as connection:
             begun_at = self.clock.monotonic()  # after the wait for a connection, before the row is written
-            cursor = await connection.execute("SELECT owner, term FROM lease WHERE name = %s", (self.name,))
+            cursor = await connection.execute(
+                "SELECT owner, term, expires_at <= clock_timestamp() FROM lease WHERE name = %s", (self.name,)
+            )
             holder = await cursor.fetchone()
             dead = holder is not None and holder[0] != self.owner and is_gone(holder[0])
+            is_free = holder is None or dead or holder[2]
+            if allowed is not None and not (is_free and await allowed(connection)):
+                return False
             cursor = await connection.execute(
                 """INSERT INTO lease (name, owner, term, generation, expires_at)
                    VALUES (%(name)s, %(owner)s, 1, 1, clock_timestamp() + make_interval(secs => %(ttl)s))
@@ -150,6 +161,7 @@ class Lease:
         if row is None:
             return False
         self.term = int(row[0])
+        self.is_given_up = False
         self.generation = 0  # a database that was put back begins with a lower one
         self.advanced(int(row[1]))
         self._trusted_until = begun_at + self.times.trust_s
@@ -178,7 +190,16 @@ class Lease:
         """Let the next owner begin immediately; nothing happens when the term is over already."""
         self._trusted_until = 0.0
         async with self._database.connection() as connection:
-            await connection.execute(
-                "UPDATE lease SET expires_at = clock_timestamp() WHERE name = %s AND owner = %s AND term = %s",
-                (self.name, self.owner, self.term),
-            )
+            await self.end(connection)
+
+    async def end(self, tx: Tx) -> None:
+        """The same in the caller's transaction, who calls ``ended`` after its commit."""
+        await tx.execute(
+            "UPDATE lease SET expires_at = clock_timestamp() WHERE name = %s AND owner = %s AND term = %s",
+            (self.name, self.owner, self.term),
+        )
+
+    def ended(self) -> None:
+        """Note that this process has ended its term: it does not act as the owner, and does not renew."""
+        self._trusted_until = 0.0
+        self.is_given_up = True

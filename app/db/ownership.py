@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from loguru import logger
 
-from app.db.leases import Lease, LeaseLost
+from app.db.leases import Allowed, Lease, LeaseLost
 from app.errors import ServiceError
 from app.kit.backoff import Backoff
 from app.kit.cancellation import end_if_cancelled
@@ -37,8 +37,8 @@ class Ownership:
     does work that ends with any other error, after a pause that grows with each: what one account's data does to its
     own work must end neither the work of other accounts nor the process. ``on_failure`` is told each time.
 
-    ``leave`` hands the lease over; it is not taken again. ``working`` says whether the work runs now, ``failure`` why
-    it ended last, until it has gone on for a while.
+    ``allowed`` is asked before a free lease is taken. ``leave`` hands the lease over; it is not taken again.
+    ``working`` says whether the work runs now, ``failure`` why it ended last, until it has gone on for a while.
     """
 
     def __init__(
@@ -48,12 +48,14 @@ class Ownership:
         *,
         when_unsure: WhenUnsure = "stop",
         on_failure: Callable[[str], Awaitable[None]] | None = None,
+        allowed: Allowed | None = None,
         random_unit: Callable[[], float] = random.random,
     ) -> None:
         self.lease = lease
         self._work = work
         self._when_unsure = when_unsure
         self._on_failure = on_failure
+        self._allowed = allowed
         self._random_unit = random_unit
         self._leaving = asyncio.Event()
         self._failures = 0  # in a row
@@ -128,7 +130,7 @@ class Ownership:
         while True:
             if not self._leaving.is_set():
                 try:
-                    if await self.lease.try_take():
+                    if await self.lease.try_take(allowed=self._allowed):
                         return
                 except ServiceError as error:
                     self._log().warning("lease not taken: {}", error)
@@ -139,7 +141,7 @@ class Ownership:
         while True:
             await asyncio.sleep(self.lease.times.renew_every_s)
             try:
-                if not self._leaving.is_set():
+                if not self._leaving.is_set() and not self.lease.is_given_up:
                     await self._renew()
             except ServiceError as error:
                 self._log().warning("lease not renewed: {}", error)

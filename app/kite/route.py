@@ -16,10 +16,15 @@ ANY_IPV4 = "0.0.0.0"  # noqa: S104 - the address that a connection leaves from, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """``proxy`` is ``http://[user:password@]host:port``; empty: none. It is asked for tunnels, so it sees no token."""
+    """``proxy`` is ``http://[user:password@]host:port``; empty: none. It is asked for tunnels, so it sees no token.
+
+    ``source_ip`` is the address of this machine from which requests leave; empty: the system chooses. The ticker needs
+    none: the broker sends ticks to any address.
+    """
 
     proxy: str = ""
     ipv4_only: bool = False
+    source_ip: str = ""
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -29,7 +34,8 @@ class Route:
     def __str__(self) -> str:
         parts = urlsplit(self.proxy)
         through = f"through the proxy {parts.hostname}:{parts.port}" if self.proxy else "directly"
-        return f"{through}, {'IPv4 only' if self.ipv4_only else 'IPv4 or IPv6'}"
+        source = f", from {self.source_ip}" if self.source_ip else ""
+        return f"{through}, {'IPv4 only' if self.ipv4_only else 'IPv4 or IPv6'}{source}"
 
 
 DIRECT = Route()

@@ -124,7 +124,7 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
             http2=False,
             retries=0,
             proxy=_proxy(route),
-            local_address=ANY_IPV4 if route.ipv4_only else None,
+            local_address=route.source_ip or (ANY_IPV4 if route.ipv4_only else None),
             network_backend=CheckedBackend(),
         )
 

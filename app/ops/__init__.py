@@ -3,6 +3,7 @@
 health           is it healthy, ready, alive? read it first; why an account cannot trade is decided in
                  app/orders/engine/trading_status.py, and in app/orders/views/trading_statuses.py without an owner;
                  app/commands/serve.py makes it unready on a stop
+trading_health   what it shows of the accounts' trading
 readiness        may traffic be sent to this process?
 metrics          the Prometheus registry and the counts of requests
 metric_sources   which numbers stand behind which metric; app/composition/monitoring.py says where each is computed

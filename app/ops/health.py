@@ -26,6 +26,7 @@ from app.kit.clock import Clock
 from app.kit.probe import Probe
 from app.kit.supervisor import Supervisor
 from app.ops.readiness import Readiness, ReadinessCheck
+from app.ops.trading_health import TradingHealth
 
 CHECK_TIMEOUT_S = 1.0
 
@@ -60,28 +61,6 @@ class OrdersHealth:
     oldest_in_doubt_s: float | None
     halted: bool
     unled_feeds: Sequence[str]
-
-
-class TradingHealth(Protocol):
-    """Whether an order of one account, placed now, would reach the broker; if not, ``reasons`` in a fixed order.
-
-    ``detail`` has a sentence for each, not for callers without a key; ``since`` is None where that is not known.
-    """
-
-    @property
-    def account_id(self) -> str: ...
-
-    @property
-    def can_trade(self) -> bool: ...
-
-    @property
-    def reasons(self) -> Sequence[str]: ...
-
-    @property
-    def detail(self) -> Mapping[str, str]: ...
-
-    @property
-    def since(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,9 @@ class FaultMiddleware:
                 body = await read_body(request)
                 tag = parse_qs(body.decode("utf-8", errors="replace")).get("tag", [None])[-1]
                 receive = replaying(body, receive)
-        return MatchFacts(method=method, path=path, user_id=self._user_of(request), tag=tag), receive
+        address = None if request.client is None else request.client.host
+        facts = MatchFacts(method=method, path=path, user_id=self._user_of(request), tag=tag, address=address)
+        return facts, receive
 
     async def _run(self, scope: Scope, receive: Receive) -> Captured:
         captured = Captured()

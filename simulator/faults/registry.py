@@ -1,7 +1,8 @@
 """The faults that are set, and which of them strike now.
 
-A fault matches by method, path glob, tag prefix and user. The first `after` matches do nothing; then each strikes with
-`probability` until `times` are used up (-1: never). Faults take effect in the order in which they were set.
+A fault matches by method, path glob, tag prefix, user and the client's address. The first `after` matches do nothing;
+then each strikes with `probability` until `times` are used up (-1: never). Faults take effect in the order in which
+they were set.
 """
 
 import random
@@ -13,7 +14,9 @@ from simulator.faults.kinds import KINDS, BadFaultError, FaultTarget, ParamValue
 from simulator.stream.socket_faults import SocketFault, SocketFaultKind
 
 MAX_FAULTS = 1_000
-FIELDS = frozenset({"method", "path", "kind", "times", "probability", "after", "params", "tag_prefix", "user_id"})
+FIELDS = frozenset(
+    {"method", "path", "kind", "times", "probability", "after", "params", "tag_prefix", "user_id", "address"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class MatchFacts:
     user_id: str | None = None
     tag: str | None = None
     status: str = ""
+    address: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class Fault:
     """Of the order's tag; None: any order."""
     user_id: str | None = None
     """None: any user."""
+    address: str | None = None
+    """From which the request comes; None: any."""
     matched: int = 0
     """How often it matched."""
     struck: int = field(default=0)
@@ -68,6 +74,8 @@ class Fault:
     def matches(self, facts: MatchFacts) -> bool:
         """Whether it applies; method and path count for requests only."""
         if self.user_id is not None and facts.user_id != self.user_id:
+            return False
+        if self.address is not None and facts.address != self.address:
             return False
         if self.tag_prefix is not None and not (facts.tag or "").startswith(self.tag_prefix):
             return False
@@ -199,6 +207,7 @@ def parse_fault(fault_id: str, spec: Mapping[str, object]) -> Fault:
         params=check_params(kind, rest),
         tag_prefix=optional_text("tag_prefix", tag_prefix),
         user_id=optional_text("user_id", user_id),
+        address=optional_text("address", spec.get("address")),
     )
 
 
@@ -247,6 +256,7 @@ def fault_row(fault: Fault) -> dict[str, object]:
         "params": dict(fault.params),
         "tag_prefix": fault.tag_prefix,
         "user_id": fault.user_id,
+        "address": fault.address,
         "matched": fault.matched,
         "struck": fault.struck,
     }

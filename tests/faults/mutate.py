@@ -36,6 +36,34 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a replica with a refused address does not take the account",
+        "app/orders/sending/egress_store.py",
+        "(coalesce(e.refused_until <= clock_timestamp(), true)\n                OR (NOT",
+        "(true\n                OR (NOT",
+        FAULTS + "test_egress.py::test_a_refused_address_is_tried_again_after_its_cool_down",
+    ),
+    Mutation(
+        "a replica that is not allowed does not take the account",
+        "app/orders/sending/egress_store.py",
+        "SELECT (%(listed)s OR e.accepted_at IS NOT NULL)",
+        "SELECT true",
+        FAULTS + "test_egress.py::test_a_replica_that_is_not_allowed_never_takes_the_account",
+    ),
+    Mutation(
+        "a task returns to pending once",
+        "app/orders/sending/address_refusal.py",
+        "if await egress_store.was_returned(tx, task.task_id, attempt=task.attempts):",
+        "if False:",
+        FAULTS + "test_egress.py::test_a_task_returns_to_pending_only_once",
+    ),
+    Mutation(
+        "a term ends in the transaction that gives its task back",
+        "app/orders/sending/address_refusal.py",
+        "        await self._term.lease.end(tx)\n",
+        "",
+        FAULTS + "test_egress.py::test_a_refused_replica_hands_over_and_the_other_sends_the_task_once",
+    ),
+    Mutation(
         "nothing is placed while an account recovers",
         "app/orders/sending/claim_store.py",
         "    AND ({_IS_FREE_CANCEL} OR NOT {IS_RECOVERING})\n",
@@ -94,8 +122,8 @@ MUTATIONS = (
     Mutation(
         "a trading status that its owner has not confirmed is void",
         "app/orders/views/trading_statuses.py",
-        "row.age_s + now_s - last.at_s > UNCONFIRMED_S",
-        "False",
+        "row.age_s + now_s - last.at_s <= UNCONFIRMED_S",
+        "True",
         "tests/unit/orders/test_trading_statuses.py::test_an_answer_older_than_five_seconds_is_void",
     ),
     Mutation(

@@ -151,3 +151,10 @@ def test_without_a_tag_secret_it_follows_from_what_names_the_deployment() -> Non
     one, two = {"KITE_API_KEY": "one"}, {"KITE_API_KEY": "two"}
     assert _load(one).order_tag_secrets == _load(one).order_tag_secrets
     assert len({_load(each).order_tag_secrets for each in (one, two, one | {"REDIS_PREFIX": "other:"})}) == 3
+
+
+@pytest.mark.parametrize("name", ["EGRESS_IP", "EGRESS_SOURCE_IP", "ALLOWED_EGRESS_IPS"])
+def test_an_egress_address_that_is_none_is_refused(name: str) -> None:
+    """By the name of its variable."""
+    with pytest.raises(SettingsError, match=name):
+        _load({name: "broker.example"})

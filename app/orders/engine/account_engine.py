@@ -12,23 +12,29 @@ from typing import Protocol
 
 from app.broker.orders import Operation
 from app.broker.port import Broker, CredentialSource, Governor
-from app.db.leases import Lease, Leases
+from app.db.leases import Lease, LeaseLost, Leases
 from app.db.ownership import MOST_CHARACTERS, Ownership
+from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
 from app.orders.engine.trading_status import STALLED_AFTER_S, TradingFacts
 from app.orders.recovery.loss_check import Continuity, LossCheck
 from app.orders.risk.halts_and_doubts_store import Stops
+from app.orders.sending import egress_store
 from app.orders.sending.hand_over_pause import pause_before_sending
 from app.orders.sending.sent_today_store import sent_today
 from app.orders.state.alarms import Alarm
 from app.orders.state.counters import ReadCounters
+from app.orders.state.egress import Egress
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.order_parts import AccountParts, OrderParts
 from app.orders.state.session_state import SessionState
 from app.orders.state.task_store import database_now
 from app.orders.state.wakeups import Wakeups
+
+HAND_OVER_S = 2.0
+"""What requests under way may take once the account was given up; then their claims lapse and become doubts."""
 
 _RECOVERING = "the database was lost: the order book is read until it has shown every order that was sent"
 
@@ -75,7 +81,8 @@ class AccountEngine:
         self._term: LeaseTerm | None = None  # the newest one
         self._session = SessionState(account.credentials, clock=parts.clock)
         self._lease = leases.lease(f"sender:{account.broker.account_id}")
-        self._ownership = Ownership(self._lease, self._work, on_failure=self._report_failure)
+        self._egress = Egress.of(parts.settings, replica=leases.owner)
+        self._ownership = Ownership(self._lease, self._work, on_failure=self._report_failure, allowed=self._may_own)
         self.loops: AccountLoops | None = None
         """Of the newest lease term; None before the first."""
 
@@ -122,6 +129,15 @@ class AccountEngine:
     async def run(self) -> None:
         """Wait for the lease, run the loops for one term, and wait for the next one."""
         await self._ownership.run()
+
+    async def _may_own(self, tx: Tx) -> bool:
+        return await egress_store.may_own(tx, self.broker.account_id, self._egress)
+
+    async def hand_over(self) -> None:
+        """Give the account up, so that a replica that may send takes it. Raises Unavailable."""
+        if self._term is not None and self._lease.held:
+            await self._lease.release()
+            self._term.give_up()
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Send no more tasks, wait for the requests in flight, and release the lease for the next owner.
@@ -171,8 +187,16 @@ class AccountEngine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(loops.sender.run(), name=f"sender-{account_id}")
             tasks.create_task(loops.reconciler.run(), name=f"reconciler-{account_id}")
+            tasks.create_task(self._end_when_given_up(loops), name=f"given-up-{account_id}")
             # in the group's body, for the reason that ``Ownership.run`` gives
             await loops.batches.run()
+
+    async def _end_when_given_up(self, loops: AccountLoops) -> None:
+        """Once this process has given the term up: let the requests under way end, and end the loops by LeaseLost."""
+        term = loops.sender.term
+        await term.given_up.wait()
+        await loops.sender.drain(timeout_s=HAND_OVER_S)
+        raise LeaseLost(term.lease.name)
 
     def _term_parts(self, began_at: datetime, continuity: Continuity) -> AccountParts:
         term = LeaseTerm(lease=self._lease, began_at=began_at, is_continued=continuity is Continuity.CONTINUED)

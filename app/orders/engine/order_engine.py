@@ -16,6 +16,7 @@ from app.errors import NotFound
 from app.kit.supervisor import Supervisor
 from app.orders.engine.account_engine import AccountEngine, TradingAccount
 from app.orders.engine.activity_check import ActivityCheck
+from app.orders.engine.egress_check import EgressCheck
 from app.orders.engine.trading_status_writer import TradingStatusWriter
 from app.orders.recovery.database_record import RecordStore
 from app.orders.recovery.loss_check import LossCheck
@@ -75,16 +76,20 @@ class OrderEngine:
             parts.database, sending=self._sending_engines, settings=parts.settings, clock=parts.clock
         )
 
+        self._egress = EgressCheck(parts, replica=leases.owner, engines=self._accounts, changed=self.changed)
+
     def start(self, supervisor: Supervisor) -> None:
         """Run the engines under the supervisor; nothing runs before."""
         for account_id, engine in self._accounts.items():
             supervisor.start(f"orders-{account_id}", engine.run())
         supervisor.start("orders-activity", self._activity.run())
+        supervisor.start("orders-egress", self._egress.run())
         supervisor.start("orders-statuses", self._statuses.run())
         supervisor.start("database-comparison", self._loss_check.run())
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Drain every account, see ``AccountEngine.drain``; returns False when some requests did not end in time."""
+        await self._egress.leave()
         drained = [engine.drain(timeout_s=timeout_s) for engine in self._accounts.values()]
         return all(await asyncio.gather(*drained))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.kit.hysteresis import is_shown
-from app.orders.risk.halts import Halt
+from app.orders.risk.halts import Halt, halt_sentence
 from app.orders.state.trading_reasons import Reason
 
 STALLED_AFTER_S = 1.5
@@ -70,7 +70,7 @@ def decide_trading_status(facts: TradingFacts, *, before: TradingDecision, now: 
 def _sentences(facts: TradingFacts) -> Mapping[Reason, str | None]:
     """For each reason what an operator reads; None where the facts do not give it."""
     mode = None if facts.halt is None else facts.halt.mode
-    halt = None if facts.halt is None else f"{facts.halt.mode} by {facts.halt.set_by}: {facts.halt.reason}"
+    halt = None if facts.halt is None else halt_sentence(facts.halt)
     return {
         Reason.DATABASE_STALLED: _if(not facts.database_answers, "the owner's statements are not answered in time"),
         Reason.RECOVERING: facts.recovering,

@@ -20,6 +20,7 @@ from app.kit.clock import ist_iso
 from app.orders.risk import halt_store
 from app.orders.risk.halt_writer import write_halt
 from app.orders.risk.halts import ALL_ACCOUNTS, Halt, HaltMode, shown_halt
+from app.orders.sending import egress_store
 from app.orders.sending.held_tasks import halted, next_step
 from app.orders.state import audit_store, removal_store, task_store
 from app.orders.state.audit import Actor, AuditEntry
@@ -99,12 +100,14 @@ class HaltService:
     async def resume(self, account_id: str | None, *, reason: str, by: Actor) -> bool:
         """Lift the halt of exactly this scope; False when there was none.
 
-        The sender then sends the held tasks that have not passed their ``send_by``.
+        The sender then sends the held tasks that have not passed their ``send_by``. An address that the broker
+        has refused may be tried again.
         """
         scope = account_id or ALL_ACCOUNTS
         async with self._database.transaction() as tx:
             before = await halt_store.find_halt(tx, scope=scope)
             lifted = await halt_store.lift_halt(tx, scope=scope)
+            await egress_store.end_cool_downs(tx, scope)
             if lifted:
                 await self._audit(tx, "resume", scope, by=by, before=shown_halt(before), after={"reason": reason})
             accounts = (

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from app.kit.clock import ist_iso
 
 SERVICE = "service"
-"""Who has set a halt that follows from the broker's refusal of this machine's address."""
+"""Who has set a halt because the broker refuses the addresses of all replicas."""
 
 
 def halt_document(halt: Halt) -> dict[str, Any]:
@@ -33,6 +33,11 @@ def shown_halt(halt: Halt | None) -> dict[str, Any] | None:
     return None if halt is None else halt_document(halt)
 
 
+def halt_sentence(halt: Halt) -> str:
+    """What an operator reads of a halt."""
+    return f"{halt.mode} by {halt.set_by}: {halt.reason}"
+
+
 ALL_ACCOUNTS = "*"
 
 
@@ -48,3 +53,8 @@ class Halt:
     reason: str  # as its operator gave it
     set_by: str  # an ``Actor.principal``
     set_at: datetime
+
+    @property
+    def is_for_want_of_an_address(self) -> bool:
+        """Whether the service has set it because no replica has an address from which the broker takes orders."""
+        return self.mode == "halt" and self.set_by == SERVICE and self.scope != ALL_ACCOUNTS

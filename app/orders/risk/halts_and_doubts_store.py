@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.risk.halt_store import list_halts
-from app.orders.risk.halts import ALL_ACCOUNTS, SERVICE, Halt
+from app.orders.risk.halts import ALL_ACCOUNTS, Halt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,8 @@ async def stops_of(
 def _stops(account_id: str, halts: Mapping[str, Halt], *, many_doubts: bool) -> Stops:
     own = halts.get(account_id)
     both = [halt for halt in (halts.get(ALL_ACCOUNTS), own) if halt is not None]
-    by_service = own is not None and own.mode == "halt" and own.set_by == SERVICE
     return Stops(
         halt=min(both, key=lambda halt: halt.mode, default=None),  # "halt" comes before "reduce_only"
-        address_refused=own.reason if own is not None and by_service else None,
+        address_refused=own.reason if own is not None and own.is_for_want_of_an_address else None,
         many_doubts=many_doubts,
     )

@@ -9,5 +9,5 @@ order_owner_store    whose order it is that an answer names; outcome_rules makes
 held_tasks           shows why waiting tasks are not sent
 account_breakers circuit_breaker  stop sending while requests fail; the second decides, pure
 hand_over_pause sent_today_store  keep the broker's limits of second, minute and day across owners; the first is pure
-address_refusal      halts an account when the broker refuses this machine's address
+egress_store address_refusal    which replicas may send by their address; hand an account over, or halt it
 """

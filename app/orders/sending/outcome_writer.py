@@ -11,7 +11,7 @@ from app.db.pipeline import fetch_or
 from app.db.postgres import Tx
 from app.errors import Unavailable
 from app.orders.sending import order_owner_store
-from app.orders.sending.address_refusal import halt_if_address_refused
+from app.orders.sending.address_refusal import AddressRecord
 from app.orders.sending.outcome_rules import confirmed_ids, verdict_of, wrong_answer
 from app.orders.state import task_store
 from app.orders.state.alarms import Alarm
@@ -33,6 +33,7 @@ class OutcomeWriter:
         self._wakeups = parts.wakeups
         self._clock = parts.clock
         self._ids = parts.ids
+        self._address = AddressRecord(parts)
 
     async def store(self, task: Task, outcome: SendOutcome) -> None:
         """Store the outcome, trying again while the claim lasts. Wakes the loops and the waiting clients.
@@ -66,9 +67,10 @@ class OutcomeWriter:
                 ids = confirmed_ids(task, outcome)
                 owner = await order_owner_store.other_owner(tx, task, ids) if ids else None
             outcome = await self._believed(tx, task, outcome, owner=await fetch_or(owner, None))
-            verdict = verdict_of(task, outcome, now=self._clock.now())
+            noted = await self._address.note(tx, task, outcome)
+            verdict = noted.verdict or verdict_of(task, outcome, now=self._clock.now())
             await self._settlement.settle(tx, task.task_id, verdict, fence=task.fence)
-            await halt_if_address_refused(tx, task, outcome, settlement=self._settlement, ids=self._ids)
+        self._address.committed(noted)
 
     async def _believed(self, tx: Tx, task: Task, outcome: SendOutcome, *, owner: str | None) -> SendOutcome:
         """The outcome, or a doubt with an alarm where the answer is one to another request."""

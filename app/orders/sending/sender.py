@@ -54,7 +54,8 @@ class Sender:
         outcomes: OutcomeWriter,
     ) -> None:
         self._account_id = parts.account_id
-        self._term = parts.term
+        self.term = parts.term
+        """Under which it sends."""
         self._session = parts.session
         self._counters = parts.settlement.counters
         self._wakeups = parts.wakeups
@@ -119,7 +120,7 @@ class Sender:
         Each request is a task of ``sends``, so that one without an answer does not keep the others waiting.
         """
         waiting, self._waiting = self._waiting, None
-        while not self._draining.is_set() and self._session.is_open() and self._term.lease.held:
+        while not self._draining.is_set() and self._session.is_open() and self.term.lease.held:
             following = await self._claims.peek(self._capacity())
             self._asked_at = self._clock.monotonic()  # answered; what comes next is another question
             if following is None:

@@ -16,6 +16,7 @@ class AttemptOutcome(StrEnum):
     SESSION_REJECTED = "session_rejected"
     THROTTLED = "throttled"
     IN_DOUBT = "in_doubt"
+    ADDRESS_REFUSED = "address_refused"
 
 
 def label_of(outcome: SendOutcome) -> AttemptOutcome:
@@ -23,6 +24,8 @@ def label_of(outcome: SendOutcome) -> AttemptOutcome:
     match outcome:
         case Accepted():
             return AttemptOutcome.ACCEPTED
+        case Refused(address_refused=True):
+            return AttemptOutcome.ADDRESS_REFUSED
         case Refused():
             return AttemptOutcome.REFUSED
         case NotSent():

@@ -52,12 +52,18 @@ class EngineSettings:
     alarm_unwanted_age_s: float = 60.0  # an unwanted order that lives for so long raises the alarm
     fill_grace_s: float = 60.0  # from the end of an order until its missing fills are inferred
     account_lease_s: float = 10.0  # an owner that lost the database may still send for this long
+    egress_ip: str = ""  # the address from which the broker sees this replica; empty: not known
+    allowed_egress_ips: tuple[str, ...] = ()  # a replica with none of them sends no orders; empty: any may
+    replica_live_s: float = 10.0  # a replica that has not announced itself for this long takes no account
+    egress_cool_down_s: float = 600.0  # how long an address is not used that the broker has refused
     after_recovery: AfterRecovery = "reduce_only"  # what an account may do when it has recovered from a loss
     breaker: BreakerLimits = field(default_factory=BreakerLimits)  # of each circuit breaker
 
     @classmethod
     def from_settings(cls, settings: Settings) -> EngineSettings:
         """The bounds that operators can set; the others keep their defaults."""
+        source = settings.egress_source_ip
+        address = settings.egress_ip or (None if source is None or source.is_unspecified else source)
         return cls(
             in_doubt_window_s=settings.in_doubt_window_s,
             freshness_market_s=settings.order_freshness_market_s,
@@ -74,6 +80,8 @@ class EngineSettings:
             alarm_doubt_age_s=settings.order_alarm_doubt_age_s,
             fill_grace_s=settings.order_fill_grace_s,
             account_lease_s=settings.account_lease_s,
+            egress_ip="" if address is None else str(address),
+            allowed_egress_ips=tuple(settings.allowed_egress_ips.split(",")) if settings.allowed_egress_ips else (),
             after_recovery=settings.after_recovery,
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.db.leases import Lease
@@ -24,6 +25,7 @@ class LeaseTerm:
     book_was_read: bool = False  # a read showed every order that is known
     book_read_at: datetime | None = None  # when the last read began, by the database's clock; None: it failed
     is_continued: bool = True  # proven: the database has forgotten nothing that it had stored before the term
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)  # another replica is to own the account
     is_recovering: bool = False  # orders may be forgotten, and nothing is placed until the book has shown them
 
     @property
@@ -35,6 +37,11 @@ class LeaseTerm:
         if self.book_was_read:
             return None
         return self.began_at if self.is_continued else END_OF_TIME
+
+    def give_up(self) -> None:
+        """The term is over in the database: another replica may own the account already."""
+        self.lease.ended()
+        self.given_up.set()
 
     def knows(self, task: Task) -> bool:
         """Whether a task that says it was not sent can be believed."""

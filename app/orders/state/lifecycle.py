@@ -4,6 +4,7 @@
        │ ▲                  ├── refused ──> failed
      hold│release           ├── not_sent ──> retrying ── claim ──> running
        ▼ │                  ├── gave_up ──> expired
+       │ │                  ├── returned ──> pending (for another replica)
       held                  └── doubt, or its claim lapsed ──> in_doubt ── found ──> completed
                                                                   ├── absent ──> failed (provisional: may still appear)
                                                                   ├── resend ──> retrying (safe to repeat)
@@ -38,6 +39,7 @@ class Event(StrEnum):
     WITHDRAW = "withdraw"  # withdrawn before it was sent: by a client, an operator, a rollback, or a filled old order
     FOUND = "found"  # the order book, or the order's row, shows that it happened
     ABSENT = "absent"  # enough clean reads of the order book do not show it
+    RETURNED = "returned"  # the broker takes no orders from this replica's address; another replica sends it
     RESEND = "resend"  # proven without effect and safe to repeat (throttled and absent; a cancel that did not happen)
     MISMATCH = "mismatch"  # the order book has the task's tag on an order that the task did not ask for
     DAY_OVER = "day_over"  # the broker has discarded the order book that could have shown it
@@ -87,12 +89,14 @@ TRANSITIONS: Mapping[tuple[S, Event], S] = MappingProxyType(
         (S.RUNNING, Event.DOUBT): S.IN_DOUBT,
         (S.RUNNING, Event.FOUND): S.COMPLETED,
         (S.RUNNING, Event.RESEND): S.RETRYING,
+        (S.RUNNING, Event.RETURNED): S.PENDING,
         (S.RUNNING, Event.MISMATCH): S.DEAD_LETTER,
         (S.IN_DOUBT, Event.ACCEPTED): S.COMPLETED,
         (S.IN_DOUBT, Event.FOUND): S.COMPLETED,
         (S.IN_DOUBT, Event.REFUSED): S.FAILED,
         (S.IN_DOUBT, Event.ABSENT): S.FAILED,
         (S.IN_DOUBT, Event.RESEND): S.RETRYING,
+        (S.IN_DOUBT, Event.RETURNED): S.PENDING,
         (S.IN_DOUBT, Event.MISMATCH): S.DEAD_LETTER,
         (S.IN_DOUBT, Event.DAY_OVER): S.DEAD_LETTER,
         (S.IN_DOUBT, Event.OPERATOR_PLACED): S.COMPLETED,

@@ -109,7 +109,8 @@ async def write_outcome(tx: Tx, task: Task, outcome: SendOutcome) -> None:
 
 _SENT = f"""CASE WHEN %s = 'no' AND operation = 'cancel' AND EXISTS (
   SELECT 1 FROM order_attempt a WHERE a.task_id = order_task.task_id
-    AND coalesce(a.outcome, '') NOT IN ('{AttemptOutcome.NOT_SENT}', '{AttemptOutcome.SESSION_REJECTED}'))
+    AND coalesce(a.outcome, '') NOT IN (
+      '{AttemptOutcome.NOT_SENT}', '{AttemptOutcome.SESSION_REJECTED}', '{AttemptOutcome.ADDRESS_REFUSED}'))
   THEN 'unknown' ELSE %s END"""
 """SQL of the new ``sent``. A cancel may be sent again while the outcome of the attempt before is unknown: that the last
 one did not leave does not prove that none did. A placement is only repeated once the attempt before is proven to have

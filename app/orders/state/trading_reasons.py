@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from app.orders.state.egress import Candidate
+
 UNCONFIRMED_S = 5.0
 """An answer that its owner has not confirmed for this long is void: no process is known to send for the account."""
 
@@ -35,6 +37,7 @@ class TradingStatus:
     account_id: str
     reasons: Sequence[Reason] = ()
     detail: Mapping[str, str]
+    candidates: Sequence[Candidate] = ()  # the replicas that run, with which of them may send
     since: datetime | None  # since when the account can, or cannot, trade; None: no owner has ever said
 
     @property

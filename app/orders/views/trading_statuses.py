@@ -19,6 +19,10 @@ from app.errors import ServiceError
 from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
 from app.kit.hysteresis import is_shown
+from app.orders.risk.halt_store import list_halts
+from app.orders.risk.halts import Halt, halt_sentence
+from app.orders.sending.egress_store import candidates
+from app.orders.state.egress import Candidate
 from app.orders.state.trading_reasons import UNCONFIRMED_S, ConfirmedStatus, Reason, TradingStatus
 from app.orders.state.trading_status_store import read_statuses
 
@@ -32,6 +36,8 @@ class LastRead:
     """The newest read of the statuses that was answered. Times are monotonic seconds."""
 
     rows: Mapping[str, ConfirmedStatus] = field(default_factory=dict)
+    refusals: Mapping[str, Halt] = field(default_factory=dict)  # halts for want of an address, by account
+    candidates: Sequence[Candidate] = ()
     at_s: float
 
 
@@ -49,13 +55,15 @@ def shown_status(account_id: str, *, last: LastRead, stall: Stall | None, now_s:
         text = "the database does not answer this replica: no order can be stored"
         return _blocked(account_id, Reason.DATABASE_STALLED, text, since=stall.began_at)
     row = last.rows.get(account_id)
-    text = "no process is known to send the account's orders"
-    if row is None:
-        return _blocked(account_id, Reason.NO_SENDER, text, since=None)
-    if row.age_s + now_s - last.at_s > UNCONFIRMED_S:
-        since = row.written_at if row.status.can_trade else row.status.since
-        return _blocked(account_id, Reason.NO_SENDER, text, since=since)
-    return row.status
+    if row is not None and row.age_s + now_s - last.at_s <= UNCONFIRMED_S:
+        return row.status
+    detail: dict[str, str] = {Reason.NO_SENDER: "no process is known to send the account's orders"}
+    refusal = last.refusals.get(account_id)
+    if refusal is not None:  # the reason why no process does
+        detail |= {Reason.ADDRESS_REFUSED: refusal.reason, Reason.HALTED: halt_sentence(refusal)}
+    since = None if row is None else row.written_at if row.status.can_trade else row.status.since
+    reasons = tuple(Reason(one) for one in detail)
+    return TradingStatus(account_id=account_id, reasons=reasons, detail=detail, since=since)
 
 
 def _blocked(account_id: str, reason: Reason, text: str, *, since: datetime | None) -> TradingStatus:
@@ -65,10 +73,11 @@ def _blocked(account_id: str, reason: Reason, text: str, *, since: datetime | No
 class TradingStatuses:
     """The statuses about ``accounts``. ``run`` keeps them until it is cancelled."""
 
-    def __init__(self, database: Database, *, accounts: Iterable[str], clock: Clock) -> None:
+    def __init__(self, database: Database, *, accounts: Iterable[str], clock: Clock, replica_live_s: float) -> None:
         self._database = database
         self._accounts = tuple(accounts)
         self._clock = clock
+        self._replica_live_s = replica_live_s
         self._began_s = clock.monotonic()
         self._last = LastRead(at_s=self._began_s)
         self._stall: Stall | None = None
@@ -89,7 +98,10 @@ class TradingStatuses:
         """Read what the owners have written. Raises Unavailable."""
         async with self._database.connection() as connection:
             rows = await read_statuses(connection)
-        self._last = LastRead(rows=rows, at_s=self._clock.monotonic())
+            halts = await list_halts(connection)
+            found = await candidates(connection, self._accounts, live_s=self._replica_live_s)
+        refusals = {halt.scope: halt for halt in halts if halt.is_for_want_of_an_address}
+        self._last = LastRead(rows=rows, refusals=refusals, candidates=found, at_s=self._clock.monotonic())
 
     def note_stall(self) -> None:
         """The database does not answer this replica at this moment."""
@@ -104,9 +116,11 @@ class TradingStatuses:
         now_s = self._clock.monotonic()
         if now_s - self._last.at_s > SILENT_S:
             self.note_stall()
-        return [
-            shown_status(account_id, last=self._last, stall=self._stall, now_s=now_s) for account_id in self._accounts
-        ]
+        return [self._known(account_id, now_s=now_s) for account_id in self._accounts]
+
+    def _known(self, account_id: str, *, now_s: float) -> TradingStatus:
+        status = shown_status(account_id, last=self._last, stall=self._stall, now_s=now_s)
+        return replace(status, candidates=[one for one in self._last.candidates if one.account_id == account_id])
 
     def _log_changes(self) -> None:
         """One line when a reason begins or ends. That the first owner is still starting is no news."""

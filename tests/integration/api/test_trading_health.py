@@ -47,8 +47,11 @@ async def test_only_a_caller_with_the_key_sees_the_details(service: RunningServi
     assert (await _account(service))["detail"] is None
     wrong = await service.anonymous.get("/health", headers={"X-API-Key": "wrong"})
     assert wrong.json()["orders"]["accounts"][0]["detail"] is None
+    assert (await _account(service))["replicas"] is None
     detail = (await _account(service, with_key=True))["detail"]
     assert detail == {"reduce_only": "reduce_only by default: looks odd"}
+    (replica,) = (await _account(service, with_key=True))["replicas"]
+    assert (replica["may_send"], replica["is_owner"]) == (True, True)
 
 
 async def test_the_metrics_have_each_account_and_reason(service: RunningService) -> None:

@@ -58,7 +58,8 @@ def test_outcomes_stored_as_class_names_become_labels(before_labels: str) -> Non
 
 def test_each_outcome_has_its_own_label() -> None:
     """The list is closed in both directions."""
-    assert [label_of(outcome) for outcome in OUTCOMES] == list(AttemptOutcome)
+    of_the_address = Refused(error_type="PermissionException", message="IP", http_status=403, address_refused=True)
+    assert [label_of(outcome) for outcome in (*OUTCOMES, of_the_address)] == list(AttemptOutcome)
 
 
 def test_alarms_keep_their_subjects_under_their_new_kind(before_labels: str) -> None:

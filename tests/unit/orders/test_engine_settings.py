@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from app.broker.orders import OrderType, Validity, Variety
-from app.config import Settings
+from app.config import Settings, load_settings
 from app.orders.state.engine_settings import BreakerLimits, EngineSettings
 from tests.order_requests import order
 from tests.unit.orders.builders import seconds
@@ -36,6 +36,10 @@ DEFAULTS = {
     "alarm_unwanted_age_s": 60.0,
     "fill_grace_s": 60.0,
     "account_lease_s": 10.0,
+    "egress_ip": "",
+    "allowed_egress_ips": (),
+    "replica_live_s": 10.0,
+    "egress_cool_down_s": 600.0,
     "after_recovery": "reduce_only",
 }
 
@@ -94,3 +98,24 @@ def test_an_order_is_as_fresh_as_its_type_allows() -> None:
     assert settings.freshness_s(order(order_type=OrderType.SL, trigger_price=order().price)) == 30.0
     assert settings.freshness_s(order(order_type=OrderType.MARKET, price=None, variety=Variety.AMO)) == 30.0
     assert settings.doubt_timeout == seconds(15)
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, ""),
+        ({"EGRESS_IP": "203.0.113.7", "EGRESS_SOURCE_IP": "10.0.0.1"}, "203.0.113.7"),
+        ({"EGRESS_SOURCE_IP": "10.0.0.1"}, "10.0.0.1"),
+        ({"EGRESS_SOURCE_IP": "::"}, ""),
+        ({"EGRESS_IP": "2001:DB8:0::1"}, "2001:db8::1"),
+    ],
+)
+def test_the_egress_address_is_the_one_that_is_given_or_the_source(given: dict[str, str], address: str) -> None:
+    """A source that only names the kind of address says nothing; spellings of one address are one."""
+    assert EngineSettings.from_settings(load_settings(given, env_file=None)).egress_ip == address
+
+
+def test_the_allowed_addresses_are_a_list() -> None:
+    """With commas or spaces, in any spelling."""
+    settings = EngineSettings.from_settings(Settings(allowed_egress_ips="203.0.113.7, 2001:DB8:0::1"))
+    assert settings.allowed_egress_ips == ("203.0.113.7", "2001:db8::1")

@@ -53,6 +53,7 @@ LEADS_TO: dict[TaskStatus, dict[Event, TaskStatus]] = {
         Event.DOUBT: S.IN_DOUBT,
         Event.FOUND: S.COMPLETED,
         Event.RESEND: S.RETRYING,
+        Event.RETURNED: S.PENDING,
         Event.MISMATCH: S.DEAD_LETTER,
     },
     S.IN_DOUBT: {
@@ -61,6 +62,7 @@ LEADS_TO: dict[TaskStatus, dict[Event, TaskStatus]] = {
         Event.REFUSED: S.FAILED,
         Event.ABSENT: S.FAILED,
         Event.RESEND: S.RETRYING,
+        Event.RETURNED: S.PENDING,
         Event.MISMATCH: S.DEAD_LETTER,
         Event.DAY_OVER: S.DEAD_LETTER,
         Event.NEVER_SHOWN: S.EXPIRED,
@@ -100,9 +102,9 @@ def test_only_unsent_tasks_can_be_claimed_withdrawn_or_expire() -> None:
 
 
 def test_a_doubt_is_only_repeated_on_proof() -> None:
-    """From in_doubt the only way back to the wire is `resend`, which reconciliation grants on a clean absence."""
+    """Reconciliation grants `resend` on a clean absence; `returned` is a refusal of the address, come late."""
     back = {event for (status, event), after in TRANSITIONS.items() if status is S.IN_DOUBT and after in UNSENT}
-    assert back == {Event.RESEND}
+    assert back == {Event.RESEND, Event.RETURNED}
 
 
 @given(st.lists(st.sampled_from(list(Event)), max_size=30))
