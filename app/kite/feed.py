@@ -26,7 +26,7 @@ from app.kite.endpoints import CLIENT_HEADERS
 from app.kite.route import DIRECT, Route, open_tunnel
 from app.kite.socket import TickerSocket, UpgradeRefused
 from app.kite.wire.stream import BrokerNote, OrderPush, parse_text, subscribe_messages, ticker_url, unsubscribe_messages
-from app.kite.wire.ticks import HEARTBEAT_SIZE, cut_frame
+from app.kite.wire.ticks import HEARTBEAT_SIZE, SMALLEST_PACKET, cut_frame
 
 REPLAY_NOTE = BrokerNote(kind="message", text="replay")
 """What a simulator that replays a recording sends first on every socket; the broker itself has no such text."""
@@ -247,7 +247,8 @@ class KiteFeed:
             state.malformed += 1
         elif packets:
             state.packets += len(packets)
-            state.last_tick_at = now
+            if any(len(packet) >= SMALLEST_PACKET for packet in packets):  # the first one, as a rule
+                state.last_tick_at = now
             self._listener.on_packets(packets, received_at_ms=int(now * 1000))
 
     def on_text(self, message: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +40,10 @@ def parse_envelope(body: bytes) -> Envelope | None:
     """The envelope, or None for what is not one whole JSON object (HTML, text, a truncated body). Never raises."""
     try:
         parsed = _decoder.decode(body)
+        if b"\\u0000" in body:
+            parsed = _without_nul(parsed)
     except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError
         return None
-    if b"\\u0000" in body:
-        parsed = _without_nul(parsed)
     if not isinstance(parsed, dict):
         return None
     error_type = _text(parsed.get("error_type"))
@@ -65,14 +66,48 @@ def _without_nul(value: Any) -> Any:
 
 
 def _repaired(body: bytes) -> bytes:
-    """The same JSON with U+FFFD for what is no character, and texts for what is no number; empty for no JSON at all."""
+    """The same JSON with U+FFFD for what is no character, and texts for what is no number or nested too deeply.
+
+    Empty for no JSON at all.
+    """
     try:
         parsed = json.loads(
-            body.decode(errors="replace"), parse_constant=str, parse_float=_finite_or_text, parse_int=_int_or_text
+            _without_depth(body).decode(errors="replace"),
+            parse_constant=str,
+            parse_float=_finite_or_text,
+            parse_int=_int_or_text,
         )
         return json.dumps(parsed, ensure_ascii=False).encode(errors="replace")
     except (ValueError, RecursionError):
         return b""
+
+
+def _without_depth(body: bytes) -> bytes:
+    """The same text with ``TOO_DEEP`` for each list and object inside of ``MOST_DEPTH`` others."""
+    kept: list[bytes] = []
+    depth = at = 0
+    for found in _STRUCTURE.finditer(body):
+        mark = found[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth == MOST_DEPTH + 1:
+                kept.append(body[at : found.start()])
+        elif mark in (b"]", b"}"):
+            depth -= 1
+            if depth == MOST_DEPTH:
+                kept.append(TOO_DEEP)
+                at = found.end()
+    return b"".join([*kept, body[at:]]) if depth == 0 else b""
+
+
+MOST_DEPTH = 32
+"""Of lists and objects in each other; the broker's own answers have fewer than ten."""
+
+TOO_DEEP = b'"nested too deeply"'
+"""A text, so that a row with it where a number or an object belongs counts as one that cannot be read."""
+
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[][{}]', re.DOTALL)
+"""The texts of a JSON document, and the brackets outside of them."""
 
 
 def _finite_or_text(text: str) -> float | str:
@@ -94,7 +129,8 @@ def _text(value: object) -> str | None:
 def read_data(body: bytes, *, status: int) -> Any:
     """``data`` of a successful read. Raises BrokerError; see ``read_error`` for which one.
 
-    One text or number that JSON does not allow must not hide the rest of a book, so such a body is read once more.
+    One text or number that JSON does not allow, or one value nested absurdly deep, must not hide the rest of a book, so
+    such a body is read once more.
     """
     envelope = parse_envelope(body) or parse_envelope(_repaired(body))
     if status == 200 and envelope is not None and not envelope.is_error and envelope.has_data:

@@ -1,7 +1,8 @@
 """The ticker's binary frames (https://kite.trade/docs/connect/v3/websocket/#message-structure), big-endian.
 
 A frame is ``uint16 count`` and then, per packet, ``uint16 length`` and the packet. ``cut_frame`` is strict: counts and
-lengths fill the frame exactly or the whole frame is malformed. A packet's kind is its length alone.
+lengths fill the frame exactly or the whole frame is malformed. A packet's kind is its length alone; one of a length
+that means nothing, however short, is that packet's fault and spoils no other.
 
     8    last price                     32   index, full (quote and exchange time)
     28   index, quote                   44   quote        184  full (quote, times, open interest, depth)
@@ -17,7 +18,7 @@ from struct import Struct
 from app.broker.ticks import Depth, DepthItem, Ohlc, Tick
 
 HEARTBEAT_SIZE = 1
-SMALLEST_PACKET = 8  # a token and a price; anything shorter cannot be addressed to an instrument
+SMALLEST_PACKET = 8  # a token and a price; anything shorter is addressed to no instrument
 
 _LTP = Struct(">2I").unpack_from
 _INDEX_QUOTE = Struct(">7I").unpack_from
@@ -69,8 +70,6 @@ def _cut_mixed(frame: bytes, *, count: int) -> list[bytes] | None:
             return None
         length = frame[at] << 8 | frame[at + 1]
         at = start + length
-        if length < SMALLEST_PACKET:
-            return None
         append(frame[start:at])
     return packets if at == size else None  # a packet that ends beyond the frame included
 

@@ -54,6 +54,14 @@ class TestFrames:
             assert feed.state.malformed == len(bad)
             assert (len(server.connections), listener.packets) == (1, [PACKET])
 
+    async def test_a_short_packet_is_no_tick(self) -> None:
+        """Its frame goes on to where packets are counted; alone it does not say that the feed ticks."""
+        short = b"\x00\x01\x00\x03abc"
+        async with ticker(sending(short)) as server, running_feed(server.url) as (feed, listener):
+            await listener.until(lambda: bool(listener.packets))
+            assert (len(server.connections), listener.packets, feed.state.malformed) == (1, [b"abc"], 0)
+            assert feed.state.last_tick_at == 0.0
+
     async def test_a_fragmented_message_is_put_together(self) -> None:
         """WebSocket may split any message; the pieces are one frame."""
 

@@ -73,3 +73,39 @@ def test_arbitrary_bodies_raise_only_broker_errors(body: bytes, status: int) -> 
         read_data(body, status=status)
     except BrokerError:
         return
+
+
+def _deep(depth: int, inner: str = "1") -> str:
+    return "[" * depth + inner + "]" * depth
+
+
+@pytest.mark.parametrize("depth", [40, 900, 5_000, 200_000])
+def test_a_value_nested_too_deeply_spoils_its_row_alone(depth: int) -> None:
+    """The other rows of the book are read; the bad one is named by its id."""
+    good = {"order_id": "2", "status": "COMPLETE"}
+    body = '{"status":"success","data":[{"order_id":"1","status":"OPEN","quantity":%s},%s]}'
+    (odd, other) = read_data((body % (_deep(depth), json.dumps(good))).encode(), status=200)
+    assert other == good
+    assert odd["order_id"] == "1"
+    assert not isinstance(odd["quantity"], int)
+
+
+def test_brackets_in_texts_are_no_depth() -> None:
+    """Also after an escaped quotation mark, and beside a value that is too deep."""
+    text = "[{" * 50 + '\\" ]}'
+    body = json.dumps({"data": [{"name": text}]})[:-2] + f', {{"odd": {_deep(3_000, chr(34) + "]" + chr(34))}}}]}}'
+    assert read_data(body.encode(), status=200)[0] == {"name": text}
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"data":' + b"[" * 5_000 + b"]" * 4_999 + b"}", b'\\"' * 100_000])
+def test_a_deep_body_that_is_no_json_is_unreadable_soon(body: bytes) -> None:
+    """In a time that grows with its length alone."""
+    with pytest.raises(BrokerUnavailable):
+        read_data(body, status=200)
+
+
+@given(st.integers(1, 990))
+def test_a_deep_answer_with_a_nul_never_raises(depth: int) -> None:
+    """It is read, or is no envelope."""
+    envelope = parse_envelope(f'{{"data":{_deep(depth, chr(34) + chr(92) + "u0000" + chr(34))}}}'.encode())
+    assert envelope is None or envelope.has_data
