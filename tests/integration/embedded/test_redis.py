@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,39 @@ def test_a_server_out_of_reach_is_one_line_without_the_password() -> None:
         check_redis("redis://:hush@127.0.0.1:1/0")
     assert "hush" not in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def test_a_server_on_the_path_changes_nothing(tmp_path: Path) -> None:
+    """One that is installed later could not read what the package's has written."""
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\necho Redis server v=7.0.15 sha=0 malloc=libc bits=64\n")
+    program.chmod(0o755)
+    assert find_binary(str(tmp_path)) == find_binary() != program
+
+
+def test_data_of_a_newer_server_is_put_aside(tmp_path: Path) -> None:
+    """Redis holds nothing that must survive; the old file is kept under another name."""
+    directory = tmp_path / "redis"
+    with running_redis(directory) as server, redis.Redis.from_url(server.url) as client:
+        client.set("old", "1")
+        client.bgrewriteaof()
+        base = until_rewritten(directory / "appendonlydir", client)
+    data = base.read_bytes()
+    assert data.startswith(b"REDIS00")
+    base.write_bytes(b"REDIS0099" + data[9:])
+    with running_redis(directory) as server, redis.Redis.from_url(server.url) as client:
+        assert client.dbsize() == 0
+    assert (directory / "appendonlydir.of-a-newer-server" / base.name).exists()
+
+
+def until_rewritten(files: Path, client: redis.Redis) -> Path:
+    """The base file of the append-only log, once no rewrite is under way."""
+    deadline = time.monotonic() + 20
+    while client.info("persistence")["aof_rewrite_in_progress"] or not list(files.glob("*.base.rdb")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (base,) = files.glob("*.base.rdb")
+    return base
 
 
 def test_an_old_server_on_the_path_is_not_used(tmp_path: Path) -> None:
