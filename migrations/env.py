@@ -20,8 +20,11 @@ def run() -> None:
     url = str(context.config.attributes["database_url"])
 
     def connect() -> MigrationConnection:
-        options = f"-c lock_timeout={context.config.attributes['lock_s']}s"
-        return MigrationConnection.connect(url, connect_timeout=5, tcp_user_timeout=30_000, options=options)
+        # not as an option of the start, which would take the place of those in the URL
+        connection = MigrationConnection.connect(url, connect_timeout=5, tcp_user_timeout=30_000)
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{context.config.attributes['lock_s']}s"])
+        connection.commit()
+        return connection
 
     engine = create_engine("postgresql+psycopg://", poolclass=pool.NullPool, creator=connect)
     with engine.begin() as connection:

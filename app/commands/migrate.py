@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.db.migrate import applied_revision, head_revision, migrate
+from app.db.server_check import check_server
 from app.errors import StartError
 
 
 def to_head(settings: Settings) -> str:
     """Migrate, and return what was done, as a sentence. Blocking.
 
-    Raises StartError when the database cannot be reached or refuses the migration.
+    Raises StartError when the database cannot be reached, is not one that the service can use, or refuses it.
     """
     url = settings.database_dsn
+    with ThreadPoolExecutor(max_workers=1) as pool:  # a thread of its own: the caller may have a running loop
+        pool.submit(asyncio.run, check_server(url)).result()
     try:
         before = applied_revision(url)
         if before == head_revision():

@@ -1,6 +1,7 @@
 """PostgreSQL and Redis: connections, and what is built on them for everything else. No domain.
 
 postgres        pools, transactions, bounds on the server's side; read it first
+server_check    refuses a server on which the service cannot work: encoding, transaction pooling
 bounded_connection  the bounds on our side: of each answer of the server
 pipeline        the results of queries that share one round trip
 clock           the database's time in this process, for everything that is compared with a row

@@ -28,7 +28,8 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app.db.bounded_connection import ANSWER_S, LAST_WORD_S, BoundedConnection
-from app.errors import StartError, Unavailable
+from app.db.server_check import check_server
+from app.errors import Unavailable
 from app.kit.answer_time import seconds_left
 from app.kit.cancellation import cancel_requests, end_if_cancelled
 from app.kit.clock import elapsed_s
@@ -47,16 +48,18 @@ _DEAD_WAITERS = 1_000
 """The pool keeps a place in its queue for every caller whose wait timed out, until it has a connection again. In a long
 outage it is replaced by an empty one at this number."""
 
-_PROBE_S = 10.0
-"""How long the first connection may take, however many addresses the server has and however slow its name is found."""
-
 RESTED_S = 1.0
 """How long a connection may have been unused to be taken without a check."""
 
-_SESSION_BOUNDS = (
-    "-c statement_timeout=2500 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
-)
-_PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
+_SESSION_BOUNDS = {
+    "statement_timeout": "2500",
+    "lock_timeout": "2000",
+    "idle_in_transaction_session_timeout": "10000",
+    "timezone": "UTC",
+}
+"""Set by a statement after the connection is made: startup options would take the place of those in the URL, and a
+pooler drops or refuses them."""
+_PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 _SCHEMA_GONE = (UndefinedTable, InvalidColumnReference)
 """A dump is being restored, or the database was made anew: its tables, and then their constraints, come later."""
 _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
@@ -219,12 +222,13 @@ async def open_database(
     """A pool of ``min_size`` to ``max_size`` connections.
 
     ``name`` is what PostgreSQL shows as ``application_name``; ``max_waiting`` bounds the callers that wait for a
-    connection. Raises StartError, within ``_PROBE_S``, when it cannot connect.
+    connection. Raises StartError when it cannot connect, or when the service cannot work on this server.
     """
-    await _probe(url)
+    await check_server(url)
     rest_check = _RestCheck()
 
     async def configure(connection: BoundedConnection) -> None:
+        await set_bounds(connection, plans=plans)
         await use_exact_json(connection)
         if warm_up is not None:
             await warm_up(connection)
@@ -252,7 +256,7 @@ async def open_database(
 
 
 def connection_options(name: str, *, plans: Plans) -> dict[str, Any]:
-    """The arguments of every connection of a pool, bounds of the session included."""
+    """The arguments of every connection of a pool."""
     return {
         "autocommit": True,
         "application_name": name,
@@ -261,25 +265,22 @@ def connection_options(name: str, *, plans: Plans) -> dict[str, Any]:
         "keepalives_interval": 3,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": _SESSION_BOUNDS + (_PLANNED_ONCE if plans == "once" else ""),
         "prepare_threshold": 0 if plans == "once" else 2,
     }
+
+
+async def set_bounds(connection: Tx, *, plans: Plans) -> None:
+    """What the server bounds by itself in this session."""
+    settings = _SESSION_BOUNDS | (_PLANNED_ONCE if plans == "once" else {})
+    names, values = list(settings), list(settings.values())
+    await connection.execute(
+        "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS setting(name, value)",
+        (names, values),
+        prepare=False,
+    )
 
 
 async def use_exact_json(connection: Tx) -> None:
     """jsonb columns keep decimals exact in both directions."""
     set_json_dumps(encode_json, connection)
     set_json_loads(decode_json, connection)
-
-
-async def _probe(url: str) -> None:
-    """Raises StartError: a wrong address or password is one clear line, not a pool that retries for ever."""
-    try:
-        async with asyncio.timeout(_PROBE_S):
-            connection = await AsyncConnection.connect(url, connect_timeout=5)
-    except TimeoutError as error:
-        raise StartError(f"DATABASE_URL: no connection to PostgreSQL within {_PROBE_S:g} s") from error
-    except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())  # several lines where several addresses were tried
-        raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {reason}") from error
-    await connection.close()

@@ -21,7 +21,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from app.db.bounded_connection import BoundedConnection
-from app.db.postgres import Database, connection_options, use_exact_json
+from app.db.postgres import Database, connection_options, set_bounds, use_exact_json
 from tests.interleavings.scheduler import Actor, Inside, Kind
 
 LABEL_LENGTH = 70
@@ -48,8 +48,8 @@ BEGIN
 END $$;
 """
 _SIDE_OPTIONS = (
-    " -c search_path=pauses,public,pg_catalog -c lock_timeout=12000 -c statement_timeout=14000"
-    " -c idle_in_transaction_session_timeout=60000"
+    "-c search_path=pauses,public,pg_catalog -c lock_timeout=12000 -c statement_timeout=14000"
+    " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c plan_cache_mode=force_generic_plan"
 )
 ANSWER_S = 15.0
 """Above the bounds of ``_SIDE_OPTIONS``: a busy machine's pauses are no waits that end."""
@@ -206,9 +206,15 @@ async def open_side(url: str, name: str, *, server: LockServer) -> tuple[Side, D
 async def open_plain(url: str, name: str, *, connection_class: type[BoundedConnection] = BoundedConnection) -> Database:
     """A database of one connection, without the checks that a rested connection gets: they would be steps."""
     options = connection_options(name, plans="once")
-    if issubclass(connection_class, PausingConnection):
-        options["options"] += _SIDE_OPTIONS
+    is_side = issubclass(connection_class, PausingConnection)
+    if is_side:
+        options["options"] = _SIDE_OPTIONS
         options["cursor_factory"] = PausingCursor
+
+    async def configure(connection: BoundedConnection) -> None:
+        if not is_side:
+            await set_bounds(connection, plans="once")
+        await use_exact_json(connection)
 
     def make_pool() -> AsyncConnectionPool[BoundedConnection]:
         return AsyncConnectionPool(
@@ -218,7 +224,7 @@ async def open_plain(url: str, name: str, *, connection_class: type[BoundedConne
             min_size=1,
             max_size=1,
             timeout=5.0,
-            configure=use_exact_json,
+            configure=configure,
             name=name,
             open=False,
         )
