@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from app.accounts.token_memory import AccountTokens
 from app.broker.market import Instrument
 from app.broker.orders import OrderRequest
 from app.broker.port import Credentials, CredentialSource
@@ -65,6 +66,7 @@ SHORT_SETTINGS = EngineSettings(
     fill_grace_s=1.0,
     account_lease_s=1.0,
     replica_live_s=1.5,
+    session_proof_s=0.5,
 )
 """The product's settings with shorter times, so that a test sees their end."""
 
@@ -217,13 +219,20 @@ def order_parts(database: Database, *, settings: EngineSettings = SHORT_SETTINGS
     )
 
 
-def simulated_login(number: int, *, token: str) -> CredentialSource:
-    """The credentials of the simulator's user of this number, counted from 1."""
+def simulated_login(number: int, *, token: str, tokens: AccountTokens) -> CredentialSource:
+    """The credentials of the simulator's user of this number, counted from 1; ``tokens`` knows which are refused."""
     suffix = "" if number == 1 else str(number)
-    found = Credentials(
-        api_key=f"simkey{suffix}", api_secret=SecretStr(f"simsecret{suffix}"), access_token=SecretStr(token + suffix)
-    )
-    return lambda: found
+    access_token = SecretStr(token + suffix)
+
+    def present() -> Credentials:
+        return Credentials(
+            api_key=f"simkey{suffix}",
+            api_secret=SecretStr(f"simsecret{suffix}"),
+            access_token=access_token,
+            is_refused=tokens.is_refused(access_token),
+        )
+
+    return present
 
 
 async def _first_reads(engine: OrderEngine, *, within_s: float = 3.0) -> None:
@@ -267,6 +276,7 @@ async def open_order_environment(
     async with AsyncExitStack() as stack:
         database = await open_database(database_url, name="environment", plans="once", warm_up=warm_up)
         stack.push_async_callback(database.close)
+        tokens = {account_id: AccountTokens(account_id) for account_id in account_ids}
         accounts = {
             account_id: await stack.enter_async_context(
                 open_broker(
@@ -275,7 +285,8 @@ async def open_order_environment(
                         base_url=simulator_url, route=Route(source_ip=source_ip), order_total_s=settings.send_timeout_s
                     ),
                     feed=FeedSettings(ws_url=simulator_url.replace("http", "ws")),
-                    credentials=simulated_login(number, token=token),
+                    credentials=simulated_login(number, token=token, tokens=tokens[account_id]),
+                    tokens=tokens[account_id],
                     clock=clock,
                     limits=pace,
                     read_count=DatabaseReadCount(database),

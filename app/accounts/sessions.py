@@ -6,7 +6,7 @@ replaced only by one that works as well: until the broker has been asked, the ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pydantic import SecretStr
@@ -80,6 +80,11 @@ class BrokerSessions:
         """What the gateways of this account tell of the broker's answers. Raises NotFound."""
         self.account(account_id)
         return self._tokens[account_id]
+
+    def tell_of_refusals(self, listener: Callable[[str], None]) -> None:
+        """``listener`` is called with the account each time that the broker refuses another token, seen here first."""
+        for tokens in self._tokens.values():
+            tokens.on_refused = listener
 
     def has_working_token(self, account_id: str) -> bool:
         """Whether the broker has accepted the account's token, and has not refused it since. Raises NotFound."""

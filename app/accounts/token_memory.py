@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Callable
 
 from loguru import logger
 from pydantic import SecretStr
@@ -12,14 +13,20 @@ REMEMBERED = 8
 """Tokens of each kind; an account has three at most at one time."""
 
 
+def _ignore(account_id: str) -> None:
+    """Nobody is told."""
+
+
 class AccountTokens:
     """Implements ``app.kite.tokens.TokenObserver`` for one account, by digests of the tokens.
 
     A refused token counts as none until a request under it succeeds, or another token comes.
     """
 
-    def __init__(self, account_id: str) -> None:
+    def __init__(self, account_id: str, *, on_refused: Callable[[str], None] = _ignore) -> None:
         self._account_id = account_id
+        self.on_refused = on_refused
+        """Called once for each token that dies, with the account."""
         self._accepted: deque[bytes] = deque(maxlen=REMEMBERED)
         self._refused: deque[bytes] = deque(maxlen=REMEMBERED)
 
@@ -39,6 +46,7 @@ class AccountTokens:
         if digest not in self._refused:
             self._refused.append(digest)
             logger.bind(account_id=self._account_id).warning("the broker has refused the access token: log in again")
+            self.on_refused(self._account_id)
 
     def works(self, token: SecretStr) -> bool:
         """Whether the broker's last answer to a request under this token was that of a living session."""

@@ -23,7 +23,7 @@ from app.orders.recovery.database_record import RecordStore
 from app.orders.recovery.record_stores import FileRecord, RedisRecord
 from app.orders.risk.limits import RiskLimits
 from app.orders.state.tags import TagSecrets
-from app.orders.state.wakeups import OrderWakeups
+from app.orders.state.wakeups import OrderWakeups, session_notice
 from app.orders.views.queries import OrderQueries
 
 
@@ -113,6 +113,7 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
     notifications = Notifications(
         process.engine_database, url=process.settings.database_dsn, on_notification=wakeups.on_notice
     )
+    accounts.sessions.tell_of_refusals(lambda account_id: notifications.send(session_notice(account_id)))
     inputs = OrderInputs(
         engine_database=process.engine_database,
         accounts=accounts.at_broker,

@@ -84,7 +84,12 @@ def account_parts(environment: OrderEnvironment, term: LeaseTerm) -> AccountPart
         tasks=shared.tasks,
         broker=environment.account.broker,
         term=term,
-        session=SessionState(environment.account.credentials, clock=shared.clock),
+        session=SessionState(
+            environment.account.credentials,
+            profile=environment.account.broker.portfolio.profile,
+            clock=shared.clock,
+            prove_every_s=shared.settings.session_proof_s,
+        ),
         wakeups=environment.orders.wakeups.by_account[ACCOUNT],
         read_counters=ReadCounters(),
         prices=environment.inputs.prices,

@@ -20,10 +20,12 @@ from chaos.proxy import open_proxy
 from simulator.server import RunningSimulator
 from tests.order_environment import ACCOUNT, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_requests import order
-from tests.order_waits import after_the_lease, at_the_exchange, end_by_hints, end_of, now, reaches, read_again
+from tests.order_waits import after_the_lease, at_the_exchange, end_by_hints, end_of, now, reaches, read_again, struck
 from tests.waiting import until
 
 SHORT_WINDOW_S = 1.0
+
+DEAD_TOKEN = {"code": 403, "error_type": "TokenException", "message": "Incorrect `api_key` or `access_token`."}
 
 
 @pytest.fixture
@@ -229,6 +231,20 @@ async def test_a_dead_session_holds_orders_and_says_so(environment: OrderEnviron
     assert task["sent"] == "no"
     assert task["last_error"]["code"] in {"SESSION_EXPIRED", "NO_SESSION"}
     assert await environment.ledger() == []
+
+
+async def test_a_rejected_token_sends_nothing_until_the_broker_takes_it_again(environment: OrderEnvironment) -> None:
+    """However long that takes: the profile is asked, never an order; then the held order goes, once."""
+    await environment.sim.post("/_sim/session", json={"user_id": "SIM001", "expired": True})
+    task = await reaches(environment, await environment.place(wait_s=0.0), TaskStatus.HELD)
+    await environment.fault("status", method="GET", path="/user/profile", times=3, params=DEAD_TOKEN)
+    await environment.sim.post("/_sim/session", json={"user_id": "SIM001", "expired": False})
+    await struck(environment, "status", times=2)
+    assert (await now(environment, task)).status is TaskStatus.HELD
+    assert (await end_of(environment, task))["status"] == "completed"
+    await struck(environment, "status", times=3)
+    assert len(await environment.ledger()) == 1
+    assert task["attempts"] <= 1
 
 
 async def test_a_cancel_without_an_answer_is_repeated_until_the_order_is_gone(environment: OrderEnvironment) -> None:

@@ -136,7 +136,12 @@ class Replica:
             tasks=shared.tasks,
             broker=self.account.broker,
             term=term,
-            session=SessionState(self.account.credentials, clock=shared.clock),
+            session=SessionState(
+                self.account.credentials,
+                profile=self.account.broker.portfolio.profile,
+                clock=shared.clock,
+                prove_every_s=shared.settings.session_proof_s,
+            ),
             wakeups=self.wakeups.by_account[self.account_id],
             read_counters=ReadCounters(),
             prices=NoPrices(),

@@ -79,7 +79,12 @@ class AccountEngine:
         self._prices = prices
         self._loss_check = loss_check
         self._term: LeaseTerm | None = None  # the newest one
-        self._session = SessionState(account.credentials, clock=parts.clock)
+        self._session = SessionState(
+            account.credentials,
+            profile=account.broker.portfolio.profile,
+            clock=parts.clock,
+            prove_every_s=parts.settings.session_proof_s,
+        )
         self._lease = leases.lease(f"sender:{account.broker.account_id}")
         self._egress = Egress.of(parts.settings, replica=leases.owner)
         self._ownership = Ownership(self._lease, self._work, on_failure=self._report_failure, allowed=self._may_own)
@@ -117,7 +122,7 @@ class AccountEngine:
         return TradingFacts(
             database_answers=database_answers and (loops is None or loops.sender.unanswered_s < STALLED_AFTER_S),
             recovering=_RECOVERING if self._term is not None and self._term.is_recovering else None,
-            has_session=self._session.is_open() and not self._session.is_known_dead,
+            has_session=self._session.is_open(),
             address_refused=stops.address_refused,
             halt=stops.halt,
             too_much_in_doubt=stops.many_doubts,

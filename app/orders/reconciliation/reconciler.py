@@ -129,7 +129,7 @@ class Reconciler:
             # Only a read that began after a doubt can prove anything about it, so the time is taken again.
             due = await self._overdue.find()
         # Without a session the broker refuses every read; overdue work does not need one.
-        if not self._session.is_open():
+        if not self._session.is_open() and not await self._session.is_proven():
             return
         try:
             book = await self._read_book()
@@ -153,9 +153,6 @@ class Reconciler:
         try:
             async with asyncio.timeout(self._settings.book_read_s):
                 book = await self._gateway.order_book()
-        except SessionExpired:
-            self._session.reject()
-            raise
         except TimeoutError as error:  # a connection that hangs must not stop reconciliation for longer
             self._failing_since = self._failing_since or began_at
             raise BrokerUnavailable(f"no order book within {self._settings.book_read_s:g} s") from error
@@ -292,4 +289,6 @@ class Reconciler:
             again.append(self._remove_again_in_s)
         if self._term.is_recovering:
             again.append(self._recovery.read_every_s)
+        if not self._session.is_open():  # then the token is asked about
+            again.append(self._settings.session_proof_s)
         return min(again)

@@ -6,7 +6,7 @@ import asyncio
 
 from loguru import logger
 
-from app.broker.outcomes import InDoubt, SendOutcome, SessionRejected
+from app.broker.outcomes import InDoubt, SendOutcome
 from app.db.pipeline import fetch_or
 from app.db.postgres import Tx
 from app.errors import Unavailable
@@ -29,7 +29,6 @@ class OutcomeWriter:
         self._account_id = parts.account_id
         self._database = parts.database
         self._settlement = parts.settlement
-        self._session = parts.session
         self._wakeups = parts.wakeups
         self._clock = parts.clock
         self._ids = parts.ids
@@ -56,8 +55,6 @@ class OutcomeWriter:
                 return
 
     async def _store_once(self, task: Task, outcome: SendOutcome) -> None:
-        if isinstance(outcome, SessionRejected):
-            self._session.reject()
         async with self._database.transaction() as tx:
             # the account's lock first, as everywhere: who ends a lapsed claim writes to its attempt under that lock
             async with tx.pipeline():  # one round trip

@@ -43,6 +43,7 @@ class EngineSettings:
     least_read_gap_s: float = 0.25  # from the end of one read of the order book to the next
     constant_read_gap_s: float = 1.0  # the same while hints arrive all the time
     book_read_s: float = 5.0  # one read of the order book; after that it has failed
+    session_proof_s: float = 15.0  # between two reads of the profile that ask if a rejected token works after all
     in_flight: int = 4  # placements and modifications under way at once
     cancels_in_flight: int = 4  # cancels under way at once, beside the others
     batch_deadline_s: float = 600.0  # from a batch's acceptance until its unsent legs are withdrawn, at most

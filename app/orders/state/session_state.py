@@ -1,46 +1,66 @@
 """Whether an account has a session that the broker accepts, as far as known.
 
-After the broker rejects a token (403), the session counts as closed for that token; a new login opens it immediately.
-The rejection expires, so that a mistake repairs itself: a token replaced while the rejection of the old one was under
-way.
+A token that the broker has rejected stays rejected: it opens again with another token, or once a request under it
+succeeds. Orders prove nothing here, because each would be refused; the reconciler reads the profile now and then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from pydantic import SecretStr
+
 from app.broker.port import CredentialSource
+from app.errors import BrokerError, RateLimited
+from app.kit.answer_time import answering_within
 from app.kit.clock import Clock
 
-REJECTION_EXPIRES_S = 15.0
-"""Seconds after which a rejected token is tried again."""
+PROOF_S = 5.0
+"""What one question to the broker may take."""
 
 
 class SessionState:
-    """The session of one account, shared by its loops."""
+    """The session of one account, shared by its loops.
 
-    def __init__(self, credentials: CredentialSource, *, clock: Clock) -> None:
+    ``profile`` reads the profile under the present token; ``prove_every_s``: between two questions about one token.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialSource,
+        *,
+        profile: Callable[[], Awaitable[object]],
+        clock: Clock,
+        prove_every_s: float,
+    ) -> None:
+        self._profile = profile
         self._credentials = credentials
+        self._prove_every_s = prove_every_s
         self._clock = clock
-        self._rejected: str | None = None
-        self._rejected_at = 0.0
+        self._rejected: SecretStr | None = None  # the token that is asked about
+        self._prove_at = 0.0  # monotonic seconds
 
     def is_open(self) -> bool:
-        """Whether there is a token that the broker has not rejected lately."""
-        token = self._token()
-        if token is None:
+        """Whether there is a token that the broker has not rejected since it last accepted it."""
+        found = self._credentials()
+        return found.access_token is not None and not found.is_refused
+
+    async def is_proven(self) -> bool:
+        """Ask the broker, if it is time, whether it takes the rejected token after all. Whether the session is open."""
+        if not self._proof_is_due():
+            return self.is_open()
+        try:
+            with answering_within(PROOF_S):
+                await self._profile()
+        except (BrokerError, RateLimited):
             return False
-        has_expired = self._clock.monotonic() - self._rejected_at > REJECTION_EXPIRES_S
-        return token != self._rejected or has_expired
+        return self.is_open()
 
-    @property
-    def is_known_dead(self) -> bool:
-        """Whether there is no token, or the broker has refused it and accepted no request under it since."""
-        return self._token() is None or self._credentials().is_refused
-
-    def reject(self) -> None:
-        """The broker rejected the present token."""
-        self._rejected = self._token()
-        self._rejected_at = self._clock.monotonic()
-
-    def _token(self) -> str | None:
-        token = self._credentials().access_token
-        return None if token is None else token.get_secret_value()
+    def _proof_is_due(self) -> bool:
+        token, now = self._credentials().access_token, self._clock.monotonic()
+        if token is None or self.is_open():
+            return False
+        is_due = token == self._rejected and now >= self._prove_at
+        if is_due or token != self._rejected:
+            self._rejected, self._prove_at = token, now + self._prove_every_s
+        return is_due

@@ -17,6 +17,14 @@ IDLE_POLL_S = 5.0
 """Seconds between two polls of an account without open tasks or batches."""
 
 
+_SESSION = "session/"
+
+
+def session_notice(account_id: str) -> str:
+    """What other replicas are sent when the broker has refused the account's token here: its owner looks for itself."""
+    return f"{_SESSION}{account_id}"
+
+
 class EventReader(Protocol):
     """The order stream, which reads an account's new events after each commit."""
 
@@ -97,7 +105,13 @@ class OrderWakeups:
         self.by_account: Mapping[str, Wakeups] = {one: Wakeups(one, events=events) for one in account_ids}
 
     def on_notice(self, account_id: str) -> None:
-        """Another replica stored a task or batch for this account; an empty id means any account."""
+        """Another replica stored a task or batch for this account, or saw its token refused (``session_notice``).
+
+        An empty id means any account.
+        """
+        if account_id.startswith(_SESSION):
+            self.on_order_hint(account_id.removeprefix(_SESSION))  # a read shows the owner whether its token is dead
+            return
         for one, wakeups in self.by_account.items():
             if account_id in {"", one}:
                 wakeups.stored(batch=True)

@@ -27,6 +27,7 @@ DEFAULTS = {
     "least_read_gap_s": 0.25,
     "constant_read_gap_s": 1.0,
     "book_read_s": 5.0,
+    "session_proof_s": 15.0,
     "in_flight": 4,
     "cancels_in_flight": 4,
     "batch_deadline_s": 600.0,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.orders.state.wakeups import IDLE_POLL_S, Wakeups, wait_for
+from app.orders.state.wakeups import IDLE_POLL_S, OrderWakeups, Wakeups, session_notice, wait_for
 
 
 class Changes(list[str]):
@@ -66,3 +66,14 @@ async def test_a_signal_is_taken_once() -> None:
     event.set()
     assert await wait_for(event, 1.0)
     assert not await wait_for(event, 0.01)
+
+
+async def test_a_token_that_died_at_another_replica_makes_the_owner_read_the_book() -> None:
+    """Of that account alone; nothing was stored, so nobody else is woken."""
+    wakeups = OrderWakeups(["primary", "second"], events=Changes())
+    for one in wakeups.by_account.values():
+        one.busy = False
+    wakeups.on_notice(session_notice("second"))
+    first, second = wakeups.by_account["primary"], wakeups.by_account["second"]
+    assert (first.reconciler.is_set(), second.reconciler.is_set()) == (False, True)
+    assert not any(one.sender.is_set() or one.busy for one in (first, second))
