@@ -29,6 +29,7 @@ from app.ops.metric_sources import (
 )
 from app.ops.metrics import Metrics
 from app.orders.risk.halt_store import list_halts
+from app.orders.state.alarms import Alarm
 from app.orders.state.trading_reasons import Reason
 
 
@@ -142,7 +143,7 @@ def _register_metrics(metrics: Metrics, parts: MonitoredParts, *, loop_lag: Loop
         counters,
         batch_seconds=counters.batch_seconds.snapshot,
         broker_wait=counters.broker_wait.snapshot,
-        alarms=lambda: counters.alarms,
+        alarms=lambda: dict.fromkeys(map(str, Alarm), 0) | counters.alarms,  # an increase begins at a sample of 0
         breakers=engine.breaker_states,
     )
     register_account_metrics(metrics, statuses=parts.orders.statuses.known, reasons=tuple(Reason))

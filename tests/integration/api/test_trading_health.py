@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from app.config import Settings
+from app.orders.state.alarms import Alarm
 from tests.integration.conftest import RunningService
 from tests.waiting import until
 
@@ -60,6 +61,7 @@ async def test_the_metrics_have_each_account_and_reason(service: RunningService)
     (await service.client.post("/admin/kill", json=HALT)).raise_for_status()
     await _until_reasons(service, ["reduce_only"], within_s=3)
     scraped = (await service.anonymous.get("/metrics")).text
+    assert all(f'ticker_order_alarms_total{{kind="{kind}"}} 0.0' in scraped for kind in Alarm)
     assert 'ticker_account_can_trade{account="primary"} 0.0' in scraped
     assert 'ticker_account_blocked{account="primary",reason="reduce_only"} 1.0' in scraped
     assert 'ticker_account_blocked{account="primary",reason="no_sender"} 0.0' in scraped
