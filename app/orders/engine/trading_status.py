@@ -25,7 +25,6 @@ class TradingFacts:
     has_session: bool = True  # there is a token, and the broker has not refused it since it last accepted one
     address_refused: str | None = None  # the broker's words, when it takes no orders from this address
     halt: Halt | None = None  # what an operator, or the service, has stopped
-    switched_off: str | None = None  # by whom and why orders are not taken; None: they are
     too_much_in_doubt: bool = False  # so many outcomes are unknown, or one for so long, that nothing may be added
     book_unreadable: str | None = None  # why the order book cannot be read; None: it can
     placements_fail: bool = False  # the circuit breaker of placements is not closed
@@ -78,7 +77,6 @@ def _sentences(facts: TradingFacts) -> Mapping[Reason, str | None]:
         Reason.ADDRESS_REFUSED: facts.address_refused,
         Reason.HALTED: _if(mode == "halt", halt),
         Reason.REDUCE_ONLY: _if(mode == "reduce_only", halt),
-        Reason.SWITCHED_OFF: facts.switched_off,
         Reason.TOO_MUCH_IN_DOUBT: _if(
             facts.too_much_in_doubt, "too many outcomes are unknown, or one for too long: only reductions pass"
         ),

@@ -23,7 +23,6 @@ class Reason(StrEnum):
     ADDRESS_REFUSED = "address_refused"  # the broker takes no orders from the sender's address
     HALTED = "halted"  # an operator, or the service itself, has stopped everything but cancels
     REDUCE_ONLY = "reduce_only"  # only orders pass that are proven to reduce a position
-    SWITCHED_OFF = "doors_off"  # a switch keeps orders from being taken
     TOO_MUCH_IN_DOUBT = "too_much_in_doubt"  # too many outcomes are unknown to add to a position
     BOOK_UNREADABLE = "book_unreadable"  # the broker's order book cannot be read, so no doubt could be resolved
     BREAKER_OPEN = "breaker_open"  # too many placements failed, or had no answer

@@ -24,7 +24,6 @@ BAD: dict[str, tuple[Any, Reason]] = {
     "has_session": (False, Reason.NO_SESSION),
     "address_refused": ("10.0.0.1 is not registered", Reason.ADDRESS_REFUSED),
     "halt": (_halt("halt"), Reason.HALTED),
-    "switched_off": ("maintenance", Reason.SWITCHED_OFF),
     "too_much_in_doubt": (True, Reason.TOO_MUCH_IN_DOUBT),
     "book_unreadable": ("row 3 has no order_id", Reason.BOOK_UNREADABLE),
     "placements_fail": (True, Reason.BREAKER_OPEN),
@@ -34,7 +33,7 @@ BAD: dict[str, tuple[Any, Reason]] = {
 
 CONTRACT = [
     "database_stalled", "recovering", "no_sender", "no_session", "address_refused", "halted", "reduce_only",
-    "doors_off", "too_much_in_doubt", "book_unreadable", "breaker_open", "day_limit_reached",
+    "too_much_in_doubt", "book_unreadable", "breaker_open", "day_limit_reached",
 ]  # fmt: skip
 
 
