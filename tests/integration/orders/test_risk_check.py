@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from app.broker.orders import OrderChanges, TransactionType
+from app.broker.market import Instrument
+from app.broker.orders import Exchange, OrderChanges, TransactionType
+from app.composition.orders import build_orders
 from app.errors import BadInput
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.risk_check import LimitReached
 from app.orders.risk.limits import MAX_MODIFICATIONS, RiskLimits
 from app.orders.state.model import TaskStatus
+from app.orders.state.new_tasks import OrderLine
 from simulator.server import RunningSimulator
-from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment, open_order_environment
+from tests.order_environment import ACCOUNT, OPERATOR, NoInstruments, OrderEnvironment, open_order_environment
 from tests.order_requests import order
 from tests.order_waits import reaches
 from tests.waiting import until
@@ -161,3 +167,41 @@ async def test_without_positions_nothing_counts_as_a_reduction(environment: Orde
     await environment.fault("status", method="GET", path="/portfolio/positions", params={"code": 503}, times=-1)
     task = await environment.place(wait_s=0.0, transaction_type=SELL, price=Decimal(1490))
     assert (await reaches(environment, task, TaskStatus.HELD))["last_error"]["code"] == "HALTED"
+
+
+class Crude(NoInstruments):
+    """One contract of a hundred barrels."""
+
+    def find(self, exchange: str, tradingsymbol: str) -> Instrument | None:
+        return Instrument(
+            instrument_token=1,
+            exchange_token=1,
+            tradingsymbol=tradingsymbol,
+            name="CRUDEOIL",
+            expiry=None,
+            strike=Decimal(0),
+            tick_size=Decimal(1),
+            lot_size=100 if exchange == "MCX" else 2,
+            instrument_type="FUT",
+            segment="MCX-FUT",
+            exchange=exchange,
+        )
+
+
+async def test_an_order_of_a_commodity_counts_lots_and_is_worth_what_is_in_them(
+    environment: OrderEnvironment,
+) -> None:
+    """Two lots are a quantity of two, and two hundred barrels; on another exchange two are two."""
+    limits = RiskLimits(max_order_value=Decimal(1_000_000), max_quantity=2)
+    inputs = replace(environment.inputs, instruments=Crude(), limits={ACCOUNT: limits})
+    service = build_orders(environment.parts, inputs).service
+
+    async def place(exchange: Exchange, price: int) -> Mapping[str, Any]:
+        wanted = order(exchange=exchange, tradingsymbol="CRUDEOIL26AUGFUT", quantity=2, price=Decimal(price))
+        return (await service.place(OrderLine(request=wanted), account_id=ACCOUNT, caller=ME, wait_s=0.0)).document
+
+    with pytest.raises(BadInput) as caught:
+        await place(Exchange.MCX, 5001)
+    assert caught.value.code == "ORDER_VALUE_LIMIT"
+    assert (await place(Exchange.MCX, 5000))["task_id"]
+    assert (await place(Exchange.NFO, 5001))["task_id"]
