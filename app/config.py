@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     order_audit_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     orders_in_flight: Annotated[int, Field(ge=1, le=10)] = 4
     batch_deadline_s: Annotated[float, Field(gt=0, le=600)] = 600.0
-
+    exit_deadline_s: Annotated[float, Field(gt=0, le=900)] = 300.0
     order_halt_doubts: Annotated[int, Field(ge=1, le=1000)] = 3
     order_halt_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     order_alarm_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0

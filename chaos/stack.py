@@ -46,6 +46,7 @@ SHORT_TIMES = {
     "ORDER_BLOCK_ON_DOUBT_S": "2",
     "ORDER_AUDIT_S": "2",
     "BATCH_DEADLINE_S": "30",
+    "EXIT_DEADLINE_S": "20",
     "FEED_RECONNECT_CAP_S": "3",
 }
 """The service's settings with shorter times, so that minutes show what takes hours."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -99,6 +100,10 @@ class NoPrices:
 
     def last_price(self, exchange: str, tradingsymbol: str) -> LastPrice | None:
         """None has come."""
+        return None
+
+    def tick_size(self, exchange: str, tradingsymbol: str) -> Decimal | None:
+        """Of no instrument is it known."""
         return None
 
 

@@ -63,13 +63,14 @@ class TaskOut(BaseModel):
 
 
 class ResidualOut(BaseModel):
-    """A position that the rollback could not undo; `quantity` is negative where it was sold."""
+    """A position that is open still: `quantity` is negative where it was sold, `average_price` null where other orders
+    than the batch's have opened it."""
 
     tradingsymbol: str
     exchange: str
     product: str
     quantity: int
-    average_price: float
+    average_price: float | None
 
 
 class LegOut(BaseModel):
@@ -91,7 +92,8 @@ class BatchOut(BaseModel):
     - `status`: `rolled_back` only when every leg is finished and nothing filled; `needs_attention` wants an operator
     - `success`: every order succeeded
     - `total_orders`, `succeeded`, `failed`, `rolled_back`: numbers of orders
-    - `residual`: positions that the rollback could not undo; `orders`: the legs, in their order
+    - `residual`: positions that a rollback could not undo, or that exits have not closed
+    - `orders`: the legs, in their order
     - `error`: why it did not complete, or null
     """
 

@@ -112,6 +112,11 @@ class TickPrices:
         age_s = self._clock.now().timestamp() - last.received_at_ms / 1000
         return LastPrice(price=Decimal(str(last.tick.last_price)), age_s=age_s)
 
+    def tick_size(self, exchange: str, tradingsymbol: str) -> Decimal | None:
+        """None where no such instrument is listed, or the list is not loaded."""
+        instrument = self._instruments.find(exchange, tradingsymbol)
+        return None if instrument is None else instrument.tick_size
+
 
 def build_market(process: Process, accounts: Accounts, *, orders: OrderHints) -> Market:
     """``orders`` gets the hints that come over the feeds."""

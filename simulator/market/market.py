@@ -166,6 +166,14 @@ class Market:
         set_depth(self.state, rows, words=self.state.keys[rows] | LAST_PRICE_IS_ASK)
         self._notify(rows, self.state.ticks["last_price"][rows] != before)
 
+    def set_circuits(self, token: int, *, lower: Decimal | None = None, upper: Decimal | None = None) -> None:
+        """Sets circuit limits, which a price that is set later may widen; None: as it is. Raises KeyError."""
+        row = self._listing.row_of[token]
+        rows, instrument = np.array([row]), self._listing.instruments[row]
+        lowest = self.state.lower_circuit[rows] if lower is None else np.array([instrument.to_units(lower)])
+        highest = self.state.upper_circuit[rows] if upper is None else np.array([instrument.to_units(upper)])
+        set_circuits(self.state, rows, lowest=lowest, highest=highest)
+
     def _check_price(self, row: int, price: Decimal) -> int:
         instrument = self._listing.instruments[row]
         if not price.is_finite() or price <= 0 or not instrument.is_on_tick(price):

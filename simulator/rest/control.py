@@ -16,6 +16,7 @@ from simulator.faults.kinds import BadFaultError
 from simulator.faults.registry import fault_row
 from simulator.market.instrument import Instrument
 from simulator.rest.control_input import (
+    parse_circuits,
     parse_instrument,
     parse_moment,
     parse_since,
@@ -90,11 +91,12 @@ class ControlRoutes:
         return json_response({"cleared": 1})
 
     async def set_market(self, request: Request) -> Response:
-        """Sets prices, liquidity and rate. Everything is checked before anything is changed."""
+        """Sets prices, circuits, liquidity and rate. Everything is checked before anything is changed."""
         body = await read_object(request)
         refuse_unknown(body, {"ticks_per_second", "instruments"})
         wanted = [(self._instrument(name), spec) for name, spec in read_mapping(body, "instruments").items()]
         settings = [(instrument, parse_instrument(instrument, spec)) for instrument, spec in wanted]
+        circuits = [(instrument, parse_circuits(instrument, spec)) for instrument, spec in wanted]
         if "ticks_per_second" in body and self._player is not None:
             raise input_error("`ticks_per_second` has no effect: the prices come from a recording")
         if "ticks_per_second" in body:
@@ -102,6 +104,8 @@ class ControlRoutes:
         for instrument, (last_price, frozen, liquidity) in settings:
             self._exchange.engine.renew_liquidity(instrument.instrument_token)
             self._market.set_price(instrument.instrument_token, last_price, frozen=frozen, liquidity=liquidity)
+        for instrument, (lower, upper) in circuits:
+            self._market.set_circuits(instrument.instrument_token, lower=lower, upper=upper)
         return json_response(
             {
                 "ticks_per_second": self._market.ticks_per_second,

@@ -13,7 +13,7 @@ from simulator.errors import input_error
 from simulator.market.instrument import Instrument
 
 Body = Mapping[str, object]
-MARKET_FIELDS: Final = frozenset({"last_price", "frozen", "liquidity"})
+MARKET_FIELDS: Final = frozenset({"last_price", "frozen", "liquidity", "lower_circuit", "upper_circuit"})
 
 
 def parse_since(text: str | None) -> tuple[int, datetime | None]:
@@ -47,11 +47,18 @@ def parse_instrument(instrument: Instrument, spec: object) -> tuple[Decimal | No
     return parse_price(instrument, spec.get("last_price")), frozen, liquidity
 
 
-def parse_price(instrument: Instrument, value: object) -> Decimal | None:
+def parse_circuits(instrument: Instrument, spec: object) -> tuple[Decimal | None, Decimal | None]:
+    """`lower_circuit` and `upper_circuit` for an instrument; None for what does not change."""
+    given = spec if isinstance(spec, Mapping) else {}
+    lower = parse_price(instrument, given.get("lower_circuit"), name="lower_circuit")
+    return lower, parse_price(instrument, given.get("upper_circuit"), name="upper_circuit")
+
+
+def parse_price(instrument: Instrument, value: object, *, name: str = "last_price") -> Decimal | None:
     """A positive price on the instrument's tick size; None for null."""
     if value is None:
         return None
-    name = f"`last_price` of {instrument.exchange}:{instrument.tradingsymbol}"
+    name = f"`{name}` of {instrument.exchange}:{instrument.tradingsymbol}"
     try:
         price = Decimal(str(value))
     except InvalidOperation as error:

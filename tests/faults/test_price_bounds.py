@@ -34,6 +34,10 @@ class SetPrices:
         """The price that the test has set, of INFY alone."""
         return self.last if (exchange, tradingsymbol) == ("NSE", "INFY") else None
 
+    def tick_size(self, exchange: str, tradingsymbol: str) -> Decimal | None:
+        """None of them is known."""
+        return None
+
 
 @pytest.fixture
 def ticks() -> SetPrices:

@@ -46,7 +46,7 @@ from tests.interleavings.pausing_broker import PausingOrders, PausingPortfolio
 from tests.order_environment import TAG_SECRETS, Memory, NoInstruments, NoPrices, NoReaders
 
 LAST_PRICE = Decimal(1500)
-SETTINGS = EngineSettings(claim_to_send_s=60.0, claim_lease_s=60.0, batch_deadline_s=300.0)
+SETTINGS = EngineSettings(claim_to_send_s=60.0, claim_lease_s=60.0, batch_deadline_s=300.0, exit_s=100.0)
 """The product's, but for a claim that bears the pauses of a busy machine."""
 
 LEASE_TIMES = LeaseTimes.lasting(600)

@@ -116,6 +116,7 @@ async def reconcile(context: Context) -> None:
 async def saga(context: Context) -> None:
     """The owner takes the batches one step further."""
     await context.loops.batches.advance()
+    await context.loops.exits.advance()
 
 
 async def modify(context: Context) -> Answer:

@@ -21,7 +21,8 @@ MINUTES = 3
 
 _SHIFTED = {
     "order_task": (
-        "updated_at", "finished_at", "last_sent_at", "claimed_until", "not_before", "next_check_at", "send_by"
+        "updated_at", "finished_at", "last_sent_at", "claimed_until", "not_before", "next_check_at", "send_by",
+        "exit_by"
     ),
     "broker_order": ("first_seen_at", "updated_at"),
     "batch": ("updated_at", "completed_at", "deadline_at"),
@@ -71,6 +72,7 @@ class Rest:
             await self.loops.reconciler.sweep()
             if before.batches:
                 await self.loops.batches.advance()
+                await self.loops.exits.advance()
             sent_one = False
             while sent := await self._send_next():
                 await self.loops.outcomes.store(sent.task, sent.outcome)

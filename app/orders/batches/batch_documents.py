@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.kit.clock import ist_iso
-from app.orders.batches.legs import Leg, LegStatus, Residual, leg_status, residuals
+from app.orders.batches.legs import Leg, LegStatus, Residual, exits_of, exposures, leg_status, residuals
 from app.orders.state.completeness import state_of_all
 from app.orders.state.documents import error_json
 from app.orders.state.model import Batch, BatchStatus, OrderState, TaskStatus
@@ -17,7 +17,7 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
 
     ``succeeded``, ``failed`` and ``rolled_back`` add up to ``total_orders`` once the batch is finished.
     """
-    statuses = [leg_status(leg) for leg in legs]
+    statuses = [_status(leg, batch) for leg in legs]
     rolled_back = batch.status in {
         BatchStatus.COMPENSATING,
         BatchStatus.ROLLED_BACK,
@@ -34,12 +34,19 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
         "succeeded": statuses.count(LegStatus.CONFIRMED),
         "failed": statuses.count(LegStatus.FAILED) - len(undone),
         "rolled_back": len(undone),
-        "residual": [_residual_document(residual) for residual in residuals(legs)] if rolled_back else [],
+        "residual": [_residual_document(one) for one in (residuals(legs) if rolled_back else exposures(legs))],
         "orders": [_leg_document(leg) for leg in legs],
         "created_at": ist_iso(batch.created_at),
         "completed_at": None if batch.completed_at is None else ist_iso(batch.completed_at),
         "error": error_json(batch.error),
     }
+
+
+def _status(leg: Leg, batch: Batch) -> LegStatus:
+    """The state of a leg; an exit of which a finished batch waits no more has failed."""
+    status = leg_status(leg)
+    is_given_up = leg.is_exit and status is LegStatus.WAITING and not batch.status.is_open
+    return LegStatus.FAILED if is_given_up else status
 
 
 def _was_undone(leg: Leg) -> bool:
@@ -58,7 +65,7 @@ def _leg_document(leg: Leg) -> dict[str, Any]:
         "status": str(leg.task.status),
         "order_id": order_id,
         "state": str(state_of_all(leg.task, leg.orders)),
-        "filled_quantity": leg.filled_quantity,
+        "filled_quantity": sum(one.filled_quantity for one in exits_of(leg)) if leg.is_exit else leg.filled_quantity,
         "error": error_json(leg.task.last_error),
     }
 

@@ -34,9 +34,8 @@ def assemble(tasks: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]])
 
 
 def _leg(task: Task, companions: Sequence[Task], orders: Mapping[UUID, Sequence[KnownOrder]]) -> Leg:
-    square_offs = [other for other in companions if other.purpose == "square_off"]
     return Leg(
         task=task,
         orders=tuple(orders.get(task.task_id, ())),
-        square_off=_leg(square_offs[0], (), orders) if square_offs else None,
+        exits=tuple(_leg(other, (), orders) for other in companions if other.purpose == "square_off"),
     )

@@ -32,7 +32,7 @@ class Leg:
 
     task: Task
     orders: tuple[KnownOrder, ...] = ()
-    square_off: Leg | None = None  # the opposite order that closes this leg's fills, once it exists
+    exits: tuple[Leg, ...] = ()  # the orders that close its position, oldest first, each after the end of the others
 
     @property
     def own(self) -> list[KnownOrder]:
@@ -50,6 +50,11 @@ class Leg:
         return 2 * self.filled_quantity - sum(order.filled_quantity for order in self.orders)
 
     @property
+    def is_exit(self) -> bool:
+        """Whether it closes a position itself, as its batch's client asked."""
+        return self.task.purpose == "client" and self.task.exit_by is not None
+
+    @property
     def is_lost(self) -> bool:
         """Whether its outcome was never observed, so that an operator has to determine it."""
         return self.task.status is TaskStatus.DEAD_LETTER or any(order.is_stale for order in self.orders)
@@ -59,18 +64,24 @@ class Leg:
 class Residual:
     """A position that the filled legs leave and rollback could not undo.
 
-    ``quantity`` is in Kite's units, negative for a short position; ``average_price`` is in rupees.
+    ``quantity`` is in Kite's units, negative for a short position; ``average_price`` is in rupees, None where other
+    orders than the batch's have opened it.
     """
 
     exchange: str
     tradingsymbol: str
     product: str
     quantity: int
-    average_price: Decimal
+    average_price: Decimal | None
 
 
 def leg_status(leg: Leg) -> LegStatus:
-    """The state of one leg: by its task until the broker has confirmed it, then by its orders."""
+    """The state of one leg: by its task until the broker has confirmed it, then by its orders.
+
+    One that closes a position is confirmed when that is closed, by whichever of its exits.
+    """
+    if leg.is_exit:
+        return _exit_status(leg)
     status = leg.task.status
     if status is TaskStatus.IN_DOUBT:
         return LegStatus.DOUBTFUL
@@ -89,6 +100,27 @@ def leg_status(leg: Leg) -> LegStatus:
     return LegStatus.CONFIRMED
 
 
+def _exit_status(leg: Leg) -> LegStatus:
+    chain = exits_of(leg)
+    if any(one.is_lost for one in chain):
+        return LegStatus.LOST
+    if chain[-1].task.status is TaskStatus.IN_DOUBT:
+        return LegStatus.DOUBTFUL
+    is_closed = left_to_close(leg) <= 0 and all(is_finished(one) for one in chain)
+    return LegStatus.CONFIRMED if is_closed else LegStatus.WAITING
+
+
+def exits_of(leg: Leg) -> tuple[Leg, ...]:
+    """The exits of a leg's position, oldest first: its own order too, where its client asked to close a position."""
+    return (leg, *leg.exits) if leg.is_exit else leg.exits
+
+
+def left_to_close(leg: Leg) -> int:
+    """What the exits of a leg have not closed yet, in the units of the request."""
+    wanted = leg.task.order.quantity if leg.is_exit else leg.open_quantity
+    return wanted - sum(one.filled_quantity for one in exits_of(leg))
+
+
 def is_finished(leg: Leg) -> bool:
     """Whether no order of this leg is live or can become live."""
     return at_rest(leg.task, leg.orders)
@@ -97,7 +129,7 @@ def is_finished(leg: Leg) -> bool:
 def residuals(legs: Sequence[Leg]) -> list[Residual]:
     """The positions that the batch leaves, by exchange, symbol and product, without those that net to zero."""
     sums: dict[tuple[str, str, str], list[tuple[int, Decimal]]] = {}
-    for leg in [*legs, *(leg.square_off for leg in legs if leg.square_off is not None)]:
+    for leg in [*legs, *(follower for one in legs for follower in one.exits)]:
         if not leg.open_quantity:
             continue
         order = leg.task.order
@@ -112,6 +144,24 @@ def residuals(legs: Sequence[Leg]) -> list[Residual]:
             found.append(
                 Residual(
                     exchange=exchange, tradingsymbol=symbol, product=product, quantity=quantity, average_price=price
+                )
+            )
+    return found
+
+
+def exposures(legs: Sequence[Leg]) -> list[Residual]:
+    """What exits that a client asked for have not closed."""
+    found = []
+    for leg in legs:
+        left, order = left_to_close(leg), leg.task.order
+        if leg.is_exit and left > 0:
+            found.append(
+                Residual(
+                    exchange=str(order.exchange),
+                    tradingsymbol=order.tradingsymbol,
+                    product=str(order.product),
+                    quantity=left if order.transaction_type is TransactionType.SELL else -left,
+                    average_price=None,
                 )
             )
     return found

@@ -1,6 +1,6 @@
 """The engine of one account: waits for the account's lease, runs its loops while it holds the lease, and waits again.
 
-The process that holds the lease owns the account: only its three loops (sender, reconciler, batch runner) send for it.
+The process that holds the lease owns the account: only its loops (sender, reconciler, batch runner, exits) send for it.
 When the lease is lost they end immediately. The next owner finds everything that it needs in the database.
 """
 
@@ -193,6 +193,7 @@ class AccountEngine:
             tasks.create_task(loops.sender.run(), name=f"sender-{account_id}")
             tasks.create_task(loops.reconciler.run(), name=f"reconciler-{account_id}")
             tasks.create_task(self._end_when_given_up(loops), name=f"given-up-{account_id}")
+            tasks.create_task(loops.exits.run(), name=f"exits-{account_id}")
             # in the group's body, for the reason that ``Ownership.run`` gives
             await loops.batches.run()
 

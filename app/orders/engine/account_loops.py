@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.broker.port import Governor
+from app.orders.batches.finisher import ExitFinisher
 from app.orders.batches.runner import BatchRunner
 from app.orders.reconciliation.reconciler import Reconciler
 from app.orders.sending.account_breakers import AccountBreakers
@@ -19,12 +20,13 @@ from app.orders.state.order_parts import AccountParts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLoops:
-    """The three loops of a term, and the steps of the sender. Nothing runs before ``run`` of a loop is called."""
+    """The loops of a term, and the steps of the sender. Nothing runs before ``run`` of a loop is called."""
 
     term: int  # of the lease under which they run
-    sender: Sender
-    reconciler: Reconciler
-    batches: BatchRunner
+    sender: Sender  # sends tasks
+    reconciler: Reconciler  # reads the order book
+    batches: BatchRunner  # advances batches
+    exits: ExitFinisher  # finishes exits
     breakers: AccountBreakers  # which operations are stopped because requests fail
     claims: Claims  # the sender's first step: claim a task
     transmission: Transmission  # the second: send one request
@@ -57,6 +59,7 @@ def build_account_loops(parts: AccountParts, *, governor: Governor) -> AccountLo
         sender=sender,
         reconciler=Reconciler(parts, governor=governor),
         batches=BatchRunner(parts),
+        exits=ExitFinisher(parts),
         breakers=breakers,
         claims=claims,
         transmission=transmission,

@@ -1,7 +1,8 @@
 """Closes the positions of an account that match a filter, by market orders that can only make them smaller.
 
-The exits are the legs of a batch without rollback: each counts by itself. Their quantities are fixed under the
-account's risk lock: what is held, less what live and unsent orders of that side may close already.
+The exits are the legs of a batch without rollback, which ends when each position is closed or given up. Their
+quantities are fixed under the account's risk lock: what is held, less what live and unsent orders of that side may
+close already.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from app.orders.risk.exits import PositionFilter, exit_order, matching, not_clos
 from app.orders.risk.positions import Positions, Reducible
 from app.orders.risk.reduce_only import lock_reducible
 from app.orders.state import new_task_store
-from app.orders.state.model import TaskError, TaskStatus
+from app.orders.state.model import NOTHING_TO_REDUCE, TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg, NewBatch, NewTask, OrderLine
 from app.orders.state.order_parts import OrderParts
 
 _BEING_CLOSED = TaskError(
-    code="NOTHING_TO_REDUCE", message="other orders, live or waiting to be sent, are closing this position already"
+    code=NOTHING_TO_REDUCE, message="other orders, live or waiting to be sent, are closing this position already"
 )
 
 
@@ -61,7 +62,7 @@ class PositionCloses:
         self._engine = engine
 
     async def close(self, wanted: PositionFilter, *, tag: str | None, caller: Caller, wait_s: float) -> Answer:
-        """Send an exit for each position that matches, and wait up to ``wait_s`` seconds until all are accepted.
+        """Send an exit for each position that matches, and wait up to ``wait_s`` seconds until all are closed.
 
         ``tag``: the client's own, of the exits. Raises NotFound (the account), PositionsUnreadable, NotClosable, and
         as ``KeyedCommands``.
@@ -135,5 +136,5 @@ class PositionCloses:
             arrived_at=caller.arrived_at,
             origin=caller.origin(batch.account_id, leg=leg),
         )
-        task = replace(task, reduces=True)
+        task = replace(task, reduces=True, exit_s=self._parts.settings.exit_s)
         return task if assigned else replace(task, status=TaskStatus.FAILED, error=_BEING_CLOSED)

@@ -21,6 +21,8 @@ from app.orders.state.order_terms import BOOKED_AS
 from app.orders.state.tags import ClientKey, TagOrigin
 
 MAX_LEGS = 20
+MOST_EXITS = 40
+"""Exits of one leg that are recognised: more do not follow one another within the longest ``EXIT_DEADLINE_S``."""
 MAX_REQUEUES = 3
 """Repetitions by an operator that are recognised; a fourth is found as an order that no request explains."""
 
@@ -75,7 +77,9 @@ def origins_of(key: ClientKey, *, account_ids: Collection[str]) -> list[TagOrigi
     for account_id in account_ids:
         single = TagOrigin(account_id=account_id, key=key)
         legs = [replace(single, kind="leg", leg=leg) for leg in range(MAX_LEGS)]
-        found += [single, single.follow_up("replace"), *legs, *(leg.follow_up("square_off") for leg in legs)]
+        found += [single, single.follow_up("replace"), *legs]
+        exits = range(MOST_EXITS)
+        found += [leg.follow_up("square_off", generation=number) for leg in legs for number in exits]
         again = range(1, MAX_REQUEUES + 1)
         found += [one.follow_up("requeue", generation=number) for one in (single, *legs) for number in again]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from app.broker.orders import Exchange, OrderRequest, OrderType, Product, TransactionType
@@ -52,6 +52,11 @@ def exit_order(position: tuple[str, str, str], quantity: int) -> OrderRequest:
         transaction_type=TransactionType.SELL if quantity > 0 else TransactionType.BUY,
         quantity=abs(quantity),
     )
+
+
+def limit_exit(exit_at_market: OrderRequest, price: Decimal) -> OrderRequest:
+    """The same exit at a limit, in rupees."""
+    return replace(exit_at_market, order_type=OrderType.LIMIT, price=price, market_protection=None)
 
 
 def market_exit(

@@ -79,12 +79,16 @@ def _by_identity(rows: Sequence[TupleRow]) -> dict[OrderIdentity, int]:
     return {(row[0], row[1], int(row[2]), row[3]): int(row[4]) for row in rows}
 
 
+COUNTED_MODIFICATION = f"(status = 'completed' OR status IN {OPEN} OR (status = 'failed' AND sent = 'unknown'))"
+"""Of a modification: the broker has counted it, or may still count it."""
+
+
 async def count_modifications(tx: Tx, account_id: str, *, order_id: str) -> PendingResult[int]:
     """How many modifications of this order the broker has counted, or may still count."""
     cursor = await tx.execute(
         f"""SELECT count(*) FROM order_task
             WHERE account_id = %s AND target_order_id = %s AND operation = 'modify'
-              AND (status = 'completed' OR status IN {OPEN} OR (status = 'failed' AND sent = 'unknown'))""",
+              AND {COUNTED_MODIFICATION}""",
         (account_id, order_id),
     )
     return PendingResult(cursor=cursor, read=lambda rows: int(rows[0][0]))

@@ -14,6 +14,7 @@ from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.sending.claim_parameters import ClaimTerms, NextTask
 from app.orders.sending.price_bounds import PriceBounds
+from app.orders.state.exit_state_store import ANOTHER_EXIT_IS_OPEN
 from app.orders.state.model import Task
 from app.orders.state.recovery_state_store import IS_RECOVERING
 from app.orders.state.replacement_store import IS_REPLACED, STILL_REPLACES
@@ -82,8 +83,11 @@ _READY = f"""
                 -- what can no longer be sent holds nothing up, also before it is marked as ended
                 AND s.send_by > clock_timestamp() AND s.unwanted_since IS NULL AND s.attempts < {TAG_ATTEMPTS}
                 AND NOT EXISTS (SELECT 1 FROM (SELECT s.purpose, s.batch_id) x WHERE {_OF_UNDONE_BATCH})
+                AND NOT EXISTS (SELECT 1 FROM (SELECT s.*) t WHERE {ANOTHER_EXIT_IS_OPEN})
                 AND (s.created_at, s.wave, coalesce(s.leg, 0), s.task_id)
                   < (t.created_at, t.wave, coalesce(t.leg, 0), t.task_id))))
+      -- a position has one live exit at a time: two would close it twice
+      AND NOT {ANOTHER_EXIT_IS_OPEN}
       -- an entry beside a doubt could double the position
       AND (t.reduces OR NOT {_A_DOUBT_PAUSES})
       -- a leg waits for the answers to the wave before

@@ -12,5 +12,5 @@ session_state send_memory     whether the broker has rejected the token; what th
 trading_reasons egress        why an account cannot trade (trading_status_store: its owner's word); who may send
 order_parts engine_settings counters lease_term wakeups    what the loops of an account share; times, bounds, freshness
 task_store new_task_store mass_cancel_store replacement_store removal_store order_store fill_store alarm_store
-audit_store tag_store recovery_state_store            SQL; task_store also stores what became of an attempt
+audit_store tag_store recovery_state_store exit_state_store    SQL; task_store also stores what became of an attempt
 """

@@ -19,6 +19,7 @@ class Alarm(StrEnum):
     DEAD_LETTER = "dead_letter"  # what became of a task cannot be proven
     LATE_ORDER = "late_order"  # an order appeared after its task was given up; it is being cancelled
     NOT_CANCELLED = "not_cancelled"  # an unwanted order lives on, although it is cancelled; subject: order id
+    EXIT_UNFINISHED = "exit_unfinished"  # a position that was to be closed is open still, and nothing closes it
     ORPHAN = "orphan"  # the book has an order with a tag of this deployment that no task knows; subject: order id
     ORDER_UNSEEN = "order_unseen"  # the broker confirmed an order that its book does not show
     UNREADABLE_ROW = "unreadable_row"  # a row of a book cannot be read; subject: order id, trade id, or book and day

@@ -47,6 +47,8 @@ class EngineSettings:
     in_flight: int = 4  # placements and modifications under way at once
     cancels_in_flight: int = 4  # cancels under way at once, beside the others
     batch_deadline_s: float = 600.0  # from a batch's acceptance until its unsent legs are withdrawn, at most
+    exit_s: float = 300.0  # from the first exit of a position until the rest is given up and reported
+    exit_moves_per_minute: int = 60  # of all exits together, of the broker's 400: cancels need the others
     halt_doubts: int = 3  # this many doubts stop new orders; cancels do not count
     halt_doubt_age_s: float = 30.0  # one doubt of this age stops them too
     alarm_doubt_age_s: float = 60.0  # a doubt of this age raises the alarm
@@ -76,6 +78,7 @@ class EngineSettings:
             audit_s=settings.order_audit_s,
             in_flight=settings.orders_in_flight,
             batch_deadline_s=settings.batch_deadline_s,
+            exit_s=settings.exit_deadline_s,
             halt_doubts=settings.order_halt_doubts,
             halt_doubt_age_s=settings.order_halt_doubt_age_s,
             alarm_doubt_age_s=settings.order_alarm_doubt_age_s,

@@ -14,6 +14,10 @@ class LastPrices(Protocol):
         """The last price with its age; None for an instrument that is not streamed."""
         ...
 
+    def tick_size(self, exchange: str, tradingsymbol: str) -> Decimal | None:
+        """Of which prices are multiples, in rupees; None for an instrument that is not known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastPrice:

@@ -47,6 +47,9 @@ ENDED_WITHOUT_ORDER = frozenset({TaskStatus.FAILED, TaskStatus.EXPIRED, TaskStat
 NOT_FOUND_AT_BROKER = "NOT_FOUND_AT_BROKER"
 """The error code of the provisional end: the order book never showed the order, but may until the day is over."""
 
+NOTHING_TO_REDUCE = "NOTHING_TO_REDUCE"
+"""The error code of an exit that was not placed: the position is gone, or other orders are closing it."""
+
 
 class OrderState(StrEnum):
     """The states of an order; ``order_state.state_of`` derives them from Kite's statuses."""
@@ -82,12 +85,13 @@ class BatchStatus(StrEnum):
         return self in {BatchStatus.RUNNING, BatchStatus.COMPENSATING}
 
 
-Purpose = Literal["client", "square_off", "requeue", "unwanted", "replace", "recovered"]
-"""Why a task exists: a client's request, a batch's square-off, an operator's repetition, the cancel of an unwanted or
-replaced order, an order found in the book after a loss. Of an earlier release, others: they mean ``unwanted``."""
+Purpose = Literal["client", "square_off", "exit_move", "requeue", "unwanted", "replace", "recovered"]
+"""Why a task exists: a client's request, a batch's square-off, a new price for an exit, an operator's repetition, the
+cancel of an unwanted or replaced order, an order found in the book after a loss. Of an earlier release, others: they
+mean ``unwanted``."""
 UnwantedWhy = Literal[
-    "rollback", "late", "halt", "withdrawal", "mass_cancel"
-]  # late: it appeared after it was given up
+    "rollback", "late", "halt", "withdrawal", "mass_cancel", "exit_over"
+]  # late: it appeared after it was given up; exit_over: an exit whose deadline is over
 OnFilled = Literal["report", "square_off"]  # what a rollback does about fills: report them, or close the position
 Resolution = Literal["placed", "not_placed", "requeue"]  # an operator's decision about a task of unknown outcome
 
@@ -154,6 +158,7 @@ class Task:
     replaces: str | None = None  # the order that must end before this one is sent
     replaces_filled: int | None = None  # what that order had filled when this task was stored
     shown_before: bool | None = None  # of a modification: whether its order showed these terms when it was accepted
+    exit_by: datetime | None = None  # of an exit, an order that closes a position: until then its price is followed
 
     @property
     def order(self) -> OrderRequest:

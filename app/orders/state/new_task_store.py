@@ -20,9 +20,9 @@ async def insert_tasks(tx: Tx, tasks: Sequence[NewTask]) -> None:
         await cursor.executemany(
             """INSERT INTO order_task (task_id, account_id, operation, status, batch_id, leg, wave, purpose, trade_date,
                  instrument, request, user_tag, tag_base, target_order_id, priority, reduces, supersedes, send_by,
-                 last_error, finished_at, shown_before, replaces, replaces_filled)
+                 last_error, finished_at, shown_before, exit_by, replaces, replaces_filled)
                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-                 %s, %s, CASE WHEN %s THEN now() END, %s, %s,
+                 %s, %s, CASE WHEN %s THEN now() END, %s, coalesce(%s, now() + make_interval(secs => %s)), %s,
                  (SELECT b.filled_quantity FROM broker_order b WHERE b.account_id = %s AND b.order_id = %s
                   ORDER BY b.trade_date DESC LIMIT 1))""",
             [_values(task) for task in tasks],
@@ -52,6 +52,8 @@ def _values(task: NewTask) -> tuple[Any, ...]:
         None if task.error is None else Jsonb(task.error.to_json()),
         task.status is not TaskStatus.PENDING,
         task.shown_before,
+        task.exit_by,
+        task.exit_s,
         task.replaces,
         task.account_id,
         task.replaces,

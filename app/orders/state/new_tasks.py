@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -41,6 +42,8 @@ class NewTask:
     only_if: frozenset[str] | None = None  # stored only while ``subject`` has one of these versions
     replaces: str | None = None  # the order that must end, without filling any further, before this one is sent
     shown_before: bool | None = None  # of a modification: whether its order shows these terms already
+    exit_s: float | None = None  # not in ``Task``: of the first exit of a position, the seconds until ``exit_by``
+    exit_by: datetime | None = None  # of an exit that follows another one
 
     @property
     def subject(self) -> str | None:
@@ -50,7 +53,8 @@ class NewTask:
     @property
     def priority(self) -> int:
         """Lower is sent first: exits with the cancels, then modifications, then orders that may open a position."""
-        return Operation.CANCEL.priority if self.reduces else self.operation.priority
+        is_exit = self.reduces and self.operation is Operation.PLACE
+        return Operation.CANCEL.priority if is_exit else self.operation.priority
 
     @property
     def order(self) -> OrderRequest:
@@ -207,18 +211,39 @@ class TaskFactory:
         return replace(again, request=dict(task.request), purpose="requeue", supersedes=task.task_id)
 
     def square_off(
-        self, request: OrderRequest, *, account_id: str, of_batch: BatchLeg, key: ClientKey | None
+        self,
+        request: OrderRequest,
+        *,
+        account_id: str,
+        of_batch: BatchLeg,
+        key: ClientKey | None,
+        after: Sequence[Task] = (),
     ) -> NewTask:
         """The opposite order that closes what a leg has filled. The caller has proven that it reduces a position.
 
-        ``key``: that of the batch; the tag is derived from it.
+        ``key``: that of the batch; the tag is derived from it. ``after``: the exits of the leg that have ended without
+        closing all of it; the new one has their deadline.
         """
         origin = None
         if key is not None:
-            origin = TagOrigin(account_id=account_id, key=key, kind="leg", leg=of_batch.leg, purpose="square_off")
+            origin = TagOrigin(account_id=account_id, key=key, kind="leg", leg=of_batch.leg)
+            origin = origin.follow_up("square_off", generation=sum(one.purpose == "square_off" for one in after))
         order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch, origin=origin)
         return replace(
-            order, purpose="square_off", reduces=True, send_by=self._send_by(self._settings.freshness_limit_s, None)
+            order,
+            purpose="square_off",
+            reduces=True,
+            send_by=self._send_by(self._settings.freshness_limit_s, None),
+            exit_s=None if after else self._settings.exit_s,
+            exit_by=after[0].exit_by if after else None,
+        )
+
+    def exit_move(self, target: OrderTarget, changes: OrderChanges) -> NewTask:
+        """A new price for a live exit. It is fresh for as long as a market order, because the price moves on."""
+        task = self.modify(target, changes)
+        fresh_until = self._send_by(self._settings.freshness_market_s, None)
+        return replace(
+            task, purpose="exit_move", reduces=True, send_by=fresh_until, batch_id=target.batch_id, leg=target.leg
         )
 
     def modify(

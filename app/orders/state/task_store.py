@@ -23,7 +23,7 @@ from app.orders.state.verdicts import Verdict
 COLUMNS = """task_id, account_id, operation, status, trade_date, instrument, request, priority, send_by, batch_id, leg,
   purpose, user_tag, tag_base, target_order_id, attempts, sent, not_before, fence, claimed_by, claimed_until,
   last_sent_at, reduces, clean_reads, next_check_at, order_id, children, last_error, created_at, updated_at,
-  finished_at, supersedes, unwanted_since, unwanted_why, replaces, replaces_filled, shown_before"""
+  finished_at, supersedes, unwanted_since, unwanted_why, replaces, replaces_filled, shown_before, exit_by"""
 
 DAYS_AHEAD = 30
 """Added to a day to close a range "since this day"; no row is of a day that far ahead. For an open range the generic

@@ -62,6 +62,7 @@ class Wakeups:
         self.sender = asyncio.Event()
         self.reconciler = asyncio.Event()
         self.batches = asyncio.Event()
+        self.exits = asyncio.Event()
         self.busy = True
         self.batches_open = True
         self._waiters: set[asyncio.Event] = set()
@@ -80,6 +81,7 @@ class Wakeups:
         self.sender.set()
         if self.batches_open:
             self.batches.set()
+            self.exits.set()
 
     def rest_s(self, often_s: float) -> float:
         """Seconds to wait for a wake-up before a poll: about ``often_s`` while anything is open, longer otherwise."""

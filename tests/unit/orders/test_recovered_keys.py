@@ -149,11 +149,12 @@ def test_an_order_under_the_tag_that_no_request_explains_is_never_doubled() -> N
 
 
 def test_every_order_that_a_key_may_have_placed_is_looked_for() -> None:
-    """Single, replacement, twenty legs with their square-offs, and three repetitions of each by an operator."""
+    """Single, replacement, twenty legs with the exits of each, and three repetitions of each by an operator."""
     origins = origins_of(KEY, account_ids=["primary", "second"])
-    assert len(origins) == len(set(origins)) == 2 * (2 + 2 * 20 + 3 * 21)
+    assert len(origins) == len(set(origins)) == 2 * (2 + 20 + 40 * 20 + 3 * 21)
     assert ORDER in origins
     assert replace(LEG, leg=19, purpose="square_off") in origins
+    assert replace(LEG, leg=19, purpose="square_off", generation=39) in origins
 
 
 def test_slices_under_one_tag_are_one_request() -> None:

@@ -158,7 +158,7 @@ def test_a_leg_whose_end_will_not_be_seen_is_not_cancelled_for_ever() -> None:
 @pytest.mark.parametrize("back", [leg(1, S.DEAD_LETTER), leg(1, S.COMPLETED, leg_order(PARTLY, filled=1, stale=True))])
 def test_a_square_off_that_only_an_operator_can_decide_needs_attention(back: Leg) -> None:
     """It is neither waited for without end nor counted as done."""
-    filled = leg(1, S.COMPLETED, leg_order(CANCELLED, filled=4), square_off=back)
+    filled = leg(1, S.COMPLETED, leg_order(CANCELLED, filled=4), exits=(back,))
     decision = decided([leg(0, S.FAILED), filled], status=BatchStatus.COMPENSATING, on_filled="square_off")
     assert decision.status is BatchStatus.NEEDS_ATTENTION
 
@@ -180,9 +180,9 @@ def test_square_off_waits_until_all_is_at_rest_and_happens_once() -> None:
     assert decided([leg(0, S.IN_DOUBT), filled], **options).actions == ()
     decision = decided([leg(0, S.FAILED), filled], **options)
     assert (decision.status, decision.actions) == (BatchStatus.COMPENSATING, (SquareOff(leg=1, quantity=4),))
-    working = replace(filled, square_off=leg(1, S.RUNNING))
+    working = replace(filled, exits=(leg(1, S.RUNNING),))
     assert decided([leg(0, S.FAILED), working], **options).status is BatchStatus.COMPENSATING
-    done = replace(filled, square_off=leg(1, S.COMPLETED, leg_order(FILLED, filled=4)))
+    done = replace(filled, exits=(leg(1, S.COMPLETED, leg_order(FILLED, filled=4)),))
     assert decided([leg(0, S.FAILED), done], **options).status is BatchStatus.ROLLED_BACK_WITH_FILLS
 
 
@@ -238,7 +238,7 @@ def test_a_squared_off_fill_leaves_no_residual() -> None:
     """What was bought and sold again is gone from the report."""
     sell = order(transaction_type=TransactionType.SELL)
     back = leg(0, S.COMPLETED, leg_order(FILLED, filled=10, price="1499"), request=sell)
-    assert residuals([leg(0, S.COMPLETED, leg_order(FILLED, filled=10), square_off=back)]) == []
+    assert residuals([leg(0, S.COMPLETED, leg_order(FILLED, filled=10), exits=(back,))]) == []
 
 
 def legs_in_every_state(number: int) -> list[Leg]:
