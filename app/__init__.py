@@ -6,9 +6,10 @@ bootstrap composition   open and close every resource; build the object graph
 api                 HTTP and WebSocket: one file for each resource
 ops                 health, metrics, logs
 orders              an order from the request to its end; the largest package, with a map of its own
-market events accounts kite   market data; the event log; broker sessions; the adapter to Kite
+market events webhooks accounts kite   market data; the event log; deliveries of it; broker sessions; the adapter to
+                    Kite
 db broker kit       PostgreSQL and Redis; the broker's vocabulary and port; helpers without domain words
-config errors       settings; the tree of errors
+config setting_files errors   settings, also from files; the tree of errors
 
 To follow an order: ``api/orders.py``, ``orders/__init__.py``. To follow a tick: ``market/ticks/__init__.py``.
 """

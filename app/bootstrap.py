@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.accounts.roster import load_accounts
 from app.accounts.sealed_sessions import SealedSessions
-from app.accounts.sealing import Sealer
 from app.accounts.sessions import BrokerSessions
 from app.accounts.token_files import TokenFiles
 from app.api.keys import ApiKeys
@@ -29,6 +28,7 @@ from app.db.redis import make_redis
 from app.db.schema import require_revision
 from app.kit.backoff import Backoff
 from app.kit.clock import SystemClock
+from app.kit.sealing import Sealer
 from app.kite.broker import KiteAccount, open_broker
 from app.kite.feed import FeedSettings
 from app.kite.http import HttpSettings

@@ -20,10 +20,11 @@ from urllib.parse import quote, urlsplit
 
 import limits
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.setting_files import read_files
 
 Environment = Literal["development", "staging", "production"]
 CalendarMode = Literal["exchange", "always"]  # always: a market that never closes, as the simulator's
@@ -32,11 +33,22 @@ Address = IPv4Address | IPv6Address
 Amount = Annotated[Decimal, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
-_FILE_SUFFIX = "_FILE"
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
 _ZERODHA = ("https", "api.kite.trade", "wss", "ws.kite.trade")
 _KEY_LENGTH = 16  # characters of an API key in production
 _SEAL_BYTES = 32  # AES-256
+
+
+def _checked_limit(limit: str) -> str:
+    try:
+        limits.parse(limit)
+    except ValueError as error:
+        raise ValueError("wants count/period, such as 10/minute") from error
+    return limit
+
+
+RequestLimit = Annotated[str, AfterValidator(_checked_limit)]
+"""``count/period``, as the limits library writes it."""
 
 
 class Settings(BaseSettings):
@@ -125,19 +137,21 @@ class Settings(BaseSettings):
     feed_reconnect_first_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     feed_reconnect_cap_s: Annotated[float, Field(gt=0, le=300)] = 60.0
 
-    # WebSockets
+    # WebSockets and webhooks
     ws_auth_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     ws_heartbeat_s: Annotated[float, Field(gt=0, le=60)] = 15.0
     ws_idle_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
     ws_connections_per_account: Annotated[int, Field(ge=1, le=10000)] = 100
     ws_queue_length: Annotated[int, Field(ge=1, le=100000)] = 1000
+    webhook_allow_loopback: bool = False
 
-    # limits of requests: "count/period" as the limits library writes them
-    limit_default: str = "100/second"
-    limit_address: str = "200/second"
-    limit_batch_orders: str = "10/minute"
-    limit_subscriptions: str = "30/minute"
-    limit_instrument_refresh: str = "5/hour"
+    # limits of requests
+    limit_default: RequestLimit = "100/second"
+    limit_address: RequestLimit = "200/second"
+    limit_batch_orders: RequestLimit = "10/minute"
+    limit_subscriptions: RequestLimit = "30/minute"
+    limit_webhooks: RequestLimit = "20/minute"
+    limit_instrument_refresh: RequestLimit = "5/hour"
     limit_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
 
@@ -166,17 +180,6 @@ class Settings(BaseSettings):
         if url.get_secret_value() or info.field_name == "redis_url":
             _checked_url(url.get_secret_value(), schemes=schemes.get(str(info.field_name), {"postgresql", "postgres"}))
         return url
-
-    @field_validator(
-        "limit_default", "limit_address", "limit_batch_orders", "limit_subscriptions", "limit_instrument_refresh"
-    )
-    @classmethod
-    def _is_limit(cls, limit: str) -> str:
-        try:
-            limits.parse(limit)
-        except ValueError as error:
-            raise ValueError("wants count/period, such as 10/minute") from error
-        return limit
 
     @field_validator("allowed_egress_ips")
     @classmethod
@@ -243,6 +246,8 @@ def refuse_unsafe(settings: Settings) -> None:
     if (database.password or "") in _WEAK_PASSWORDS:
         variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"
         raise SettingsError(variable, wants="a password of its own is required in production, not a default one")
+    if settings.webhook_allow_loopback:
+        raise SettingsError("WEBHOOK_ALLOW_LOOPBACK", wants="must be false in production")
     if not settings.order_tag_secret.get_secret_value() and not settings.source_is_simulator:
         raise SettingsError("ORDER_TAG_SECRET", wants="32 random bytes in base64 are required in production")
     if settings.source_is_simulator and not settings.paper:
@@ -260,29 +265,13 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
     for name in Settings.model_fields:
         if environ.get(name.upper()):
             given[name] = environ[name.upper()]
+    given |= read_files({**in_file, **environ}, names=[name.upper() for name in Settings.model_fields])
     try:
-        return Settings(_env_file=env_file, **given, **_from_files({**in_file, **environ}))
+        return Settings(_env_file=env_file, **given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise SettingsError(variable, wants=str(first["msg"]).removeprefix("Value error, ")) from None
-
-
-def _from_files(variables: Mapping[str, str]) -> dict[str, Any]:
-    """What ``NAME_FILE=/path`` gives. Raises SettingsError where NAME is set too, or it is not readable."""
-    values: dict[str, Any] = {}
-    for name in Settings.model_fields:
-        variable = name.upper() + _FILE_SUFFIX
-        path = variables.get(variable)
-        if not path:
-            continue
-        if variables.get(name.upper()):
-            raise SettingsError(variable, wants=f"to be the only one: {name.upper()} is set too")
-        try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(variable, wants=f"a readable text file: {error}") from None
-    return values
 
 
 def _checked_url(url: str, *, schemes: set[str]) -> str:

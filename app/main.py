@@ -28,6 +28,8 @@ from app.api import (
     problems,
     subscriptions,
     tick_stream,
+    webhook_deliveries,
+    webhooks,
 )
 from app.api.middleware import BodyLimit, Guard, RequestFrame
 from app.api.openapi import build_openapi
@@ -56,6 +58,8 @@ RESOURCES = (
     events,
     order_stream,
     tick_stream,
+    webhooks,
+    webhook_deliveries,
     postback,
     admin,
 )

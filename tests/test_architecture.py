@@ -44,6 +44,10 @@ PURE = (
     "app/market/ticks/redis_commands.py",
     "app/market/ticks/tick_source.py",
     "app/kite/wire/*.py",
+    "app/webhooks/public_addresses.py",
+    "app/webhooks/retries.py",
+    "app/webhooks/signing.py",
+    "app/webhooks/target.py",
     "app/kit/backoff.py",
 )
 IMPURE_MODULES = {
@@ -57,7 +61,7 @@ VALUE_FACTORIES = {
     # what a module may call at its top level: it yields a constant, a type or a pattern
     "Decimal", "Path", "SecretStr", "TypeVar", "ZoneInfo", "compile", "frozenset", "timedelta", "NewType", "ParamSpec",
     "MappingProxyType", "tuple", "range", "time", "date", "datetime", "Struct", "calcsize", "bytes", "set", "Fraction",
-    "replace", "field", "cast", "resolve", "join", "getattr",
+    "IPv4Network", "IPv6Network", "replace", "field", "cast", "resolve", "join", "getattr",
     # codecs are compiled like patterns and keep nothing between two calls
     "Encoder", "Decoder", "Meta",
     # FastAPI and pydantic: what stands in an Annotated[...]

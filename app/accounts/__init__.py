@@ -6,7 +6,7 @@ token_memory      what the broker's answers have shown of each token
 token_proofs      asks whether a new token works, before it replaces one that does
 logins            tokens by login, here and at the other replicas; refuses a login that another account has
 login_check       asks the broker whose each token is, and raises the alarm where two accounts have one login
-sealed_sessions session_store sealing   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``
+sealed_sessions session_store   sessions in PostgreSQL, encrypted with ``TOKEN_KEY``
 token_files       tokens that a job writes to ``TOKEN_DIR``, looked at on each use
 roster            the accounts as configured
 model             accounts, sessions, what may be shown of them, and until when a token is valid (06:00)

@@ -7,9 +7,9 @@ from pydantic import SecretStr
 
 from app.accounts import session_store
 from app.accounts.model import SealedSession, Session
-from app.accounts.sealing import KEY_VERSION, CannotOpen, Sealer
 from app.accounts.sessions import BrokerSessions
 from app.db.postgres import Database
+from app.kit.sealing import KEY_VERSION, CannotOpen, Sealer
 
 
 class SealedSessions:

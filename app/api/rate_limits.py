@@ -1,7 +1,7 @@
 """How often may a caller send requests? By address before the key is known, by key and class of route after it.
 
 The default class and the addresses are counted in this process: a bucket costs microseconds, and Redis would cost each
-request a round trip. The scarce classes (batch orders, subscription writes, instrument refresh) hold
+request a round trip. The scarce classes (batch orders, subscription writes, webhooks, instrument refresh) hold
 across replicas: they are counted in Redis through ``limits.aio``, within a quarter of a second. While Redis is away
 each replica allows its share of the limit by itself, so an outage neither lifts the limits nor refuses everything.
 """
@@ -37,12 +37,14 @@ class LimitClass(StrEnum):
     DEFAULT = "default"
     BATCH_ORDERS = "batch_orders"
     SUBSCRIPTIONS = "subscriptions"
+    WEBHOOKS = "webhooks"
     INSTRUMENT_REFRESH = "instrument_refresh"
 
 
 _WRITES_UNDER = (
     ("/advanced/batch-orders", LimitClass.BATCH_ORDERS),
     ("/subscriptions", LimitClass.SUBSCRIPTIONS),
+    ("/advanced/webhooks", LimitClass.WEBHOOKS),
     ("/admin/instrument-refresh", LimitClass.INSTRUMENT_REFRESH),
 )
 
@@ -153,5 +155,6 @@ def _shared_items(settings: Settings) -> Mapping[LimitClass, RateLimitItem]:
     return {
         LimitClass.BATCH_ORDERS: parse(settings.limit_batch_orders),
         LimitClass.SUBSCRIPTIONS: parse(settings.limit_subscriptions),
+        LimitClass.WEBHOOKS: parse(settings.limit_webhooks),
         LimitClass.INSTRUMENT_REFRESH: parse(settings.limit_instrument_refresh),
     }

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.orders.operators.halt_and_resume import HaltService
     from app.orders.operators.resolution import Resolutions
     from app.orders.state.wakeups import OrderWakeups
+    from app.webhooks.service import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Services:
     events: EventLog  # GET /events
     order_stream: OrderStreamHub  # the readers of order events
     tick_stream: TickStreamHub  # the readers of ticks
+    webhooks: Webhooks  # endpoints that events are sent to
 
     # who may call, how often, and how the process is
     api_keys: ApiKeys  # which caller has which key

@@ -6,6 +6,7 @@ orders       ``build_orders``; the commands and the tests use it too
 market       ``build_market``: instruments, feeds, newest ticks, subscriptions, quotes
 streams      ``build_streams``: order events and ticks to sockets, ticks to Redis
 accounts     ``build_logins``: what follows a new token
+webhooks     ``build_webhooks``: operations on webhooks, and their deliveries
 event_writer    writes events for orders and subscriptions
 monitoring   ``build_monitoring``: health and metrics
 

@@ -11,6 +11,7 @@ from app.composition.market import Market
 from app.composition.orders import Orders
 from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams
+from app.composition.webhooks import WebhookParts
 from app.db.leases import held_leases
 from app.db.migrate import head_revision
 from app.kit.supervisor import Supervisor
@@ -28,6 +29,7 @@ from app.ops.metric_sources import (
     register_tick_metrics,
 )
 from app.ops.metrics import Metrics
+from app.ops.webhook_metrics import register_webhook_metrics
 from app.orders.risk.halt_store import list_halts
 from app.orders.state.alarms import Alarm
 from app.orders.state.trading_reasons import Reason
@@ -41,6 +43,7 @@ class MonitoredParts:
     accounts: Accounts  # until when tokens are valid, requests to the broker
     market: Market  # feeds, instruments, subscriptions
     streams: Streams  # ticks published, open sockets
+    webhooks: WebhookParts  # deliveries
     orders: Orders  # doubts, tasks, breakers
     limits: RateLimits  # requests refused
 
@@ -136,6 +139,9 @@ def _register_metrics(metrics: Metrics, parts: MonitoredParts, *, loop_lag: Loop
     register_tick_metrics(metrics, streams.pipeline.stats, active=market.subscriptions.active_count)
     register_feed_metrics(metrics, market.feeds)
     register_stream_metrics(metrics, {"orders": streams.orders.stats, "ticks": streams.ticks.stats})
+    register_webhook_metrics(
+        metrics, counts=lambda: parts.webhooks.deliveries.counts, backlog=parts.webhooks.housekeeping.backlog
+    )
     register_doubt_metrics(metrics, doubts)
     counters = engine.counters
     register_order_metrics(

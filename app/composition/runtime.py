@@ -18,6 +18,7 @@ from app.composition.monitoring import MonitoredParts, Monitoring, build_monitor
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
 from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams, build_order_stream, build_streams
+from app.composition.webhooks import WebhookParts, build_webhooks
 from app.db.notifications import Notifications
 from app.orders.recovery.database_record import RecordStore
 from app.orders.recovery.record_stores import FileRecord, RedisRecord
@@ -36,6 +37,7 @@ class Runtime:
     logins: Logins  # change the token of an account
     market: Market  # market data that comes in
     streams: Streams  # order events and ticks that go out
+    webhooks: WebhookParts  # events to the endpoints of clients
     orders: Orders  # entry, engine, operators
     notifications: Notifications  # to and from other replicas
     monitoring: Monitoring  # health, metrics, the supervisor of all loops
@@ -61,12 +63,17 @@ class Runtime:
         self.orders.engine.start(supervisor)
         start("order-stream", self.streams.orders.run())
         start("tick-stream", self.streams.ticks.run())
+        start("webhooks", self.webhooks.deliveries.run())
+        start("webhook-housekeeping", self.webhooks.housekeeping.run())
         for account_id, ownership in self.market.feed_owners.items():
             start(f"feed-{account_id}", ownership.run())
 
     async def hand_over(self, *, timeout_s: float) -> None:
         """Send no further order, wait for the answers under way, and let other replicas take the accounts."""
-        await self.orders.engine.drain(timeout_s=timeout_s)
+        await asyncio.gather(
+            self.orders.engine.drain(timeout_s=timeout_s), self.webhooks.deliveries.drain(timeout_s=timeout_s)
+        )
+        self.webhooks.names.close()
         await asyncio.gather(*(ownership.leave() for ownership in self.market.feed_owners.values()))
 
     def services(self) -> Services:
@@ -93,6 +100,7 @@ class Runtime:
             events=streams.log,
             order_stream=streams.orders,
             tick_stream=streams.ticks,
+            webhooks=self.webhooks.service,
             api_keys=self.api_keys,
             rate_limits=self.limits,
             metrics=monitoring.metrics,
@@ -140,7 +148,13 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
     orders = build_orders(parts, inputs)
     limits = RateLimits(process.settings, redis=process.redis, clock=process.clock)
     monitored = MonitoredParts(
-        process=process, accounts=accounts, market=market, streams=streams, orders=orders, limits=limits
+        process=process,
+        accounts=accounts,
+        market=market,
+        streams=streams,
+        webhooks=build_webhooks(process),
+        orders=orders,
+        limits=limits,
     )
     return Runtime(
         process=process,
@@ -148,6 +162,7 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
         logins=build_logins(process, accounts, listener=SessionFanout(market.feeds, orders=wakeups), parts=parts),
         market=market,
         streams=streams,
+        webhooks=monitored.webhooks,
         orders=orders,
         notifications=notifications,
         monitoring=build_monitoring(monitored),

@@ -1,6 +1,6 @@
 """The event log of each account, and the WebSocket streams that are read from it and from the ticks.
 
-model          an event, and where a log stands
+model event_types   an event, and where a log stands; the closed list of types
 event_append_store   SQL, in the transaction that changes the state; event_read_store reads
 event_log      pages for readers; chain_check finds the first event that does not follow the one before it; the hash
                is the function ``event_hash`` in PostgreSQL (migration 0006)

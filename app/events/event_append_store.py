@@ -2,7 +2,8 @@
 
 ``lock`` is taken first by every transaction that will append: it serialises the writers of one account, so sequence
 order is commit order, and a reader that saw ``seq`` n has missed nothing below n. Nothing is "published after commit":
-what carries events to sockets reads this table. Each row has a hash over itself and the row before (``chain_check``).
+what carries events to sockets reads this table, and the same statement writes a delivery for each webhook that wants
+the event (``app/webhooks``). Each row has a hash over itself and the row before (``chain_check``).
 """
 
 from __future__ import annotations
@@ -27,9 +28,16 @@ WITH RECURSIVE head AS (
   UNION ALL
   SELECT fresh.*, event_hash(chained.hash, %(account_id)s, fresh.seq, fresh.type, fresh.data, fresh.occurred_at)
   FROM chained JOIN fresh ON fresh.seq = chained.seq + 1
+), written AS (
+  INSERT INTO event (account_id, seq, type, data, occurred_at, hash)
+  SELECT %(account_id)s, seq, type, data, occurred_at, hash FROM chained RETURNING seq, type, data, occurred_at
+), deliveries AS (
+  INSERT INTO webhook_delivery (webhook_id, account_id, seq, type, due_at, created_at)
+  SELECT webhook.webhook_id, %(account_id)s, written.seq, written.type, written.occurred_at, written.occurred_at
+  FROM webhook JOIN written ON webhook_wants(webhook.events, webhook.tags, written.type, written.data)
+  WHERE webhook.account_id = %(account_id)s AND webhook.status <> 'disabled'
 )
-INSERT INTO event (account_id, seq, type, data, occurred_at, hash)
-SELECT %(account_id)s, seq, type, data, occurred_at, hash FROM chained
+SELECT count(*) FROM written
 """
 
 
@@ -72,5 +80,5 @@ async def append(tx: Tx, account_id: str, events: Sequence[NewEvent]) -> None:
             "data": [Jsonb(dict(event.data)) for event in events],
         },
     )
-    if cursor.rowcount != len(events):
+    if await cursor.fetchone() != (len(events),):
         raise LookupError(f"append without lock for account {account_id}")

@@ -7,6 +7,7 @@ trading_health   what it shows of the accounts' trading
 readiness        may traffic be sent to this process?
 metrics          the Prometheus registry and the counts of requests
 metric_sources   which numbers stand behind which metric; app/composition/monitoring.py says where each is computed
+webhook_metrics  deliveries to webhooks, and what waits
 broker_calls     counts of requests to the broker, and of rows that could not be read
 loop_lag         how late the event loop runs
 logging          log lines without secrets

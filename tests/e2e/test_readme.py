@@ -1,22 +1,34 @@
 """The README's commands work as printed: every curl command, and the official client's program."""
 
 import asyncio
+import base64
 import sys
 import uuid
 from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
+
+from app.config import Settings
 from simulator.server import RunningSimulator
 from tests.documents import code_blocks, curl_commands, read
 from tests.integration.conftest import (  # noqa: F401 - fixtures
     RunningService,
     service,
-    settings,
     simulator,
 )
+from tests.integration.conftest import settings as settings_of_tests  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 README_SIMULATOR = "127.0.0.1:9100"
 PROGRAM_S = 20.0
+
+
+@pytest.fixture
+def settings(settings_of_tests: Settings) -> Settings:  # noqa: F811
+    """What `make run` sets beside them: webhooks on this machine, whose secrets are sealed."""
+    webhooks = {"webhook_allow_loopback": True, "order_tag_secret": SecretStr(base64.b64encode(bytes(32)).decode())}
+    return settings_of_tests.model_copy(update=webhooks)
 
 
 async def test_every_curl_command_of_the_readme_works(service: RunningService) -> None:  # noqa: F811
@@ -29,7 +41,13 @@ async def test_every_curl_command_of_the_readme_works(service: RunningService) -
         answer = await client.request(command.method, command.path, headers=headers, json=command.body)
         assert answer.is_success, (command, answer.text)
         answers[command.path] = answer
-    assert set(answers) == {"/health", "/advanced/batch-orders", "/orders?dry_run=true", "/subscriptions"}
+    assert set(answers) == {
+        "/health",
+        "/advanced/batch-orders",
+        "/orders?dry_run=true",
+        "/subscriptions",
+        "/advanced/webhooks",
+    }
     batch = answers["/advanced/batch-orders"]
     assert (batch.status_code, batch.json()["status"], batch.json()["succeeded"]) == (201, "completed", 2)
     (request,) = answers["/orders?dry_run=true"].json()["requests"]

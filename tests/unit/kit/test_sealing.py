@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.accounts.sealing import CannotOpen, Sealer
+from app.kit.sealing import CannotOpen, Sealer
 
 
 @given(secret=st.text(max_size=200), key=st.binary(min_size=32, max_size=32))

@@ -1,4 +1,4 @@
-"""Tokens at rest: AES-256-GCM, bound to the row that they belong to: a copied ciphertext opens nowhere else."""
+"""Secrets at rest: AES-256-GCM, bound to the row that they belong to: a copied ciphertext opens nowhere else."""
 
 from __future__ import annotations
 
