@@ -70,6 +70,7 @@ def render_banner(facts: Facts) -> str:
     ]
     if all(leg in facts.prices for leg in LEGS):
         lines += ["", "  4. a batch of two orders", *(f"  {line}" for line in render_batch_order(facts))]
+        lines += ["", "  5. the same events as a signed webhook (before the next batch)", f"  {watch} webhooks"]
     return "\n".join([*lines, ""])
 
 

@@ -216,6 +216,7 @@ def build_service_environment(
         "KITE_API_SECRET": "simsecret",
         "KITE_ACCESS_TOKEN": "simtoken",
         "MARKET_CALENDAR": "always",
+        "WEBHOOK_ALLOW_LOOPBACK": "true",
     }
     dropped = {*IGNORED_SETTINGS, *(f"{name}_FILE" for name in values)}
     return {key: value for key, value in environ.items() if key not in dropped} | values

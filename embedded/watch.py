@@ -1,7 +1,7 @@
-"""`python -m embedded.watch ticks|orders`: prints ticks or order events of the running product until Ctrl-C.
+"""`python -m embedded.watch ticks|orders|webhooks`: prints ticks or events of the running product until Ctrl-C.
 
-`ticks` subscribes to the Redis channels, `orders` to the order WebSocket. Both read the addresses from
-DATA_DIR/run.json.
+`ticks` subscribes to the Redis channels, `orders` to the order WebSocket; `webhooks` registers a webhook. All read the
+addresses from DATA_DIR/run.json.
 """
 
 import json
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import redis
 import websockets
 from websockets.sync.client import connect
 
 from embedded.settings import DEFAULT_DATA_DIR
+from embedded.webhook_receiver import follow_webhooks
 
 IST = ZoneInfo("Asia/Kolkata")
 ACCOUNT = "primary"
@@ -25,12 +27,12 @@ CHANNELS = "ticker:ticks:*"
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 20.0
-USAGE = "usage: python -m embedded.watch ticks|orders"
+USAGE = "usage: python -m embedded.watch ticks|orders|webhooks"
 
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0 after Ctrl-C, 1 when nothing is running, 2 for a wrong argument."""
-    sources = {"ticks": follow_ticks, "orders": follow_orders}
+    sources = {"ticks": follow_ticks, "orders": follow_orders, "webhooks": follow_webhooks}
     if len(arguments) != 1 or arguments[0] not in sources:
         print(USAGE, file=sys.stderr)
         return 2
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of the output (`head`, for example) has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, redis.RedisError, websockets.WebSocketException) as error:
+    except (OSError, redis.RedisError, websockets.WebSocketException, httpx.HTTPError) as error:
         print(f"the connection ended: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -42,4 +42,5 @@ def test_no_setting_of_a_real_account_reaches_the_service() -> None:
         "KITE_API_SECRET": "simsecret",
         "KITE_ACCESS_TOKEN": "simtoken",
         "MARKET_CALENDAR": "always",
+        "WEBHOOK_ALLOW_LOOPBACK": "true",
     }
