@@ -4,7 +4,7 @@ run, __main__     one run: start, trade under faults, settle, check, report. Rea
 stack             what is under test: servers, simulator and replicas of the service, behind proxies
 processes         the server's processes, and the clock of a replica
 fault_schedule    which faults, how often, how long; kills, pauses and restarts replicas
-fault_kinds       the kinds of faults at the broker and on a line; database_faults: those of PostgreSQL itself
+fault_kinds       the kinds of faults at the broker and on a line; broker_faults, database_faults cause them
 proxy             a TCP proxy with faults
 load              the clients that place, change and cancel orders
 subscribers       the readers of the order stream

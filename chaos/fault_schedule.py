@@ -17,21 +17,18 @@ from typing import Any
 import httpx
 import redis.asyncio
 
+from chaos.broker_faults import BrokerFaults
 from chaos.database_faults import DatabaseFaults
-from chaos.fault_kinds import ANSWER_FAULTS, BOOK_FAULTS, BOTH, ORDER_FAULTS, PUSH_FAULTS, TOXICS, WRITES
+from chaos.fault_kinds import BOTH, TOXICS
 from chaos.history import Halt
-from chaos.load import SYMBOLS
 from chaos.proxy import FaultProxy, Toxic
 from chaos.stack import ACCOUNTS, API_KEY, Replica, Stack
-
-LOGIN_S = 16.0
-"""The service tries a refused token again after fifteen seconds."""
 
 
 class FaultSchedule:
     """``run`` causes faults until cancelled; ``clear`` ends what is left of them.
 
-    ``counts`` has the number of each kind, ``halts`` the operator's halts.
+    ``counts`` has the number of each kind, ``halts`` the operator's halts; ``broker`` has the faults there.
     """
 
     def __init__(self, stack: Stack, redis_proxy: FaultProxy, *, seed: int, longest_outage_s: float) -> None:
@@ -43,15 +40,15 @@ class FaultSchedule:
         self._database = DatabaseFaults(
             stack, counts=self.counts, rng=random.Random(seed + 1), longest_s=longest_outage_s
         )
-        self._login_died_at = -LOGIN_S
         self._http = httpx.AsyncClient(trust_env=False, timeout=5.0)
+        self.broker = BrokerFaults(self._http, stack.simulator_url, counts=self.counts, rng=random.Random(seed + 2))
 
     async def run(self) -> None:
         await self._cause(
-            (0.8, self._answer_fault),
-            (2.5, self._order_fault),
-            (8.0, self._book_fault),
-            (4.0, self._push_fault),
+            (0.8, self.broker.answer_fault),
+            (2.5, self.broker.order_fault),
+            (8.0, self.broker.book_fault),
+            (4.0, self.broker.push_fault),
             (7.0, self._broker_network),
             (12.0, self._database_network),
             (15.0, self._redis_network),
@@ -64,10 +61,11 @@ class FaultSchedule:
             (110.0, self._database.outage),
             (20.0, self._database.stall),
             (40.0, self._database.slow_commits),
-            (60.0, self._login_dies),
+            (60.0, self.broker.login_dies),
             (30.0, self._redis_flush),
             (60.0, self._redis_restarts),
             (40.0, self._halt),
+            (60.0, self.broker.count_spent),
         )
 
     async def _cause(self, *kinds: tuple[float, Callable[[], Awaitable[None]]]) -> None:
@@ -79,21 +77,17 @@ class FaultSchedule:
     async def run_around_a_loss(self) -> None:
         """What makes a loss of the database worse, until cancelled: late orders, lost tags and answers, kills."""
         await self._cause(
-            (1.5, self._late_order), (4.0, self._lost_tags), (2.0, self._answer_fault), (12.0, self._kill)
+            (1.5, self.broker.late_order),
+            (4.0, self.broker.lost_tags),
+            (2.0, self.broker.answer_fault),
+            (12.0, self._kill),
         )
-
-    async def lose_answers(self, *, share: float) -> None:
-        """From now on so many of the answers to placements are lost after the exchange has the order."""
-        body = {"kind": "drop_after_accept", "method": "POST", "path": "/orders/*", "times": -1, "probability": share}
-        (await self._http.post(f"{self._stack.simulator_url}/_sim/faults", json=body)).raise_for_status()
 
     async def clear(self) -> None:
         """Ends every fault and halt, starts what was stopped, and fixes the prices."""
         self._redis_proxy.toxics = ()
         await self._database.clear()
-        await self._count_strikes()
-        await self._http.delete(f"{self._stack.simulator_url}/_sim/faults")
-        await self.set_prices()
+        await self.broker.clear()
         for replica in self._stack.replicas:
             replica.signal(signal.SIGCONT)
             for proxy in (replica.broker, replica.database):
@@ -104,9 +98,7 @@ class FaultSchedule:
         for replica in self._stack.replicas:
             await replica.wait_until_live(self._http)
         await self._lift_all_halts()
-        for user_id, *_ in ACCOUNTS.values():
-            await self._set_login(user_id, expired=False)
-        await asyncio.sleep(self._login_died_at + LOGIN_S - asyncio.get_running_loop().time())
+        await self.broker.revive_logins()
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -115,56 +107,6 @@ class FaultSchedule:
         while True:
             await asyncio.sleep(self._random.uniform(0.4, 1.6) * mean_s)
             await act()
-
-    # --- at the broker
-
-    async def _answer_fault(self) -> None:
-        method, path = self._random.choices(WRITES, weights=(6, 1, 2))[0]
-        kind, params = self._random.choice(ANSWER_FAULTS)
-        if kind == "timeout_400_then_placed" and method != "POST":
-            return
-        await self._set_fault(kind, params, method=method, path=path)
-
-    async def _order_fault(self) -> None:
-        kind, params = self._random.choice(ORDER_FAULTS)
-        await self._set_fault(kind, params, method="POST", path="/orders/*")
-
-    async def _book_fault(self) -> None:
-        kind, params = self._random.choice(BOOK_FAULTS)
-        await self._set_fault(kind, params, method="GET", path="/orders", times=self._random.randint(1, 4))
-
-    async def _late_order(self) -> None:
-        await self._set_fault("late_visible", {"ms": 4000}, method="POST", path="/orders/*")
-
-    async def _lost_tags(self) -> None:
-        await self._set_fault("tag_null", {}, method="GET", path="/orders", times=2)
-
-    async def _push_fault(self) -> None:
-        kind, params = self._random.choice(PUSH_FAULTS)
-        await self._set_fault(kind, params, method="*", path="*", times=self._random.randint(1, 4))
-
-    async def _login_dies(self) -> None:
-        """The account's token is refused, and after a while accepted again."""
-        user_id, *_ = self._random.choice(list(ACCOUNTS.values()))
-        self.counts["login dead"] += 1
-        await self._set_login(user_id, expired=True)
-        await asyncio.sleep(self._random.uniform(2.0, 8.0))
-        await self._set_login(user_id, expired=False)
-        self._login_died_at = asyncio.get_running_loop().time()
-
-    async def _set_login(self, user_id: str, *, expired: bool) -> None:
-        body = {"user_id": user_id, "expired": expired}
-        (await self._http.post(f"{self._stack.simulator_url}/_sim/session", json=body)).raise_for_status()
-
-    async def _set_fault(self, kind: str, params: dict[str, Any], *, method: str, path: str, times: int = 1) -> None:
-        body = {"kind": kind, "params": params, "method": method, "path": path, "times": times}
-        (await self._http.post(f"{self._stack.simulator_url}/_sim/faults", json=body)).raise_for_status()
-
-    async def _count_strikes(self) -> None:
-        answer = await self._http.get(f"{self._stack.simulator_url}/_sim/faults")
-        for fault in answer.json():
-            if fault["struck"]:
-                self.counts[f"broker {fault['method']} {fault['kind']}".replace("* ", "push ")] += fault["struck"]
 
     # --- on the network
 
@@ -292,9 +234,3 @@ class FaultSchedule:
             if answer.status_code < 500:
                 return True
         return False
-
-    async def set_prices(self) -> None:
-        """Sets the prices around which the orders lie, and stops the simulated ones."""
-        prices = {f"NSE:{symbol}": {"last_price": price} for symbol, price in SYMBOLS.items()}
-        body = {"ticks_per_second": 0, "instruments": prices}
-        (await self._http.post(f"{self._stack.simulator_url}/_sim/market", json=body)).raise_for_status()

@@ -106,7 +106,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
             for number in range(2)
         ]
         probes = Probes(stack)
-        await schedule.set_prices()
+        await schedule.broker.set_prices()
         async with probes.following_health(), asyncio.TaskGroup() as tasks:
             reading = [tasks.create_task(reader.run()) for reader in readers]
             try:
