@@ -737,6 +737,13 @@ MUTATIONS = (
         ORDERS + "test_risk_lock.py::test_a_square_off_passes_reduce_only",
     ),
     Mutation(
+        "a smaller reduction is still one",
+        "app/orders/risk/reduce_only.py",
+        "return reducible.is_covered(side_of(wanted))",
+        "return True",
+        ORDERS + "test_reducing_changes.py::test_positions_that_no_longer_prove_it_let_nothing_pass",
+    ),
+    Mutation(
         "one live exit of a position",
         "app/orders/sending/claim_store.py",
         "      AND NOT {ANOTHER_EXIT_IS_OPEN}\n",

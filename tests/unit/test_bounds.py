@@ -42,6 +42,7 @@ BOUNDS: dict[str, dict[str, object]] = {
         "READS_IN_A_ROW": 10,
     },
     "app.orders.reconciliation.read_schedule_store": {"SETTLES_WITHIN_S": 600},
+    "app.orders.risk.reducing_changes": {"POSITIONS_MAX_AGE_S": 5.0},
     "app.orders.risk.limits": {
         "LIVE_MAX_ORDER_VALUE": Decimal(1_000_000),
         "LIVE_MAX_IDENTICAL": 3,

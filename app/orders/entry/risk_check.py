@@ -35,7 +35,7 @@ from app.orders.risk.limits import (
     modification_breach,
 )
 from app.orders.risk.positions import Positions
-from app.orders.risk.reduce_only import lock_reducible, read_positions
+from app.orders.risk.reduce_only import lock_reducible, proves_change, read_positions
 from app.orders.state import new_task_store
 from app.orders.state.last_prices import LastPrices
 from app.orders.state.new_tasks import NewTask
@@ -113,7 +113,10 @@ class RiskCheck:
             return
         if positions == "unread":
             raise PositionsNeeded
-        await self._mark_reductions(tx, intent, positions)
+        if intent.modified is None:
+            await self._mark_reductions(tx, intent, positions)
+        elif await proves_change(tx, intent.tasks[0], positions, trade_date=today(self._clock)):
+            await new_task_store.mark_reducing_change(tx, intent.tasks[0].task_id)
 
     async def check_target(self, task: NewTask) -> None:
         """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""

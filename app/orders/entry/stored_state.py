@@ -34,7 +34,7 @@ class StoredState:
     modifications: int = 0  # of the order that the intent modifies
     target: PresentOrder | None = None  # the order of a conditional command; None too if the book has not shown it
     orders_are_stopped: bool = False  # a replacement could not be sent now
-    only_reductions_pass: bool = False  # a placement is held now, unless it is proven to be a reduction
+    only_reductions_pass: bool = False  # an order is held now, unless it is proven to be a reduction
     stored: Stored = field(default_factory=lambda: Stored(identical={}))  # for limits that count orders
 
 
@@ -88,10 +88,11 @@ class StateReader:
             pending.modifications = await limit_store.count_modifications(tx, account_id, order_id=intent.modified)
         if intent.conditional is not None:
             await self.send_for_target(tx, intent.conditional, pending)
+        if placing or intent.modified:
+            pending.only_reductions_pass = await limit_store.only_reductions_pass(tx, account_id, **self._doubts)
         # Cancels and modifications pass every limit on new orders.
         if not placing:
             return pending
-        pending.only_reductions_pass = await limit_store.only_reductions_pass(tx, account_id, **self._doubts)
         # A limit that is off costs no query.
         if limits.max_open_orders is not None:
             pending.open_orders = await limit_store.count_open_orders(

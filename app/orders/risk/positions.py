@@ -52,6 +52,13 @@ class Reducible:
         opposite = -held if request.transaction_type is TransactionType.BUY else held
         return max(0, min(request.quantity, opposite - self._taken.get(side_of(request), 0)))
 
+    def is_covered(self, side: PositionSide) -> bool:
+        """Whether all orders to which units of this position are assigned only reduce it."""
+        exchange, _, tradingsymbol = side.instrument.partition(":")
+        held = self._net.get((exchange, tradingsymbol, side.product), 0)
+        opposite = -held if side.transaction_type == TransactionType.BUY else held
+        return opposite >= self._taken.get(side, 0)
+
     def only_reduces(self, request: OrderRequest) -> bool:
         """Whether the order can only make its position smaller, whatever else is executed."""
         return self.free_for(request) == request.quantity

@@ -68,6 +68,11 @@ async def mark_reductions(tx: Tx, task_ids: Sequence[UUID]) -> None:
     )
 
 
+async def mark_reducing_change(tx: Tx, task_id: UUID) -> None:
+    """This modification leaves its order a reduction, and makes it smaller or tighter."""
+    await tx.execute("UPDATE order_task SET reduces = true WHERE task_id = %s", (task_id,))
+
+
 async def is_stored(tx: Tx, task_id: UUID) -> bool:
     """Whether there is a task of this id."""
     cursor = await tx.execute("SELECT 1 FROM order_task WHERE task_id = %s", (task_id,))
