@@ -25,6 +25,7 @@ from simulator.rest.instruments import InstrumentRoutes
 from simulator.rest.margins import MarginRoutes
 from simulator.rest.mutual_funds import FundRoutes
 from simulator.rest.orders import OrderRoutes
+from simulator.rest.outermost import OutermostMiddleware
 from simulator.rest.portfolio import PortfolioRoutes
 from simulator.rest.quotes import QuoteRoutes
 from simulator.rest.replay_header import SourceMiddleware
@@ -125,7 +126,7 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
         player=player,
         journal=journal,
         fault_middleware=faulty,
-        app=SourceMiddleware(app) if settings.replay else app,
+        app=OutermostMiddleware(SourceMiddleware(app) if settings.replay else app, now=clock.now),
     )
 
 

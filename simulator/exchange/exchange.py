@@ -20,7 +20,7 @@ from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.days.trading_days import TradingDays
 from simulator.exchange.entry.acceptance import OrderAcceptance
-from simulator.exchange.entry.checks import is_sliced
+from simulator.exchange.entry.checks import check_product_of, is_sliced
 from simulator.exchange.entry.market_protection import AUTOMATIC
 from simulator.exchange.entry.parameters import VARIETIES, Params, parse_modify, parse_place, read_flag
 from simulator.exchange.matching.engine import Engine
@@ -201,6 +201,11 @@ class Exchange:
         """Moves an open quantity from one product to another at its average price. Raises KiteError 400."""
         if conversion.old_product == conversion.new_product:
             raise input_error("The old and the new product are the same.")
+        if not conversion.instrument.tradable:
+            raise input_error(f"{conversion.instrument.tradingsymbol} is an index and cannot be traded.")
+        check_product_of(conversion.new_product, conversion.instrument)
+        if conversion.overnight and conversion.new_product == "MIS":
+            raise input_error("Overnight positions cannot be converted to MIS.")
         self.portfolios[conversion.user_id].convert(conversion)
         with self.step as changes:
             changes.conversions.append(conversion)

@@ -4,5 +4,5 @@ user, orders, portfolio, margins, gtt, alerts, mutual_funds    over the exchange
 quotes, historical, instruments                                over the market
 control, control_input, overview, sim_routes, sim_parts        `/_sim`: what tests and users of the simulator need
 auth                                                           the session of a request
-request_limits, replay_header                                  middleware
+request_limits, replay_header, outermost                       middleware
 """

@@ -5,6 +5,7 @@ Bodies are JSON arrays. The numbers come from the same rule that placement uses 
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from simulator.envelope import json_body, query_params, success
 from simulator.errors import input_error, missing_field
 from simulator.exchange.accounts.charges import charges
+from simulator.exchange.accounts.hedges import MarginSum, sum_of
 from simulator.exchange.accounts.margins import (
     RATES,
     SPAN_SHARE,
@@ -53,7 +55,10 @@ class Leg:
         self.side: TransactionType = read_choice(params, "transaction_type", TRANSACTION_TYPES)
         self.product: Product = read_choice(params, "product", PRODUCTS)
         self.quantity = read_integer(params, "quantity", minimum=1)
-        self.price = read_price(params, price_field) or exchange.last_price(self.instrument)
+        self.price = read_price(params, price_field)
+        if not self.price and price_field == "average_price":
+            raise missing_field(price_field)
+        self.price = self.price or exchange.last_price(self.instrument)
 
     @property
     def key(self) -> PositionKey:
@@ -109,21 +114,22 @@ class MarginRoutes:
         return success([margin_object(leg, before_of(leg, exposures)) for leg in legs])
 
     async def basket(self, request: Request, user_id: str) -> Response:
-        """`initial` is the sum of the orders taken separately, `final` what all of them together would block."""
+        """`initial` is the sum of the orders taken separately, `final` what all of them together would add.
+
+        `final` has the benefit of hedges, among the orders and with the positions and open orders that there are.
+        """
         legs = await self._legs(request, price_field="price")
         considered = query_params(request).get("consider_positions", "true").lower() in ("true", "1")
-        exposures = self._exposures(user_id) if considered else {}
-        rows = [margin_object(leg, before_of(leg, {})) for leg in legs]
-        initial = sum((needed(before_of(leg, {}), [leg]) for leg in legs), ZERO)
-        together: dict[PositionKey, list[Leg]] = {}
+        before = self._exposures(user_id) if considered else {}
+        after = dict(before)
         for leg in legs:
-            together.setdefault(leg.key, []).append(leg)
-        final = sum((needed(before_of(group[0], exposures), group) for group in together.values()), ZERO)
+            after[leg.key] = before_of(leg, after).adding(leg.order())
+        alone = [sum_of([before_of(leg, {}).adding(leg.order())]) for leg in legs]
         return success(
             {
-                "initial": summary_object(initial),
-                "final": summary_object(final),
-                "orders": rows,
+                "initial": summary_object(reduce(MarginSum.plus, alone)),
+                "final": summary_object(sum_of(after.values()).added_to(sum_of(before.values()))),
+                "orders": [margin_object(leg, before_of(leg, {})) for leg in legs],
                 "charges": empty_charges(),
             }
         )
@@ -178,7 +184,13 @@ def margin_object(leg: Leg, before: Exposure) -> dict[str, object]:
         parts=margin_parts(name, total),
         total=total,
         costs=leg.charges(),
+        leverage=leverage(leg),
     )
+
+
+def leverage(leg: Leg) -> Decimal:
+    """How many times its margin an order in equity is worth; 1 elsewhere."""
+    return 1 / RATES[leg.product] if leg.instrument.exchange in EQUITY and leg.product in RATES else Decimal(1)
 
 
 def margin_parts(name: MarginComponent, total: Decimal) -> dict[str, Decimal]:
@@ -188,9 +200,16 @@ def margin_parts(name: MarginComponent, total: Decimal) -> dict[str, Decimal]:
     return {"option_premium" if name == "premium" else "var": total}
 
 
-def summary_object(total: Decimal) -> dict[str, object]:
-    """The object of `initial` and `final`: without an instrument, and with the whole sum in `var`."""
-    return margin_row(kind="", tradingsymbol="", exchange="", parts={"var": total}, total=total, costs=empty_charges())
+def summary_object(margin: MarginSum) -> dict[str, object]:
+    """The object of `initial` and `final`, without an instrument."""
+    return margin_row(
+        kind="",
+        tradingsymbol="",
+        exchange="",
+        parts={name: getattr(margin, name) for name in ("span", "exposure", "option_premium", "var")},
+        total=margin.total,
+        costs=empty_charges(),
+    )
 
 
 def margin_row(
@@ -201,6 +220,7 @@ def margin_row(
     parts: Mapping[str, Decimal],
     total: Decimal,
     costs: Mapping[str, object],
+    leverage: Decimal = Decimal(1),
 ) -> dict[str, object]:
     """Kite's margin object of 14 keys."""
     numbers = {name: to_number(parts.get(name, ZERO)) for name in ("span", "exposure", "option_premium")}
@@ -214,7 +234,7 @@ def margin_row(
         "cash": 0,
         "var": to_number(parts.get("var", ZERO)),
         "pnl": {"realised": 0, "unrealised": 0},
-        "leverage": 1,
+        "leverage": to_number(leverage),
         "charges": costs,
         "total": to_number(total),
     }

@@ -1,7 +1,7 @@
 """`/mf`: mutual funds, read-only, as at Kite, where the writing routes have been switched off."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from starlette.requests import Request
@@ -9,11 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.clock import IST
-from simulator.envelope import success
-from simulator.errors import KiteError, unknown_order
+from simulator.envelope import query_params, success
+from simulator.errors import KiteError, input_error, unknown_order
 from simulator.market.mutual_funds import dump_funds, fund_holdings, fund_orders, fund_sips
 from simulator.rest.auth import Guard
 
+SHOWN_FOR: Final = timedelta(days=7)
 BREAKDOWN: Final = (
     "fund",
     "tradingsymbol",
@@ -56,8 +57,16 @@ class FundRoutes:
         """The dump, without authentication. Its type is exactly `text/csv`: the JavaScript client parses only that."""
         return Response(dump_funds(self._now().astimezone(IST).date()).encode(), headers={"Content-Type": "text/csv"})
 
-    async def orders(self, _request: Request, user_id: str) -> Response:
-        return success(fund_orders(user_id, self._now()))
+    async def orders(self, request: Request, user_id: str) -> Response:
+        """Those placed between `from` and `to`, both days included; without them those of the last seven days."""
+        now = self._now()
+        params = query_params(request)
+        first = read_day(params, "from", default=now - SHOWN_FOR)
+        last = read_day(params, "to", default=now)
+        if first > last:
+            raise input_error("`from` date must not be after `to` date")
+        rows = fund_orders(user_id, now)
+        return success([row for row in rows if f"{first}" <= str(row["order_timestamp"])[:10] <= f"{last}"])
 
     async def order(self, request: Request, user_id: str) -> Response:
         wanted = request.path_params["order_id"]
@@ -87,6 +96,14 @@ class FundRoutes:
     async def allotments(self, _request: Request, _user_id: str) -> Response:
         """The recently allotted schemes."""
         return success([row["tradingsymbol"] for row in fund_holdings()])
+
+
+def read_day(params: Mapping[str, str], name: str, *, default: datetime) -> date:
+    """`YYYY-MM-DD`, with a time or without. Raises KiteError 400."""
+    try:
+        return datetime.fromisoformat(params[name]).date() if params.get(name) else default.astimezone(IST).date()
+    except ValueError:
+        raise input_error(f"invalid `{name}` date: expected YYYY-MM-DD") from None
 
 
 async def refuse(_request: Request, _user_id: str) -> Response:

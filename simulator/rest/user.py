@@ -66,7 +66,7 @@ class UserRoutes:
         session = self._accounts.open_session(
             form.get("api_key", ""), form.get("request_token", ""), form.get("checksum", ""), now=self._now()
         )
-        return success(session_object(session))
+        return success(session_object(session, refresh_token=self._accounts.issue_refresh_token(session)))
 
     async def close_session(self, request: Request) -> Response:
         params = query_params(request)
@@ -111,7 +111,7 @@ class UserRoutes:
         return self._exchange.portfolios[user_id].funds(orders, segment=segment)
 
 
-def session_object(session: Session) -> dict[str, object]:
+def session_object(session: Session, *, refresh_token: str) -> dict[str, object]:
     """The answer to a login: profile and tokens."""
     account = session.account
     return {
@@ -120,7 +120,7 @@ def session_object(session: Session) -> dict[str, object]:
         "access_token": session.access_token,
         "public_token": public_token(account),
         "enctoken": "",
-        "refresh_token": "",
+        "refresh_token": refresh_token,
         "silo": "",
         "login_time": format_time(session.login_time),
         "meta": {"demat_consent": "consent"},

@@ -138,7 +138,7 @@ def position_row(
         "overnight_quantity": carried,
         "multiplier": scale,
         "average_price": to_number(position.open_price if quantity else ZERO),
-        "close_price": to_number(close_price),
+        "close_price": to_number(close_price if carried else ZERO),
         "last_price": to_number(last_price),
         "value": to_number(sell_value - buy_value),
         "pnl": to_number(pnl),

@@ -19,7 +19,7 @@ from simulator.formats import next_session_end
 MAX_TOKENS = 100
 """Valid access tokens of one account; a further login ends the oldest."""
 MAX_REQUEST_TOKENS = 100
-"""Unused request tokens of one account; a further one ends all of them."""
+"""Unused request tokens of one account, and as many refresh tokens; a further one ends all of them."""
 
 Authenticate = Callable[[str, str], str | None]
 """API key and access token to the user id; None when the pair is not valid."""
@@ -161,6 +161,8 @@ class Accounts:
     def issue_refresh_token(self, session: Session) -> str:
         """A token that `renew` accepts once. Kite gives them to approved platforms only."""
         token = self._derive(session.account, f"refresh-{session.account.logins}")
+        if len(session.account.refresh_tokens) >= MAX_REQUEST_TOKENS:
+            session.account.refresh_tokens.clear()
         session.account.refresh_tokens.add(token)
         self.changed(session.account)
         return token

@@ -12,10 +12,12 @@ from simulator.formats import format_time, to_number
 
 TriggerKind = Literal["single", "two-leg"]
 TriggerStatus = Literal["active", "triggered", "disabled", "expired", "cancelled", "rejected", "deleted"]
-TriggerProduct = Literal["CNC", "NRML", "MTF", "MIS"]
+TriggerProduct = Literal["CNC", "NRML", "MTF"]
 
 MAX_ACTIVE: Final = 500
 """Active GTTs of one user."""
+LEAST_DISTANCE: Final = Decimal("0.0025")
+"""Of a trigger value from the last price, as a share of it."""
 LIFETIME: Final = timedelta(days=365)
 SHOWN_FOR: Final = timedelta(days=7)
 """How long a GTT that is no longer active stays in the list."""
@@ -117,6 +119,8 @@ def check_condition(kind: TriggerKind, values: Sequence[Decimal], *, last_price:
         raise input_error("Trigger values and last price should be positive.")
     if any(value == last_price for value in values):
         raise input_error("Trigger cannot be created with one of the trigger values equal to the last price.")
+    if any(abs(value - last_price) < last_price * LEAST_DISTANCE for value in values):
+        raise input_error("Trigger cannot be created within 0.25% of the last price.")
     if kind == "single":
         return
     if values[0] >= values[1]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import replace
-from datetime import time
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Final
 
@@ -16,13 +16,18 @@ from simulator.exchange.orders.request import OrderRequest
 from simulator.exchange.orders.status import AMO_RECEIVED, RECEIVED
 from simulator.exchange.orders.units import fund_segment
 from simulator.exchange.parts import ExchangeParts
-from simulator.market.instrument import EQUITY, Instrument
+from simulator.market.instrument import COMMODITY, CURRENCY, EQUITY, EQUITY_DERIVATIVES, Instrument
+from simulator.market.sessions import is_session_day
 
 MAINTENANCE: Final = (time(4, 0), time(5, 30))
 """When the broker takes no after-market orders. Kite documents only the end of it."""
-EQUITY_AMO_UNTIL: Final = time(9, 0)
-DERIVATIVES_AMO_UNTIL: Final = time(9, 10)
-MARKET_OPEN: Final = time(9, 15)
+AMO_HOURS: Final = (
+    (EQUITY, time(16, 0), time(8, 58)),
+    (EQUITY_DERIVATIVES, time(15, 45), time(9, 10)),
+    (CURRENCY, time(17, 0), time(8, 59)),
+    (COMMODITY, time(23, 30), time(8, 58)),
+)
+"""From when in the evening, and until when in the morning, after-market orders are taken on a trading day."""
 
 
 class OrderAcceptance:
@@ -51,7 +56,7 @@ class OrderAcceptance:
         phase = self._market.phase(instrument.instrument_token, now)
         if request.variety == "amo":
             if self._market.sessions == "calendar":
-                self._check_after_market(instrument, now.astimezone(IST).time(), phase)
+                self._check_after_market(instrument, now.astimezone(IST), phase)
             return
         if phase == "open":
             return
@@ -65,13 +70,14 @@ class OrderAcceptance:
             )
         raise input_error("Markets are closed right now. Use the AMO variety to place your order.")
 
-    def _check_after_market(self, instrument: Instrument, clock: time, phase: str) -> None:
+    def _check_after_market(self, instrument: Instrument, now: datetime, phase: str) -> None:
+        day, clock = now.date(), now.time()
         if MAINTENANCE[0] <= clock < MAINTENANCE[1]:
             raise input_error(
                 "Our order management system is under scheduled maintenance. Try placing your AMO order after 5.30 AM."
             )
-        until = EQUITY_AMO_UNTIL if instrument.exchange in EQUITY else DERIVATIVES_AMO_UNTIL
-        if phase != "closed" or until <= clock < MARKET_OPEN:
+        opens, closes = next((start, end) for group, start, end in AMO_HOURS if instrument.exchange in group)
+        if phase != "closed" or (is_session_day(day) and closes <= clock < opens):
             raise input_error("AMO orders can be placed only while the market is closed. Use a regular order.")
 
     def check_funds_and_shares(

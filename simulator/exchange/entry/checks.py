@@ -82,9 +82,14 @@ def is_sliced(request: OrderRequest, instrument: Instrument) -> bool:
 
 def check_product(request: OrderRequest, instrument: Instrument) -> None:
     """CNC and MTF are for equity, NRML is for derivatives."""
-    if instrument.exchange in DERIVATIVES and request.product in ("CNC", "MTF"):
-        raise input_error(f"{request.product} orders are allowed only in equity. Use NRML or MIS for derivatives.")
-    if instrument.exchange in EQUITY and request.product == "NRML":
+    check_product_of(request.product, instrument)
+
+
+def check_product_of(product: str, instrument: Instrument) -> None:
+    """The same of a product alone: of a GTT's order, and of a conversion."""
+    if instrument.exchange in DERIVATIVES and product in ("CNC", "MTF"):
+        raise input_error(f"{product} orders are allowed only in equity. Use NRML or MIS for derivatives.")
+    if instrument.exchange in EQUITY and product == "NRML":
         raise input_error("NRML orders are allowed only in derivatives. Use CNC or MIS for equity.")
 
 

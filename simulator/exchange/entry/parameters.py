@@ -34,7 +34,7 @@ TTL_MAX: Final = 1440
 """Minutes."""
 PLACE_REQUIRED: Final = ("exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type")
 
-_TAG: Final = re.compile(r"[A-Za-z0-9]+")
+_TAG: Final = re.compile(r"[A-Za-z0-9 ]+")
 
 
 def parse_place(variety: Variety, params: Params) -> OrderRequest:
@@ -158,6 +158,10 @@ def read_legs(params: Params) -> int:
     legs = read_integer(params, "iceberg_legs")
     if not MIN_LEGS <= legs <= MAX_LEGS:
         raise input_error(f"`iceberg_legs` should be between {MIN_LEGS} and {MAX_LEGS}.")
+    if "iceberg_quantity" in params:
+        size, quantity = read_integer(params, "iceberg_quantity", minimum=1), read_integer(params, "quantity")
+        if not quantity <= size * legs < quantity + size:
+            raise input_error("`iceberg_quantity` should be `quantity` divided by `iceberg_legs`.")
     return legs
 
 
@@ -169,7 +173,7 @@ def read_auction(params: Params) -> str:
 
 
 def read_tag(params: Params) -> str | None:
-    """The client's tag. Raises KiteError 400 when it is too long or not alphanumeric."""
+    """The client's tag. Raises KiteError 400 when it is longer, or not of letters, digits and spaces."""
     tag = params.get("tag")
     if not tag:
         return None

@@ -17,7 +17,10 @@ from simulator.exchange.conditions.gtt import (
     check_condition,
     fired_leg,
 )
+from simulator.exchange.entry.checks import check_product_of, check_tick
+from simulator.exchange.orders.units import quantity_step
 from simulator.exchange.parts import ExchangeParts
+from simulator.market.instrument import EQUITY, Instrument
 
 PlaceOrder = Callable[[str, str, Mapping[str, str]], str]
 """User id, variety and form to the new order's id. Raises KiteError."""
@@ -113,6 +116,7 @@ class GttTriggers:
         instrument = self._market.find(form.exchange, form.tradingsymbol)
         if instrument is None:
             raise input_error("The instrument of the trigger has either expired or does not exist.")
+        check_orders(form, instrument)
         return Trigger(
             trigger_id=trigger_id,
             user_id=user_id,
@@ -165,3 +169,19 @@ class GttTriggers:
         if trigger.status != "active":
             raise input_error(f"The trigger is {trigger.status} and cannot be changed.")
         return trigger
+
+
+def check_orders(form: TriggerForm, instrument: Instrument) -> None:
+    """Checks values and orders against the instrument, as Kite does. Raises KiteError 400."""
+    if not instrument.tradable:
+        raise input_error(f"{instrument.tradingsymbol} is an index and cannot be traded.")
+    for value in (*form.trigger_values, *(order.price for order in form.orders)):
+        check_tick(value, instrument)
+    for order in form.orders:
+        if (order.exchange, order.tradingsymbol) != (instrument.exchange, instrument.tradingsymbol):
+            raise input_error("The orders of a trigger should be for the instrument of its condition.")
+        check_product_of(order.product, instrument)
+        if order.quantity % quantity_step(instrument):
+            raise input_error(f"Quantity should be in multiples of the lot size {quantity_step(instrument)}.")
+        if form.kind == "two-leg" and order.transaction_type == "BUY" and instrument.exchange in EQUITY:
+            raise input_error("OCO triggers to buy are not allowed in equity.")

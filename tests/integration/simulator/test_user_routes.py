@@ -22,7 +22,7 @@ async def test_the_preset_request_token_gives_a_session_with_the_documented_chec
     form = {"api_key": "simkey", "request_token": "simreqtoken", "checksum": TEST_VECTOR}
     for _ in range(2):
         data = (await client.post("/session/token", data=form)).json()["data"]
-        assert (data["user_id"], data["access_token"], data["refresh_token"]) == ("SIM001", "simtoken", "")
+        assert (data["user_id"], data["access_token"], data["refresh_token"] != "") == ("SIM001", "simtoken", True)
         assert len(data["login_time"]) == 19
 
 

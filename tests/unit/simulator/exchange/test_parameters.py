@@ -62,7 +62,7 @@ REFUSALS = [
     ({"disclosed_quantity": 11}, "`disclosed_quantity` cannot be more than `quantity`."),
     ({"product": "NRML"}, "NRML orders are allowed only in derivatives"),
     ({"tag": "A" * 21}, "`tag` should be max 20 characters"),
-    ({"tag": "a b"}, "`tag` should be alphanumeric"),
+    ({"tag": "a-b"}, "`tag` should be alphanumeric"),
     ({"order_type": "SL", "trigger_price": None}, "Missing or empty field `trigger_price`"),
     ({"order_type": "SL", "trigger_price": "1499", "price": "1510"}, "should be higher than the last traded price"),
     ({"order_type": "SL", "trigger_price": "1510", "price": "1505"}, "cannot be below the trigger price"),
