@@ -9,6 +9,7 @@ prices                              the price paths
 state                               the present quotes in columns, and how ticks change them
 rotation                            which instruments tick next
 quote, quote_json, candles          quotes and candles from the columns
+closed_candles                      candles that were shown closed, which stay
 instrument, csv_dump                an instrument, and the dump of all
 recorded_packets, mutual_funds      prices of a recording; mutual funds
 """

@@ -1,7 +1,7 @@
 """Candles of the price paths: minutes are sampled from the path, longer intervals are combined from minutes.
 
 Past weekdays have the regular hours of their segment. Today's candles reach to the present moment, stay within the
-day's range, and end at the present last price. The unfinished candle is included.
+day's range, and end at the present last price. The unfinished candle is included; a finished one that was shown stays.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.clock import IST, IST_OFFSET_S
+from simulator.market.closed_candles import ClosedCandles, Columns
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from simulator.market.prices import Floats, Ints, hash_values
@@ -76,8 +77,19 @@ class CandleSource:
     So it can be used in a thread while the market changes.
     """
 
-    def __init__(self, market: Market, token: int, *, now: datetime, future: Literal["contract", "continuous"]) -> None:
-        """`future="continuous"` gives a future's history before its own contract too. Raises KeyError for the token."""
+    def __init__(
+        self,
+        market: Market,
+        token: int,
+        *,
+        now: datetime,
+        future: Literal["contract", "continuous"],
+        closed: ClosedCandles | None = None,
+    ) -> None:
+        """`future="continuous"` gives a future's history before its own contract too. Raises KeyError for the token.
+
+        `closed`: what was shown of today before.
+        """
         listing = market.listing
         self._row = listing.row_of[token]
         self._instrument = listing.instruments[self._row]
@@ -88,6 +100,9 @@ class CandleSource:
         self._traded = bool(listing.traded[self._row])
         self._mode = market.sessions
         self._now = now
+        self._future = future
+        self._closed = closed or ClosedCandles()
+        self._oi_before = self._day_volume // 2 if self._instrument.instrument_type != "EQ" else 0
         self._years = np.full(1, _CONTINUOUS_YEARS) if future == "continuous" else None
 
     def cut(self, interval: Interval, *, start: datetime, end: datetime) -> Candles:
@@ -135,6 +150,7 @@ class CandleSource:
         opened, closed = np.delete(path, ends), np.delete(path, np.append(0, ends[:-1] + 1))
         words = hash_values(start.astype(np.uint64) ^ self._key)
         tick = self._instrument.tick_units
+        midnight = _midnight(self._now.astimezone(IST).date())
         minutes = Candles(
             start=start,
             open=opened,
@@ -142,7 +158,7 @@ class CandleSource:
             low=np.maximum(np.minimum(opened, closed) - _nibble(words, 4) % 3 * tick, tick),
             close=closed,
             volume=self._volumes(words, sessions[0]),
-            oi=np.full(len(start), int(self._today["oi"])),
+            oi=np.where(start >= midnight, int(self._today["oi"]), self._oi_before),
         )
         self._fit_today(minutes)
         return minutes
@@ -153,16 +169,37 @@ class CandleSource:
         return (self._day_volume * (8 + _nibble(words, 8)) / (15.5 * minutes)).astype(np.int64) // lot * lot
 
     def _fit_today(self, minutes: Candles) -> None:
-        """Makes today's candles agree with the quote in range, total volume and last price."""
-        today = minutes.start >= _midnight(self._now.astimezone(IST).date())
+        """Makes today's candles agree with the quote in range, volume and last price; closed ones stay as shown."""
+        midnight = _midnight(self._now.astimezone(IST).date())
+        today = minutes.start >= midnight
         high, low, last, volume = (int(self._today[name]) for name in ("high", "low", "last_price", "volume"))
         if not today.any() or low == 0:
             return
-        minutes.close[-1] = last
-        minutes.high[-1], minutes.low[-1] = max(minutes.high[-1], last), min(minutes.low[-1], last)
         for column in (minutes.open, minutes.high, minutes.low, minutes.close):
             column[today] = np.clip(column[today], low, high)
-        minutes.volume[today] = minutes.volume[today] * (volume / max(int(minutes.volume[today].sum()), 1))
+        key = (self._instrument.instrument_token, self._future, int(midnight))
+        fresh = today & ~self._restore(minutes, self._closed.get(key))
+        left = max(volume - int(minutes.volume[today & ~fresh].sum()), 0)
+        minutes.volume[fresh] = minutes.volume[fresh] * (left / max(int(minutes.volume[fresh].sum()), 1))
+        if fresh[-1]:
+            minutes.close[-1] = last
+            minutes.high[-1], minutes.low[-1] = max(minutes.high[-1], last), min(minutes.low[-1], last)
+        over = today & (minutes.start + MINUTE_S <= self._now.timestamp())
+        self._closed.remember(key, {name: getattr(minutes, name)[over] for name in _COLUMNS})
+
+    def _restore(self, minutes: Candles, known: Columns | None) -> npt.NDArray[np.bool_]:
+        """Puts remembered candles in place; returns where. The candle after them opens where the last one closed."""
+        if known is None or not len(known["start"]):
+            return np.zeros(len(minutes.start), dtype=np.bool_)
+        places = np.isin(minutes.start, known["start"])
+        chosen = np.isin(known["start"], minutes.start)
+        for name in _COLUMNS:
+            getattr(minutes, name)[places] = known[name][chosen]
+        after = np.flatnonzero(places[:-1] & ~places[1:]) + 1
+        minutes.open[after] = minutes.close[after - 1]
+        minutes.high[after] = np.maximum(minutes.high[after], minutes.open[after])
+        minutes.low[after] = np.minimum(minutes.low[after], minutes.open[after])
+        return places
 
     def _finish_today(self, days: Candles) -> None:
         """Today's day candle has the open, high, low and volume of the quote."""

@@ -14,6 +14,7 @@ from simulator.clock import IST
 from simulator.envelope import encode_plain
 from simulator.errors import input_error, missing_field
 from simulator.market.candles import DAY, INTERVALS, CandleSource, Interval, candle_rows
+from simulator.market.closed_candles import ClosedCandles
 from simulator.market.instrument import Instrument
 from simulator.market.market import Market
 from simulator.rest.auth import Guard
@@ -43,6 +44,7 @@ class HistoricalRoutes:
         self._market = market
         self._guard = guard
         self._now = now
+        self._closed = ClosedCandles()
 
     def routes(self) -> list[Route]:
         path = "/instruments/historical/{instrument_token}/{interval}"
@@ -51,7 +53,7 @@ class HistoricalRoutes:
     async def candles(self, request: Request, _user_id: str) -> Response:
         query = self._parse(request)
         token = query.instrument.instrument_token
-        source = CandleSource(self._market, token, now=self._now(), future=query.future)
+        source = CandleSource(self._market, token, now=self._now(), future=query.future, closed=self._closed)
         body = await run_in_threadpool(_render, source, query)
         return Response(body, media_type="application/json")
 

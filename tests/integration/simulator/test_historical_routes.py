@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -118,3 +118,33 @@ async def test_candles_need_a_session(client: httpx.AsyncClient) -> None:
     """403 TokenException."""
     client.headers["authorization"] = "token simkey:dead"
     assert (await ask(client, "day")).status_code == 403
+
+
+@pytest.mark.parametrize("interval", ["minute", "5minute"])
+@pytest.mark.parametrize("token", [INFY, "future"])
+async def test_a_closed_candle_stays_what_it_was(interval: str, token: object) -> None:
+    """While the market moves, jumps and trades; the forming candle ends at the last price, and the volume adds up."""
+    start = NOON + timedelta(seconds=30)
+    settings = replace(QUIET, start_time=start, sessions="calendar", ticks_per_second=2_000)
+    async with simulator(settings) as running, rest(running) as client:
+        market = running.simulator.market
+        if token == "future":
+            token = next(one.instrument_token for one in market.instruments.values() if one.segment == "NFO-FUT")
+        instrument = market.instruments[int(str(token))]
+        key = f"{instrument.exchange}:{instrument.tradingsymbol}"
+        seen: dict[str, list[object]] = {}
+        for minutes in range(8):
+            now = start + timedelta(minutes=minutes)
+            await client.post("/_sim/clock", json={"now": now.isoformat(), "speed": 0})
+            up = 1 if minutes % 2 else -1
+            price = market.last_price(instrument.instrument_token) + up * 40 * instrument.tick_size
+            await client.post("/_sim/market", json={"instruments": {key: {"last_price": str(price), "frozen": True}}})
+            span = {"from": "2026-07-06 09:15:00", "to": "2026-07-06 15:30:00", "oi": "1"}
+            rows = (await ask(client, interval, token, **span)).json()["data"]["candles"]
+            shown = {row[0]: row for row in rows}
+            assert {time: shown[time] for time in seen} == seen
+            length = timedelta(minutes=int(interval.removesuffix("minute") or 1))
+            seen = {time: row for time, row in shown.items() if datetime.fromisoformat(time) + length <= now}
+            assert rows[-1][4] == float(price)
+            assert all(row[3] <= min(row[1], row[4]) and max(row[1], row[4]) <= row[2] for row in rows)
+        assert len(seen) > 30
