@@ -99,7 +99,8 @@ class Replica:
         if self.child is None:
             return
         if how == "kill":
-            os.kill(self.child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself, as one that found no database at its start
+                os.kill(self.child.pid, signal.SIGKILL)
             await asyncio.to_thread(self.child.wait, 2.0)
         else:
             await asyncio.to_thread(self.child.stop, timeout=STOP_S)
