@@ -61,7 +61,7 @@ MUTATIONS = (
         "app/orders/sending/address_refusal.py",
         "        await self._term.lease.end(tx)\n",
         "",
-        FAULTS + "test_egress.py::test_a_refused_replica_hands_over_and_the_other_sends_the_task_once",
+        FAULTS + "test_egress.py::test_the_term_is_over_when_the_task_can_be_claimed_again",
     ),
     Mutation(
         "nothing is placed while an account recovers",

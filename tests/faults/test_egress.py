@@ -107,6 +107,31 @@ async def test_a_refused_replica_hands_over_and_the_other_sends_the_task_once(st
             assert shown == {f"replica at {BAD}": (False, False), f"replica at {GOOD}": (True, True)}
 
 
+async def test_the_term_is_over_when_the_task_can_be_claimed_again(start: Start) -> None:
+    """At the commit that returns the task the lease is free: this process cannot claim again what it gives back."""
+    async with start(BAD) as first:
+        await _refuse(first, BAD)
+        await owns(first)
+        async with first.database.connection() as connection:
+            for statement in _NOTE_LEASE_AT_COMMIT:
+                await connection.execute(statement)
+        async with start(GOOD) as second:
+            assert (await second.place())["status"] == "completed"
+            assert await _rows(first, "SELECT is_over FROM lease_at_commit") == [(True,)]
+
+
+_NOTE_LEASE_AT_COMMIT = (
+    "CREATE TABLE lease_at_commit (is_over boolean)",
+    """CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         INSERT INTO lease_at_commit
+           SELECT expires_at <= clock_timestamp() FROM lease WHERE name = 'sender:' || NEW.account_id;
+         RETURN NULL;
+       END $$""",
+    """CREATE CONSTRAINT TRIGGER returned AFTER UPDATE ON order_task DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+         WHEN (OLD.status = 'running' AND NEW.status = 'pending') EXECUTE FUNCTION note_lease()""",
+)
+
+
 async def test_orders_sent_together_are_each_returned_once(start: Start) -> None:
     """All that were under way when the first refusal came."""
     async with start(BAD) as first:
