@@ -109,7 +109,9 @@ def _task(row: dict[str, Any]) -> Task:
     request = row.pop("request")
     variety = request.get("variety")
     slices = int(request.get("iceberg_legs") or {"co": 2, "iceberg": MOST_SLICES}.get(variety, 1))  # a stop; found legs
-    return Task(most_orders=slices, **row)  # the load sends nothing that the broker would slice
+    # only there quantities are frozen; a task that was found in the book says so of any two orders under its tag
+    is_sliced = request.get("autoslice") and request.get("exchange") in {"NFO", "BFO"}
+    return Task(most_orders=MOST_SLICES if is_sliced else slices, **row)
 
 
 def _event(row: dict[str, Any]) -> Event:
