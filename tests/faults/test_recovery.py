@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from app.broker.orders import OrderChanges, OrderType, TransactionType
+from app.broker.orders import OrderChanges, OrderType, TransactionType, Variety
 from app.errors import Conflict
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.lost_requests import OrderDiffers, Recovering
@@ -20,11 +20,13 @@ from app.orders.recovery.loss_check import Continuity, LossCheck
 from app.orders.recovery.loss_signs import DatabaseRecord, Sign
 from app.orders.recovery.recovery_store import Recovery, find
 from app.orders.sending.sent_today_store import sent_today
+from app.orders.state.mass_cancels import OrderFilter
 from app.orders.state.model import Task, TaskStatus
 from app.orders.state.tags import ClientKey, TagOrigin, TagSecrets
 from simulator.server import RunningSimulator
 from tests.faults.test_forgotten_commits import forget
 from tests.faults.test_lost_database import shows
+from tests.faults.test_removal import place_elsewhere
 from tests.order_environment import (
     ACCOUNT,
     DEPLOYMENT,
@@ -36,7 +38,7 @@ from tests.order_environment import (
     open_order_environment,
 )
 from tests.order_requests import order
-from tests.order_waits import after_the_lease, end_of, now, owns, reaches
+from tests.order_waits import after_the_lease, end_of, now, owns, reaches, read_again
 from tests.waiting import until
 
 KEY = "the-key-of-a-client-1"
@@ -261,6 +263,67 @@ async def test_a_request_that_the_copy_calls_unsent_and_that_was_sent_is_found(
     async with opening(memory) as environment:
         ended = await end_of(environment, task)
         assert (ended["status"], ended["sent"], ended["order_id"]) == (task["status"], task["sent"], task["order_id"])
+
+
+async def test_a_request_taken_back_while_the_account_recovers_is_not_called_unsent(
+    environment: OrderEnvironment,
+) -> None:
+    """The copy calls it unsent, and no read of the book has spoken yet."""
+    task = await environment.place()
+    await environment.crash()
+    environment.parts.settlement.sends.forget(await now(environment, task))  # another process has sent it
+    await forget(environment, fresh_s=20)
+    async with environment.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO account_recovery (account_id, sign, quiet_from) VALUES (%s, 'noticed elsewhere', now())",
+            (ACCOUNT,),
+        )
+    taken_back = await environment.orders.withdrawals.withdraw(UUID(task["task_id"]))
+    assert not taken_back.over
+    assert taken_back.document["status"] == "pending"
+    assert taken_back.document["cancel_on_sight"]
+    wanted = OrderFilter(account_id=ACCOUNT)
+    caller = Caller(principal="t", idem_key="cancel-everything-01")
+    cancelled = await environment.orders.mass_cancels.cancel(wanted, caller=caller, wait_s=0.0)
+    assert [one["outcome"] for one in cancelled.document["results"]] == ["cancelling"]
+
+
+async def test_an_order_that_no_request_can_have_made_is_a_sign_of_a_loss_once(
+    environment: OrderEnvironment, simulator: RunningSimulator
+) -> None:
+    """Another application uses our two characters: no attempt has the number X. Its order stays in the book all day."""
+    await place_elsewhere(simulator, tag=f"{DEPLOYMENT}{'ABCDEFGHJKMNPQRST'}X")
+    await read_again(environment, 1)
+    await until(lambda: is_over(environment), within_s=30)
+    await environment.orders.operators.halts.resume(ACCOUNT, reason="looked at", by=OPERATOR)
+    assert (await environment.place(key=KEY))["status"] == "completed"
+    await read_again(environment, 2)
+    assert not await is_recovering(environment)
+    await place_elsewhere(simulator, tag=f"{DEPLOYMENT}{'ABCDEFGHJKMNPQRST'}Y")
+    await read_again(environment, 2)
+    assert await is_recovering(environment), "another one is another sign"
+
+
+async def test_further_orders_of_a_request_that_was_found_are_no_sign_of_a_loss(
+    opening: Open, database_url: str
+) -> None:
+    """The broker makes the next leg of an iceberg when one fills: it gets its task, and the account goes on."""
+    async with opening(Memory()) as environment:
+        await environment.set_price("NSE:INFY", 1500)
+        await environment.place(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5)
+        await environment.crash()
+        await wipe(environment)
+    await after_the_lease(database_url)
+    async with opening(Memory()) as environment:
+        await until(lambda: is_over(environment), within_s=30)
+        first = (await environment.ledger())[0]["order_id"]
+        (await environment.sim.post(f"/_sim/orders/{first}", json={"fill": 5})).raise_for_status()
+        await read_again(environment, 3)
+        assert not await is_recovering(environment)
+        second = (await environment.ledger())[1]["order_id"]
+        shown_now = await environment.service.queries.order(second)
+        task = await now(environment, shown_now)
+        assert (task.purpose, task.confirmed_ids) == ("recovered", [first, second])
 
 
 @pytest.mark.parametrize(("rollback", "state"), [(True, "CANCELLED"), (False, "OPEN")])

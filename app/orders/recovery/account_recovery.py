@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from loguru import logger
 
@@ -36,6 +37,9 @@ READS_PER_WINDOW = 8
 """How often the book is read while an account recovers: more than are needed, because some reads are not clean."""
 
 _BY = Actor(principal="recovery")
+
+Orphans: TypeAlias = dict[str, list[BrokerOrder]]
+"""Rows of the book by the tag under which they are, without its attempt's digit."""
 
 
 class AccountRecovery:
@@ -66,10 +70,11 @@ class AccountRecovery:
     async def adopt(self, tx: Tx, rows: Sequence[BrokerOrder], *, now: datetime) -> bool:
         """Make a task of every order under our tags that has none; return whether anything changed.
 
-        An account with such an order recovers from now on, if it did not before.
+        An account with such an order recovers from now on, if it did not before. An order of which no task can be made
+        is a sign once, and further orders of a task that was made here are none: their recovery is over.
         """
-        orphans = await self._orphans(tx, rows)
-        if orphans and not self._term.is_recovering:
+        orphans, grown = await self._orphans(tx, rows)
+        if not self._term.is_recovering and await self._is_sign(tx, orphans):
             await begin_recovery(
                 tx,
                 self._account_id,
@@ -79,13 +84,12 @@ class AccountRecovery:
                 alarm_id=self._parts.ids.uuid(),
             )
             self._note_begin()
-        if not self._term.is_recovering:
-            return False
-        for base, found in orphans.items():
+        for base, found in (orphans | grown).items():
             await self._adopt_one(tx, base, found, now=now)
-        return await unfinished.doubt_unsent(tx, self._account_id, now=now, settlement=self._settlement) or bool(
-            orphans
-        )
+        altered = bool(orphans or grown)
+        if self._term.is_recovering:
+            altered |= await unfinished.doubt_unsent(tx, self._account_id, now=now, settlement=self._settlement)
+        return altered
 
     async def count(self, tx: Tx, *, complete: bool, began_at: datetime) -> bool:
         """Count a read of the book that began at ``began_at``; return whether the recovery is over by it."""
@@ -135,31 +139,38 @@ class AccountRecovery:
             details={"recovery": recovery.sign},
         )
 
-    async def _orphans(self, tx: Tx, rows: Sequence[BrokerOrder]) -> dict[str, list[BrokerOrder]]:
-        """By tag base, the rows under our tags whose task is missing, or has further slices to learn of."""
-        found: dict[str, list[BrokerOrder]] = {}
+    async def _is_sign(self, tx: Tx, orphans: Orphans) -> bool:
+        """Whether orders were forgotten, by those that have no task: one of which no task can be made stays so, and the
+        alarm that it has says that its recovery has begun before."""
+        ids = {row.order_id for rows in orphans.values() for row in rows}
+        if not ids:
+            return False
+        reported = await recovery_store.reported_orphans(tx, self._account_id, sorted(ids))
+        return not ids <= reported
+
+    async def _orphans(self, tx: Tx, rows: Sequence[BrokerOrder]) -> tuple[Orphans, Orphans]:
+        """The rows under our tags whose task is missing, and those whose task has further slices to learn of."""
+        found: Orphans = {}
         for row in rows:
             for tag in tags_of(row):
                 if len(tag) == TAG_LENGTH and tag.startswith(self._deployment):
                     found.setdefault(tag[:-1], []).append(row)
         if not found:
-            return {}
+            return {}, {}
         known = await task_store.by_tag_bases(tx, self._account_id, sorted(found))
         elsewhere = await task_store.of_other_accounts(tx, self._account_id, sorted(found))
         grown = {
-            base: task
+            base: found[base]
             for base, task in known.items()
             if task.purpose == "recovered" and {row.order_id for row in found[base]} - set(task.confirmed_ids)
         }
-        return {
-            base: shown
-            for base, shown in found.items()
-            if base in grown or (base not in known and base not in elsewhere)
-        }
+        return {base: shown for base, shown in found.items() if base not in known and base not in elsewhere}, grown
 
     async def _adopt_one(self, tx: Tx, base: str, rows: Sequence[BrokerOrder], *, now: datetime) -> None:
         adopted = adoption.adopt(base, rows, trade_date=trade_date_of(now))
         if adopted is None:  # the alarm of an orphan stays all that can be done
+            for row in rows:
+                await self._report(tx, row.order_id, base)
             return
         task = (await task_store.by_tag_bases(tx, self._account_id, [base])).get(base)
         if task is None:

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
 from app.orders.recovery.adoption import AdoptedOrder
+from app.orders.state.alarms import Alarm
 from app.orders.state.attempt_outcomes import AttemptOutcome
 from app.orders.state.documents import children_json
 
@@ -134,6 +135,16 @@ async def _insert_attempts(tx: Tx, adopted: AdoptedOrder, *, task_id: UUID) -> N
                 ON CONFLICT DO NOTHING""",
             [(task_id, int(tag[-1]), tag, placed_at, order_id) for tag, order_id, placed_at in adopted.sends],
         )
+
+
+async def reported_orphans(tx: Tx, account_id: str, order_ids: Sequence[str]) -> set[str]:
+    """Those of these orders that have the alarm of an order without a task."""
+    cursor = await tx.execute(
+        f"""SELECT subject FROM order_alarm
+            WHERE account_id = %s AND kind = '{Alarm.ORPHAN}' AND subject = ANY(%s)""",
+        (account_id, list(order_ids)),
+    )
+    return {row[0] for row in await cursor.fetchall()}
 
 
 async def ids_without_tag(tx: Tx, recovery: Recovery) -> Sequence[str]:

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from app.db.postgres import Tx
 from app.orders.state.model import Task, UnwantedWhy
+from app.orders.state.recovery_state_store import IS_RECOVERING
 from app.orders.state.removal_rules import UnwantedOrder
 from app.orders.state.replacement_store import STILL_REPLACES
 from app.orders.state.task_store import COLUMNS, DAYS_AHEAD, ITS_ORDERS, NOT_SHOWN, OPEN, fetch_tasks
@@ -49,6 +50,8 @@ unwanted ones of other applications, and those that a waiting order replaces."""
 
 _UNSENT = f"""FROM order_task t
   WHERE t.account_id = %(account_id)s AND t.status IN ('pending', 'held', 'retrying')
+    -- a database that was put back may call unsent what was sent; the book decides
+    AND (t.operation = 'cancel' OR NOT {IS_RECOVERING})
     AND (t.unwanted_since IS NOT NULL OR (t.purpose = 'replace' AND NOT EXISTS (
       SELECT 1 FROM order_task r
       WHERE r.account_id = t.account_id AND r.replaces = t.target_order_id AND {STILL_REPLACES})))"""
