@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.broker.orders import OrderType, Product, TransactionType
+from app.broker.orders import OrderChanges, OrderType, Product, TransactionType, Variety
 from app.broker.port import Broker, PortfolioGateway
 from app.composition.orders import build_acceptance
 from app.errors import BadInput
@@ -206,3 +206,46 @@ async def test_a_position_that_no_order_can_close_is_named(environment: OrderEnv
     assert caught.value.code == "NOT_CLOSABLE"
     assert "NCDEX:GUAR (NRML)" in caught.value.message
     assert await net(environment) == {("INFY", "MIS"): 10}
+
+
+async def test_an_exit_that_was_made_larger_counts_before_the_book_shows_it(environment: OrderEnvironment) -> None:
+    """The modification is accepted, and every book is an old one."""
+    await bought(environment, 50)
+    exit_ = await environment.place(quantity=10, transaction_type=TransactionType.SELL, price=Decimal(1590))
+    await read_again(environment, 2)
+    await environment.fault("stale_book", method="GET", path="/orders", times=-1, params={"ms": 60_000})
+    caller, changes = Caller(principal="t"), OrderChanges(quantity=50)
+    larger = await environment.service.modify(
+        exit_["order_id"], changes, account_id=ACCOUNT, caller=caller, wait_s=10.0
+    )
+    assert larger.document["status"] == "completed"
+    answer = await close(environment)
+    assert answer.document["orders"][0]["error"]["code"] == "NOTHING_TO_REDUCE"
+    assert len(await environment.ledger()) == 2
+
+
+async def test_the_legs_of_an_exit_that_are_still_to_come_count(environment: OrderEnvironment) -> None:
+    """An iceberg for all of it shows five of ten; the other five are sold when those are."""
+    await bought(environment, 10)
+    sale: dict[str, Any] = {"quantity": 10, "transaction_type": TransactionType.SELL, "price": Decimal(1590)}
+    await environment.place(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5, **sale)
+    await read_again(environment, 2)
+    answer = await close(environment)
+    assert answer.document["orders"][0]["error"]["code"] == "NOTHING_TO_REDUCE"
+    await environment.set_price("NSE:INFY", 1595)
+    await until_flat(environment)
+    assert len(await environment.ledger()) == 3
+
+
+async def test_the_rest_of_an_iceberg_that_was_cancelled_is_closed(environment: OrderEnvironment) -> None:
+    """No leg follows one that did not fill."""
+    await bought(environment, 10)
+    sale: dict[str, Any] = {"quantity": 10, "transaction_type": TransactionType.SELL, "price": Decimal(1590)}
+    iceberg = await environment.place(variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=5, **sale)
+    await read_again(environment, 2)
+    caller = Caller(principal="t")
+    await environment.service.cancel(iceberg["order_id"], account_id=ACCOUNT, caller=caller, wait_s=10.0)
+    await read_again(environment, 2)
+    await close(environment)
+    assert [row["request"]["quantity"] for row in await environment.ledger()][-1] == "10"
+    await until_flat(environment)

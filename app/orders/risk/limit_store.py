@@ -19,7 +19,7 @@ from app.db.postgres import Tx
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.risk.limits import OrderIdentity
 from app.orders.risk.positions import PositionSide, Waiting
-from app.orders.state.task_store import ITS_ORDERS, NEVER_SHOWN, OPEN
+from app.orders.state.task_store import ITS_ORDERS, NEVER_SHOWN, NOT_SHOWN, OPEN
 
 
 async def lock_account(tx: Tx, account_id: str) -> None:
@@ -107,24 +107,37 @@ async def promised(
     }
 
 
+_MORE_FOLLOW = f"""(EXISTS ({NOT_SHOWN}) OR (t.request ->> 'variety' = 'iceberg' AND NOT EXISTS (
+  SELECT 1 FROM broker_order b WHERE {ITS_ORDERS} AND b.state IN ('completed', 'cancelled', 'rejected')
+    AND b.filled_quantity < (b.document ->> 'quantity')::bigint)))"""
+"""Of a completed placement ``t``: the book has not shown all of its slices yet, or the broker makes further legs."""
+
+_TO_COME = f"""greatest(0, (t.request ->> 'quantity')::bigint - (
+  SELECT coalesce(sum((b.document ->> 'quantity')::bigint), 0) FROM broker_order b WHERE {ITS_ORDERS}))"""
+"""Of a completed placement ``t``: the quantity of which the book has shown no order yet."""
+
+
 async def _promised(
     tx: Tx, account_id: str, key: PositionSide, *, trade_date: date, since: datetime, waiting: Waiting
 ) -> int:
     cursor = await tx.execute(
         f"""SELECT
-             (SELECT coalesce(sum((t.request ->> 'quantity')::bigint), 0) FROM order_task t
+             (SELECT coalesce(sum(CASE WHEN t.status = 'completed' THEN {_TO_COME}
+                                  ELSE (t.request ->> 'quantity')::bigint END), 0) FROM order_task t
               WHERE t.account_id = %(account_id)s AND t.operation = 'place' AND t.instrument = %(instrument)s
                 AND t.request ->> 'product' = %(product)s AND t.request ->> 'transaction_type' = %(side)s
                 AND (t.status IN ('running', 'in_doubt')
                   OR (t.status IN ('pending', 'held', 'retrying') AND (t.reduces OR %(all)s))
                   OR (t.status IN ('completed', 'dead_letter') AND t.trade_date = %(day)s AND NOT {NEVER_SHOWN}
-                      AND NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS}))))
+                      AND (NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS})
+                        OR t.status = 'completed' AND {_MORE_FOLLOW}))))
            + (SELECT coalesce(sum(greatest((b.document ->> 'quantity')::bigint, (
                                     SELECT max((m.request -> 'changes' ->> 'quantity')::bigint)  -- may have come true
                                     FROM order_task m
                                     WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
                                       AND m.operation = 'modify'
-                                      AND m.status IN ('pending', 'held', 'retrying', 'running', 'in_doubt')))
+                                      AND (m.status IN {OPEN}  -- accepted, and not in the book yet
+                                        OR (m.status = 'completed' AND m.finished_at > b.updated_at))))
                                   - CASE WHEN b.updated_at < %(since)s THEN b.filled_quantity ELSE 0 END), 0)
               FROM broker_order b
               WHERE b.account_id = %(account_id)s AND b.trade_date = %(day)s
