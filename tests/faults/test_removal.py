@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from tests.faults.test_crash_rows import resting
 from tests.faults.test_replacements import cancel_of, put_in_place_of, tasks_of
 from tests.order_environment import ACCOUNT, OPERATOR, SHORT_SETTINGS, OrderEnvironment, open_order_environment
 from tests.order_requests import order
+from tests.order_rows import insert_order
 from tests.order_waits import after_the_lease, end_of, now, reaches, read_again, struck
 from tests.waiting import until
 
@@ -287,3 +289,14 @@ async def test_a_refused_cancel_of_a_replaced_order_is_followed_by_another(envir
     task = (await put_in_place_of(environment, old, price=Decimal(1405))).document
     assert task["status"] == "completed"
     assert await states(environment) == ["CANCELLED", "OPEN"]
+
+
+async def test_a_halt_of_all_accounts_reaches_orders_of_the_days_before(environment: OrderEnvironment) -> None:
+    """Placed before a weekend for after it, and no book was read since: nobody has logged in yet."""
+    await environment.crash()
+    async with environment.database.transaction() as tx:
+        waiting = {"order_id": "77", "status": "AMO REQ RECEIVED", "trade_date": timedelta(days=-3)}
+        await insert_order(tx, {**waiting, "document": {"variety": "amo"}})
+    halts = environment.orders.operators.halts
+    result = await halts.halt(None, mode="halt", open_orders="cancel", reason="all of it", by=OPERATOR)
+    assert result.cancelled == {ACCOUNT: ("77",)}

@@ -28,7 +28,7 @@ from app.orders.state.lifecycle import Event
 from app.orders.state.order_parts import OrderParts
 from app.orders.state.page import Page
 from app.orders.state.removal import Removal
-from app.orders.state.trading_days import book_day, oldest_live_day
+from app.orders.state.trading_days import oldest_live_day
 from app.orders.state.wakeups import ChangeListener
 
 
@@ -74,9 +74,7 @@ class HaltService:
             halt = await write_halt(
                 tx, scope=scope, mode=mode, reason=reason, by=by, entry_id=self._ids.uuid(), details=asked
             )
-            accounts = (
-                [account_id] if account_id else await halt_store.accounts_since(tx, day=book_day(self._clock.now()))
-            )
+            accounts = await self._accounts(tx, account_id)
         log = logger.bind(account_id=scope, action=mode, principal=by.principal, reason=reason)
         log.warning("new orders are stopped")
         cancelled: dict[str, tuple[str, ...]] = {}
@@ -110,9 +108,7 @@ class HaltService:
             await egress_store.end_cool_downs(tx, scope)
             if lifted:
                 await self._audit(tx, "resume", scope, by=by, before=shown_halt(before), after={"reason": reason})
-            accounts = (
-                [account_id] if account_id else await halt_store.accounts_since(tx, day=book_day(self._clock.now()))
-            )
+            accounts = await self._accounts(tx, account_id)
         for one in accounts:
             self._listener.changed(one)
         return lifted
@@ -128,6 +124,12 @@ class HaltService:
             found = await audit_store.audit_page(connection, before=before, limit=limit + 1)
         cursor = str(found[limit - 1].entry_id) if len(found) > limit else None
         return Page(data=[_audit_document(entry) for entry in found[:limit]], next_cursor=cursor)
+
+    async def _accounts(self, tx: Tx, account_id: str | None) -> list[str]:
+        """This account; or each that may have a live order, also one of last week whose book was not read since."""
+        if account_id is not None:
+            return [account_id]
+        return await halt_store.accounts_since(tx, day=oldest_live_day(self._clock.now()))
 
     async def _stop(self, account_id: str, halt: Halt, *, open_orders: CancelOpen, by: Actor) -> tuple[str, ...]:
         """Hold what the halt stops, and cancel every live order if ``open_orders`` says so; return the order ids.
