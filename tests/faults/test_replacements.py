@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -257,3 +258,24 @@ async def test_fifty_equal_replacements_are_one(environment: OrderEnvironment) -
     assert {answer.resource_id for answer in answers} == {again.resource_id}
     assert sorted(one["operation"] for one in await tasks_of(environment)) == ["cancel", "place", "place"]
     assert [row["state"] for row in await environment.ledger()] == ["CANCELLED", "OPEN"]
+
+
+async def test_a_replacement_is_not_sent_after_its_valid_until(environment: OrderEnvironment) -> None:
+    """The cancel gets through, and the new order would come too late."""
+    old = await resting(environment)
+    await environment.fault("delay", **CANCELS, params={"ms": 1500})
+    valid_until = datetime.now(UTC) + timedelta(seconds=1)
+    task = (await put_in_place_of(environment, old, price=Decimal(1405), valid_until=valid_until)).document
+    assert (task["status"], task["sent"]) == ("expired", "no")
+    assert len(await environment.ledger()) == 1
+
+
+async def test_a_replacement_that_is_not_valid_for_long_is_sent(environment: OrderEnvironment) -> None:
+    """The cancel has half of the time."""
+    old = await resting(environment)
+    valid_until = datetime.now(UTC) + timedelta(seconds=1.9)
+    task = (await put_in_place_of(environment, old, price=Decimal(1405), valid_until=valid_until)).document
+    assert task["status"] == "completed"
+    place, cancel = await now(environment, task), await now(environment, await cancel_of(environment))
+    assert place.send_by == valid_until
+    assert cancel.send_by < place.send_by

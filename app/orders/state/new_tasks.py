@@ -183,21 +183,22 @@ class TaskFactory:
     ) -> tuple[NewTask, NewTask]:
         """The placement of the new order, and the cancel of the one that it replaces.
 
-        The cancel expires with the freshness of a single new order, because the old order must not be cancelled when
-        nothing will follow it. The placement expires later by the timeout of a request, so that it can still follow a
-        cancel that was sent in the last moment.
+        The cancel expires with the freshness of a single new order, and the placement a request's timeout later:
+        the old order must not be cancelled when nothing will follow it. Where ``valid_until`` ends the placement, the
+        cancel expires so much earlier, or at half the time that is left.
         """
         own = None if origin is None else origin.follow_up("replace")
         place = self.place(line, account_id=target.account_id, arrived_at=arrived_at, origin=own)
         cancel = self.cancel(target, purpose="replace", arrived_at=arrived_at)
+        follows = timedelta(seconds=self._settings.send_timeout_s)
+        send_by = place.send_by + follows
+        if line.request.valid_until is not None and line.request.valid_until < send_by:
+            send_by = line.request.valid_until
+            follows = min(follows, (send_by - (arrived_at or self._clock.now())) / 2)
+        only_if = frozenset({replaces.version})
         return (
-            replace(
-                place,
-                send_by=place.send_by + timedelta(seconds=self._settings.send_timeout_s),
-                replaces=replaces.order_id,
-                only_if=frozenset({replaces.version}),
-            ),
-            replace(cancel, send_by=min(cancel.send_by, place.send_by)),
+            replace(place, send_by=send_by, replaces=replaces.order_id, only_if=only_if),
+            replace(cancel, send_by=min(cancel.send_by, send_by - follows)),
         )
 
     def requeued(self, task: Task, *, origin: TagOrigin | None) -> NewTask:
