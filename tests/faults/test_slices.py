@@ -16,13 +16,16 @@ from uuid import UUID
 import pytest
 
 from app.broker.orders import Exchange, OrderChanges, OrderRequest, Product, Variety
+from app.broker.outcomes import Refused
 from app.orders.entry.acceptance import Caller
+from app.orders.state.completeness import SLICES_MISSING
 from app.orders.state.model import TaskStatus
 from app.orders.state.new_tasks import OrderLine, Replaces
 from app.orders.views.queries import OrderIsAGroup
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import SimulatorSettings
 from tests.faults.chaos_checks import checked_history
+from tests.faults.sender_steps import sender_steps
 from tests.order_environment import ACCOUNT, OrderEnvironment, open_order_environment
 from tests.order_requests import order
 from tests.order_waits import now, reaches, read_again
@@ -259,3 +262,26 @@ async def test_a_cover_leg_that_is_rolled_back_leaves_no_stop_and_no_position(
     assert batch["orders"][0]["filled_quantity"] == 10
     assert await ledger_states(environment) == ["COMPLETE", "COMPLETE"]
     await checked_history(database_url, simulator)
+
+
+async def test_a_refusal_does_not_end_a_placement_of_which_a_slice_is_shown(sliced: Sliced) -> None:
+    """The book has one slice when the broker's error comes: it is in doubt, and then completed in part."""
+    environment = sliced.environment
+    steps = await sender_steps(environment)
+    await environment.fault("shrink_book", **BOOK, times=-1, params={"drop": 2})
+    placed = await sliced.place(wait_s=0.0)
+    claimed = await steps.claim()
+    assert claimed is not None
+    await steps.send_only(claimed)
+    await steps.loops.reconciler.sweep()
+    await steps.store(claimed, Refused(error_type="MarginException", message="Insufficient funds.", http_status=400))
+    assert (await now(environment, placed)).status is TaskStatus.IN_DOUBT
+
+    async def ended() -> bool:
+        await steps.loops.reconciler.sweep()
+        return (await now(environment, placed)).status is not TaskStatus.IN_DOUBT
+
+    await until(ended)
+    task = await now(environment, placed)
+    assert (task.status, task.error_code) == (TaskStatus.COMPLETED, SLICES_MISSING)
+    assert task.confirmed_ids == [(await environment.ledger())[0]["order_id"]]

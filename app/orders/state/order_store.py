@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
-from app.orders.state.model import KnownOrder, OrderState
+from app.orders.state.model import KnownOrder, OrderState, Task
 from app.orders.state.task_store import DAYS_AHEAD, ITS_ORDERS, NEVER_SHOWN
 
 _COLUMNS = """account_id, trade_date, order_id, task_id, status, state, filled_quantity, average_price, content_hash,
@@ -76,6 +76,16 @@ async def by_tasks(tx: Tx, task_ids: Sequence[UUID]) -> list[KnownOrder]:
             WHERE task_id = ANY(%s) AND EXISTS (SELECT 1 FROM order_task t WHERE {ITS_ORDERS}) ORDER BY order_id""",
         (list(task_ids),),
     )
+
+
+async def is_shown(tx: Tx, task: Task) -> bool:
+    """Whether the book has shown an order of this placement that was not rejected."""
+    cursor = await tx.execute(
+        """SELECT 1 FROM broker_order WHERE task_id = %s AND account_id = %s
+             AND (state <> 'rejected' OR filled_quantity > 0) LIMIT 1""",
+        (task.task_id, task.account_id),
+    )
+    return await cursor.fetchone() is not None
 
 
 async def of_days(tx: Tx, account_id: str, wanted: Sequence[tuple[str, date]]) -> list[KnownOrder]:

@@ -29,7 +29,7 @@ from app.orders.state.documents import (
 )
 from app.orders.state.known_orders import known_order
 from app.orders.state.lifecycle import Event, next_status
-from app.orders.state.model import KnownOrder, Task, TaskStatus
+from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, Task, TaskStatus
 from app.orders.state.order_state import content_hash, moves_forward
 from app.orders.state.send_memory import SendMemory
 from app.orders.state.verdicts import Verdict, doubtful
@@ -86,7 +86,8 @@ class Settlement:
         """Apply a verdict. Returns the task as it is now, or None when the verdict must not change anything.
 
         ``fence``: the claim under which the verdict was made, None where no claim is needed (the book, an operator).
-        ``shown``: the order's row, when the book has it.
+        ``shown``: the order's row, when the book has it. A placement of which the book has shown a part, some slices,
+        does not end as if it had no order, whatever the verdict says: it is in doubt until the book has shown all.
         """
         task = await task_store.lock(tx, task_id)
         # claimed again since the verdict was made: that sender lost its claim, and its answer is about an older attempt
@@ -95,6 +96,9 @@ class Settlement:
         if verdict.event in _ENDS_UNSENT and self.sends.sent_after(task, task.fence):
             verdict = doubtful("the database has forgotten that this was sent", now=task.created_at)
         status = next_status(task.status, verdict.event)
+        if status in ENDED_WITHOUT_ORDER and await order_store.is_shown(tx, task):
+            verdict = doubtful("the order book shows orders of it", now=task.created_at)
+            status = next_status(task.status, verdict.event)
         if status is None:
             # the book showed the order before its answer came: the status stays, and only the answer knows every slice
             if verdict.event is Event.ACCEPTED and task.status is TaskStatus.COMPLETED and verdict.children:
