@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from app.kit.clock import ist_iso
+from app.orders.state.completeness import at_rest
 from app.orders.state.model import KnownOrder, OrderState, Task, TaskStatus
 
 
@@ -62,7 +63,10 @@ def outcome_of_placement(task: Task, orders: Sequence[KnownOrder]) -> Outcome:
     shown = {order.order_id for order in orders}
     if not orders or not set(task.confirmed_ids) <= shown:
         return Outcome.CANCELLING
-    return outcome_of_orders(orders, quantity=task.order.quantity)
+    outcome = outcome_of_orders(orders, quantity=task.order.quantity)
+    # when a leg fills before its cancel comes, the broker makes the next one
+    may_follow = outcome is not Outcome.NEEDS_ATTENTION and not at_rest(task, orders)
+    return Outcome.CANCELLING if may_follow else outcome
 
 
 def outcome_of_orders(orders: Sequence[KnownOrder], *, quantity: int) -> Outcome:

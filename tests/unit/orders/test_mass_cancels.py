@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from app.broker.orders import Variety
 from app.broker.outcomes import ChildOrder
 from app.orders.state.mass_cancels import FINAL, Outcome, outcome_of_orders, outcome_of_placement
 from app.orders.state.model import KnownOrder, OrderState, TaskStatus
+from tests.order_requests import order
 from tests.unit.orders.builders import NOW, known, task
 
 A = "900001"
@@ -70,3 +72,13 @@ def test_slices_that_fill_together_are_filled() -> None:
     slices = [shown(A, OrderState.COMPLETED, filled=6), shown(B, OrderState.COMPLETED, filled=4)]
     assert outcome_of_orders(slices, quantity=10) is Outcome.FILLED
     assert outcome_of_orders(slices, quantity=11) is Outcome.CANCELLED
+
+
+def test_the_next_leg_of_an_iceberg_may_follow_one_that_has_filled() -> None:
+    """A leg that is cancelled is the last one."""
+    iceberg = order(quantity=20, variety=Variety.ICEBERG, iceberg_legs=2, iceberg_quantity=10)
+    placement = task(iceberg, status=TaskStatus.COMPLETED, order_id=A)
+    first = shown(A, OrderState.COMPLETED, filled=10)
+    assert outcome_of_placement(placement, [first]) is Outcome.CANCELLING
+    assert outcome_of_placement(placement, [first, shown(B, OrderState.CANCELLED)]) is Outcome.CANCELLED
+    assert outcome_of_placement(placement, [first, shown(B, OrderState.COMPLETED, filled=10)]) is Outcome.FILLED
