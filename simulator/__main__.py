@@ -17,6 +17,7 @@ import uvloop
 from simulator.clock import IST
 from simulator.exchange.orders.ids import SEED_SPAN
 from simulator.market.sessions import SessionMode
+from simulator.market.universe import UniverseSize
 from simulator.recorder import RecordingError, Ticker, record
 from simulator.replay import BadRecordingError
 from simulator.server import PortTakenError, RunningSimulator, serve
@@ -44,6 +45,7 @@ def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     accounts: Annotated[int, typer.Option(help="Number of accounts: SIM001, SIM002, ...")] = 1,
     sessions: Annotated[SessionMode, typer.Option(help="`always` open, or the exchange's `calendar`.")] = "always",
+    universe: Annotated[UniverseSize, typer.Option(help="About 6,000 instruments, or more than 36,000.")] = "small",
     seed: Annotated[
         int | None, typer.Option(help="Repeats prices and ids. Omitted: a new one, so that ids never repeat.")
     ] = None,
@@ -69,6 +71,7 @@ def main(
             port=port,
             accounts=accounts,
             sessions=sessions,
+            universe=universe,
             seed=choose_seed(seed, state_dir),
             ticks_per_second=ticks_per_second,
             opening_cash=parse_cash(cash),

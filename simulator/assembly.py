@@ -133,7 +133,13 @@ def build_simulator(settings: SimulatorSettings) -> Simulator:
 def open_market(settings: SimulatorSettings, clock: SimClock) -> Market:
     """The market; with a recording it makes no prices of its own."""
     rate = 0 if settings.replay else settings.ticks_per_second
-    return Market(seed=settings.seed, now=clock.now(), sessions=settings.sessions, ticks_per_second=rate)
+    return Market(
+        seed=settings.seed,
+        now=clock.now(),
+        sessions=settings.sessions,
+        ticks_per_second=rate,
+        universe=settings.universe,
+    )
 
 
 def open_accounts(settings: SimulatorSettings, clock: SimClock) -> Accounts:

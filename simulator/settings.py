@@ -8,6 +8,7 @@ from typing import Literal
 
 from simulator.clock import MAX_SPEED
 from simulator.market.sessions import SessionMode
+from simulator.market.universe import UniverseSize
 
 Switch = Literal["on", "off"]
 AutosliceAnswer = Literal["object", "array"]
@@ -61,6 +62,8 @@ class SimulatorSettings:
     """How many, from `SIM001` on."""
     sessions: SessionMode = "always"
     """Trading hours: round the clock, or those of the exchanges."""
+    universe: UniverseSize = "small"
+    """About 6,000 instruments, or more than 36,000."""
     seed: int = 1
     """Of prices, ids and fault probabilities: the same seed and requests give the same simulator."""
     ticks_per_second: float = 500.0

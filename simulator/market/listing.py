@@ -17,7 +17,7 @@ from simulator.market.prices import Ints, PriceModel, build_price_model, spot_pr
 from simulator.market.sessions import Session, SessionMode, previous_session_day, session_at
 from simulator.market.state import DayPrices, State, begin_session, new_state
 from simulator.market.symbols import UNTRADED_EQUITIES, synthetic_equities
-from simulator.market.universe import all_spots, build_universe
+from simulator.market.universe import UniverseSize, all_spots, build_universe
 
 _DAY_SAMPLES = 16
 
@@ -56,17 +56,17 @@ class Listing:
 
 
 @lru_cache(maxsize=8)  # immutable values; a test run opens the same day in hundreds of simulators
-def instruments_of(day: date, seed: int) -> tuple[Instrument, ...]:
+def instruments_of(day: date, seed: int, size: UniverseSize = "small") -> tuple[Instrument, ...]:
     """Everything that is listed on `day`. Option strikes lie around the close of the day before."""
     spots = all_spots()
     anchored_at = datetime.combine(previous_session_day(day), time(15, 30), IST).timestamp()
-    return build_universe(day, anchor=lambda name: spot_price(spots[name], seed=seed, at=anchored_at))
+    return build_universe(day, anchor=lambda name: spot_price(spots[name], seed=seed, at=anchored_at), size=size)
 
 
-def open_listing(day: date, *, seed: int) -> Listing:
+def open_listing(day: date, *, seed: int, size: UniverseSize = "small") -> Listing:
     """The listing of `day` with a state in which no session has started."""
     spots = all_spots()
-    instruments = instruments_of(day, seed)
+    instruments = instruments_of(day, seed, size)
     quiet = {equity.tradingsymbol for equity in synthetic_equities()[-UNTRADED_EQUITIES:]}
     return Listing(
         day=day,

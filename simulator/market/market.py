@@ -13,9 +13,10 @@ from simulator.market.listing import Listing, carry_over, due_sessions, open_lis
 from simulator.market.prices import Ints
 from simulator.market.quote import Quote, read_quote
 from simulator.market.recorded_packets import apply_packets
-from simulator.market.rotation import Rotation
+from simulator.market.rotation import Rotation, join_changes
 from simulator.market.sessions import Phase, Session, SessionMode, phase_at, session_at
 from simulator.market.state import LAST_PRICE_IS_ASK, State, add_trades, apply_ticks, set_circuits, set_depth
+from simulator.market.universe import UniverseSize
 
 BACKGROUND_PERIOD_S = 2.0
 
@@ -32,11 +33,18 @@ class Market:
     """
 
     def __init__(
-        self, *, seed: int, now: datetime, sessions: SessionMode = "always", ticks_per_second: float = 500.0
+        self,
+        *,
+        seed: int,
+        now: datetime,
+        sessions: SessionMode = "always",
+        ticks_per_second: float = 500.0,
+        universe: UniverseSize = "small",
     ) -> None:
         """`now` is aware. Raises ValueError for negative ticks_per_second."""
         self._seed = seed
         self._mode: SessionMode = sessions
+        self._universe: UniverseSize = universe
         self._token_listeners: list[TokenListener] = []
         self._row_listeners: list[RowListener] = []
         self._day_listeners: list[Callable[[], None]] = []
@@ -47,12 +55,12 @@ class Market:
     def reset(self, now: datetime) -> None:
         """Begins the day again at `now`: without what `set_price` has set, and with the random numbers of the start."""
         self._random = np.random.default_rng(self._seed)
-        self._start_day(open_listing(now.astimezone(IST).date(), seed=self._seed), now)
+        self._start_day(open_listing(now.astimezone(IST).date(), seed=self._seed, size=self._universe), now)
 
     def _roll_day(self, now: datetime) -> Sequence[int]:
         for on_day_end in self._day_end_listeners:
             on_day_end()
-        listing = open_listing(now.astimezone(IST).date(), seed=self._seed)
+        listing = open_listing(now.astimezone(IST).date(), seed=self._seed, size=self._universe)
         carry_over(self._listing, listing)
         self._start_day(listing, now)
         every_row = np.arange(len(listing.tokens))
@@ -223,22 +231,9 @@ class Market:
         rows, changed = self._trade(now)
         self._last_step = now
         if started.size or self._pending:
-            rows, changed = self._add_pending(rows, changed, started=started)
+            rows, changed = join_changes(rows, changed, started=started, pending=self._pending)
+            self._pending.clear()
         return self._notify(rows, changed) if rows.size else ()
-
-    def _add_pending(
-        self, rows: Ints, changed: npt.NDArray[np.bool_], *, started: Ints
-    ) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Adds sessions that have started and the exchange's trades to what the step has changed."""
-        moved = np.zeros(len(self._listing.tokens), dtype=np.bool_)
-        moved[rows] = changed
-        moved[started] = True
-        for row, price_moved in self._pending.items():
-            moved[row] |= price_moved
-        pending = np.array(list(self._pending), dtype=np.int64)
-        self._pending.clear()
-        together = np.unique(np.concatenate((rows, started, pending)))
-        return together, moved[together]
 
     def _trade(self, now: datetime) -> tuple[Ints, npt.NDArray[np.bool_]]:
         elapsed = max(0.0, (now - self._last_step).total_seconds())

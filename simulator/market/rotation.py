@@ -1,6 +1,9 @@
-"""Which instruments tick next: rows in a seeded order, taken round-robin."""
+"""Which instruments tick next: rows in a seeded order, taken round-robin, and what else changes in the same step."""
+
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from simulator.market.prices import Ints
 
@@ -27,3 +30,16 @@ class Rotation:
         chosen = self._order.take(np.arange(self._position, self._position + count), mode="wrap")
         self._position = (self._position + count) % self.size
         return chosen
+
+
+def join_changes(
+    rows: Ints, changed: npt.NDArray[np.bool_], *, started: Ints, pending: Mapping[int, bool]
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Adds rows whose session has started, and rows that the exchange traded, to those that a step has changed.
+
+    The flags say whose last price moved.
+    """
+    traded = np.array(list(pending), dtype=np.int64)
+    moved = np.concatenate((rows[changed], started, traded[np.array(list(pending.values()), dtype=np.bool_)]))
+    together = np.unique(np.concatenate((rows, started, traded)))
+    return together, np.isin(together, moved)

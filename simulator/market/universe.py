@@ -39,9 +39,24 @@ from simulator.market.symbols import (
 TICK = Decimal("0.05")
 MONTHS = 3
 WEEKS = 5
-INDEX_STRIKES_EACH_SIDE = 30
-STOCK_STRIKES_EACH_SIDE = 8
-COMMODITY_STRIKES_EACH_SIDE = 10
+UniverseSize = Literal["small", "large"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Strikes:
+    """How many strikes an option has on each side of the anchor, and how many months those of stocks."""
+
+    index: int
+    stock: int
+    other: int
+    stock_months: int
+
+
+_STRIKES: Mapping[UniverseSize, _Strikes] = {
+    "small": _Strikes(index=30, stock=8, other=10, stock_months=2),
+    "large": _Strikes(index=240, stock=80, other=40, stock_months=3),
+}
+"""About 6,000 instruments, and more than 36,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +134,18 @@ def all_spots() -> Mapping[str, Spot]:
     return {spot.name: spot for spot in spots}
 
 
-def build_universe(day: date, *, anchor: Callable[[str], float]) -> tuple[Instrument, ...]:
+def build_universe(
+    day: date, *, anchor: Callable[[str], float], size: UniverseSize = "small"
+) -> tuple[Instrument, ...]:
     """Every instrument listed on `day`. `anchor(spot name)` is the price in rupees that option strikes surround."""
+    strikes = _STRIKES[size]
     return (
         *_indices(),
         *_cash_equity(),
-        *_index_derivatives(day, anchor=anchor),
-        *_stock_derivatives(day, anchor=anchor),
-        *_commodity_derivatives(day, anchor=anchor),
-        *_currency_derivatives(day, anchor=anchor),
+        *_index_derivatives(day, anchor=anchor, strikes=strikes),
+        *_stock_derivatives(day, anchor=anchor, strikes=strikes),
+        *_commodity_derivatives(day, anchor=anchor, strikes=strikes),
+        *_currency_derivatives(day, anchor=anchor, strikes=strikes),
     )
 
 
@@ -168,31 +186,29 @@ def _cash_equity() -> Iterator[Instrument]:
             )
 
 
-def _index_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+def _index_derivatives(day: date, *, anchor: Callable[[str], float], strikes: _Strikes) -> Iterator[Instrument]:
     for number, product in enumerate(INDEX_PRODUCTS):
         segment, weekday = (Segment.BFO, THURSDAY) if product.name == "SENSEX" else (Segment.NFO, TUESDAY)
         venue = _Venue(segment, number, product.name, product.spot, TICK, product.lot_size, product.freeze_quantity)
         months = monthly_expiries(day, weekday=weekday, count=MONTHS)
         yield from map(venue.future, months)
-        chain = partial(
-            venue.chain, anchor=anchor(product.spot), step=product.strike_step, each_side=INDEX_STRIKES_EACH_SIDE
-        )
+        chain = partial(venue.chain, anchor=anchor(product.spot), step=product.strike_step, each_side=strikes.index)
         weeks = weekly_expiries(day, weekday=weekday, count=WEEKS)
         for expiry in sorted({*weeks, *months[:2]}):
             yield from chain(expiry, cycle="monthly" if is_monthly(expiry) else "weekly")
 
 
-def _stock_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+def _stock_derivatives(day: date, *, anchor: Callable[[str], float], strikes: _Strikes) -> Iterator[Instrument]:
     months = monthly_expiries(day, weekday=TUESDAY, count=MONTHS)
     for number, product in enumerate(_stock_products(), start=len(INDEX_PRODUCTS)):
         venue = _Venue(Segment.NFO, number, product.name, product.spot, TICK, product.lot_size, product.freeze_quantity)
         yield from map(venue.future, months)
-        for expiry in months[:2]:
+        for expiry in months[: strikes.stock_months]:
             yield from venue.chain(
                 expiry,
                 anchor=anchor(product.spot),
                 step=product.strike_step,
-                each_side=STOCK_STRIKES_EACH_SIDE,
+                each_side=strikes.stock,
                 cycle="monthly",
             )
 
@@ -205,19 +221,25 @@ def _stock_products() -> Iterator[Product]:
         yield Product(equity.tradingsymbol, equity.tradingsymbol, lot_size, Decimal(str(step)), lot_size * 40)
 
 
-def _commodity_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+def _commodity_derivatives(day: date, *, anchor: Callable[[str], float], strikes: _Strikes) -> Iterator[Instrument]:
     for number, item in enumerate(COMMODITIES):
-        yield from _dated_derivatives(item, segment=Segment.MCX, number=number, day=day, anchor=anchor)
+        yield from _dated_derivatives(item, segment=Segment.MCX, number=number, day=day, anchor=anchor, strikes=strikes)
 
 
-def _currency_derivatives(day: date, *, anchor: Callable[[str], float]) -> Iterator[Instrument]:
+def _currency_derivatives(day: date, *, anchor: Callable[[str], float], strikes: _Strikes) -> Iterator[Instrument]:
     for segment in (Segment.CDS, Segment.BCD):
         for number, item in enumerate(CURRENCIES):
-            yield from _dated_derivatives(item, segment=segment, number=number, day=day, anchor=anchor)
+            yield from _dated_derivatives(item, segment=segment, number=number, day=day, anchor=anchor, strikes=strikes)
 
 
 def _dated_derivatives(
-    item: CommodityProduct, *, segment: Segment, number: int, day: date, anchor: Callable[[str], float]
+    item: CommodityProduct,
+    *,
+    segment: Segment,
+    number: int,
+    day: date,
+    anchor: Callable[[str], float],
+    strikes: _Strikes,
 ) -> Iterator[Instrument]:
     venue = _Venue(segment, number, item.name, item.name, item.tick_size, item.lot_size, freeze_quantity=10_000)
     months = dated_expiries(day, day_of_month=item.expiry_day, count=MONTHS)
@@ -229,6 +251,6 @@ def _dated_derivatives(
             expiry,
             anchor=anchor(item.name),
             step=item.strike_step,
-            each_side=COMMODITY_STRIKES_EACH_SIDE,
+            each_side=strikes.other,
             cycle="monthly",
         )

@@ -2,12 +2,15 @@
 
 import itertools
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 
+from simulator.clock import IST
 from simulator.market.instrument import Instrument, Segment
+from simulator.market.listing import instruments_of
+from simulator.market.market import Market
 from simulator.market.universe import all_spots, build_universe
 
 DAY = date(2026, 7, 6)
@@ -105,3 +108,15 @@ def test_a_contract_keeps_its_token_from_day_to_day() -> None:
     assert len(shared) > 4_000
     assert all(before[key] == after[key] for key in shared)
     assert before.keys() - after.keys(), "the contracts of the week are gone"
+
+
+def test_a_large_universe_has_more_than_36_000_instruments() -> None:
+    """All of the small one among them, each with a token and a symbol of its own."""
+    day = date(2026, 7, 6)
+    large, small = instruments_of(day, 1, "large"), instruments_of(day, 1)
+    assert len(large) >= 36_000
+    assert len({item.instrument_token for item in large}) == len(large)
+    assert len({(item.exchange, item.tradingsymbol) for item in large}) == len(large)
+    assert {item.instrument_token for item in small} <= {item.instrument_token for item in large}
+    market = Market(seed=1, now=datetime(2026, 7, 6, 12, 0, tzinfo=IST), universe="large", ticks_per_second=0)
+    assert len(market.instruments) == len(large)
