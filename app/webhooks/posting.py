@@ -74,7 +74,7 @@ class Posting:
             ms=int((self._clock.monotonic() - begun) * 1000),
             address=connection.address,
             error=error_kind,
-            body=text,
+            body=_storable(text),
             retry_after_s=retry_after_s,
         )
 
@@ -109,8 +109,12 @@ async def _first_characters(response: httpcore.Response) -> str:
         found += chunk
         if len(found) >= MAX_BODY_BYTES:
             break
-    # PostgreSQL stores every character but this one
-    return bytes(found[: 4 * KEPT_CHARACTERS]).decode(errors="replace").replace("\x00", "\ufffd")[:KEPT_CHARACTERS]
+    return bytes(found[: 4 * KEPT_CHARACTERS]).decode(errors="replace")[:KEPT_CHARACTERS]
+
+
+def _storable(text: str) -> str:
+    """What the receiver made us say, without the characters that PostgreSQL does not store."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 def _retry_after_s(response: httpcore.Response) -> float | None:

@@ -21,6 +21,7 @@ TIMEOUT_S = 180
 FAULTS = "tests/faults/"
 ORDERS = "tests/integration/orders/"
 LEASES = "tests/integration/db/"
+HOOKS = "tests/integration/webhooks/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,69 @@ class Mutation:
 
 
 MUTATIONS = (
+    Mutation(
+        "an endpoint gets no more than its slots",
+        "app/webhooks/claim_store.py",
+        "ORDER BY d.seq LIMIT greatest(open.slots, 0) FOR",
+        "ORDER BY d.seq LIMIT 1000 FOR",
+        HOOKS + "test_deliveries.py::test_an_endpoint_with_fifty_thousand_deliveries_delays_no_other",
+    ),
+    Mutation(
+        "the answer of a void claim changes nothing",
+        "app/webhooks/claim_store.py",
+        'AND d.fence = given.fence AND d.status = \'pending\'\n"""',
+        'AND d.status = \'pending\'\n"""',
+        HOOKS + "test_deliveries.py::test_the_answer_of_a_claim_that_ran_out_changes_nothing",
+    ),
+    Mutation(
+        "every address of a name is checked",
+        "app/webhooks/checked_connection.py",
+        "for address in addresses:",
+        "for address in addresses[:1]:",
+        HOOKS + "test_posting.py::test_nothing_is_dialled_where_an_address_is_refused",
+    ),
+    Mutation(
+        "the address that was checked is dialled",
+        "app/webhooks/checked_connection.py",
+        "connect_tcp(address, self._target.port",
+        "connect_tcp(self._target.host, self._target.port",
+        HOOKS + "test_posting.py::test_a_name_that_is_bound_anew_between_check_and_connection_changes_nothing",
+    ),
+    Mutation(
+        "the peer is the address that was dialled",
+        "app/webhooks/checked_connection.py",
+        "if peer is None or parse_address(str(peer[0])) != parse_address(address):",
+        "if False:",
+        HOOKS + "test_posting.py::test_a_connection_that_ends_at_another_address_is_not_used",
+    ),
+    Mutation(
+        "an answer's bound is on the whole",
+        "app/webhooks/posting.py",
+        "asyncio.timeout(total_s)",
+        "asyncio.timeout(total_s * 8)",
+        HOOKS + "test_posting.py::test_no_answer_takes_longer_than_its_bound",
+    ),
+    Mutation(
+        "no unsigned request is sent",
+        "app/webhooks/attempt.py",
+        "if not secrets:",
+        "if False:",
+        HOOKS + "test_deliveries.py::test_a_request_that_cannot_be_signed_is_not_sent",
+    ),
+    Mutation(
+        "a gap stands for no end of an order",
+        "app/webhooks/housekeeping.py",
+        '"order_placed", "order_updated", ',
+        '"order_placed", "order_updated", "order_completed", ',
+        HOOKS + "test_replay_and_age.py::test_old_news_are_replaced_by_one_gap_and_ends_never",
+    ),
+    Mutation(
+        "an account has ten webhooks at most",
+        "app/webhooks/service.py",
+        ">= PER_ACCOUNT:",
+        ">= 1000:",
+        HOOKS + "test_operations.py::test_an_account_has_ten_endpoints_at_most",
+    ),
     Mutation(
         "a replica with a refused address does not take the account",
         "app/orders/sending/egress_store.py",
