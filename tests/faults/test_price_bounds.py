@@ -5,6 +5,7 @@ The exchange's ledger shows whether it went. Without a tick the engine asks the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from app.broker.orders import Operation, OrderType
 from app.errors import BadInput
 from app.orders.state.last_prices import LastPrice
 from simulator.server import RunningSimulator
+from tests.faults.rewriting_proxy import rewriting_proxy
 from tests.faults.sender_steps import SenderSteps, sender_steps
 from tests.order_environment import OrderEnvironment, open_order_environment
 from tests.order_requests import order
@@ -82,6 +84,23 @@ async def test_an_old_tick_is_not_believed_and_the_broker_is_asked(priced: Order
     assert refused["last_error"]["code"] == "PRICE_OUT_OF_BOUNDS"
     assert (await priced.place(price=Decimal(1400), not_above=Decimal(1550)))["status"] == "completed"
     assert len(await priced.ledger()) == 1
+
+
+async def test_the_price_of_what_has_not_traded_is_no_price(priced: OrderEnvironment, ticks: SetPrices) -> None:
+    """A tick of 0 is below every bound; the broker is asked, and its price is above this one."""
+    ticks.last = LastPrice(price=Decimal(0), age_s=0.0)
+    ended = await priced.place(not_above=Decimal(1450))
+    assert (ended["status"], ended["last_error"]["code"]) == ("failed", "PRICE_OUT_OF_BOUNDS")
+    assert await priced.ledger() == []
+
+
+async def test_a_quote_of_nothing_is_no_price_either(database_url: str, simulator: RunningSimulator) -> None:
+    """What the broker quotes for an instrument without a trade today."""
+    async with rewriting_proxy(simulator.url) as proxy, open_order_environment(database_url, proxy.url) as environment:
+        proxy.rewrite = lambda _method, _path, body: re.sub(rb'"last_price": ?[0-9.]+', b'"last_price": 0', body)
+        ended = await environment.place(not_above=Decimal(1600))
+        assert (ended["status"], ended["last_error"]["code"]) == ("failed", "STALE_PRICE")
+        assert await environment.ledger() == []
 
 
 async def test_without_tick_and_quote_nothing_is_sent(priced: OrderEnvironment) -> None:

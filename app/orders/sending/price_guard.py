@@ -56,7 +56,7 @@ class PriceGuard:
             return None
         exchange, _, tradingsymbol = task.instrument.partition(":")
         last = self._prices.last_price(exchange, tradingsymbol)
-        if last is not None and last.age_s <= PRICE_MAX_AGE_S:
+        if last is not None and last.age_s <= PRICE_MAX_AGE_S and last.price > 0:
             return Priced(instrument=task.instrument, last_price=last.price)
         quoted = self._quoted.get(task.task_id)
         if quoted is None or quoted.last_price is None or self._clock.monotonic() - quoted.at > PRICE_MAX_AGE_S:
@@ -93,7 +93,7 @@ class PriceGuard:
         try:
             async with asyncio.timeout(QUOTE_TIMEOUT_S):
                 quotes = await self._market.quotes([task.instrument])
-            if task.instrument in quotes:
+            if task.instrument in quotes and quotes[task.instrument].last_price > 0:  # 0: it has not traded
                 last_price = quotes[task.instrument].last_price
         except (ServiceError, TimeoutError) as error:
             fields = {"account_id": self._account_id, "task_id": task.task_id, "action": task.operation}
