@@ -17,7 +17,7 @@ from app.orders.sending.outcome_rules import ATTEMPTS_THROTTLED, THROTTLE_COOL_D
 from app.orders.state.completeness import SLICES_MISSING, Accounted, Row, accounted, own_side, surplus
 from app.orders.state.engine_settings import CLEAN_READS_NEEDED
 from app.orders.state.lifecycle import Event
-from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.model import UNSENT, KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import BOOKED_AS
 from app.orders.state.removal_rules import CANCEL_SHOWS_WITHIN_S
 from app.orders.state.tags import attempt_tags, tags_of
@@ -223,7 +223,9 @@ def command_verdict(finding: Finding, task: Task) -> Verdict:
     """What becomes of a cancel or modification by this finding, whose event is not None."""
     match finding.event:
         case Event.FOUND:
-            return Verdict(event=Event.FOUND, sent=Sent.YES, order_id=task.target_order_id)
+            # a cancel that waits may find its order cancelled by others: the broker has received nothing of it
+            sent = task.sent if task.status in UNSENT else Sent.YES
+            return Verdict(event=Event.FOUND, sent=sent, order_id=task.target_order_id)
         case Event.RESEND:
             return Verdict(event=Event.RESEND, sent=Sent.UNKNOWN)
         case Event.REFUSED:

@@ -342,3 +342,20 @@ def test_a_send_that_the_database_has_forgotten_may_have_been_at_any_time() -> N
     forgotten = task(attempts=0, created_at=NOW - seconds(600), last_sent_at=NOW)
     assert checked_history(forgotten, [row(order_timestamp=NOW - seconds(500))]).event is Event.FOUND
     assert checked_history(forgotten, [row(order_timestamp=NOW - seconds(700))]).event is Event.MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "said"),
+    [
+        (TaskStatus.PENDING, Sent.NO, Sent.NO),
+        (TaskStatus.HELD, Sent.NO, Sent.NO),
+        (TaskStatus.RETRYING, Sent.UNKNOWN, Sent.UNKNOWN),
+        (TaskStatus.RUNNING, Sent.UNKNOWN, Sent.YES),
+        (TaskStatus.IN_DOUBT, Sent.UNKNOWN, Sent.YES),
+    ],
+)
+def test_a_cancel_that_was_not_sent_is_not_called_so(status: TaskStatus, sent: Sent, said: Sent) -> None:
+    """Its order was cancelled by another application while it waited."""
+    cancel = command(Operation.CANCEL, status=status, sent=sent)
+    verdict = doubt_rules.command_verdict(doubt_rules.Finding(event=Event.FOUND), cancel)
+    assert (verdict.event, verdict.sent) == (Event.FOUND, said)
