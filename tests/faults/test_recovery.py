@@ -187,7 +187,7 @@ async def test_a_recovery_that_another_replica_began_stops_the_owner_immediately
     halts = environment.orders.operators.halts
     await halts.halt(ACCOUNT, mode="halt", open_orders="leave", reason="keeps the order", by=OPERATOR)
     task = await environment.place(key="another-key-of-it", wait_s=0.3)
-    assert task["status"] == "held"
+    await reaches(environment, task, TaskStatus.HELD)
     async with environment.database.transaction() as tx:
         await tx.execute("DELETE FROM kill_switch")
         await tx.execute(
@@ -246,10 +246,11 @@ async def test_requests_that_the_copy_calls_unsent_are_in_doubt_and_expire_unsen
         assert await environment.ledger() == []
 
 
+@pytest.mark.parametrize("stored_again", [False, True], ids=["restored", "stored again before the loss was noticed"])
 async def test_a_request_that_the_copy_calls_unsent_and_that_was_sent_is_found(
-    opening: Open, database_url: str
+    opening: Open, database_url: str, *, stored_again: bool
 ) -> None:
-    """Sent in its second attempt even, of which the copy knows nothing."""
+    """Sent in its second attempt even, of which the copy knows nothing; the task may be younger than its order."""
     memory = AheadOf()
     async with opening(memory) as environment:
         throttled = {"code": 429, "error_type": "NetworkException", "message": "Too many requests"}
@@ -259,6 +260,9 @@ async def test_a_request_that_the_copy_calls_unsent_and_that_was_sent_is_found(
         await remembered(environment)
         await environment.crash()
         await forget(environment, fresh_s=0)
+        if stored_again:
+            async with environment.database.connection() as connection:
+                await connection.execute("UPDATE order_task SET created_at = created_at + interval '10 s'")
     await after_the_lease(database_url)
     async with opening(memory) as environment:
         ended = await end_of(environment, task)

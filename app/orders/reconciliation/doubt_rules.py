@@ -132,13 +132,12 @@ def field_mismatch(wanted: OrderRequest, row: BrokerOrder) -> str:
 def time_mismatch(task: Task, rows: Sequence[BrokerOrder], *, clock_offset_s: float) -> str:
     """Which row was placed before the task was sent, in words; an empty string when none was.
 
-    A doubt without an attempt began when the database had forgotten the send, and ``last_sent_at`` is its beginning:
-    the order may have been placed at any time since the task was accepted.
+    A doubt without an attempt began when the database had forgotten the send. The order may be older than the task: a
+    client repeats its key, and the task is stored again before the loss is noticed. The tag, of the key, proves it.
     """
-    if task.last_sent_at is None:
+    if task.last_sent_at is None or not task.attempts:
         return ""
-    sent_at = task.last_sent_at if task.attempts else task.created_at
-    earliest = sent_at + timedelta(seconds=clock_offset_s) - CLOCK_TOLERANCE
+    earliest = task.last_sent_at + timedelta(seconds=clock_offset_s) - CLOCK_TOLERANCE
     for row in rows:
         if row.order_timestamp is not None and row.order_timestamp < earliest.replace(microsecond=0):
             return f"order {row.order_id}: its time {row.order_timestamp.isoformat()} is before we sent it"
