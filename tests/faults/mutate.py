@@ -158,8 +158,8 @@ MUTATIONS = (
     Mutation(
         "a forgotten send may be older than its doubt",
         "app/orders/reconciliation/doubt_rules.py",
-        "task.last_sent_at if task.attempts else task.created_at",
-        "task.last_sent_at",
+        "task.last_sent_at is None or not task.attempts",
+        "task.last_sent_at is None",
         "tests/unit/orders/test_doubt_rules.py::test_a_send_that_the_database_has_forgotten_may_have_been_at_any_time",
     ),
     Mutation(
