@@ -19,7 +19,7 @@ help: ## this list
 run: $(STAMP) ## the whole product: PostgreSQL, Redis, broker simulator, service (API_KEY, PORT, SIM_PORT, DATA_DIR)
 	@$(PY) -m embedded
 
-WHOLE := -n 3 --dist loadfile --no-loadscope-reorder --cov-fail-under=85
+WHOLE = -n 3 --dist loadfile --no-loadscope-reorder --cov-fail-under=85 $(EXCEPT)
 
 test: $(STAMP) ## every test, with coverage of app/ by branch; ARGS="-k name" narrows it
 	@$(PY) -m pytest --cov --cov-branch --cov-report=term $(or $(ARGS),$(WHOLE))

@@ -13,7 +13,7 @@ from chaos.fault_kinds import ANSWER_FAULTS, BOOK_FAULTS, ORDER_FAULTS, PUSH_FAU
 from chaos.load import SYMBOLS
 from chaos.stack import ACCOUNTS
 
-LOGIN_S = 16.0
+LOGIN_S = 18.0
 """The service tries a refused token again after fifteen seconds."""
 
 
@@ -28,6 +28,7 @@ class BrokerFaults:
         self._counts = counts
         self._random = rng
         self._login_died_at = -LOGIN_S
+        self._a_login_is_dead = False
 
     async def answer_fault(self) -> None:
         method, path = self._random.choices(WRITES, weights=(6, 1, 2))[0]
@@ -63,16 +64,23 @@ class BrokerFaults:
         """The account's token is refused, and after a while accepted again."""
         user_id, *_ = self._random.choice(list(ACCOUNTS.values()))
         self._counts["login dead"] += 1
+        self._a_login_is_dead = True
         await self._set_login(user_id, expired=True)
         await asyncio.sleep(self._random.uniform(2.0, 8.0))
         await self._set_login(user_id, expired=False)
-        self._login_died_at = asyncio.get_running_loop().time()
+        self._note_revival()
 
     async def revive_logins(self) -> None:
         """Every token is accepted, and has been for as long as the service waits before it tries a refused one."""
         for user_id, *_ in ACCOUNTS.values():
             await self._set_login(user_id, expired=False)
+        if self._a_login_is_dead:  # the fault was cancelled in its midst
+            self._note_revival()
         await asyncio.sleep(self._login_died_at + LOGIN_S - asyncio.get_running_loop().time())
+
+    def _note_revival(self) -> None:
+        self._a_login_is_dead = False
+        self._login_died_at = asyncio.get_running_loop().time()
 
     async def count_spent(self) -> None:
         """Count those that can strike no more, and remove them: the simulator keeps a thousand at most."""

@@ -141,7 +141,7 @@ async def test_orders_sent_together_are_each_returned_once(start: Start) -> None
             symbols = ("INFY", "TCS", "SBIN")
             tasks = [await first.place(tradingsymbol=one, wait_s=0.0) for one in symbols]
             ends = [await end_of(first, task) for task in tasks]
-            assert [one["status"] for one in ends] == ["completed"] * len(symbols)
+            assert [one["status"] for one in ends] == ["completed"] * len(symbols), ends
             assert all(one["attempts"] <= 2 for one in ends)
             assert len(await first.ledger()) == len(symbols)
 

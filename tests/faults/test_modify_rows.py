@@ -69,7 +69,7 @@ async def test_a_book_without_the_order_does_not_end_a_modification(environment:
     """No read for longer than the window, then one that lacks the row: what we last saw of it proves nothing now."""
     order_id = await resting(environment)
     await environment.fault("status", method="GET", path="/orders", times=-1, params={"code": 502})
-    await environment.fault("hang", method="PUT", path="/orders/*", params={"ms": 300})
+    await environment.fault("drop_after_accept", method="PUT", path="/orders/*")
     answer = await reprice(environment, order_id, 1405, wait_s=0.0)
     await reaches(environment, answer.document, TaskStatus.IN_DOUBT)
     await asyncio.sleep(environment.parts.settings.in_doubt_window_s + 1.0)

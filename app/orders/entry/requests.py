@@ -47,8 +47,13 @@ class RequestChecker:
         return problems
 
     def check_replacement(self, line: OrderLine, target: OrderTarget) -> None:
-        """Raises BadInput unless the new order has the side and instrument of the order that it replaces."""
+        """Raises BadInput unless the new order has the side and instrument of the order that it replaces, and no bounds
+        on the last price: the old order would be cancelled, and the new one then not sent."""
         request = line.request
+        bounds = [name for name in ("not_above", "not_below") if getattr(request, name) is not None]
+        if bounds:
+            message = "goes with no `replaces`: the old order would be cancelled for one that may not be sent"
+            raise BadInput([Problem(loc=("body", name), msg=message) for name in bounds])
         if (request.instrument, str(request.transaction_type)) != (target.instrument, target.transaction_type):
             message = f"the order is {target.transaction_type} {target.instrument}: only another such one replaces it"
             raise BadInput([Problem(loc=("body", "replaces"), msg=message)])

@@ -120,6 +120,10 @@ async def test_every_fault_of_a_replacement_is_named(service: RunningService) ->
     sell = {**good, "transaction_type": "SELL", "replaces": named}
     refused = await service.client.post("/orders", json=sell)
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (400, ["body", "replaces"])
+    bounded = await service.client.post("/orders", json={**good, "replaces": named, "not_above": 1, "not_below": 1})
+    assert [one["loc"] for one in bounded.json()["errors"]] == [["body", "not_above"], ["body", "not_below"]]
+    left = (await service.client.get(f"/orders/{order['order_id']}")).json()
+    assert left["state"] == "open"
     stale = {**good, "replaces": {**named, "version": "00"}}
     for params in ({"dry_run": True}, {}):
         answer = await service.client.post("/orders", params=params, json=stale)
