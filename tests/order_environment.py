@@ -66,7 +66,7 @@ SHORT_SETTINGS = EngineSettings(
     batch_deadline_s=20.0,
     fill_grace_s=1.0,
     account_lease_s=1.0,
-    replica_live_s=1.5,
+    replica_live_s=4.0,
     session_proof_s=0.5,
 )
 """The product's settings with shorter times, so that a test sees their end."""
