@@ -166,7 +166,7 @@ async def test_doctor_prints_one_line_for_each_check(settings: Settings) -> None
     code, out, _ = await _run(_environment(settings), "doctor")
     verdicts = {line.split()[1]: line.split()[0] for line in out.splitlines()}
     assert (code, set(verdicts.values())) == (0, {"ok"})
-    assert set(verdicts) == {"settings", "database", "migrations", "deployment", "event", "redis", "broker"}
+    assert set(verdicts) == {"settings", "database", "migrations", "deployment", "event", "redis", "broker", "sender"}
     code, out, _ = await _run(_environment(settings, {"REDIS_URL": "redis://:c4n4ry@127.0.0.1:1"}), "doctor")
     verdicts = {line.split()[1]: line.split()[0] for line in out.splitlines()}
     assert (code, verdicts["redis"], verdicts["broker"]) == (1, "fail", "ok")
