@@ -21,8 +21,8 @@ from tests.order_requests import order
 from tests.order_waits import after_the_lease, read_again
 from tests.waiting import until
 
-EXITING = replace(SHORT_SETTINGS, exit_s=12.0)
-"""Long enough for a few moves: the first after 0.02 s, the second a second later."""
+EXITING = replace(SHORT_SETTINGS, exit_s=24.0)
+"""Long enough for a few moves on a slow machine."""
 BRIEF = replace(SHORT_SETTINGS, exit_s=2.5)
 UNAFFORDABLE = order(quantity=1_000_000)
 
