@@ -123,6 +123,15 @@ async def tag_null(wire: Wire) -> None:
     assert b'"tag":"MINE"' in await wire.ask("GET", "/orders")
 
 
+async def odd_rows(wire: Wire) -> None:
+    await wire.place(tag="MINE")
+    await wire.fault("odd_rows", **READ)
+    body = await wire.ask("GET", "/orders")
+    assert b'"tag":"MINE"' in body
+    assert b'"quantity":"many"' in body
+    assert b'"quantity":"many"' not in await wire.ask("GET", "/orders")
+
+
 async def stale_book(wire: Wire) -> None:
     await wire.place()
     await wire.fault("stale_book", **READ)
@@ -197,8 +206,8 @@ async def ws_garbage(wire: Wire) -> None:
 SCENARIOS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     scenario.__name__: scenario
     for scenario in (
-        late_visible, stuck, reject, partial_fill, cancel_fill_race, tag_null, stale_book, shrink_book,
-        shrink_trades, drop_update, duplicate_update, reorder_update, ws_refuse, ws_close, ws_silent, ws_garbage,
+        late_visible, stuck, reject, partial_fill, cancel_fill_race, tag_null, odd_rows, stale_book,
+        shrink_book, shrink_trades, drop_update, duplicate_update, reorder_update, ws_refuse, ws_close, ws_silent, ws_garbage,
     )
 }  # fmt: skip
 
