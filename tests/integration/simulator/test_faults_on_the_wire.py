@@ -207,7 +207,8 @@ SCENARIOS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     scenario.__name__: scenario
     for scenario in (
         late_visible, stuck, reject, partial_fill, cancel_fill_race, tag_null, odd_rows, stale_book,
-        shrink_book, shrink_trades, drop_update, duplicate_update, reorder_update, ws_refuse, ws_close, ws_silent, ws_garbage,
+        shrink_book, shrink_trades, drop_update, duplicate_update, reorder_update, ws_refuse,
+        ws_close, ws_silent, ws_garbage,
     )
 }  # fmt: skip
 
