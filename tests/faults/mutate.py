@@ -241,9 +241,9 @@ MUTATIONS = (
     ),
     Mutation(
         "an old tick is not believed",
-        "app/orders/sending/price_guard.py",
-        "last.age_s <= PRICE_MAX_AGE_S and last.price > 0:",
-        "last.price > 0:",
+        "app/orders/state/last_prices.py",
+        "last.age_s <= max_age_s and last.price > 0",
+        "last.price > 0",
         FAULTS + "test_price_bounds.py::test_an_old_tick_is_not_believed_and_the_broker_is_asked",
     ),
     Mutation(

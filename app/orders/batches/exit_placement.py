@@ -19,7 +19,7 @@ from app.errors import BrokerError, RateLimited
 from app.kit.clock import today
 from app.orders.batches import batch_store, exit_store
 from app.orders.batches.exit_references import ExitReferences
-from app.orders.batches.exit_rules import REFERENCE_MAX_AGE_S, Reference, exit_price
+from app.orders.batches.exit_rules import Reference, exit_price
 from app.orders.batches.leg_reader import load_legs
 from app.orders.batches.legs import Leg, exits_of, left_to_close
 from app.orders.risk.exits import limit_exit, market_exit
@@ -164,6 +164,6 @@ def _ids(leg: Leg) -> list[UUID]:
 
 def _priced(request: OrderRequest, reference: Reference | None) -> OrderRequest:
     """The exit at a limit; at the market where no price is fresh: the broker prices it then."""
-    if reference is None or reference.age_s > REFERENCE_MAX_AGE_S or reference.last_price <= 0:
+    if reference is None or not reference.is_usable:
         return request
     return limit_exit(request, exit_price(request.transaction_type, reference))

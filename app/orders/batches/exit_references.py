@@ -16,6 +16,7 @@ from loguru import logger
 from app.broker.market import Quote
 from app.errors import ServiceError
 from app.orders.batches.exit_rules import REFERENCE_MAX_AGE_S, Reference
+from app.orders.state.last_prices import fresh_price
 from app.orders.state.order_parts import AccountParts
 
 QUOTE_TIMEOUT_S = 2.0
@@ -62,7 +63,7 @@ class ExitReferences:
         if age_s < ASK_AGAIN_S:
             return False
         last = self._prices.last_price(*_parts(instrument))
-        has_tick = last is not None and last.age_s <= REFERENCE_MAX_AGE_S
+        has_tick = fresh_price(last, max_age_s=REFERENCE_MAX_AGE_S) is not None
         return not has_tick or asked.quote is None or age_s > CIRCUIT_MAX_AGE_S
 
     async def _ask(self, instruments: Collection[str]) -> None:
@@ -82,8 +83,9 @@ class ExitReferences:
         asked = self._asked.get(instrument)
         quote = None if asked is None else asked.quote
         last = self._prices.last_price(exchange, tradingsymbol)
-        if last is not None and last.age_s <= REFERENCE_MAX_AGE_S:
-            price, age_s = last.price, last.age_s
+        tick = fresh_price(last, max_age_s=REFERENCE_MAX_AGE_S)
+        if last is not None and tick is not None:
+            price, age_s = tick, last.age_s
         elif asked is not None and quote is not None:
             price, age_s = quote.last_price, self._clock.monotonic() - asked.at
         else:

@@ -43,6 +43,11 @@ class Reference:
     lower_circuit: Decimal | None = None  # no order is taken below it; None: not known
     upper_circuit: Decimal | None = None  # no order is taken above it; None: not known
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether an order may be priced by it: it is fresh, and the instrument has traded."""
+        return self.age_s <= REFERENCE_MAX_AGE_S and self.last_price > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveExit:
@@ -123,7 +128,7 @@ def next_step(exit_order: LiveExit, reference: Reference | None, *, now: datetim
         return Wait(why="its modifications are used up")
     if now < (at := next_move_at(exit_order)):
         return Wait(why="its next modification is for later", until=min(at, exit_order.exit_by))
-    if reference is None or reference.age_s > REFERENCE_MAX_AGE_S or reference.last_price <= 0:
+    if reference is None or not reference.is_usable:
         return Wait(why="no price is fresh", needs_price=True)
     price = exit_price(exit_order.transaction_type, reference)
     selling = exit_order.transaction_type is TransactionType.SELL

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypedDict, TypeVar
 
 from app.broker.orders import OrderRequest, TransactionType
 from app.config import Settings
-from app.orders.state.last_prices import LastPrice
+from app.orders.state.last_prices import LastPrice, fresh_price
 
 LIVE_MAX_ORDER_VALUE = Decimal(1_000_000)
 LIVE_MAX_IDENTICAL = 3
@@ -111,17 +111,12 @@ def breaches_of(candidate: Candidate, limits: RiskLimits) -> Iterator[Breach]:
     request = candidate.request
     if limits.max_quantity is not None and request.quantity > limits.max_quantity:
         yield Breach(code="QUANTITY_LIMIT", field="quantity", message=f"is above the limit of {limits.max_quantity}")
-    last = _fresh(candidate, limits)
+    last = fresh_price(candidate.last, max_age_s=limits.price_max_age_s)
     if last is None and limits.stale_price == "refuse" and _needs_last(request, limits):
         age = f"{limits.price_max_age_s:g} s"
         yield Breach(code="STALE_PRICE", field="tradingsymbol", message=f"has no price younger than {age}")
     yield from _band(request, last, limits)
     yield from _value(candidate, last, limits)
-
-
-def _fresh(candidate: Candidate, limits: RiskLimits) -> Decimal | None:
-    last = candidate.last
-    return last.price if last is not None and last.age_s <= limits.price_max_age_s and last.price > 0 else None
 
 
 def _needs_last(request: OrderRequest, limits: RiskLimits) -> bool:

@@ -16,6 +16,7 @@ from loguru import logger
 from app.errors import ServiceError
 from app.orders.sending.claim_parameters import NextTask, Priced
 from app.orders.sending.price_bounds import PRICE_MAX_AGE_S, outside_bounds, price_unknown
+from app.orders.state.last_prices import fresh_price
 from app.orders.state.order_parts import AccountParts
 from app.orders.state.verdicts import Verdict
 
@@ -55,9 +56,9 @@ class PriceGuard:
         if not task.bounds.are_set:
             return None
         exchange, _, tradingsymbol = task.instrument.partition(":")
-        last = self._prices.last_price(exchange, tradingsymbol)
-        if last is not None and last.age_s <= PRICE_MAX_AGE_S and last.price > 0:
-            return Priced(instrument=task.instrument, last_price=last.price)
+        tick = fresh_price(self._prices.last_price(exchange, tradingsymbol), max_age_s=PRICE_MAX_AGE_S)
+        if tick is not None:
+            return Priced(instrument=task.instrument, last_price=tick)
         quoted = self._quoted.get(task.task_id)
         if quoted is None or quoted.last_price is None or self._clock.monotonic() - quoted.at > PRICE_MAX_AGE_S:
             return None

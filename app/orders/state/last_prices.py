@@ -25,3 +25,8 @@ class LastPrice:
 
     price: Decimal  # rupees
     age_s: float  # seconds since the tick arrived
+
+
+def fresh_price(last: LastPrice | None, *, max_age_s: float) -> Decimal | None:
+    """The price in rupees; None when it is older, or 0: what has not traded today has no price."""
+    return last.price if last is not None and last.age_s <= max_age_s and last.price > 0 else None
