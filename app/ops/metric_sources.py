@@ -15,6 +15,7 @@ from app.db.postgres import Database
 from app.errors import Unavailable
 from app.ops.broker_calls import BrokerCalls, register_broker_metrics
 from app.ops.metrics import HistogramSnapshot, Metrics, Samples
+from app.ops.trading_health import TradingHealth
 
 DOUBT_SAMPLE_S = 5.0
 
@@ -226,21 +227,8 @@ def register_order_metrics(
     )
 
 
-class TradingStatus(Protocol):
-    """Whether an account can trade, and why not."""
-
-    @property
-    def account_id(self) -> str: ...
-
-    @property
-    def can_trade(self) -> bool: ...
-
-    @property
-    def reasons(self) -> Sequence[str]: ...
-
-
 def register_account_metrics(
-    metrics: Metrics, *, statuses: Callable[[], Sequence[TradingStatus]], reasons: Sequence[str]
+    metrics: Metrics, *, statuses: Callable[[], Sequence[TradingHealth]], reasons: Sequence[str]
 ) -> None:
     """Which accounts can trade, and for each of the possible ``reasons`` whether it stops one."""
     metrics.add_gauge(

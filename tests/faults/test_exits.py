@@ -88,6 +88,15 @@ async def rests(environment: OrderEnvironment, count: int = 1) -> None:
     await until(shown)
 
 
+async def resting_exit(environment: OrderEnvironment) -> Answer:
+    """A position whose close rests, because the market has left its price."""
+    await bought(environment)
+    await market_leaves(environment)
+    answer = await close(environment)
+    await rests(environment)
+    return answer
+
+
 async def moves(environment: OrderEnvironment) -> list[tuple[str, str]]:
     """Status and price of each move, oldest first."""
     async with environment.database.connection() as connection:
@@ -118,10 +127,7 @@ async def market_leaves(environment: OrderEnvironment, price: float = 1500) -> N
 
 async def test_a_resting_exit_follows_the_market_and_fills(exiting: OrderEnvironment) -> None:
     """Accepted is not closed: the batch runs until the position is flat, and says completed only then."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    answer = await close(exiting)
-    await rests(exiting)
+    answer = await resting_exit(exiting)
     assert (await batch_now(exiting, answer.document))["status"] == "running"
     await exiting.set_price("NSE:INFY", 1480, liquidity=0)
     await moved(exiting, "completed")
@@ -160,10 +166,7 @@ async def sells_next(environment: OrderEnvironment) -> bool:
 
 async def test_no_price_leaves_the_circuit(exiting: OrderEnvironment) -> None:
     """At the lower circuit the exit rests there, and no further modification is spent on it."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    await close(exiting)
-    await rests(exiting)
+    await resting_exit(exiting)
     await exiting.set_price("NSE:INFY", 1476, liquidity=0, lower_circuit=1475)
     await moved(exiting, "completed")
     await exiting.set_price("NSE:INFY", 1475, liquidity=0, lower_circuit=1475)
@@ -173,10 +176,7 @@ async def test_no_price_leaves_the_circuit(exiting: OrderEnvironment) -> None:
 
 async def test_a_move_in_doubt_stops_further_moves(exiting: OrderEnvironment) -> None:
     """Until the book has answered; the market has gone on meanwhile."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    answer = await close(exiting)
-    await rests(exiting)
+    answer = await resting_exit(exiting)
     await exiting.fault("drop_before_read", method="PUT", path="/orders/regular/*", times=1)
     await exiting.set_price("NSE:INFY", 1480, liquidity=0)
     await moved(exiting, "in_doubt")
@@ -194,10 +194,7 @@ async def test_the_next_owner_goes_on_with_the_same_exit(database_url: str, simu
     """Deadline, moves and fills are rows: nothing is placed anew, and the budget is that of both owners together."""
     async with open_order_environment(database_url, simulator.url, settings=EXITING) as environment:
         await environment.set_price("NSE:INFY", 1500)
-        await bought(environment)
-        await market_leaves(environment)
-        answer = await close(environment)
-        await rests(environment)
+        answer = await resting_exit(environment)
         await environment.set_price("NSE:INFY", 1485, liquidity=0)
         await moved(environment, "completed")
         await environment.crash()
@@ -213,10 +210,7 @@ async def test_the_next_owner_goes_on_with_the_same_exit(database_url: str, simu
 
 async def test_a_halt_stops_the_finisher_too(exiting: OrderEnvironment) -> None:
     """Neither a move nor another exit is sent under it; after it the exit goes on until its deadline."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    answer = await close(exiting)
-    await rests(exiting)
+    answer = await resting_exit(exiting)
     halts = exiting.orders.operators.halts
     await halts.halt(ACCOUNT, mode="halt", open_orders="cancel", reason="test", by=OPERATOR)
     await exiting.set_price("NSE:INFY", 1480, liquidity=0)
@@ -236,10 +230,7 @@ async def all_ended(environment: OrderEnvironment) -> bool:
 
 async def test_reduce_only_lets_exits_move(exiting: OrderEnvironment) -> None:
     """They are proven to reduce, and a move changes their price alone."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    answer = await close(exiting)
-    await rests(exiting)
+    answer = await resting_exit(exiting)
     halts = exiting.orders.operators.halts
     await halts.halt(ACCOUNT, mode="reduce_only", open_orders="leave", reason="test", by=OPERATOR)
     await exiting.set_price("NSE:INFY", 1480, liquidity=0)
@@ -250,10 +241,7 @@ async def test_reduce_only_lets_exits_move(exiting: OrderEnvironment) -> None:
 
 async def test_a_position_has_one_live_exit(exiting: OrderEnvironment) -> None:
     """Two requests close one position, of which more was bought between them: the second exit waits for the first."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    first = await close(exiting)
-    await rests(exiting)
+    first = await resting_exit(exiting)
     await exiting.set_price("NSE:INFY", 1500, liquidity=5)
     await until(lambda: sold(exiting, 5))
     await exiting.set_price("NSE:INFY", 1500, liquidity=0)
@@ -275,10 +263,7 @@ async def sold(environment: OrderEnvironment, quantity: int) -> bool:
 
 async def test_a_new_exit_follows_one_that_the_exchange_has_ended(exiting: OrderEnvironment) -> None:
     """Only when the old one is gone, and only for what it has not filled: a limit inside the price protection."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    answer = await close(exiting)
-    await rests(exiting)
+    answer = await resting_exit(exiting)
     (first,) = await exits(exiting)
     await exiting.sim.post(f"/_sim/orders/{first['order_id']}", json={"fill": 4})
     await exiting.sim.post(f"/_sim/orders/{first['order_id']}", json={"cancel": True})
@@ -291,10 +276,7 @@ async def test_a_new_exit_follows_one_that_the_exchange_has_ended(exiting: Order
 
 async def test_an_exit_that_a_client_has_cancelled_is_not_placed_again(exiting: OrderEnvironment) -> None:
     """A person has decided: the batch ends with what is open."""
-    await bought(exiting)
-    await market_leaves(exiting)
-    answer = await close(exiting)
-    await rests(exiting)
+    answer = await resting_exit(exiting)
     (first,) = await exits(exiting)
     await exiting.service.cancel(
         first["order_id"], account_id=ACCOUNT, caller=Caller(principal="t", idem_key=None), wait_s=5.0
@@ -307,10 +289,7 @@ async def test_an_exit_that_a_client_has_cancelled_is_not_placed_again(exiting: 
 
 async def test_at_the_deadline_the_rest_is_cancelled_and_reported(brief: OrderEnvironment) -> None:
     """Four of ten are closed: six are the exposure, in the document, its event and an alarm; nothing lives on."""
-    await bought(brief)
-    await market_leaves(brief)
-    answer = await close(brief)
-    await rests(brief)
+    answer = await resting_exit(brief)
     (first,) = await exits(brief)
     await brief.sim.post(f"/_sim/orders/{first['order_id']}", json={"fill": 4})
     end = await batch_end(brief, answer.document)

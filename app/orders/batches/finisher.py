@@ -32,7 +32,7 @@ from app.orders.state.new_tasks import NewTask, target_of
 from app.orders.state.order_parts import AccountParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import oldest_live_day
-from app.orders.state.wakeups import wait_for
+from app.orders.state.wakeups import seconds_to_next, wait_for
 
 _MAX_WAIT_S = 1.0
 """Between two rounds while batches are open, when no wake-up comes."""
@@ -86,9 +86,7 @@ class ExitFinisher:
         due = [one for batch in batches for one in self._due(batch, legs[batch.batch_id])]
         if due:
             await self._placement.place(due)
-        seconds = [(moment - self._clock.now()).total_seconds() for moment in moments]
-        # 10 ms at least: a moment that has passed already must not make the loop spin.
-        return min([_MAX_WAIT_S, *(max(0.01, one) for one in seconds)])
+        return seconds_to_next(moments, now=self._clock.now(), at_most_s=_MAX_WAIT_S)
 
     def _due(self, batch: Batch, legs: Sequence[Leg]) -> list[DueExit]:
         """The legs whose position needs an exit now. The runner stores a new status of the batch first."""

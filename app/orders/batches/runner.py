@@ -27,7 +27,7 @@ from app.orders.state.order_parts import AccountParts
 from app.orders.state.removal import Removal
 from app.orders.state.trading_days import oldest_live_day
 from app.orders.state.verdicts import BATCH_ENDS, withdrawn
-from app.orders.state.wakeups import wait_for
+from app.orders.state.wakeups import seconds_to_next, wait_for
 
 _MAX_WAIT_S = 1.0
 """Between two rounds over the open batches of an account, when no wake-up comes."""
@@ -64,9 +64,7 @@ class BatchRunner:
         """
         decisions = [await self._decide_and_store(batch) for batch in await self._find_open()]
         moments = [decision.again_at for decision in decisions if decision.again_at is not None]
-        due = [(moment - self._clock.now()).total_seconds() for moment in moments]
-        # 10 ms at least: a moment that has passed already must not make the loop spin.
-        return min([_MAX_WAIT_S, *(max(0.01, seconds) for seconds in due)])
+        return seconds_to_next(moments, now=self._clock.now(), at_most_s=_MAX_WAIT_S)
 
     async def _find_open(self) -> Sequence[Batch]:
         # Acceptance sets the flag again when it stores a batch during the query, so the flag is cleared before it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from app.kit.backoff import jittered
@@ -151,6 +152,11 @@ class Waiter:
     async def wait(self, timeout_s: float) -> None:
         """Until the next change, or for ``timeout_s`` seconds."""
         await wait_for(self._event, timeout_s)
+
+
+def seconds_to_next(moments: Iterable[datetime], *, now: datetime, at_most_s: float) -> float:
+    """Until the first of these moments; 10 ms at least: one that has passed already must not make a loop spin."""
+    return min([at_most_s, *(max(0.01, (moment - now).total_seconds()) for moment in moments)])
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float) -> bool:

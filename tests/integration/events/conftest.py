@@ -31,6 +31,7 @@ from app.events.order_stream import OrderStreamHub
 from app.events.tick_stream import TickStreamHub
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
+from tests.waiting import running_tasks
 
 KEY = "a-key-that-may-read-everything"
 ACCOUNTS = frozenset({"primary", "second"})
@@ -128,15 +129,8 @@ async def serving(app: FastAPI) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def running(*hubs: OrderStreamHub | TickStreamHub) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(hub.run()) for hub in hubs]
-    try:
+    async with running_tasks(*(hub.run() for hub in hubs)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 @asynccontextmanager

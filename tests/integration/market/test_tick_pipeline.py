@@ -7,7 +7,7 @@ import json
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -34,6 +34,7 @@ from app.market.ticks.pipeline import TickListener, TickPipeline
 from app.market.ticks.publisher import TickPublisher
 from tests.integration.market.packets import ltp_packet
 from tests.integration.market.proxy import TcpProxy
+from tests.waiting import running_tasks
 
 INFY = Instrument(
     instrument_token=408065, exchange_token=1594, tradingsymbol="INFY", name="INFOSYS", expiry=None, strike=Decimal(0),
@@ -77,15 +78,8 @@ async def running(
     publisher = TickPublisher(url, keys=RedisKeys(prefix), backoff=FAST, reply_timeout_s=reply_timeout_s)
     newest = NewestTicks({"primary": decode}, instruments=OneInstrument(), source="simulator")
     pipeline = TickPipeline(newest, publisher=publisher, listeners=listeners, clock=SystemClock(), flush_ms=1)
-    tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(pipeline.run())]
-    try:
+    async with running_tasks(publisher.run(), pipeline.run()):
         yield Environment(pipeline=pipeline, newest=newest, publisher=publisher, ticks=newest.accounts["primary"])
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def until(condition: Callable[[], bool], *, timeout: float = WAIT_S) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,7 +27,7 @@ from app.webhooks.posting import Posting
 from app.webhooks.secrets import EndpointSecrets
 from app.webhooks.service import Registered, Webhooks
 from tests.integration.webhooks.receiver import Received, Receiver, running_receiver
-from tests.waiting import until
+from tests.waiting import running_tasks, until
 
 SEALING_KEY = b"k" * 32
 ACCOUNT = "primary"
@@ -67,15 +66,8 @@ class Environment:
     async def delivering(self, count: int = 1) -> AsyncIterator[list[DeliveryLoop]]:
         """So many processes, as far as the database can tell."""
         loops = [self.new_loop() for _ in range(count)]
-        tasks = [asyncio.create_task(loop.run()) for loop in loops]
-        try:
+        async with running_tasks(*(loop.run() for loop in loops)):
             yield loops
-        finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
 
     async def register(self, path: str = "/hook", *, account_id: str = ACCOUNT, **wanted: Any) -> Registered:
         fields: dict[str, Any] = {

@@ -45,16 +45,16 @@ async def hang(writer: asyncio.StreamWriter) -> None:
 
 async def drip(writer: asyncio.StreamWriter) -> None:
     """A byte of the body now and then: no single read takes long, the whole never ends."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        writer.write(b"x")
-        await writer.drain()
-        await asyncio.sleep(0.05)
+    await _drip(writer, after=b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
 
 
 async def drip_headers(writer: asyncio.StreamWriter) -> None:
     """The same, before the body."""
-    writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+    await _drip(writer, after=b"HTTP/1.1 200 OK\r\nX: ")
+
+
+async def _drip(writer: asyncio.StreamWriter, *, after: bytes) -> None:
+    writer.write(after)
     while True:
         writer.write(b"x")
         await writer.drain()

@@ -52,13 +52,13 @@ def test_the_switch_opens_no_other_network(address: str) -> None:
 
 @given(st.ip_addresses())
 def test_no_private_address_is_allowed(address: IPv4Address | IPv6Address) -> None:
-    """The standard library's own judgement is a lower bound of ours."""
+    """Whatever the standard library calls not public, we refuse too."""
     if address.is_private or address.is_loopback or address.is_link_local or address.is_multicast:
         assert refusal(str(address)) is not None
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_in_ipv6_clothes_is_the_same_address(address: IPv4Address) -> None:
+def test_an_address_mapped_into_ipv6_is_the_same_address(address: IPv4Address) -> None:
     """``::ffff:a.b.c.d`` is allowed exactly where ``a.b.c.d`` is."""
     assert refusal(f"::ffff:{address}") == refusal(str(address))
 
