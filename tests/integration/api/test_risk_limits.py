@@ -115,8 +115,11 @@ async def test_repeated_and_open_orders_are_limited(settings: Settings) -> None:
         update={"risk_max_identical_orders": 1, "risk_identical_window_s": 60.0, "risk_max_open_orders": 2}
     )
     async with running_service(counted) as service:
-        resting = {"order_type": "LIMIT", "price": 1000}
+        # a price that does not move: outside of the circuit the exchange would reject the orders
+        market = {"ticks_per_second": 0, "instruments": {"NSE:INFY": {"last_price": PRICE}}}
+        await control(service, "/_sim/market", market)
+        resting = {"order_type": "LIMIT", "price": 1480}
         assert await refusal(service, **resting) is None
         assert await refusal(service, **resting) == "DUPLICATE_SUSPECT"
-        assert await refusal(service, **{**resting, "price": 1001}) is None
-        assert await refusal(service, **{**resting, "price": 1002}) == "OPEN_ORDER_LIMIT"
+        assert await refusal(service, **{**resting, "price": 1481}) is None
+        assert await refusal(service, **{**resting, "price": 1482}) == "OPEN_ORDER_LIMIT"
