@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from app import errors
 from app.broker.outcomes import Sent
+from app.db.postgres import CommitCutOff
 from app.orders.entry.not_accepted import AcceptanceUnknown
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,7 +44,7 @@ STATUS_OF: Final[Mapping[type[errors.ServiceError], int]] = {
 }
 STATUS_OF_CODE: Final[Mapping[str, int]] = {"FORBIDDEN": 403, "IDEMPOTENCY_KEY_REUSED": 422, "VERSION_STALE": 412}
 
-_ORDER_PATHS = ("/orders", "/advanced/batch-orders")
+_ORDER_PATHS = ("/orders", "/advanced/batch-orders", "/positions")
 _TRANSIENT = frozenset({429, 502, 503, 504})
 
 
@@ -162,7 +163,7 @@ def internal_problem(*, path: str, request_id: str) -> JSONResponse:
 def stopped_problem(*, method: str, path: str, request_id: str) -> JSONResponse:
     """The answer to a request that the stop cancelled; for an order it must not look like a failure."""
     error: errors.ServiceError = errors.Unavailable("the service is stopping", code="STOPPING")
-    if path.startswith(_ORDER_PATHS) and method not in {"GET", "HEAD"}:
+    if _changes_orders(method, path):
         error = AcceptanceUnknown("the service was stopped before the order was accepted or refused")
     return render(error, path=path, request_id=request_id)
 
@@ -176,6 +177,8 @@ def install(app: FastAPI) -> None:
 
 async def _on_service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.ServiceError)  # noqa: S101 - by registration
+    if isinstance(error, CommitCutOff) and _changes_orders(request.method, request.url.path):
+        error = AcceptanceUnknown()
     return render(error, path=request.url.path, request_id=_request_id(request))
 
 
@@ -215,6 +218,10 @@ def field_problem(entry: Mapping[str, Any]) -> errors.Problem:
         reason = entry.get("ctx", {}).get("error", "cannot be read")
         return errors.Problem(loc=("body",), msg=f"not valid JSON: {reason}")
     return errors.Problem(loc=tuple(entry["loc"]), msg=str(entry["msg"]).removeprefix("Value error, "))
+
+
+def _changes_orders(method: str, path: str) -> bool:
+    return path.startswith(_ORDER_PATHS) and method not in {"GET", "HEAD"}
 
 
 def _about_orders(status: int) -> dict[str, str]:

@@ -67,9 +67,13 @@ _SESSION_OVER = (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)
 the server has become a standby. Nothing was stored; the next connection may work."""
 
 
+class CommitCutOff(Unavailable):
+    """The connection failed during the commit, which may or may not have taken effect."""
+
+
 class Database:
     """One pool. Everything here raises Unavailable when there is no connection or it fails: nothing was stored then,
-    unless a COMMIT was on its way.
+    unless a COMMIT was on its way, see ``transaction``.
 
     ``connection_errors`` counts how often that happened; ``failing_since`` is the time (seconds of ``elapsed_s``) since
     when nothing else has, None while connections work.
@@ -89,9 +93,18 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """Commits at the end of the block, rolls back on any exception."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        """Commits at the end of the block, rolls back on any exception. Raises CommitCutOff when it is not known
+        whether it was committed."""
+        committing = False
+        try:
+            async with self.connection() as connection, connection.transaction():
+                yield connection
+                committing = True
+        except Unavailable as error:
+            if committing:
+                message = f"{error.message} during the commit: it is not known whether it took effect"
+                raise CommitCutOff(message, code=error.code) from error
+            raise
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from app.db.postgres import Database
+from app.db.postgres import CommitCutOff, Database
 from app.errors import Conflict, Unavailable
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
@@ -24,7 +24,7 @@ from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.intent import Intent
 from app.orders.entry.key_memory import KeyMemory
 from app.orders.entry.lost_requests import LostRequests, Recovering
-from app.orders.entry.not_accepted import AcceptanceUnknown, CommitCutOff, NotAccepted
+from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.entry.outcome_wait import Answer, FirstRead, OutcomeWait
 from app.orders.entry.recovered_keys import Wanted
 from app.orders.entry.risk_check import AfterLoss, KnownPositions, PositionsNeeded, RiskCheck
@@ -202,17 +202,9 @@ class Acceptance:
             await self._store_once(intent, positions=await self._risk_check.read_positions(intent.account_id))
 
     async def _store_once(self, intent: Intent, *, positions: KnownPositions) -> None:
-        """One transaction. Raises Unavailable, CommitCutOff when it is unknown whether it was committed, and as
-        ``admit``."""
-        committing = False
-        try:
-            async with self._database.transaction() as tx:
-                await self._risk_check.admit(tx, intent, positions=positions)
-                committing = True
-        except Unavailable as error:
-            if committing:
-                raise CommitCutOff from error
-            raise
+        """One transaction. Raises Unavailable, CommitCutOff, and as ``admit``."""
+        async with self._database.transaction() as tx:
+            await self._risk_check.admit(tx, intent, positions=positions)
 
     async def _is_stored(self, task_id: UUID) -> bool:
         try:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from app.db.postgres import Database, Tx
+from app.db.postgres import CommitCutOff, Database, Tx
 from app.errors import BadInput, Problem, Unavailable
 from app.orders.entry import idempotency_store
 from app.orders.entry.acceptance import Acceptance, Caller
@@ -75,7 +75,6 @@ class KeyedCommands:
         return await self._acceptance.answer(key, account_id=account_id, wait_s=wait_s)
 
     async def _store(self, key: IdempotencyKey, rows: Callable[[Tx], Awaitable[None]], *, account_id: str) -> None:
-        committing = False
         try:
             async with self._database.transaction() as tx:
                 pending = await recovery_state(tx, account_id)
@@ -83,8 +82,7 @@ class KeyedCommands:
                     raise Recovering("the order book has not proven yet what was sent under this key")
                 await idempotency_store.insert_key(tx, key)
                 await rows(tx)
-                committing = True
+        except CommitCutOff as error:
+            raise AcceptanceUnknown from error
         except Unavailable as error:
-            if committing:
-                raise AcceptanceUnknown from error
             raise NotAccepted(f"nothing was stored: {error}") from error

@@ -26,7 +26,3 @@ class AcceptanceUnknown(Conflict):
         super().__init__(message, code="ACCEPTANCE_UNKNOWN")
         self.sent = str(Sent.UNKNOWN)
         self.retryable = "after_check"
-
-
-class CommitCutOff(Exception):
-    """The connection broke during the commit, which may or may not have taken effect."""

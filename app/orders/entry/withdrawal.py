@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from app.broker.orders import Operation
 from app.db.postgres import Tx
-from app.errors import Conflict
+from app.errors import Conflict, Unavailable
 from app.orders.state import order_store, removal_store, task_store
 from app.orders.state.completeness import at_rest
 from app.orders.state.documents import task_document
@@ -51,7 +52,7 @@ class Withdrawals:
         """Withdraw a placement. Repeating it is harmless: an order that is being cancelled is not cancelled twice.
 
         ``wait_s``: how many seconds to wait until it is over. Raises NotFound for an unknown task, Conflict for one
-        that is no placement, Unavailable.
+        that is no placement, Unavailable, CommitCutOff when it is not known whether the withdrawal was stored.
         """
         async with self._database.connection() as connection:
             task = await task_store.need(connection, task_id)
@@ -71,8 +72,9 @@ class Withdrawals:
         ends = self._clock.monotonic() + wait_s
         while not state.over and self._clock.monotonic() < ends:
             await asyncio.sleep(_LOOK_AGAIN_S)
-            async with self._database.connection() as connection:
-                state = await _state(connection, task_id)
+            with suppress(Unavailable):  # the withdrawal is stored: no failure may say that nothing is sent for it
+                async with self._database.connection() as connection:
+                    state = await _state(connection, task_id)
         return state
 
 

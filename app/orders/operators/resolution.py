@@ -59,8 +59,9 @@ class Resolutions:
     async def resolve(self, task_id: UUID, decision: OperatorDecision, *, by: Actor) -> Mapping[str, Any]:
         """Settle the task, or store the task that replaces it; return the document of the one that counts now.
 
-        Raises NotFound for an unknown task, BadInput without the order id that ``placed`` needs, Unavailable, and
-        Conflict with a code that says why this task cannot be resolved in this way.
+        Raises NotFound for an unknown task, BadInput without the order id that ``placed`` needs, Unavailable,
+        CommitCutOff when it is not known whether the decision was stored, and Conflict with a code that says why this
+        task cannot be resolved in this way.
         """
         async with self._database.connection() as connection:
             account_id = (await task_store.need(connection, task_id)).account_id

@@ -21,6 +21,7 @@ async def _never(_scope: Scope, receive: Receive, _send: Send) -> None:
         ("POST", "/orders", 409, "ACCEPTANCE_UNKNOWN", "unknown"),
         ("DELETE", "/orders/1", 409, "ACCEPTANCE_UNKNOWN", "unknown"),
         ("POST", "/advanced/batch-orders", 409, "ACCEPTANCE_UNKNOWN", "unknown"),
+        ("POST", "/positions/close", 409, "ACCEPTANCE_UNKNOWN", "unknown"),
         ("GET", "/orders", 503, "STOPPING", "no"),
         ("POST", "/subscriptions", 503, "STOPPING", None),
     ],
