@@ -17,7 +17,7 @@ from app.db.ownership import MOST_CHARACTERS, Ownership
 from app.db.postgres import Tx
 from app.kit.clock import trade_date_of
 from app.orders.engine.account_loops import AccountLoops, build_account_loops
-from app.orders.engine.trading_status import STALLED_AFTER_S, TradingFacts
+from app.orders.engine.trading_status import STALLED_AFTER_S, UNANSWERED_AFTER_S, TradingFacts
 from app.orders.recovery.loss_check import Continuity, LossCheck
 from app.orders.risk.halts_and_doubts_store import Stops
 from app.orders.sending import egress_store
@@ -128,6 +128,7 @@ class AccountEngine:
             too_much_in_doubt=stops.many_doubts,
             book_unreadable=self.read_counters.book_unreadable or self._failure,
             placements_fail=loops is not None and loops.breakers.stops(Operation.PLACE),
+            placements_unanswered=loops is not None and loops.sender.full_s >= UNANSWERED_AFTER_S,
             day_is_used_up=self._governor.places_left_today() < 1,
         )
 

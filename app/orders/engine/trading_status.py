@@ -15,6 +15,9 @@ from app.orders.state.trading_reasons import Reason
 STALLED_AFTER_S = 1.5
 """A statement of the owner that is not answered for this long says that the database has stalled."""
 
+UNANSWERED_AFTER_S = 1.5
+"""A market order waits for three seconds only, and is not sent before one of the placements under way has ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingFacts:
@@ -28,6 +31,7 @@ class TradingFacts:
     too_much_in_doubt: bool = False  # so many outcomes are unknown, or one for so long, that nothing may be added
     book_unreadable: str | None = None  # why the order book cannot be read; None: it can
     placements_fail: bool = False  # the circuit breaker of placements is not closed
+    placements_unanswered: bool = False  # as many as may be under way have had no answer for ``UNANSWERED_AFTER_S``
     day_is_used_up: bool = False  # the broker takes no more placements of the account today
 
 
@@ -83,7 +87,8 @@ def _sentences(facts: TradingFacts) -> Mapping[Reason, str | None]:
         Reason.BOOK_UNREADABLE: facts.book_unreadable,
         Reason.BREAKER_OPEN: _if(
             facts.placements_fail, "too many placements failed or had no answer: the order book is read first"
-        ),
+        )
+        or _if(facts.placements_unanswered, "the broker does not answer: as many placements as may be are under way"),
         Reason.DAY_LIMIT_REACHED: _if(facts.day_is_used_up, "the account's placements of this day are used up"),
     }
 

@@ -68,6 +68,7 @@ class Sender:
         self._transmission = transmission
         self._outcomes = outcomes
         self._in_flight: Counter[Operation] = Counter()
+        self._full_since: float | None = None  # no further placement could be started; None: one could
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,6 +98,11 @@ class Sender:
     def unanswered_s(self) -> float:
         """For how many seconds the database has not answered what this loop has asked; 0 while it asks nothing."""
         return 0.0 if self._asked_at is None else self._clock.monotonic() - self._asked_at
+
+    @property
+    def full_s(self) -> float:
+        """For how many seconds no placement could be started, because all that may be under way have no answer."""
+        return 0.0 if self._full_since is None else self._clock.monotonic() - self._full_since
 
     @property
     def _rest_s(self) -> float:
@@ -145,7 +151,7 @@ class Sender:
             task = await self._claims.claim(operation, capacity=self._capacity(), following=following)
             if task is None:  # since the peek it was withdrawn, held or halted, or it expired, or its price moved
                 return
-            self._in_flight[task.operation] += 1
+            self._count_in_flight(task.operation, 1)
             self._idle.clear()
             sends.create_task(self._send(task, claim_began_at=claim_began_at), name=f"send-{task.task_id}")
             await asyncio.sleep(0)  # the request starts before the next task is looked for
@@ -158,6 +164,13 @@ class Sender:
         if orders < self._settings.in_flight:
             capacity += [Operation.MODIFY, Operation.PLACE]
         return capacity
+
+    def _count_in_flight(self, operation: Operation, change: int) -> None:
+        self._in_flight[operation] += change
+        if Operation.PLACE in self._capacity():
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = self._clock.monotonic()
 
     async def _has_slot(self, operation: Operation) -> bool:
         """Wait for the broker's rate limit; returns False when it allows no such request within ``_SLOT_WAIT_S``."""
@@ -181,7 +194,7 @@ class Sender:
             outcome = await self._transmission.send(task, claim_began_at=claim_began_at)
             await self._outcomes.store(task, outcome)
         finally:
-            self._in_flight[task.operation] -= 1
+            self._count_in_flight(task.operation, -1)
             if not self._in_flight.total():
                 self._idle.set()
             self._wakeups.sender.set()

@@ -25,7 +25,7 @@ class Reason(StrEnum):
     REDUCE_ONLY = "reduce_only"  # only orders pass that are proven to reduce a position
     TOO_MUCH_IN_DOUBT = "too_much_in_doubt"  # too many outcomes are unknown to add to a position
     BOOK_UNREADABLE = "book_unreadable"  # the broker's order book cannot be read, so no doubt could be resolved
-    BREAKER_OPEN = "breaker_open"  # too many placements failed, or had no answer
+    BREAKER_OPEN = "breaker_open"  # too many placements failed, or have no answer
     DAY_LIMIT_REACHED = "day_limit_reached"  # the broker takes no more placements of the account today
 
 

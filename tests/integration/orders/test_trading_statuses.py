@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
+from app.broker.orders import OrderType
 from app.db.leases import Lease, LeaseTimes
 from app.db.postgres import Database, open_database
 from app.kit.clock import SystemClock
 from app.orders.state.model import TaskStatus
 from app.orders.state.trading_reasons import ConfirmedStatus, Reason
 from app.orders.state.trading_status_store import read_statuses, write_status
-from tests.order_environment import ACCOUNT, OPERATOR, OrderEnvironment
-from tests.order_waits import reaches
+from simulator.server import RunningSimulator
+from tests.order_environment import ACCOUNT, OPERATOR, SHORT_SETTINGS, OrderEnvironment, open_order_environment
+from tests.order_waits import end_of, reaches, struck
 from tests.waiting import until
 
 RAISED_WITHIN_S = 2.0
@@ -156,3 +159,19 @@ async def test_an_account_without_a_session_cannot_trade(environment: OrderEnvir
     (await environment.sim.post("/_sim/session", json={"user_id": "SIM001", "expired": True})).raise_for_status()
     await reaches(environment, await environment.place(wait_s=0), TaskStatus.HELD)
     await until(lambda: _blocked_by(environment.database, Reason.NO_SESSION), within_s=RAISED_WITHIN_S, every_s=0.05)
+
+
+async def test_as_many_placements_without_an_answer_as_may_be_under_way_are_a_reason(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """The broker hangs: an order placed now is not sent before one of them ends, and expires."""
+    settings = replace(SHORT_SETTINGS, send_timeout_s=8.0, claim_lease_s=10.0)
+    async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
+        await _until_written(environment.database, [], within_s=10)
+        await environment.fault("hang", times=settings.in_flight, params={"ms": 20_000, "process": False})
+        for symbol in ("INFY", "TCS", "RELIANCE", "SBIN"):
+            await environment.place(wait_s=0, tradingsymbol=symbol)
+        await struck(environment, "hang", settings.in_flight)
+        late = await environment.place(wait_s=0, tradingsymbol="HDFCBANK", order_type=OrderType.MARKET, price=None)
+        await _until_written(environment.database, [Reason.BREAKER_OPEN], within_s=RAISED_WITHIN_S + 1.0)
+        assert (await end_of(environment, late))["status"] == "expired"
