@@ -195,7 +195,7 @@ MUTATIONS = (
         "app/orders/recovery/account_recovery.py",
         " and began_at - recovery.quiet_from >= window",
         "",
-        FAULTS + "test_recovery.py::test_an_order_that_shows_late_is_found_within_the_window",
+        "tests/unit/orders/test_loss_signs.py::test_the_proof_needs_the_reads_and_the_window",
     ),
     Mutation(
         "what a copy calls unsent is in doubt",
@@ -826,7 +826,7 @@ MUTATIONS = (
         "app/orders/risk/reduce_only.py",
         "await limit_store.lock_account(tx, account_id)",
         "pass",
-        ORDERS + "test_risk_lock.py::test_an_exit_under_reduce_only_waits_for_the_risk_lock",
+        ORDERS + "test_risk_lock.py::test_a_square_off_waits_for_the_risk_lock",
     ),
     Mutation(
         "a repeated key while only reductions pass",

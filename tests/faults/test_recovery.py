@@ -590,6 +590,7 @@ async def test_orders_of_an_older_version_of_the_secret_are_recognised(opening: 
     both = replace(TAG_SECRETS, versions=(*TAG_SECRETS.versions, *older.versions))
     async with opening(Memory(), secrets=older) as environment:
         task = await environment.place(key=KEY)
+        asked_later = await environment.place(key="another-key-of-a-client")
         await environment.crash()
         await wipe(environment)
     await after_the_lease(database_url)
@@ -598,7 +599,9 @@ async def test_orders_of_an_older_version_of_the_secret_are_recognised(opening: 
         assert (await environment.place(key=KEY))["order_id"] == task["order_id"]
         await until(lambda: is_over(environment), within_s=30)
         assert (await environment.place(key=KEY))["order_id"] == task["order_id"]
-        assert len(await environment.ledger()) == 1
+        again = await environment.place(key="another-key-of-a-client")
+        assert again["order_id"] == asked_later["order_id"]
+        assert len(await environment.ledger()) == 2
 
 
 async def epoch_of(environment: OrderEnvironment) -> str | None:
