@@ -24,6 +24,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.safe_values import is_loopback, weakness_of
 from app.setting_files import read_files
 
 Environment = Literal["development", "staging", "production"]
@@ -35,7 +36,6 @@ Count = Annotated[int, Field(ge=0)]
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
 _ZERODHA = ("https", "api.kite.trade", "wss", "ws.kite.trade")
-_KEY_LENGTH = 16  # characters of an API key in production
 _SEAL_BYTES = 32  # AES-256
 
 
@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     log_dir: Path = Path("logs")
     trusted_proxies: str = ""
+    trusted_hosts: str = ""
+    trusted_origins: str = ""
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # who may call
@@ -153,6 +155,7 @@ class Settings(BaseSettings):
     limit_webhooks: RequestLimit = "20/minute"
     limit_instrument_refresh: RequestLimit = "5/hour"
     limit_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = 2000
     max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
 
     @classmethod
@@ -234,14 +237,22 @@ class Settings(BaseSettings):
 
 
 def refuse_unsafe(settings: Settings) -> None:
-    """Production needs authentication, passwords that are no defaults, and the real broker. Raises SettingsError."""
+    """Production needs authentication, passwords that are no defaults, and the real broker. Raises SettingsError.
+
+    Only development on loopback may go without authentication, and only development may have a key that is guessable.
+    """
+    if not settings.api_key_enabled and (settings.environment != "development" or not is_loopback(settings.host)):
+        wants = "must be true, except in development with a HOST that is loopback: else everyone could place orders"
+        raise SettingsError("API_KEY_ENABLED", wants=wants)
+    if settings.environment == "development":
+        return
+    for name, key in (("API_KEY", settings.api_key), ("API_KEY_OLD", settings.api_key_old)):
+        weakness = weakness_of(key.get_secret_value())
+        if weakness is not None and (name == "API_KEY" or key.get_secret_value()):
+            makes_one = "`openssl rand -hex 24` makes one"
+            raise SettingsError(name, wants=f"{weakness} in {settings.environment}; {makes_one}")
     if settings.environment != "production":
         return
-    if not settings.api_key_enabled:
-        raise SettingsError("API_KEY_ENABLED", wants="must be true in production")
-    for name, key in (("API_KEY", settings.api_key), ("API_KEY_OLD", settings.api_key_old or settings.api_key)):
-        if len(key.get_secret_value()) < _KEY_LENGTH:
-            raise SettingsError(name, wants=f"a key of at least {_KEY_LENGTH} characters is required in production")
     database = urlsplit(settings.database_dsn)
     if (database.password or "") in _WEAK_PASSWORDS:
         variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"

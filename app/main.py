@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -32,8 +31,9 @@ from app.api import (
     webhooks,
 )
 from app.api.middleware import BodyLimit, Guard, RequestFrame
-from app.api.openapi import build_openapi
+from app.api.openapi import serve_document
 from app.api.services import Services
+from app.api.trusted_names import TrustedNames
 from app.bootstrap import open_services
 from app.composition.parts import Overrides
 from app.config import Settings
@@ -43,6 +43,9 @@ from app.kit.ids import IdSource
 DESCRIPTION = (
     "Ticks, orders and events between your programs and Kite Connect. Every error is `application/problem+json`."
 )
+
+KEYLESS_BODY_BYTES = 16_384
+"""The largest body without an API key: Kite's postback has two thousand bytes."""
 
 RESOURCES = (
     health,
@@ -89,12 +92,16 @@ def create_app(settings: Settings, *, services: Services | None = None, override
         redoc_url=None,
         middleware=[
             Middleware(RequestFrame, new_id=lambda: str(ids.uuid())),
-            Middleware(Guard, docs="closed" if settings.environment == "production" else "open"),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(
+                Guard,
+                trusted=TrustedNames.from_settings(settings),
+                docs="closed" if settings.environment == "production" else "open",
+            ),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes, keyless_bytes=KEYLESS_BODY_BYTES),
         ],
     )
-    app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(app)
     for resource in RESOURCES:
         app.include_router(resource.build_router())
+    serve_document(app)
     return app

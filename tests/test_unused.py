@@ -16,7 +16,6 @@ STEPS = "the fault tests take the sender's steps one at a time"
 ONLY_SEEN_FROM_OUTSIDE = "the feed's own count of what the socket received, by which tests see that a message arrived"
 READ_ELSEWHERE = {
     "app/webhooks/checked_connection.py::CheckedConnection.connect_unix_socket": "httpcore's interface has it",
-    "app/broker/port.py::FeedState.frames": ONLY_SEEN_FROM_OUTSIDE,
     "app/broker/port.py::FeedState.notes": ONLY_SEEN_FROM_OUTSIDE,
     "app/broker/port.py::FeedState.packets": ONLY_SEEN_FROM_OUTSIDE,
     "app/orders/engine/account_loops.py::AccountLoops.claims": STEPS,

@@ -5,7 +5,8 @@ orders mass_cancel position_close batches admin postback   orders and operators
 events order_stream tick_stream health   events, streams, probes
 webhooks webhook_deliveries   events to the endpoints of clients
 
-Around every request: middleware (read it first), keys, rate_limits, problems (errors as HTTP), openapi
+Before every request: connection_limits (which connections may stay), http_connection, socket_connection (bounds)
+Around every request: middleware (read it first), trusted_names, keys, rate_limits, problems (errors as HTTP), openapi
 For routes: services (what they may use), dependencies (their arguments), paging, exact_json
 For orders: order_bodies, order_route, order_answers, idempotency_key, if_match
 For the rest: subscription_bodies, webhook_bodies; sockets (one WebSocket from its first to its last message)

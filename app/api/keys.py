@@ -15,7 +15,8 @@ from app.errors import SettingsError
 
 API_KEY_HEADER = "X-API-Key"
 MAX_KEY_LENGTH = 256
-_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+PROBE_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
+_OPEN_PATHS = PROBE_PATHS | {"/metrics"}
 _POSTBACK = "/postback/"
 _DEFAULT = "default"
 DOCS_PATHS = frozenset({"/docs", "/openapi.json"})

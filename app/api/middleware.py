@@ -1,8 +1,8 @@
 """What happens to every request before and after its route? Plain ASGI, outermost first.
 
     RequestFrame   request id, log context, access metrics, security headers, and the answer to an unexpected error
-    Guard          address limit, API key, limit of the key; then the application knows ``principal``
-    BodyLimit      no body is read beyond the bound, declared or not
+    Guard          host and origin, API key and its limit or the address's; then the application knows ``principal``
+    BodyLimit      no body is read beyond the bound, declared or not; a smaller one without a key
 
 ``Services`` come from the lifespan's state; ``RequestFrame`` works without them too.
 """
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from loguru import logger
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
 from app.api.dependencies import DATABASE_S
-from app.api.keys import API_KEY_HEADER, DOCS_PATHS, is_open_path
+from app.api.keys import API_KEY_HEADER, DOCS_PATHS, PROBE_PATHS, is_open_path
+from app.api.trusted_names import TrustedNames
 from app.errors import NotAuthorised, ServiceError
 from app.kit.answer_time import answering_within
 from app.kit.clock import elapsed_s
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADER = "X-Request-Id"
 UNMATCHED = "unmatched"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SECURITY_HEADERS = (
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -85,6 +87,10 @@ class RequestFrame:
                 await response(scope, receive, framed_send)
             else:
                 raise
+        except ClientDisconnect:
+            logger.debug(
+                "{} {}: the client disconnected before its request was complete", scope["method"], scope["path"]
+            )
         except Exception as error:  # noqa: BLE001 - the outermost frame of a request: nothing above it can answer
             logger.opt(exception=error).error("{} {} failed unexpectedly", scope["method"], scope["path"])
             if status == 0:
@@ -95,14 +101,17 @@ class RequestFrame:
 
 
 class Guard:
-    """Refuses callers without a valid key, and requests beyond a limit.
+    """Refuses callers without a valid key, pages of foreign sites, and requests beyond a limit.
 
     Open paths need no key; WebSockets authenticate with their first message. With ``docs`` open the documentation can
-    be read without a key, since a browser cannot send one.
+    be read without a key, since a browser cannot send one. A valid key counts against its own limit only, whatever
+    others of its address do. Probes count against none, and neither do sockets, whose number is bounded by
+    ``connection_limits``.
     """
 
-    def __init__(self, app: ASGIApp, *, docs: Literal["open", "closed"]) -> None:
+    def __init__(self, app: ASGIApp, *, trusted: TrustedNames, docs: Literal["open", "closed"]) -> None:
         self._app = app
+        self._trusted = trusted
         self._open = DOCS_PATHS if docs == "open" else frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,39 +120,52 @@ class Guard:
             return
         services = _services(scope)
         try:
-            services.rate_limits.check_address(_address(scope))
-            if scope["type"] == "http" and not self._is_open(scope["path"]):
-                await self._check_caller(services, scope)
+            await self._check(services, scope)
         except ServiceError as error:
             await _refuse(error, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _is_open(self, path: str) -> bool:
-        return is_open_path(path) or path in self._open
-
-    async def _check_caller(self, services: Services, scope: Scope) -> None:
+    async def _check(self, services: Services, scope: Scope) -> None:
         principal = services.api_keys.authenticate(_header(scope, API_KEY_HEADER))
+        is_probe = scope["path"] in PROBE_PATHS
+        if not is_probe:
+            method = scope.get("method", "CONNECT")
+            self._trusted.check(host=_header(scope, "host"), origin=_header(scope, "origin"), method=method)
+        if principal is None and not is_probe and scope["type"] == "http":
+            services.rate_limits.check_address(_address(scope))
+        if principal is not None:
+            show_key(scope)
+        if scope["type"] != "http" or is_probe or self._is_open(scope["path"]):
+            return
         if principal is None:
             raise NotAuthorised(f"a valid {API_KEY_HEADER} header is needed")
         scope["state"]["principal"] = principal
         await services.rate_limits.check(principal.key_id, method=scope["method"], path=scope["path"])
 
+    def _is_open(self, path: str) -> bool:
+        return is_open_path(path) or path in self._open
+
 
 class BodyLimit:
-    """Answers 413 to a body beyond the bound: at once where its length is declared, else when it grows beyond it."""
+    """Answers 413 to a body beyond the bound: at once where its length is declared, else when it grows beyond it.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    ``keyless_bytes`` is the bound of a request without a valid key.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, keyless_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._keyless_bytes = min(keyless_bytes, max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        max_bytes = self._max_bytes if "principal" in scope["state"] else self._keyless_bytes
         declared = _header(scope, "content-length") or "0"
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            await self._too_large(scope)(scope, receive, send)
+        if declared.isdecimal() and int(declared) > max_bytes:
+            await _too_large(scope, max_bytes)(scope, receive, send)
             return
         seen = 0
 
@@ -151,30 +173,34 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                raise HTTPException(413, detail=self._sentence)
+            if seen > max_bytes:
+                raise HTTPException(413, detail=_too_large_sentence(max_bytes))
             return message
 
         await self._app(scope, bounded_receive, send)
 
-    @property
-    def _sentence(self) -> str:
-        return f"the body is larger than {self._max_bytes} bytes"
 
-    def _too_large(self, scope: Scope) -> Response:
-        return problems.plain_problem(
-            HTTPStatus(413),
-            detail=self._sentence,
-            path=scope["path"],
-            request_id=scope["state"]["request_id"],
-        )
+def show_key(scope: Scope) -> None:
+    """Tell the connection that its client has a valid key: it makes way for no other connection any more."""
+    place = scope["state"].get("connection")
+    if place is not None:
+        place.show_key()
+
+
+def _too_large_sentence(max_bytes: int) -> str:
+    return f"the body is larger than {max_bytes} bytes"
+
+
+def _too_large(scope: Scope, max_bytes: int) -> Response:
+    sentence, request_id = _too_large_sentence(max_bytes), scope["state"]["request_id"]
+    return problems.plain_problem(HTTPStatus(413), detail=sentence, path=scope["path"], request_id=request_id)
 
 
 def _frame_headers(message: Message, *, path: str, request_id: str) -> None:
     """Add our headers to those of the route, whose own win. Raw pairs, because this runs for every answer."""
     headers = list(message.get("headers", ()))
     present = {name for name, _ in headers}
-    headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
+    headers += [pair for pair in SECURITY_HEADERS if pair[0] not in present]
     if path != _PAGE and _CONTENT_POLICY[0] not in present:
         headers.append(_CONTENT_POLICY)
     headers.append((REQUEST_ID_HEADER.lower().encode(), request_id.encode()))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.api.keys import API_KEY_HEADER, is_open_path
 from app.api.problems import MEDIA_TYPE, ProblemDetails
@@ -20,6 +24,21 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
             get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         )
     return app.openapi_schema
+
+
+def serve_document(app: FastAPI) -> None:
+    """Answer requests for the document with the same bytes: FastAPI would write them anew for each, without a key."""
+    app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way
+    path = app.openapi_url or "/openapi.json"
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) != path]
+    written: list[bytes] = []
+
+    async def document(_: Request) -> Response:
+        if not written:
+            written.append(json.dumps(app.openapi()).encode())
+        return Response(written[0], media_type="application/json")
+
+    app.add_route(path, document, include_in_schema=False)
 
 
 def _adapt(document: dict[str, Any]) -> dict[str, Any]:

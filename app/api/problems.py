@@ -42,7 +42,13 @@ STATUS_OF: Final[Mapping[type[errors.ServiceError], int]] = {
     errors.BrokerThrottled: 503,
     errors.BrokerUnavailable: 502,
 }
-STATUS_OF_CODE: Final[Mapping[str, int]] = {"FORBIDDEN": 403, "IDEMPOTENCY_KEY_REUSED": 422, "VERSION_STALE": 412}
+STATUS_OF_CODE: Final[Mapping[str, int]] = {
+    "FORBIDDEN": 403,
+    "HOST_NOT_TRUSTED": 403,
+    "ORIGIN_NOT_TRUSTED": 403,
+    "IDEMPOTENCY_KEY_REUSED": 422,
+    "VERSION_STALE": 412,
+}
 
 _ORDER_PATHS = ("/orders", "/advanced/batch-orders", "/positions")
 _TRANSIENT = frozenset({429, 502, 503, 504})

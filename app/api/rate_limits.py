@@ -1,4 +1,4 @@
-"""How often may a caller send requests? By address before the key is known, by key and class of route after it.
+"""How often may a caller send requests? By key and class of route; by address without a valid key.
 
 The default class and the addresses are counted in this process: a bucket costs microseconds, and Redis would cost each
 request a round trip. The scarce classes (batch orders, subscription writes, webhooks, instrument refresh) hold

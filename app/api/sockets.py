@@ -6,14 +6,17 @@ The endpoint reads, and one more task writes. The reader never writes: its answe
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from fastapi import WebSocket, WebSocketDisconnect
 
 from app.api.keys import Principal
+from app.api.middleware import show_key
 from app.errors import Unavailable
 from app.events.limits import StreamLimits
 from app.events.protocol import MESSAGE_MAX_BYTES, Auth, CloseReason, MessageRate, StreamClosed, parse_auth
@@ -50,15 +53,11 @@ class ClientSocket:
 
     async def authenticate(self) -> tuple[Auth, Principal]:
         """The first message and its caller. Raises StreamClosed where it is late or wrong, and WebSocketDisconnect."""
-        if self._counts.waiting >= self._limits.unauthenticated:
-            raise StreamClosed(CloseReason.UNAVAILABLE)
-        self._counts.waiting += 1
-        try:
-            text = await self._receive(timeout=self._limits.auth_timeout_s, late=CloseReason.AUTH_TIMEOUT)
-        finally:
-            self._counts.waiting -= 1
+        text = await self._receive(timeout=self._limits.auth_timeout_s, late=CloseReason.AUTH_TIMEOUT)
         auth = parse_auth(text)
-        return auth, self._principal(auth)
+        principal = self._principal(auth)
+        show_key(self._websocket.scope)
+        return auth, principal
 
     async def converse(self, reader: Reader, *, auth: Auth, on_text: Callable[[str], None]) -> None:
         """Send what ``reader`` has and pass the client's messages to ``on_text``, until one of the two ends it.
@@ -82,7 +81,7 @@ class ClientSocket:
     async def _read_all(self, auth: Auth, on_text: Callable[[str], None]) -> None:
         checked = self._access.clock.monotonic()
         while True:
-            text = await self._receive(timeout=self._limits.idle_timeout_s, late=CloseReason.IDLE_TIMEOUT)
+            text = await self._next_message()
             now = self._access.clock.monotonic()
             if self._rate.exceeded(now):
                 raise StreamClosed(CloseReason.BAD_MESSAGE)
@@ -103,6 +102,23 @@ class ClientSocket:
         except TimeoutError as error:
             raise StreamClosed(CloseReason.SLOW_CONSUMER) from error
         self._counts.delivered += 1
+
+    async def _next_message(self) -> str:
+        """The next message; a pong or a ping of the protocol prolongs the wait for it. Raises StreamClosed."""
+        silent_s = 0.0
+        while True:
+            try:
+                wait_s = max(self._limits.idle_timeout_s - silent_s, 0.01)
+                return await self._receive(timeout=wait_s, late=CloseReason.IDLE_TIMEOUT)
+            except StreamClosed as closed:
+                silent_s = self._silent_s()
+                if closed.reason is not CloseReason.IDLE_TIMEOUT or silent_s >= self._limits.idle_timeout_s:
+                    raise
+
+    def _silent_s(self) -> float:
+        """Seconds since the last sign of life that the connection saw; infinite where it sees none."""
+        place = self._websocket.scope.get("state", {}).get("connection")
+        return inf if place is None else time.monotonic() - place.heard_at
 
     async def _receive(self, *, timeout: float, late: CloseReason) -> str:
         try:

@@ -11,16 +11,21 @@ import asyncio
 import contextlib
 import gc
 import importlib.util
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 from loguru import logger
 
+from app.api.connection_limits import ConnectionLimits, ConnectionPlaces, ProxyAddresses
+from app.api.http_connection import KEEP_ALIVE_S, HttpConnection
 from app.api.services import Services
+from app.api.socket_connection import SocketConnection
 from app.bootstrap import open_services
 from app.config import Settings
 from app.errors import StartError
@@ -30,6 +35,9 @@ STREAMS_CLOSE_S = 1.0
 REQUESTS_FINISH_S = 2  # whole seconds, as uvicorn wants them
 WS_MAX_BYTES = 65_536
 BACKLOG = 2048
+ACCEPTS = 16  # connections accepted in one round of the event loop; uvloop takes one for each listening descriptor
+RECEIVE_BUFFER_BYTES = 65_536  # of each connection: no client can make one read larger
+PINGS_PER_IDLE_TIMEOUT = 3
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -37,6 +45,7 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -75,15 +84,28 @@ class _Server(uvicorn.Server):
         yield
 
 
+def descriptors() -> int:
+    """How many files and connections this process may have open, after raising the limit as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS names a hard limit that it does not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def make_server(app: FastAPI, settings: Settings) -> _Server:
-    """A server for sockets that are bound already; the bounds on messages and on the drain are set here."""
+    """A server for sockets that are bound already; its bounds are set here and in its two protocol classes."""
+    places = ConnectionPlaces(ConnectionLimits.of(settings.max_connections, descriptors=descriptors()))
+    proxies = ProxyAddresses(settings.trusted_proxies)
     config = uvicorn.Config(
         app,
-        http="httptools",
-        ws="websockets-sansio",
+        http=partial(HttpConnection, places=places, proxies=proxies),  # type: ignore[arg-type]  # called as a class
+        ws=SocketConnection,
         ws_max_size=WS_MAX_BYTES,
         ws_per_message_deflate=False,
-        ws_ping_interval=None,  # the streams have heartbeats of their own
+        ws_ping_interval=settings.ws_idle_timeout_s / PINGS_PER_IDLE_TIMEOUT,
+        ws_ping_timeout=None,  # a stream ends a client that shows no sign of life, see ``ws_idle_timeout_s``
+        timeout_keep_alive=KEEP_ALIVE_S,
         lifespan="on",
         backlog=BACKLOG,
         access_log=False,
@@ -102,7 +124,8 @@ async def serving(services: Services, listener: socket.socket) -> AsyncIterator[
     app = create_app(services.settings, services=services)
     server = make_server(app, services.settings)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(server.serve(sockets=[listener]), name="http server")
+        listeners = [listener, *(listener.dup() for _ in range(ACCEPTS - 1))]
+        task = group.create_task(server.serve(sockets=listeners), name="http server")
         await server.listening.wait()
         try:
             yield server

@@ -13,12 +13,11 @@ class StreamLimits:
 
     auth_timeout_s: float = 10.0  # until the first message, with the key
     heartbeat_s: float = 15.0  # between two heartbeats of the service
-    idle_timeout_s: float = 60.0  # until the next message of the client
+    idle_timeout_s: float = 60.0  # until the next message, or pong of the protocol, of the client
     write_timeout_s: float = 5.0  # for one frame to be taken by the client's side
     recheck_key_s: float = 30.0  # after which a message makes the service check the key again
     poll_s: float = 1.0  # between two reads of the heads of all logs
     connections_per_account: int = 100  # order sockets of one account, in one process
-    unauthenticated: int = 200  # sockets without their first message, on one stream of one process
     queue_length: int = 1000  # messages that wait for one reader
     replay: int = 5000  # events that a resume may be behind; further back gets a snapshot
     messages_per_second: int = 10  # of one client

@@ -21,10 +21,9 @@ class StreamStats:
 
 
 class SocketCounts:
-    """The sockets of one stream. ``waiting`` have not authenticated yet, ``joined`` have a place."""
+    """The sockets of one stream: ``joined`` have authenticated."""
 
     def __init__(self) -> None:
-        self.waiting = 0
         self.joined = 0
         self.delivered = 0
         self.dropped: Counter[CloseReason] = Counter()

@@ -26,7 +26,10 @@ ROTATE_AT = "20 MB"
 KEEP_FILES = 10
 HIDDEN = "[hidden]"
 _PLACED = ("request_id", "fields", "trace")  # extras that have a place of their own in the line
-_QUIET = ("httpx", "httpcore", "websockets", "uvicorn.access", "asyncio", "psycopg", "psycopg.pool", "redis")
+_QUIET = (
+    *("httpx", "httpcore", "websockets", "asyncio", "psycopg", "psycopg.pool", "redis"),
+    *("uvicorn.access", "uvicorn.error"),  # its lines have the query of a request
+)
 
 # name=value, name: value, "name": "value", in URLs, headers and representations alike
 _NAMED = re.compile(

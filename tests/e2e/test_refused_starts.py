@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.environment import ROOT, Broker, clean_environment
 
 START_S = 30.0
-KEY = "k" * 32
+KEY = "x7Kq2mPz9vRt4wLs"
 COMPLETE = {"PORT": "0", "API_KEY": KEY, "KITE_API_KEY": "simkey", "KITE_API_SECRET": "simsecret"}
 
 
@@ -49,6 +49,10 @@ def check_refused(done: "subprocess.CompletedProcess[str]", code: int, *parts: s
         ({"API_KEY_FILE": "/nowhere/key"}, ("API_KEY_FILE: ", "/nowhere/key")),
         ({"ENVIRONMENT": "production"}, ("API_KEY: ", "production")),
         ({"ENVIRONMENT": "production", "API_KEY": KEY}, ("password",)),
+        ({"ENVIRONMENT": "production", "API_KEY": "a" * 32}, ("API_KEY: ", "different characters")),
+        ({"ENVIRONMENT": "production", "API_KEY": "change-me-to-a-key-of-your-own"}, ("API_KEY: ", "placeholder")),
+        ({"ENVIRONMENT": "staging", "API_KEY_ENABLED": "false"}, ("API_KEY_ENABLED: ", "development")),
+        ({"HOST": "0.0.0.0", "API_KEY_ENABLED": "false"}, ("API_KEY_ENABLED: ", "loopback")),  # noqa: S104 - refused
         ({}, ("API_KEY: ",)),
         ({"API_KEY": KEY}, ("KITE_API_KEY: ", "ACCOUNTS_FILE")),
     ],

@@ -1,4 +1,4 @@
-"""Takes each guard of the order engine away, one at a time, in a copy of the tree, and shows which test notices.
+"""Takes each guard of the service away, one at a time, in a copy of the tree, and shows which test notices.
 
     python tests/faults/mutate.py [name ...]
 
@@ -36,6 +36,55 @@ class Mutation:
 
 
 MUTATIONS = (
+    Mutation(
+        "a head has at most so many bytes",
+        "app/api/http_connection.py",
+        "        if self._bytes > HEAD_MAX_BYTES:",
+        "        if False:",
+        "tests/e2e/test_attacks.py::test_a_refused_head_is_a_problem",
+    ),
+    Mutation(
+        "a head and a body have a time",
+        "app/api/http_connection.py",
+        "self.loop.call_later(seconds, self._late)",
+        "self.loop.call_later(3600, self._late)",
+        "tests/e2e/test_attacks.py::test_a_head_and_a_body_have_a_time",
+    ),
+    Mutation(
+        "silent connections make way",
+        "app/api/connection_limits.py",
+        "        place.connection.end()",
+        "        pass",
+        "tests/unit/api/test_connection_limits.py::test_the_one_that_is_silent_for_longest_makes_way",
+    ),
+    Mutation(
+        "a key holder's connection stays",
+        "app/api/connection_limits.py",
+        "if place in self._all and place.is_counted and key_holders <",
+        "if False and key_holders <",
+        "tests/unit/api/test_connection_limits.py::test_a_connection_with_a_key_makes_way_for_none",
+    ),
+    Mutation(
+        "requests of others do not count against a key or a probe",
+        "app/api/middleware.py",
+        'if principal is None and not is_probe and scope["type"] == "http":',
+        'if scope["type"] == "http":',
+        "tests/integration/api/test_middleware.py::test_addresses_are_limited_without_a_valid_key",
+    ),
+    Mutation(
+        "a foreign name is refused",
+        "app/api/trusted_names.py",
+        "        if host is not None and not self._trusts(host):",
+        "        if False:",
+        "tests/integration/api/test_middleware.py::test_pages_of_foreign_names_are_refused",
+    ),
+    Mutation(
+        "a weak API key is refused",
+        "app/config.py",
+        "        if weakness is not None and (",
+        "        if False and (",
+        "tests/unit/test_config.py::test_staging_needs_a_key_that_is_hard_to_guess",
+    ),
     Mutation(
         "an endpoint gets no more than its slots",
         "app/webhooks/claim_store.py",

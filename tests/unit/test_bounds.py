@@ -13,6 +13,27 @@ from importlib import import_module
 import pytest
 
 BOUNDS: dict[str, dict[str, object]] = {
+    "app.api.connection_limits": {"DESCRIPTORS_RESERVED": 100, "NEW_S": 0.5},
+    "app.api.http_connection": {
+        "HEAD_MAX_BYTES": 32_768,
+        "HEAD_MAX_LINES": 100,
+        "SOCKET_LINE_BYTES": 8_000,
+        "PIECE_BYTES": 2_048,
+        "MAX_QUEUED_REQUESTS": 16,
+        "HEAD_S": 5.0,
+        "BODY_S": 10.0,
+        "READ_S": 10.0,
+        "KEEP_ALIVE_S": 75,
+        "LINGER_S": 1.0,
+        "LINGER_BYTES": 1_048_576,
+    },
+    "app.api.socket_connection": {
+        "PIECE_BYTES": 2_048,
+        "KEYLESS_MESSAGE_BYTES": 16_384,
+        "PINGS_PER_SECOND": 20,
+        "MAX_QUEUED_MESSAGES": 64,
+        "CLOSE_S": 2.0,
+    },
     "app.kite.governor": {"MAX_WAITING": 1_000, "LONGEST_WAIT_S": 30.0},
     "app.kite.pace": {"MINUTE_S": 63.0, "SECOND_S": 1.0, "DEPARTURES_PER_SECOND": 9},
     "app.kite.wire.envelope": {"MESSAGE_LIMIT": 500},

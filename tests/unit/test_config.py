@@ -104,6 +104,12 @@ def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], vari
         ({"KITE_WS_URL": "ws://127.0.0.1:9100"}, "KITE_REST_URL"),
         ({"ORDER_TAG_SECRET": ""}, "ORDER_TAG_SECRET"),
         ({"API_KEY_OLD": "too-short"}, "API_KEY_OLD"),
+        ({"API_KEY": "a" * 40}, "API_KEY"),
+        ({"API_KEY": "abcabcabcabcabcabcabc"}, "API_KEY"),
+        ({"API_KEY_OLD": "1212121212121212"}, "API_KEY_OLD"),
+        ({"API_KEY": "change-me-to-a-key-of-your-own"}, "API_KEY"),
+        ({"API_KEY": "Please-ChangeMe-0123"}, "API_KEY"),
+        ({"API_KEY": "your-api-key-goes-here"}, "API_KEY"),
     ],
 )
 def test_production_refuses_what_is_unsafe(change: dict[str, str], variable: str) -> None:
@@ -112,6 +118,31 @@ def test_production_refuses_what_is_unsafe(change: dict[str, str], variable: str
         _load(PRODUCTION | change)
     assert caught.value.variable == variable
     _load(PRODUCTION | change | {"ENVIRONMENT": "development"})
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])  # noqa: S104 - refused
+def test_authentication_may_be_off_in_development_only(environment: str, host: str) -> None:
+    """Whatever the service listens on."""
+    with pytest.raises(SettingsError, match="API_KEY_ENABLED: must be true"):
+        _load(PRODUCTION | {"ENVIRONMENT": environment, "HOST": host, "API_KEY_ENABLED": "false"})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "192.168.1.2", "trading.example"])  # noqa: S104
+def test_authentication_may_be_off_on_loopback_only(host: str) -> None:
+    """Every other machine of the network could place orders."""
+    with pytest.raises(SettingsError, match="API_KEY_ENABLED: must be true"):
+        _load({"HOST": host, "API_KEY_ENABLED": "false"})
+    for loopback in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        assert not _load({"HOST": loopback, "API_KEY_ENABLED": "false"}).api_key_enabled
+
+
+def test_staging_needs_a_key_that_is_hard_to_guess() -> None:
+    """It may be connected to the real broker."""
+    for key in ("", "too-short", "a" * 40, "change-me-to-a-key-of-your-own"):
+        with pytest.raises(SettingsError, match=r"API_KEY: .* in staging"):
+            _load({"ENVIRONMENT": "staging", "API_KEY": key})
+    assert _load({"ENVIRONMENT": "staging", "API_KEY": "0123456789abcdef"}).environment == "staging"
 
 
 def test_production_starts_with_what_is_safe() -> None:

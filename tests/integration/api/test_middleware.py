@@ -1,5 +1,6 @@
 """Every request, whatever its route: keys, limits, request ids, headers, problems, and the open paths."""
 
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -8,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.config import Settings
-from tests.integration.conftest import RunningService, running_service
+from tests.integration.conftest import API_KEY, RunningService, running_service
 from tests.waiting import until
 
 PROBLEM = "application/problem+json"
@@ -161,14 +162,64 @@ async def test_the_default_class_is_limited_per_key(settings: Settings) -> None:
         assert "ticker_rate_limit_hits_total 2.0" in (await service.anonymous.get("/metrics")).text
 
 
-async def test_addresses_are_limited_before_the_key_is_looked_at(settings: Settings) -> None:
-    """Guessing keys is as slow as anything else, over WebSockets too."""
+async def test_addresses_are_limited_without_a_valid_key(settings: Settings) -> None:
+    """Requests with wrong keys count against the address, and a valid key is not refused for them; nor is a probe."""
     async with running_service(settings.model_copy(update={"limit_address": "10/minute"})) as service:
         answers = [await service.anonymous.get("/accounts", headers={"X-API-Key": str(n)}) for n in range(11)]
         assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+        assert (await service.anonymous.get("/metrics")).status_code == 429
+        assert (await service.client.get("/accounts")).status_code == 200
+        for path in ("/health", "/health/live", "/health/ready"):
+            assert {(await service.anonymous.get(path)).status_code for _ in range(20)} == {200}
+        async with connect(f"{service.ws_url}/ws/ticks", proxy=None) as stream:
+            await stream.send(json.dumps({"type": "auth", "api_key": API_KEY}))
+            assert json.loads(await stream.recv())["type"] == "authenticated"
+
+
+FOREIGN = ("evil.example", "evil.example:8080", "localhost.evil.example", "")
+
+
+async def test_pages_of_foreign_names_are_refused(settings: Settings) -> None:
+    """What DNS rebinding sends, with authentication off too; addresses, localhost and probes are answered."""
+    open_to_all = settings.model_copy(update={"api_key_enabled": False})
+    order = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": 1}
+    async with running_service(open_to_all) as service:
+        for host in FOREIGN:
+            for path in ("/accounts", "/metrics", "/docs"):
+                answer = await service.anonymous.get(path, headers={"Host": host})
+                assert (answer.status_code, answer.json()["code"]) == (403, "HOST_NOT_TRUSTED"), host
+            answer = await service.anonymous.post("/orders", json=order, headers={"Host": host})
+            assert (answer.status_code, answer.json()["code"]) == (403, "HOST_NOT_TRUSTED")
+            assert (await service.anonymous.get("/health/live", headers={"Host": host})).status_code == 200
+        for host in ("localhost:1234", "LOCALHOST", "10.0.0.7:8080", "[::1]:8080"):
+            assert (await service.anonymous.get("/accounts", headers={"Host": host})).status_code == 200
+
+
+async def test_writes_and_sockets_of_foreign_pages_are_refused(service: RunningService) -> None:
+    """A form or a script of another site sends its ``Origin``; pages of this service and programs may write."""
+    own = service.url
+    path = "/admin/instrument-refresh"
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", own + ".evil.example"):
+        answer = await service.client.post(path, headers={"Origin": origin})
+        assert (answer.status_code, answer.json()["code"]) == (403, "ORIGIN_NOT_TRUSTED"), origin
+        assert (await service.client.get("/accounts", headers={"Origin": origin})).status_code == 200
         with pytest.raises(InvalidStatus) as refused:
-            await connect(f"{service.ws_url}/ws/ticks", proxy=None)
+            await connect(f"{service.ws_url}/ws/ticks", proxy=None, additional_headers={"Origin": origin})
         assert refused.value.response.status_code == 403
+    assert (await service.client.post(path, headers={"Origin": own})).status_code == 200
+    async with connect(f"{service.ws_url}/ws/ticks", proxy=None, additional_headers={"Origin": own}):
+        pass
+
+
+async def test_listed_names_are_trusted(settings: Settings) -> None:
+    """Behind a proxy that keeps the name, and for a page that an operator has somewhere else."""
+    names = {"trusted_hosts": "api.example, *.internal", "trusted_origins": "https://console.example"}
+    async with running_service(settings.model_copy(update=names)) as service:
+        for host, status in (("api.example", 200), ("a.b.internal", 200), ("internal", 403), ("other.example", 403)):
+            assert (await service.client.get("/accounts", headers={"Host": host})).status_code == status, host
+        path = "/accounts/nowhere/session"
+        for origin, status in (("https://console.example", 404), ("http://console.example", 403)):
+            assert (await service.client.delete(path, headers={"Origin": origin})).status_code == status
 
 
 async def test_the_docs_are_readable_and_their_document_is_ours(service: RunningService) -> None:

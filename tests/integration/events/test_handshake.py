@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -47,16 +47,6 @@ async def test_silence_after_connecting_is_closed(start_replica: StartReplica) -
     replica = await start_replica(auth_timeout_s=0.05)
     async with connect(replica.orders_url()) as socket:
         assert await wait_closed(socket) == (1008, "auth_timeout")
-
-
-async def test_silent_sockets_are_bounded(start_replica: StartReplica) -> None:
-    """They cannot pile up: the next one is closed and may come back later."""
-    replica = await start_replica(unauthenticated=2)
-    async with AsyncExitStack() as stack:
-        for _ in range(2):
-            await stack.enter_async_context(connect(replica.orders_url()))
-        late = await stack.enter_async_context(connect(replica.orders_url()))
-        assert await wait_closed(late) == (1013, "unavailable")
 
 
 async def are_connected(replica: Replica, connections: dict[str, int]) -> bool:
