@@ -18,7 +18,8 @@ import typer
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.config import Settings, load_settings
 from app.errors import ServiceError, SettingsError
-from app.ops.logging import configure_logging, redact
+from app.ops.logging import configure_logging
+from app.ops.redaction import escape, redact
 from app.orders.risk.halts import HaltMode
 from app.orders.state.model import Resolution
 
@@ -54,10 +55,10 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        typer.echo(redact(str(error)), err=True)
+        typer.echo(escape(redact(str(error))), err=True)
         raise typer.Exit(2) from None
     except ServiceError as error:
-        typer.echo(redact(error.message), err=True)
+        typer.echo(escape(redact(error.message)), err=True)
         raise typer.Exit(1) from None
 
 

@@ -76,6 +76,13 @@ class BrokerSessions:
 
         return present
 
+    def secrets(self) -> list[SecretStr]:
+        """Everything secret of the accounts that this process has read; nothing is read for it."""
+        found = [one.api_secret for one in self._accounts.values()]
+        found += [one.access_token for one in self._accounts.values() if one.access_token is not None]
+        found += [one.access_token for one in self._sessions.values() if one.access_token is not None]
+        return found + [one.access_token for one in self._in_force.values()]
+
     def tokens(self, account_id: str) -> AccountTokens:
         """What the gateways of this account tell of the broker's answers. Raises NotFound."""
         self.account(account_id)

@@ -68,6 +68,7 @@ class RequestFrame:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = time.perf_counter()
         status = 0
+        upload = _Upload(receive)
 
         async def framed_send(message: Message) -> None:
             nonlocal status
@@ -78,7 +79,7 @@ class RequestFrame:
 
         try:
             with answering_within(DATABASE_S):
-                await self._app(scope, receive, framed_send)
+                await self._app(scope, upload.receive, framed_send)
         except asyncio.CancelledError:
             # the service stops and waits no longer; without an answer here the server would answer 500
             logger.warning("{} {} was cancelled by the stop", scope["method"], scope["path"])
@@ -88,16 +89,34 @@ class RequestFrame:
             else:
                 raise
         except ClientDisconnect:
-            logger.debug(
-                "{} {}: the client disconnected before its request was complete", scope["method"], scope["path"]
-            )
+            logger.debug("{} {}: the client disconnected before the body was complete", scope["method"], scope["path"])
         except Exception as error:  # noqa: BLE001 - the outermost frame of a request: nothing above it can answer
             logger.opt(exception=error).error("{} {} failed unexpectedly", scope["method"], scope["path"])
             if status == 0:
                 response = problems.internal_problem(path=scope["path"], request_id=request_id)
                 await response(scope, receive, framed_send)
         finally:
-            _count(scope, status=status, seconds=time.perf_counter() - started)
+            _count(scope, status=0 if upload.is_broken_off else status, seconds=time.perf_counter() - started)
+
+
+class _Upload:
+    """The messages of one request. ``is_broken_off``: its client disconnected before the body was complete.
+
+    A framework that reads the body itself answers such a request as one whose body is wrong; nobody gets the answer.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_complete = False
+        self.is_broken_off = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._is_complete = not message.get("more_body", False)
+        elif not self._is_complete:
+            self.is_broken_off = True
+        return message
 
 
 class Guard:

@@ -20,7 +20,7 @@ from app.db.redis import make_redis
 from app.errors import BrokerError, ServiceError, StartError
 from app.events.chain_check import find_break
 from app.events.event_read_store import read_all_heads
-from app.ops.logging import redact
+from app.ops.redaction import escape, redact
 from app.orders.sending import egress_store
 from app.orders.state.egress import Egress
 from app.orders.state.engine_settings import EngineSettings
@@ -41,7 +41,7 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
-        return redact(f"{self.result:<4}  {self.subject:<16}  {self.detail}")
+        return escape(redact(f"{self.result:<4}  {self.subject:<16}  {self.detail}"))
 
 
 async def examine(settings: Settings) -> list[Finding]:

@@ -6,6 +6,7 @@ from app.accounts.roster import load_accounts
 from app.commands.operator_database import current_operator, open_operators
 from app.config import Settings
 from app.errors import NotFound
+from app.ops.redaction import escape
 from app.orders.operators.halt_and_resume import CancelOpen
 from app.orders.risk.halts import ALL_ACCOUNTS, HaltMode
 
@@ -39,7 +40,7 @@ async def resume(settings: Settings, *, account_id: str | None, reason: str) -> 
         remaining = await operators.halts.halts()
     what = account_id or "all accounts"
     lines = [f"the halt of {what} is lifted" if lifted else f"there was no halt of {what}"]
-    lines += [f"still in force: {halt.mode} of {_scope(halt.scope)}: {halt.reason}" for halt in remaining]
+    lines += [f"still in force: {halt.mode} of {_scope(halt.scope)}: {escape(halt.reason)}" for halt in remaining]
     return lines
 
 

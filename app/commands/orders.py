@@ -9,6 +9,7 @@ from uuid import UUID
 from app.commands.operator_database import current_operator, open_operators
 from app.config import Settings
 from app.kit.clock import ist_iso
+from app.ops.redaction import escape
 from app.orders.operators.resolution import OperatorDecision
 from app.orders.operators.unresolved import UnresolvedTask
 
@@ -43,8 +44,9 @@ async def resolve(settings: Settings, task_id: UUID, decision: OperatorDecision)
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with columns as wide as their longest entry, two spaces between."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    shown = [[escape(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
 
 
 def _sent_at(unresolved: UnresolvedTask) -> datetime:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from app.commands.operator_database import current_operator, open_operators
 from app.config import Settings
 from app.kit.clock import ist_iso
+from app.ops.redaction import escape
 from app.orders.operators.recovery_report import RecoverySummary
 
 UNKNOWABLE = (
@@ -39,7 +40,7 @@ def _lines(summary: RecoverySummary) -> list[str]:
     recovery = summary.recovery
     until = "recovering now" if recovery.ended_at is None else f"recovered at {ist_iso(recovery.ended_at)[:19]}"
     return [
-        f"{recovery.account_id}: lost at {ist_iso(recovery.began_at)[:19]}, {until}: {recovery.sign}",
+        f"{recovery.account_id}: lost at {ist_iso(recovery.began_at)[:19]}, {until}: {escape(recovery.sign)}",
         f"  orders that were found in the order book again: {_listed(summary.found)}",
         f"  of these, not repeated by a client yet: {_listed(summary.unclaimed)}",
         f"  orders without a tag, which block the keys that they fit: {_listed(summary.without_tag)}",

@@ -30,6 +30,8 @@ from app.bootstrap import open_services
 from app.config import Settings
 from app.errors import StartError
 from app.main import create_app
+from app.ops.logging import hide_in_logs
+from app.ops.redaction import forms_of, secrets_of
 
 STREAMS_CLOSE_S = 1.0
 REQUESTS_FINISH_S = 2  # whole seconds, as uvicorn wants them
@@ -172,6 +174,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
         try:
             async with open_services(settings) as services, serving(services, listener) as server:
                 signals.server = server
+                hide_in_logs(partial(_secrets, settings, services))
                 freeze_garbage_collection()
                 logger.info("listening on http://{}:{} ({})", *listener.getsockname()[:2], settings.environment)
                 code = await exit_code(stop=signals.stop, failed=services.supervisor.failed)
@@ -180,6 +183,11 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             if not signals.stop.is_set():
                 raise
     return code
+
+
+def _secrets(settings: Settings, services: Services) -> tuple[str, ...]:
+    """What no log line may contain: of the settings, and of the accounts as they are now."""
+    return (*secrets_of(settings), *forms_of(services.accounts.secrets()))
 
 
 def freeze_garbage_collection() -> None:

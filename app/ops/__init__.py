@@ -10,5 +10,6 @@ metric_sources   which numbers stand behind which metric; app/composition/monito
 webhook_metrics  deliveries to webhooks, and what waits
 broker_calls     counts of requests to the broker, and of rows that could not be read
 loop_lag         how late the event loop runs
-logging          log lines without secrets
+logging          log lines
+redaction        secrets and control characters out of lines that people read
 """

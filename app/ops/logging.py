@@ -1,57 +1,40 @@
 """Logs: one line for each event, to stderr and to a rotated file, without secrets.
 
 The command line sets them up once. A line carries the id of its request, and ends with the fields that it was bound to
-(``account_id=primary``). Whatever looks like a credential is replaced before a sink sees it, in messages, fields and
-tracebacks. Libraries that log URLs are limited to WARNING, because the broker's WebSocket URL carries the access token.
+(``account_id=primary``). ``app.ops.redaction`` hides secrets and escapes control characters before a sink sees them, in
+messages, fields and tracebacks. Libraries that log URLs are limited to WARNING, because the broker's WebSocket URL
+carries the access token.
 """
 
 from __future__ import annotations
 
 import logging
-import re
+import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from loguru import logger
 
 from app.config import Settings
 from app.errors import SettingsError
+from app.ops.redaction import escape, redact, secrets_of
 
 if TYPE_CHECKING:
     from loguru import Record
 
 ROTATE_AT = "20 MB"
 KEEP_FILES = 10
-HIDDEN = "[hidden]"
+_IN_TRACE = "  | "  # begins each line of a trace, whose message may be written like a line of the log
+FILE_MODE = 0o640
+DIRECTORY_MODE = 0o750
 _PLACED = ("request_id", "fields", "trace")  # extras that have a place of their own in the line
 _QUIET = (
     *("httpx", "httpcore", "websockets", "asyncio", "psycopg", "psycopg.pool", "redis"),
     *("uvicorn.access", "uvicorn.error"),  # its lines have the query of a request
 )
-
-# name=value, name: value, "name": "value", in URLs, headers and representations alike
-_NAMED = re.compile(
-    r"""(?ix)
-    ( \b(?: access_token | request_token | refresh_token | enctoken | api_secret | api_key | apikey | x-api-key
-          | checksum | password | passwd | secret | token_key )
-      ["']? \s* [=:] \s* (?: SecretStr\( )? ["']? )
-    ( [^\s"'&,;)}\]]+ )"""
-)
-_AUTHORIZATION = re.compile(r"""(?i)(authorization["']?\s*[=:,]\s*b?["']?)([^"'\r\n]+)""")
-_KITE_TOKEN = re.compile(r"(?i)\b((?:token|bearer)\s+)([A-Za-z0-9_.:+/=-]{8,})")
-_SHAPED = re.compile(r"\b(?:whsec_[A-Za-z0-9+/=_-]+|kg_live_[A-Za-z0-9_]+)")
-_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+]*://[^\s:/@]*:)([^\s@/]+)@")
-
-
-def redact(text: str) -> str:
-    """``text`` with ``[hidden]`` in place of everything that is written like a credential."""
-    text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
-    text = _NAMED.sub(rf"\1{HIDDEN}", text)
-    text = _KITE_TOKEN.sub(rf"\1{HIDDEN}", text)
-    text = _URL_PASSWORD.sub(rf"\1{HIDDEN}@", text)
-    return _SHAPED.sub(HIDDEN, text)
 
 
 def configure_logging(
@@ -63,15 +46,30 @@ def configure_logging(
     ``LOG_DIR`` cannot be written to.
     """
     logger.remove()
-    logger.configure(patcher=_patch)
+    hidden = secrets_of(settings)
+    hide_in_logs(lambda: hidden)
     logger.add(stream, level=settings.log_level, format=_format, backtrace=False, diagnose=False)
     if sinks == "stream and file":
         _add_file(settings)
     _intercept_standard_logging()
 
 
+def hide_in_logs(secrets: Callable[[], Iterable[str]]) -> None:
+    """From now on ``secrets`` are hidden wherever they stand in a line; it is called for each line."""
+    logger.configure(patcher=partial(_patch, secrets=secrets))
+
+
+def _open(path: str, flags: int) -> int:
+    """A log file that only its owner and its group can read, also one that an earlier version has made."""
+    descriptor = os.open(path, flags, FILE_MODE)
+    if os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchmod(descriptor, FILE_MODE)
+    return descriptor
+
+
 def _add_file(settings: Settings) -> None:
     try:
+        settings.log_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         logger.add(
             settings.log_dir / "service.log",
             level=settings.log_level,
@@ -79,6 +77,7 @@ def _add_file(settings: Settings) -> None:
             rotation=ROTATE_AT,
             retention=KEEP_FILES,
             encoding="utf-8",
+            opener=_open,
             backtrace=False,
             diagnose=False,
         )
@@ -86,14 +85,16 @@ def _add_file(settings: Settings) -> None:
         raise SettingsError("LOG_DIR", wants=f"a directory that can be written to: {error.strerror}") from error
 
 
-def _patch(record: Record) -> None:
-    """Redact the message, and format the exception here: loguru would format it after this function, unredacted."""
-    record["message"] = redact(record["message"])
-    record["extra"]["fields"] = redact(_fields(record["extra"]))
+def _patch(record: Record, *, secrets: Callable[[], Iterable[str]]) -> None:
+    """Clean the message, and format the exception here: loguru would format it after this function, with secrets."""
+    hidden = tuple(secrets())
+    record["message"] = escape(redact(record["message"], secrets=hidden))
+    record["extra"]["fields"] = escape(redact(_fields(record["extra"]), secrets=hidden))
     exception = record["exception"]
     if exception is not None and exception.type is not None:
         lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
-        record["extra"]["trace"] = "\n" + redact("".join(lines)).rstrip()
+        text = redact("".join(lines), secrets=hidden).rstrip()
+        record["extra"]["trace"] = "".join(f"\n{_IN_TRACE}{escape(line)}" for line in text.split("\n"))
         record["exception"] = None
 
 

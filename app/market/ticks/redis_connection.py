@@ -48,7 +48,9 @@ def parse_target(url: str) -> RedisTarget:
         raise SettingsError("REDIS_URL", wants=f"redis://... or rediss://...: {error}") from error
     kind = parsed.get("connection_class")
     if kind is UnixDomainSocketConnection:
-        raise SettingsError("REDIS_URL", wants="redis://... or rediss://...; unix sockets are not supported")
+        raise SettingsError(
+            "REDIS_URL", wants="a URL that begins with redis:// or rediss://; unix sockets are not supported"
+        )
     return RedisTarget(
         host=str(parsed.get("host") or "127.0.0.1"),
         port=int(str(parsed.get("port") or 6379)),

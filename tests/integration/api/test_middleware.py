@@ -1,10 +1,12 @@
 """Every request, whatever its route: keys, limits, request ids, headers, problems, and the open paths."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from loguru import logger
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -174,6 +176,30 @@ async def test_addresses_are_limited_without_a_valid_key(settings: Settings) -> 
         async with connect(f"{service.ws_url}/ws/ticks", proxy=None) as stream:
             await stream.send(json.dumps({"type": "auth", "api_key": API_KEY}))
             assert json.loads(await stream.recv())["type"] == "authenticated"
+
+
+@pytest.mark.parametrize("path", ["/postback/primary", "/orders", "/subscriptions/bulk", "/accounts/primary/session"])
+async def test_an_upload_that_is_broken_off_is_no_failure(service: RunningService, path: str) -> None:
+    """499 in the metrics, whoever reads the body, and no line in the log: a client without a key could fill it."""
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="INFO")
+    _, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {API_KEY}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    await writer.drain()
+    await asyncio.sleep(0.05)  # the route reads the body by now; without this it may not have begun, which is no matter
+    writer.close()
+    await writer.wait_closed()
+
+    async def is_counted() -> bool:
+        counts = (await service.anonymous.get("/metrics")).text.splitlines()
+        found = [line for line in counts if line.startswith("http_requests_total{") and 'method="POST"' in line]
+        assert not [line for line in found if 'status="4' in line and 'status="499"' not in line], found
+        return any('status="499"' in line for line in found)
+
+    await until(is_counted)
+    logger.remove(sink)
+    assert not [line for line in lines if "Traceback" in line or path in line]
 
 
 FOREIGN = ("evil.example", "evil.example:8080", "localhost.evil.example", "")
