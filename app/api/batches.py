@@ -55,9 +55,10 @@ def build_router() -> APIRouter:
         """
         require_account(services, principal=principal, account_id=body.account_id)
         lines = [order.line() for order in body.orders]
-        if dry_run:
-            return render_dry_run(services.orders.preview(lines, account_id=body.account_id, loc=("orders",)))
         options = BatchOptions(rollback_on_failure=body.rollback_on_failure, on_filled=body.on_filled, order=body.order)
+        if dry_run:
+            with answering_within(DATABASE_S):
+                return render_dry_run(await services.orders.preview(lines, account_id=body.account_id, batch=options))
         with answering_within(wait + DATABASE_S):
             answer = await services.orders.place_batch(
                 lines, account_id=body.account_id, options=options, caller=caller, wait_s=wait

@@ -35,6 +35,7 @@ from app.orders.operators.resolution import OperatorDecision
 from app.orders.state.audit import Actor
 from app.orders.state.documents import task_document
 from app.orders.state.model import Task, TaskStatus
+from app.orders.state.new_tasks import OrderLine, Replaces
 
 OrderIdPath = Annotated[OrderId, Path(description="the broker's order id")]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
@@ -69,12 +70,8 @@ def _add_place(router: APIRouter) -> None:
         """Place one order. The task is durable before anything is sent; `sent` never claims more than is proven."""
         require_account(services, principal=principal, account_id=body.account_id)
         replaces = None if body.replaces is None else body.replaces.replaces()
-        if dry_run and replaces is not None:
-            return render_dry_run(
-                await services.orders.preview_replacement(body.line(), replaces, account_id=body.account_id)
-            )
         if dry_run:
-            return render_dry_run(services.orders.preview([body.line()], account_id=body.account_id, loc=()))
+            return await _dry_run(services, body.line(), replaces, account_id=body.account_id)
         with answering_within(wait + DATABASE_S):
             answer = await services.orders.place(
                 body.line(), account_id=body.account_id, caller=caller, wait_s=wait, replaces=replaces
@@ -222,6 +219,15 @@ def _add_views(router: APIRouter) -> None:
         """The fills of the trading day; `inferred: true` stands for fills that the broker's trade book lacks."""
         require_account(services, principal=principal, account_id=account_id)
         return ExactJSON({"data": await services.orders.queries.trades(account_id), "next_cursor": None})
+
+
+async def _dry_run(services: Services, line: OrderLine, replaces: Replaces | None, *, account_id: str) -> Response:
+    with answering_within(DATABASE_S):
+        if replaces is None:
+            requests = await services.orders.preview([line], account_id=account_id)
+        else:
+            requests = await services.orders.preview_replacement(line, replaces, account_id=account_id)
+    return render_dry_run(requests)
 
 
 async def _cancel_group(services: Services, group: Task, *, only_if: frozenset[str] | None, wait_s: float) -> Response:

@@ -134,9 +134,13 @@ class Acceptance:
             key.kind, key.resource_id, account_id=account_id, wait_s=wait_s, first_read="immediately"
         )
 
-    async def check_target(self, task: NewTask) -> None:
-        """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
-        await self._risk_check.check_target(task)
+    async def try_out(self, new: Sequence[NewTask], *, batch: NewBatch | None = None) -> None:
+        """Check the tasks, as if they came without a key; nothing is stored. Raises what ``accept`` does, and
+        Unavailable."""
+        try:
+            await self._risk_check.try_out(Intent(tasks=new, batch=batch))
+        except AfterLoss as error:
+            raise Recovering("no order is accepted until the order book has shown what was sent", sent="no") from error
 
     async def replayed(
         self, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float, wanted: Wanted | None = None

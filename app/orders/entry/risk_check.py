@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Literal, Protocol, TypeAlias
 
 from loguru import logger
+from psycopg import Rollback
 
-from app.broker.orders import OrderRequest
+from app.broker.orders import Exchange, OrderChanges
 from app.broker.port import Broker
 from app.db.postgres import Tx
 from app.errors import BadInput, BrokerError, Conflict, Problem, RateLimited, Unavailable
@@ -25,12 +26,15 @@ from app.orders.entry import idempotency_store
 from app.orders.entry.intent import Intent
 from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.preconditions import check_as_seen, check_not_stopped
-from app.orders.entry.stored_state import PendingState, StateReader, StoredState
+from app.orders.entry.stored_state import StateReader, StoredState
+from app.orders.risk.changed_orders import ChangedOrder, after_change, before_change
 from app.orders.risk.limits import (
     Breach,
     Candidate,
+    LimitedTerms,
     RiskLimits,
     breaches_of,
+    change_breaches,
     count_breaches,
     modification_breach,
 )
@@ -118,12 +122,11 @@ class RiskCheck:
         elif await proves_change(tx, intent.tasks[0], positions, trade_date=today(self._clock)):
             await new_task_store.mark_reducing_change(tx, intent.tasks[0].task_id)
 
-    async def check_target(self, task: NewTask) -> None:
-        """Check the order that a conditional command is about; nothing is stored. Raises NotAsSeen, Unavailable."""
-        pending = PendingState()
+    async def try_out(self, intent: Intent) -> None:
+        """Check an intent as ``admit`` does; nothing is stored. Raises as it does, and Unavailable."""
         async with self._database.transaction() as tx:
-            await self._state.send_for_target(tx, task, pending)
-            _check_target(task, await pending.fetch())
+            await self.admit(tx, intent, positions="unreadable")
+            raise Rollback
 
     async def read_positions(self, account_id: str) -> KnownPositions:
         """The account's positions; ``unreadable`` when the broker does not answer in time."""
@@ -144,8 +147,11 @@ class RiskCheck:
         if modified_often is not None:
             raise LimitReached(modified_often.message, code=modified_often.code)
         if intent.conditional is not None:
-            _check_target(intent.conditional, state)
+            check_as_seen(intent.conditional, state.target)
+            check_not_stopped(stopped=state.orders_are_stopped)
         self._check_each(intent)
+        if state.changed is not None:
+            self._check_change(intent.tasks[0], state.changed)
         requests = [task.order for task in intent.placements]
         for breach in count_breaches(requests, state.stored, self._limits[intent.account_id]):
             raise LimitReached(breach.message, code=breach.code)
@@ -154,19 +160,35 @@ class RiskCheck:
         """Raises BadInput with every limit that a single order exceeds, and the code of the first one."""
         limits = self._limits[intent.account_id]
         found: list[tuple[NewTask, Breach]] = [
-            (task, breach) for task in intent.placements for breach in breaches_of(self._candidate(task.order), limits)
+            (task, breach)
+            for task in intent.placements
+            for breach in breaches_of(self._candidate(task.order, task.instrument), limits)
         ]
         if found:
             problems = [Problem(loc=(*_location(task, intent), one.field), msg=one.message) for task, one in found]
             raise BadInput(problems, code=found[0][1].code)
 
-    def _candidate(self, request: OrderRequest) -> Candidate:
+    def _check_change(self, task: NewTask, order: ChangedOrder) -> None:
+        """Raises BadInput with every limit that the order exceeds by this modification."""
+        changes = OrderChanges.from_json(task.request["changes"])
+        before, after = (
+            self._candidate(terms, task.instrument) for terms in (before_change(order), after_change(order, changes))
+        )
+        found = list(change_breaches(before, after, self._limits[task.account_id]))
+        if found:
+            given = task.request["changes"]
+            problems = [
+                Problem(loc=("body", one.field) if one.field in given else ("body",), msg=one.message) for one in found
+            ]
+            raise BadInput(problems, code=found[0].code)
+
+    def _candidate(self, terms: LimitedTerms, instrument: str) -> Candidate:
         units = 1
-        if request.exchange.is_commodity:  # quantities are lots there
-            instrument = self._instruments.find(request.exchange, request.tradingsymbol)
-            units = instrument.lot_size if instrument is not None else 1
-        last = self._prices.last_price(request.exchange, request.tradingsymbol)
-        return Candidate(request=request, units=units, last=last)
+        exchange, _, tradingsymbol = instrument.partition(":")
+        if exchange in {*Exchange} and Exchange(exchange).is_commodity:  # quantities are lots there
+            found = self._instruments.find(exchange, tradingsymbol)
+            units = found.lot_size if found is not None else 1
+        return Candidate(request=terms, units=units, last=self._prices.last_price(exchange, tradingsymbol))
 
     async def _mark_reductions(self, tx: Tx, intent: Intent, positions: Positions) -> None:
         """Mark the stored orders that can only make a position smaller, whatever else is executed."""
@@ -181,12 +203,6 @@ class RiskCheck:
         )
         proven = [task_id for task_id, request in requests.items() if reducible.assign_whole(request)]
         await new_task_store.mark_reductions(tx, proven)
-
-
-def _check_target(task: NewTask, state: StoredState) -> None:
-    """Raises NotAsSeen."""
-    check_as_seen(task, state.target)
-    check_not_stopped(stopped=state.orders_are_stopped)
 
 
 def _location(task: NewTask, intent: Intent) -> tuple[str | int, ...]:

@@ -156,14 +156,7 @@ class OrderService:
         if options.check_margin == "ask" and options.rollback_on_failure and len(lines) > 1:
             shortfall = await margin_shortfall(broker, requests)
         waves = await waves_of(broker, requests, sequencing=options.order)
-        batch = NewBatch(
-            batch_id=self._ids.uuid(),
-            account_id=account_id,
-            rollback_on_failure=options.rollback_on_failure,
-            on_filled=options.on_filled,
-            total_orders=len(lines),
-            deadline_s=min(self._settings.batch_deadline_s, 30.0 * len(lines)),
-        )
+        batch = self._batch(lines, options, account_id=account_id)
         legs = [
             self._tasks.place(
                 line,
@@ -178,6 +171,16 @@ class OrderService:
             legs = [replace(leg, status=TaskStatus.FAILED, error=shortfall) for leg in legs]
         return await self._acceptance.accept(
             legs, batch=batch, fingerprint=fingerprint, caller=caller, wait_s=wait_s, wanted=wanted
+        )
+
+    def _batch(self, lines: Sequence[OrderLine], options: BatchOptions, *, account_id: str) -> NewBatch:
+        return NewBatch(
+            batch_id=self._ids.uuid(),
+            account_id=account_id,
+            rollback_on_failure=options.rollback_on_failure,
+            on_filled=options.on_filled,
+            total_orders=len(lines),
+            deadline_s=min(self._settings.batch_deadline_s, 30.0 * len(lines)),
         )
 
     async def modify(
@@ -229,9 +232,24 @@ class OrderService:
         """The problems of one order, for callers that collect those of many; ``ignore`` skips the instrument's."""
         return self._checker.problems_of(with_order_defaults(line), instrument=instrument)
 
-    def preview(self, lines: Sequence[OrderLine], *, account_id: str, loc: tuple[str, ...]) -> list[WireRequest]:
-        """The exact requests that the broker would receive; nothing is stored or sent. Raises as ``checked``."""
-        lines = self.checked(lines, account_id=account_id, loc=loc)
+    async def preview(
+        self, lines: Sequence[OrderLine], *, account_id: str, batch: BatchOptions | None = None
+    ) -> list[WireRequest]:
+        """The exact requests that the broker would receive; nothing is stored or sent. Raises as ``place``.
+
+        ``batch``: of the legs of one; the broker is not asked for its margin.
+        """
+        lines = self.checked(lines, account_id=account_id, loc=() if batch is None else ("orders",))
+        new = None if batch is None else self._batch(lines, batch, account_id=account_id)
+        tasks = [
+            self._tasks.place(
+                line,
+                account_id=account_id,
+                of_batch=None if new is None else BatchLeg(batch_id=new.batch_id, leg=leg),
+            )
+            for leg, line in enumerate(lines)
+        ]
+        await self._acceptance.try_out(tasks, batch=new)
         return [self._engine.preview(account_id, line.request) for line in lines]
 
     async def preview_replacement(self, line: OrderLine, replaces: Replaces, *, account_id: str) -> list[WireRequest]:
@@ -239,8 +257,7 @@ class OrderService:
         target = await self._target(replaces.order_id, account_id)
         checked = self.checked([line], account_id=account_id, loc=())[0]
         self._checker.check_replacement(checked, target)
-        place, _ = self._tasks.replacement(checked, replaces, target)
-        await self._acceptance.check_target(place)
+        await self._acceptance.try_out(self._tasks.replacement(checked, replaces, target))
         cancel = self._engine.broker(account_id).orders.preview_cancel(
             replaces.order_id, variety=target.variety, parent_order_id=target.parent_order_id
         )

@@ -14,6 +14,7 @@ from app.orders.entry import precondition_store
 from app.orders.entry.intent import Intent
 from app.orders.entry.preconditions import PresentOrder
 from app.orders.risk import limit_store
+from app.orders.risk.changed_orders import ChangedOrder
 from app.orders.risk.limits import DoubtLimits, OrderIdentity, RiskLimits, Stored
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.new_tasks import NewTask
@@ -32,6 +33,7 @@ class StoredState:
 
     recovery: RecoveryState = "none"  # whether the account recovers, or has recovered, from a loss of the database
     modifications: int = 0  # of the order that the intent modifies
+    changed: ChangedOrder | None = None  # that order
     target: PresentOrder | None = None  # the order of a conditional command; None too if the book has not shown it
     orders_are_stopped: bool = False  # a replacement could not be sent now
     only_reductions_pass: bool = False  # an order is held now, unless it is proven to be a reduction
@@ -44,6 +46,7 @@ class PendingState:
 
     recovery: PendingResult[RecoveryState] | None = None
     modifications: PendingResult[int] | None = None
+    changed: PendingResult[ChangedOrder | None] | None = None
     target: PendingResult[PresentOrder | None] | None = None
     orders_are_stopped: PendingResult[bool] | None = None
     only_reductions_pass: PendingResult[bool] | None = None
@@ -55,6 +58,7 @@ class PendingState:
         return StoredState(
             recovery=await fetch_or(self.recovery, "none"),
             modifications=await fetch_or(self.modifications, 0),
+            changed=await fetch_or(self.changed, None),
             target=await fetch_or(self.target, None),
             orders_are_stopped=await fetch_or(self.orders_are_stopped, False),
             only_reductions_pass=await fetch_or(self.only_reductions_pass, False),
@@ -86,11 +90,12 @@ class StateReader:
             await limit_store.lock_account(tx, account_id)
         if intent.modified:
             pending.modifications = await limit_store.count_modifications(tx, account_id, order_id=intent.modified)
+            pending.changed = await limit_store.changed_order(tx, account_id, order_id=intent.modified)
         if intent.conditional is not None:
-            await self.send_for_target(tx, intent.conditional, pending)
+            await self._send_for_target(tx, intent.conditional, pending)
         if placing or intent.modified:
             pending.only_reductions_pass = await limit_store.only_reductions_pass(tx, account_id, **self._doubts)
-        # Cancels and modifications pass every limit on new orders.
+        # Cancels and modifications pass the limits that count orders.
         if not placing:
             return pending
         # A limit that is off costs no query.
@@ -108,7 +113,7 @@ class StateReader:
             )
         return pending
 
-    async def send_for_target(self, tx: Tx, task: NewTask, pending: PendingState) -> None:
+    async def _send_for_target(self, tx: Tx, task: NewTask, pending: PendingState) -> None:
         """Send the queries for the order that a conditional command is about.
 
         The row of an order to replace is locked, so that no other transaction stores a second replacement of it.

@@ -4,6 +4,7 @@ limits               value, quantity, price, repetition, open orders, modificati
                      last price does; pure
 positions            whether an order only reduces its position, and how much of it no other order closes yet; pure
 exits                the orders that close positions; pure
+changed_orders       what an order may be before and after a modification, at its worst; pure
 reducing_changes     which modifications pass reduce-only mode; pure
 reduce_only          reads, under the account's lock, what that depends on
 halts halt_writer    a halt (the kill switch), and setting it with its audit entry

@@ -14,11 +14,14 @@ from uuid import UUID
 
 from psycopg.rows import TupleRow
 
+from app.broker.orders import OrderChanges, OrderRequest, TransactionType
 from app.db.pipeline import PendingResult
 from app.db.postgres import Tx
+from app.orders.risk.changed_orders import ChangedOrder
 from app.orders.risk.doubt_limit_store import MANY_DOUBTS
 from app.orders.risk.limits import OrderIdentity
 from app.orders.risk.positions import PositionSide, Waiting
+from app.orders.state.order_terms import OrderTerms
 from app.orders.state.task_store import ITS_ORDERS, NEVER_SHOWN, NOT_SHOWN, OPEN
 
 
@@ -94,6 +97,43 @@ async def count_modifications(tx: Tx, account_id: str, *, order_id: str) -> Pend
     return PendingResult(cursor=cursor, read=lambda rows: int(rows[0][0]))
 
 
+_MAY_COME_TRUE = f"""(m.status IN {OPEN} OR (m.status = 'failed' AND m.sent = 'unknown')
+  OR (m.status = 'completed' AND m.finished_at > coalesce(b.updated_at, '-infinity')))"""
+"""Of a modification ``m`` of the order ``b``: the row of the book does not show it, and a later one may."""
+
+
+async def changed_order(tx: Tx, account_id: str, *, order_id: str) -> PendingResult[ChangedOrder | None]:
+    """The order that a modification is for, with the earlier ones that may still come true; None for an unknown one."""
+    cursor = await tx.execute(
+        f"""SELECT b.document, t.request,
+              ARRAY(SELECT m.request -> 'changes' FROM order_task m
+                    WHERE m.account_id = %(account_id)s AND m.target_order_id = %(order_id)s
+                      AND m.operation = 'modify' AND {_MAY_COME_TRUE})
+            FROM (SELECT) one
+            LEFT JOIN LATERAL (SELECT * FROM broker_order
+              WHERE account_id = %(account_id)s AND order_id = %(order_id)s
+              ORDER BY trade_date DESC LIMIT 1) b ON true
+            LEFT JOIN LATERAL (SELECT request FROM order_task
+              WHERE account_id = %(account_id)s AND order_id = %(order_id)s AND operation = 'place'
+              ORDER BY created_at DESC LIMIT 1) t ON true""",
+        {"account_id": account_id, "order_id": order_id},
+    )
+    return PendingResult(cursor=cursor, read=_changed_order)
+
+
+def _changed_order(rows: Sequence[TupleRow]) -> ChangedOrder | None:
+    document, request, unproven = rows[0]
+    changes = [OrderChanges.from_json(one) for one in unproven]
+    if document is not None:
+        side, terms = TransactionType(document["transaction_type"]), OrderTerms.of_document(document)
+        return ChangedOrder(transaction_type=side, terms=terms, unproven=changes)
+    if request is None:
+        return None
+    order = OrderRequest.from_json(request)
+    terms = OrderTerms.of_request(order)
+    return ChangedOrder(transaction_type=order.transaction_type, terms=terms, unproven=changes)
+
+
 async def promised(
     tx: Tx, account_id: str, *, keys: Sequence[PositionSide], trade_date: date, since: datetime, waiting: Waiting
 ) -> Mapping[PositionSide, int]:
@@ -132,12 +172,10 @@ async def _promised(
                       AND (NOT EXISTS (SELECT 1 FROM broker_order b WHERE {ITS_ORDERS})
                         OR t.status = 'completed' AND {_MORE_FOLLOW}))))
            + (SELECT coalesce(sum(greatest((b.document ->> 'quantity')::bigint, (
-                                    SELECT max((m.request -> 'changes' ->> 'quantity')::bigint)  -- may have come true
+                                    SELECT max((m.request -> 'changes' ->> 'quantity')::bigint)
                                     FROM order_task m
                                     WHERE m.account_id = b.account_id AND m.target_order_id = b.order_id
-                                      AND m.operation = 'modify'
-                                      AND (m.status IN {OPEN}  -- accepted, and not in the book yet
-                                        OR (m.status = 'completed' AND m.finished_at > b.updated_at))))
+                                      AND m.operation = 'modify' AND {_MAY_COME_TRUE}))
                                   - CASE WHEN b.updated_at < %(since)s THEN b.filled_quantity ELSE 0 END), 0)
               FROM broker_order b
               WHERE b.account_id = %(account_id)s AND b.trade_date = %(day)s

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, TypeAlias, TypedDict, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 from app.broker.orders import OrderRequest, TransactionType
 from app.config import Settings
@@ -66,11 +66,27 @@ class RiskLimits:
         )
 
 
+class LimitedTerms(Protocol):
+    """What the limits of one order are about: of a new order, or of one that is modified."""
+
+    @property
+    def transaction_type(self) -> TransactionType: ...
+
+    @property
+    def quantity(self) -> int: ...
+
+    @property
+    def price(self) -> Decimal | None: ...
+
+    @property
+    def trigger_price(self) -> Decimal | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """An order to check against the limits."""
 
-    request: OrderRequest
+    request: LimitedTerms
     units: int = 1  # pieces for each unit of its quantity: the lot size where quantities are lots
     last: LastPrice | None = None  # None where none is known
 
@@ -119,12 +135,30 @@ def breaches_of(candidate: Candidate, limits: RiskLimits) -> Iterator[Breach]:
     yield from _value(candidate, last, limits)
 
 
-def _needs_last(request: OrderRequest, limits: RiskLimits) -> bool:
+def change_breaches(before: Candidate, after: Candidate, limits: RiskLimits) -> Iterator[Breach]:
+    """The limits that an order exceeds by a modification. What the modification makes no worse is no breach of it, so
+    an order can always be made smaller, and its stop tighter."""
+    was, becomes = before.request, after.request
+    grows = becomes.quantity > was.quantity
+    moves = becomes.price != was.price
+    last = fresh_price(after.last, max_age_s=limits.price_max_age_s)
+    old, new = (worst_price(one, last) for one in (was, becomes))
+    dearer = new is not None and (old is None or new * becomes.quantity > old * was.quantity)
+    caused = {
+        "QUANTITY_LIMIT": grows,
+        "STALE_PRICE": grows or moves,
+        "PRICE_BAND": moves,
+        "ORDER_VALUE_LIMIT": dearer,
+    }
+    return (breach for breach in breaches_of(after, limits) if caused[breach.code])
+
+
+def _needs_last(request: LimitedTerms, limits: RiskLimits) -> bool:
     banded = limits.price_band_percent is not None and request.price is not None
     return banded or (limits.max_order_value is not None and request.price is None)
 
 
-def _band(request: OrderRequest, last: Decimal | None, limits: RiskLimits) -> Iterator[Breach]:
+def _band(request: LimitedTerms, last: Decimal | None, limits: RiskLimits) -> Iterator[Breach]:
     if limits.price_band_percent is None or request.price is None or last is None:
         return
     width = last * limits.price_band_percent / 100
@@ -144,7 +178,7 @@ def _value(candidate: Candidate, last: Decimal | None, limits: RiskLimits) -> It
         yield Breach(code="ORDER_VALUE_LIMIT", field="quantity", message=message)
 
 
-def worst_price(request: OrderRequest, last: Decimal | None) -> Decimal | None:
+def worst_price(request: LimitedTerms, last: Decimal | None) -> Decimal | None:
     """The highest price, in rupees, at which the order may fill; None when no price is known.
 
     A purchase with a price fills at that price at most. A sale may fill at the market's price, if that is higher.

@@ -199,6 +199,10 @@ PROMISED = {
     "one that may be modified to less": Stored(
         10, orders=[LIVE], tasks=[{**MODIFY, "request": {"changes": {"quantity": 5}}}]
     ),
+    "one whose modification was given up in doubt": Stored(
+        15, orders=[LIVE], tasks=[{**MORE, "status": "failed", "sent": "unknown"}]
+    ),
+    "a modification that was refused": Stored(10, orders=[LIVE], tasks=[{**MORE, "status": "failed", "sent": "yes"}]),
     "a modification that has ended": Stored(10, orders=[LIVE], tasks=[{**MORE, "status": "failed"}]),
     "a modification of another order": Stored(10, orders=[LIVE], tasks=[{**MORE, "target_order_id": "8"}]),
     "another account's modification": Stored(10, orders=[LIVE], tasks=[{**MORE, **ELSEWHERE}]),

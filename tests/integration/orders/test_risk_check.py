@@ -17,6 +17,7 @@ from app.composition.orders import build_orders
 from app.errors import BadInput
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.risk_check import LimitReached
+from app.orders.entry.service import BatchOptions
 from app.orders.risk.limits import MAX_MODIFICATIONS, RiskLimits
 from app.orders.state.model import TaskStatus
 from app.orders.state.new_tasks import OrderLine
@@ -110,6 +111,56 @@ async def test_open_orders_are_limited_over_all_replicas(database_url: str, simu
 
         await until(ended)
         await two.place(price=Decimal(1450))
+
+
+async def test_a_modification_passes_no_limit_that_an_order_does_not_pass(
+    database_url: str, simulator: RunningSimulator
+) -> None:
+    """Its quantity and its value, also together with an earlier modification of which nothing is known yet. The order
+    stays as it is, the answer says so, and it can be made smaller."""
+    limits = RiskLimits(max_order_value=Decimal(20_000), max_quantity=12)
+    async with open_order_environment(database_url, simulator.url, limits=limits) as environment:
+        await environment.set_price("NSE:INFY", 1500, frozen=True)
+        task = await environment.place()
+
+        async def modify(**changes: Any) -> Mapping[str, Any]:
+            answer = await environment.service.modify(
+                task["order_id"], OrderChanges(**changes), account_id=None, caller=ME, wait_s=0.0
+            )
+            return answer.document
+
+        async def refused(**changes: Any) -> tuple[str, list[tuple[str | int, ...]]]:
+            with pytest.raises(BadInput) as caught:
+                await modify(**changes)
+            return caught.value.code, [problem.loc for problem in caught.value.problems]
+
+        assert await refused(quantity=13) == ("QUANTITY_LIMIT", [("body", "quantity")])
+        assert await refused(price=Decimal(2001)) == ("ORDER_VALUE_LIMIT", [("body",)])
+        assert await stored(environment) == 1
+        await environment.fault("drop_before_read", method="PUT", path="/orders/regular/*")
+        await modify(quantity=12)
+        assert await refused(price=Decimal(1700)) == ("ORDER_VALUE_LIMIT", [("body",)])
+        smaller = await modify(quantity=9, price=Decimal(1390))
+        await reaches(environment, smaller, TaskStatus.COMPLETED)
+
+
+async def test_a_dry_run_is_refused_where_the_order_would_be(database_url: str, simulator: RunningSimulator) -> None:
+    """By a limit on one order, by one that counts, and in a batch; nothing is stored by it, and nothing counts it."""
+    limits = RiskLimits(max_quantity=100, max_open_orders=2)
+    async with open_order_environment(database_url, simulator.url, limits=limits) as environment:
+        line, large = OrderLine(request=order()), OrderLine(request=order(quantity=101))
+        preview = environment.service.preview
+        with pytest.raises(BadInput) as caught:
+            await preview([line, large], account_id=ACCOUNT, batch=BatchOptions())
+        assert caught.value.problems[0].loc == ("body", "orders", 1, "quantity")
+        for _ in range(3):
+            assert len(await preview([line], account_id=ACCOUNT)) == 1
+        assert await stored(environment) == 0
+        for _ in range(2):
+            await environment.place()
+        with pytest.raises(LimitReached) as reached:
+            await preview([line], account_id=ACCOUNT)
+        assert reached.value.code == "OPEN_ORDER_LIMIT"
 
 
 async def test_the_twenty_fifth_modification_is_refused_by_us(environment: OrderEnvironment) -> None:
