@@ -27,6 +27,7 @@ MAX_ORDERS = 20
 STORABLE = r"^[^\x00]*$"
 """PostgreSQL keeps every character but this one."""
 
+AlgoId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")]
 Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
 Positive = Annotated[Decimal, Field(gt=0, max_digits=16, decimal_places=6)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
@@ -69,7 +70,7 @@ class OrderIn(BaseModel):
         default=None, description="-1: the broker chooses the band; a percentage otherwise. Omitted on MARKET: -1"
     )
     autoslice: bool = False
-    algo_id: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] | None = Field(
+    algo_id: AlgoId | None = Field(
         default=None, description="the algorithm's id as the exchange has registered it; sent to the broker as it is"
     )
     valid_until: AwareDatetime | None = Field(

@@ -12,7 +12,7 @@ from app.api.batches import ACCEPTED_BATCH, WaitForBatch
 from app.api.dependencies import DATABASE_S, PrincipalDep, ServicesDep, require_account
 from app.api.idempotency_key import CallerDep
 from app.api.order_answers import render_answer
-from app.api.order_bodies import STORABLE
+from app.api.order_bodies import STORABLE, AlgoId
 from app.api.problems import problem_responses
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.broker.orders import Exchange, Product
@@ -34,6 +34,8 @@ class PositionCloseIn(BaseModel):
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,20}$")] | None = Field(
         default=None, description="yours, for the orders that close"
     )
+
+    algo_id: AlgoId | None = Field(default=None, description="sent to the broker with the orders that close")
 
     def wanted(self) -> PositionFilter:
         """The same as the entry takes it."""
@@ -65,7 +67,9 @@ def build_router() -> APIRouter:
         """
         require_account(services, principal=principal, account_id=body.account_id)
         with answering_within(wait + DATABASE_S):
-            answer = await services.position_closes.close(body.wanted(), tag=body.tag, caller=caller, wait_s=wait)
+            answer = await services.position_closes.close(
+                body.wanted(), tag=body.tag, algo_id=body.algo_id, caller=caller, wait_s=wait
+            )
         return render_answer(answer)
 
     return router

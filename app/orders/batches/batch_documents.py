@@ -24,6 +24,8 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
         BatchStatus.ROLLED_BACK_WITH_FILLS,
         BatchStatus.NEEDS_ATTENTION,
     }
+    # an exit opens no position: of one that is a leg, what it has not closed is open
+    opened = residuals([leg for leg in legs if not leg.is_exit]) if rolled_back else []
     undone = [leg for leg in legs if rolled_back and _was_undone(leg)]
     return {
         "batch_id": str(batch.batch_id),
@@ -34,7 +36,7 @@ def batch_document(batch: Batch, legs: Sequence[Leg]) -> dict[str, Any]:
         "succeeded": statuses.count(LegStatus.CONFIRMED),
         "failed": statuses.count(LegStatus.FAILED) - len(undone),
         "rolled_back": len(undone),
-        "residual": [_residual_document(one) for one in (residuals(legs) if rolled_back else exposures(legs))],
+        "residual": [_residual_document(one) for one in (*opened, *exposures(legs))],
         "orders": [_leg_document(leg) for leg in legs],
         "created_at": ist_iso(batch.created_at),
         "completed_at": None if batch.completed_at is None else ist_iso(batch.completed_at),

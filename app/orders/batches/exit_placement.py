@@ -30,6 +30,7 @@ from app.orders.state import new_task_store, removal_store, tag_store
 from app.orders.state.model import NOTHING_TO_REDUCE, Batch, TaskError, TaskStatus
 from app.orders.state.new_tasks import BatchLeg
 from app.orders.state.order_parts import AccountParts
+from app.orders.state.tags import TagOrigin
 
 POSITIONS_TIMEOUT_S = 5.0
 
@@ -58,6 +59,7 @@ class DueExit:
             product=order.product,
             transaction_type=side if self.leg.is_exit else side.opposite,
             quantity=self.quantity,
+            algo_id=order.algo_id,
         )
 
     @property
@@ -77,6 +79,7 @@ class ExitPlacement:
         self._wakeups = parts.wakeups
         self._clock = parts.clock
         self._tasks = parts.tasks
+        self._tagger = parts.tagger
         self._references = references
 
     async def place(self, due: Sequence[DueExit]) -> None:
@@ -136,12 +139,21 @@ class ExitPlacement:
                 assigned or wanted,
                 account_id=self._account_id,
                 of_batch=BatchLeg(batch_id=due.batch.batch_id, leg=due.leg.task.leg or 0),
-                key=await tag_store.key_of(tx, due.batch.batch_id),
+                origin=await self._origin(tx, due),
                 after=[one.task for one in earlier],
             )
             if assigned is None:
                 task = replace(task, status=TaskStatus.FAILED, error=_NOTHING_TO_REDUCE)
             await new_task_store.insert_tasks(tx, [task])
+
+    async def _origin(self, tx: Tx, due: DueExit) -> TagOrigin | None:
+        """From what the tag of the next exit is derived; None for a batch without a key."""
+        key = await tag_store.key_of(tx, due.batch.batch_id)
+        if key is None:
+            return None
+        leg = TagOrigin(account_id=self._account_id, key=key, kind="leg", leg=due.leg.task.leg or 0)
+        number = sum(one.task.purpose == "square_off" for one in exits_of(due.leg))
+        return await tag_store.unused(tx, leg.follow_up("square_off", generation=number), tagger=self._tagger)
 
     async def _is_due(self, tx: Tx, due: DueExit) -> bool:
         """Whether nothing has changed since it was found due, under the account's lock.

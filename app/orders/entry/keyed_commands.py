@@ -16,6 +16,7 @@ from app.orders.entry.idempotency import IdempotencyKey, Kind
 from app.orders.entry.lost_requests import Recovering
 from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.entry.outcome_wait import Answer
+from app.orders.entry.recovered_keys import Wanted
 from app.orders.state.recovery_state_store import recovery_state
 
 
@@ -27,17 +28,27 @@ class KeyedCommands:
         self._acceptance = acceptance
 
     async def earlier(
-        self, what: str, account_id: str, options: dict[str, Any], *, caller: Caller, wait_s: float
+        self,
+        what: str,
+        account_id: str,
+        options: dict[str, Any],
+        *,
+        caller: Caller,
+        wait_s: float,
+        wanted: Wanted | None,
     ) -> tuple[bytes, Answer | None]:
         """The request's fingerprint, and its answer if it was accepted before.
 
-        Raises BadInput without a key, Conflict (another request under the key), NotAccepted, AcceptanceUnknown.
+        ``wanted``: the orders that it places, None for one that places none; see ``Acceptance.accept``. Raises BadInput
+        without a key, and as ``Acceptance.replayed``.
         """
         if caller.idem_key is None:
             problem = Problem(loc=("header", "Idempotency-Key"), msg="is required for many orders at once")
             raise BadInput([problem], code="IDEMPOTENCY_KEY_MISSING")
         fingerprint = fingerprint_of(what, account_id, [], filter=options)
-        answer = await self._acceptance.replayed(caller, fingerprint, account_id=account_id, wait_s=wait_s)
+        answer = await self._acceptance.replayed(
+            caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
+        )
         return fingerprint, answer
 
     async def store(

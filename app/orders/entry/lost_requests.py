@@ -5,7 +5,7 @@ It is asked for keys that the database does not know, in accounts that recover o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 from uuid import UUID
@@ -19,10 +19,18 @@ from app.orders.batches.leg_reader import load_legs
 from app.orders.entry import idempotency_store
 from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.entry.not_accepted import NotAccepted
-from app.orders.entry.recovered_keys import FoundOrder, KeyMeaning, Meaning, Wanted, meaning_of, origins_of
+from app.orders.entry.recovered_keys import (
+    FoundOrder,
+    KeyMeaning,
+    Meaning,
+    Wanted,
+    exits_after,
+    meaning_of,
+    origins_of,
+)
 from app.orders.recovery import adopted_task_store, recovery_store
 from app.orders.recovery.recovery_store import Recovery
-from app.orders.recovery.unfinished import NOT_CONTINUED, stop_batch
+from app.orders.recovery.unfinished import CLOSE_NOT_CONTINUED, NOT_CONTINUED, stop_batch
 from app.orders.state import new_task_store, order_store, task_store
 from app.orders.state.alarms import Alarm
 from app.orders.state.model import TaskError, TaskStatus
@@ -101,8 +109,12 @@ class LostRequests:
         return _answer(meaning, answer)
 
     async def _meaning(self, tx: Tx, key: ClientKey, wanted: Wanted, recovery: Recovery) -> KeyMeaning:
-        bases = self._parts.tagger.known(origins_of(key, account_ids=self._account_ids))
+        tagger = self._parts.tagger
+        bases = tagger.known(origins_of(key, account_ids=self._account_ids, closes=wanted.closes is not None))
         found = await self._found(tx, bases, wanted.account_id)
+        exits = tagger.known(exits_after(one.origin for one in found))
+        found += await self._found(tx, exits, wanted.account_id)
+        bases |= exits
         ids = [] if not recovery.is_over else await recovery_store.ids_without_tag(tx, recovery)
         since = trade_date_of(recovery.began_at) - LOOK_BACK
         similar = await order_store.by_ids(tx, wanted.account_id, ids, since=since) if ids else {}
@@ -150,16 +162,19 @@ class LostRequests:
 
     async def _rebuild_batch(self, tx: Tx, key: ClientKey, wanted: Wanted, meaning: KeyMeaning) -> UUID:
         """A batch of the legs that were found. It is not continued: a leg that was never sent is cancelled."""
+        orders = meaning.orders or {}
         batch = NewBatch(
             batch_id=self._parts.ids.uuid(),
             account_id=wanted.account_id,
             rollback_on_failure=wanted.rollback_on_failure,
             on_filled=wanted.on_filled,
-            total_orders=len(wanted.lines),
+            total_orders=len(orders) if wanted.total_orders is None else wanted.total_orders,
             deadline_s=self._parts.settings.batch_deadline_s,
         )
         await batch_store.insert_batch(tx, batch)
-        orders = meaning.orders or {}
+        if wanted.closes is not None:
+            await self._rebuild_close(tx, batch, meaning)
+            return batch.batch_id
         missing: list[NewTask] = []
         for leg, line in enumerate(wanted.lines):
             if leg in orders:
@@ -182,17 +197,34 @@ class LostRequests:
             error = TaskError(code="WITHDRAWN", message=NOT_CONTINUED)
             missing.append(replace(task, status=TaskStatus.CANCELLED, error=error))
         await new_task_store.insert_tasks(tx, missing)
-        for one in meaning.square_offs:
-            leg = one.origin.leg
-            await adopted_task_store.assign(
-                tx, one.task.task_id, purpose="square_off", batch_id=batch.batch_id, leg=leg
-            )
+        await self._assign_exits(tx, batch, meaning, legs={leg: leg for leg in range(len(wanted.lines))})
         if missing:
-            made = await batch_store.load(tx, batch.batch_id)
-            if made is not None:
-                legs = (await load_legs(tx, [made]))[batch.batch_id]
-                await stop_batch(tx, made, legs, settlement=self._parts.settlement)
+            await self._stop(tx, batch, why=NOT_CONTINUED)
         return batch.batch_id
+
+    async def _rebuild_close(self, tx: Tx, batch: NewBatch, meaning: KeyMeaning) -> None:
+        """The exits that were found, one leg for each position. Which other positions were to be closed is not known,
+        so none of them is closed now."""
+        found = sorted((meaning.orders or {}).items())
+        for number, (_, one) in enumerate(found):
+            await adopted_task_store.assign(
+                tx, one.task.task_id, purpose="client", batch_id=batch.batch_id, leg=number, closes=True
+            )
+        await self._assign_exits(tx, batch, meaning, legs={leg: number for number, (leg, _) in enumerate(found)})
+        await self._stop(tx, batch, why=CLOSE_NOT_CONTINUED)
+
+    async def _assign_exits(self, tx: Tx, batch: NewBatch, meaning: KeyMeaning, *, legs: Mapping[int, int]) -> None:
+        """``legs``: the number of each leg in the batch, by that in its tag."""
+        for one in meaning.square_offs:
+            await adopted_task_store.assign(
+                tx, one.task.task_id, purpose="square_off", batch_id=batch.batch_id, leg=legs[one.origin.leg]
+            )
+
+    async def _stop(self, tx: Tx, batch: NewBatch, *, why: str) -> None:
+        made = await batch_store.load(tx, batch.batch_id)
+        if made is not None:
+            legs = (await load_legs(tx, [made]))[batch.batch_id]
+            await stop_batch(tx, made, legs, why=why, settlement=self._parts.settlement)
 
     async def _alarm(self, tx: Tx, wanted: Wanted, meaning: KeyMeaning) -> None:
         subject = meaning.reason if meaning.task_id is None else meaning.task_id

@@ -40,7 +40,7 @@ class MassCancels:
         account_id = wanted.account_id
         self._engine.wakeups(account_id)  # raises NotFound
         fingerprint, earlier = await self._commands.earlier(
-            "mass_cancel", account_id, asdict(wanted), caller=caller, wait_s=wait_s
+            "mass_cancel", account_id, asdict(wanted), caller=caller, wait_s=wait_s, wanted=None
         )
         if earlier is not None:
             return earlier

@@ -20,6 +20,7 @@ from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry.acceptance import Caller
 from app.orders.entry.keyed_commands import KeyedCommands
 from app.orders.entry.outcome_wait import Answer
+from app.orders.entry.recovered_keys import MAX_CLOSED, Wanted
 from app.orders.entry.risk_check import RiskCheck
 from app.orders.risk.exits import PositionFilter, exit_order, matching, not_closable
 from app.orders.risk.positions import Positions, Reducible
@@ -61,16 +62,21 @@ class PositionCloses:
         self._risk_check = risk_check
         self._engine = engine
 
-    async def close(self, wanted: PositionFilter, *, tag: str | None, caller: Caller, wait_s: float) -> Answer:
+    async def close(
+        self, wanted: PositionFilter, *, tag: str | None, caller: Caller, wait_s: float, algo_id: str | None = None
+    ) -> Answer:
         """Send an exit for each position that matches, and wait up to ``wait_s`` seconds until all are closed.
 
-        ``tag``: the client's own, of the exits. Raises NotFound (the account), PositionsUnreadable, NotClosable, and
-        as ``KeyedCommands``.
+        ``tag``: the client's own, of the exits; ``algo_id``: under which the exchange has registered the algorithm that
+        closes. Raises NotFound (the account), PositionsUnreadable, NotClosable, and as ``KeyedCommands``.
         """
         account_id = wanted.account_id
         self._engine.wakeups(account_id)  # raises NotFound
-        options = {**asdict(wanted), "tag": tag}
-        fingerprint, earlier = await self._commands.earlier("close", account_id, options, caller=caller, wait_s=wait_s)
+        options = {**asdict(wanted), "tag": tag} | ({} if algo_id is None else {"algo_id": algo_id})
+        closes = Wanted(account_id=account_id, closes=wanted, is_batch=True, rollback_on_failure=False)
+        fingerprint, earlier = await self._commands.earlier(
+            "close", account_id, options, caller=caller, wait_s=wait_s, wanted=closes
+        )
         if earlier is not None:
             return earlier
         positions = await self._read_positions(account_id)
@@ -78,7 +84,11 @@ class PositionCloses:
         if unknown := not_closable(list(held)):
             message = f"no orders can be placed here for {', '.join(unknown)}; leave them out by the filter"
             raise NotClosable(message)
-        exits = [exit_order(position, quantity) for position, quantity in held.items()]
+        if len(held) > MAX_CLOSED:
+            raise NotClosable(
+                f"{len(held)} positions match, and one request closes {MAX_CLOSED} at most; use the filter"
+            )
+        exits = [exit_order(position, quantity, algo_id=algo_id) for position, quantity in held.items()]
         batch = NewBatch(
             batch_id=self._parts.ids.uuid(),
             account_id=account_id,

@@ -6,7 +6,7 @@ operator's case if it cannot. A key without an order is free only when the book 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from app.broker.orders import OrderRequest, OrderType
+from app.orders.risk.exits import PositionFilter
 from app.orders.state.completeness import makes_several
 from app.orders.state.model import KnownOrder, OnFilled, Task
 from app.orders.state.new_tasks import OrderLine
@@ -21,6 +22,8 @@ from app.orders.state.order_terms import BOOKED_AS
 from app.orders.state.tags import ClientKey, TagOrigin
 
 MAX_LEGS = 20
+MAX_CLOSED = 500
+"""Positions that one request may close."""
 MOST_EXITS = 40
 """Exits of one leg that are recognised: more do not follow one another within the longest ``EXIT_DEADLINE_S``."""
 MAX_REQUEUES = 3
@@ -32,11 +35,17 @@ class Wanted:
     """What a request asks for."""
 
     account_id: str
-    lines: Sequence[OrderLine]  # one, or the legs of a batch
+    lines: Sequence[OrderLine] = ()  # one, or the legs of a batch
+    closes: PositionFilter | None = None  # in place of them: the positions that it closes, an exit for each
     is_batch: bool = False
     replaces: str | None = None  # the order that a single one replaces
     rollback_on_failure: bool = True
     on_filled: OnFilled = "report"
+
+    @property
+    def total_orders(self) -> int | None:
+        """How many it asks for; None where that followed from the positions which were held then."""
+        return len(self.lines) if self.closes is None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,7 @@ class Meaning(StrEnum):
     WAIT = "wait"  # not proven yet
     BLOCKED = "blocked"  # an order without a tag may be its order; an operator decides
     FOUND = "found"  # its orders were found
-    BROKEN = "broken"  # some legs of a batch were found, and the others were never sent
+    BROKEN = "broken"  # legs of a batch were found, and if there are others they were never sent
     OTHER = "other"  # the key was used for another request
     CONTRADICTED = "contradicted"  # an order was found that the request does not explain
 
@@ -71,18 +80,24 @@ class KeyMeaning:
     task_id: UUID | None = None  # CONTRADICTED: the task of the order, where it has one
 
 
-def origins_of(key: ClientKey, *, account_ids: Collection[str]) -> list[TagOrigin]:
-    """Every order that may have been placed for a request under this key, in any of these accounts."""
+def origins_of(key: ClientKey, *, account_ids: Collection[str], closes: bool = False) -> list[TagOrigin]:
+    """Every order that may have been placed for a request under this key, in any of these accounts, without the exits
+    that followed a leg. ``closes``: it may have been a request to close positions."""
     found: list[TagOrigin] = []
     for account_id in account_ids:
         single = TagOrigin(account_id=account_id, key=key)
-        legs = [replace(single, kind="leg", leg=leg) for leg in range(MAX_LEGS)]
+        legs = [replace(single, kind="leg", leg=leg) for leg in range(MAX_CLOSED if closes else MAX_LEGS)]
         found += [single, single.follow_up("replace"), *legs]
-        exits = range(MOST_EXITS)
-        found += [leg.follow_up("square_off", generation=number) for leg in legs for number in exits]
         again = range(1, MAX_REQUEUES + 1)
         found += [one.follow_up("requeue", generation=number) for one in (single, *legs) for number in again]
     return found
+
+
+def exits_after(origins: Iterable[TagOrigin]) -> list[TagOrigin]:
+    """The exits that may have followed these orders."""
+    legs = {replace(one, purpose="client", generation=0) for one in origins if one.kind == "leg"}
+    ordered = sorted(legs, key=lambda one: (one.account_id, one.leg))
+    return [leg.follow_up("square_off", generation=number) for leg in ordered for number in range(MOST_EXITS)]
 
 
 def meaning_of(
@@ -103,13 +118,13 @@ def meaning_of(
     if unexplained:
         return KeyMeaning(meaning=Meaning.CONTRADICTED, reason=f"orders {', '.join(unexplained)} have the key's tag")
     placed = _placed(found)
-    compared = {leg: compare(wanted.lines[leg].request, one.orders) for leg, one in placed.items()}
+    compared = {leg: _compare_leg(wanted, leg, one.orders) for leg, one in placed.items()}
     if Match.OTHER in compared.values():
         return KeyMeaning(meaning=Meaning.OTHER)
     differing = [leg for leg, match in compared.items() if match is not Match.SAME]
     if differing:
         return _of_differing(placed[differing[0]], compared[differing[0]], recovering=recovering)
-    if len(placed) == len(wanted.lines):
+    if len(placed) == wanted.total_orders:
         return KeyMeaning(meaning=Meaning.FOUND, orders=placed, square_offs=_square_offs(found))
     if recovering:
         return KeyMeaning(meaning=Meaning.WAIT)
@@ -127,7 +142,7 @@ def _is_another_request(wanted: Wanted, found: Sequence[FoundOrder]) -> bool:
     return any(
         one.origin.account_id != wanted.account_id
         or one.origin.kind != kind
-        or one.origin.leg >= len(wanted.lines)
+        or (wanted.total_orders is not None and one.origin.leg >= wanted.total_orders)
         or (one.origin.purpose in {"client", "replace"} and one.origin.purpose != purpose)
         for one in found
     )
@@ -155,7 +170,19 @@ def _square_offs(found: Sequence[FoundOrder]) -> list[FoundOrder]:
     return [one for one in found if one.origin.purpose == "square_off"]
 
 
+def _compare_leg(wanted: Wanted, leg: int, orders: Sequence[KnownOrder]) -> Match:
+    if wanted.closes is None:
+        return compare(wanted.lines[leg].request, orders)
+    return Match.SAME if all(_closes(wanted.closes, order) for order in orders) else Match.OTHER
+
+
+def _closes(positions: PositionFilter, order: KnownOrder) -> bool:
+    return positions.matches(order.exchange, order.tradingsymbol, str(order.document["product"]))
+
+
 def _fits_any(wanted: Wanted, placed: Mapping[int, FoundOrder], order: KnownOrder) -> bool:
+    if wanted.closes is not None:
+        return _closes(wanted.closes, order)
     missing = (line for leg, line in enumerate(wanted.lines) if leg not in placed)
     return any(compare(line.request, [order]) is Match.SAME for line in missing)
 

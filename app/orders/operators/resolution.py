@@ -52,6 +52,7 @@ class Resolutions:
         self._database = parts.database
         self._settlement = parts.settlement
         self._tasks = parts.tasks
+        self._tagger = parts.tagger
         self._clock = parts.clock
         self._ids = parts.ids
         self._listener = listener
@@ -163,7 +164,11 @@ class Resolutions:
             raise Conflict("it was queued again already", code="ALREADY_REQUEUED")
         if task.status is TaskStatus.DEAD_LETTER:
             await self._not_placed(tx, task, decision)
-        fresh = self._tasks.requeued(task, origin=await tag_store.origin_of(tx, task))
+        origin = await tag_store.origin_of(tx, task)
+        if origin is not None:
+            again = origin.follow_up("requeue", generation=origin.generation + 1)
+            origin = await tag_store.unused(tx, again, tagger=self._tagger)
+        fresh = self._tasks.requeued(task, origin=origin)
         await new_task_store.insert_tasks(tx, [fresh])
         return await task_store.need(tx, fresh.task_id)
 

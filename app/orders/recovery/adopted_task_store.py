@@ -21,12 +21,16 @@ async def assign(
     user_tag: str | None = None,
     batch_id: UUID | None = None,
     leg: int | None = None,
+    closes: bool = False,
 ) -> None:
-    """Give a task that was made of the book's rows what its client asked for; ``request`` None keeps the rows' own."""
+    """Give a task that was made of the book's rows what its client asked for; ``request`` None keeps the rows' own.
+
+    ``closes``: it closes a position, and nobody finishes it.
+    """
     await tx.execute(
         """UPDATE order_task SET purpose = %s, request = coalesce(%s, request), user_tag = %s, batch_id = %s, leg = %s,
-             updated_at = clock_timestamp() WHERE task_id = %s""",
-        (purpose, None if request is None else Jsonb(request.to_json()), user_tag, batch_id, leg, task_id),
+             exit_by = CASE WHEN %s THEN clock_timestamp() END, updated_at = clock_timestamp() WHERE task_id = %s""",
+        (purpose, None if request is None else Jsonb(request.to_json()), user_tag, batch_id, leg, closes, task_id),
     )
 
 

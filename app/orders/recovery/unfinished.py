@@ -27,6 +27,11 @@ from app.orders.state.verdicts import Verdict
 
 NOT_CONTINUED = "the database was lost while the batch was being placed; it is not continued"
 
+CLOSE_NOT_CONTINUED = (
+    "the database was lost: the exits that the order book shows under this key are listed, without those of positions "
+    "for which none was sent; look at the positions, and close what is open under a new key"
+)
+
 
 def forgotten(*, now: datetime) -> Verdict:
     """It may have been sent: this database is an older copy than the one under which its sender worked."""
@@ -81,7 +86,7 @@ async def end_unsent(tx: Tx, account_id: str, *, without_tag: Sequence[KnownOrde
         verdict = never_shown(task, of_broken_batch=task.batch_id in broken, without_tag=without_tag)
         await settlement.settle(tx, task.task_id, verdict, fence=task.fence)
     for batch, legs in broken.values():
-        await stop_batch(tx, batch, legs, settlement=settlement)
+        await stop_batch(tx, batch, legs, why=NOT_CONTINUED, settlement=settlement)
 
 
 async def _broken_batches(tx: Tx, doubts: Sequence[Task]) -> dict[UUID, tuple[Batch, Sequence[Leg]]]:
@@ -97,10 +102,10 @@ async def _broken_batches(tx: Tx, doubts: Sequence[Task]) -> dict[UUID, tuple[Ba
     return found
 
 
-async def stop_batch(tx: Tx, batch: Batch, legs: Sequence[Leg], *, settlement: Settlement) -> None:
+async def stop_batch(tx: Tx, batch: Batch, legs: Sequence[Leg], *, why: str, settlement: Settlement) -> None:
     """Cancel what is live of a broken batch if its client asked for that, and leave it to an operator."""
     if batch.rollback_on_failure:
         placed = [leg.task.task_id for leg in legs if leg.task.status is TaskStatus.COMPLETED]
         await removal_store.set_unwanted(tx, placed, "rollback")
     present = (await load_legs(tx, [batch]))[batch.batch_id]
-    await settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, present, error=NOT_CONTINUED, settlement=settlement)
+    await settle_batch(tx, batch, BatchStatus.NEEDS_ATTENTION, present, error=why, settlement=settlement)

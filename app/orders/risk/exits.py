@@ -22,15 +22,15 @@ class PositionFilter:
     tradingsymbol: str | None = None
     product: str | None = None
 
+    def matches(self, exchange: str, tradingsymbol: str, product: str) -> bool:
+        """Whether a position in this instrument and product is meant."""
+        fields = ((self.exchange, exchange), (self.tradingsymbol, tradingsymbol), (self.product, product))
+        return all(wanted is None or wanted == found for wanted, found in fields)
+
 
 def matching(net: Net, wanted: PositionFilter) -> dict[tuple[str, str, str], int]:
     """The open positions that match: signed quantities by exchange, symbol and product, in that order."""
-    fields = (wanted.exchange, wanted.tradingsymbol, wanted.product)
-    return {
-        key: quantity
-        for key, quantity in sorted(net.items())
-        if quantity and all(field is None or field == value for field, value in zip(fields, key, strict=True))
-    }
+    return {key: quantity for key, quantity in sorted(net.items()) if quantity and wanted.matches(*key)}
 
 
 def not_closable(positions: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -42,8 +42,11 @@ def not_closable(positions: Sequence[tuple[str, str, str]]) -> list[str]:
     ]
 
 
-def exit_order(position: tuple[str, str, str], quantity: int) -> OrderRequest:
-    """The market order that closes this signed quantity; ``position`` is its exchange, symbol and product."""
+def exit_order(position: tuple[str, str, str], quantity: int, *, algo_id: str | None = None) -> OrderRequest:
+    """The market order that closes this signed quantity; ``position`` is its exchange, symbol and product.
+
+    ``algo_id``: under which the exchange has registered the algorithm that closes it.
+    """
     exchange, tradingsymbol, product = position
     return market_exit(
         exchange=Exchange(exchange),
@@ -51,6 +54,7 @@ def exit_order(position: tuple[str, str, str], quantity: int) -> OrderRequest:
         product=Product(product),
         transaction_type=TransactionType.SELL if quantity > 0 else TransactionType.BUY,
         quantity=abs(quantity),
+        algo_id=algo_id,
     )
 
 
@@ -60,7 +64,13 @@ def limit_exit(exit_at_market: OrderRequest, price: Decimal) -> OrderRequest:
 
 
 def market_exit(
-    *, exchange: Exchange, tradingsymbol: str, product: Product, transaction_type: TransactionType, quantity: int
+    *,
+    exchange: Exchange,
+    tradingsymbol: str,
+    product: Product,
+    transaction_type: TransactionType,
+    quantity: int,
+    algo_id: str | None,
 ) -> OrderRequest:
     """A market order with the broker's own price protection, which is compulsory."""
     return OrderRequest(
@@ -72,4 +82,5 @@ def market_exit(
         order_type=OrderType.MARKET,
         market_protection=Decimal(-1),
         autoslice=exchange in _SLICED,
+        algo_id=algo_id,
     )

@@ -14,7 +14,7 @@ from app.kit.ids import IdSource
 from app.orders.state.engine_settings import EngineSettings
 from app.orders.state.model import KnownOrder, OnFilled, Purpose, Task, TaskError, TaskStatus
 from app.orders.state.order_terms import OrderTerms
-from app.orders.state.tags import ClientKey, Tagger, TagOrigin
+from app.orders.state.tags import Tagger, TagOrigin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,11 +204,10 @@ class TaskFactory:
     def requeued(self, task: Task, *, origin: TagOrigin | None) -> NewTask:
         """The order of a task that an operator gave up, to be placed again under a new tag.
 
-        ``origin``: from what that task's tag was derived.
+        ``origin``: from what its tag is derived.
         """
-        own = None if origin is None else origin.follow_up("requeue", generation=origin.generation + 1)
         line = OrderLine(request=task.order, user_tag=task.user_tag)
-        again = self.place(line, account_id=task.account_id, origin=own)
+        again = self.place(line, account_id=task.account_id, origin=origin)
         return replace(again, request=dict(task.request), purpose="requeue", supersedes=task.task_id)
 
     def square_off(
@@ -217,18 +216,14 @@ class TaskFactory:
         *,
         account_id: str,
         of_batch: BatchLeg,
-        key: ClientKey | None,
+        origin: TagOrigin | None,
         after: Sequence[Task] = (),
     ) -> NewTask:
         """The opposite order that closes what a leg has filled. The caller has proven that it reduces a position.
 
-        ``key``: that of the batch; the tag is derived from it. ``after``: the exits of the leg that have ended without
-        closing all of it; the new one has their deadline.
+        ``origin``: from what its tag is derived. ``after``: the exits of the leg that have ended without closing all of
+        it; the new one has their deadline.
         """
-        origin = None
-        if key is not None:
-            origin = TagOrigin(account_id=account_id, key=key, kind="leg", leg=of_batch.leg)
-            origin = origin.follow_up("square_off", generation=sum(one.purpose == "square_off" for one in after))
         order = self.place(OrderLine(request=request), account_id=account_id, of_batch=of_batch, origin=origin)
         return replace(
             order,

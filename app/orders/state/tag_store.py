@@ -8,7 +8,7 @@ from uuid import UUID
 from app.db.postgres import Tx
 from app.errors import StartError
 from app.orders.state.model import Task
-from app.orders.state.tags import ClientKey, TagOrigin
+from app.orders.state.tags import ClientKey, Tagger, TagOrigin
 
 
 async def stored_code(tx: Tx) -> str | None:
@@ -62,6 +62,15 @@ async def origin_of(tx: Tx, task: Task) -> TagOrigin | None:
     if row[2] is not None:
         first = replace(first, kind="leg", leg=int(row[3] or 0))
     return first.follow_up("requeue", generation=row[4]) if row[4] else first
+
+
+async def unused(tx: Tx, origin: TagOrigin, *, tagger: Tagger) -> TagOrigin:
+    """The origin of a follow-up, or of the next generation of which there is no order: a copy of the database has
+    forgotten the follow-ups that the order book has shown since."""
+    cursor = await tx.execute("SELECT 1 FROM order_task WHERE tag_base = %s", (tagger.fresh(origin),))
+    if await cursor.fetchone() is None:
+        return origin
+    return await unused(tx, replace(origin, generation=origin.generation + 1), tagger=tagger)
 
 
 async def key_of(tx: Tx, resource_id: UUID) -> ClientKey | None:

@@ -16,10 +16,12 @@ from app.orders.entry.recovered_keys import (
     Meaning,
     Wanted,
     compare,
+    exits_after,
     meaning_of,
     origins_of,
 )
 from app.orders.recovery.adoption import adopt
+from app.orders.risk.exits import PositionFilter
 from app.orders.state.known_orders import known_order
 from app.orders.state.model import KnownOrder
 from app.orders.state.new_tasks import OrderLine
@@ -151,10 +153,48 @@ def test_an_order_under_the_tag_that_no_request_explains_is_never_doubled() -> N
 def test_every_order_that_a_key_may_have_placed_is_looked_for() -> None:
     """Single, replacement, twenty legs with the exits of each, and three repetitions of each by an operator."""
     origins = origins_of(KEY, account_ids=["primary", "second"])
-    assert len(origins) == len(set(origins)) == 2 * (2 + 20 + 40 * 20 + 3 * 21)
+    assert len(origins) == len(set(origins)) == 2 * (2 + 20 + 3 * 21)
     assert ORDER in origins
-    assert replace(LEG, leg=19, purpose="square_off") in origins
-    assert replace(LEG, leg=19, purpose="square_off", generation=39) in origins
+    exits = exits_after(origins)
+    assert len(exits) == len(set(exits)) == 2 * 20 * 40
+    assert replace(LEG, leg=19, purpose="square_off") in exits
+    assert replace(LEG, leg=19, purpose="square_off", generation=39) in exits
+    assert exits_after([ORDER, ORDER.follow_up("requeue", generation=1)]) == []
+    assert exits_after([replace(LEG, leg=3).follow_up("requeue", generation=1)])[0].leg == 3
+
+
+def test_every_exit_that_closes_a_position_is_looked_for() -> None:
+    assert replace(LEG, leg=499) in origins_of(KEY, account_ids=["primary"], closes=True)
+
+
+CLOSE = Wanted(account_id="primary", closes=PositionFilter(account_id="primary", tradingsymbol="INFY"), is_batch=True)
+
+
+@pytest.mark.parametrize(
+    ("orders", "recovering", "expected"),
+    [
+        ([], True, Meaning.WAIT),
+        ([], False, Meaning.FREE),
+        ([found(LEG)], True, Meaning.WAIT),
+        ([found(LEG)], False, Meaning.BROKEN),
+        ([found(replace(LEG, leg=25))], False, Meaning.BROKEN),
+        ([found(LEG, shown(tradingsymbol="TCS"))], True, Meaning.OTHER),
+        ([found(LEG), found(replace(LEG, leg=1), shown(tradingsymbol="TCS"))], False, Meaning.OTHER),
+        ([found()], False, Meaning.OTHER),
+        ([found(replace(LEG, account_id="second"))], False, Meaning.OTHER),
+    ],
+)
+def test_a_key_of_a_close_means_the_exits_that_were_found(
+    orders: list[FoundOrder], recovering: bool, expected: Meaning
+) -> None:
+    """How many there were is not known, so the answer waits for the end of the window."""
+    assert meaning(CLOSE, *orders, recovering=recovering).meaning is expected
+
+
+def test_an_order_without_a_tag_in_a_closed_instrument_blocks_the_key_of_a_close() -> None:
+    lost_tag, another = shown(tag=None, quantity=3), shown(tag=None, tradingsymbol="TCS")
+    assert meaning(CLOSE, recovering=False, without_tag=(lost_tag,)).meaning is Meaning.BLOCKED
+    assert meaning(CLOSE, recovering=False, without_tag=(another,)).meaning is Meaning.FREE
 
 
 def test_slices_under_one_tag_are_one_request() -> None:
