@@ -228,9 +228,23 @@ MUTATIONS = (
     Mutation(
         "an accepted increase of an exit counts before the book shows it",
         "app/orders/risk/limit_store.py",
-        "OR (m.status = 'completed' AND m.finished_at > b.updated_at)",
+        "OR (m.status = 'completed' AND m.finished_at > coalesce(b.updated_at, '-infinity'))",
         "OR false",
         FAULTS + "test_position_close.py::test_an_exit_that_was_made_larger_counts_before_the_book_shows_it",
+    ),
+    Mutation(
+        "a modification passes no limit on one order",
+        "app/orders/entry/risk_check.py",
+        "if state.changed is not None:",
+        "if False:",
+        ORDERS + "test_risk_check.py::test_a_modification_passes_no_limit_that_an_order_does_not_pass",
+    ),
+    Mutation(
+        "an exit takes no tag of one that was forgotten",
+        "app/orders/state/tag_store.py",
+        "    if await cursor.fetchone() is None:\n        return origin\n    return await unused",
+        "    if cursor:\n        return origin\n    return await unused",
+        FAULTS + "test_recovered_follow_ups.py::test_an_exit_has_a_tag_of_its_own_beside_one_that_was_forgotten",
     ),
     Mutation(
         "legs of an exit that are still to come count",
