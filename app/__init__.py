@@ -9,7 +9,8 @@ orders              an order from the request to its end; the largest package, w
 market events webhooks accounts kite   market data; the event log; deliveries of it; broker sessions; the adapter to
                     Kite
 db broker kit       PostgreSQL and Redis; the broker's vocabulary and port; helpers without domain words
-config setting_files safe_values errors   settings, also from files, and which are too weak; the tree of errors
+config setting_values setting_files setting_names safe_values errors   settings: their kinds, files, misspelt
+                    names, too weak ones; the tree of errors
 
 To follow an order: ``api/orders.py``, ``orders/__init__.py``. To follow a tick: ``market/ticks/__init__.py``.
 """

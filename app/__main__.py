@@ -19,7 +19,7 @@ from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.config import Settings, load_settings
 from app.errors import ServiceError, SettingsError
 from app.ops.logging import configure_logging
-from app.ops.redaction import escape, redact
+from app.ops.redaction import refusal_line
 from app.orders.risk.halts import HaltMode
 from app.orders.state.model import Resolution
 
@@ -55,10 +55,10 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        typer.echo(escape(redact(str(error))), err=True)
+        typer.echo(refusal_line(str(error)), err=True)
         raise typer.Exit(2) from None
     except ServiceError as error:
-        typer.echo(escape(redact(error.message)), err=True)
+        typer.echo(refusal_line(error.message), err=True)
         raise typer.Exit(1) from None
 
 

@@ -21,10 +21,11 @@ from app.composition.parts import Accounts, Overrides, Process
 from app.composition.runtime import build_runtime
 from app.config import Settings
 from app.db.clock import DatabaseClock
+from app.db.database_bounds import DatabaseBounds
 from app.db.migrate import head_revision
 from app.db.postgres import open_database
 from app.db.read_count import DatabaseReadCount
-from app.db.redis import make_redis
+from app.db.redis import open_redis
 from app.db.schema import require_revision
 from app.kit.backoff import Backoff
 from app.kit.clock import SystemClock
@@ -36,8 +37,6 @@ from app.kite.route import Route
 from app.ops.broker_calls import BrokerCalls
 from app.orders.engine.statement_warmup import warm_up
 
-API_POOL = 10
-ENGINE_POOL = 6  # a pool of its own: a flood of requests cannot starve the path that risks money
 WAITERS_PER_ACCOUNT = 20  # loops, leases and sends in flight; each waits for a bounded time
 SENDS_FINISH_S = 2.0
 TASKS_END_S = 2.0
@@ -49,7 +48,12 @@ async def open_accounts(settings: Settings, *, clock: DatabaseClock | None = Non
     clock = clock or DatabaseClock(SystemClock())
     roster = load_accounts(settings)
     async with AsyncExitStack() as stack:
-        database = await open_database(settings.database_dsn, name="ticker api", max_size=API_POOL)
+        database = await open_database(
+            settings.database_dsn,
+            name="ticker api",
+            max_size=settings.database_pool_size,
+            bounds=DatabaseBounds.from_settings(settings),
+        )
         stack.push_async_callback(database.close)
         await require_revision(database, head_revision())
         async with database.connection() as connection:
@@ -95,14 +99,15 @@ async def open_services(settings: Settings, *, overrides: Overrides | None = Non
     clock = DatabaseClock(overrides.clock or SystemClock())
     async with AsyncExitStack() as stack:
         accounts = await stack.enter_async_context(open_accounts(settings, clock=clock))
-        redis = make_redis(settings.redis_url.get_secret_value())
+        redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
-        engine_database = await open_database(
+        engine_database = await open_database(  # of its own: a flood of requests cannot starve what risks money
             settings.database_dsn,
             name="ticker engine",
-            min_size=ENGINE_POOL,
-            max_size=ENGINE_POOL,
-            max_waiting=ENGINE_POOL + WAITERS_PER_ACCOUNT * len(accounts.roster),
+            min_size=settings.database_engine_pool_size,
+            max_size=settings.database_engine_pool_size,
+            bounds=DatabaseBounds.from_settings(settings),
+            max_waiting=settings.database_engine_pool_size + WAITERS_PER_ACCOUNT * len(accounts.roster),
             plans="once",
             warm_up=warm_up,
         )

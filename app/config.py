@@ -1,54 +1,31 @@
 """Settings from the environment or ``.env``, checked once at the start: a wrong one stops it with one clear line.
 
-Each setting has its comment in ``.env.example``. Any of them may come from a file instead
-(``API_KEY_FILE=/run/secrets/api_key``), and an empty variable counts as not set. ``Settings(...)`` reads only its
-arguments and ``load_settings`` the environment, so tests get exactly the settings that they name.
+Each setting has its comment in ``.env.example``, and the kind of its value in ``setting_values``. Any of them may come
+from a file instead (``API_KEY_FILE=/run/secrets/api_key``), and an empty variable counts as not set. ``Settings(...)``
+reads only its arguments and ``load_settings`` the environment, so tests get exactly the settings that they name.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import os
 from collections.abc import Mapping
-from decimal import Decimal
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-import limits
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app import setting_values as kinds
 from app.errors import SettingsError
-from app.safe_values import is_loopback, weakness_of
+from app.safe_values import is_default_password, is_loopback, weakness_of
 from app.setting_files import read_files
+from app.setting_names import refuse_misnamed
+from app.setting_values import decoded, listed, passwords_of
 
-Environment = Literal["development", "staging", "production"]
-CalendarMode = Literal["exchange", "always"]  # always: a market that never closes, as the simulator's
-AfterRecovery = Literal["reduce_only", "trade"]
-Address = IPv4Address | IPv6Address
-Amount = Annotated[Decimal, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Percent = Annotated[Decimal, Field(ge=0, le=100)]
-_WEAK_PASSWORDS = frozenset({"", "postgres", "password", "changeme", "secret", "admin", "ticker"})
 _ZERODHA = ("https", "api.kite.trade", "wss", "ws.kite.trade")
-_SEAL_BYTES = 32  # AES-256
-
-
-def _checked_limit(limit: str) -> str:
-    try:
-        limits.parse(limit)
-    except ValueError as error:
-        raise ValueError("wants count/period, such as 10/minute") from error
-    return limit
-
-
-RequestLimit = Annotated[str, AfterValidator(_checked_limit)]
-"""``count/period``, as the limits library writes it."""
 
 
 class Settings(BaseSettings):
@@ -57,103 +34,115 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True)
 
     # the process
-    environment: Environment = "development"
+    environment: kinds.Environment = "development"
     paper: bool = False
-    host: str = "127.0.0.1"
+    host: kinds.HostName = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     log_dir: Path = Path("logs")
-    trusted_proxies: str = ""
+    trusted_proxies: kinds.Networks = ""
     trusted_hosts: str = ""
     trusted_origins: str = ""
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # who may call
-    api_key: SecretStr = SecretStr("")
+    api_key: kinds.HeaderKey = SecretStr("")
     api_key_enabled: bool = True
-    api_key_old: SecretStr = SecretStr("")
+    api_key_old: kinds.HeaderKey = SecretStr("")
     api_client: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
     # PostgreSQL and Redis
-    database_url: SecretStr = SecretStr("")
+    database_url: kinds.DatabaseUrl = SecretStr("")
     instrument_db_host: str = ""
-    instrument_db_port: int = 5432
+    instrument_db_port: kinds.ServerPort = 5432
     instrument_db_name: str = "ticker"
     instrument_db_user: str = "ticker"
     instrument_db_password: SecretStr = SecretStr("")
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    database_pool_size: kinds.PoolSize = 10
+    database_engine_pool_size: kinds.PoolSize = 6
+    database_pool_wait_s: Annotated[kinds.Number, Field(gt=0, le=10)] = 1.5
+    database_connect_timeout_s: Annotated[int, Field(ge=2, le=30)] = 3
+    database_statement_timeout_s: Annotated[kinds.Number, Field(ge=0.1, le=10)] = 2.5
+    database_lock_timeout_s: Annotated[kinds.Number, Field(ge=0.1, le=10)] = 2.0
+    database_idle_timeout_s: Annotated[kinds.Number, Field(ge=1, le=60)] = 10.0
+    database_answer_timeout_s: Annotated[kinds.Number, Field(ge=0.2, le=15)] = 3.0
+    redis_url: kinds.RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
+    redis_without_tls: kinds.Permission = "refuse"
+    redis_timeout_s: Annotated[kinds.Number, Field(gt=0, le=10)] = 2.0
+    redis_connect_timeout_s: Annotated[kinds.Number, Field(gt=0, le=10)] = 2.0
+    redis_pool_size: kinds.PoolSize = 50
     redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}:$")] = "ticker:"
 
     # the broker, and the address from which orders leave
-    egress_ip: Address | None = None
-    egress_source_ip: Address | None = None
-    allowed_egress_ips: str = ""
-    kite_rest_url: str = "https://api.kite.trade"
-    kite_ws_url: str = "wss://ws.kite.trade"
-    kite_proxy: SecretStr = SecretStr("")
+    egress_ip: kinds.Address | None = None
+    egress_source_ip: kinds.Address | None = None
+    allowed_egress_ips: kinds.Addresses = ""
+    kite_rest_url: kinds.RestUrl = "https://api.kite.trade"
+    kite_ws_url: kinds.StreamUrl = "wss://ws.kite.trade"
+    kite_proxy: kinds.ProxyUrl = SecretStr("")
     kite_ipv4_only: bool = False
-    kite_login_url: str = "https://kite.zerodha.com/connect/login"
+    kite_login_url: kinds.RestUrl = "https://kite.zerodha.com/connect/login"
     kite_api_key: str = ""
     kite_api_secret: SecretStr = SecretStr("")
     kite_access_token: SecretStr = SecretStr("")
     accounts_file: Path | None = None
     token_dir: Path | None = None
-    token_key: SecretStr = SecretStr("")
-    market_calendar: CalendarMode = "exchange"
+    token_key: kinds.SealingKey = SecretStr("")
+    market_calendar: kinds.CalendarMode = "exchange"
 
     # orders
-    order_tag_secret: SecretStr = SecretStr("")
+    order_tag_secret: kinds.TagSecretVersions = SecretStr("")
     order_tag_code: Annotated[str, Field(pattern=r"^([0-9A-HJKMNP-TV-Z]{2})?$")] = ""
     database_record_file: Path | None = None
-    after_recovery: AfterRecovery = "reduce_only"
-    in_doubt_window_s: Annotated[float, Field(ge=1, le=3600)] = 120.0
-    order_freshness_market_s: Annotated[float, Field(gt=0, le=3600)] = 3.0
-    order_freshness_limit_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    order_send_timeout_s: Annotated[float, Field(gt=0, le=60)] = 8.0
-    account_lease_s: Annotated[float, Field(ge=1, le=60)] = 10.0
-    order_claim_lease_s: Annotated[float, Field(ge=1, le=60)] = 10.0
-    order_block_on_doubt_s: Annotated[float, Field(ge=0, le=600)] = 15.0
-    order_poll_s: Annotated[float, Field(gt=0, le=10)] = 0.25
-    order_audit_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    after_recovery: kinds.AfterRecovery = "reduce_only"
+    in_doubt_window_s: Annotated[kinds.Number, Field(ge=1, le=3600)] = 120.0
+    order_freshness_market_s: Annotated[kinds.Number, Field(gt=0, le=3600)] = 3.0
+    order_freshness_limit_s: Annotated[kinds.Number, Field(gt=0, le=3600)] = 30.0
+    order_send_timeout_s: Annotated[kinds.Number, Field(gt=0, le=60)] = 8.0
+    account_lease_s: Annotated[kinds.Number, Field(ge=1, le=60)] = 10.0
+    order_claim_lease_s: Annotated[kinds.Number, Field(ge=1, le=60)] = 10.0
+    order_block_on_doubt_s: Annotated[kinds.Number, Field(ge=0, le=600)] = 15.0
+    order_poll_s: Annotated[kinds.Number, Field(gt=0, le=10)] = 0.25
+    order_audit_s: Annotated[kinds.Number, Field(gt=0, le=600)] = 30.0
     orders_in_flight: Annotated[int, Field(ge=1, le=10)] = 4
-    batch_deadline_s: Annotated[float, Field(gt=0, le=600)] = 600.0
-    exit_deadline_s: Annotated[float, Field(gt=0, le=900)] = 300.0
+    batch_deadline_s: Annotated[kinds.Number, Field(gt=0, le=600)] = 600.0
+    exit_deadline_s: Annotated[kinds.Number, Field(gt=0, le=900)] = 300.0
     order_halt_doubts: Annotated[int, Field(ge=1, le=1000)] = 3
-    order_halt_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    order_alarm_doubt_age_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    order_fill_grace_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    order_halt_doubt_age_s: Annotated[kinds.Number, Field(gt=0, le=3600)] = 30.0
+    order_alarm_doubt_age_s: Annotated[kinds.Number, Field(gt=0, le=3600)] = 60.0
+    order_fill_grace_s: Annotated[kinds.Number, Field(gt=0, le=3600)] = 60.0
 
     # limits of an account's orders; 0 is off, None is the default for the real broker (off at a simulator)
-    risk_max_order_value: Amount | None = None
-    risk_max_quantity: Count | None = None
-    risk_price_band_percent: Percent | None = None
-    risk_price_max_age_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    risk_stale_price: Literal["allow", "refuse"] = "allow"
-    risk_max_identical_orders: Count | None = None
-    risk_identical_window_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    risk_max_open_orders: Count | None = None
+    risk_max_order_value: kinds.Amount | None = None
+    risk_max_quantity: kinds.Count | None = None
+    risk_price_band_percent: kinds.Percent | None = None
+    risk_price_max_age_s: Annotated[kinds.Number, Field(gt=0, le=3600)] = 5.0
+    risk_stale_price: kinds.Permission = "allow"
+    risk_max_identical_orders: kinds.Count | None = None
+    risk_identical_window_s: Annotated[kinds.Number, Field(gt=0, le=60)] = 2.0
+    risk_max_open_orders: kinds.Count | None = None
 
     # ticks
     tick_flush_ms: Annotated[int, Field(ge=1, le=1000)] = 2
-    tick_stale_after_s: Annotated[float, Field(gt=0)] = 30.0
-    feed_silence_s: Annotated[float, Field(gt=0, le=60)] = 5.0
-    feed_reconnect_first_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    feed_reconnect_cap_s: Annotated[float, Field(gt=0, le=300)] = 60.0
+    tick_stale_after_s: Annotated[kinds.Number, Field(gt=0)] = 30.0
+    feed_silence_s: Annotated[kinds.Number, Field(gt=0, le=60)] = 5.0
+    feed_reconnect_first_s: Annotated[kinds.Number, Field(gt=0, le=60)] = 1.0
+    feed_reconnect_cap_s: Annotated[kinds.Number, Field(gt=0, le=300)] = 60.0
 
     # WebSockets and webhooks
-    ws_auth_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
-    ws_heartbeat_s: Annotated[float, Field(gt=0, le=60)] = 15.0
-    ws_idle_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    ws_auth_timeout_s: Annotated[kinds.Number, Field(gt=0, le=60)] = 10.0
+    ws_heartbeat_s: Annotated[kinds.Number, Field(gt=0, le=60)] = 15.0
+    ws_idle_timeout_s: Annotated[kinds.Number, Field(gt=0, le=600)] = 60.0
     ws_connections_per_account: Annotated[int, Field(ge=1, le=10000)] = 100
     ws_queue_length: Annotated[int, Field(ge=1, le=100000)] = 1000
     webhook_allow_loopback: bool = False
 
     # limits of requests
-    limit_default: RequestLimit = "100/second"
-    limit_address: RequestLimit = "200/second"
-    limit_batch_orders: RequestLimit = "10/minute"
-    limit_subscriptions: RequestLimit = "30/minute"
-    limit_webhooks: RequestLimit = "20/minute"
-    limit_instrument_refresh: RequestLimit = "5/hour"
+    limit_default: kinds.RequestLimit = "100/second"
+    limit_address: kinds.RequestLimit = "200/second"
+    limit_batch_orders: kinds.RequestLimit = "10/minute"
+    limit_subscriptions: kinds.RequestLimit = "30/minute"
+    limit_webhooks: kinds.RequestLimit = "20/minute"
+    limit_instrument_refresh: kinds.RequestLimit = "5/hour"
     limit_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     max_connections: Annotated[int, Field(ge=16, le=100_000)] = 2000
     max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
@@ -170,41 +159,9 @@ class Settings(BaseSettings):
         """Arguments, then the ``.env`` file that the caller names; never ``os.environ``."""
         return init_settings, dotenv_settings
 
-    @field_validator("kite_rest_url", "kite_ws_url", "kite_login_url")
-    @classmethod
-    def _is_url(cls, url: str, info: ValidationInfo) -> str:
-        schemes = {"ws", "wss"} if info.field_name == "kite_ws_url" else {"http", "https"}
-        return _checked_url(url, schemes=schemes).rstrip("/")
-
-    @field_validator("database_url", "redis_url", "kite_proxy")
-    @classmethod
-    def _is_server(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
-        schemes = {"redis_url": {"redis", "rediss", "unix"}, "kite_proxy": {"http"}}
-        if url.get_secret_value() or info.field_name == "redis_url":
-            _checked_url(url.get_secret_value(), schemes=schemes.get(str(info.field_name), {"postgresql", "postgres"}))
-        return url
-
-    @field_validator("allowed_egress_ips")
-    @classmethod
-    def _are_addresses(cls, given: str) -> str:
-        return ",".join(str(ip_address(one)) for one in given.replace(",", " ").split())
-
-    @field_validator("token_key")
-    @classmethod
-    def _is_sealing_key(cls, key: SecretStr) -> SecretStr:
-        if key.get_secret_value() and len(_decoded(key.get_secret_value())) != _SEAL_BYTES:
-            raise ValueError("wants 32 random bytes in base64, such as `openssl rand -base64 32` prints")
-        return key
-
-    @field_validator("order_tag_secret")
-    @classmethod
-    def _are_tag_secrets(cls, secrets: SecretStr) -> SecretStr:
-        if any(len(_decoded(part)) != _SEAL_BYTES for part in secrets.get_secret_value().replace(",", " ").split()):
-            raise ValueError("wants 32 random bytes in base64; several versions separated by commas, the newest first")
-        return secrets
-
     @model_validator(mode="after")
     def _refuse_what_is_unsafe(self) -> Self:
+        refuse_contradictions(self)
         refuse_unsafe(self)
         return self
 
@@ -220,12 +177,12 @@ class Settings(BaseSettings):
     @property
     def token_key_bytes(self) -> bytes | None:
         """The key that encrypts broker tokens in the database, or None where none is set."""
-        return _decoded(self.token_key.get_secret_value()) or None
+        return decoded(self.token_key.get_secret_value()) or None
 
     @property
     def order_tag_secrets(self) -> tuple[bytes, ...]:
         """The versions of the tags' secret, the newest first; without one it follows from Kite app and Redis prefix."""
-        given = tuple(_decoded(part) for part in self.order_tag_secret.get_secret_value().replace(",", " ").split())
+        given = tuple(decoded(part) for part in listed(self.order_tag_secret.get_secret_value()))
         named = f"tags of the orders of {self.kite_api_key} {self.redis_prefix}"
         return given or (hashlib.sha256(named.encode()).digest(),)
 
@@ -253,10 +210,7 @@ def refuse_unsafe(settings: Settings) -> None:
             raise SettingsError(name, wants=f"{weakness} in {settings.environment}; {makes_one}")
     if settings.environment != "production":
         return
-    database = urlsplit(settings.database_dsn)
-    if (database.password or "") in _WEAK_PASSWORDS:
-        variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"
-        raise SettingsError(variable, wants="a password of its own is required in production, not a default one")
+    _refuse_unsafe_servers(settings)
     if settings.webhook_allow_loopback:
         raise SettingsError("WEBHOOK_ALLOW_LOOPBACK", wants="must be false in production")
     if not settings.order_tag_secret.get_secret_value() and not settings.source_is_simulator:
@@ -266,35 +220,52 @@ def refuse_unsafe(settings: Settings) -> None:
             "KITE_REST_URL",
             wants="it and KITE_WS_URL must be Zerodha's in production; PAPER=true allows a simulator",
         )
+    if settings.market_calendar == "always" and not settings.source_is_simulator:
+        raise SettingsError("MARKET_CALENDAR", wants="must be exchange at Zerodha: its markets close")
+
+
+def _refuse_unsafe_servers(settings: Settings) -> None:
+    """Passwords of PostgreSQL and Redis in production, however they are given, and TLS to a Redis elsewhere."""
+    given = passwords_of(settings.database_dsn)
+    if not given or any(is_default_password(one) for one in given):
+        variable = "DATABASE_URL" if settings.database_url.get_secret_value() else "INSTRUMENT_DB_PASSWORD"
+        raise SettingsError(variable, wants="a password of its own is required in production, not a default one")
+    redis_url = settings.redis_url.get_secret_value()
+    given = passwords_of(redis_url)
+    if not given or any(is_default_password(one) for one in given):
+        raise SettingsError("REDIS_URL", wants="a password of its own is required in production, not a default one")
+    redis = urlsplit(redis_url)
+    is_open = redis.scheme == "redis" and not is_loopback(redis.hostname or "")
+    if is_open and settings.redis_without_tls == "refuse":
+        wants = "rediss:// is required to another machine in production"
+        raise SettingsError("REDIS_URL", wants=f"{wants}; REDIS_WITHOUT_TLS=allow is for a network of your own")
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Values that each mean something, and nothing together. Raises SettingsError."""
+    for shorter, longer in (
+        ("database_statement_timeout_s", "database_answer_timeout_s"),
+        ("feed_reconnect_first_s", "feed_reconnect_cap_s"),
+        ("ws_heartbeat_s", "ws_idle_timeout_s"),
+    ):
+        if getattr(settings, shorter) > getattr(settings, longer):
+            raise SettingsError(longer.upper(), wants=f"must not be shorter than {shorter.upper()}")
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
     """The settings of this process. Raises SettingsError with the first variable that is wrong and what it wants."""
     environ = os.environ if environ is None else environ
     in_file = {} if env_file is None else {k: v for k, v in dotenv_values(env_file).items() if v is not None}
+    names = {name.upper() for name in Settings.model_fields}
+    refuse_misnamed({**in_file, **environ}, names=names)
     given: dict[str, Any] = {}
     for name in Settings.model_fields:
         if environ.get(name.upper()):
             given[name] = environ[name.upper()]
-    given |= read_files({**in_file, **environ}, names=[name.upper() for name in Settings.model_fields])
+    given |= read_files({**in_file, **environ}, names=names)
     try:
         return Settings(_env_file=env_file, **given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise SettingsError(variable, wants=str(first["msg"]).removeprefix("Value error, ")) from None
-
-
-def _checked_url(url: str, *, schemes: set[str]) -> str:
-    """The URL, or ValueError without repeating it: it may hold a password."""
-    if urlsplit(url).scheme not in schemes:
-        raise ValueError(f"wants a URL that begins with {' or '.join(f'{scheme}://' for scheme in sorted(schemes))}")
-    return url
-
-
-def _decoded(key: str) -> bytes:
-    """The bytes of a base64 key; none for text that is no base64."""
-    try:
-        return base64.b64decode(key, validate=True)
-    except binascii.Error:
-        return b""

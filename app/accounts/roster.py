@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from app.accounts.model import Account
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
-from app.config import Amount, Count, Percent, Settings
+from app.config import Settings
 from app.errors import SettingsError
+from app.setting_values import Amount, Count, Percent
 
 MAX_ACCOUNTS = 100
 

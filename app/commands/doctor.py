@@ -16,11 +16,11 @@ from app.bootstrap import open_accounts, route_of
 from app.config import Settings
 from app.db.migrate import applied_revision, head_revision
 from app.db.postgres import open_database
-from app.db.redis import make_redis
+from app.db.redis import open_redis
 from app.errors import BrokerError, ServiceError, StartError
 from app.events.chain_check import find_break
 from app.events.event_read_store import read_all_heads
-from app.ops.redaction import escape, redact
+from app.ops.redaction import refusal_line
 from app.orders.sending import egress_store
 from app.orders.state.egress import Egress
 from app.orders.state.engine_settings import EngineSettings
@@ -41,7 +41,7 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
-        return escape(redact(f"{self.result:<4}  {self.subject:<16}  {self.detail}"))
+        return f"{self.result:<4}  {self.subject:<16}  {refusal_line(self.detail)}"
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -119,7 +119,7 @@ async def _event_log(settings: Settings) -> Finding:
 
 
 async def _redis(settings: Settings) -> Finding:
-    redis = make_redis(settings.redis_url.get_secret_value())
+    redis = open_redis(settings)
     try:
         info = await redis.info("server")
     finally:

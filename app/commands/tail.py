@@ -10,7 +10,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from app.config import Settings
-from app.db.redis import make_redis
+from app.db.redis import open_redis
 from app.db.redis_keys import RedisKeys
 from app.errors import StartError
 
@@ -29,7 +29,7 @@ async def ticks(settings: Settings, *, pattern: str, count: int, seconds: float)
     """
     symbol = pattern if ":" in pattern else None
     channel = RedisKeys(settings.redis_prefix).ticks("*" if symbol else pattern)
-    redis = make_redis(settings.redis_url.get_secret_value())
+    redis = open_redis(settings)
     try:
         async with redis.pubsub() as pubsub:
             await pubsub.psubscribe(channel)

@@ -19,6 +19,7 @@ from app.composition.orders import OrderInputs, Orders, build_order_parts, build
 from app.composition.parts import Accounts, Process
 from app.composition.streams import Streams, build_order_stream, build_streams
 from app.composition.webhooks import WebhookParts, build_webhooks
+from app.db.database_bounds import DatabaseBounds
 from app.db.notifications import Notifications
 from app.orders.recovery.database_record import RecordStore
 from app.orders.recovery.record_stores import FileRecord, RedisRecord
@@ -109,6 +110,15 @@ class Runtime:
         )
 
 
+def _notifications(process: Process, *, wakeups: OrderWakeups) -> Notifications:
+    return Notifications(
+        process.engine_database,
+        url=process.settings.database_dsn,
+        on_notification=wakeups.on_notice,
+        bounds=DatabaseBounds.from_settings(process.settings),
+    )
+
+
 async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKeys) -> Runtime:
     """Each part is given those that exist before it: what wakes (streams of order events), what is woken by the feeds
     (orders' wake-ups), the feeds, what reads them, and the orders. Raises Unavailable."""
@@ -118,9 +128,7 @@ async def build_runtime(process: Process, accounts: Accounts, *, api_keys: ApiKe
     wakeups = OrderWakeups(accounts.at_broker, events=order_stream)
     market = build_market(process, accounts, orders=wakeups)
     streams = build_streams(process, market, order_stream=order_stream)
-    notifications = Notifications(
-        process.engine_database, url=process.settings.database_dsn, on_notification=wakeups.on_notice
-    )
+    notifications = _notifications(process, wakeups=wakeups)
     accounts.sessions.tell_of_refusals(lambda account_id: notifications.send(session_notice(account_id)))
     inputs = OrderInputs(
         engine_database=process.engine_database,

@@ -73,7 +73,11 @@ def build_order_stream(process: Process, *, snapshot: Snapshot) -> OrderStreamHu
 
 def build_streams(process: Process, market: Market, *, order_stream: OrderStreamHub) -> Streams:
     """The other streams, of what the market's feeds deliver."""
-    publisher = TickPublisher(process.settings.redis_url.get_secret_value(), keys=process.keys)
+    publisher = TickPublisher(
+        process.settings.redis_url.get_secret_value(),
+        keys=process.keys,
+        reply_timeout_s=process.settings.redis_timeout_s,
+    )
     ticks = TickStreamHub(
         process.redis,
         keys=process.keys,

@@ -2,7 +2,7 @@
 
 postgres        pools, transactions, bounds on the server's side; read it first
 server_check    refuses a server on which the service cannot work: encoding, transaction pooling
-bounded_connection  the bounds on our side: of each answer of the server
+database_bounds bounded_connection   the bounds from the settings; those on our side: of each answer of the server
 pipeline        the results of queries that share one round trip
 clock           the database's time in this process, for everything that is compared with a row
 read_count read_pace_store   how fast all replicas together may read from the broker; the second is SQL

@@ -14,6 +14,7 @@ from loguru import logger
 from psycopg import sql
 
 from app.db.bounded_connection import BoundedConnection
+from app.db.database_bounds import DatabaseBounds
 from app.db.postgres import Database
 from app.errors import ServiceError
 from app.kit.cancellation import end_if_cancelled
@@ -38,11 +39,13 @@ class Notifications:
         url: str,
         on_notification: Callable[[str], None],
         keepalive_s: float = KEEPALIVE_S,
+        bounds: DatabaseBounds | None = None,
     ) -> None:
         self._database = database
         self._url = url
         self._on_notification = on_notification
         self._keepalive_s = keepalive_s
+        self._bounds = bounds or DatabaseBounds()
         self._waiting: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -83,8 +86,12 @@ class Notifications:
     async def _listen_once(self) -> None:
         async with asyncio.timeout(_CONNECT_S):  # the name of the server may take longer to find than the server
             connection = await BoundedConnection.connect(
-                self._url, autocommit=True, connect_timeout=5, application_name="ticker notifications"
+                self._url,
+                autocommit=True,
+                connect_timeout=self._bounds.connect_s,
+                application_name="ticker notifications",
             )
+        connection.answer_s = self._bounds.answer_s
         async with connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             self._on_notification("")  # notifications may have been missed while this process did not listen

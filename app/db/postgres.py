@@ -2,8 +2,7 @@
 
 The service has two pools: one for requests and readers, and a small one for sending orders, so that a flood of requests
 cannot starve the path that risks money. Every statement, lock and idle transaction has a bound on the server's side.
-Every wait has one on ours too: a caller waits at most ``POOL_WAIT_S`` for a connection and ``ANSWER_S`` for each answer
-(``bounded_connection``).
+Every wait has one on ours too: for a connection, and for each answer (``database_bounds``, ``bounded_connection``).
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from app.db.bounded_connection import ANSWER_S, LAST_WORD_S, BoundedConnection
+from app.db.bounded_connection import LAST_WORD_S, BoundedConnection
+from app.db.database_bounds import DatabaseBounds
 from app.db.server_check import check_server
 from app.errors import Unavailable
 from app.kit.answer_time import seconds_left
@@ -37,9 +37,6 @@ from app.kit.json import decode_json, encode_json
 
 Tx: TypeAlias = AsyncConnection[TupleRow]
 """A connection, mostly inside an open transaction: what every function of a ``*_store.py`` takes first."""
-
-POOL_WAIT_S = 1.5
-"""How long a caller waits for a connection."""
 
 CHECK_S = 0.5
 """How long a pooled connection may take to prove that it works before another one is tried."""
@@ -51,14 +48,9 @@ outage it is replaced by an empty one at this number."""
 RESTED_S = 1.0
 """How long a connection may have been unused to be taken without a check."""
 
-_SESSION_BOUNDS = {
-    "statement_timeout": "2500",
-    "lock_timeout": "2000",
-    "idle_in_transaction_session_timeout": "10000",
-    "timezone": "UTC",
-}
-"""Set by a statement after the connection is made: startup options would take the place of those in the URL, and a
-pooler drops or refuses them."""
+_UTC = {"timezone": "UTC"}
+"""With the bounds of the session, set by a statement after the connection is made: startup options would take the place
+of those in the URL, and a pooler drops or refuses them."""
 _PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 _SCHEMA_GONE = (UndefinedTable, InvalidColumnReference)
 """A dump is being restored, or the database was made anew: its tables, and then their constraints, come later."""
@@ -79,10 +71,13 @@ class Database:
     when nothing else has, None while connections work.
     """
 
-    def __init__(self, make_pool: Callable[[], AsyncConnectionPool[BoundedConnection]], *, max_waiting: int) -> None:
+    def __init__(
+        self, make_pool: Callable[[], AsyncConnectionPool[BoundedConnection]], *, max_waiting: int, wait_s: float
+    ) -> None:
         self._make_pool = make_pool
         self._pool = make_pool()
         self._max_waiting = max_waiting
+        self._wait_s = wait_s
         self._waiting = 0
         self.connection_errors = 0
         self.failing_since: float | None = None
@@ -147,7 +142,7 @@ class Database:
         self._waiting += 1
         pool = self._pool
         try:
-            connection = await pool.getconn(min(POOL_WAIT_S, max(LAST_WORD_S, seconds_left())))
+            connection = await pool.getconn(min(self._wait_s, max(LAST_WORD_S, seconds_left())))
         finally:
             self._waiting -= 1
         try:
@@ -192,7 +187,8 @@ class _RestCheck:
     connection has sent bytes or the end of the stream.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, answer_s: float) -> None:
+        self._answer_s = answer_s
         self._since: WeakKeyDictionary[BoundedConnection, float] = WeakKeyDictionary()
 
     async def begin(self, connection: BoundedConnection) -> None:
@@ -204,7 +200,7 @@ class _RestCheck:
         if rested_s > RESTED_S or _has_input(connection):
             connection.answer_s = CHECK_S
             await AsyncConnectionPool.check_connection(connection)
-            connection.answer_s = ANSWER_S
+            connection.answer_s = self._answer_s
 
 
 def _has_input(connection: Tx) -> bool:
@@ -231,17 +227,20 @@ async def open_database(
     max_waiting: int = 200,
     plans: Plans = "each_its_own",
     warm_up: WarmUp | None = None,
+    bounds: DatabaseBounds | None = None,
 ) -> Database:
     """A pool of ``min_size`` to ``max_size`` connections.
 
     ``name`` is what PostgreSQL shows as ``application_name``; ``max_waiting`` bounds the callers that wait for a
     connection. Raises StartError when it cannot connect, or when the service cannot work on this server.
     """
+    bounds = bounds or DatabaseBounds()
     await check_server(url)
-    rest_check = _RestCheck()
+    rest_check = _RestCheck(answer_s=bounds.answer_s)
 
     async def configure(connection: BoundedConnection) -> None:
-        await set_bounds(connection, plans=plans)
+        connection.answer_s = bounds.answer_s
+        await set_bounds(connection, plans=plans, bounds=bounds)
         await use_exact_json(connection)
         if warm_up is not None:
             await warm_up(connection)
@@ -250,10 +249,10 @@ async def open_database(
         return AsyncConnectionPool(
             url,
             connection_class=BoundedConnection,
-            kwargs=connection_options(name, plans=plans),
+            kwargs=connection_options(name, plans=plans, bounds=bounds),
             min_size=min_size,
             max_size=max_size,
-            timeout=POOL_WAIT_S,
+            timeout=bounds.wait_s,
             max_lifetime=1800.0,
             reconnect_timeout=0,
             check=rest_check.check,
@@ -263,17 +262,17 @@ async def open_database(
             open=False,
         )
 
-    database = Database(make_pool, max_waiting=max_waiting)
+    database = Database(make_pool, max_waiting=max_waiting, wait_s=bounds.wait_s)
     await database.open()
     return database
 
 
-def connection_options(name: str, *, plans: Plans) -> dict[str, Any]:
+def connection_options(name: str, *, plans: Plans, bounds: DatabaseBounds) -> dict[str, Any]:
     """The arguments of every connection of a pool."""
     return {
         "autocommit": True,
         "application_name": name,
-        "connect_timeout": 3,
+        "connect_timeout": bounds.connect_s,
         "keepalives_idle": 10,  # a line that died silently is noticed in seconds, not in a quarter of an hour
         "keepalives_interval": 3,
         "keepalives_count": 3,
@@ -282,9 +281,9 @@ def connection_options(name: str, *, plans: Plans) -> dict[str, Any]:
     }
 
 
-async def set_bounds(connection: Tx, *, plans: Plans) -> None:
+async def set_bounds(connection: Tx, *, plans: Plans, bounds: DatabaseBounds) -> None:
     """What the server bounds by itself in this session."""
-    settings = _SESSION_BOUNDS | (_PLANNED_ONCE if plans == "once" else {})
+    settings = bounds.session() | _UTC | (_PLANNED_ONCE if plans == "once" else {})
     names, values = list(settings), list(settings.values())
     await connection.execute(
         "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS setting(name, value)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import (
@@ -16,9 +17,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from app.config import Settings
 from app.kit.cancellation import cancel_requests, end_if_cancelled
-
-OPERATION_TIMEOUT_S = 2.0
 
 
 class _KeepsCancellation(AbstractConnection):
@@ -48,15 +48,39 @@ _CONNECTIONS: Mapping[type[AbstractConnection], type[AbstractConnection]] = {
 }
 
 
-def make_redis(url: str) -> Redis:
-    """A client that connects at first use. A command fails within two seconds and is not retried here."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisBounds:
+    """How long a command and a new connection may take, and how many connections one client keeps."""
+
+    command_s: float = 2.0
+    connect_s: float = 2.0
+    connections: int = 50
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RedisBounds:
+        """Those that the operator chose."""
+        return cls(
+            command_s=settings.redis_timeout_s,
+            connect_s=settings.redis_connect_timeout_s,
+            connections=settings.redis_pool_size,
+        )
+
+
+def open_redis(settings: Settings) -> Redis:
+    """The client that the settings describe."""
+    return make_redis(settings.redis_url.get_secret_value(), bounds=RedisBounds.from_settings(settings))
+
+
+def make_redis(url: str, *, bounds: RedisBounds | None = None) -> Redis:
+    """A client that connects at first use. A command fails within its bound and is not retried here."""
+    bounds = bounds or RedisBounds()
     pool = ConnectionPool.from_url(
         url,
-        socket_timeout=OPERATION_TIMEOUT_S,
-        socket_connect_timeout=OPERATION_TIMEOUT_S,
+        socket_timeout=bounds.command_s,
+        socket_connect_timeout=bounds.connect_s,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=15,
-        max_connections=50,
+        max_connections=bounds.connections,
     )
     pool.connection_class = _CONNECTIONS[pool.connection_class]
     return Redis.from_pool(pool)

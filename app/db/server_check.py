@@ -16,7 +16,7 @@ from app.errors import StartError
 CHECK_S = 10.0
 """How long the check may take, however many addresses the server has and however slow its name is found."""
 
-CONNECTIONS = 17
+POOLED = "DATABASE_POOL_SIZE + DATABASE_ENGINE_POOL_SIZE + 1"
 """Connections of one process: two pools (``app.bootstrap``) and one for notifications."""
 
 _ROUNDS = 3
@@ -73,5 +73,5 @@ async def _check_pooler(connection: BoundedConnection, url: str) -> None:
 
 
 def _refusal(what: str) -> str:
-    wanted = f"connect directly, or in session mode with {CONNECTIONS} connections for each process"
+    wanted = f"connect directly, or in session mode with {POOLED} connections for each process"
     return f"DATABASE_URL: there is a connection pooler {what} before PostgreSQL: {wanted}"

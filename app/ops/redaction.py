@@ -37,6 +37,7 @@ _SHAPED = re.compile(r"\b(?:whsec_[A-Za-z0-9+/=_-]+|kg_live_[A-Za-z0-9_]+)")
 _URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+]*://[^\s:/@]*:)([^\s@/]+)@")
 _QUERY = re.compile(r"""((?:^|[\s"'(=])(?:[A-Za-z][A-Za-z0-9+.-]*:/)?/[^\s?"'<>]*\?)[^\s"'<>)]+""")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*: ")
 
 
 def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
@@ -50,6 +51,16 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
     text = _NAMED.sub(rf"\1{HIDDEN}", text)
     text = _KITE_TOKEN.sub(rf"\1{HIDDEN}", text)
     return _SHAPED.sub(HIDDEN, text)
+
+
+def refusal_line(message: str) -> str:
+    """The message of a refused start on one clean line.
+
+    The variable at its head stays, and what is wanted of it: they read like a secret and its value (``API_KEY: at least
+    16 characters are required``), and are none.
+    """
+    head = _VARIABLE.match(message)
+    return escape(redact(message) if head is None else head.group() + redact(message[head.end() :]))
 
 
 def escape(text: str) -> str:

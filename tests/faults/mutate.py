@@ -79,6 +79,20 @@ MUTATIONS = (
         "tests/integration/api/test_middleware.py::test_pages_of_foreign_names_are_refused",
     ),
     Mutation(
+        "a misspelt setting is refused",
+        "app/config.py",
+        "    refuse_misnamed({**in_file, **environ}, names=names)\n",
+        "",
+        "tests/unit/test_setting_names.py",
+    ),
+    Mutation(
+        "a default password is refused however it is given",
+        "app/setting_values.py",
+        "return [*([] if parts.password is None else [unquote(parts.password)]), *in_query]",
+        'return [parts.password or ""]',
+        "tests/unit/test_config.py::test_production_refuses_what_is_unsafe",
+    ),
+    Mutation(
         "a weak API key is refused",
         "app/config.py",
         "        if weakness is not None and (",

@@ -21,6 +21,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from app.db.bounded_connection import BoundedConnection
+from app.db.database_bounds import DatabaseBounds
 from app.db.postgres import Database, connection_options, set_bounds, use_exact_json
 from tests.interleavings.scheduler import Actor, Inside, Kind
 
@@ -205,7 +206,7 @@ async def open_side(url: str, name: str, *, server: LockServer) -> tuple[Side, D
 
 async def open_plain(url: str, name: str, *, connection_class: type[BoundedConnection] = BoundedConnection) -> Database:
     """A database of one connection, without the checks that a rested connection gets: they would be steps."""
-    options = connection_options(name, plans="once")
+    options = connection_options(name, plans="once", bounds=DatabaseBounds())
     is_side = issubclass(connection_class, PausingConnection)
     if is_side:
         options["options"] = _SIDE_OPTIONS
@@ -213,7 +214,7 @@ async def open_plain(url: str, name: str, *, connection_class: type[BoundedConne
 
     async def configure(connection: BoundedConnection) -> None:
         if not is_side:
-            await set_bounds(connection, plans="once")
+            await set_bounds(connection, plans="once", bounds=DatabaseBounds())
         await use_exact_json(connection)
 
     def make_pool() -> AsyncConnectionPool[BoundedConnection]:
@@ -229,6 +230,6 @@ async def open_plain(url: str, name: str, *, connection_class: type[BoundedConne
             open=False,
         )
 
-    database = Database(make_pool, max_waiting=10)
+    database = Database(make_pool, max_waiting=10, wait_s=DatabaseBounds().wait_s)
     await database.open()
     return database

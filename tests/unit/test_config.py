@@ -9,12 +9,15 @@ from dotenv import dotenv_values
 
 from app.config import Settings, load_settings
 from app.errors import SettingsError
+from app.ops.redaction import refusal_line
 
+PRODUCTION_EXAMPLE = Path(__file__).parents[2] / ".env.production.example"
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 PRODUCTION = {
     "ENVIRONMENT": "production",
     "API_KEY": "0123456789abcdef",
     "DATABASE_URL": "postgresql://ticker:x8Gq2mPz@db/ticker",
+    "REDIS_URL": "redis://:p4Ksw9Lq@127.0.0.1:6379/0",
     "ORDER_TAG_SECRET": base64.b64encode(bytes(32)).decode(),
 }
 
@@ -33,6 +36,28 @@ def test_the_example_loads_as_it_is_and_shows_the_defaults() -> None:
     loaded = load_settings({}, env_file=EXAMPLE)
     shown = Settings(api_key=loaded.api_key, instrument_db_host="127.0.0.1")
     assert loaded == shown
+
+
+def test_the_example_for_production_passes_its_checks_once_its_blanks_are_filled() -> None:
+    """Each blank is needed: as it is, the start is refused."""
+    given = {name: value or "" for name, value in dotenv_values(PRODUCTION_EXAMPLE).items()}
+    random = base64.b64encode(bytes(range(32))).decode()
+    blanks = {
+        "API_KEY": "5f3a9c1e7b2d4860a1c3e5f7",
+        "INSTRUMENT_DB_HOST": "db.internal",
+        "INSTRUMENT_DB_PASSWORD": "x8Gq2mPz",
+        "REDIS_URL": "rediss://:p4Ksw9Lq@redis.internal:6380/0",
+        "KITE_API_KEY": "abcdefgh",
+        "KITE_API_SECRET": "ijklmnop",
+        "EGRESS_IP": "203.0.113.7",
+        "TOKEN_KEY": random,
+        "ORDER_TAG_SECRET": random,
+    }
+    assert {name for name, value in given.items() if not value} == blanks.keys()
+    with pytest.raises(SettingsError):
+        _load(given)
+    settings = _load(given | blanks)
+    assert (settings.environment, settings.source_is_simulator) == ("production", False)
 
 
 def test_every_line_of_the_example_is_explained() -> None:
@@ -78,6 +103,29 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"ORDER_TAG_SECRET": "sesame"}, "ORDER_TAG_SECRET", "32 random bytes in base64"),
         ({"ORDER_TAG_CODE": "IO"}, "ORDER_TAG_CODE", "pattern"),
         ({"API_CLIENT": "open sesame"}, "API_CLIENT", "pattern"),
+        ({"TRUSTED_PROXIES": "not-an-ip"}, "TRUSTED_PROXIES", "addresses or networks"),
+        ({"TRUSTED_PROXIES": "10.0.0.1,10.0.0.0/99"}, "TRUSTED_PROXIES", "addresses or networks"),
+        ({"LIMIT_DEFAULT": "0/second"}, "LIMIT_DEFAULT", "at least 1"),
+        ({"LIMIT_WEBHOOKS": "-1/minute"}, "LIMIT_WEBHOOKS", "10/minute"),
+        ({"API_KEY": "sesame\nopen-the-door-0123"}, "API_KEY", "header"),
+        ({"API_KEY": "sésame-open-the-door"}, "API_KEY", "header"),
+        ({"API_KEY_OLD": "open sesame 0123456"}, "API_KEY_OLD", "header"),
+        ({"INSTRUMENT_DB_PORT": "0"}, "INSTRUMENT_DB_PORT", "greater than or equal to 1"),
+        ({"INSTRUMENT_DB_PORT": "70000"}, "INSTRUMENT_DB_PORT", "65535"),
+        ({"REDIS_URL": "redis://"}, "REDIS_URL", "host"),
+        ({"REDIS_URL": "redis://:sesame@x:99999/0"}, "REDIS_URL", "port"),
+        ({"KITE_REST_URL": "https://"}, "KITE_REST_URL", "host"),
+        ({"KITE_WS_URL": "wss://x:http"}, "KITE_WS_URL", "port"),
+        ({"KITE_PROXY": "http://me:sesame@:3128"}, "KITE_PROXY", "host"),
+        ({"HOST": "all interfaces"}, "HOST", "pattern"),
+        ({"IN_DOUBT_WINDOW_S": "nan"}, "IN_DOUBT_WINDOW_S", "finite"),
+        ({"TICK_STALE_AFTER_S": "inf"}, "TICK_STALE_AFTER_S", "finite"),
+        ({"RISK_MAX_ORDER_VALUE": "NaN"}, "RISK_MAX_ORDER_VALUE", "finite"),
+        ({"DATABASE_POOL_SIZE": "1"}, "DATABASE_POOL_SIZE", "greater than or equal to 2"),
+        ({"REDIS_TIMEOUT_S": "0"}, "REDIS_TIMEOUT_S", "greater than 0"),
+        ({"DATABASE_ANSWER_TIMEOUT_S": "2"}, "DATABASE_ANSWER_TIMEOUT_S", "DATABASE_STATEMENT_TIMEOUT_S"),
+        ({"FEED_RECONNECT_FIRST_S": "50", "FEED_RECONNECT_CAP_S": "5"}, "FEED_RECONNECT_CAP_S", "shorter"),
+        ({"WS_HEARTBEAT_S": "60", "WS_IDLE_TIMEOUT_S": "5"}, "WS_IDLE_TIMEOUT_S", "shorter"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], variable: str, wants: str) -> None:
@@ -88,6 +136,7 @@ def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], vari
     assert wants in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "sesame" not in str(caught.value)
+    assert refusal_line(str(caught.value)) == str(caught.value)  # nothing in it is taken for a secret
 
 
 @pytest.mark.parametrize(
@@ -99,6 +148,22 @@ def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], vari
         ({"DATABASE_URL": "postgresql://ticker:postgres@db/ticker"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://ticker@db/ticker"}, "DATABASE_URL"),
         ({"DATABASE_URL": "", "INSTRUMENT_DB_HOST": "db"}, "INSTRUMENT_DB_PASSWORD"),
+        ({"DATABASE_URL": "postgresql://ticker@db/ticker?password=postgres"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://ticker:x8Gq2mPz@db/ticker?password=postgres"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://ticker:p%6Fstgres@db/ticker"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://ticker:Postgres123@db/ticker"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://ticker:1234@db/ticker"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql:///ticker?host=db&user=ticker"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "", "INSTRUMENT_DB_PASSWORD": "ChangeMe"}, "INSTRUMENT_DB_PASSWORD"),
+        ({"REDIS_URL": ""}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://127.0.0.1:6379/0"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://:redis@127.0.0.1:6379/0"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://127.0.0.1:6379/0?password=foobared"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://:p4Ksw9Lq@10.0.0.7:6379/0"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://:p4Ksw9Lq@redis:6379/0"}, "REDIS_URL"),
+        ({"REDIS_URL": "rediss://redis:6380/0"}, "REDIS_URL"),
+        ({"REDIS_URL": "unix:///run/redis.sock"}, "REDIS_URL"),
+        ({"MARKET_CALENDAR": "always"}, "MARKET_CALENDAR"),
         ({"KITE_REST_URL": "http://127.0.0.1:9100"}, "KITE_REST_URL"),
         ({"KITE_REST_URL": "https://evil.kite.trade"}, "KITE_REST_URL"),
         ({"KITE_WS_URL": "ws://127.0.0.1:9100"}, "KITE_REST_URL"),
@@ -117,6 +182,7 @@ def test_production_refuses_what_is_unsafe(change: dict[str, str], variable: str
     with pytest.raises(SettingsError) as caught:
         _load(PRODUCTION | change)
     assert caught.value.variable == variable
+    assert refusal_line(str(caught.value)) == str(caught.value)
     _load(PRODUCTION | change | {"ENVIRONMENT": "development"})
 
 
@@ -148,8 +214,16 @@ def test_staging_needs_a_key_that_is_hard_to_guess() -> None:
 def test_production_starts_with_what_is_safe() -> None:
     """And on a simulator only when it is called paper."""
     assert not _load(PRODUCTION).source_is_simulator
+    for redis in (
+        "rediss://:p4Ksw9Lq@redis:6380/0",
+        "unix://:p4Ksw9Lq@/run/redis.sock",
+        "redis://:p4Ksw9Lq@[::1]:6379",
+    ):
+        _load(PRODUCTION | {"REDIS_URL": redis})
+    _load(PRODUCTION | {"REDIS_URL": "redis://:p4Ksw9Lq@redis:6379", "REDIS_WITHOUT_TLS": "allow"})
+    _load(PRODUCTION | {"DATABASE_URL": "postgresql:///ticker?host=db&user=ticker&password=x8Gq2mPz"})
     paper = PRODUCTION | {"KITE_REST_URL": "http://127.0.0.1:9100", "KITE_WS_URL": "ws://127.0.0.1:9100"}
-    assert _load(paper | {"PAPER": "true"}).source_is_simulator
+    assert _load(paper | {"PAPER": "true", "MARKET_CALENDAR": "always"}).source_is_simulator
 
 
 def test_the_database_url_may_be_given_in_parts() -> None:

@@ -15,8 +15,8 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from app.broker.orders import Exchange
-from app.config import CalendarMode
 from app.kit.clock import IST
+from app.setting_values import CalendarMode
 
 Hours: TypeAlias = tuple[time, time]
 """First moment of a session, and the first moment after it; both IST."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from app.broker.orders import OrderRequest, OrderType, Validity, Variety
-from app.config import AfterRecovery, Settings
+from app.config import Settings
+from app.setting_values import AfterRecovery
 
 CLEAN_READS_NEEDED = 5
 """So many clean reads, and the whole doubt window, prove that an order was not placed."""

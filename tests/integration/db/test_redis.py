@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from app.db.redis import make_redis
+from app.config import Settings
+from app.db.redis import make_redis, open_redis
 
 
 @pytest.mark.parametrize("steps", range(16))
@@ -32,6 +33,14 @@ async def test_a_task_stopped_as_a_command_goes_out_ends(redis_url: str, steps: 
             assert await redis.echo(str(number)) == str(number).encode()
     finally:
         await redis.aclose()
+
+
+async def test_the_bounds_of_the_settings_reach_the_client() -> None:
+    """Its timeouts and the number of its connections."""
+    redis = open_redis(Settings(redis_timeout_s=0.4, redis_connect_timeout_s=0.6, redis_pool_size=3))
+    pool = redis.connection_pool
+    given = pool.connection_kwargs
+    assert (given["socket_timeout"], given["socket_connect_timeout"], pool.max_connections) == (0.4, 0.6, 3)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])

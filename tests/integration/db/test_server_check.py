@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -11,15 +13,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from app.bootstrap import API_POOL, ENGINE_POOL, open_services
+from app.bootstrap import open_services
 from app.commands import migrate
 from app.commands.doctor import examine
 from app.config import Settings
+from app.db.database_bounds import DatabaseBounds
 from app.db.postgres import open_database
-from app.db.server_check import CONNECTIONS, check_server
-from app.errors import StartError
+from app.db.server_check import POOLED, check_server
+from app.errors import StartError, Unavailable
 from tests.integration.conftest import running_service
 from tests.integration.db.pooler import pooler
+
+CONNECTIONS = 17
+"""What PRODUCTION_DEPLOYMENT.md says that a process takes."""
 
 
 def with_database(settings: Settings, url: str) -> Settings:
@@ -67,13 +73,13 @@ async def test_transaction_pooling_is_refused(settings: Settings, database_url: 
     async with pooler(database_url, "transaction") as url:
         (line,) = await refusals(with_database(settings, url))
     assert "\n" not in line
-    assert f"in transaction mode before PostgreSQL: connect directly, or in session mode with {CONNECTIONS}" in line
+    assert f"in transaction mode before PostgreSQL: connect directly, or in session mode with {POOLED}" in line
 
 
 async def test_a_pooler_with_one_connection_is_refused(database_url: str) -> None:
     """Its second client would wait for ever."""
     async with pooler(database_url, "session", size=1) as url:
-        with pytest.raises(StartError, match=f"session mode with {CONNECTIONS} connections") as refused:
+        with pytest.raises(StartError, match=re.escape(f"session mode with {POOLED} connections")) as refused:
             await check_server(url)
     assert "gives no second session" in refused.value.message
 
@@ -101,8 +107,38 @@ async def test_session_pooling_works(settings: Settings, database_url: str) -> N
 
 def test_a_process_takes_no_more_connections_than_the_document_says() -> None:
     """Two pools, and one connection that listens."""
-    assert API_POOL + ENGINE_POOL + 1 == CONNECTIONS
+    defaults = Settings()
+    assert defaults.database_pool_size + defaults.database_engine_pool_size + 1 == CONNECTIONS
     assert f"{CONNECTIONS} connections" in Path("PRODUCTION_DEPLOYMENT.md").read_text(encoding="utf-8")
+
+
+async def test_the_bounds_of_the_settings_reach_the_server_and_the_pool(database_url: str) -> None:
+    """Each one: a setting that only its own pool ignores would be one without effect."""
+    chosen = Settings(
+        database_pool_wait_s=0.2,
+        database_connect_timeout_s=7,
+        database_statement_timeout_s=1.5,
+        database_lock_timeout_s=0.7,
+        database_idle_timeout_s=4,
+        database_answer_timeout_s=1.9,
+    )
+    bounds = DatabaseBounds.from_settings(chosen)
+    database = await open_database(database_url, name="bounds", min_size=1, max_size=1, bounds=bounds)
+    wanted = {"statement_timeout": "1500ms", "lock_timeout": "700ms", "idle_in_transaction_session_timeout": "4s"}
+    try:
+        async with database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", (list(wanted),)
+            )
+            assert dict(await cursor.fetchall()) == wanted
+            assert getattr(connection, "answer_s") == 1.9  # noqa: B009 - of the pool's own class
+            assert connection.info.get_parameters()["connect_timeout"] == "7"
+            begun_at = time.monotonic()
+            with pytest.raises(Unavailable):
+                await database.ping()
+            assert 0.15 < time.monotonic() - begun_at < 1.4  # the default is 1.5
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize("plans", ["each_its_own", "once"])

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.db.bounded_connection import ANSWER_S
+from app.db.database_bounds import DatabaseBounds
 from app.db.notifications import Notifications
-from app.db.postgres import CHECK_S, POOL_WAIT_S, Database, Tx, open_database
+from app.db.postgres import CHECK_S, Database, Tx, open_database
 from app.errors import Unavailable
 from chaos.proxy import FaultProxy, Toxic, open_proxy
 from tests.waiting import until
@@ -87,7 +88,7 @@ async def test_callers_beyond_the_bound_are_refused_at_once(database_url: str) -
         begun_at = time.monotonic()
         with pytest.raises(Unavailable, match="too many callers"):
             await database.ping()
-        assert time.monotonic() - begun_at < POOL_WAIT_S / 2
+        assert time.monotonic() - begun_at < DatabaseBounds().wait_s / 2
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
