@@ -16,8 +16,8 @@ InstrumentType = Literal["EQ", "FUT", "CE", "PE"]
 EQUITY: Final = frozenset({"NSE", "BSE"})
 EQUITY_DERIVATIVES: Final = frozenset({"NFO", "BFO"})
 CURRENCY: Final = frozenset({"CDS", "BCD"})
-COMMODITY: Final = frozenset({"MCX"})
-EXCHANGES: Final = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")
+COMMODITY: Final = frozenset({"MCX", "NCO"})
+EXCHANGES: Final = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 """All of these, in Kite's order."""
 
 
@@ -32,6 +32,7 @@ class Segment(IntEnum):
     BCD = 6
     MCX = 7
     INDICES = 9
+    NCO = 12
 
 
 DIVISORS: dict[Segment, int] = {
@@ -43,6 +44,7 @@ DIVISORS: dict[Segment, int] = {
     Segment.BCD: 10_000,
     Segment.MCX: 100,
     Segment.INDICES: 100,
+    Segment.NCO: 10_000,
 }
 
 INDEX_STEP_UNITS = 5

@@ -13,6 +13,7 @@ SessionMode = Literal["always", "calendar"]
 _SATURDAY = 5
 _EQUITY = (time(9, 15), time(15, 30))
 _CURRENCY = (time(9, 0), time(17, 0))
+_COMMODITY = (time(9, 0), time(23, 30))
 _HOURS: dict[Segment, tuple[time, time]] = {
     Segment.NSE: _EQUITY,
     Segment.BSE: _EQUITY,
@@ -21,7 +22,8 @@ _HOURS: dict[Segment, tuple[time, time]] = {
     Segment.INDICES: _EQUITY,
     Segment.CDS: _CURRENCY,
     Segment.BCD: _CURRENCY,
-    Segment.MCX: (time(9, 0), time(23, 30)),
+    Segment.MCX: _COMMODITY,
+    Segment.NCO: _COMMODITY,
 }
 _PRE_OPEN = {
     Segment.NSE: (time(9, 0), time(9, 8)),

@@ -188,6 +188,14 @@ COMMODITIES = (
     CommodityProduct("CARDAMOM", 1, Decimal("0.5"), 2_640.0, 0.25, 15),
 )
 
+COMMODITIES_OF_NSE = (
+    CommodityProduct("CRUDEOILM", 1, Decimal(1), 5_420.0, 0.33, 19, Decimal(50)),
+    CommodityProduct("NATGASMINI", 1, Decimal("0.1"), 268.0, 0.55, 26),
+    CommodityProduct("SILVER100", 1, Decimal(1), 14_830.0, 0.24, 28),
+    CommodityProduct("ALUMINI", 1, Decimal("0.05"), 262.0, 0.18, 30),
+)
+"""They trade on NCO, where prices of ticks have four decimals."""
+
 CURRENCIES = (
     CommodityProduct("USDINR", 1, Decimal("0.0025"), 88.20, 0.03, 31, Decimal("0.25")),
     CommodityProduct("EURINR", 1, Decimal("0.0025"), 102.60, 0.07, 31),

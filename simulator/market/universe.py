@@ -25,6 +25,7 @@ from simulator.market.contracts import (
 from simulator.market.instrument import Instrument, Segment
 from simulator.market.symbols import (
     COMMODITIES,
+    COMMODITIES_OF_NSE,
     CURRENCIES,
     INDEX_PRODUCTS,
     INDICES,
@@ -130,7 +131,7 @@ def all_spots() -> Mapping[str, Spot]:
     """All spots by name."""
     spots = [Spot(index.tradingsymbol, index.price, index.volatility) for index in INDICES]
     spots += [Spot(equity.tradingsymbol, equity.price, equity.volatility) for equity in _equities()]
-    spots += [Spot(item.name, item.price, item.volatility) for item in (*COMMODITIES, *CURRENCIES)]
+    spots += [Spot(item.name, item.price, item.volatility) for item in (*COMMODITIES, *COMMODITIES_OF_NSE, *CURRENCIES)]
     return {spot.name: spot for spot in spots}
 
 
@@ -222,8 +223,9 @@ def _stock_products() -> Iterator[Product]:
 
 
 def _commodity_derivatives(day: date, *, anchor: Callable[[str], float], strikes: _Strikes) -> Iterator[Instrument]:
-    for number, item in enumerate(COMMODITIES):
-        yield from _dated_derivatives(item, segment=Segment.MCX, number=number, day=day, anchor=anchor, strikes=strikes)
+    for segment, products in ((Segment.MCX, COMMODITIES), (Segment.NCO, COMMODITIES_OF_NSE)):
+        for number, item in enumerate(products):
+            yield from _dated_derivatives(item, segment=segment, number=number, day=day, anchor=anchor, strikes=strikes)
 
 
 def _currency_derivatives(day: date, *, anchor: Callable[[str], float], strikes: _Strikes) -> Iterator[Instrument]:

@@ -26,10 +26,16 @@ _INDEX_FULL = Struct(">8I").unpack_from
 _QUOTE = Struct(">11I").unpack_from
 _FULL = Struct(">16I" + "2IH2x" * 10).unpack_from
 
-_CDS, _BCD, _INDICES = 3, 6, 9
-_DIVISORS = {_CDS: 10_000_000.0, _BCD: 10_000.0}
+_CDS, _BCD, _INDICES, _NCO = 3, 6, 9, 12
+_DIVISORS = {_CDS: 10_000_000.0, _BCD: 10_000.0, _NCO: 10_000.0}
 """Segment (``token & 0xFF``) to price divisor where it is not 100: the values of the official clients, which differ
-from the documentation for BCD."""
+from the documentation for BCD.
+
+NCO: the documentation does not name it. Zerodha read raw prices off the wire in September 2026 and found them scaled by
+10,000 (CRUDEOILM26OCTFUT, 84940000 for 8494.00); the Python (pykiteconnect #243, released in 5.2.2), Go (#137), Java
+(#57) and .NET (#52) clients have divided by that since. Older releases, and the JavaScript client while its issue #120
+is open, divide by 100 and show prices 100 times too high.
+"""
 
 
 def cut_frame(frame: bytes) -> list[bytes] | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from simulator.exchange.orders.request import TransactionType
-from simulator.exchange.orders.units import is_option, multiplier
+from simulator.exchange.orders.units import fund_segment, is_option, multiplier
 from simulator.formats import to_number
 from simulator.market.instrument import EQUITY, Instrument
 
@@ -48,7 +48,7 @@ def rates_for(instrument: Instrument, *, product: str) -> Rates:
     """The rates of an instrument; equity has two, for delivery and for intraday products."""
     if instrument.exchange in EQUITY:
         return INTRADAY if product in ("MIS", "CO") else DELIVERY
-    if instrument.exchange == "MCX":
+    if fund_segment(instrument) == "commodity":
         return COMMODITY
     if instrument.exchange in ("CDS", "BCD"):
         return CURRENCY

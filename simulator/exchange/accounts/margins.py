@@ -25,6 +25,7 @@ RATES: Final = {
     "NFO": Decimal("0.15"),
     "BFO": Decimal("0.15"),
     "MCX": Decimal("0.10"),
+    "NCO": Decimal("0.10"),
     "CDS": Decimal("0.04"),
     "BCD": Decimal("0.04"),
 }

@@ -1,6 +1,6 @@
 """The units of each exchange: the step of a quantity, the multiplier of a position, the tick of a price.
 
-On MCX and in currency an order's quantity counts lots, and the position's value is scaled by the units in a lot.
+In commodity and in currency an order's quantity counts lots, and the position's value is scaled by the units in a lot.
 Everywhere else a quantity counts shares or units, in multiples of the lot size.
 """
 
@@ -26,6 +26,8 @@ LOT_UNITS: Final = {
     "ALUMINIUM": 5_000,
     "LEAD": 5_000,
     "MENTHAOIL": 360,
+    "NATGASMINI": 250,
+    "ALUMINI": 1_000,
     "USDINR": 1_000,
     "EURINR": 1_000,
     "GBPINR": 1_000,

@@ -62,10 +62,29 @@ class TestVectors:
         """V2: BCD prices are divided by 1e4, as the official clients do."""
         assert decoded(V2).last_price == 83.5125
 
-    @pytest.mark.parametrize("segment", [1, 2, 4, 5, 7, 8, 9, 10, 11, 12, 13])
+    @pytest.mark.parametrize("segment", [1, 2, 4, 5, 7, 8, 9, 10, 11, 13])
     def test_prices_of_every_other_segment_have_two_decimals(self, segment: int) -> None:
-        """NCO included: the official clients know three divisors."""
+        """The official clients know three divisors."""
         assert decoded(struct.pack(">II", 1000 << 8 | segment, 83125)).last_price == 831.25
+
+    @pytest.mark.parametrize(
+        ("token", "units", "price"),
+        [
+            (31132428, 3782000, 378.2),
+            (31188748, 2916000, 291.6),
+            (31503116, 268500000, 26850.0),
+            (33539084, 84940000, 8494.0),
+        ],
+        ids=["aluminium", "natural gas", "silver", "crude oil"],
+    )
+    def test_prices_of_nco_have_four_decimals(self, token: int, units: int, price: float) -> None:
+        """Raw prices that Zerodha published of contracts on NCO, in every layout that has a price."""
+        assert decoded(struct.pack(">II", token, units)).last_price == price
+        quote = decoded(struct.pack(">11I", token, units, 1, units, 0, 0, 0, units, units, units, units))
+        assert quote.average_traded_price == price
+        assert msgspec.to_builtins(quote.ohlc) == dict.fromkeys(("open", "high", "low", "close"), price)
+        full = as_json(struct.pack(">II", token, units) + bytes(56) + struct.pack(">IIHH", 5, units, 1, 0) * 10)
+        assert {item["price"] for side in full["depth"].values() for item in side} == {price}
 
     def test_index_quote_orders_high_low_open_close(self) -> None:
         """V3: the 28-byte layout, not tradable, change in percent of the previous close."""
@@ -201,10 +220,7 @@ def official_reading(tick: dict[str, Any]) -> dict[str, Any]:
 
 
 OURS_ALONE = ("v", "account_id", "seq", "received_at", "source")
-NCO = 12
-segments = st.integers(0, 255).filter(lambda segment: segment != NCO)
-"""The Python client alone divides prices of NCO by 10,000; the other official clients divide them by 100, as we do."""
-
+segments = st.integers(0, 255) | st.sampled_from([3, 6, 9, 12])  # all, and often those with a divisor of their own
 tokens = st.builds(lambda exchange_token, segment: exchange_token << 8 | segment, st.integers(0, 2**24 - 1), segments)
 
 

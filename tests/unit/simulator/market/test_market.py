@@ -176,7 +176,7 @@ def test_closed_segments_do_not_change_by_the_calendar() -> None:
     four = NOON.replace(hour=16)
     market = Market(seed=1, now=four, sessions="calendar")
     moving = {market.instruments[token].segment_id.name for token in market.step(four + SECOND * 2)}
-    assert moving == {"CDS", "BCD", "MCX"}
+    assert moving == {"CDS", "BCD", "MCX", "NCO"}
     assert market.quote(INFY).timestamp == NOON.replace(hour=15, minute=30)
     assert not market.is_open(INFY, four)
 

@@ -30,7 +30,9 @@ def test_universe_has_thousands_of_instruments_in_every_segment(universe: tuple[
     """At least 3,000, with futures and options in every segment of derivatives."""
     kinds = Counter(item.segment for item in universe)
     assert sum(kinds.values()) >= 3_000
-    derivatives = {f"{exchange}-{kind}" for exchange in ("NFO", "BFO", "MCX", "CDS", "BCD") for kind in ("FUT", "OPT")}
+    derivatives = {
+        f"{exchange}-{kind}" for exchange in ("NFO", "BFO", "MCX", "NCO", "CDS", "BCD") for kind in ("FUT", "OPT")
+    }
     assert set(kinds) == {"INDICES", "NSE", "BSE", *derivatives}
 
 
