@@ -19,6 +19,7 @@ from simulator.rate_limits import Traffic
 from simulator.replay import Player, check_recording
 from simulator.rest.alerts import AlertRoutes
 from simulator.rest.auth import Guard
+from simulator.rest.authorisations import AuthorisationRoutes
 from simulator.rest.gtt import TriggerRoutes
 from simulator.rest.historical import HistoricalRoutes
 from simulator.rest.instruments import InstrumentRoutes
@@ -253,6 +254,7 @@ def broker_routes(
             autoslice_answer=settings.autoslice_answer,
         ).routes(),
         *PortfolioRoutes(exchange=exchange, market=market, guard=guard, now=now).routes(),
+        *AuthorisationRoutes(exchange=exchange, guard=guard, now=now, user_of_key=accounts.user_of_key).routes(),
         *MarginRoutes(exchange=exchange, guard=guard).routes(),
         *TriggerRoutes(triggers=exchange.triggers, guard=guard).routes(),
         *AlertRoutes(alerts=exchange.alerts, guard=guard, now=now).routes(),

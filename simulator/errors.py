@@ -102,6 +102,12 @@ def insufficient_holding(*, tradingsymbol: str, quantity: int, available: int) -
     )
 
 
+def needs_authorisation(quantity: int) -> KiteError:
+    """428 for a sale of delivered shares that the user has not authorised at the depository."""
+    message = f"{quantity} quantity needs authorisation at depository."
+    return KiteError(message, status=428, error_type="HoldingException")
+
+
 def order_timed_out() -> KiteError:
     """400 of unknown outcome: the order may be placed later."""
     return KiteError(

@@ -16,6 +16,7 @@ from simulator.errors import (
     too_many_orders,
     unknown_order,
 )
+from simulator.exchange.accounts.portfolio import Authorisation
 from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.days.trading_days import TradingDays
@@ -77,7 +78,7 @@ class Exchange:
         )
         self.portfolios = parts.portfolios
         self.engine = Engine(parts, call_later=call_later)
-        self.acceptance = OrderAcceptance(parts, seed=seed)
+        self.acceptance = OrderAcceptance(parts, accounts=accounts, seed=seed)
         form_of = self.ledger.request_of
         self._icebergs = IcebergOrders(acceptance=self.acceptance, engine=self.engine, form_of=form_of)
         self._covers = CoverOrders(market=market, acceptance=self.acceptance, engine=self.engine, form_of=form_of)
@@ -209,6 +210,13 @@ class Exchange:
         self.portfolios[conversion.user_id].convert(conversion)
         with self.step as changes:
             changes.conversions.append(conversion)
+
+    def authorise(self, authorisations: Iterable[Authorisation]) -> None:
+        """Lets the broker take these shares for sales of today."""
+        with self.step as changes:
+            for each in authorisations:
+                self.portfolios[each.user_id].authorise(each)
+                changes.authorisations.append(each)
 
     def _slice(self, user_id: str, request: OrderRequest, instrument: Instrument, params: Params) -> Placed:
         self.acceptance.check_session(request, instrument)

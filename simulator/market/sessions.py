@@ -30,8 +30,13 @@ _PRE_OPEN = {
     Segment.BSE: (time(9, 0), time(9, 8)),
 }
 """Orders are collected then; they are matched when continuous trading begins."""
+_CLOSING = {
+    Segment.NSE: (time(15, 40), time(16, 0)),
+    Segment.BSE: (time(15, 40), time(16, 0)),
+}
+"""Shares are bought and sold then at the day's closing price."""
 
-Phase = Literal["closed", "pre_open", "open"]
+Phase = Literal["closed", "pre_open", "open", "closing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,17 @@ def is_open(segment: Segment, now: datetime, *, mode: SessionMode) -> bool:
 
 
 def phase_at(segment: Segment, now: datetime, *, mode: SessionMode) -> Phase:
-    """Whether the segment is closed, collects orders or trades at `now`."""
+    """Whether the segment is closed, collects orders, trades, or trades at the closing price at `now`."""
     if is_open(segment, now, mode=mode):
         return "open"
     local = now.astimezone(IST)
-    window = _PRE_OPEN.get(segment)
-    if window is not None and is_session_day(local.date()) and window[0] <= local.time() < window[1]:
-        return "pre_open"
+    if is_session_day(local.date()):
+        if _is_within(_PRE_OPEN.get(segment), local.time()):
+            return "pre_open"
+        if _is_within(_CLOSING.get(segment), local.time()):
+            return "closing"
     return "closed"
+
+
+def _is_within(window: tuple[time, time] | None, moment: time) -> bool:
+    return window is not None and window[0] <= moment < window[1]

@@ -139,9 +139,12 @@ class ControlRoutes:
         return json_response([session_row(account) for account in self._accounts])
 
     async def set_session(self, request: Request) -> Response:
-        """`expired: true` ends all tokens of the user, false makes the preset one valid; `postback_url` may be null."""
+        """`expired: true` ends all tokens of the user, false makes the preset one valid; `postback_url` may be null.
+
+        `demat_consent`: with an empty one, sales of holdings want an authorisation at the depository.
+        """
         body = await read_object(request)
-        refuse_unknown(body, {"user_id", "expired", "postback_url"})
+        refuse_unknown(body, {"user_id", "expired", "postback_url", "demat_consent"})
         if not body.get("user_id"):
             raise missing_field("user_id")
         account = self._accounts.get(str(body["user_id"]))
@@ -152,6 +155,10 @@ class ControlRoutes:
             raise input_error(f"`postback_url` wants an http URL or null, got {url!r}")
         if body.get("expired") not in (None, True, False):
             raise input_error("`expired` wants true or false")
+        consent = body.get("demat_consent", account.demat_consent)
+        if consent not in ("", "consent", "physical"):
+            raise input_error("`demat_consent` wants consent, physical or an empty text")
+        account.demat_consent = str(consent)
         if "postback_url" in body:
             account.postback_url = url
         if body.get("expired") is True:
@@ -240,4 +247,5 @@ def session_row(account: Account) -> dict[str, object]:
         "api_key": account.api_key,
         "tokens": len(account.tokens),
         "postback_url": account.postback_url,
+        "demat_consent": account.demat_consent,
     }

@@ -1,6 +1,5 @@
 """`/portfolio`: positions with their conversion, and holdings."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.envelope import form_params, read_body, success
+from simulator.envelope import form_params, success
 from simulator.errors import missing_field
 from simulator.exchange.accounts.portfolio import Holding, Portfolio
 from simulator.exchange.accounts.positions import Conversion, position_row
@@ -44,7 +43,6 @@ class PortfolioRoutes:
             Route("/portfolio/holdings/summary", signed_in(self.summary), methods=["GET"]),
             Route("/portfolio/holdings/compact", signed_in(self.compact), methods=["GET"]),
             Route("/portfolio/holdings/auctions", signed_in(self.auctions), methods=["GET"]),
-            Route("/portfolio/holdings/authorise", signed_in(self.authorise), methods=["POST"]),
         ]
 
     async def positions(self, _request: Request, user_id: str) -> Response:
@@ -120,12 +118,6 @@ class PortfolioRoutes:
             rows.append({**kept, "auction_number": auction_number(holding.instrument)})
         return success(rows)
 
-    async def authorise(self, request: Request, user_id: str) -> Response:
-        """An id of Kite's form. The simulator needs no authorisation for a sale."""
-        body = await read_body(request)
-        digest = hashlib.sha256(f"{user_id}:{format_time(self._now())}:".encode() + body).hexdigest()
-        return success({"request_id": digest[:32]})
-
     def _prices(self, instrument: Instrument) -> tuple[Decimal, Decimal]:
         quote = self._market.quote(instrument.instrument_token)
         return quote.last_price, quote.close
@@ -139,14 +131,14 @@ class PortfolioRoutes:
             "tradingsymbol": instrument.tradingsymbol,
             "exchange": instrument.exchange,
             "instrument_token": instrument.instrument_token,
-            "isin": f"INE{instrument.exchange_token % 10**9:09d}",
+            "isin": isin_of(instrument),
             "product": "CNC",
             "price": 0,
             "quantity": holding.quantity,
             "used_quantity": used,
             "t1_quantity": holding.t1_quantity,
             "realised_quantity": holding.quantity,
-            "authorised_quantity": 0,
+            "authorised_quantity": holding.authorised_quantity,
             "authorised_date": format_time(self._now().replace(hour=0, minute=0, second=0)),
             "authorisation": {},
             "opening_quantity": holding.total,
@@ -162,6 +154,11 @@ class PortfolioRoutes:
             "day_change_percentage": to_number(percent(last_price - close, close)),
             "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
         }
+
+
+def isin_of(instrument: Instrument) -> str:
+    """An ISIN of the right form."""
+    return f"INE{instrument.exchange_token % 10**9:09d}"
 
 
 def percent(part: Decimal, whole: Decimal) -> Decimal:

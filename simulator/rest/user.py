@@ -92,7 +92,8 @@ class UserRoutes:
         )
 
     async def profile(self, _request: Request, user_id: str) -> Response:
-        return success({**profile_object(user_id), "meta": {"demat_consent": "consent"}})
+        account = self._accounts.get(user_id)
+        return success({**profile_object(user_id), "meta": {"demat_consent": account.demat_consent if account else ""}})
 
     async def full_profile(self, _request: Request, user_id: str) -> Response:
         return success(full_profile_object(user_id))
@@ -123,7 +124,7 @@ def session_object(session: Session, *, refresh_token: str) -> dict[str, object]
         "refresh_token": refresh_token,
         "silo": "",
         "login_time": format_time(session.login_time),
-        "meta": {"demat_consent": "consent"},
+        "meta": {"demat_consent": account.demat_consent},
     }
 
 

@@ -54,6 +54,7 @@ class JournalWriter:
                 id_counts=self._exchange.ids.counts,
                 orders=tuple(self._order(order) for order in changes.orders.values()),
                 conversions=tuple(changes.conversions),
+                authorisations=tuple(changes.authorisations),
                 triggers=tuple(changes.triggers.values()),
                 alerts=tuple(changes.alerts.values()),
             )
@@ -138,6 +139,7 @@ def session_record(account: Account) -> SessionRecord:
         request_tokens=tuple(sorted(account.request_tokens)),
         refresh_tokens=tuple(sorted(account.refresh_tokens)),
         logins=account.logins,
+        demat_consent=account.demat_consent,
     )
 
 

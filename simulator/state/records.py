@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
+from simulator.exchange.accounts.portfolio import Authorisation
 from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.conditions.alert import Alert
 from simulator.exchange.conditions.gtt import Trigger
@@ -75,6 +76,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
     request_tokens: tuple[str, ...]
     refresh_tokens: tuple[str, ...]
     logins: int
+    demat_consent: str = "consent"
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,6 +86,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     """The ids given so far."""
     orders: tuple[OrderRecord, ...] = ()
     conversions: tuple[Conversion, ...] = ()
+    authorisations: tuple[Authorisation, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     alerts: tuple[Alert, ...] = ()

@@ -55,6 +55,8 @@ class Restorer:
             self._exchange.portfolios[order.user_id].book(trade)
         for conversion in commit.conversions:
             self._exchange.portfolios[conversion.user_id].convert(conversion)
+        for authorisation in commit.authorisations:
+            self._exchange.portfolios[authorisation.user_id].authorise(authorisation)
         self._restore_sessions(commit.sessions)
         self._restore_triggers(commit)
 
@@ -86,6 +88,7 @@ class Restorer:
             account.request_tokens = set(record.request_tokens)
             account.refresh_tokens = set(record.refresh_tokens)
             account.logins = record.logins
+            account.demat_consent = record.demat_consent
 
 
 def create_order(record: OrderRecord) -> Order:

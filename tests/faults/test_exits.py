@@ -245,7 +245,7 @@ async def test_a_position_has_one_live_exit(exiting: OrderEnvironment) -> None:
     await exiting.set_price("NSE:INFY", 1500, liquidity=5)
     await until(lambda: sold(exiting, 5))
     await exiting.set_price("NSE:INFY", 1500, liquidity=0)
-    await exiting.place(quantity=7, price=Decimal(1550), wait_s=5.0)
+    await exiting.place(quantity=7, price=Decimal(1450), wait_s=5.0)  # below the exit: they must not meet
     await exiting.sim.post(f"/_sim/orders/{(await exits(exiting, side='BUY'))[-1]['order_id']}", json={"fill": 7})
     await read_again(exiting, 2)
     second = await close(exiting, key="close-all-of-it-02")

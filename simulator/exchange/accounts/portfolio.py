@@ -5,7 +5,7 @@ what is blocked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from simulator.errors import input_error
@@ -38,11 +38,23 @@ class Holding:
     average_price: Decimal
     t1_quantity: int = 0
     """Bought on the last trading day and not delivered yet."""
+    authorised_quantity: int = 0
+    """Of the delivered ones, what the user has authorised for sale today."""
 
     @property
     def total(self) -> int:
         """Delivered or not."""
         return self.quantity + self.t1_quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """Shares that a user has authorised for sale at the depository."""
+
+    user_id: str
+    exchange: str
+    tradingsymbol: str
+    quantity: int
 
 
 class Portfolio:
@@ -127,14 +139,29 @@ class Portfolio:
         key = (instrument.exchange, instrument.tradingsymbol)
         holding = self.holdings.get(key)
         position = self.positions.get((*key, "CNC"))
-        pending = sum(
-            order.unfilled_quantity
-            for order in orders
-            if not order.terminal
-            and key_of(order.request) == (*key, "CNC")
-            and order.request.transaction_type == "SELL"
-        )
-        return (holding.total if holding else 0) + (position.quantity if position else 0) - pending
+        held = holding.total if holding else 0
+        return held + (position.quantity if position else 0) - pending_sales(key, orders)
+
+    def unauthorised(self, instrument: Instrument, quantity: int, *, orders: Iterable[Order]) -> int:
+        """How many shares of a CNC sale of `quantity` the user has to authorise at the depository first.
+
+        Sales take today's purchases first, then what is not delivered yet; neither needs an authorisation.
+        """
+        key = (instrument.exchange, instrument.tradingsymbol)
+        holding = self.holdings.get(key)
+        if holding is None:
+            return 0
+        position = self.positions.get((*key, "CNC"))
+        sold = quantity + pending_sales(key, orders) - (position.quantity if position else 0)
+        return max(0, min(sold - holding.t1_quantity, holding.quantity) - holding.authorised_quantity)
+
+    def authorise(self, authorisation: "Authorisation") -> None:
+        """The user lets the broker take shares for sales of today, on top of what is authorised already."""
+        key = (authorisation.exchange, authorisation.tradingsymbol)
+        holding = self.holdings.get(key)
+        if holding is not None:
+            total = min(holding.authorised_quantity + authorisation.quantity, holding.quantity)
+            self.holdings[key] = replace(holding, authorised_quantity=total)
 
     def funds(self, orders: Iterable[Order], *, segment: FundSegment) -> dict[str, object]:
         """The object of `GET /user/margins/{segment}`."""
@@ -171,6 +198,15 @@ class Portfolio:
                 "delivery": to_number(parts["delivery"]),
             },
         }
+
+
+def pending_sales(key: tuple[str, str], orders: Iterable[Order]) -> int:
+    """The unfilled CNC sales of an instrument, given by exchange and tradingsymbol, among `orders`."""
+    return sum(
+        order.unfilled_quantity
+        for order in orders
+        if not order.terminal and key_of(order.request) == (*key, "CNC") and order.request.transaction_type == "SELL"
+    )
 
 
 def key_of(request: OrderRequest) -> PositionKey:

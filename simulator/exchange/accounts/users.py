@@ -44,6 +44,8 @@ class Account:
     """The request token that may be exchanged any number of times."""
     app_id: int
     """In order updates."""
+    demat_consent: str = "consent"
+    """`consent` or `physical`: the broker may take shares for sales. Empty: each sale is authorised by the user."""
     postback_url: str | None = None
     """Where the app's order updates are posted; None: nowhere."""
     tokens: dict[str, datetime] = field(default_factory=dict)

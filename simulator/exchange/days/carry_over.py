@@ -27,7 +27,9 @@ def carry_portfolio(
     day before are delivered now.
     """
     cash = dict(portfolio.cash)
-    holdings = {key: deliver(holding) if delivery == "due" else holding for key, holding in portfolio.holdings.items()}
+    holdings = {key: replace(holding, authorised_quantity=0) for key, holding in portfolio.holdings.items()}
+    if delivery == "due":
+        holdings = {key: deliver(holding) for key, holding in holdings.items()}
     carried = []
     for position in portfolio.positions.values():
         segment = fund_segment(position.instrument)

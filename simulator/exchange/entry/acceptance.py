@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Final
 
 from simulator.clock import IST
-from simulator.errors import input_error, insufficient_funds, insufficient_holding
+from simulator.errors import input_error, insufficient_funds, insufficient_holding, needs_authorisation
+from simulator.exchange.accounts.users import Accounts
 from simulator.exchange.entry.checks import check_request
-from simulator.exchange.entry.market_protection import protect
+from simulator.exchange.entry.market_protection import is_protected_market, protect
 from simulator.exchange.entry.parameters import Params
 from simulator.exchange.orders.order import IcebergLeg, Order
 from simulator.exchange.orders.request import OrderRequest
@@ -33,8 +34,9 @@ AMO_HOURS: Final = (
 class OrderAcceptance:
     """Refuses an order with a `KiteError`, or books it. The engine then sends it to the exchange."""
 
-    def __init__(self, parts: ExchangeParts, *, seed: int) -> None:
+    def __init__(self, parts: ExchangeParts, *, accounts: Accounts, seed: int) -> None:
         """`seed` goes into the orders' `guid`."""
+        self._accounts = accounts
         self._market = parts.market
         self._book = parts.book
         self._ids = parts.ids
@@ -64,6 +66,10 @@ class OrderAcceptance:
             if request.order_type != "LIMIT" or request.variety != "regular":
                 raise input_error("Only regular LIMIT and MARKET orders are taken before the market opens.")
             return
+        if phase == "closing":
+            if not is_protected_market(request) or (request.variety, request.product) != ("regular", "CNC"):
+                raise input_error("Only regular MARKET orders with product CNC are taken in the closing session.")
+            return
         if request.product == "MIS":
             raise input_error(
                 "MIS (intraday) are blocked as the markets are not open for trading today. Try placing an AMO order."
@@ -83,7 +89,7 @@ class OrderAcceptance:
     def check_funds_and_shares(
         self, user_id: str, request: OrderRequest, instrument: Instrument, *, replacing: Order | None = None
     ) -> None:
-        """Checks that funds, and the shares of a CNC sale, cover `request`. Raises KiteError 400.
+        """Checks that funds, and the shares of a CNC sale, cover `request`. Raises KiteError (400, 428).
 
         `replacing`: the order that a modification changes, or a leg that is booked already; it is left out of the sum.
         """
@@ -97,6 +103,11 @@ class OrderAcceptance:
                 raise insufficient_holding(
                     tradingsymbol=instrument.tradingsymbol, quantity=request.quantity, available=max(sellable, 0)
                 )
+            account = self._accounts.get(user_id)
+            if account is not None and not account.demat_consent:
+                missing = portfolio.unauthorised(instrument, request.quantity, orders=others)
+                if missing:
+                    raise needs_authorisation(missing)
         required = portfolio.required(request, instrument=instrument, orders=others)
         available = portfolio.available(others, segment=fund_segment(instrument))
         if required > max(available, Decimal(0)):

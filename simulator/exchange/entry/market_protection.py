@@ -54,6 +54,11 @@ def protect(request: OrderRequest, instrument: Instrument, *, last_price: Decima
     return replace(request, order_type=booked, price=price, market_protection=Decimal(0), tags=tags)
 
 
+def is_protected_market(request: OrderRequest) -> bool:
+    """Whether a booked order was sent as MARKET."""
+    return request.order_type == "LIMIT" and "mktp" in request.tags
+
+
 def protected_price(anchor: Decimal, *, band: Decimal, side: Literal["BUY", "SELL"], tick_size: Decimal) -> Decimal:
     """The limit: a buy goes up to the band above `anchor`, a sell down to the band below; rounded outwards to ticks."""
     if side == "BUY":

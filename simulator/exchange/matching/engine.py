@@ -13,6 +13,7 @@ from simulator.exchange.entry.checks import exchange_refusal
 from simulator.exchange.matching.fills import Role, is_triggered
 from simulator.exchange.matching.follow_ups import FollowUpQueue
 from simulator.exchange.matching.liquidity import SimulatedLiquidity
+from simulator.exchange.matching.protections import OUTSIDE_PROTECTION, SELF_TRADE, is_within_protection
 from simulator.exchange.orders import status
 from simulator.exchange.orders.order import HistoryRow, Order, Trade
 from simulator.exchange.orders.order_faults import NO_FAULTS, OrderFaults
@@ -66,7 +67,11 @@ class Engine:
             self._delayed.at(order.enters_at, lambda: self._enter(order, NO_FAULTS))
 
     def amend(self, order: Order, request: OrderRequest, *, becomes: str) -> None:
-        """Applies a modification; `becomes` is OPEN or TRIGGER PENDING. The order may trade immediately."""
+        """Applies a modification; `becomes` is OPEN or TRIGGER PENDING. The order may trade, or stays as it was."""
+        quote = self._market.quote(order.instrument.instrument_token)
+        if becomes == status.OPEN and not is_within_protection(request, order.instrument, last_price=quote.last_price):
+            self.refuse_amendment(order, OUTSIDE_PROTECTION)
+            return
         order.amend(request, at=self._now(), becomes=becomes)
         self._book.track(order)
         self._push_update(order, as_status="UPDATE")
@@ -174,8 +179,7 @@ class Engine:
         self._rest(order, faults)
 
     def _rest(self, order: Order, faults: OrderFaults) -> None:
-        stop = order.request.order_type == "SL"
-        order.move(status.TRIGGER_PENDING if stop else status.OPEN, at=self._now())
+        order.move(status.TRIGGER_PENDING if order.request.order_type == "SL" else status.OPEN, at=self._now())
         self._book.track(order)
         if order.request.variety == "auction":
             order.excluded_from_matching = True
@@ -196,8 +200,7 @@ class Engine:
 
     def _on_change(self, tokens: Iterable[int]) -> None:
         """Quotes have changed: the resting orders of these instruments may trigger or trade."""
-        resting = self._book.resting_tokens()
-        changed = [token for token in tokens if token in resting]
+        changed = [token for token in tokens if token in self._book.resting_tokens()]
         if not changed:
             return
         with self._step:
@@ -210,9 +213,11 @@ class Engine:
         """Triggers a stop whose price was reached, then fills what the other side offers within the limit."""
         if order.excluded_from_matching or order.status not in status.LIVE:
             return
-        token = order.instrument.instrument_token
-        session = self._market.session(token, self._now())
-        if not session.is_open(self._now()):
+        token, now = order.instrument.instrument_token, self._now()
+        session = self._market.session(token, now)
+        if not session.is_open(now):
+            if role == "taker" and self._market.phase(token, now) == "closing":
+                self._fill(order, quantity=order.unfilled_quantity, price=self._market.last_price(token))
             return
         if order.exchange_timestamp is not None and order.exchange_timestamp < session.opens:
             role = "taker"  # collected before the open: it trades as if it arrived now
@@ -223,14 +228,20 @@ class Engine:
                 return
             self._open(order)
             role = "taker"
+        if role == "taker" and not is_within_protection(request, order.instrument, last_price=quote.last_price):
+            self._end_cancelled(order, OUTSIDE_PROTECTION)
+            return
         self._trade(order, quote, role=role)
 
     def _trade(self, order: Order, quote: Quote, *, role: Role) -> None:
         with self.follow_ups.paused():
-            for fill, maker in self._liquidity.match(order, quote, role=role):
+            fills, with_itself = self._liquidity.match(order, quote, role=role)
+            for fill, maker in fills:
                 if maker is not None:
                     self._fill(maker, quantity=fill.quantity, price=fill.price)
                 self._fill(order, quantity=fill.quantity, price=fill.price)
+            if with_itself:
+                self._end_cancelled(order, SELF_TRADE)
 
     def _open(self, order: Order) -> None:
         order.move(status.OPEN, at=self._now())
@@ -261,8 +272,8 @@ class Engine:
     def _own_price(self, order: Order) -> Decimal:
         return order.request.price or self._market.quote(order.instrument.instrument_token).last_price
 
-    def _end_cancelled(self, order: Order) -> None:
-        order.move(status.CANCELLED, at=self._now())
+    def _end_cancelled(self, order: Order, message: str | None = None) -> None:
+        order.cancel(message, at=self._now())
         self._announce_end(order)
 
     def _reject(self, order: Order, message: str) -> None:

@@ -1,6 +1,8 @@
 """What an order may trade with: the quantities of the simulated quote, as far as they are not used up, and other
 users' resting orders."""
 
+from itertools import takewhile
+
 from simulator.exchange.matching.fills import Fill, RestingOrder, Role, match
 from simulator.exchange.orders.book import OrderBook, is_buy
 from simulator.exchange.orders.order import Order
@@ -16,8 +18,11 @@ class SimulatedLiquidity:
         self._book = book
         self._taken: dict[tuple[int, str], tuple[Levels, int]] = {}
 
-    def match(self, order: Order, quote: Quote, *, role: Role) -> list[tuple[Fill, Order | None]]:
-        """The fills that `order` gets now, each with the resting order on its other side (None: the quote)."""
+    def match(self, order: Order, quote: Quote, *, role: Role) -> tuple[list[tuple[Fill, Order | None]], bool]:
+        """The fills that `order` gets now, each with the resting order on its other side (None: the quote).
+
+        And whether the next one would be with an order of the same user, which the exchange prevents.
+        """
         levels = quote.sell if is_buy(order) else quote.buy
         key = (order.instrument.instrument_token, order.request.transaction_type)
         known_levels, taken = self._taken.get(key, (levels, 0))
@@ -32,11 +37,12 @@ class SimulatedLiquidity:
             role=role,
             resting=[RestingOrder(other.order_id, other.request.price, other.unfilled_quantity) for other in opposing],
         )
-        taken += sum(fill.quantity for fill in fills if fill.maker is None)
-        if fills:
-            self._taken[key] = (levels, taken)
         makers = {other.order_id: other for other in opposing}
-        return [(fill, makers.get(fill.maker or "")) for fill in fills]
+        pairs = [(fill, makers.get(fill.maker or "")) for fill in fills]
+        allowed = list(takewhile(lambda pair: pair[1] is None or pair[1].user_id != order.user_id, pairs))
+        if allowed:
+            self._taken[key] = (levels, taken + sum(fill.quantity for fill, maker in allowed if maker is None))
+        return allowed, len(allowed) < len(pairs)
 
     def renew(self, token: int) -> None:
         """The present quote of an instrument offers everything again."""

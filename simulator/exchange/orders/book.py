@@ -52,12 +52,11 @@ class OrderBook:
         return by_priority(self._resting.get(token, {}).values())
 
     def opposing(self, order: Order) -> list[Order]:
-        """Other users' open orders that `order` may trade with, in price-time priority."""
+        """The open orders of all users on the other side of `order`, in price-time priority."""
         return by_priority(
             other
             for other in self._resting.get(order.instrument.instrument_token, {}).values()
-            if other.user_id != order.user_id and other.status == OPEN and not other.excluded_from_matching
-            if is_buy(other) != is_buy(order)
+            if other.status == OPEN and not other.excluded_from_matching and is_buy(other) != is_buy(order)
         )
 
     def all_orders(self) -> Iterable[Order]:

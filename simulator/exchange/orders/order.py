@@ -205,6 +205,13 @@ class Order:
         self.status_message_raw = message
         self.move(REJECTED, at=at)
 
+    def cancel(self, message: str | None, *, at: datetime) -> None:
+        """Enters CANCELLED; `message` is the reason where the client did not ask for it."""
+        if message is not None:
+            self.status_message = message
+            self.status_message_raw = message
+        self.move(CANCELLED, at=at)
+
     def fill(self, trade: Trade) -> None:
         """Adds a fill; enters OPEN (a part is unfilled) or COMPLETE. Raises ValueError above the unfilled quantity."""
         if not 0 < trade.quantity <= self.unfilled_quantity:

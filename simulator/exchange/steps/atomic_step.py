@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
 
+from simulator.exchange.accounts.portfolio import Authorisation
 from simulator.exchange.accounts.positions import Conversion
 from simulator.exchange.conditions.alert import Alert
 from simulator.exchange.conditions.gtt import Trigger
@@ -31,11 +32,12 @@ class Changes:
 
     orders: dict[str, Order] = field(default_factory=dict)
     conversions: list[Conversion] = field(default_factory=list)
+    authorisations: list[Authorisation] = field(default_factory=list)
     triggers: dict[int, Trigger] = field(default_factory=dict)
     alerts: dict[str, Alert] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.orders or self.conversions or self.triggers or self.alerts)
+        return bool(self.orders or self.conversions or self.authorisations or self.triggers or self.alerts)
 
 
 Save = Callable[[Changes], None]

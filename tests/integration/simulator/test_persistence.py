@@ -36,6 +36,7 @@ def picture(client: httpx.Client) -> dict[str, Any]:
         "positions": unmarked(client.get("/portfolio/positions").json()["data"]["net"]),
         "holdings": unmarked(client.get("/portfolio/holdings").json()["data"]),
         "margins": client.get("/user/margins").json()["data"],
+        "profile": client.get("/user/profile").json()["data"],
         "ledger": client.get("/_sim/ledger").json(),
     }
 
@@ -64,15 +65,22 @@ def trade_a_morning(client: httpx.Client) -> list[str]:
         "new_product": "CNC",
     }
     client.put("/portfolio/positions", data=conversion).raise_for_status()
+    client.post("/_sim/session", json={"user_id": "SIM001", "demat_consent": ""}).raise_for_status()
+    request_id = client.post("/portfolio/holdings/authorise").json()["data"]["request_id"]
+    client.get(f"/connect/portfolio/authorise/holdings/simkey/{request_id}")
     return ids
 
 
 async def test_a_killed_simulator_has_its_book_again(tmp_path: Path) -> None:
-    """Orders, histories, trades, positions, funds and ledger are the same; ids go on; resting orders still trade."""
+    """Orders, histories, trades, positions, funds, authorisations and ledger are the same; ids go on, orders trade."""
     async with simulator_program(tmp_path) as program:
         with client_of(program.url) as client:
             ids = trade_a_morning(client)
             before = picture(client)
+            assert (before["profile"]["meta"], before["holdings"][0]["authorised_quantity"]) == (
+                {"demat_consent": ""},
+                100,
+            )
         await program.kill()
     async with simulator_program(tmp_path) as program:
         with client_of(program.url) as client:

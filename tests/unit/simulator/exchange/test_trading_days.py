@@ -69,13 +69,18 @@ def put(environment: ExchangeEnvironment, variety: str = "regular", **changes: o
         (Segment.NSE, 9, 8, "closed"),
         (Segment.NSE, 9, 15, "open"),
         (Segment.NSE, 15, 30, "closed"),
+        (Segment.NSE, 15, 40, "closing"),
+        (Segment.BSE, 15, 59, "closing"),
+        (Segment.NSE, 16, 0, "closed"),
+        (Segment.NFO, 15, 45, "closed"),
+        (Segment.NCO, 23, 29, "open"),
         (Segment.NFO, 9, 5, "closed"),
         (Segment.CDS, 9, 0, "open"),
         (Segment.MCX, 23, 29, "open"),
     ],
 )
 def test_a_segment_has_its_hours(segment: Segment, hour: int, minute: int, phase: str) -> None:
-    """Only equity has a pre-open session."""
+    """Only equity has a pre-open and a closing session."""
     assert phase_at(segment, at(hour, minute), mode="calendar") == phase
     assert phase_at(segment, at(hour, minute, days=-1), mode="calendar") == "closed"
 
