@@ -46,24 +46,67 @@ ALERT: Final = {
     "rhs_type": "constant",
     "rhs_constant": "2000",
 }
+BASKET: Final = json.dumps(
+    {
+        "name": "INFY",
+        "type": "alert",
+        "tags": [],
+        "items": [
+            {
+                "type": "insert",
+                "exchange": "NSE",
+                "tradingsymbol": "INFY",
+                "weight": 1,
+                "params": {**ORDER, "variety": "regular", "validity": "DAY", "tags": []},
+            }
+        ],
+    }
+)
 READS: Final = {
     "profile": "/user/profile",
     "full_profile": "/user/profile/full",
     "margins": "/user/margins",
     "margins_equity": "/user/margins/equity",
+    "margin_commodity": "/user/margins/commodity",
     "orders": "/orders",
     "trades": "/trades",
     "positions": "/portfolio/positions",
+    "holdings": "/portfolio/holdings",
+    "auctions_list": "/portfolio/holdings/auctions",
     "holdings_compact": "/portfolio/holdings/compact",
     "holdings_summary": "/portfolio/holdings/summary",
     "mf_holdings": "/mf/holdings",
+    "mf_orders": "/mf/orders",
+    "mf_sips": "/mf/sips",
     "quote": "/quote?i=NSE:INFY",
+    "ohlc": "/quote/ohlc?i=NSE:INFY",
     "ltp": "/quote/ltp?i=NSE:INFY",
+    "trigger_range": "/instruments/trigger_range/buy?i=NSE:INFY&i=NSE:RELIANCE",
     "historical_minute": "/instruments/historical/408065/minute?from=2026-01-01&to=2026-01-05",
+    "historical_oi": "/instruments/historical/408065/minute?from=2026-01-01&to=2026-01-05&oi=1",
 }
-TABLES: Final = {"instruments_nse": "/instruments/NSE", "mf_instruments": "/mf/instruments"}
+TABLES: Final = {
+    "instruments_nse": "/instruments/NSE",
+    "instruments_all": "/instruments",
+    "mf_instruments": "/mf/instruments",
+}
 OPTIONAL: Final[Mapping[str, frozenset[str]]] = {
     "orders": frozenset({"account_id", "validity_ttl", "tags", "auction_number", "meta"}),
+    "alerts_create_ato": frozenset({"basket"}),
+    "order_info": frozenset(
+        {
+            "account_id",
+            "validity_ttl",
+            "tags",
+            "auction_number",
+            "meta",
+            "exchange_update_timestamp",
+            "guid",
+            "market_protection",
+            "status_message_raw",
+        }
+    ),
+    "mf_sips": frozenset({"fund_source"}),
     "quote": frozenset({"lower_circuit_limit", "upper_circuit_limit"}),
 }
 """Keys that newer answers have and the samples, some years old, may lack; or that only some rows have."""
@@ -72,7 +115,8 @@ NO_ROUTE: Final = {
         ("mf_order_response", "mf_order_cancel", "mf_sip_place", "mf_sip_modify", "mf_sip_cancel"),
         "mutual funds are read-only",
     ),
-    **dict.fromkeys(("ticker_ltp", "ticker_quote"), "parsed ticks, not an answer of a route"),
+    **dict.fromkeys(("ticker_ltp", "ticker_quote", "ticker_full"), "parsed ticks, not an answer of a route"),
+    "postback": "sent to the app, not an answer of a route",
 }
 
 
@@ -83,10 +127,12 @@ def sample(name: str, *, directory: Path = MOCKS) -> Any:
 
 def collect(session: httpx.Client) -> dict[str, Any]:
     """The `data` of the simulator's answer for each sample that has a route. `session` is SIM001's, INFY is at 1500."""
-    post(session, "/orders/regular", ORDER)
+    filled = post(session, "/orders/regular", ORDER)["order_id"]
     found: dict[str, Any] = {name: get(session, path) for name, path in READS.items()}
     found |= collect_orders(session) | collect_triggers(session) | collect_alerts(session) | collect_funds(session)
     sale = {"isin": get(session, "/portfolio/holdings")[0]["isin"], "quantity": 1}
+    found["order_info"] = get(session, f"/orders/{filled}")
+    found["order_trades"] = get(session, f"/orders/{filled}/trades")
     found["holdings_auth"] = post(session, "/portfolio/holdings/authorise", sale)
     return found | collect_session(session)
 
@@ -98,14 +144,28 @@ def collect_orders(session: httpx.Client) -> dict[str, Any]:
         **{name: ORDER[name] for name in ("exchange", "tradingsymbol", "transaction_type", "quantity")},
         "position_type": "day", "old_product": "MIS", "new_product": "CNC",
     }  # fmt: skip
-    margins = session.post("/margins/orders", json=[{**ORDER, "variety": "regular"}])
+    leg = {**ORDER, "variety": "regular"}
+    note = {**leg, "order_id": "1", "average_price": 1500}
     return {
         "order_response": placed,
         "order_modify": data_of(session.put(path, data={"price": 1480})),
         "order_cancel": data_of(session.delete(path)),
-        "order_margins": data_of(margins),
+        "order_margins": data_of(session.post("/margins/orders", json=[leg])),
+        "basket_margins": data_of(session.post("/margins/basket", json=[leg, leg])),
+        "virtual_contract_note": data_of(session.post("/charges/orders", json=[note])),
+        "autoslice_response": place_sliced(session),
         "convert_position": data_of(session.put("/portfolio/positions", data=conversion)),
     }
+
+
+def place_sliced(session: httpx.Client) -> Any:
+    """A future above the freeze quantity, at a price that rests."""
+    rows = csv.DictReader(io.StringIO(session.get("/instruments/NFO").text))
+    future = next(row for row in rows if row["name"] == "NIFTY" and row["instrument_type"] == "FUT")
+    last_price = get(session, f"/quote/ltp?i=NFO:{future['tradingsymbol']}").popitem()[1]["last_price"]
+    named = {"exchange": "NFO", "tradingsymbol": future["tradingsymbol"], "product": "NRML", "autoslice": "true"}
+    size = {"quantity": int(future["lot_size"]) * 30, "price": round(last_price * 0.99)}
+    return post(session, "/orders/regular", {**ORDER, **named, **size})
 
 
 def collect_triggers(session: httpx.Client) -> dict[str, Any]:
@@ -113,21 +173,29 @@ def collect_triggers(session: httpx.Client) -> dict[str, Any]:
     path = f"/gtt/triggers/{placed['trigger_id']}"
     return {
         "gtt_place_order": placed,
+        "gtt_get_order": get(session, path),
+        "gtt_get_orders": get(session, "/gtt/triggers"),
         "gtt_modify_order": data_of(session.put(path, data=GTT)),
         "gtt_delete_order": data_of(session.delete(path)),
     }
 
 
 def collect_alerts(session: httpx.Client) -> dict[str, Any]:
+    """Those that it creates are deleted again, as later answers would have them."""
     created = post(session, "/alerts", ALERT)
     path = f"/alerts/{created['uuid']}"
-    return {
+    fired = post(session, "/alerts", {**ALERT, "rhs_constant": 1})
+    session.post("/_sim/market", json=priced_at(1500)).raise_for_status()  # a new price: the condition is looked at
+    found = {
         "alerts_create": created,
-        "alerts_get": get(session, "/alerts"),
+        "alerts_history": get(session, f"/alerts/{fired['uuid']}/history"),
+        "alerts_get": get(session, "/alerts?status=enabled"),
         "alerts_get_one": get(session, path),
         "alerts_modify": data_of(session.put(path, data=ALERT)),
-        "alerts_delete": data_of(session.delete("/alerts", params={"uuid": created["uuid"]})),
+        "alerts_create_ato": post(session, "/alerts", {**ALERT, "type": "ato", "basket": BASKET}),
     }
+    uuids = [alert["uuid"] for alert in (created, fired, found["alerts_create_ato"])]
+    return {**found, "alerts_delete": data_of(session.delete("/alerts", params={"uuid": uuids}))}
 
 
 def collect_funds(session: httpx.Client) -> dict[str, Any]:
@@ -197,17 +265,23 @@ def column_differences(session: httpx.Client, name: str, *, directory: Path = MO
 
 def compare(session: httpx.Client, *, directory: Path = MOCKS) -> list[str]:
     """All differences over all samples that have a route."""
-    found = [line for name in TABLES for line in column_differences(session, name, directory=directory)]
+    tables = [name for name in TABLES if (directory / f"{name}.csv").exists()]
+    found = [line for name in tables for line in column_differences(session, name, directory=directory)]
     for name, ours in collect(session).items():
-        theirs = sample(name, directory=directory)
-        found += differences(ours, theirs, where=name, optional=OPTIONAL.get(name, frozenset()))
+        if (directory / f"{name}.json").exists():
+            theirs = sample(name, directory=directory)
+            found += differences(ours, theirs, where=name, optional=OPTIONAL.get(name, frozenset()))
     return found
 
 
+def priced_at(price: float) -> dict[str, object]:
+    """The control request that freezes INFY."""
+    return {"instruments": {"NSE:INFY": {"last_price": price, "frozen": True, "liquidity": 10_000}}}
+
+
 def main(url: str, directory: Path) -> int:
-    price = {"instruments": {"NSE:INFY": {"last_price": 1500, "frozen": True, "liquidity": 10_000}}}
     with httpx.Client(base_url=url, headers=HEADERS) as session:
-        session.post("/_sim/market", json=price).raise_for_status()
+        session.post("/_sim/market", json=priced_at(1500)).raise_for_status()
         found = compare(session, directory=directory)
     print("\n".join(found) or "no difference")  # noqa: T201 - a command-line program
     return 1 if found else 0
