@@ -28,6 +28,7 @@ from psycopg import sql
 
 from embedded.postgres import running_postgres
 from embedded.redis import running_redis
+from tests.event_checks import check_stored_events
 
 CONNECT_TIMEOUT_S = 20
 
@@ -36,6 +37,9 @@ MEMORY_WANTED = 3 * 1024**3
 """Free bytes for the clusters of a few workers; in a container there may be 64 MB."""
 
 DIRECTORY_PREFIX = "ticker-tests-"
+
+MADE_UP_EVENTS = {"unit", "events", "webhooks", "db"}
+"""Directories of tests that write events without the parts that write them in the service."""
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +102,15 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """A database of the test's own at head, dropped afterwards with whatever is still connected."""
+def database_url(request: pytest.FixtureRequest, postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """A database of the test's own at head, dropped afterwards with whatever is still connected.
+
+    Before that every event in it must be what its schema says, except where tests write events of their own.
+    """
     with temporary_database(postgres_server, template=migrated_template) as url:
         yield url
+        if not MADE_UP_EVENTS & set(request.path.parts) and not request.node.get_closest_marker("made_up_orders"):
+            check_stored_events(url)
 
 
 @pytest.fixture

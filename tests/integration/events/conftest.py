@@ -25,12 +25,14 @@ from app.db.postgres import Database, Tx, open_database
 from app.db.redis import make_redis
 from app.db.redis_keys import RedisKeys
 from app.events import event_append_store
+from app.events.asyncapi import asyncapi_document
 from app.events.limits import StreamLimits
 from app.events.model import NewEvent
 from app.events.order_stream import OrderStreamHub
 from app.events.tick_stream import TickStreamHub
 from app.kit.clock import SystemClock
 from app.kit.ids import IdSource
+from tests.json_schema import violations
 from tests.waiting import running_tasks
 
 KEY = "a-key-that-may-read-everything"
@@ -231,7 +233,18 @@ class Client:
 async def receive(socket: ClientConnection) -> dict[str, Any]:
     async with asyncio.timeout(WAIT_S):
         message: dict[str, Any] = json.loads(await socket.recv())
-        return message
+    if message.get("type", "tick") not in {"snapshot", "tick"}:  # tests here make up both
+        check_message(message)
+    return message
+
+
+def check_message(message: dict[str, Any]) -> None:
+    """Fail unless the AsyncAPI document has it for one of the two sockets."""
+    name = f"{message.get('type', 'tick')}To"
+    channels = asyncapi_document("0")["channels"].values()
+    payloads = [one["messages"][name]["payload"] for one in channels if name in one["messages"]]
+    assert payloads, message
+    assert any(violations(message, payload) == [] for payload in payloads), (message, payloads)
 
 
 async def wait_closed(socket: ClientConnection) -> tuple[int | None, str | None]:

@@ -155,6 +155,7 @@ async def test_an_unseen_end_raises_one_alarm(ledger: Ledger) -> None:
     assert decision.actions == ()
 
 
+@pytest.mark.made_up_orders
 async def test_an_order_that_was_confirmed_and_never_shown_is_said_too(ledger: Ledger) -> None:
     """With what was requested, and without an outcome."""
     await ledger.place(trade_date=MONDAY)
