@@ -1,4 +1,5 @@
-"""The command line: ``python -m app [serve | migrate | doctor | login | tail | orders | kill | recover]``.
+"""The command line: ``python -m app [serve | migrate | doctor | login | tail | orders | events | kill |
+recover]``.
 
 Without a command it serves.
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -44,6 +46,10 @@ def build_cli() -> typer.Typer:
     orders.command("doubts", help="List them, with what the order book shows, and the newest alarms.")(_doubts)
     orders.command("resolve", help="Decide the outcome of one.")(_resolve)
     cli.add_typer(orders, name="orders")
+    events = typer.Typer(no_args_is_help=True, help="The event log: proof that it is as it was written, and a copy.")
+    events.command("verify", help="Check that no event was changed, lost or added.")(_verify_events)
+    events.command("export", help="Print the log as lines of JSON.")(_export_events)
+    cli.add_typer(events, name="events")
     cli.command("recover", help="Show what a loss of the database has left open.")(_recover)
     cli.command("kill", help="Stop new orders (or --resume them), also while the service is down.")(_kill)
     return cli
@@ -155,6 +161,40 @@ def _resolve(
 
         decision = OperatorDecision(resolution=resolution, note=note, order_id=order_id or None)
         typer.echo(_run(lambda: orders.resolve(settings, task, decision)))
+
+
+def _verify_events(
+    account: Annotated[str, typer.Option(help="of one account only; by default of all")] = "",
+    file: Annotated[Path | None, typer.Option(help="an exported log, instead of the database")] = None,
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import events  # noqa: PLC0415 - see _serve
+
+        if file is not None:
+            with file.open("rb") as lines:
+                found = events.verify_copy(settings, lines)
+            shown, is_intact = found or ["the copy is as it was written"], not found
+        else:
+            check = events.verify(settings, account_id=account or None)
+            shown, is_intact = _run(lambda: check)
+    for line in shown:
+        typer.echo(line)
+    raise typer.Exit(0 if is_intact else 1)
+
+
+def _export_events(
+    account: Annotated[str, typer.Option(help="of one account only; by default of all")] = "",
+) -> None:
+    with _one_line_errors():
+        settings = _quiet_settings()
+        from app.commands import events  # noqa: PLC0415 - see _serve
+
+        async def write() -> None:
+            async for line in events.export(settings, account_id=account or None):
+                typer.echo(line)
+
+        _run(write)
 
 
 def _kill(

@@ -135,6 +135,7 @@ class Settings(BaseSettings):
     ws_connections_per_account: Annotated[int, Field(ge=1, le=10000)] = 100
     ws_queue_length: Annotated[int, Field(ge=1, le=100000)] = 1000
     webhook_allow_loopback: bool = False
+    event_retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
 
     # limits of requests
     limit_default: kinds.RequestLimit = "100/second"

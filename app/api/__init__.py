@@ -2,7 +2,7 @@
 
 accounts instruments subscriptions market_data portfolio   accounts and market data
 orders mass_cancel position_close batches admin postback   orders and operators
-events schemas order_stream tick_stream health   events, streams, probes
+events event_stream schemas order_stream tick_stream health   events, streams, probes
 webhooks webhook_deliveries   events to the endpoints of clients
 
 Before every request: connection_limits (which connections may stay), http_connection, socket_connection (bounds)

@@ -13,7 +13,7 @@ from app.api.dependencies import AccountIdQuery, PrincipalDep, ServicesDep, requ
 from app.api.paging import PageLimit
 from app.api.problems import problem_responses
 from app.broker.identifiers import DEFAULT_ACCOUNT
-from app.errors import BadInput, Problem
+from app.errors import BadInput, Gone, Problem
 from app.events.event_log import EventLog
 from app.events.protocol import EventPage, event_update
 
@@ -44,12 +44,13 @@ class EventView(BaseModel):
 
 
 class EventList(BaseModel):
-    """``epoch`` names the log: when it changes, sequence numbers start again."""
+    """``epoch`` names the log: when it changes, what was read before does not continue."""
 
     data: list[EventView]
     next_cursor: str | None = Field(description="null at the end of the log; go on later with `after`")
     epoch: str | None = Field(description="null before the account's first event")
     seq: int = Field(description="the newest event of the log")
+    oldest: int | None = Field(description="the oldest event that is kept; null where there is none")
 
 
 class AccountSockets(BaseModel):
@@ -76,7 +77,9 @@ class SocketStats(BaseModel):
 def build_router() -> APIRouter:
     router = APIRouter()
 
-    @router.get("/events", response_model=EventList, tags=["events"], responses=problem_responses(400, 401, 403, 404))
+    @router.get(
+        "/events", response_model=EventList, tags=["events"], responses=problem_responses(400, 401, 403, 404, 410)
+    )
     async def list_events(
         services: ServicesDep,
         principal: PrincipalDep,
@@ -85,7 +88,10 @@ def build_router() -> APIRouter:
         limit: PageLimit = 100,
         cursor: EventCursor = None,
     ) -> Response:
-        """The events of an account by sequence number, without gaps, oldest first."""
+        """The events of an account by sequence number, without gaps, oldest first.
+
+        410 `EVENTS_DROPPED`: the event after `after` is not kept any more, `oldest` of the first page says what is.
+        """
         require_account(services, principal=principal, account_id=account_id)
         body = await read_page(services.events, account_id, after=start_of(after=after, cursor=cursor), limit=limit)
         return Response(body, media_type="application/json")
@@ -115,13 +121,19 @@ def start_of(*, after: int | None, cursor: str | None) -> int:
 
 
 async def read_page(log: EventLog, account_id: str, *, after: int, limit: int) -> bytes:
-    """One page as JSON. The events are encoded as they were stored, so that no number becomes a Python float."""
+    """One page as JSON. The events are encoded as they were stored, so that no number becomes a Python float.
+
+    Raises Gone where the event after ``after`` was dropped, except at the start: that is the oldest one that is kept.
+    """
     events = await log.page(account_id, after=after, limit=limit)
+    if after and events and events[0].seq != after + 1:
+        raise Gone("event", str(after + 1), code="EVENTS_DROPPED")
     head = await log.head(account_id)
     page = EventPage(
         data=[event_update(event) for event in events],
         next_cursor=str(events[-1].seq) if len(events) == limit else None,
         epoch=head.epoch if head else None,
         seq=head.seq if head else 0,
+        oldest=await log.oldest(account_id),
     )
     return msgspec.json.encode(page)

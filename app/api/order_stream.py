@@ -50,4 +50,4 @@ async def serve_orders(websocket: WebSocket, account_id: str, *, hub: OrderStrea
                     raise StreamClosed(CloseReason.BAD_MESSAGE)
                 reader.reply(PONG)
 
-            await socket.converse(reader, auth=auth, on_text=answer)
+            await socket.converse(reader, auth=auth, on_text=answer, account_id=account_id)

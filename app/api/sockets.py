@@ -33,6 +33,29 @@ class SocketAccess:
     clock: Clock
 
 
+class Permission:
+    """A caller's right to go on reading, checked again every few seconds: keys are revoked while streams are open."""
+
+    def __init__(self, access: SocketAccess, *, key: str | None, account_id: str | None, every_s: float) -> None:
+        self._access = access
+        self._key = key
+        self._account_id = account_id
+        self._every_s = every_s
+        self._checked = access.clock.monotonic()
+
+    def check(self) -> None:
+        """Raises StreamClosed once the key, or its right to the account, is gone; without an account only the key."""
+        now = self._access.clock.monotonic()
+        if now - self._checked < self._every_s:
+            return
+        principal = None if self._key is None else self._access.authenticate(self._key)
+        if principal is None:
+            raise StreamClosed(CloseReason.UNAUTHORIZED)
+        if self._account_id is not None and not self._access.allowed(principal, self._account_id):
+            raise StreamClosed(CloseReason.FORBIDDEN_ACCOUNT)
+        self._checked = now
+
+
 class Reader(Protocol):
     """A socket's place in a stream. ``next_batch`` raises StreamClosed when the stream wants the socket closed."""
 
@@ -59,15 +82,21 @@ class ClientSocket:
         show_key(self._websocket.scope)
         return auth, principal
 
-    async def converse(self, reader: Reader, *, auth: Auth, on_text: Callable[[str], None]) -> None:
+    async def converse(
+        self, reader: Reader, *, auth: Auth, on_text: Callable[[str], None], account_id: str | None = None
+    ) -> None:
         """Send what ``reader`` has and pass the client's messages to ``on_text``, until one of the two ends it.
 
-        Raises StreamClosed and WebSocketDisconnect.
+        The right to read ``account_id`` is checked again before something is sent. Raises StreamClosed and
+        WebSocketDisconnect.
         """
+        permission = Permission(
+            self._access, key=auth.api_key, account_id=account_id, every_s=self._limits.recheck_key_s
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write_all(reader))
-                await self._read_all(auth, on_text)
+                tasks.create_task(self._write_all(reader, permission))
+                await self._read_all(permission, on_text)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
@@ -78,21 +107,19 @@ class ClientSocket:
             async with asyncio.timeout(self._limits.write_timeout_s):
                 await self._websocket.close(code=reason.code, reason=reason.text)
 
-    async def _read_all(self, auth: Auth, on_text: Callable[[str], None]) -> None:
-        checked = self._access.clock.monotonic()
+    async def _read_all(self, permission: Permission, on_text: Callable[[str], None]) -> None:
         while True:
             text = await self._next_message()
-            now = self._access.clock.monotonic()
-            if self._rate.exceeded(now):
+            if self._rate.exceeded(self._access.clock.monotonic()):
                 raise StreamClosed(CloseReason.BAD_MESSAGE)
-            if now - checked >= self._limits.recheck_key_s:
-                self._principal(auth)
-                checked = now
+            permission.check()
             on_text(text)
 
-    async def _write_all(self, reader: Reader) -> None:
+    async def _write_all(self, reader: Reader, permission: Permission) -> None:
         while True:
-            for frame in await reader.next_batch():
+            frames = await reader.next_batch()
+            permission.check()
+            for frame in frames:
                 await self._send(frame)
 
     async def _send(self, frame: str) -> None:

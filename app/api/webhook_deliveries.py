@@ -32,7 +32,7 @@ def build_router() -> APIRouter:
         with answering_within(TOTAL_S + DATABASE_S):
             return delivery_out(await services.webhooks.test(webhook_id))
 
-    @router.post("/{webhook_id}/replay", status_code=202, responses=problem_responses(400, 404, 503))
+    @router.post("/{webhook_id}/replay", status_code=202, responses=problem_responses(400, 404, 410, 503))
     async def replay(services: ServicesDep, principal: PrincipalDep, webhook_id: UUID, body: ReplayIn) -> ReplayOut:
         """Deliver again, with the same `webhook-id` as before and the header `webhook-replay: 1`."""
         await own_webhook(services, principal, webhook_id)

@@ -2,6 +2,7 @@
 
 serve migrate doctor login tail   run, bring the schema up to date, check, log in, show ticks
 kill orders recover               an operator's commands on the database; operator_database is what they share
+events                            proof that the event log is as it was written, and a copy of it
 
 They are plain coroutines that return text, so that tests call them without a terminal.
 """

@@ -18,8 +18,9 @@ from app.db.migrate import applied_revision, head_revision
 from app.db.postgres import open_database
 from app.db.redis import open_redis
 from app.errors import BrokerError, ServiceError, StartError
-from app.events.chain_check import find_break
+from app.events.chain_check import check_log
 from app.events.event_read_store import read_all_heads
+from app.events.log_signature import LogSigner
 from app.ops.redaction import refusal_line
 from app.orders.sending import egress_store
 from app.orders.state.egress import Egress
@@ -106,13 +107,15 @@ async def _deployment(settings: Settings) -> Finding:
 async def _event_log(settings: Settings) -> Finding:
     """Are the newest events of each account as they were written?"""
     database = await open_database(settings.database_dsn, name="doctor", min_size=1, max_size=1)
+    signer = LogSigner.from_settings(settings)
     try:
-        async with database.connection() as connection:
-            heads = await read_all_heads(connection)
-            breaks = [await find_break(connection, head, last=EVENTS_CHECKED) for head in heads]
+        async with database.snapshot() as tx:
+            heads = await read_all_heads(tx)
+            checks = [await check_log(tx, head, signer=signer, last=EVENTS_CHECKED) for head in heads]
     finally:
         await database.close()
-    found = [f"event {one.seq} of {one.account_id} {one.reason}" for one in breaks if one is not None]
+    breaks = [check.found for check in checks if check.found is not None]
+    found = [f"event {one.seq} of {one.account_id} {one.reason}" for one in breaks]
     if found:
         return Finding(result="fail", subject="event log", detail="; ".join(found))
     return Finding(result="ok", subject="event log", detail=f"intact (accounts: {len(heads)})")

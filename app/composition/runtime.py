@@ -64,6 +64,7 @@ class Runtime:
         self.orders.engine.start(supervisor)
         start("order-stream", self.streams.orders.run())
         start("tick-stream", self.streams.ticks.run())
+        start("event-retention", self.streams.retention.run())
         start("webhooks", self.webhooks.deliveries.run())
         start("webhook-housekeeping", self.webhooks.housekeeping.run())
         for account_id, ownership in self.market.feed_owners.items():

@@ -10,12 +10,16 @@ from app.broker.port import Feed
 from app.composition.market import Market
 from app.composition.parts import Process
 from app.events.event_log import EventLog
+from app.events.log_signature import LogSigner
 from app.events.order_stream import OrderStreamHub
 from app.events.resume import Snapshot
+from app.events.retention import Retention
 from app.events.tick_stream import TickStreamHub
 from app.market.subscriptions.feed_silence import RunningFeeds
 from app.market.ticks.pipeline import TickPipeline
 from app.market.ticks.publisher import TickPublisher
+
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class Streams:
     pipeline: TickPipeline  # takes the newest ticks to Redis and to the tick sockets
     publisher: TickPublisher  # the pipeline's connection to Redis
     log: EventLog  # the events of the past
+    retention: Retention  # drops those that are too old
 
 
 class NewestJson(Protocol):
@@ -96,4 +101,9 @@ def build_streams(process: Process, market: Market, *, order_stream: OrderStream
         ),
         publisher=publisher,
         log=EventLog(process.database),
+        retention=Retention(
+            process.database,
+            signer=LogSigner.from_settings(process.settings),
+            keep_s=process.settings.event_retention_days * DAY_S,
+        ),
     )

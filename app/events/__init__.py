@@ -3,8 +3,9 @@
 model event_types   an event, and where a log stands; the closed list of types
 event_schemas asyncapi   what is in each type, and in each message of the sockets
 event_append_store   SQL, in the transaction that changes the state; event_read_store reads
-event_log      pages for readers; chain_check finds the first event that does not follow the one before it; the hash
-               is the function ``event_hash`` in PostgreSQL (migration 0006)
+event_log      pages for readers
+retention pruning_store log_signature   drops what is old, and signs what was dropped
+chain_check log_export   finds the first event that does not follow the one before it, here and in a copy
 order_stream   events to every socket of an account, exactly once; read it first
 resume         whether a socket may resume, or starts with a snapshot
 order_reader delivery_cursor   one socket's place, and its end where it reads too slowly; how far an account was served

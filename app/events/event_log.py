@@ -25,6 +25,11 @@ class EventLog:
         async with self._database.connection() as connection:
             return await event_read_store.read_head(connection, account_id)
 
+    async def oldest(self, account_id: str) -> int | None:
+        """The ``seq`` of the oldest event that is kept; None when there is none."""
+        async with self._database.connection() as connection:
+            return await event_read_store.oldest_seq(connection, account_id)
+
     async def all_heads(self) -> list[LogHead]:
         """Where every log stands, one entry for each account."""
         async with self._database.connection() as connection:

@@ -51,7 +51,12 @@ TASK_STATUS: Schema = {
              "dead_letter"],
 }  # fmt: skip
 SENT: Schema = {"type": "string", "enum": ["yes", "no", "unknown"]}
-ERROR = nullable(obj({"code": STRING, "message": STRING}, {"broker": obj({})}))
+
+
+def error() -> Schema:
+    """The schema of the reason of a failure, or null."""
+    return nullable(obj({"code": STRING, "message": STRING}, {"broker": obj({})}))
+
 
 _TERMS = {
     "exchange": STRING,
@@ -63,141 +68,183 @@ _TERMS = {
     "variety": STRING,
     "validity": STRING,
 }
-_PLACE = {"account_id": STRING, "tag": nullable(STRING), "task_id": nullable(UUID), "batch_id": nullable(UUID)}
 
-ORDER = obj(
-    {
-        **_PLACE,
-        **_TERMS,
-        "order_id": STRING,
-        "exchange_order_id": nullable(STRING),
-        "parent_order_id": nullable(STRING),
-        "status": STRING,
-        "state": STATE,
-        "status_message": nullable(STRING),
-        "status_message_raw": nullable(STRING),
-        "order_timestamp": nullable(TIME),
-        "exchange_timestamp": nullable(TIME),
-        "exchange_update_timestamp": nullable(TIME),
-        "instrument_token": nullable(INTEGER),
-        "price": NUMBER,
-        "trigger_price": NUMBER,
-        "average_price": NUMBER,
-        "filled_quantity": INTEGER,
-        "pending_quantity": INTEGER,
-        "cancelled_quantity": INTEGER,
-        "stale": BOOLEAN,
-        "version": STRING,
-    },
-    {"tags": array(STRING), "meta": {}, "guid": nullable(STRING), "placed_by": nullable(STRING)},
-    description="an order as the broker's book shows it, with Kite's fields",
-)
-PLACEMENT = obj(
-    {
-        **_PLACE,
-        **_TERMS,
-        "task_id": UUID,
-        "order_id": nullable(STRING),
-        "status": NULL,
-        "state": STATE,
-        "filled_quantity": COUNT,
-        "average_price": NUMBER,
-        "version": NULL,
-        "task_status": TASK_STATUS,
-        "sent": SENT,
-        "error": ERROR,
-    },
-    {"price": NUMBER, "trigger_price": NUMBER, "market_protection": NUMBER},
-    description="a placement that the broker's book has not shown",
-)
-COMMAND = obj(
-    {
-        "account_id": STRING,
-        "order_id": STRING,
-        "task_id": UUID,
-        "operation": {"type": "string", "enum": ["modify", "cancel"]},
-        "task_status": TASK_STATUS,
-        "sent": SENT,
-        "error": ERROR,
-    },
-    description="a modification or cancel of an order",
-)
-BATCH = obj(
-    {
-        "batch_id": UUID,
-        "account_id": STRING,
-        "status": STRING,
-        "success": BOOLEAN,
-        "total_orders": COUNT,
-        "succeeded": COUNT,
-        "failed": COUNT,
-        "rolled_back": COUNT,
-        "residual": array(
-            obj(
-                {
-                    "tradingsymbol": STRING,
-                    "exchange": STRING,
-                    "product": STRING,
-                    "quantity": INTEGER,
-                    "average_price": nullable(NUMBER),
-                }
-            )
-        ),
-        "orders": array(
-            obj(
-                {
-                    "index": INTEGER,
-                    "task_id": UUID,
-                    "status": TASK_STATUS,
-                    "order_id": nullable(STRING),
-                    "state": STATE,
-                    "filled_quantity": COUNT,
-                    "error": ERROR,
-                }
-            )
-        ),
-        "created_at": TIME,
-        "completed_at": nullable(TIME),
-        "error": ERROR,
-    },
-    description="a batch and its legs, as GET /advanced/batch-orders/{batch_id} shows them",
-)
-FEED = obj({"connected": BOOLEAN, "subscriptions": COUNT, "last_tick_age_ms": nullable(INTEGER)})
-SUBSCRIPTIONS = obj({"owner": STRING, "subscribed": array(STRING), "unsubscribed": array(STRING)})
-GAP = obj(
-    {"from": COUNT, "to": COUNT},
-    description="events of this range were too old for the endpoint and were not sent; a replay brings them",
-)
-TEST = obj({"webhook_id": UUID}, description="sent on request, to one webhook; it is no event of the log")
-RESERVED = obj({}, description="this version of the service does not send it")
 
-_DATA: dict[str, Sequence[Schema]] = {
-    EventType.ORDER_PLACED: (ORDER, PLACEMENT),
-    EventType.ORDER_UPDATED: (ORDER,),
-    EventType.ORDER_COMPLETED: (ORDER,),
-    EventType.ORDER_FAILED: (PLACEMENT, COMMAND, ORDER),
-    EventType.ORDER_CANCELLED: (ORDER, PLACEMENT, COMMAND),
-    EventType.ORDER_REJECTED: (ORDER,),
-    EventType.ORDER_IN_DOUBT: (PLACEMENT, COMMAND, ORDER),
-    EventType.BATCH_COMPLETED: (BATCH,),
-    EventType.BATCH_ROLLED_BACK: (BATCH,),
-    EventType.BATCH_NEEDS_ATTENTION: (BATCH,),
-    EventType.FEED_STALE: (FEED,),
-    EventType.FEED_RECOVERED: (FEED,),
-    EventType.TOKEN_EXPIRING: (RESERVED,),
-    EventType.SUBSCRIPTION_CHANGED: (SUBSCRIPTIONS,),
-    EventType.INSTRUMENTS_CHANGED: (RESERVED,),
-    EventType.ALERT_TRIGGERED: (RESERVED,),
-    EventType.ACCOUNT_BLOCKED: (RESERVED,),
-    EventType.ACCOUNT_RECOVERED: (RESERVED,),
-    EventType.EVENTS_GAP: (GAP,),
-    "test": (TEST,),
-}
+def _place() -> Schema:
+    """The schema of which order it is, of both kinds of documents of one."""
+    return {"account_id": STRING, "tag": nullable(STRING), "task_id": nullable(UUID), "batch_id": nullable(UUID)}
+
+
+def order() -> Schema:
+    """The schema of an order as the book shows it."""
+    return obj(
+        {
+            **_place(),
+            **_TERMS,
+            "order_id": STRING,
+            "exchange_order_id": nullable(STRING),
+            "parent_order_id": nullable(STRING),
+            "status": STRING,
+            "state": STATE,
+            "status_message": nullable(STRING),
+            "status_message_raw": nullable(STRING),
+            "order_timestamp": nullable(TIME),
+            "exchange_timestamp": nullable(TIME),
+            "exchange_update_timestamp": nullable(TIME),
+            "instrument_token": nullable(INTEGER),
+            "price": NUMBER,
+            "trigger_price": NUMBER,
+            "average_price": NUMBER,
+            "filled_quantity": INTEGER,
+            "pending_quantity": INTEGER,
+            "cancelled_quantity": INTEGER,
+            "stale": BOOLEAN,
+            "version": STRING,
+        },
+        {"tags": array(STRING), "meta": {}, "guid": nullable(STRING), "placed_by": nullable(STRING)},
+        description="an order as the broker's book shows it, with Kite's fields",
+    )
+
+
+def placement() -> Schema:
+    """The schema of a placement without its order."""
+    return obj(
+        {
+            **_place(),
+            **_TERMS,
+            "task_id": UUID,
+            "order_id": nullable(STRING),
+            "status": NULL,
+            "state": STATE,
+            "filled_quantity": COUNT,
+            "average_price": NUMBER,
+            "version": NULL,
+            "task_status": TASK_STATUS,
+            "sent": SENT,
+            "error": error(),
+        },
+        {"price": NUMBER, "trigger_price": NUMBER, "market_protection": NUMBER},
+        description="a placement that the broker's book has not shown",
+    )
+
+
+def command() -> Schema:
+    """The schema of a modification or a cancel."""
+    return obj(
+        {
+            "account_id": STRING,
+            "order_id": STRING,
+            "task_id": UUID,
+            "operation": {"type": "string", "enum": ["modify", "cancel"]},
+            "task_status": TASK_STATUS,
+            "sent": SENT,
+            "error": error(),
+        },
+        description="a modification or cancel of an order",
+    )
+
+
+def batch() -> Schema:
+    """The schema of a batch and its legs."""
+    return obj(
+        {
+            "batch_id": UUID,
+            "account_id": STRING,
+            "status": STRING,
+            "success": BOOLEAN,
+            "total_orders": COUNT,
+            "succeeded": COUNT,
+            "failed": COUNT,
+            "rolled_back": COUNT,
+            "residual": array(
+                obj(
+                    {
+                        "tradingsymbol": STRING,
+                        "exchange": STRING,
+                        "product": STRING,
+                        "quantity": INTEGER,
+                        "average_price": nullable(NUMBER),
+                    }
+                )
+            ),
+            "orders": array(
+                obj(
+                    {
+                        "index": INTEGER,
+                        "task_id": UUID,
+                        "status": TASK_STATUS,
+                        "order_id": nullable(STRING),
+                        "state": STATE,
+                        "filled_quantity": COUNT,
+                        "error": error(),
+                    }
+                )
+            ),
+            "created_at": TIME,
+            "completed_at": nullable(TIME),
+            "error": error(),
+        },
+        description="a batch and its legs, as GET /advanced/batch-orders/{batch_id} shows them",
+    )
+
+
+def feed() -> Schema:
+    """The schema of a feed that fell silent, or is back."""
+    return obj({"connected": BOOLEAN, "subscriptions": COUNT, "last_tick_age_ms": nullable(INTEGER)})
+
+
+def subscriptions() -> Schema:
+    """The schema of what an owner changed."""
+    return obj({"owner": STRING, "subscribed": array(STRING), "unsubscribed": array(STRING)})
+
+
+def gap() -> Schema:
+    """The schema of what an endpoint was not sent."""
+    return obj(
+        {"from": COUNT, "to": COUNT},
+        description="events of this range were too old for the endpoint and were not sent; a replay brings them",
+    )
+
+
+def test() -> Schema:
+    """The schema of what a test of a webhook sends."""
+    return obj({"webhook_id": UUID}, description="sent on request, to one webhook; it is no event of the log")
+
+
+def reserved() -> Schema:
+    """The schema of what is not sent yet."""
+    return obj({}, description="this version of the service does not send it")
+
+
+def _documents() -> dict[str, Sequence[Schema]]:
+    """What ``data`` of each type may be."""
+    return {
+        EventType.ORDER_PLACED: (order(), placement()),
+        EventType.ORDER_UPDATED: (order(),),
+        EventType.ORDER_COMPLETED: (order(),),
+        EventType.ORDER_FAILED: (placement(), command(), order()),
+        EventType.ORDER_CANCELLED: (order(), placement(), command()),
+        EventType.ORDER_REJECTED: (order(),),
+        EventType.ORDER_IN_DOUBT: (placement(), command(), order()),
+        EventType.BATCH_COMPLETED: (batch(),),
+        EventType.BATCH_ROLLED_BACK: (batch(),),
+        EventType.BATCH_NEEDS_ATTENTION: (batch(),),
+        EventType.FEED_STALE: (feed(),),
+        EventType.FEED_RECOVERED: (feed(),),
+        EventType.TOKEN_EXPIRING: (reserved(),),
+        EventType.SUBSCRIPTION_CHANGED: (subscriptions(),),
+        EventType.INSTRUMENTS_CHANGED: (reserved(),),
+        EventType.ALERT_TRIGGERED: (reserved(),),
+        EventType.ACCOUNT_BLOCKED: (reserved(),),
+        EventType.ACCOUNT_RECOVERED: (reserved(),),
+        EventType.EVENTS_GAP: (gap(),),
+        "test": (test(),),
+    }
 
 
 def event_schemas() -> dict[str, Schema]:
     """The schema of each event type, by its name; ``test`` of the webhooks' test event is one of them."""
-    return {kind: _schema_of(kind, documents) for kind, documents in _DATA.items()}
+    return {kind: _schema_of(kind, documents) for kind, documents in _documents().items()}
 
 
 def _schema_of(kind: str, documents: Sequence[Schema]) -> Schema:

@@ -37,3 +37,34 @@ class NewEvent:
 
     type: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """The newest event that was dropped of an account's log: every earlier one was dropped too."""
+
+    account_id: str
+    seq: int
+    hash: bytes | None  # None: from before there were hashes
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedDrop:
+    """What was dropped, with the signature of the service."""
+
+    dropped: Dropped
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedEvent:
+    """An event with all that its hash covers; ``hash`` is hexadecimal."""
+
+    account_id: str
+    seq: int
+    type: str
+    data: str
+    occurred_at: datetime
+    occurred_epoch_s: str
+    hash: str | None

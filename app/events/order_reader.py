@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from app.events.event_log import MAX_PAGE, EventLog
 from app.events.protocol import (
@@ -25,6 +25,18 @@ class EventItem:
 
     seq: int
     frame: str
+
+
+FrameKind: TypeAlias = Literal["greeting", "snapshot", "event", "heartbeat", "reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message for the client. Who has it has everything up to ``seq``; None where that cannot be said."""
+
+    kind: FrameKind
+    text: str
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ class OrderReader:
         self._log = log
         self._box = box
         self._account_id = start.head.account_id
+        self.epoch = start.head.epoch
         self._greeting = _greet(start)
         self._last = start.last
         self._read_to = start.head.seq
@@ -72,6 +85,10 @@ class OrderReader:
         self._box.put(Reply(frame))
 
     async def next_batch(self) -> list[str]:
+        """The texts of ``next_frames``."""
+        return [frame.text for frame in await self.next_frames()]
+
+    async def next_frames(self) -> list[Frame]:
         """The frames to send now; an empty list: ask again. Raises StreamClosed, and Unavailable when a replay cannot
         go on."""
         if self._greeting:
@@ -86,7 +103,7 @@ class OrderReader:
                 raise StreamClosed(CloseReason.SLOW_CONSUMER) from error
         return self._take_waiting()
 
-    async def _read_page(self) -> list[str]:
+    async def _read_page(self) -> list[Frame]:
         """The next events straight from the log. A gap means that they were deleted: the client has to start anew."""
         limit = min(MAX_PAGE, self._read_to - self._last)
         events = await self._log.page(self._account_id, after=self._last, limit=limit)
@@ -94,11 +111,11 @@ class OrderReader:
         if [event.seq for event in events] != list(expected):
             raise StreamClosed(CloseReason.RESTART)
         self._last = events[-1].seq
-        return [event_frame(event) for event in events]
+        return [Frame("event", event_frame(event), event.seq) for event in events]
 
-    def _take_waiting(self) -> list[str]:
+    def _take_waiting(self) -> list[Frame]:
         """The frames up to the first gap; a gap sets ``_read_to``, and what follows it waits until it is filled."""
-        frames: list[str] = []
+        frames: list[Frame] = []
         while self._waiting:
             item = self._waiting[0]
             if isinstance(item, EventItem) and item.seq > self._last + 1:
@@ -108,23 +125,25 @@ class OrderReader:
             frames.extend(self._frame_of(item))
         return frames
 
-    def _frame_of(self, item: Item) -> list[str]:
+    def _frame_of(self, item: Item) -> list[Frame]:
         match item:
             case EventItem(seq, frame):
                 if seq <= self._last:
                     return []
                 self._last = seq
-                return [frame]
+                return [Frame("event", frame, seq)]
             case Heartbeat(seq):
-                return [heartbeat_frame(max(seq, self._last))]
+                return [Frame("heartbeat", heartbeat_frame(max(seq, self._last)))]
             case Reply(frame):
-                return [frame]
+                return [Frame("reply", frame)]
             case Closing(reason):
                 raise StreamClosed(reason)
 
 
-def _greet(start: SocketStart) -> list[str]:
-    frames = [authenticated_frame(start.head, resumed=start.orders is None)]
-    if start.orders is not None:
-        frames.append(snapshot_frame(start.orders, seq=start.head.seq))
-    return frames
+def _greet(start: SocketStart) -> list[Frame]:
+    if start.orders is None:
+        return [Frame("greeting", authenticated_frame(start.head, resumed=True), start.last)]
+    return [
+        Frame("greeting", authenticated_frame(start.head, resumed=False)),  # without the snapshot it has nothing yet
+        Frame("snapshot", snapshot_frame(start.orders, seq=start.head.seq), start.head.seq),
+    ]

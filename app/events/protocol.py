@@ -98,6 +98,7 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
     epoch: str | None
     seq: int
+    oldest: int | None
 
 
 def parse_auth(text: str) -> Auth:

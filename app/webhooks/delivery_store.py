@@ -90,6 +90,12 @@ async def replay_events(tx: Tx, webhook_id: UUID, *, first: int, last: int, limi
     return due, reached if found == limit else None
 
 
+async def dropped_to(tx: Tx, account_id: str) -> int:
+    """The number of the newest event that was dropped of the account's log; 0 where it is whole."""
+    row = await (await tx.execute("SELECT seq FROM event_dropped WHERE account_id = %s", (account_id,))).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 async def insert_claimed(tx: Tx, webhook_id: UUID, *, kind: str, data: dict[str, Any], seconds: float) -> UUID | None:
     """A delivery that is no event of the log, claimed by the caller for so many seconds; None without the endpoint."""
     cursor = await tx.execute(
@@ -146,7 +152,9 @@ UPDATE webhook_delivery d SET status = 'given_up' FROM due WHERE d.delivery_id =
 _PRUNE = """
 DELETE FROM webhook_delivery WHERE ctid = ANY (ARRAY(
   SELECT d.ctid FROM webhook_delivery d
-  WHERE d.created_at < clock_timestamp() - %(keep_s)s * interval '1 second' LIMIT %(limit)s
+  WHERE d.created_at < clock_timestamp() - %(keep_s)s * interval '1 second'
+    AND (d.status <> 'pending' OR NOT EXISTS (SELECT FROM webhook w WHERE w.webhook_id = d.webhook_id))
+  LIMIT %(limit)s
 ))
 """
 
@@ -157,7 +165,8 @@ async def end_of_disabled(tx: Tx, *, limit: int) -> int:
 
 
 async def prune(tx: Tx, *, keep_s: float, limit: int) -> int:
-    """Delete deliveries that are older, whatever came of them; how many."""
+    """Delete deliveries that are older, and over or without their endpoint; how many. What is due stays until it ends:
+    an endpoint that is paused gets it when it is resumed."""
     return (await tx.execute(_PRUNE, {"keep_s": keep_s, "limit": limit})).rowcount
 
 

@@ -133,6 +133,17 @@ async def end(tx: Tx, webhook_id: UUID, status: EndpointStatus) -> bool:
     return cursor.rowcount == 1
 
 
+async def disable_forgotten(tx: Tx, *, keep_s: float) -> list[UUID]:
+    """Disable paused endpoints whose oldest due delivery has waited longer than that; which ones."""
+    cursor = await tx.execute(
+        "UPDATE webhook w SET status = 'disabled' WHERE status = 'paused' AND (SELECT d.created_at"
+        " FROM webhook_delivery d WHERE d.webhook_id = w.webhook_id AND d.status = 'pending' ORDER BY d.seq LIMIT 1)"
+        " < clock_timestamp() - %s * interval '1 second' RETURNING webhook_id",
+        (keep_s,),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 def _values(wanted: Wanted) -> tuple[object, ...]:
     return (
         wanted.url,

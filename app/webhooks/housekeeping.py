@@ -9,12 +9,16 @@ from loguru import logger
 
 from app.db.postgres import Database
 from app.errors import ServiceError
-from app.webhooks import delivery_store
+from app.webhooks import delivery_store, endpoint_store
 
 EVERY_S = 5.0
 ROWS_AT_ONCE = 1000
 KEEP_S = 7 * 86400.0
-"""How long the log of deliveries goes back; the tries of a delivery end long before."""
+"""How long the log of deliveries goes back that are over."""
+
+PAUSED_S = 30 * 86400.0
+"""How long an endpoint may be paused while something is due; its deliveries, and the events that they need, are kept
+that long. Then it is disabled."""
 
 BACKLOG_COUNTED = 100_000
 
@@ -48,6 +52,8 @@ class Housekeeping:
         """One round. Raises Unavailable."""
         async with self._database.connection() as connection:
             await delivery_store.replace_old_news(connection, types=REPLACEABLE, gap=GAP, limit=ROWS_AT_ONCE)
+            for webhook_id in await endpoint_store.disable_forgotten(connection, keep_s=PAUSED_S):
+                logger.bind(webhook_id=webhook_id).error("a webhook is disabled: it was paused for too long")
             await delivery_store.end_of_disabled(connection, limit=ROWS_AT_ONCE)
             await delivery_store.prune(connection, keep_s=KEEP_S, limit=ROWS_AT_ONCE)
             self._backlog = await delivery_store.backlog(connection, limit=BACKLOG_COUNTED)

@@ -10,7 +10,7 @@ from uuid import UUID
 from loguru import logger
 
 from app.db.postgres import Database, Tx
-from app.errors import BadInput, Conflict, NotFound, Problem
+from app.errors import BadInput, Conflict, Gone, NotFound, Problem
 from app.kit.ids import IdSource
 from app.webhooks import claim_store, delivery_store, endpoint_store
 from app.webhooks.attempt import Attempts
@@ -147,10 +147,16 @@ class Webhooks:
         return Replayed(due=1, continue_from=None)
 
     async def replay_events(self, webhook_id: UUID, *, first: int, last: int) -> Replayed:
-        """Deliver the events of a range that the endpoint wants, also those from before it was registered."""
+        """Deliver the events of a range that the endpoint wants, also those from before it was registered.
+
+        Raises Gone where the beginning of the range was dropped: without it the range would not be whole.
+        """
         async with self._database.transaction() as tx:
             webhook = _found(await endpoint_store.read(tx, webhook_id), webhook_id)
             await self._lock_log(tx, webhook.account_id)
+            dropped = await delivery_store.dropped_to(tx, webhook.account_id)
+            if first <= dropped:
+                raise Gone("event", f"{first} (kept are those from {dropped + 1} on)", code="EVENTS_DROPPED")
             due, reached = await delivery_store.replay_events(
                 tx, webhook_id, first=first, last=last, limit=REPLAY_AT_ONCE
             )

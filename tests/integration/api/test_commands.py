@@ -9,14 +9,18 @@ import psycopg
 import pytest
 
 from app.bootstrap import open_services
-from app.commands import kill, login, operator_database, orders, recover, tail
+from app.commands import events, kill, login, operator_database, orders, recover, tail
 from app.commands.doctor import examine
 from app.commands.serve import bind, exit_code, freeze_garbage_collection
 from app.config import Settings
+from app.db.postgres import open_database
 from app.db.redis import make_redis
 from app.errors import NotFound, ServiceError, StartError
 from app.orders.state.tags import TagSecrets
 from tests.integration.conftest import RunningService
+from tests.integration.events.conftest import append
+
+HASH_THE_FIRST = "UPDATE event SET hash = event_hash(NULL, account_id, seq, type, data, occurred_at)"
 
 
 async def _tail(settings: Settings, *, pattern: str, count: int = 1, seconds: float = 3.0) -> list[str]:
@@ -133,12 +137,14 @@ async def test_recover_prints_what_a_loss_has_left_open(settings: Settings, data
         await recover.not_ours(settings, account_id="primary", order_id="7", note="placed by hand")
 
 
+@pytest.mark.made_up_orders
 async def test_doctor_finds_an_event_that_was_changed(settings: Settings, database_url: str) -> None:
     """A row of the event log that is not as it was written is named."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("INSERT INTO account_seq VALUES ('primary', 'first', 1)")
-        await connection.execute("INSERT INTO event VALUES ('primary', 1, 'order_placed', '{}', now(), sha256('x'))")
-        assert {finding.result for finding in await examine(settings)} == {"ok"}  # the first follows nothing
+        await connection.execute("INSERT INTO event VALUES ('primary', 1, 'order_placed', '{}', now())")
+        await connection.execute(HASH_THE_FIRST)
+        assert {finding.result for finding in await examine(settings)} == {"ok"}
         await connection.execute("UPDATE account_seq SET seq = 2 WHERE account_id = 'primary'")
         await connection.execute("INSERT INTO event VALUES ('primary', 2, 'order_placed', '{}', now(), sha256('x'))")
     (log,) = [finding for finding in await examine(settings) if finding.subject == "event log"]
@@ -198,3 +204,23 @@ def test_the_objects_of_the_start_are_excluded_from_collection() -> None:
         assert gc.get_freeze_count() > 10_000
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.made_up_orders
+async def test_the_event_log_is_verified_and_copied(settings: Settings) -> None:
+    """An intact log, a copy of it, and a row that was changed by hand; an account without a log is named."""
+    database = await open_database(settings.database_dsn, name="test", min_size=1, max_size=1)
+    await append(database, 3)
+    lines, is_intact = await events.verify(settings, account_id=None)
+    assert (lines, is_intact) == (["primary: 3 events up to 3 are as they were written"], True)
+    copy = [line async for line in events.export(settings, account_id="primary")]
+    assert (len(copy), events.verify_copy(settings, copy)) == (4, [])
+    async with database.connection() as connection:
+        await connection.execute("UPDATE event SET type = 'order_failed' WHERE seq = 2")
+    await database.close()
+    assert await events.verify(settings, account_id="primary") == (
+        ["primary: event 2 is not what was written"],
+        False,
+    )
+    with pytest.raises(NotFound, match="missing"):
+        await events.verify(settings, account_id="missing")

@@ -104,7 +104,7 @@ async def test_the_http_page_says_where_it_goes_on(database: Database) -> None:
 async def test_an_account_without_events_has_an_empty_page(database: Database) -> None:
     """No epoch yet, nothing at all."""
     page = json.loads(await read_page(EventLog(database), "primary", after=0, limit=3))
-    assert page == {"data": [], "next_cursor": None, "epoch": None, "seq": 0}
+    assert page == {"data": [], "next_cursor": None, "epoch": None, "seq": 0, "oldest": None}
 
 
 async def test_decimals_leave_as_they_came(database: Database) -> None:

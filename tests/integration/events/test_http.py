@@ -72,3 +72,18 @@ async def test_an_account_that_does_not_exist_has_no_stream(service: RunningServ
     async with connect(f"{service.ws_url}/advanced/ws/orders/missing") as socket:
         await socket.send(json.dumps({"type": "auth", "api_key": API_KEY}))
         assert await wait_closed(socket) == (1008, "forbidden_account")
+
+
+async def test_events_that_are_not_kept_any_more_are_called_gone(service: RunningService) -> None:
+    """Never a page that silently begins later; the start is the oldest event that is kept."""
+    database = await open_database(service.settings.database_dsn, name="test", min_size=1, max_size=1)
+    await append(database, 5)
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM event WHERE seq <= 3")
+    await database.close()
+    page = (await service.client.get("/events")).json()
+    assert ([event["seq"] for event in page["data"]], page["oldest"]) == ([4, 5], 4)
+    assert (await service.client.get("/events", params={"after": 3})).json()["data"] == page["data"]
+    for query in ({"after": 2}, {"cursor": "2"}):
+        gone = await service.client.get("/events", params=query)
+        assert (gone.status_code, gone.json()["code"]) == (410, "EVENTS_DROPPED")

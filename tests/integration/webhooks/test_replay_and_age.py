@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import NotFound
-from app.webhooks.model import DeliveryStatus
+from app.errors import Gone, NotFound
+from app.webhooks.model import DeliveryStatus, EndpointStatus
 from tests.integration.webhooks.conftest import Environment
 from tests.integration.webhooks.receiver import answer
 
@@ -109,9 +109,12 @@ async def test_a_test_event_is_sent_at_once_and_never_repeated(hooks: Environmen
 
 
 async def test_entries_end_after_a_week(hooks: Environment) -> None:
-    """Whatever came of them."""
+    """Delivered or given up; those that are due stay."""
     made = await hooks.register()
     await hooks.append("order_updated", times=3)
+    await hooks.sql(
+        "UPDATE webhook_delivery SET status = CASE seq WHEN 1 THEN 'delivered' ELSE 'given_up' END WHERE seq < 3"
+    )
     await hooks.sql("UPDATE webhook_delivery SET created_at = now() - interval '8 days' WHERE seq < 3")
     await hooks.housekeeping.clean()
     assert [seq for seq, _ in await hooks.statuses(made.webhook.webhook_id)] == [3]
@@ -130,3 +133,32 @@ async def test_the_log_is_read_in_pages(hooks: Environment) -> None:
     assert await hooks.service.deliveries(webhook_id, status=DeliveryStatus.FAILED, before=None, limit=9) == []
     waiting = await hooks.service.deliveries(webhook_id, status=DeliveryStatus.PENDING, before=None, limit=9)
     assert len(waiting) == 5
+
+
+async def test_what_is_due_at_a_paused_endpoint_is_kept_until_it_was_paused_for_too_long(hooks: Environment) -> None:
+    """The log of deliveries goes back a week, but for what is due; after thirty days the endpoint is disabled."""
+    made = await hooks.register()
+    await hooks.append("order_updated", "order_completed")
+    webhook_id = made.webhook.webhook_id
+    await hooks.sql("UPDATE webhook_delivery SET status = 'delivered' WHERE seq = 1")
+    await hooks.service.change(webhook_id, {}, status=EndpointStatus.PAUSED)
+    await hooks.sql("UPDATE webhook_delivery SET created_at = now() - interval '29 days'")
+    await hooks.housekeeping.clean()
+    assert await hooks.statuses(webhook_id) == [(2, "pending")]
+    await hooks.sql("UPDATE webhook_delivery SET created_at = now() - interval '31 days'")
+    await hooks.housekeeping.clean()
+    assert (await hooks.service.get(webhook_id)).status is EndpointStatus.DISABLED
+    assert await hooks.statuses(webhook_id) == []
+
+
+async def test_a_replay_that_would_not_be_whole_is_refused(hooks: Environment) -> None:
+    """The beginning of its range was dropped from the log; from there on it is whole."""
+    await hooks.append("order_updated", times=4)
+    made = await hooks.register()
+    await hooks.sql("DELETE FROM event WHERE seq <= 2")
+    await hooks.sql(
+        "INSERT INTO event_dropped (account_id, seq, occurred_at, signature) VALUES ('primary', 2, now(), '')"
+    )
+    with pytest.raises(Gone, match="from 3 on"):
+        await hooks.service.replay_events(made.webhook.webhook_id, first=2, last=4)
+    assert (await hooks.service.replay_events(made.webhook.webhook_id, first=3, last=4)).due == 2
