@@ -80,7 +80,7 @@ class KillOut(BaseModel):
 
 
 class HaltsOut(BaseModel):
-    """Every switch that is in force."""
+    """Every switch that is in force. `halted`: there is one, in either mode."""
 
     halted: bool
     halts: list[HaltOut]

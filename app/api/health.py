@@ -84,7 +84,8 @@ class AccountTradingOut(BaseModel):
 
 
 class OrdersOut(BaseModel):
-    """All but `accounts` null while the database cannot be read."""
+    """All but `accounts` null while the database cannot be read. `halted`: a halt or `reduce_only` is in force for some
+    account; see `reasons` of each."""
 
     in_doubt: int | None
     oldest_in_doubt_s: float | None

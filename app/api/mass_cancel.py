@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -18,7 +18,7 @@ from app.api.problems import problem_responses
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.broker.orders import Exchange, TransactionType
 from app.kit.answer_time import answering_within
-from app.orders.state.mass_cancels import OrderFilter, Outcome
+from app.orders.state.mass_cancels import MassCancelStatus, OrderFilter, Outcome
 
 
 class MassCancelIn(BaseModel):
@@ -63,11 +63,12 @@ class CancelResultOut(BaseModel):
 
 
 class MassCancelOut(BaseModel):
-    """A mass cancel. `status` is `completed` when nothing of what matched is live any more, by all that is known."""
+    """A mass cancel. `status` is `completed` when nothing of what matched is live any more, by all that is known;
+    `needs_attention` when that holds of all but those that an operator has to look at, which may still be cancelled."""
 
     mass_cancel_id: str
     account_id: str
-    status: Literal["running", "completed"]
+    status: MassCancelStatus
     total: int
     cancelled: int
     results: list[CancelResultOut]
@@ -75,7 +76,10 @@ class MassCancelOut(BaseModel):
 
 
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
-    201: {"model": MassCancelOut, "description": "nothing of what matched is live any more"},
+    201: {
+        "model": MassCancelOut,
+        "description": "nothing of what matched is live any more, or an operator has to look at the rest",
+    },
     202: {"model": MassCancelOut, "description": "not finished; `Location` says where the result will be"},
 }
 

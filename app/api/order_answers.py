@@ -89,7 +89,8 @@ class BatchOut(BaseModel):
     """A batch and its legs.
 
     - `batch_id`, `account_id`: which batch; `created_at`, `completed_at`: IST, null while it runs
-    - `status`: `rolled_back` only when every leg is finished and nothing filled; `needs_attention` wants an operator
+    - `status`: `rolled_back` only when every leg is finished and nothing filled; `partially_completed`: without
+      rollback, some legs have failed or all, see `succeeded`; `needs_attention` wants an operator
     - `success`: every order succeeded
     - `total_orders`, `succeeded`, `failed`, `rolled_back`: numbers of orders
     - `residual`: positions that a rollback could not undo, or that exits have not closed

@@ -76,7 +76,8 @@ class ProblemDetails(BaseModel):
     - `code`: stable; switch on it, not on `detail`
     - `request_id`: as in the header and in the log
     - `errors`: the wrong fields
-    - `sent`: can the broker have received it? `retryable`: may the request be repeated? Only about orders
+    - `sent`: can the broker have received what this request asks for? It says nothing of an earlier one under the same
+      key. `retryable`: may the request be repeated, under the same key? Only about orders
     - `broker`: the broker's own answer, where it was the broker that refused
     """
 

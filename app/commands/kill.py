@@ -26,8 +26,9 @@ async def halt(
         )
     lines = [f"{mode} is in force for {account_id or 'all accounts'}"]
     lines += [f"{account}: cancelling {', '.join(ids)}" for account, ids in done.cancelled.items()]
+    then = "cancelled as soon as the book shows them" if open_orders == "cancel" else "live, and are left so"
     lines += [
-        f"{account}: {count} placements had no answer yet; if they become orders, cancel again"
+        f"{account}: {count} placements had no answer yet; those that become orders are {then}"
         for account, count in done.unanswered.items()
     ]
     return lines

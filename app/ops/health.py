@@ -52,7 +52,8 @@ class RegistryState(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrdersHealth:
-    """``oldest_in_doubt_s`` is None when nothing is in doubt; ``halted`` means that no new order is sent.
+    """``oldest_in_doubt_s`` is None when nothing is in doubt; ``halted`` means that a halt is in force, for
+    some account or for all, and in which mode and for whom is in the reasons of the accounts.
 
     ``unled_feeds`` are the accounts whose feed no replica runs, which the database knows as well.
     """

@@ -189,7 +189,7 @@ def register_order_metrics(
     )
     metrics.add_histogram(
         "ticker_order_task_seconds",
-        "From the acceptance of an order task to the broker's answer.",
+        "From the acceptance of an order task that was sent to its known outcome, by an answer or by the order book.",
         lambda: {(operation,): snapshot for operation, snapshot in numbers.task_seconds().items()},
         labels=["operation"],
     )
@@ -204,7 +204,7 @@ def register_order_metrics(
     )
     metrics.add_histogram(
         "ticker_broker_wait_seconds",
-        "Time that an order waited for the broker's rate limit.",
+        "Time that an order task, also a change or a cancel, waited for the broker's rate limit.",
         lambda: {(): broker_wait()},
     )
     metrics.add_counter(
@@ -266,7 +266,7 @@ def register_process_metrics(
     """What belongs to no feature: connection errors, requests to the broker, refusals, lag of the event loop."""
     metrics.add_counter(
         "ticker_service_db_connection_errors_total",
-        "Times that the database refused or lost a connection.",
+        "Times that no connection to the database could be had, or that one failed.",
         lambda: {(): sum(database.connection_errors for database in databases)},
     )
     register_broker_metrics(metrics, calls)

@@ -6,22 +6,27 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 import pytest
 
+from app.broker.orders import OrderType
 from app.composition.orders import build_acceptance
 from app.db.postgres import Database, Tx, open_database
 from app.orders.entry.acceptance import Acceptance, Caller
 from app.orders.entry.keyed_commands import KeyedCommands
 from app.orders.entry.not_accepted import AcceptanceUnknown, NotAccepted
 from app.orders.entry.outcome_wait import Answer
+from app.orders.entry.service import BatchOptions
+from app.orders.risk.exits import PositionFilter
 from app.orders.state.new_tasks import OrderLine
 from app.orders.views.queries import OrderQueries
 from chaos.proxy import FaultProxy, Toxic, open_proxy
 from tests.faults.outage_environment import port_of, with_port
 from tests.order_environment import ACCOUNT, OrderEnvironment
 from tests.order_requests import order
+from tests.order_waits import read_again, struck
 from tests.waiting import until
 
 KEY = "k" * 20
@@ -198,3 +203,33 @@ async def test_a_key_that_no_other_request_stores_is_not_sent(environment: Order
         with pytest.raises(NotAccepted):
             await alone.accept()
     assert await environment.ledger() == []
+
+
+@pytest.mark.parametrize("command", ["close", "margin_first"])
+async def test_a_read_that_fails_while_another_request_stores_the_key_is_no_refusal(
+    environment: OrderEnvironment, command: str
+) -> None:
+    """Both requests found the key unused. The broker does not answer the second one's question for the positions, and
+    the first one's orders are sent meanwhile: the second is answered with them, not with "nothing was sent"."""
+
+    async def ask() -> Answer:
+        caller = Caller(principal="t", idem_key=KEY)
+        if command == "close":
+            wanted = PositionFilter(account_id=ACCOUNT)
+            return await environment.orders.position_closes.close(wanted, tag=None, caller=caller, wait_s=20.0)
+        options = BatchOptions(order="margin_first", check_margin="skip")
+        lines = [OrderLine(request=order()), OrderLine(request=order(price=Decimal(1401)))]
+        return await environment.service.place_batch(
+            lines, account_id=ACCOUNT, options=options, caller=caller, wait_s=20.0
+        )
+
+    await environment.set_price("NSE:INFY", 1500, frozen=True)
+    if command == "close":
+        await environment.place(order_type=OrderType.MARKET, price=None)
+        await read_again(environment, 2)
+    await environment.fault("hang", method="GET", path="/portfolio/positions", params={"ms": 20_000})
+    second = asyncio.create_task(ask())
+    await struck(environment, "hang")
+    first = await ask()
+    assert (await second).resource_id == first.resource_id
+    assert (await second).replayed

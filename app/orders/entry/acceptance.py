@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 
 from app.db.postgres import CommitCutOff, Database
-from app.errors import Conflict, Unavailable
+from app.errors import Conflict, ServiceError, Unavailable
 from app.kit.answer_time import seconds_left
 from app.kit.clock import Clock
 from app.orders.engine.order_engine import OrderEngine
@@ -127,6 +127,16 @@ class Acceptance:
         if any(task.purpose == "replace" for task in new):  # such a cancel waits for a read
             self._engine.wakeups(account_id).read_book()
         return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=stored)
+
+    async def answer_after(
+        self, error: ServiceError, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float, wanted: Wanted
+    ) -> Answer:
+        """The answer to another request under the key, which was stored while this one failed by ``error``: what this
+        one would have stored is sent. Raises ``error`` where there is none, and as ``replayed``."""
+        if caller.idem_key is None:
+            raise error
+        replay = partial(self.replayed, caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)
+        return await self.keys.answer_after((caller.principal, caller.idem_key), error, replay=replay)
 
     async def answer(self, key: IdempotencyKey, *, account_id: str, wait_s: float) -> Answer:
         """The answer to a request that was stored under ``key`` just now, see ``OutcomeWait.answer``."""

@@ -55,17 +55,24 @@ class KeyMemory:
         except (UniqueViolation, NotAccepted) as error:
             if key is None:
                 raise
-            may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(key, error)
-            with suppress(NotAccepted):
-                replayed = await replay()
-                if replayed is not None:
-                    return replayed
-            if may_be_stored:
-                raise AcceptanceUnknown("another request under this key may be stored") from error
-            raise
+            return await self.answer_after((key.principal, key.idem_key), error, replay=replay)
         if key is not None:
             self._remember(key, stored=key)
         return stored
+
+    async def answer_after(
+        self, name: tuple[str, str], error: Exception, *, replay: Callable[[], Awaitable[Answer | None]]
+    ) -> Answer:
+        """The answer to another request under the key (client, key), after this one has failed by ``error`` and before
+        it could be stored. Raises ``error`` where there is none, AcceptanceUnknown where there may be one."""
+        may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(name, error)
+        with suppress(NotAccepted):
+            replayed = await replay()
+            if replayed is not None:
+                return replayed
+        if may_be_stored:
+            raise AcceptanceUnknown("another request under this key may be stored") from error
+        raise error
 
     async def find(self, principal: str, idem_key: str) -> IdempotencyKey | None:
         """The stored key, or the remembered one while the database is away, so that it is not taken for a new one."""
@@ -99,14 +106,14 @@ class KeyMemory:
             self._storing[name] -= 1
             self._storing += Counter()  # forgets those at zero
 
-    async def _may_be_being_stored(self, key: IdempotencyKey, error: Exception) -> bool:
+    async def _may_be_being_stored(self, name: tuple[str, str], error: Exception) -> bool:
         """Whether another request may be storing the key, after this one has failed: it may commit at any moment.
 
         When the database cannot be asked, a failure that was no wait for such a request says that there is none.
         """
         try:
             async with self._database.connection() as connection:
-                return await idempotency_store.is_being_stored(connection, key.principal, key.idem_key)
+                return await idempotency_store.is_being_stored(connection, *name)
         except Unavailable:
             failure = error.__cause__
             return isinstance(failure, Unavailable) and isinstance(failure.__cause__, _WAITS_THAT_ENDED)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.postgres import CommitCutOff, Database, Tx
-from app.errors import BadInput, Problem, Unavailable
+from app.errors import BadInput, Problem, ServiceError, Unavailable
 from app.orders.entry import idempotency_store
 from app.orders.entry.acceptance import Acceptance, Caller
 from app.orders.entry.fingerprint import fingerprint_of
@@ -50,6 +50,14 @@ class KeyedCommands:
             caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
         )
         return fingerprint, answer
+
+    async def answer_after(
+        self, error: ServiceError, fingerprint: bytes, *, caller: Caller, wait_s: float, wanted: Wanted
+    ) -> Answer:
+        """As ``Acceptance.answer_after``, for a command that failed before it could be stored."""
+        return await self._acceptance.answer_after(
+            error, caller, fingerprint, account_id=wanted.account_id, wait_s=wait_s, wanted=wanted
+        )
 
     async def store(
         self,

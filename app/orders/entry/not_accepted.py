@@ -7,7 +7,7 @@ from app.errors import Conflict, Unavailable
 
 
 class NotAccepted(Unavailable):
-    """The database is away, and nothing of the request was stored."""
+    """The database is away, and nothing of the request was stored. An earlier one under its key may be."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="DATABASE_UNAVAILABLE")

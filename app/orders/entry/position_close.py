@@ -79,15 +79,11 @@ class PositionCloses:
         )
         if earlier is not None:
             return earlier
-        positions = await self._read_positions(account_id)
-        held = matching(positions.net, wanted)
-        if unknown := not_closable(list(held)):
-            message = f"no orders can be placed here for {', '.join(unknown)}; leave them out by the filter"
-            raise NotClosable(message)
-        if len(held) > MAX_CLOSED:
-            raise NotClosable(
-                f"{len(held)} positions match, and one request closes {MAX_CLOSED} at most; use the filter"
-            )
+        try:
+            positions = await self._read_positions(account_id)
+            held = _closable(positions, wanted)
+        except (PositionsUnreadable, NotClosable) as error:
+            return await self._commands.answer_after(error, fingerprint, caller=caller, wait_s=wait_s, wanted=closes)
         exits = [exit_order(position, quantity, algo_id=algo_id) for position, quantity in held.items()]
         batch = NewBatch(
             batch_id=self._parts.ids.uuid(),
@@ -148,3 +144,13 @@ class PositionCloses:
         )
         task = replace(task, reduces=True, exit_s=self._parts.settings.exit_s)
         return task if assigned else replace(task, status=TaskStatus.FAILED, error=_BEING_CLOSED)
+
+
+def _closable(positions: Positions, wanted: PositionFilter) -> dict[tuple[str, str, str], int]:
+    """The positions that match, with their signed quantities. Raises NotClosable."""
+    held = matching(positions.net, wanted)
+    if unknown := not_closable(list(held)):
+        raise NotClosable(f"no orders can be placed here for {', '.join(unknown)}; leave them out by the filter")
+    if len(held) > MAX_CLOSED:
+        raise NotClosable(f"{len(held)} positions match, and one request closes {MAX_CLOSED} at most; use the filter")
+    return held

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from app.broker.orders import Operation, OrderChanges
 from app.broker.port import WireRequest
-from app.errors import BadInput, Problem
+from app.errors import BadInput, BrokerError, Problem, RateLimited
 from app.kit.ids import IdSource
 from app.orders.engine.order_engine import OrderEngine
 from app.orders.entry import validation
@@ -155,7 +155,12 @@ class OrderService:
         shortfall = None
         if options.check_margin == "ask" and options.rollback_on_failure and len(lines) > 1:
             shortfall = await margin_shortfall(broker, requests)
-        waves = await waves_of(broker, requests, sequencing=options.order)
+        try:
+            waves = await waves_of(broker, requests, sequencing=options.order)
+        except (BrokerError, RateLimited) as error:
+            return await self._acceptance.answer_after(
+                error, caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
+            )
         batch = self._batch(lines, options, account_id=account_id)
         legs = [
             self._tasks.place(

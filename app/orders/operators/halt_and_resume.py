@@ -49,6 +49,7 @@ class HaltService:
     """The commands of operators about halts. ``account_id`` None means all accounts.
 
     Every method raises Unavailable when the database is away; nothing was done then, unless its docstring says more.
+    ``halt`` and ``resume`` raise CommitCutOff when it is not known whether that was stored; asking again does no harm.
     ``listener`` wakes the accounts' loops after the commit.
     """
 
@@ -63,7 +64,8 @@ class HaltService:
     async def halt(
         self, account_id: str | None, *, mode: HaltMode, open_orders: CancelOpen, reason: str, by: Actor
     ) -> HaltResult:
-        """Stop new orders, and store a cancel for every live order if ``open_orders`` says so.
+        """Stop new orders, in ``reduce_only`` mode those that are not proven reductions, and store a cancel for every
+        live order if ``open_orders`` says so.
 
         Raises Unavailable with code ``HALT_INCOMPLETE`` when the database was lost after the halt was stored: the halt
         is in force, and some orders may not be cancelled.

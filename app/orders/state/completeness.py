@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
 from app.broker.orders import BrokerOrder, OrderRequest, Variety
+from app.broker.outcomes import Sent
 from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskStatus
 
 
@@ -93,7 +94,7 @@ def at_rest(task: Task, rows: Sequence[KnownOrder]) -> bool:
 def state_of_all(task: Task, rows: Sequence[KnownOrder]) -> OrderState:
     """The state of all orders of a placement together: that of the least finished one."""
     if not rows:
-        return OrderState.REJECTED if task.status in ENDED_WITHOUT_ORDER else OrderState.PENDING
+        return state_without_order(task)
     live = [row.state for row in rows if not row.is_terminal]
     if accounted(task, rows) is Accounted.PART:
         live.append(OrderState.PENDING)
@@ -103,6 +104,15 @@ def state_of_all(task: Task, rows: Sequence[KnownOrder]) -> OrderState:
         if any(row.state is state for row in rows):
             return state
     return OrderState.REJECTED
+
+
+def state_without_order(task: Task) -> OrderState:
+    """The state of a placement that the book has not shown: ``rejected`` is said only of what the broker has refused,
+    and ``cancelled`` of what ended otherwise, unsent or given up."""
+    if task.status not in ENDED_WITHOUT_ORDER:
+        return OrderState.PENDING
+    refused = task.status is TaskStatus.FAILED and task.sent is Sent.YES
+    return OrderState.REJECTED if refused else OrderState.CANCELLED
 
 
 def average_price(rows: Sequence[KnownOrder]) -> Decimal:

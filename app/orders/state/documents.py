@@ -14,8 +14,8 @@ from typing import Any
 from app.broker.orders import BrokerOrder, Operation
 from app.broker.outcomes import ChildOrder
 from app.kit.clock import ist_iso
-from app.orders.state.completeness import average_price, state_of_all
-from app.orders.state.model import ENDED_WITHOUT_ORDER, KnownOrder, OrderState, Task, TaskError, TaskStatus
+from app.orders.state.completeness import average_price, state_of_all, state_without_order
+from app.orders.state.model import KnownOrder, OrderState, Task, TaskError, TaskStatus
 from app.orders.state.order_state import state_of
 
 _EXTRA_FIELDS = (
@@ -84,7 +84,7 @@ def unplaced_document(task: Task) -> dict[str, Any]:
         "account_id": task.account_id,
         "order_id": task.order_id,
         "status": None,
-        "state": str(OrderState.PENDING if task.status not in ENDED_WITHOUT_ORDER else OrderState.REJECTED),
+        "state": str(state_without_order(task)),
         **_request_fields(task.request),
         "filled_quantity": 0,
         "average_price": 0,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from app.kit.clock import ist_iso
@@ -49,6 +49,7 @@ class Outcome(StrEnum):
 
 
 FINAL = frozenset({Outcome.CANCELLED, Outcome.FILLED, Outcome.NOT_PLACED, Outcome.NEEDS_ATTENTION})
+MassCancelStatus = Literal["running", "completed", "needs_attention"]
 _UNKNOWN = frozenset({TaskStatus.RUNNING, TaskStatus.IN_DOUBT})
 
 
@@ -87,16 +88,23 @@ def mass_cancel_document(
     """A mass cancel as clients see it, with a result for each placement, and each order of another application."""
     results = [_of_placement(task, orders) for task, orders in placements]
     results += [_of_foreign(order) for order in foreign]
-    outcomes = [result["outcome"] for result in results]
+    outcomes = [Outcome(result["outcome"]) for result in results]
     return {
         "mass_cancel_id": str(cancel.mass_cancel_id),
         "account_id": cancel.account_id,
-        "status": "completed" if all(Outcome(outcome) in FINAL for outcome in outcomes) else "running",
+        "status": _status(outcomes),
         "total": len(results),
         "cancelled": outcomes.count(Outcome.CANCELLED) + outcomes.count(Outcome.NOT_PLACED),
         "results": results,
         "created_at": ist_iso(cancel.created_at),
     }
+
+
+def _status(outcomes: Sequence[Outcome]) -> MassCancelStatus:
+    """``needs_attention`` is no end: what the operator finds out may still be cancelled."""
+    if not FINAL.issuperset(outcomes):
+        return "running"
+    return "needs_attention" if Outcome.NEEDS_ATTENTION in outcomes else "completed"
 
 
 def _of_placement(task: Task, orders: Sequence[KnownOrder]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class OrderQueries:
         return batch_document(batch, legs), not batch.status.is_open
 
     async def mass_cancel_now(self, mass_cancel_id: UUID) -> tuple[Mapping[str, Any], bool]:
-        """The mass cancel as clients see it, and whether nothing of it is live any more. Raises NotFound."""
+        """The mass cancel as clients see it, and whether no wait would change it. Raises NotFound."""
         async with self._database.snapshot() as tx:
             cancel = await mass_cancel_store.load(tx, mass_cancel_id)
             if cancel is None:
@@ -86,7 +86,7 @@ class OrderQueries:
             (tasks[task_id], [order for order in orders if order.task_id == task_id]) for task_id in cancel.task_ids
         ]
         document = mass_cancel_document(cancel, placements, others)
-        return document, document["status"] == "completed"
+        return document, document["status"] != "running"
 
     async def batches(self, account_id: str | None, *, before: UUID | None, limit: int) -> Page:
         """One page of batches, newest first; ``before`` is the cursor of the previous page."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.orders import BrokerOrder, OrderRequest, Variety
-from app.broker.outcomes import ChildOrder
+from app.broker.outcomes import ChildOrder, Sent
 from app.orders.state.completeness import (
     SLICES_MISSING,
     Accounted,
@@ -19,6 +19,7 @@ from app.orders.state.completeness import (
     surplus,
     untaken,
 )
+from app.orders.state.documents import unplaced_document
 from app.orders.state.model import OrderState, TaskError, TaskStatus
 from tests.order_requests import order
 from tests.unit.orders.builders import known, row, task
@@ -137,3 +138,22 @@ def test_slices_together_are_as_far_as_the_last_of_them() -> None:
     assert state_of_all(done, [filled]) is OrderState.PARTIALLY_FILLED
     assert state_of_all(done, [live]) is OrderState.OPEN
     assert state_of_all(done, [filled, live]) is OrderState.PARTIALLY_FILLED
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "state"),
+    [
+        (TaskStatus.FAILED, Sent.YES, OrderState.REJECTED),
+        (TaskStatus.FAILED, Sent.NO, OrderState.CANCELLED),
+        (TaskStatus.FAILED, Sent.UNKNOWN, OrderState.CANCELLED),
+        (TaskStatus.EXPIRED, Sent.NO, OrderState.CANCELLED),
+        (TaskStatus.CANCELLED, Sent.NO, OrderState.CANCELLED),
+        (TaskStatus.IN_DOUBT, Sent.UNKNOWN, OrderState.PENDING),
+        (TaskStatus.DEAD_LETTER, Sent.UNKNOWN, OrderState.PENDING),
+    ],
+)
+def test_only_what_the_broker_has_refused_is_called_rejected(status: TaskStatus, sent: Sent, state: OrderState) -> None:
+    """A placement that was withdrawn, or expired, was never seen by the broker."""
+    placement = task(status=status, sent=sent)
+    assert state_of_all(placement, []) is state
+    assert unplaced_document(placement)["state"] == state

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from app.broker.orders import Variety
 from app.broker.outcomes import ChildOrder
-from app.orders.state.mass_cancels import FINAL, Outcome, outcome_of_orders, outcome_of_placement
-from app.orders.state.model import KnownOrder, OrderState, TaskStatus
+from app.orders.state.mass_cancels import (
+    FINAL,
+    MassCancel,
+    Outcome,
+    mass_cancel_document,
+    outcome_of_orders,
+    outcome_of_placement,
+)
+from app.orders.state.model import KnownOrder, OrderState, Task, TaskStatus
 from tests.order_requests import order
 from tests.unit.orders.builders import NOW, known, task
 
@@ -82,3 +91,22 @@ def test_the_next_leg_of_an_iceberg_may_follow_one_that_has_filled() -> None:
     assert outcome_of_placement(placement, [first]) is Outcome.CANCELLING
     assert outcome_of_placement(placement, [first, shown(B, OrderState.CANCELLED)]) is Outcome.CANCELLED
     assert outcome_of_placement(placement, [first, shown(B, OrderState.COMPLETED, filled=10)]) is Outcome.FILLED
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [
+        ([], "completed"),
+        ([TaskStatus.CANCELLED], "completed"),
+        ([TaskStatus.CANCELLED, TaskStatus.DEAD_LETTER], "needs_attention"),
+        ([TaskStatus.DEAD_LETTER, TaskStatus.IN_DOUBT], "running"),
+    ],
+)
+def test_a_mass_cancel_is_not_complete_while_an_order_of_it_may_be_live(
+    statuses: list[TaskStatus], status: str
+) -> None:
+    """An operator may find the order of a dead letter, and then it is cancelled still."""
+    placements: list[tuple[Task, list[KnownOrder]]] = [(task(status=one, finished_at=NOW), []) for one in statuses]
+    ids = [placement.task_id for placement, _ in placements]
+    cancel = MassCancel(mass_cancel_id=UUID(int=1), account_id="primary", task_ids=ids, orders=[], created_at=NOW)
+    assert mass_cancel_document(cancel, placements, [])["status"] == status
