@@ -347,7 +347,7 @@ MUTATIONS = (
     Mutation(
         "no key is called unsent while it is being stored",
         "app/orders/entry/key_memory.py",
-        "may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(key, error)",
+        "may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(name, error)",
         "may_be_stored = False",
         FAULTS + "test_keys_being_stored.py",
     ),
