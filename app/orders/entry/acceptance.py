@@ -129,10 +129,20 @@ class Acceptance:
         return await self._wait.answer(kind, resource_id, account_id=account_id, wait_s=wait_s, first_read=stored)
 
     async def answer_after(
-        self, error: ServiceError, caller: Caller, fingerprint: bytes, *, account_id: str, wait_s: float, wanted: Wanted
+        self,
+        error: ServiceError,
+        fingerprint: bytes,
+        *,
+        caller: Caller,
+        account_id: str,
+        wait_s: float,
+        wanted: Wanted | None = None,
     ) -> Answer:
-        """The answer to another request under the key, which was stored while this one failed by ``error``: what this
-        one would have stored is sent. Raises ``error`` where there is none, and as ``replayed``."""
+        """The answer to another request under the key, where this one failed by ``error`` before it could be stored: it
+        was accepted earlier, or meanwhile, and must not be called "not sent".
+
+        Raises ``error`` where there is none, and as ``replayed``.
+        """
         if caller.idem_key is None:
             raise error
         replay = partial(self.replayed, caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar
 
 from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
@@ -64,12 +64,16 @@ class KeyMemory:
         self, name: tuple[str, str], error: Exception, *, replay: Callable[[], Awaitable[Answer | None]]
     ) -> Answer:
         """The answer to another request under the key (client, key), after this one has failed by ``error`` and before
-        it could be stored. Raises ``error`` where there is none, AcceptanceUnknown where there may be one."""
+        it could be stored. Raises ``error`` where there is none, AcceptanceUnknown where there may be one, NotAccepted
+        when the database is away."""
         may_be_stored = isinstance(error, UniqueViolation) or await self._may_be_being_stored(name, error)
-        with suppress(NotAccepted):
+        try:
             replayed = await replay()
             if replayed is not None:
                 return replayed
+        except NotAccepted:
+            if not isinstance(error, UniqueViolation | NotAccepted):
+                raise
         if may_be_stored:
             raise AcceptanceUnknown("another request under this key may be stored") from error
         raise error

@@ -56,7 +56,7 @@ class KeyedCommands:
     ) -> Answer:
         """As ``Acceptance.answer_after``, for a command that failed before it could be stored."""
         return await self._acceptance.answer_after(
-            error, caller, fingerprint, account_id=wanted.account_id, wait_s=wait_s, wanted=wanted
+            error, fingerprint, caller=caller, account_id=wanted.account_id, wait_s=wait_s, wanted=wanted
         )
 
     async def store(

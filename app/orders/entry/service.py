@@ -89,8 +89,8 @@ class OrderService:
         try:
             line = self.checked([line], account_id=account_id, loc=())[0]
         except BadInput as error:
-            return await self._accepted_before(
-                error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s, wanted=wanted
+            return await self._acceptance.answer_after(
+                error, fingerprint, caller=caller, account_id=account_id, wait_s=wait_s, wanted=wanted
             )
         origin = caller.origin(account_id)
         task = self._tasks.place(line, account_id=account_id, arrived_at=caller.arrived_at, origin=origin)
@@ -142,8 +142,8 @@ class OrderService:
         try:
             lines = self.checked(lines, account_id=account_id, loc=("orders",))
         except BadInput as error:
-            return await self._accepted_before(
-                error, fingerprint, account_id=account_id, caller=caller, wait_s=wait_s, wanted=wanted
+            return await self._acceptance.answer_after(
+                error, fingerprint, caller=caller, account_id=account_id, wait_s=wait_s, wanted=wanted
             )
         earlier = await self._acceptance.replayed(
             caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
@@ -159,7 +159,7 @@ class OrderService:
             waves = await waves_of(broker, requests, sequencing=options.order)
         except (BrokerError, RateLimited) as error:
             return await self._acceptance.answer_after(
-                error, caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
+                error, fingerprint, caller=caller, account_id=account_id, wait_s=wait_s, wanted=wanted
             )
         batch = self._batch(lines, options, account_id=account_id)
         legs = [
@@ -205,7 +205,9 @@ class OrderService:
         try:
             self._checker.check_changes(changes, target)
         except BadInput as error:
-            return await self._accepted_before(error, fingerprint, account_id=owner, caller=caller, wait_s=wait_s)
+            return await self._acceptance.answer_after(
+                error, fingerprint, caller=caller, account_id=owner, wait_s=wait_s
+            )
         wanted = validation.with_change_defaults(changes)
         task = self._tasks.modify(target, wanted, only_if=only_if, arrived_at=caller.arrived_at)
         return await self._acceptance.accept([task], batch=None, fingerprint=fingerprint, caller=caller, wait_s=wait_s)
@@ -273,28 +275,6 @@ class OrderService:
         await self._target(order_id, account_id)
         rows = await self._engine.broker(account_id).orders.order_history(order_id)
         return [broker_document(row, account_id=account_id) for row in rows]
-
-    async def _accepted_before(
-        self,
-        error: BadInput,
-        fingerprint: bytes,
-        *,
-        account_id: str,
-        caller: Caller,
-        wait_s: float,
-        wanted: Wanted | None = None,
-    ) -> Answer:
-        """The answer of a request that was accepted before and would be refused now, for example because its
-        instrument has expired since. Raises ``error`` for a new key.
-
-        Without this a repetition would be answered "not sent" although the order was sent long ago.
-        """
-        earlier = await self._acceptance.replayed(
-            caller, fingerprint, account_id=account_id, wait_s=wait_s, wanted=wanted
-        )
-        if earlier is None:
-            raise error
-        return earlier
 
     async def _target(self, order_id: str, account_id: str | None) -> OrderTarget:
         """The order of a command. Raises NotFound (also for an account that is not served here), OrderIsAGroup."""
