@@ -32,6 +32,7 @@ from app.api import (
     webhook_deliveries,
     webhooks,
 )
+from app.api.methods import HeadAsGet, MethodCheck, PathMethods
 from app.api.middleware import BodyLimit, Guard, RequestFrame
 from app.api.openapi import serve_document
 from app.api.services import Services
@@ -86,7 +87,7 @@ def create_app(settings: Settings, *, services: Services | None = None, override
         async with open_services(settings, overrides=overrides) as opened:
             yield {"services": opened}
 
-    ids = IdSource(SystemClock())
+    ids, methods = IdSource(SystemClock()), PathMethods()
     app = FastAPI(
         title="ticker-service",
         version=__version__,
@@ -95,6 +96,7 @@ def create_app(settings: Settings, *, services: Services | None = None, override
         redirect_slashes=False,
         redoc_url=None,
         middleware=[
+            Middleware(HeadAsGet),
             Middleware(RequestFrame, new_id=lambda: str(ids.uuid())),
             Middleware(
                 Guard,
@@ -102,10 +104,12 @@ def create_app(settings: Settings, *, services: Services | None = None, override
                 docs="closed" if settings.environment == "production" else "open",
             ),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, keyless_bytes=KEYLESS_BODY_BYTES),
+            Middleware(MethodCheck, methods=methods),
         ],
     )
     problems.install(app)
     for resource in RESOURCES:
         app.include_router(resource.build_router())
     serve_document(app)
+    methods.read(app)
     return app

@@ -6,8 +6,8 @@ events event_stream schemas order_stream tick_stream health   events, streams, p
 webhooks webhook_deliveries   events to the endpoints of clients
 
 Before every request: connection_limits (which connections may stay), http_connection, socket_connection (bounds)
-Around every request: middleware (read it first), trusted_names, keys, rate_limits, problems (errors as HTTP), openapi
-For routes: services (what they may use), dependencies (their arguments), paging, exact_json
+Around every request: middleware (read it first), methods, trusted_names, keys, rate_limits, problems (errors as HTTP)
+For routes: services (what they may use), dependencies, strict_route, strict_json, query_values, paging, exact_json
 For orders: order_bodies, order_route, order_answers, idempotency_key, if_match
-For the rest: subscription_bodies, webhook_bodies; sockets (one WebSocket from its first to its last message)
+For the rest: subscription_bodies, webhook_bodies; openapi; sockets (one WebSocket from its first to its last message)
 """

@@ -12,6 +12,7 @@ from app.api.dependencies import BROKER_S, AccountIdPath, PrincipalDep, Services
 from app.api.paging import Page
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.api.strict_route import StrictRoute
 from app.kit.answer_time import answering_within
 from app.kit.clock import ist_iso
 
@@ -64,7 +65,9 @@ class SessionIn(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(prefix="/accounts", tags=["accounts"], responses=problem_responses(401, 403, 404))
+    router = APIRouter(
+        route_class=StrictRoute, prefix="/accounts", tags=["accounts"], responses=problem_responses(401, 403, 404)
+    )
 
     @router.get("")
     async def list_accounts(services: ServicesDep, principal: PrincipalDep) -> Page[AccountOut]:

@@ -12,9 +12,11 @@ from app.api.dependencies import PrincipalDep, RequestIdDep, ServicesDep, requir
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
 from app.api.order_bodies import STORABLE
-from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
+from app.api.paging import IdCursor, Page, PageLimit
 from app.api.problems import problem_responses
+from app.api.query_values import StrictFlag
 from app.api.services import Services
+from app.api.strict_route import StrictRoute
 from app.broker.identifiers import AccountId
 from app.errors import NotAuthorised
 from app.orders.risk.halts import HaltMode, halt_document
@@ -49,7 +51,7 @@ class KillIn(ScopeIn):
     )
 
     mode: HaltMode = "halt"
-    cancel_open: bool = False
+    cancel_open: StrictFlag = False
 
 
 class ResumeIn(ScopeIn):
@@ -106,7 +108,7 @@ class AuditEntryOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(prefix="/admin", tags=["admin"], responses=problem_responses(401, 403))
+    router = APIRouter(route_class=StrictRoute, prefix="/admin", tags=["admin"], responses=problem_responses(401, 403))
 
     @router.post("/kill", response_model=KillOut, responses=problem_responses(400, 404, 503))
     async def kill(services: ServicesDep, principal: PrincipalDep, request_id: RequestIdDep, body: KillIn) -> Response:
@@ -138,11 +140,11 @@ def build_router() -> APIRouter:
 
     @router.get("/audit", response_model=Page[AuditEntryOut], responses=problem_responses(400, 503))
     async def audit(
-        services: ServicesDep, principal: PrincipalDep, limit: PageLimit = 100, cursor: PageCursor = None
+        services: ServicesDep, principal: PrincipalDep, limit: PageLimit = 100, cursor: IdCursor = None
     ) -> Response:
         """What operators did, newest first."""
         _require_scope(services, principal, None)
-        page = await services.halts.audit(before=uuid_of_cursor(cursor), limit=limit)
+        page = await services.halts.audit(before=cursor, limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     return router

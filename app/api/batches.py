@@ -21,7 +21,7 @@ from app.api.idempotency_key import CallerDep
 from app.api.order_answers import BatchOut, DryRun, render_answer, render_dry_run
 from app.api.order_bodies import BatchIn
 from app.api.order_route import OrderRoute
-from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
+from app.api.paging import IdCursor, Page, PageLimit
 from app.api.problems import problem_responses
 from app.kit.answer_time import answering_within
 from app.orders.entry.service import BatchOptions
@@ -71,11 +71,11 @@ def build_router() -> APIRouter:
         principal: PrincipalDep,
         account_id: AccountFilter = None,
         limit: PageLimit = 100,
-        cursor: PageCursor = None,
+        cursor: IdCursor = None,
     ) -> Response:
         """Batches, newest first."""
         require_account_or_all(services, principal=principal, account_id=account_id)
-        page = await services.orders.queries.batches(account_id, before=uuid_of_cursor(cursor), limit=limit)
+        page = await services.orders.queries.batches(account_id, before=cursor, limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     @router.get(

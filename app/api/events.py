@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.dependencies import AccountIdQuery, PrincipalDep, ServicesDep, require_account
 from app.api.paging import PageLimit
 from app.api.problems import problem_responses
+from app.api.strict_route import StrictRoute
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.errors import BadInput, Gone, Problem
 from app.events.event_log import EventLog
@@ -75,7 +76,7 @@ class SocketStats(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=StrictRoute)
 
     @router.get(
         "/events", response_model=EventList, tags=["events"], responses=problem_responses(400, 401, 403, 404, 410)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from app.api.dependencies import ServicesDep
 from app.api.keys import ApiKeys, Principal
+from app.api.strict_route import StrictRoute
 from app.kit.clock import ist_iso
 from app.ops.health import AccountHealth, Health, Reachable, Role, Status
 from app.ops.trading_health import CandidateHealth, TradingHealth
@@ -119,7 +120,7 @@ class ReadyOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["health"])
+    router = APIRouter(route_class=StrictRoute, tags=["health"])
 
     @router.get("/health", responses={503: {"model": HealthOut, "description": "the database is away"}})
     async def health(

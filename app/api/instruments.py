@@ -10,8 +10,10 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from app.api.dependencies import DUMP_S, ServicesDep
-from app.api.paging import Page, PageCursor, PageLimit, cursor_of_key, key_of_cursor
+from app.api.paging import KeyCursor, Page, PageLimit, cursor_of_key, key_of_cursor
 from app.api.problems import problem_responses
+from app.api.query_values import Day, Flag
+from app.api.strict_route import StrictRoute
 from app.broker.market import Instrument
 from app.kit.answer_time import answering_within
 from app.kit.clock import ist_iso
@@ -90,7 +92,7 @@ class RefreshOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["instruments"], responses=problem_responses(401, 503))
+    router = APIRouter(route_class=StrictRoute, tags=["instruments"], responses=problem_responses(401, 503))
 
     @router.get("/instruments", responses=problem_responses(400))
     async def search_instruments(
@@ -100,11 +102,11 @@ def build_router() -> APIRouter:
         segment: Annotated[_Text, Query(examples=["NSE"])] = None,
         instrument_type: Annotated[_Text, Query(examples=["EQ"])] = None,
         name: Annotated[_Text, Query(description="exactly, for example of an underlying")] = None,
-        expiry: Annotated[date | None, Query()] = None,
+        expiry: Annotated[Day | None, Query()] = None,
         strike_min: Annotated[Decimal | None, Query(ge=0)] = None,
         strike_max: Annotated[Decimal | None, Query(ge=0)] = None,
         limit: PageLimit = 50,
-        cursor: PageCursor = None,
+        cursor: KeyCursor = None,
     ) -> Page[InstrumentOut]:
         """All filters must match. An exact symbol comes first, then the order of `EXCHANGE:TRADINGSYMBOL`."""
         wanted = InstrumentFilter(
@@ -129,7 +131,7 @@ def build_router() -> APIRouter:
         return InstrumentOut.of(await services.instruments.get(instrument_token))
 
     @router.post("/admin/instrument-refresh", responses=problem_responses(400, 409, 502))
-    async def refresh_instruments(services: ServicesDep, force: Annotated[bool, Query()] = False) -> RefreshOut:
+    async def refresh_instruments(services: ServicesDep, force: Annotated[Flag, Query()] = False) -> RefreshOut:
         """Load the broker's dump again. `force` also accepts one with less than half as many instruments as before."""
         with answering_within(DUMP_S):
             result = await services.instruments.refresh(force=force)

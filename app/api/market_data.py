@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.api.dependencies import HISTORY_S, PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
+from app.api.query_values import Flag
+from app.api.strict_route import StrictRoute
 from app.broker.identifiers import AccountId
 from app.errors import BadInput, Problem
 from app.kit.answer_time import answering_within
@@ -71,7 +73,7 @@ class HistoryOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["market data"], responses=problem_responses(400, 401, 502, 503))
+    router = APIRouter(route_class=StrictRoute, tags=["market data"], responses=problem_responses(400, 401, 502, 503))
 
     @router.get("/quotes", response_model=QuotesOut)
     async def quotes(
@@ -93,8 +95,8 @@ def build_router() -> APIRouter:
         from_: Annotated[_Moment, Query(alias="from", examples=["2026-01-05 09:15:00"])],
         to: Annotated[_Moment, Query(examples=["2026-01-05 15:30:00"])],
         interval: Annotated[str, Query(max_length=16, examples=["minute"])] = "day",
-        continuous: Annotated[bool, Query(description="day candles of futures across expiries")] = False,
-        oi: Annotated[bool, Query(description="with open interest")] = False,
+        continuous: Annotated[Flag, Query(description="day candles of futures across expiries")] = False,
+        oi: Annotated[Flag, Query(description="with open interest")] = False,
         account_id: AccountId | None = None,
     ) -> Response:
         """Candles of any range, which is split by the broker's limits and read at its rate. Naive times are IST."""

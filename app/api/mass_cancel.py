@@ -15,6 +15,7 @@ from app.api.idempotency_key import CallerDep
 from app.api.order_answers import WaitForOrder, render_answer
 from app.api.order_bodies import STORABLE
 from app.api.problems import problem_responses
+from app.api.strict_route import StrictRoute
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.broker.orders import Exchange, TransactionType
 from app.kit.answer_time import answering_within
@@ -85,7 +86,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["orders"])
+    router = APIRouter(route_class=StrictRoute, tags=["orders"])
 
     @router.post(
         "/orders/cancel", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503)

@@ -14,6 +14,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from app.api.exact_json import ExactJSON
+from app.api.query_values import Flag
 from app.broker.orders import Operation
 from app.broker.outcomes import Sent
 from app.broker.port import WireRequest
@@ -23,7 +24,7 @@ from app.orders.state.model import BatchStatus, TaskStatus
 _PATHS = {"task": "/orders/tasks/{}", "batch": "/advanced/batch-orders/{}", "mass_cancel": "/orders/cancel/{}"}
 
 WaitForOrder = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the result")]
-DryRun = Annotated[bool, Query(description="check everything and show the broker's requests; store and send nothing")]
+DryRun = Annotated[Flag, Query(description="check everything and show the broker's requests; store and send nothing")]
 
 
 class TaskOut(BaseModel):

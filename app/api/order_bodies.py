@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.api.query_values import Moment, StrictFlag
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.broker.orders import (
     Exchange,
@@ -30,6 +31,8 @@ STORABLE = r"^[^\x00]*$"
 AlgoId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")]
 Price = Annotated[Decimal, Field(max_digits=16, decimal_places=6)]
 Positive = Annotated[Decimal, Field(gt=0, max_digits=16, decimal_places=6)]
+PriceOrZero = Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=6)]
+Minutes = Annotated[int, Field(strict=True, ge=0, le=1440)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
@@ -46,6 +49,29 @@ ORDER_EXAMPLE: dict[str, Any] = {
 REPLACES_EXAMPLE: dict[str, Any] = {"order_id": "2079537787300000001", "version": "4f0c1d2b9a8e7f60513c2b1a09f8e7d6"}
 
 
+def drop_zeros(
+    order: OrderIn | ChangesIn, *, order_type: OrderType | None, variety: Variety | None, validity: Validity | None
+) -> None:
+    """Make a zero absent where the order has no use for the field, as Kite and its clients take it.
+
+    None stands for what is not known: then a zero stays, and is refused.
+    """
+    unused = set()
+    if order_type in {OrderType.MARKET, OrderType.SL_M}:
+        unused.add("price")
+    if order_type in {OrderType.MARKET, OrderType.LIMIT} and variety is not Variety.CO:
+        unused.add("trigger_price")
+    if order_type in {OrderType.LIMIT, OrderType.SL}:
+        unused.add("market_protection")
+    if validity not in {None, Validity.TTL}:
+        unused.add("validity_ttl")
+    if variety not in {None, Variety.ICEBERG}:
+        unused |= {"iceberg_legs", "iceberg_quantity"}
+    for name in unused:
+        if getattr(order, name, None) == 0:
+            setattr(order, name, None)
+
+
 class OrderIn(BaseModel):
     """One order, with the parameters of Kite's order API (https://kite.trade/docs/connect/v3/orders/)."""
 
@@ -58,22 +84,22 @@ class OrderIn(BaseModel):
     product: Product
     order_type: OrderType
     variety: Variety = Variety.REGULAR
-    price: Positive | None = None
-    trigger_price: Positive | None = None
+    price: PriceOrZero | None = None
+    trigger_price: PriceOrZero | None = None
     validity: Validity = Validity.DAY
-    validity_ttl: Annotated[int, Field(ge=1, le=1440)] | None = None
+    validity_ttl: Minutes | None = None
     disclosed_quantity: Count | None = None
-    iceberg_legs: Annotated[int, Field(ge=2, le=50)] | None = None
+    iceberg_legs: Annotated[int, Field(strict=True, ge=0, le=50)] | None = None
     iceberg_quantity: Count | None = None
     auction_number: Annotated[str, Field(min_length=1, max_length=20)] | None = None
     market_protection: Price | None = Field(
         default=None, description="-1: the broker chooses the band; a percentage otherwise. Omitted on MARKET: -1"
     )
-    autoslice: bool = False
+    autoslice: StrictFlag = False
     algo_id: AlgoId | None = Field(
         default=None, description="the algorithm's id as the exchange has registered it; sent to the broker as it is"
     )
-    valid_until: AwareDatetime | None = Field(
+    valid_until: Moment | None = Field(
         default=None, description="not sent after this time; an order is never sent later than its freshness allows"
     )
     not_above: Positive | None = Field(default=None, description="sent only while the last price is at most this")
@@ -81,6 +107,11 @@ class OrderIn(BaseModel):
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,20}$")] | None = Field(
         default=None, description="yours: stored and returned; the tag at the broker is the service's own"
     )
+
+    @model_validator(mode="after")
+    def _zeros_are_absent(self) -> Self:
+        drop_zeros(self, order_type=self.order_type, variety=self.variety, validity=self.validity)
+        return self
 
     def line(self) -> OrderLine:
         """The order as the entry takes it, with the caller's tag beside it."""
@@ -156,7 +187,7 @@ class BatchIn(BaseModel):
     )
 
     account_id: AccountId = DEFAULT_ACCOUNT
-    rollback_on_failure: bool = True
+    rollback_on_failure: StrictFlag = True
     on_filled: OnFilled = "report"
     order: Sequencing = Field(
         default="as_given", description="margin_first: first what reduces a position, then purchases, then sales"
@@ -174,9 +205,14 @@ class ChangesIn(BaseModel):
     trigger_price: Price | None = None
     order_type: OrderType | None = None
     validity: Validity | None = None
-    validity_ttl: Annotated[int, Field(ge=1, le=1440)] | None = None
+    validity_ttl: Minutes | None = None
     disclosed_quantity: Count | None = None
     market_protection: Price | None = None
+
+    @model_validator(mode="after")
+    def _zeros_are_absent(self) -> Self:
+        drop_zeros(self, order_type=self.order_type, variety=None, validity=self.validity)
+        return self
 
     def changes(self) -> OrderChanges:
         """The same as the entry takes it; None where nothing changes."""

@@ -11,16 +11,16 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 
 from app.api.dependencies import services_of
 from app.api.order_bodies import MAX_ORDERS, readable_order
 from app.api.problems import field_problem
 from app.api.services import Services
+from app.api.strict_route import StrictRoute
 from app.errors import BadInput, Problem
 
 
-class OrderRoute(APIRoute):
+class OrderRoute(StrictRoute):
     """A route whose 400 has the wrong fields and what the instruments say about the others."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -25,7 +25,7 @@ from app.api.keys import Principal
 from app.api.order_answers import DryRun, TaskOut, WaitForOrder, render_answer, render_dry_run
 from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn
 from app.api.order_route import OrderRoute
-from app.api.paging import Page, PageCursor, PageLimit, uuid_of_cursor
+from app.api.paging import IdCursor, OrderCursor, Page, PageLimit
 from app.api.problems import problem_responses
 from app.api.services import Services
 from app.broker.identifiers import DEFAULT_ACCOUNT, OrderId
@@ -139,13 +139,11 @@ def _add_tasks(router: APIRouter) -> None:
         account_id: AccountFilter = None,
         status: TaskStatus | None = None,
         limit: PageLimit = 100,
-        cursor: PageCursor = None,
+        cursor: IdCursor = None,
     ) -> Response:
         """Tasks of any replica and any day, newest first."""
         require_account_or_all(services, principal=principal, account_id=account_id)
-        page = await services.orders.queries.tasks(
-            account_id, status=status, before=uuid_of_cursor(cursor), limit=limit
-        )
+        page = await services.orders.queries.tasks(account_id, status=status, before=cursor, limit=limit)
         return ExactJSON({"data": page.data, "next_cursor": page.next_cursor})
 
     @router.get("/orders/tasks/{task_id}", response_model=TaskOut, responses=problem_responses(400, 403, 404))
@@ -188,7 +186,7 @@ def _add_views(router: APIRouter) -> None:
         principal: PrincipalDep,
         account_id: AccountIdQuery = DEFAULT_ACCOUNT,
         limit: PageLimit = 500,
-        cursor: PageCursor = None,
+        cursor: OrderCursor = None,
     ) -> Response:
         """The orders of the trading day as reconciled: Kite's fields with `state`, `task_id` and `batch_id`."""
         require_account(services, principal=principal, account_id=account_id)

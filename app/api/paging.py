@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel
 
-from app.errors import BadInput, Problem
+from app.broker.identifiers import IDENTIFIER
 
 PAGE_MAX = 500
 
 T = TypeVar("T")
 
 PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="how many entries at most")]
-PageCursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_BEFORE = "`next_cursor` of the page before"
+
+KeyCursor = Annotated[str | None, Query(pattern=r"^(?:[0-9a-f]{2}){1,400}$", description=_BEFORE)]
+"""Of a list that is sorted by a text, see ``cursor_of_key``."""
+IdCursor = Annotated[UUID | None, Query(description=_BEFORE)]
+"""Of a list that is sorted by the ids of its entries."""
+OrderCursor = Annotated[str | None, Query(pattern=IDENTIFIER, description=_BEFORE)]
+"""Of a list of orders."""
+DeliveryCursor = Annotated[str | None, Query(pattern=rf"^[0-9]{{1,18}}:{_ID}$", description=_BEFORE)]
+"""Of a list of deliveries: sequence number and id."""
 
 
 class Page(BaseModel, Generic[T]):
@@ -27,30 +35,11 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = None
 
 
-def uuid_of_cursor(cursor: str | None) -> UUID | None:
-    """The id of the last entry of the page before, None for the first page. Raises BadInput for anything else."""
-    if cursor is None:
-        return None
-    try:
-        return UUID(cursor)
-    except ValueError as error:
-        raise _not_a_cursor() from error
-
-
 def cursor_of_key(key: str | None) -> str | None:
     """An opaque form of the last key of a page; None after the last page."""
-    return None if key is None else base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+    return None if key is None else key.encode("utf-8", "surrogateescape").hex()
 
 
 def key_of_cursor(cursor: str | None) -> str | None:
-    """The key that ``cursor_of_key`` was given. Raises BadInput for any other text."""
-    if cursor is None:
-        return None
-    try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise _not_a_cursor() from error
-
-
-def _not_a_cursor() -> BadInput:
-    return BadInput([Problem(loc=("query", "cursor"), msg="is not a cursor of this list")])
+    """The key that ``cursor_of_key`` was given; any other text of that shape stands for some place in the list."""
+    return None if cursor is None else bytes.fromhex(cursor).decode("utf-8", "surrogateescape")

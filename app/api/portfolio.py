@@ -17,6 +17,7 @@ from app.api.keys import Principal
 from app.api.paging import Page
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.api.strict_route import StrictRoute
 from app.broker.identifiers import DEFAULT_ACCOUNT
 from app.broker.port import PortfolioGateway
 
@@ -29,7 +30,12 @@ class PositionsOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(prefix="/portfolio", tags=["portfolio"], responses=problem_responses(401, 403, 404, 502, 503))
+    router = APIRouter(
+        route_class=StrictRoute,
+        prefix="/portfolio",
+        tags=["portfolio"],
+        responses=problem_responses(401, 403, 404, 502, 503),
+    )
 
     @router.get("/holdings", response_model=Page[dict[str, Any]])
     async def holdings(

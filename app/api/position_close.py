@@ -14,6 +14,7 @@ from app.api.idempotency_key import CallerDep
 from app.api.order_answers import render_answer
 from app.api.order_bodies import STORABLE, AlgoId
 from app.api.problems import problem_responses
+from app.api.strict_route import StrictRoute
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.broker.orders import Exchange, Product
 from app.kit.answer_time import answering_within
@@ -48,7 +49,7 @@ class PositionCloseIn(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["orders"])
+    router = APIRouter(route_class=StrictRoute, tags=["orders"])
 
     @router.post(
         "/positions/close", status_code=201, responses=ACCEPTED_BATCH | problem_responses(400, 403, 404, 409, 422, 503)

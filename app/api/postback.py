@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from json import JSONDecodeError
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -15,6 +16,8 @@ from starlette.status import HTTP_202_ACCEPTED
 
 from app.api.dependencies import AccountIdPath, ServicesDep
 from app.api.problems import problem_responses
+from app.api.strict_json import read_json
+from app.api.strict_route import StrictRoute
 from app.errors import BadInput, NotAuthorised, Problem
 
 
@@ -35,7 +38,7 @@ class PostbackOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(tags=["postback"])
+    router = APIRouter(route_class=StrictRoute, tags=["postback"])
 
     @router.post(
         "/postback/{account_id}", status_code=HTTP_202_ACCEPTED, responses=problem_responses(400, 403, 404, 413, 429)
@@ -67,7 +70,9 @@ def is_genuine(payload: Postback, *, api_secret: SecretStr) -> bool:
 def _parse(body: bytes) -> Postback:
     """The payload; Kite's Content-Type is not documented, so it is ignored. Raises BadInput."""
     try:
-        return Postback.model_validate_json(body)
+        return Postback.model_validate(read_json(body))
+    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise BadInput([Problem(loc=("body",), msg="is not valid JSON")]) from None
     except ValidationError as error:
         entries = error.errors(include_url=False, include_input=False)
         problems = [Problem(loc=("body", *entry["loc"]), msg=str(entry["msg"])) for entry in entries]

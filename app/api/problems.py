@@ -38,7 +38,7 @@ STATUS_OF: Final[Mapping[type[errors.ServiceError], int]] = {
     errors.Unavailable: 503,
     errors.BrokerError: 502,
     errors.BrokerRefused: 422,
-    errors.SessionExpired: 503,
+    errors.SessionExpired: 409,  # the caller can log in: no failure of this service
     errors.BrokerThrottled: 503,
     errors.BrokerUnavailable: 502,
 }
@@ -213,9 +213,11 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 _STATUS_CODES: Final[Mapping[int, str]] = {
     413: "BODY_TOO_LARGE"
 }  # its name in the standard library depends on the version
+METHOD_SENTENCE = "this path does not answer to this method"
 _SENTENCES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
-    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not answer to this method",
+    HTTPStatus.METHOD_NOT_ALLOWED: METHOD_SENTENCE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "the body must be JSON, with Content-Type: application/json",
 }
 
 

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Path, Query
 from app.api.dependencies import AccountFilter, PrincipalDep, ServicesDep, require_account
 from app.api.instruments import TokenPath
 from app.api.keys import Principal
-from app.api.paging import Page, PageCursor, PageLimit, cursor_of_key, key_of_cursor
+from app.api.paging import KeyCursor, Page, PageLimit, cursor_of_key, key_of_cursor
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.api.strict_route import StrictRoute
 from app.api.subscription_bodies import (
     ItemError,
     ItemOut,
@@ -34,7 +35,12 @@ OwnerPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["st
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(prefix="/subscriptions", tags=["subscriptions"], responses=problem_responses(400, 401, 403, 503))
+    router = APIRouter(
+        route_class=StrictRoute,
+        prefix="/subscriptions",
+        tags=["subscriptions"],
+        responses=problem_responses(400, 401, 403, 503),
+    )
     _add_reads(router)
     _add_writes(router)
     return router
@@ -47,7 +53,7 @@ def _add_reads(router: APIRouter) -> None:
         principal: PrincipalDep,
         status: Annotated[TickStatus | None, Query()] = None,
         limit: PageLimit = 100,
-        cursor: PageCursor = None,
+        cursor: KeyCursor = None,
     ) -> Page[SubscriptionOut]:
         """Every instrument that is streamed or will be, by exchange and symbol."""
         page, next_cursor = _page(services, principal, status=status, limit=limit, cursor=cursor)
@@ -59,7 +65,7 @@ def _add_reads(router: APIRouter) -> None:
         principal: PrincipalDep,
         status: Annotated[TickStatus | None, Query()] = None,
         limit: PageLimit = 500,
-        cursor: PageCursor = None,
+        cursor: KeyCursor = None,
     ) -> Page[TokenStatusOut]:
         """Per instrument: `requested`, `active` (sent to the broker), `ticking`, or `stale`."""
         page, next_cursor = _page(services, principal, status=status, limit=limit, cursor=cursor)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.order_bodies import STORABLE
+from app.api.query_values import StrictFlag
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
 from app.events.event_types import EventType
 from app.kit.clock import IST
@@ -40,7 +41,7 @@ class WebhookIn(BaseModel):
     url: Url
     events: Events = []
     tags: Tags = []
-    ordered: bool = False
+    ordered: StrictFlag = False
     max_age_s: MaxAge = None
     description: Description = ""
 
@@ -53,7 +54,7 @@ class WebhookChangesIn(BaseModel):
     url: Url | None = None
     events: Events | None = None
     tags: Tags | None = None
-    ordered: bool | None = None
+    ordered: StrictFlag | None = None
     max_age_s: MaxAge = None
     description: Description | None = None
     status: Literal["active", "paused"] | None = None

@@ -9,11 +9,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from app.api.dependencies import DATABASE_S, PrincipalDep, ServicesDep
-from app.api.paging import Page, PageCursor, PageLimit, cursor_of_key, key_of_cursor
+from app.api.paging import DeliveryCursor, Page, PageLimit
 from app.api.problems import problem_responses
+from app.api.strict_route import StrictRoute
 from app.api.webhook_bodies import DeliveryOut, ReplayIn, ReplayOut, delivery_out
 from app.api.webhooks import own_webhook
-from app.errors import BadInput, Problem
 from app.kit.answer_time import answering_within
 from app.webhooks.model import Delivery, DeliveryStatus
 from app.webhooks.posting import TOTAL_S
@@ -23,7 +23,9 @@ DeliveryFilter = Annotated[DeliveryStatus | None, Query(description="only delive
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(prefix="/advanced/webhooks", tags=["webhooks"], responses=problem_responses(401, 403))
+    router = APIRouter(
+        route_class=StrictRoute, prefix="/advanced/webhooks", tags=["webhooks"], responses=problem_responses(401, 403)
+    )
 
     @router.post("/{webhook_id}/test", responses=problem_responses(400, 404, 503))
     async def test(services: ServicesDep, principal: PrincipalDep, webhook_id: UUID) -> DeliveryOut:
@@ -50,7 +52,7 @@ def build_router() -> APIRouter:
         webhook_id: UUID,
         status: DeliveryFilter = None,
         limit: PageLimit = 100,
-        cursor: PageCursor = None,
+        cursor: DeliveryCursor = None,
     ) -> Page[DeliveryOut]:
         """What was sent, will be sent, or was given up; those of the newest events first."""
         await own_webhook(services, principal, webhook_id)
@@ -62,16 +64,12 @@ def build_router() -> APIRouter:
 
 
 def _cursor_after(found: Sequence[Delivery], *, limit: int) -> str | None:
-    return cursor_of_key(f"{found[-1].seq}:{found[-1].delivery_id}") if len(found) == limit else None
+    return f"{found[-1].seq}:{found[-1].delivery_id}" if len(found) == limit else None
 
 
 def _place_of(cursor: str | None) -> tuple[int, UUID] | None:
-    """Where the page before ended. Raises BadInput for what is no cursor."""
-    key = key_of_cursor(cursor)
-    if key is None:
+    """Where the page before ended."""
+    if cursor is None:
         return None
-    seq, _, delivery_id = key.partition(":")
-    try:
-        return int(seq[:18]), UUID(delivery_id)
-    except ValueError as error:
-        raise BadInput([Problem(loc=("query", "cursor"), msg="is not a cursor of this list")]) from error
+    seq, _, delivery_id = cursor.partition(":")
+    return int(seq), UUID(delivery_id)

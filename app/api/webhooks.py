@@ -17,6 +17,7 @@ from app.api.dependencies import (
 from app.api.keys import Principal
 from app.api.problems import problem_responses
 from app.api.services import Services
+from app.api.strict_route import StrictRoute
 from app.api.webhook_bodies import (
     NewWebhookOut,
     SecretOut,
@@ -32,7 +33,9 @@ from app.webhooks.service import PROBE_S
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(prefix="/advanced/webhooks", tags=["webhooks"], responses=problem_responses(401, 403))
+    router = APIRouter(
+        route_class=StrictRoute, prefix="/advanced/webhooks", tags=["webhooks"], responses=problem_responses(401, 403)
+    )
 
     @router.post("", status_code=201, responses=problem_responses(400, 404, 409, 503))
     async def register(services: ServicesDep, principal: PrincipalDep, body: WebhookIn) -> NewWebhookOut:

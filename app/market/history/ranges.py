@@ -40,6 +40,9 @@ DAY_CAPS: Mapping[str, int] = {
 MAX_PARTS = 20
 """Requests to the broker that one call may cost, at three a second: about seven seconds."""
 
+YEARS = range(1970, 2200)
+"""Of the times that may be asked for."""
+
 _SECOND = timedelta(seconds=1)
 _LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")
 
@@ -60,10 +63,15 @@ def parse_moment(text: str, *, date_means: DateMeans = "start") -> datetime:
     text = text.strip()
     try:
         if len(text) == len("2026-01-01"):
-            return datetime.combine(date.fromisoformat(text), time(23, 59, 59) if date_means == "end" else time(), IST)
-        moment = datetime.fromisoformat(text if len(text) <= len("2026-01-01 09:15:00") else _LOST_PLUS.sub("+", text))
+            day = date.fromisoformat(text)
+            moment = datetime.combine(day, time(23, 59, 59) if date_means == "end" else time(), IST)
+        else:
+            is_naive = len(text) <= len("2026-01-01 09:15:00")
+            moment = datetime.fromisoformat(text if is_naive else _LOST_PLUS.sub("+", text))
     except ValueError as error:
         raise ValueError(f"{text!r} is not a time: give 2026-01-31, 2026-01-31 09:15:00 or ISO-8601") from error
+    if moment.year not in YEARS:  # also far from the ends of the calendar, where a zone cannot be changed
+        raise ValueError(f"must lie between {YEARS[0]} and {YEARS[-1]}")
     return (moment if moment.tzinfo else moment.replace(tzinfo=IST)).astimezone(IST).replace(microsecond=0)
 
 

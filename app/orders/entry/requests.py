@@ -7,7 +7,7 @@ from typing import Literal
 
 from app.broker.orders import OrderChanges
 from app.errors import BadInput, Problem
-from app.kit.clock import Clock
+from app.kit.clock import IST, Clock
 from app.orders.entry import validation
 from app.orders.entry.market_data_port import InstrumentLookup
 from app.orders.entry.validation import with_order_defaults
@@ -40,7 +40,10 @@ class RequestChecker:
         request = line.request
         found = self._instruments.find(request.exchange, request.tradingsymbol) if instrument == "look_up" else None
         problems = validation.check_fields(request, instrument=found, user_tag=line.user_tag)
-        problems.extend(validation.check_valid_until(request, now=self._clock.now()))
+        now = self._clock.now()
+        problems.extend(validation.check_valid_until(request, now=now))
+        if found is not None:
+            problems.extend(validation.check_expiry(found, today=now.astimezone(IST).date()))
         if instrument == "look_up" and found is None and self._instruments.is_loaded:
             message = f"{request.instrument} is not an instrument of today's list"
             problems.append(Problem(loc=("tradingsymbol",), msg=message))

@@ -9,11 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from app.broker.market import Instrument
-from app.broker.orders import Exchange, OrderChanges, OrderRequest, OrderType, Product, Validity, Variety
+from app.broker.orders import (
+    Exchange,
+    OrderChanges,
+    OrderRequest,
+    OrderType,
+    Product,
+    TransactionType,
+    Validity,
+    Variety,
+)
 from app.errors import Problem
 from app.kit.clock import ist_iso
 from app.orders.state.new_tasks import OrderLine
@@ -95,7 +104,19 @@ def _prices(request: OrderRequest) -> Iterator[Problem]:
         yield _problem("trigger_price", f"has no meaning for {request.order_type} orders")
     if request.trigger_price is not None and request.trigger_price <= 0:
         yield _problem("trigger_price", "must be greater than 0")
+    yield from _stop_side(request)
     yield from _protection(request.market_protection)
+
+
+def _stop_side(request: OrderRequest) -> Iterator[Problem]:
+    """A stop buys at its trigger or above and sells at its trigger or below: the broker refuses the other side."""
+    price, trigger = request.price, request.trigger_price
+    if request.order_type is not OrderType.SL or price is None or trigger is None or min(price, trigger) <= 0:
+        return
+    if request.transaction_type is TransactionType.BUY and price < trigger:
+        yield _problem("price", "of an SL order that buys must not be below trigger_price")
+    if request.transaction_type is TransactionType.SELL and price > trigger:
+        yield _problem("price", "of an SL order that sells must not be above trigger_price")
 
 
 def _protection(protection: Decimal | None) -> Iterator[Problem]:
@@ -153,6 +174,12 @@ def check_valid_until(request: OrderRequest, *, now: datetime) -> Iterator[Probl
     """The problem of an order that would not be valid any more."""
     if request.valid_until is not None and request.valid_until <= now:
         yield _problem("valid_until", f"must lie in the future; it is {ist_iso(now)} now")
+
+
+def check_expiry(instrument: Instrument, *, today: date) -> Iterator[Problem]:
+    """The problem of a contract that has expired; on its last day the broker decides."""
+    if instrument.expiry is not None and instrument.expiry < today:
+        yield _problem("tradingsymbol", f"{instrument.key} expired on {instrument.expiry}")
 
 
 def _against(request: OrderRequest, instrument: Instrument) -> Iterator[Problem]:

@@ -197,7 +197,7 @@ async def test_logging_out_holds_until_the_next_login(service: RunningService) -
     """The settings' token does not come back by itself."""
     out = await service.client.delete("/accounts/primary/session")
     assert out.json()["has_session"] is False
-    assert (await service.client.get("/portfolio/margins")).status_code == 503
+    assert (await service.client.get("/portfolio/margins")).status_code == 409
 
 
 async def test_a_login_survives_a_restart_when_it_is_sealed(settings: Settings, database_url: str) -> None:

@@ -67,7 +67,7 @@ async def test_unknown_paths_and_methods_are_problems(service: RunningService) -
     method = await service.client.delete("/accounts")
     assert (missing.status_code, missing.json()["code"]) == (404, "NOT_FOUND")
     assert (method.status_code, method.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
-    assert method.headers["allow"] == "GET"
+    assert method.headers["allow"] == "GET, HEAD"
     for answer in (missing, method):
         assert answer.headers["content-type"] == PROBLEM
         assert answer.json()["request_id"] == answer.headers["x-request-id"]

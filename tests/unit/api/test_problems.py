@@ -53,7 +53,7 @@ def test_the_table_names_every_class_of_the_errors_module() -> None:
         (errors.RateLimited("slow down", retry_after_s=0.2), 429),
         (errors.BrokerUnavailable("cut off"), 502),
         (errors.Unavailable("database"), 503),
-        (errors.SessionExpired("log in", http_status=403), 503),
+        (errors.SessionExpired("log in", http_status=403), 409),
     ],
 )
 def test_an_error_has_the_status_that_clients_rely_on(error: errors.ServiceError, status: int) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.broker.market import Instrument
-from app.broker.orders import Exchange, OrderChanges, OrderType, Product, Validity, Variety
-from app.orders.entry.validation import check_changes, check_fields, with_defaults
+from app.broker.orders import Exchange, OrderChanges, OrderType, Product, TransactionType, Validity, Variety
+from app.orders.entry.validation import check_changes, check_expiry, check_fields, with_defaults
 from tests.order_requests import order
 
 
@@ -67,6 +67,11 @@ def test_a_proper_order_has_no_problem() -> None:
         ({"order_type": OrderType.SL, "trigger_price": Decimal("1390.01")}, "trigger_price"),
         ({"trigger_price": Decimal(1390)}, "trigger_price"),  # a limit order has none
         ({"order_type": OrderType.SL, "trigger_price": Decimal(-1)}, "trigger_price"),
+        ({"order_type": OrderType.SL, "trigger_price": Decimal("1400.05")}, "price"),  # buys below its trigger
+        (
+            {"order_type": OrderType.SL, "transaction_type": TransactionType.SELL, "trigger_price": Decimal("1399.95")},
+            "price",  # sells above its trigger
+        ),
         ({"variety": Variety.CO}, "trigger_price"),
         ({"market_protection": Decimal(0)}, "market_protection"),
         ({"market_protection": Decimal(101)}, "market_protection"),
@@ -157,6 +162,13 @@ def test_mcx_counts_in_lots_and_takes_no_ioc() -> None:
     assert check_fields(wanted, instrument=gold) == []
     ioc = order(exchange=Exchange.MCX, product=Product.NRML, quantity=1, validity=Validity.IOC)
     assert [problem.loc for problem in check_fields(ioc, instrument=gold)] == [("validity",)]
+
+
+def test_an_expired_contract_cannot_be_traded() -> None:
+    """On its last day it can: when it ends is the broker's to say."""
+    assert not list(check_expiry(instrument(), today=date(2030, 1, 1)))
+    assert not list(check_expiry(NIFTY_FUT, today=date(2026, 7, 28)))
+    assert [one.loc for one in check_expiry(NIFTY_FUT, today=date(2026, 7, 29))] == [("tradingsymbol",)]
 
 
 def test_an_index_cannot_be_traded() -> None:
