@@ -6,10 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
-from app.db.migrate import applied_revision, head_revision, migrate
+from app.db.migrate import applied_revision, head_revision, is_known, migrate
 from app.db.server_check import check_server
 from app.errors import StartError
 
@@ -26,10 +27,14 @@ def to_head(settings: Settings) -> str:
         before = applied_revision(url)
         if before == head_revision():
             return f"the schema is at {before} already"
+        if before is not None and not is_known(before):
+            raise StartError(
+                f"the schema is at {before}, which is newer than this release ({head_revision()}): nothing was changed"
+            )
         migrate(url)
     except psycopg.OperationalError as error:
         raise StartError(f"DATABASE_URL: cannot connect to PostgreSQL: {_one_line(error)}") from error
-    except (psycopg.Error, SQLAlchemyError) as error:
+    except (psycopg.Error, SQLAlchemyError, CommandError) as error:
         raise StartError(f"the migration was refused, nothing was changed: {_one_line(error)}") from error
     return f"the schema went from {before or 'nothing'} to {head_revision()}"
 

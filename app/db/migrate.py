@@ -35,6 +35,12 @@ def head_revision() -> str:
     return head
 
 
+def is_known(revision: str) -> bool:
+    """Whether this code has the migration; a newer release made one that it has not."""
+    scripts = ScriptDirectory.from_config(_config("postgresql://unused"))
+    return any(script.revision == revision for script in scripts.walk_revisions())
+
+
 def applied_revision(database_url: str) -> str | None:
     """The revision that the database is at, or None when it was never migrated. Blocking."""
     with BlockingBoundedConnection.connect(database_url, connect_timeout=5) as connection:

@@ -78,6 +78,7 @@ def settings(
     """Development settings with the simulator's first account; a test changes them with ``model_copy``."""
     return Settings(
         api_key=API_KEY,
+        port=0,
         database_url=database_url,
         redis_url=redis_url,
         redis_prefix=redis_prefix,

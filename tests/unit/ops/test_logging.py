@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.errors import SettingsError
 from app.ops.logging import configure_logging, hide_in_logs
-from app.ops.redaction import escape, forms_of, redact
+from app.ops.redaction import escape, forms_of, redact, refusal_line
 from tests.source_code import python_files, tree_of
 
 CANARY = "CANARYc4n4ry0123456789abcdef"
@@ -107,7 +107,7 @@ def test_refused_settings_stay_readable() -> None:
     assert len(refusals) > 5
     for text in refusals:
         for name in ("API_KEY", "TOKEN_KEY", "INSTRUMENT_DB_PASSWORD", "KITE_ACCESS_TOKEN"):
-            assert redact(f"{name}: {text}") == f"{name}: {text}"
+            assert refusal_line(f"{name}: {text}") == f"{name}: {text}"
 
 
 def test_known_secrets_are_hidden_wherever_they_stand() -> None:
