@@ -52,6 +52,7 @@ from app.orders.state.tags import Tagger, TagSecrets
 from app.orders.state.wakeups import OrderWakeups
 from app.orders.views.queries import OrderQueries
 from tests.order_requests import order
+from tests.plain_http import NO_CERTIFICATES
 
 SHORT_SETTINGS = EngineSettings(
     in_doubt_window_s=3.0,
@@ -316,7 +317,9 @@ async def open_order_environment(
         )
         orders = build_orders(parts, inputs)
         supervisor = Supervisor()
-        sim = await stack.enter_async_context(httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False))
+        sim = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=simulator_url, timeout=30, trust_env=False, verify=NO_CERTIFICATES)
+        )
         orders.engine.start(supervisor)
         await _first_reads(orders.engine)
         try:

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, TypeAlias
 
 import httpx
@@ -48,6 +49,7 @@ Observer: TypeAlias = Callable[[str, str, float], None]
 """Called after each request with endpoint, outcome and seconds; both texts come from closed lists."""
 
 
+@cache
 def tls_context() -> ssl.SSLContext:
     """The authorities of certifi, whatever the environment variables say."""
     return httpx.create_ssl_context(trust_env=False)
@@ -57,7 +59,7 @@ def tls_context() -> ssl.SSLContext:
 class HttpSettings:
     """Where the broker is and how long requests may take, in seconds.
 
-    ``tls`` is one context for every client of every account: loading the authorities takes 20 ms and a megabyte.
+    ``tls`` is one context for every client of the process: loading the authorities takes 20 ms and a megabyte.
     """
 
     base_url: str  # https://api.kite.trade

@@ -4,7 +4,7 @@ A session that has begun before the simulator, or is over, looks as if the simul
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from simulator.clock import IST
 from simulator.market.instrument import Instrument, Segment
 from simulator.market.prices import Ints, PriceModel, build_price_model, spot_price
 from simulator.market.sessions import Session, SessionMode, previous_session_day, session_at
-from simulator.market.state import DayPrices, State, begin_session, new_state
+from simulator.market.state import DayPrices, State, begin_session, copy_of, new_state
 from simulator.market.symbols import UNTRADED_EQUITIES, synthetic_equities
 from simulator.market.universe import UniverseSize, all_spots, build_universe
 
@@ -55,7 +55,7 @@ class Listing:
         return np.maximum(np.rint(prices * scale / tick).astype(np.int64), 1) * tick
 
 
-@lru_cache(maxsize=8)  # immutable values; a test run opens the same day in hundreds of simulators
+@lru_cache(maxsize=4)  # immutable values; a test run opens the same day in hundreds of simulators
 def instruments_of(day: date, seed: int, size: UniverseSize = "small") -> tuple[Instrument, ...]:
     """Everything that is listed on `day`. Option strikes lie around the close of the day before."""
     spots = all_spots()
@@ -64,7 +64,13 @@ def instruments_of(day: date, seed: int, size: UniverseSize = "small") -> tuple[
 
 
 def open_listing(day: date, *, seed: int, size: UniverseSize = "small") -> Listing:
-    """The listing of `day` with a state in which no session has started."""
+    """The listing of `day` with a state of its own, in which no session has started."""
+    listing = _unopened(day, seed, size)
+    return replace(listing, state=copy_of(listing.state))
+
+
+@lru_cache(maxsize=4)  # as above; only copies of the state are changed
+def _unopened(day: date, seed: int, size: UniverseSize) -> Listing:
     spots = all_spots()
     instruments = instruments_of(day, seed, size)
     quiet = {equity.tradingsymbol for equity in synthetic_equities()[-UNTRADED_EQUITIES:]}

@@ -6,7 +6,7 @@ place, and use nothing but their arguments: prices, times and random numbers are
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,22 @@ def new_state(instruments: Sequence[Instrument]) -> State:
         derivative=np.array([item.instrument_type != "EQ" for item in instruments], dtype=np.bool_),
         option=np.array([item.instrument_type in {"CE", "PE"} for item in instruments], dtype=np.bool_),
         keys=hash_values(tokens.astype(np.uint64)),
+    )
+
+
+def copy_of(state: State) -> State:
+    """A state that changes apart from `state`; the columns that never change are those of `state`."""
+    ticks = state.ticks.copy()
+    return replace(
+        state,
+        ticks=ticks,
+        words=ticks.view(np.uint32).reshape(len(ticks), -1),
+        turnover=state.turnover.copy(),
+        liquidity=state.liquidity.copy(),
+        frozen=state.frozen.copy(),
+        scale=state.scale.copy(),
+        lower_circuit=state.lower_circuit.copy(),
+        upper_circuit=state.upper_circuit.copy(),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.integration.kite.scripted import read_request, serving
+from tests.plain_http import NO_CERTIFICATES
 
 Rewrite = Callable[[str, str, bytes], bytes]
 """From method, path and the answer's body to the body that is passed on."""
@@ -44,7 +45,7 @@ class RewritingProxy:
 async def rewriting_proxy(target_url: str) -> AsyncIterator[RewritingProxy]:
     """Serves on a free port in front of ``target_url`` until the block ends."""
     proxy = RewritingProxy()
-    async with httpx.AsyncClient(base_url=target_url, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=target_url, timeout=30, trust_env=False, verify=NO_CERTIFICATES) as client:
 
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while request := await read_request(reader):

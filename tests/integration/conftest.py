@@ -20,6 +20,7 @@ from app.composition.parts import Overrides
 from app.config import Settings
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import SimulatorSettings
+from tests.plain_http import NO_CERTIFICATES
 
 API_KEY = "integration-test-key"
 REQUEST_S = 40.0
@@ -38,7 +39,7 @@ class RunningService:
 
 
 def http_client(url: str, headers: dict[str, str]) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=REQUEST_S, trust_env=False)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=REQUEST_S, trust_env=False, verify=NO_CERTIFICATES)
 
 
 @asynccontextmanager
@@ -50,10 +51,8 @@ async def running_service(settings: Settings, *, overrides: Overrides | None = N
         async with (
             open_services(settings, overrides=overrides) as services,
             serving(services, listener),
-            httpx.AsyncClient(
-                base_url=url, headers={"X-API-Key": API_KEY}, timeout=REQUEST_S, trust_env=False
-            ) as client,
-            httpx.AsyncClient(base_url=url, timeout=REQUEST_S, trust_env=False) as anonymous,
+            http_client(url, {"X-API-Key": API_KEY}) as client,
+            http_client(url, {}) as anonymous,
         ):
             yield RunningService(
                 url=url,

@@ -1,6 +1,5 @@
 """A running simulator whose prices do not change by themselves, and a client that is signed in as its first account."""
 
-import ssl
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -9,9 +8,8 @@ import pytest
 
 from simulator.server import RunningSimulator, running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
+from tests.plain_http import NO_CERTIFICATES
 
-NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Loading certificates takes longer than a test, and nothing here uses TLS."""
 AUTHORIZATION = {"Authorization": "token simkey:simtoken", "X-Kite-Version": "3"}
 
 

@@ -10,8 +10,9 @@ import httpx
 from simulator.clock import IST
 from simulator.server import running_simulator
 from simulator.settings import RateLimits, SimulatorSettings
-from tests.integration.simulator.conftest import AUTHORIZATION, NO_CERTIFICATES
+from tests.integration.simulator.conftest import AUTHORIZATION
 from tests.integration.simulator.order_forms import order_form, place
+from tests.plain_http import NO_CERTIFICATES
 
 AFTERNOON = datetime(2026, 7, 6, 15, 24, tzinfo=IST)
 AN_HOUR_A_SECOND = 3_600.0
