@@ -208,12 +208,16 @@ class FaultSchedule:
     async def _halt(self) -> None:
         scope = self._random.choice([*ACCOUNTS, "*"])
         body = {"scope": "global"} if scope == "*" else {"scope": "account", "account_id": scope}
-        if not await self._admin("kill", body | {"reason": "chaos", "mode": "halt"}):
+        mode = self._random.choice(["halt", "reduce_only"])
+        if not await self._admin("kill", body | {"reason": "chaos", "mode": mode}):
             return
         began_at = datetime.now(UTC)
-        self.counts["halt"] += 1
+        self.counts[mode] += 1
         await asyncio.sleep(self._random.uniform(1.0, 12.0))
-        self.halts.append(Halt(scope=scope, began_at=began_at, ended_at=datetime.now(UTC) - timedelta(milliseconds=50)))
+        ended_at = datetime.now(UTC) - timedelta(milliseconds=50)
+        self.halts.append(
+            Halt(scope=scope, began_at=began_at, ended_at=ended_at, reductions_pass=mode == "reduce_only")
+        )
         for _ in range(60):
             if await self._admin("resume", body | {"reason": "chaos"}):
                 return

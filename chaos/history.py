@@ -74,6 +74,9 @@ class Task:
     unwanted: bool = False
     """A client or a halt withdrew it: no order of it may be live at the end of the run."""
 
+    reduces: bool = False
+    """It is proven to only reduce a position."""
+
     replaces: str | None = None
     """The order that it replaces."""
 
@@ -189,6 +192,8 @@ class Halt:
     scope: str
     began_at: datetime
     ended_at: datetime
+    reductions_pass: bool = False
+    """In ``reduce_only`` mode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,7 +129,7 @@ def _event(row: dict[str, Any]) -> Event:
 _QUERIES = {
     "tasks": """SELECT task_id::text, account_id, operation, status, sent, tag_base, order_id,
                   last_error ->> 'code' AS error_code, batch_id::text, request,
-                  unwanted_since IS NOT NULL AS unwanted, replaces, replaces_filled,
+                  unwanted_since IS NOT NULL AS unwanted, reduces, replaces, replaces_filled,
                   created_at, finished_at FROM order_task""",
     "attempts": "SELECT task_id::text, attempt::int, outcome FROM order_attempt",
     "orders": "SELECT order_id, account_id, task_id::text, state, filled_quantity FROM broker_order",

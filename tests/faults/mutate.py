@@ -163,6 +163,14 @@ MUTATIONS = (
         HOOKS + "test_operations.py::test_an_account_has_ten_endpoints_at_most",
     ),
     Mutation(
+        "an idle replica keeps the others away for a while only",
+        "app/orders/state/egress.py",
+        "return 3 * self.live_s",
+        "return 10**6 * self.live_s",
+        FAULTS
+        + "test_egress.py::test_a_replica_that_may_send_and_never_takes_the_account_does_not_keep_the_others_away",
+    ),
+    Mutation(
         "a replica with a refused address does not take the account",
         "app/orders/sending/egress_store.py",
         "(coalesce(e.refused_until <= clock_timestamp(), true)\n                OR (NOT",

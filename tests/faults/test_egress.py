@@ -40,10 +40,11 @@ def start(database_url: str, simulator: RunningSimulator) -> Start:
     """A replica whose requests leave from an address of its own."""
 
     @asynccontextmanager
-    async def starting(address: str, *, known: bool = True, allowed: tuple[str, ...] = ()) -> AsyncIterator[Any]:
-        settings = replace(
-            SHORT_SETTINGS, egress_ip=address if known else "", allowed_egress_ips=allowed, freshness_limit_s=30.0
-        )
+    async def starting(
+        address: str, *, known: bool = True, allowed: tuple[str, ...] = (), **changes: Any
+    ) -> AsyncIterator[Any]:
+        egress = {"egress_ip": address if known else "", "allowed_egress_ips": allowed}
+        settings = replace(SHORT_SETTINGS, **{**egress, "freshness_limit_s": 30.0, **changes})
         async with open_order_environment(
             database_url, simulator.url, settings=settings, source_ip=address, owner=f"replica at {address}"
         ) as opened:
@@ -265,6 +266,44 @@ async def test_a_replica_that_is_not_allowed_never_takes_the_account(start: Star
             assert (await end_of(first, task))["status"] == "completed"
             assert not first.engine.is_owner(ACCOUNT)
             assert len(await first.ledger()) == 1
+
+
+async def test_a_replica_that_may_send_and_never_takes_the_account_does_not_keep_the_others_away(start: Start) -> None:
+    """It announces itself, and its loops do not begin: the account is halted then, and its book is read by the replica
+    that was refused."""
+    async with start(BAD, replica_live_s=1.0) as first:
+        await _refuse(first, BAD)
+        await owns(first)
+        await _rows(
+            first,
+            """INSERT INTO sender_replica (replica, address, listed, seen_at)
+               VALUES ('able and idle', '127.0.0.4', true, clock_timestamp() + interval '1 hour') RETURNING 1""",
+        )
+        task = await first.place(wait_s=0.0)
+        await reaches(first, task, TaskStatus.PENDING, TaskStatus.HELD)
+
+        async def is_halted() -> bool:
+            return await _halted_by(first) == "service"
+
+        await until(is_halted)
+        await owns(first)
+        assert await first.ledger() == []
+
+
+async def test_what_is_long_over_is_forgotten(start: Start) -> None:
+    """Replicas that have not been seen for a day, when another one starts."""
+    async with start(GOOD) as first:
+        await _rows(
+            first,
+            """INSERT INTO sender_replica (replica, address, listed, seen_at)
+               VALUES ('gone', '', true, clock_timestamp() - interval '2 days') RETURNING 1""",
+        )
+        async with start(WORSE):
+
+            async def is_forgotten() -> bool:
+                return await _rows(first, "SELECT 1 FROM sender_replica WHERE replica = 'gone'") == []
+
+            await until(is_forgotten)
 
 
 async def test_an_address_that_the_broker_accepted_may_send_without_being_listed(start: Start) -> None:

@@ -80,12 +80,7 @@ class Move:
     price: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    """The deadline is over."""
-
-
-Step: TypeAlias = Wait | Move | Cancel
+Step: TypeAlias = Wait | Move
 
 
 def band_percent(price: Decimal, *, is_option: bool) -> Decimal:
@@ -119,7 +114,7 @@ def next_step(exit_order: LiveExit, reference: Reference | None, *, now: datetim
     if exit_order.is_unwanted:
         return Wait(why="it is being cancelled")
     if now >= exit_order.exit_by:
-        return Cancel()
+        return Wait(why="its deadline is over: the finisher cancels it, and what has no order yet")
     if exit_order.is_moving:
         return Wait(why="a modification is on its way, in doubt, or not in the book yet")
     if not exit_order.is_open or not exit_order.price:

@@ -49,9 +49,14 @@ class EgressCheck:
 
     async def run(self) -> None:
         """Round after round, until it is cancelled; one that fails is repeated."""
+        has_forgotten = False
         while True:
             try:
                 await self.check()
+                if not has_forgotten:  # once a process is enough
+                    async with self._parts.database.connection() as connection:
+                        await egress_store.forget_old(connection)
+                    has_forgotten = True
             except ServiceError as error:
                 logger.bind(account_id="*", reason=error).warning("replica not announced")
             await asyncio.sleep(self._egress.live_s / ANNOUNCEMENTS)
@@ -63,7 +68,10 @@ class EgressCheck:
         async with self._parts.database.connection() as connection:
             await egress_store.announce(connection, self._egress)
             without = await egress_store.accounts_without_sender(
-                connection, list(self._engines), live_s=self._egress.live_s
+                connection,
+                list(self._engines),
+                live_s=self._egress.live_s,
+                unclaimed_s=self._egress.unclaimed_s,
             )
             better = [
                 engine

@@ -22,19 +22,27 @@ _QUALIFIES = """(r.listed OR e.accepted_at IS NOT NULL) AND coalesce(e.refused_u
 
 _LIVES = "r.seen_at > clock_timestamp() - make_interval(secs => %(live_s)s)"
 
-_ANOTHER_QUALIFIES = f"""EXISTS (
+_UNCLAIMED = "l.name = {name} AND l.expires_at < clock_timestamp() - make_interval(secs => %(unclaimed_s)s)"
+"""Of a lease ``l``: nobody has taken it for so long, although replicas run that may."""
+
+_ANOTHER_QUALIFIES = f"""(EXISTS (
   SELECT 1 FROM sender_replica r
   LEFT JOIN egress_address e ON e.account_id = %(account_id)s AND e.address = r.address
-  WHERE r.replica <> %(replica)s AND {_LIVES} AND {_QUALIFIES})"""
+  WHERE r.replica <> %(replica)s AND {_LIVES} AND {_QUALIFIES})
+  AND NOT EXISTS (SELECT 1 FROM lease l WHERE {_UNCLAIMED.format(name="'sender:' || %(account_id)s")}))"""
 
 
 async def announce(tx: Tx, egress: Egress) -> None:
-    """Say that this replica runs, and forget what is long over."""
+    """Say that this replica runs."""
     await tx.execute(
         """INSERT INTO sender_replica (replica, address, listed, seen_at) VALUES (%s, %s, %s, clock_timestamp())
            ON CONFLICT (replica) DO UPDATE SET seen_at = excluded.seen_at""",
         (egress.replica, egress.address, egress.listed),
     )
+
+
+async def forget_old(tx: Tx) -> None:
+    """Forget replicas and refusals that are long over."""
     await tx.execute(f"DELETE FROM sender_replica WHERE seen_at < clock_timestamp() - {_FORGOTTEN_AFTER}")
     await tx.execute(
         f"""DELETE FROM egress_address
@@ -50,8 +58,9 @@ async def depart(tx: Tx, replica: str) -> None:
 async def may_own(tx: Tx, account_id: str, egress: Egress) -> bool:
     """Whether this replica may take the account's lease.
 
-    One whose address the broker refused lately may not while another running replica could send. Where none could, it
-    may once the account is halted: nothing but cancels is sent then, and the order book is read on.
+    One whose address the broker refused lately may not while another running replica could send, and does take
+    accounts. Where none does, it may once the account is halted: nothing but cancels is sent then, and the order book
+    is read on.
     """
     cursor = await tx.execute(
         f"""SELECT (%(listed)s OR e.accepted_at IS NOT NULL)
@@ -113,18 +122,27 @@ async def end_cool_downs(tx: Tx, scope: str) -> None:
     )
 
 
-async def accounts_without_sender(tx: Tx, account_ids: Sequence[str], *, live_s: float) -> dict[str, str]:
-    """Those of these accounts that are not halted and for which no running replica may send, each with the reason."""
+async def accounts_without_sender(
+    tx: Tx, account_ids: Sequence[str], *, live_s: float, unclaimed_s: float
+) -> dict[str, str]:
+    """Those of these accounts that are not halted and for which no running replica may send, each with the reason.
+
+    Where the broker has refused a replica's address, another one that could take the account counts for so many seconds
+    only: it may be unable to, and nobody would read the order book.
+    """
     cursor = await tx.execute(
         f"""SELECT a.id, (SELECT m.message FROM egress_address m WHERE m.account_id = a.id AND m.message IS NOT NULL
                           ORDER BY m.refused_at DESC LIMIT 1)
             FROM unnest(%(ids)s::text[]) AS a (id)
             WHERE NOT EXISTS (SELECT 1 FROM kill_switch k WHERE k.scope = a.id AND k.mode = 'halt')
-              AND NOT EXISTS (
+              AND (NOT EXISTS (
                 SELECT 1 FROM sender_replica r
                 LEFT JOIN egress_address e ON e.account_id = a.id AND e.address = r.address
-                WHERE {_LIVES} AND {_QUALIFIES})""",
-        {"ids": list(account_ids), "live_s": live_s},
+                WHERE {_LIVES} AND {_QUALIFIES})
+              OR EXISTS (SELECT 1 FROM lease l WHERE {_UNCLAIMED.format(name="'sender:' || a.id")}) AND EXISTS (
+                SELECT 1 FROM sender_replica r JOIN egress_address e ON e.account_id = a.id AND e.address = r.address
+                WHERE {_LIVES} AND e.refused_until > clock_timestamp()))""",
+        {"ids": list(account_ids), "live_s": live_s, "unclaimed_s": unclaimed_s},
     )
     return {row[0]: row[1] or "ALLOWED_EGRESS_IPS names the address of no replica" for row in await cursor.fetchall()}
 
@@ -179,4 +197,5 @@ def _params(account_id: str, egress: Egress) -> dict[str, object]:
         "address": egress.address,
         "listed": egress.listed,
         "live_s": egress.live_s,
+        "unclaimed_s": egress.unclaimed_s,
     }

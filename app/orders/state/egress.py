@@ -22,6 +22,11 @@ class Egress:
     listed: bool  # ``ALLOWED_EGRESS_IPS`` names it, or is not set
     live_s: float  # another replica that has not announced itself for this long takes no account
 
+    @property
+    def unclaimed_s(self) -> float:
+        """Seconds. An account that nobody takes for so long is halted, and goes to one whose address was refused."""
+        return 3 * self.live_s
+
     @classmethod
     def of(cls, settings: EngineSettings, *, replica: str) -> Egress:
         """That of the process which owns leases as ``replica``."""

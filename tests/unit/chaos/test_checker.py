@@ -55,6 +55,10 @@ GOOD = History(
     halts=(Halt(scope="*", began_at=NOW - timedelta(seconds=5), ended_at=NOW + timedelta(seconds=9)),),
     peaks=(Peaks(account_id="a", per_second=10, per_minute=400),),
 )
+REDUCE_ONLY = Halt(
+    scope="a", began_at=NOW - timedelta(seconds=9), ended_at=NOW + timedelta(hours=1), reductions_pass=True
+)
+REDUCTIONS = replace(GOOD, tasks=(replace(TASK, reduces=True),))
 TWIN = replace(ORDER, order_id="o2")
 TWIN_KNOWN = replace(KNOWN, order_id="o2")
 TWIN_FILL = Fill(order_id="o2", trade_id="f3", quantity=10)
@@ -85,6 +89,7 @@ def replaced_by(**changes: Any) -> History:
 PASS: dict[str, History] = {
     "an order that replaces another": REPLACED,
     "a whole run": GOOD,
+    "a reduction in reduce_only mode": replace(REDUCTIONS, halts=(REDUCE_ONLY,)),
     "events with their hashes": replace(GOOD, events=(*CHAINED, EVENTS[2])),
     "slices of one request": replace(
         GOOD,
@@ -287,6 +292,10 @@ FAIL: dict[str, tuple[str, History]] = {
     "an order under a halt": (
         "C9",
         replace(GOOD, halts=(Halt(scope="a", began_at=NOW - timedelta(seconds=9), ended_at=NOW + timedelta(hours=1)),)),
+    ),
+    "an order under reduce_only": ("C9", replace(GOOD, halts=(REDUCE_ONLY,))),
+    "a reduction under a halt": (
+        "C9", replace(REDUCTIONS, halts=(replace(REDUCE_ONLY, reductions_pass=False),)),
     ),
     "a secret in a log": ("C10", replace(GOOD, leaks=("replica-1.out:17",))),
 }  # fmt: skip
