@@ -22,14 +22,14 @@ _QUALIFIES = """(r.listed OR e.accepted_at IS NOT NULL) AND coalesce(e.refused_u
 
 _LIVES = "r.seen_at > clock_timestamp() - make_interval(secs => %(live_s)s)"
 
-_UNCLAIMED = "l.name = {name} AND l.expires_at < clock_timestamp() - make_interval(secs => %(unclaimed_s)s)"
-"""Of a lease ``l``: nobody has taken it for so long, although replicas run that may."""
+_UNCLAIMED = "l.expires_at < clock_timestamp() - make_interval(secs => %(unclaimed_s)s)"
+"""Of an account's lease ``l``: nobody has taken it for so long, although replicas run that may."""
 
 _ANOTHER_QUALIFIES = f"""(EXISTS (
   SELECT 1 FROM sender_replica r
   LEFT JOIN egress_address e ON e.account_id = %(account_id)s AND e.address = r.address
   WHERE r.replica <> %(replica)s AND {_LIVES} AND {_QUALIFIES})
-  AND NOT EXISTS (SELECT 1 FROM lease l WHERE {_UNCLAIMED.format(name="'sender:' || %(account_id)s")}))"""
+  AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.name = 'sender:' || %(account_id)s AND {_UNCLAIMED}))"""
 
 
 async def announce(tx: Tx, egress: Egress) -> None:
@@ -139,7 +139,7 @@ async def accounts_without_sender(
                 SELECT 1 FROM sender_replica r
                 LEFT JOIN egress_address e ON e.account_id = a.id AND e.address = r.address
                 WHERE {_LIVES} AND {_QUALIFIES})
-              OR EXISTS (SELECT 1 FROM lease l WHERE {_UNCLAIMED.format(name="'sender:' || a.id")}) AND EXISTS (
+              OR EXISTS (SELECT 1 FROM lease l WHERE l.name = 'sender:' || a.id AND {_UNCLAIMED}) AND EXISTS (
                 SELECT 1 FROM sender_replica r JOIN egress_address e ON e.account_id = a.id AND e.address = r.address
                 WHERE {_LIVES} AND e.refused_until > clock_timestamp()))""",
         {"ids": list(account_ids), "live_s": live_s, "unclaimed_s": unclaimed_s},
