@@ -4,7 +4,7 @@ A session that has begun before the simulator, or is over, looks as if the simul
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from functools import lru_cache
 
@@ -45,6 +45,8 @@ class Listing:
     """The price paths."""
     state: State
     """The present quotes."""
+    dumps: dict[tuple[str, bool], bytes] = field(default_factory=dict, compare=False, repr=False)
+    """The dump, as far as it was asked for: by exchange (empty: all of them), plain or gzipped."""
 
     def prices_at(self, rows: Ints, at: float) -> Ints:
         """The prices of `rows` in units at a moment (epoch seconds), scaled to what `/_sim/market` has set."""

@@ -16,12 +16,10 @@ _ALL = ""
 
 
 class InstrumentRoutes:
-    """A dump is made once a day for each exchange, plain and gzipped: at most 16 are cached."""
+    """A dump is made once a day for each exchange, plain and gzipped, and kept with the day's listing."""
 
     def __init__(self, market: Market) -> None:
         self._market = market
-        self._cached_listing: Listing | None = None
-        self._cache: dict[tuple[str, bool], bytes] = {}
 
     def routes(self) -> list[Route]:
         return [
@@ -50,13 +48,10 @@ class InstrumentRoutes:
 
     def _dump(self, exchange: str, *, zipped: bool) -> bytes:
         listing = self._market.listing
-        if self._cached_listing is not listing:
-            self._cached_listing = listing
-            self._cache.clear()
         key = (exchange, zipped)
-        if key not in self._cache:
-            self._cache[key] = _zip(self._dump(exchange, zipped=False)) if zipped else _print(listing, exchange)
-        return self._cache[key]
+        if key not in listing.dumps:
+            listing.dumps[key] = _zip(self._dump(exchange, zipped=False)) if zipped else _print(listing, exchange)
+        return listing.dumps[key]
 
 
 def _print(listing: Listing, exchange: str) -> bytes:
