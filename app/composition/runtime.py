@@ -66,6 +66,7 @@ class Runtime:
         start("tick-stream", self.streams.ticks.run())
         start("event-retention", self.streams.retention.run())
         start("webhooks", self.webhooks.deliveries.run())
+        start("webhook-connections", self.webhooks.connections.run())
         start("webhook-housekeeping", self.webhooks.housekeeping.run())
         for account_id, ownership in self.market.feed_owners.items():
             start(f"feed-{account_id}", ownership.run())
@@ -76,6 +77,7 @@ class Runtime:
             self.orders.engine.drain(timeout_s=timeout_s), self.webhooks.deliveries.drain(timeout_s=timeout_s)
         )
         self.webhooks.names.close()
+        await self.webhooks.connections.close()
         await asyncio.gather(*(ownership.leave() for ownership in self.market.feed_owners.values()))
 
     def services(self) -> Services:

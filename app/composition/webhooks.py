@@ -16,6 +16,7 @@ from app.kit.sealing import Sealer
 from app.webhooks.attempt import Attempts
 from app.webhooks.delivery import DeliveryLoop
 from app.webhooks.housekeeping import Housekeeping
+from app.webhooks.kept_connections import KeptConnections
 from app.webhooks.name_lookup import NameLookup, resolve
 from app.webhooks.posting import Posting
 from app.webhooks.secrets import EndpointSecrets
@@ -30,17 +31,20 @@ class WebhookParts:
     deliveries: DeliveryLoop  # sends what is due
     housekeeping: Housekeeping  # ends and deletes what is old, counts what waits
     names: NameLookup  # threads that resolve names
+    connections: KeptConnections  # to endpoints that answer well
 
 
 def build_webhooks(process: Process) -> WebhookParts:
     """On the pool of requests: deliveries never take a connection from the path that sends orders."""
     key = _sealing_key(process.settings)
     names = NameLookup(resolve)
+    kept = KeptConnections(process.clock)
     posting = Posting(
         names=names,
         dialer=httpcore.AnyIOBackend(),
         tls=httpx.create_ssl_context(trust_env=False),
         clock=process.clock,
+        kept=kept,
         allow_loopback=process.settings.webhook_allow_loopback,
     )
     sealed = EndpointSecrets(None if key is None else Sealer(key), random_bytes=secrets.token_bytes)
@@ -57,6 +61,7 @@ def build_webhooks(process: Process) -> WebhookParts:
         deliveries=DeliveryLoop(process.database, attempts=attempts),
         housekeeping=Housekeeping(process.database),
         names=names,
+        connections=kept,
     )
 
 

@@ -39,14 +39,22 @@ class Dialer(Protocol):
 
 
 class CheckedConnection(httpcore.AsyncNetworkBackend):
-    """For one request to one target. ``address`` is the one that was connected to, None before."""
+    """For requests to one target. ``address`` is the one that was connected to, None before.
+
+    ``begin`` is called before each further request: the bound on what is read holds for one answer.
+    """
 
     def __init__(self, target: Target, *, names: NameLookup, dialer: Dialer, max_bytes: int) -> None:
         self._target = target
         self._names = names
         self._dialer = dialer
         self._max_bytes = max_bytes
+        self._budget = _Budget(max_bytes)
         self.address: str | None = None
+
+    def begin(self) -> None:
+        """Another request follows on the same connection."""
+        self._budget.left = self._max_bytes
 
     async def connect_tcp(
         self,
@@ -76,7 +84,7 @@ class CheckedConnection(httpcore.AsyncNetworkBackend):
             await stream.aclose()
             raise AddressRefused(f"connected to {peer} instead of {address}")
         self.address = address
-        return _BoundedStream(stream, max_bytes=self._max_bytes)
+        return _BoundedStream(stream, budget=self._budget)
 
     async def connect_unix_socket(
         self,
@@ -96,18 +104,25 @@ def check_address(target: Target, address: str) -> None:
         raise AddressRefused(f"{target.host} leads to {address}, which {reason}")
 
 
-class _BoundedStream(httpcore.AsyncNetworkStream):
-    """A connection of which at most ``max_bytes`` are read."""
+class _Budget:
+    """Bytes that may still be read of one answer."""
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream, *, max_bytes: int) -> None:
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+class _BoundedStream(httpcore.AsyncNetworkStream):
+    """A connection of which no more is read than the budget allows."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, *, budget: _Budget) -> None:
         self._stream = stream
-        self._left = max_bytes
+        self._budget = budget
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._left <= 0:
+        if self._budget.left <= 0:
             raise TooLarge("the answer is too long")
-        data = await self._stream.read(min(max_bytes, READ_BYTES, self._left), timeout)
-        self._left -= len(data)
+        data = await self._stream.read(min(max_bytes, READ_BYTES, self._budget.left), timeout)
+        self._budget.left -= len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -120,7 +135,7 @@ class _BoundedStream(httpcore.AsyncNetworkStream):
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         encrypted = await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        return _BoundedStream(encrypted, max_bytes=self._left)
+        return _BoundedStream(encrypted, budget=self._budget)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

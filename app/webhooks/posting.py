@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import httpcore
@@ -16,6 +17,7 @@ from loguru import logger
 
 from app.kit.clock import Clock
 from app.webhooks.checked_connection import AddressRefused, CheckedConnection, Dialer, TooLarge
+from app.webhooks.kept_connections import Connection, KeptConnections
 from app.webhooks.model import Answer
 from app.webhooks.name_lookup import NameLookup, NameNotFound
 from app.webhooks.target import Target, UnusableUrl, parse_target
@@ -34,8 +36,16 @@ class Posting:
     """``send`` sends a request to a URL that ``parse_target`` accepts."""
 
     def __init__(
-        self, *, names: NameLookup, dialer: Dialer, tls: ssl.SSLContext, clock: Clock, allow_loopback: bool
+        self,
+        *,
+        names: NameLookup,
+        dialer: Dialer,
+        tls: ssl.SSLContext,
+        clock: Clock,
+        kept: KeptConnections,
+        allow_loopback: bool,
     ) -> None:
+        self._kept = kept
         self._names = names
         self._dialer = dialer
         self._tls = tls
@@ -55,46 +65,82 @@ class Posting:
             target = self.target(url)
         except UnusableUrl as error:
             return Answer(http_status=None, ms=0, address=None, error="url_refused", body=str(error))
-        connection = CheckedConnection(
-            target, names=self._names, dialer=self._dialer, max_bytes=MAX_HEADER_BYTES + MAX_BODY_BYTES
-        )
-        status: int | None = None
-        text, error_kind, retry_after_s = "", None, None
-        try:
-            async with asyncio.timeout(total_s):
-                status, retry_after_s, text = await self._exchange(connection, target, method, headers, body)
-                error_kind = None if 200 <= status < 300 else "http_status"
-        except _FAILURES as error:
-            error_kind, text = _kind_of(error), str(error)[:KEPT_CHARACTERS]
-        except Exception as error:  # noqa: BLE001 - whatever a receiver provokes is a failed delivery, not ours
-            logger.opt(exception=error).error("a request to a webhook failed unexpectedly")
-            error_kind = "unexpected"
+        request = _Request(target=target, method=method, headers=headers, body=body)
+        deadline = asyncio.get_running_loop().time() + total_s
+        kept = self._kept.take(target) if method == "POST" else None
+        found = await self._try(request, kept or self._open(target), deadline=deadline)
+        if kept is not None and found.error in _LOST:  # the receiver closed it while it was not used
+            found = await self._try(request, self._open(target), deadline=deadline)
         return Answer(
-            http_status=status,
+            http_status=found.http_status,
             ms=int((self._clock.monotonic() - begun) * 1000),
-            address=connection.address,
-            error=error_kind,
-            body=_storable(text),
-            retry_after_s=retry_after_s,
+            address=found.address,
+            error=found.error,
+            body=_storable(found.text),
+            retry_after_s=found.retry_after_s,
         )
 
-    async def _exchange(
-        self, connection: CheckedConnection, target: Target, method: Method, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, float | None, str]:
-        """Status, ``Retry-After`` in seconds, and the beginning of the body."""
-        url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-        ours = {"host": _host_header(target), "user-agent": USER_AGENT, "accept-encoding": "identity"}
-        sent = [*headers.items(), *ours.items()]
-        async with (
-            httpcore.AsyncConnectionPool(
-                ssl_context=self._tls, max_keepalive_connections=0, network_backend=connection
-            ) as pool,
-            pool.stream(method, url, headers=sent, content=body) as response,
-        ):
-            size = sum(len(name) + len(value) for name, value in response.headers)
-            if len(response.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
-                raise TooLarge("the answer has too many headers")
-            return response.status, _retry_after_s(response), await _first_characters(response)
+    def _open(self, target: Target) -> Connection:
+        """A new connection, which is made with the first request."""
+        network = CheckedConnection(
+            target, names=self._names, dialer=self._dialer, max_bytes=MAX_HEADER_BYTES + MAX_BODY_BYTES
+        )
+        pool = httpcore.AsyncConnectionPool(
+            ssl_context=self._tls, max_connections=1, max_keepalive_connections=1, network_backend=network
+        )
+        return Connection(target=target, pool=pool, network=network, opened_s=self._clock.monotonic())
+
+    async def _try(self, request: _Request, connection: Connection, *, deadline: float) -> _Found:
+        """One request on one connection, which is kept after a good answer."""
+        found = _Found()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await _exchange(request, connection, found)
+                found.error = None if 200 <= (found.http_status or 0) < 300 else "http_status"
+        except _FAILURES as error:
+            found.error, found.text = _kind_of(error), str(error)[:KEPT_CHARACTERS]
+        except Exception as error:  # noqa: BLE001 - whatever a receiver provokes is a failed delivery, not ours
+            logger.opt(exception=error).error("a request to a webhook failed unexpectedly")
+            found.error = "unexpected"
+        finally:
+            found.address = connection.network.address
+            await self._kept.give_back(connection, keep=found.error is None and request.method == "POST")
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What is sent."""
+
+    target: Target
+    method: Method
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class _Found:
+    """What came of it so far."""
+
+    http_status: int | None = None
+    retry_after_s: float | None = None
+    text: str = ""
+    error: str | None = "connection_lost"
+    address: str | None = None
+
+
+async def _exchange(request: _Request, connection: Connection, found: _Found) -> None:
+    """Send the request and read status, ``Retry-After`` in seconds, and the beginning of the body."""
+    target = request.target
+    url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
+    ours = {"host": _host_header(target), "user-agent": USER_AGENT, "accept-encoding": "identity"}
+    sent = [*request.headers.items(), *ours.items()]
+    async with connection.pool.stream(request.method, url, headers=sent, content=request.body) as response:
+        size = sum(len(name) + len(value) for name, value in response.headers)
+        if len(response.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise TooLarge("the answer has too many headers")
+        retry_after_s, text = _retry_after_s(response), await _first_characters(response)
+    found.http_status, found.retry_after_s, found.text = response.status, retry_after_s, text
 
 
 def _host_header(target: Target) -> str:
@@ -121,6 +167,8 @@ def _retry_after_s(response: httpcore.Response) -> float | None:
     value = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
     return float(value) if value.isdigit() and len(value) <= 6 else None
 
+
+_LOST = frozenset({"connection_lost", "protocol"})
 
 _FAILURES = (
     TimeoutError, AddressRefused, NameNotFound, TooLarge, ssl.SSLError, httpcore.NetworkError, httpcore.ProtocolError,

@@ -21,6 +21,7 @@ from app.kit.sealing import Sealer
 from app.webhooks.attempt import Attempts
 from app.webhooks.delivery import DeliveryLoop
 from app.webhooks.housekeeping import Housekeeping
+from app.webhooks.kept_connections import KeptConnections
 from app.webhooks.model import Wanted
 from app.webhooks.name_lookup import NameLookup, resolve
 from app.webhooks.posting import Posting
@@ -37,12 +38,13 @@ async def lock_log(tx: Tx, account_id: str) -> None:
     await event_append_store.lock(tx, account_id, epoch="first")
 
 
-def make_attempts() -> tuple[Posting, EndpointSecrets, Attempts]:
+def make_attempts(kept: KeptConnections | None = None) -> tuple[Posting, EndpointSecrets, Attempts]:
     posting = Posting(
         names=NameLookup(resolve),
         dialer=httpcore.AnyIOBackend(),
         tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         clock=SystemClock(),
+        kept=kept or KeptConnections(SystemClock()),
         allow_loopback=True,
     )
     secrets = EndpointSecrets(Sealer(SEALING_KEY), random_bytes=lambda count: bytes(range(count)))
@@ -58,9 +60,10 @@ class Environment:
     receiver: Receiver
     service: Webhooks
     housekeeping: Housekeeping
+    kept: KeptConnections
 
     def new_loop(self) -> DeliveryLoop:
-        return DeliveryLoop(self.database, attempts=make_attempts()[2])
+        return DeliveryLoop(self.database, attempts=make_attempts(self.kept)[2])
 
     @asynccontextmanager
     async def delivering(self, count: int = 1) -> AsyncIterator[list[DeliveryLoop]]:
@@ -129,7 +132,9 @@ async def environment(database_url: str) -> AsyncIterator[Environment]:
         database = await open_database(database_url, name="test", max_size=8)
         stack.push_async_callback(database.close)
         receiver = await stack.enter_async_context(running_receiver())
-        posting, secrets, attempts = make_attempts()
+        kept = KeptConnections(SystemClock())
+        stack.push_async_callback(kept.close)
+        posting, secrets, attempts = make_attempts(kept)
         yield Environment(
             database=database,
             database_url=database_url,
@@ -143,6 +148,7 @@ async def environment(database_url: str) -> AsyncIterator[Environment]:
                 ids=IdSource(SystemClock()),
             ),
             housekeeping=Housekeeping(database),
+            kept=kept,
         )
 
 

@@ -169,7 +169,7 @@ async def test_without_a_sealing_key_nothing_is_registered(settings: Settings, r
 
 def test_production_refuses_endpoints_on_this_machine(settings: Settings) -> None:
     """Whatever else is set."""
-    values = settings.model_dump() | {"environment": "production", "paper": True, "api_key": "k" * 32}
+    values = settings.model_dump() | {"environment": "production", "paper": True, "api_key": "0123456789abcdef" * 2}
     values |= {"database_url": "postgresql://ticker:a-word-of-its-own@127.0.0.1/ticker"}
     Settings(**values | {"webhook_allow_loopback": False})
     with pytest.raises(SettingsError, match="WEBHOOK_ALLOW_LOOPBACK"):

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.kit.clock import SystemClock
+from app.webhooks.kept_connections import KeptConnections
 from app.webhooks.name_lookup import NameLookup, resolve
 from app.webhooks.posting import Posting
 from tests.integration.webhooks.receiver import answer, drip, drip_headers, flood, hang, running_receiver
@@ -75,6 +76,7 @@ def posting(
         dialer=dialer or httpcore.AnyIOBackend(),
         tls=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         clock=SystemClock(),
+        kept=KeptConnections(SystemClock()),
         allow_loopback=allow_loopback,
     )
 
