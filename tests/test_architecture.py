@@ -66,7 +66,7 @@ VALUE_FACTORIES = {
     "Encoder", "Decoder", "Meta",
     # FastAPI and pydantic: what stands in an Annotated[...]
     "Depends", "Query", "Header", "Field", "Body", "PathParameter", "StringConstraints", "AfterValidator",
-    "BeforeValidator",
+    "BeforeValidator", "WithJsonSchema",
 }  # fmt: skip
 
 

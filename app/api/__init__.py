@@ -9,5 +9,5 @@ Before every request: connection_limits (which connections may stay), http_conne
 Around every request: middleware (read it first), methods, trusted_names, keys, rate_limits, problems (errors as HTTP)
 For routes: services (what they may use), dependencies, strict_route, strict_json, query_values, paging, exact_json
 For orders: order_bodies, order_route, order_answers, idempotency_key, if_match
-For the rest: subscription_bodies, webhook_bodies; openapi; sockets (one WebSocket from its first to its last message)
+For the rest: subscription_bodies, webhook_bodies, body_shapes, openapi; sockets (one WebSocket, first to last message)
 """

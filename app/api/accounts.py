@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from app.accounts.model import AccountState, TokenOrigin
+from app.api.body_shapes import with_fields
 from app.api.dependencies import BROKER_S, AccountIdPath, PrincipalDep, ServicesDep, require_account
 from app.api.paging import Page
 from app.api.problems import problem_responses
@@ -24,7 +25,9 @@ def _sendable(token: SecretStr) -> SecretStr:
     return token
 
 
-Token = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator(_sendable)]
+Token = Annotated[
+    SecretStr, Field(min_length=1, max_length=256, json_schema_extra={"pattern": "^[!-~]+$"}), AfterValidator(_sendable)
+]
 
 
 class AccountOut(BaseModel):
@@ -52,7 +55,16 @@ class LoginUrlOut(BaseModel):
 class SessionIn(BaseModel):
     """``request_token`` from the redirect of Kite's login, or an ``access_token`` that was obtained elsewhere."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"access_token": "simtoken"}})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"access_token": "simtoken"},
+            "oneOf": [
+                with_fields("access_token", absent=["request_token"]),
+                with_fields("request_token", absent=["access_token"]),
+            ],
+        },
+    )
 
     request_token: Token | None = None
     access_token: Token | None = None

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
+from app.api.body_shapes import with_fields
 from app.api.dependencies import PrincipalDep, RequestIdDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
 from app.api.keys import Principal
@@ -25,6 +26,12 @@ from app.orders.state.audit import Actor
 Reason = Annotated[
     str, Field(min_length=1, max_length=500, pattern=STORABLE, description="for readers of the audit trail")
 ]
+
+
+def _shown(example: dict[str, Any]) -> dict[str, Any]:
+    """The schema's addition: an example, and when ``account_id`` is given."""
+    shapes = [with_fields(absent=["account_id"], scope="global"), with_fields("account_id", scope="account")]
+    return {"example": example, "oneOf": shapes}
 
 
 class ScopeIn(BaseModel):
@@ -47,7 +54,8 @@ class KillIn(ScopeIn):
     """`halt` stops everything except cancels; `reduce_only` also passes orders that are proven to reduce a position."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"scope": "global", "mode": "halt", "reason": "feed looks wrong"}}
+        extra="forbid",
+        json_schema_extra=_shown({"scope": "global", "mode": "halt", "reason": "feed looks wrong"}),
     )
 
     mode: HaltMode = "halt"
@@ -57,9 +65,7 @@ class KillIn(ScopeIn):
 class ResumeIn(ScopeIn):
     """The scope whose halt is lifted."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"scope": "global", "reason": "feed is back"}}
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_shown({"scope": "global", "reason": "feed is back"}))
 
 
 class HaltOut(BaseModel):

@@ -18,7 +18,7 @@ from app.api.dependencies import (
 )
 from app.api.exact_json import ExactJSON
 from app.api.idempotency_key import CallerDep
-from app.api.order_answers import BatchOut, DryRun, render_answer, render_dry_run
+from app.api.order_answers import SHOWN, BatchOut, DryRun, render_answer, render_dry_run
 from app.api.order_bodies import BatchIn
 from app.api.order_route import OrderRoute
 from app.api.paging import IdCursor, Page, PageLimit
@@ -39,7 +39,7 @@ def build_router() -> APIRouter:
     @router.post(
         "/advanced/batch-orders",
         status_code=201,
-        responses=ACCEPTED_BATCH | problem_responses(400, 403, 404, 409, 422, 503),
+        responses=SHOWN | ACCEPTED_BATCH | problem_responses(400, 403, 404, 409, 422, 503),
     )
     async def place_batch(
         services: ServicesDep,
@@ -65,7 +65,7 @@ def build_router() -> APIRouter:
             )
         return render_answer(answer)
 
-    @router.get("/advanced/batch-orders", response_model=Page[BatchOut], responses=problem_responses(400, 403))
+    @router.get("/advanced/batch-orders", response_model=Page[BatchOut], responses=problem_responses(400, 403, 404))
     async def list_batches(
         services: ServicesDep,
         principal: PrincipalDep,

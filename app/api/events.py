@@ -14,7 +14,7 @@ from app.api.paging import PageLimit
 from app.api.problems import problem_responses
 from app.api.strict_route import StrictRoute
 from app.broker.identifiers import DEFAULT_ACCOUNT
-from app.errors import BadInput, Gone, Problem
+from app.errors import Gone
 from app.events.event_log import EventLog
 from app.events.protocol import EventPage, event_update
 
@@ -115,10 +115,8 @@ def build_router() -> APIRouter:
 
 
 def start_of(*, after: int | None, cursor: str | None) -> int:
-    """The sequence number after which to read; 0 is the start. Raises BadInput when both are given."""
-    if after is not None and cursor is not None:
-        raise BadInput([Problem(loc=("query", "cursor"), msg="give either after or cursor, not both")])
-    return int(cursor) if cursor is not None else after or 0
+    """The sequence number after which to read, 0 for the start: the further of both, as a cursor goes on from there."""
+    return max(int(cursor or 0), after or 0)
 
 
 async def read_page(log: EventLog, account_id: str, *, after: int, limit: int) -> bytes:

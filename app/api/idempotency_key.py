@@ -15,12 +15,16 @@ from app.errors import BadInput, Problem
 from app.kit.clock import elapsed_s
 from app.orders.entry.acceptance import Caller
 
+NEEDS_KEY = {"x-needs-idempotency-key": True}
+"""For the ``openapi_extra`` of a route that refuses requests without a key in every environment."""
+
 IdempotencyHeader = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         pattern=r'^"?[A-Za-z0-9_-]{16,64}"?$',
         description="16-64 of `A-Za-z0-9_-`; the same key and request is the same order, however often it is sent",
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]{16,64}$"},
         examples=["my-strategy-2026-001"],
     ),
 ]

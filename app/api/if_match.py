@@ -17,6 +17,7 @@ IfMatch = Annotated[
     str | None,
     Header(
         max_length=1000,
+        json_schema_extra={"pattern": rf"^(?:\*|{_TAG}(?:, ?{_TAG})*)$"},
         description="the `version` of the order as you have seen it: 412 `VERSION_STALE` when it has changed since",
     ),
 ]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.api.dependencies import DUMP_S, ServicesDep
 from app.api.paging import KeyCursor, Page, PageLimit, cursor_of_key, key_of_cursor
@@ -33,6 +33,7 @@ _INFY: dict[str, Any] = {
     "exchange": "NSE",
 }
 _Text = Annotated[str | None, Query(min_length=1, max_length=64)]
+Strike = Annotated[Decimal, Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
 TokenPath = Annotated[int, Path(ge=0, le=2**32 - 1, examples=[408065])]
 
 
@@ -103,8 +104,8 @@ def build_router() -> APIRouter:
         instrument_type: Annotated[_Text, Query(examples=["EQ"])] = None,
         name: Annotated[_Text, Query(description="exactly, for example of an underlying")] = None,
         expiry: Annotated[Day | None, Query()] = None,
-        strike_min: Annotated[Decimal | None, Query(ge=0)] = None,
-        strike_max: Annotated[Decimal | None, Query(ge=0)] = None,
+        strike_min: Annotated[Strike | None, Query()] = None,
+        strike_max: Annotated[Strike | None, Query()] = None,
         limit: PageLimit = 50,
         cursor: KeyCursor = None,
     ) -> Page[InstrumentOut]:

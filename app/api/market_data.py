@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import HISTORY_S, PrincipalDep, ServicesDep, require_account
 from app.api.problems import problem_responses
@@ -38,6 +38,7 @@ _QUOTE: dict[str, Any] = {
     "stale": False,
     "origin": "tick",
 }
+QUOTE_KEY = r"^(?:[^:]+:.+|[0-9]{1,19})$"
 _Moment = Annotated[str, Query(min_length=10, max_length=40)]
 
 
@@ -73,13 +74,15 @@ class HistoryOut(BaseModel):
 
 
 def build_router() -> APIRouter:
-    router = APIRouter(route_class=StrictRoute, tags=["market data"], responses=problem_responses(400, 401, 502, 503))
+    router = APIRouter(
+        route_class=StrictRoute, tags=["market data"], responses=problem_responses(400, 401, 409, 502, 503)
+    )
 
     @router.get("/quotes", response_model=QuotesOut)
     async def quotes(
         services: ServicesDep,
         i: Annotated[
-            list[str],
+            list[Annotated[str, Field(json_schema_extra={"pattern": QUOTE_KEY})]],
             Query(description="`EXCHANGE:TRADINGSYMBOL` or an instrument token, repeated", examples=[["NSE:INFY"]]),
         ],
     ) -> Response:

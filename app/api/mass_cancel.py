@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.api.dependencies import DATABASE_S, PrincipalDep, ServicesDep, require_account
 from app.api.exact_json import ExactJSON
-from app.api.idempotency_key import CallerDep
+from app.api.idempotency_key import NEEDS_KEY, CallerDep
 from app.api.order_answers import WaitForOrder, render_answer
 from app.api.order_bodies import STORABLE
 from app.api.problems import problem_responses
@@ -89,7 +89,10 @@ def build_router() -> APIRouter:
     router = APIRouter(route_class=StrictRoute, tags=["orders"])
 
     @router.post(
-        "/orders/cancel", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503)
+        "/orders/cancel",
+        status_code=201,
+        responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 422, 503),
+        openapi_extra=NEEDS_KEY,
     )
     async def cancel_orders(
         services: ServicesDep, principal: PrincipalDep, caller: CallerDep, body: MassCancelIn, wait: WaitForOrder = 10.0

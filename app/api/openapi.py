@@ -57,7 +57,20 @@ def _adapt(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _adapt_operation(operation: dict[str, Any], *, is_open: bool) -> None:
-    """Validation is 400 here, not FastAPI's 422; an operation that needs a key declares it."""
+    """Validation is 400 here, not FastAPI's 422; an operation that needs a key declares it.
+
+    Null cannot be written in a query or a header: a parameter is given, or it is absent.
+    """
+    needs_key = operation.pop("x-needs-idempotency-key", False)
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        choices = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+        if len(choices) == 1:
+            parameter["schema"] = {**choices[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+        elif choices:
+            schema["anyOf"] = choices
+        if parameter["name"] == "Idempotency-Key" and needs_key:
+            parameter["required"] = True
     responses = operation["responses"]
     validation = responses.get("422", {})
     if "HTTPValidationError" in str(validation):

@@ -129,6 +129,11 @@ class DryRunOut(BaseModel):
     requests: list[WireRequestOut]
 
 
+SHOWN: dict[int | str, dict[str, Any]] = {
+    200: {"model": DryRunOut, "description": "with `dry_run`: what the broker would get"}
+}
+
+
 def render_answer(answer: Answer) -> ExactJSON:
     """201 or 202 with ``Location``; ``Idempotent-Replayed`` marks the answer to a repeated request."""
     headers = {"Location": _PATHS[answer.kind].format(answer.resource_id)}

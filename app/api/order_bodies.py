@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.api.body_shapes import with_fields
 from app.api.query_values import Moment, StrictFlag
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId, OrderId
 from app.broker.orders import (
@@ -198,7 +199,12 @@ class BatchIn(BaseModel):
 class ChangesIn(BaseModel):
     """The fields to change. Values are absolute; a field that is left out stays as it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"price": 1401.5}})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=lambda schema: schema.update(
+            example={"price": 1401.5}, anyOf=[with_fields(name) for name in schema["properties"]]
+        ),
+    )
 
     quantity: Count | None = None
     price: Price | None = None
@@ -224,7 +230,10 @@ class ResolveIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"resolution": "not_placed", "note": "not in the contract note of the day"}},
+        json_schema_extra={
+            "example": {"resolution": "not_placed", "note": "not in the contract note of the day"},
+            "anyOf": [with_fields(resolution="placed"), with_fields(absent=["order_id"])],
+        },
     )
 
     resolution: Resolution

@@ -22,7 +22,7 @@ from app.api.exact_json import ExactJSON
 from app.api.idempotency_key import CallerDep
 from app.api.if_match import IfMatch, etag_of, versions_of
 from app.api.keys import Principal
-from app.api.order_answers import DryRun, TaskOut, WaitForOrder, render_answer, render_dry_run
+from app.api.order_answers import SHOWN, DryRun, TaskOut, WaitForOrder, render_answer, render_dry_run
 from app.api.order_bodies import ChangesIn, ResolveIn, SingleOrderIn
 from app.api.order_route import OrderRoute
 from app.api.paging import IdCursor, OrderCursor, Page, PageLimit
@@ -58,7 +58,9 @@ def build_router() -> APIRouter:
 
 
 def _add_place(router: APIRouter) -> None:
-    @router.post("/orders", status_code=201, responses=_ACCEPTED | problem_responses(400, 403, 404, 409, 412, 422, 503))
+    @router.post(
+        "/orders", status_code=201, responses=SHOWN | _ACCEPTED | problem_responses(400, 403, 404, 409, 412, 422, 503)
+    )
     async def place_order(
         services: ServicesDep,
         principal: PrincipalDep,
@@ -132,7 +134,7 @@ def _add_commands(router: APIRouter) -> None:
 
 
 def _add_tasks(router: APIRouter) -> None:
-    @router.get("/orders/tasks", response_model=Page[TaskOut], responses=problem_responses(400, 403))
+    @router.get("/orders/tasks", response_model=Page[TaskOut], responses=problem_responses(400, 403, 404))
     async def list_tasks(
         services: ServicesDep,
         principal: PrincipalDep,
@@ -202,7 +204,7 @@ def _add_views(router: APIRouter) -> None:
         require_account(services, principal=principal, account_id=str(order["account_id"]))
         return ExactJSON(order, headers=etag_of(order["version"]))
 
-    @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 409, 502))
+    @router.get("/orders/{order_id}/history", responses=problem_responses(403, 404, 409, 502, 503))
     async def get_order_history(
         services: ServicesDep, principal: PrincipalDep, order_id: OrderIdPath, account_id: AccountFilter = None
     ) -> Response:

@@ -34,7 +34,7 @@ def build_router() -> APIRouter:
         route_class=StrictRoute,
         prefix="/portfolio",
         tags=["portfolio"],
-        responses=problem_responses(401, 403, 404, 502, 503),
+        responses=problem_responses(401, 403, 404, 409, 502, 503),
     )
 
     @router.get("/holdings", response_model=Page[dict[str, Any]])

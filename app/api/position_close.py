@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.api.batches import ACCEPTED_BATCH, WaitForBatch
 from app.api.dependencies import DATABASE_S, PrincipalDep, ServicesDep, require_account
-from app.api.idempotency_key import CallerDep
+from app.api.idempotency_key import NEEDS_KEY, CallerDep
 from app.api.order_answers import render_answer
 from app.api.order_bodies import STORABLE, AlgoId
 from app.api.problems import problem_responses
@@ -52,7 +52,10 @@ def build_router() -> APIRouter:
     router = APIRouter(route_class=StrictRoute, tags=["orders"])
 
     @router.post(
-        "/positions/close", status_code=201, responses=ACCEPTED_BATCH | problem_responses(400, 403, 404, 409, 422, 503)
+        "/positions/close",
+        status_code=201,
+        responses=ACCEPTED_BATCH | problem_responses(400, 403, 404, 409, 422, 503),
+        openapi_extra=NEEDS_KEY,
     )
     async def close_positions(
         services: ServicesDep,

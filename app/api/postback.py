@@ -41,7 +41,12 @@ def build_router() -> APIRouter:
     router = APIRouter(route_class=StrictRoute, tags=["postback"])
 
     @router.post(
-        "/postback/{account_id}", status_code=HTTP_202_ACCEPTED, responses=problem_responses(400, 403, 404, 413, 429)
+        "/postback/{account_id}",
+        status_code=HTTP_202_ACCEPTED,
+        responses=problem_responses(400, 403, 404, 413, 429),
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": Postback.model_json_schema()}}}
+        },
     )
     async def postback(services: ServicesDep, account_id: AccountIdPath, request: Request) -> PostbackOut:
         """Kite calls this; the body is its order object."""

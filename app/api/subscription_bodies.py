@@ -6,6 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.api.body_shapes import with_fields
+from app.api.order_bodies import STORABLE
 from app.broker.identifiers import AccountId
 from app.broker.market import Mode
 from app.kit.clock import ist_iso
@@ -21,12 +23,18 @@ class SubscriptionIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"}},
+        json_schema_extra={
+            "example": {"exchange": "NSE", "tradingsymbol": "INFY", "requested_mode": "full"},
+            "oneOf": [
+                with_fields("instrument_token", absent=["exchange", "tradingsymbol"]),
+                with_fields("exchange", "tradingsymbol", absent=["instrument_token"]),
+            ],
+        },
     )
 
     instrument_token: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
-    exchange: Annotated[str, Field(min_length=1, max_length=16)] | None = None
-    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    exchange: Annotated[str, Field(min_length=1, max_length=16, pattern=STORABLE)] | None = None
+    tradingsymbol: Annotated[str, Field(min_length=1, max_length=64, pattern=STORABLE)] | None = None
     requested_mode: Mode = Mode.FULL
     account_id: AccountId | None = None
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.api.body_shapes import with_fields
 from app.api.order_bodies import STORABLE
 from app.api.query_values import StrictFlag
 from app.broker.identifiers import DEFAULT_ACCOUNT, AccountId
@@ -16,7 +17,10 @@ from app.kit.clock import IST
 from app.webhooks.model import Delivery, DeliveryStatus, EndpointStatus, Webhook
 from app.webhooks.target import MAX_URL
 
-Url = Annotated[str, Field(min_length=1, max_length=MAX_URL, pattern=STORABLE, examples=["https://example.com/hook"])]
+URL_PATTERN = r"^https?://[!-~]+$"
+Url = Annotated[
+    str, Field(min_length=1, max_length=MAX_URL, pattern=URL_PATTERN, examples=["https://example.com/hook"])
+]
 Events = Annotated[list[EventType], Field(max_length=50, description="types; empty: all")]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=STORABLE)]
 Tags = Annotated[list[Tag], Field(max_length=50, description="only orders with one of these tags; empty: all")]
@@ -63,7 +67,16 @@ class WebhookChangesIn(BaseModel):
 class ReplayIn(BaseModel):
     """One delivery, or the events from `from_seq` to `to_seq` (to the newest when left out)."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"from_seq": 42}})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"from_seq": 42},
+            "oneOf": [
+                with_fields("delivery_id", absent=["from_seq", "to_seq"]),
+                with_fields("from_seq", absent=["delivery_id"]),
+            ],
+        },
+    )
 
     delivery_id: UUID | None = None
     from_seq: Seq | None = None

@@ -145,6 +145,31 @@ def test_a_query_is_what_it_says(service: Service, path: str, field: str) -> Non
     assert places(body) == {("query", field)}
 
 
+def test_no_text_holds_what_the_database_cannot_keep(service: Service) -> None:
+    """A NUL in a symbol was a failure of the service."""
+    for name in ("exchange", "tradingsymbol"):
+        item = {"exchange": "NSE", "tradingsymbol": "INFY", name: "N\x00"}
+        for path, body in (("/subscriptions", item), ("/subscriptions/bulk", {"items": [item]})):
+            check_problem(service.client.post(path, json=body), 400, "VALIDATION_FAILED", about_orders=False)
+
+
+def test_the_document_says_what_goes_together(service: Service) -> None:
+    """Which fields exclude each other, which headers are needed, and that a query has no null."""
+    document = service.client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for name in ("SubscriptionIn", "SessionIn", "KillIn", "ResumeIn", "ReplayIn"):
+        assert len(schemas[name]["oneOf"]) == 2, name
+    for path in ("/orders/cancel", "/positions/close"):
+        parameters = document["paths"][path]["post"]["parameters"]
+        assert [one["required"] for one in parameters if one["name"] == "Idempotency-Key"] == [True]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), parameter
+    for path in ("/orders", "/advanced/batch-orders"):
+        assert "200" in document["paths"][path]["post"]["responses"]
+
+
 def test_the_switches_of_a_query_are_the_ones_of_kite_too(service: Service) -> None:
     """``true`` and ``false``, 1 and 0, and no other word."""
     for text in ("true", "1"):

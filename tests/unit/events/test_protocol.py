@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.events import start_of
-from app.errors import BadInput
 from app.events.model import LogHead, StoredEvent
 from app.events.protocol import (
     Auth,
@@ -109,10 +108,10 @@ def test_close_codes_separate_permanent_from_temporary_reasons() -> None:
     }  # fmt: skip
 
 
-def test_after_and_cursor_exclude_each_other() -> None:
-    """Either, neither, but not both."""
+def test_a_page_begins_after_the_further_of_both() -> None:
+    """A client that keeps ``after`` in its address goes on with the cursor."""
     assert start_of(after=None, cursor=None) == 0
     assert start_of(after=7, cursor=None) == 7
     assert start_of(after=None, cursor="8") == 8
-    with pytest.raises(BadInput, match="not both"):
-        start_of(after=7, cursor="8")
+    assert start_of(after=7, cursor="8") == 8
+    assert start_of(after=8, cursor="7") == 8
