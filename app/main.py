@@ -109,7 +109,9 @@ def create_app(settings: Settings, *, services: Services | None = None, override
     )
     problems.install(app)
     for resource in RESOURCES:
-        app.include_router(resource.build_router())
+        router = resource.build_router()
+        app.include_router(router)
+        methods.read(router.routes)
     serve_document(app)
-    methods.read(app)
+    methods.read(app.routes)
     return app

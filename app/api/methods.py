@@ -6,10 +6,10 @@ A path that is written out, such as ``/subscriptions/bulk``, is never taken for 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 
-from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import METHOD_SENTENCE, plain_problem
@@ -49,10 +49,10 @@ class PathMethods:
         self._written: dict[str, set[str]] = {}
         self._with_parameters: list[tuple[re.Pattern[str], set[str]]] = []
 
-    def read(self, app: FastAPI) -> None:
-        """Take over the routes of an application."""
-        for route in iter_route_contexts(app.routes):
-            if route.path is None or not route.methods:
+    def read(self, routes: Iterable[BaseRoute]) -> None:
+        """Take over these routes of an application."""
+        for route in routes:
+            if not isinstance(route, Route) or not route.methods:
                 continue
             methods = route.methods | ({"HEAD"} if "GET" in route.methods else set())
             if "{" in route.path:
