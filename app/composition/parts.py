@@ -63,6 +63,7 @@ class Overrides:
     engine_settings: EngineSettings | None = None
     lease_times: LeaseTimes | None = None
     stream_limits: StreamLimits | None = None
+    replica: str | None = None  # its name as the owner of leases, where one process runs several replicas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ class Process:
             log=AccountEventWriter(ids),
             leases=Leases(
                 database=engine_database,
-                owner=process_name(ids.code(6)),
+                owner=overrides.replica or process_name(ids.code(6)),
                 times=overrides.lease_times or LeaseTimes.lasting(settings.account_lease_s),
                 clock=clock,
             ),

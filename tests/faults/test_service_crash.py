@@ -1,5 +1,6 @@
 """kill -9 of the service at the worst moments of a batch; the next process brings it to its end by itself."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,3 +140,35 @@ def test_in_the_middle_of_a_rollback(mortal: Service, broker: Broker, module_dat
     ledger = broker.ledger(since)
     assert {row["state"] for row in ledger} <= {"CANCELLED", "REJECTED"}
     assert len({row["tag"] for row in ledger}) == len(ledger) <= LEGS
+
+
+def test_midway_of_an_exit(mortal: Service, broker: Broker) -> None:
+    """Killed when the exit has filled in part and a move of it is on the wire: the next process finishes that exit, and
+    sells what was held, once."""
+    infy = {"last_price": 1500, "frozen": True}
+    broker.post("/_sim/market", {"instruments": {"NSE:INFY": infy}})
+    bought = mortal.client.post("/orders", params={"wait": 10}, json=limit_order(price=1510)).json()
+    assert bought["status"] == "completed", bought
+    since = len(broker.ledger())
+    broker.post("/_sim/market", {"instruments": {"NSE:INFY": infy | {"liquidity": 0}}})
+    headers = {"Idempotency-Key": f"close-{time.time_ns()}"}
+    body = {"tradingsymbol": "INFY"}
+    answer = mortal.client.post("/positions/close", params={"wait": 0}, json=body, headers=headers)
+    assert answer.status_code == 202, answer.text
+    wait_for("the exit rests", lambda: len(broker.ledger(since)) == 1)
+    (sold,) = broker.ledger(since)
+    broker.post(f"/_sim/orders/{sold['order_id']}", {"fill": 4})
+    broker.fault("hang", method="PUT", path="/orders/regular/*", params={"ms": 60_000})
+    broker.post("/_sim/market", {"instruments": {"NSE:INFY": infy | {"last_price": 1480, "liquidity": 0}}})
+    wait_for("a move is on the wire", broker.all_struck, within_s=30)
+    mortal.kill()
+    broker.clear_faults()
+    mortal.start()
+    broker.post("/_sim/market", {"instruments": {"NSE:INFY": infy | {"last_price": 1480, "liquidity": 100}}})
+    batch = end_of(mortal, answer.headers["location"])
+    assert (batch["status"], batch["residual"]) == ("completed", [])
+    sales = broker.ledger(since)
+    assert sum(row["filled_quantity"] for row in sales) == int(sales[0]["request"]["quantity"])
+    assert {row["state"] for row in sales} <= {"COMPLETE", "CANCELLED"}
+    again = mortal.client.post("/positions/close", params={"wait": 0}, json=body, headers=headers)
+    assert (again.json()["batch_id"], len(broker.ledger(since))) == (batch["batch_id"], len(sales))

@@ -91,6 +91,14 @@ def settings(
     )
 
 
+@asynccontextmanager
+async def running_replica(settings: Settings, name: str) -> AsyncIterator[RunningService]:
+    """One of several services of this process. Without names of their own each takes the other for its dead
+    predecessor, and takes its leases."""
+    async with running_service(settings, overrides=Overrides(replica=name)) as running:
+        yield running
+
+
 @pytest.fixture
 async def service(settings: Settings) -> AsyncIterator[RunningService]:
     async with running_service(settings) as running:

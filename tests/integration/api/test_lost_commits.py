@@ -15,7 +15,7 @@ from app.config import Settings
 from chaos.proxy import FaultProxy, Toxic, open_proxy
 from simulator.server import RunningSimulator
 from tests.faults.outage_environment import port_of, with_port
-from tests.integration.conftest import RunningService, running_service
+from tests.integration.conftest import RunningService, running_replica
 from tests.waiting import until
 
 ORDER = {
@@ -33,10 +33,17 @@ async def proxy(settings: Settings) -> AsyncIterator[FaultProxy]:
 
 
 @pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[RunningService]:
+    """The replica that sends the orders."""
+    async with running_replica(settings, "first") as running:
+        yield running
+
+
+@pytest.fixture
 async def replica(settings: Settings, proxy: FaultProxy, service: RunningService) -> AsyncIterator[RunningService]:
     """Another replica, over a line to the database that the test can break; ``service`` sends the orders."""
     url = with_port(settings.database_url.get_secret_value(), proxy.port)
-    async with running_service(settings.model_copy(update={"database_url": SecretStr(url)})) as running:
+    async with running_replica(settings.model_copy(update={"database_url": SecretStr(url)}), "second") as running:
         yield running
 
 
