@@ -57,6 +57,18 @@ class SocketConnection(WebSocketsSansIOProtocol):
         self.transport.close()
         self.loop.call_soon(self.transport.abort)  # a client that does not read keeps nothing
 
+    def write_message(self, message: bytes) -> bool:
+        """Write a whole message of the protocol at once; False where the client has not taken what was written before.
+
+        Only between messages of the application, which waits for its own to be written, and only without compression.
+        """
+        if not self.handshake_complete or self.close_sent or self.disconnected or self._dropping:
+            return False
+        if self.transport.is_closing() or not self.writable.is_set() or self.transport.get_write_buffer_size():
+            return False
+        self.transport.write(message)
+        return True
+
     def data_received(self, data: bytes) -> None:
         if self.handshake_complete and self._place is not None and not self._place.has_key:
             self.conn.max_message_size = KEYLESS_MESSAGE_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -25,6 +26,8 @@ class EventItem:
 
     seq: int
     frame: str
+    wire: bytes
+    """The same as a frame of the WebSocket protocol, built once for all sockets."""
 
 
 FrameKind: TypeAlias = Literal["greeting", "snapshot", "event", "heartbeat", "reply"]
@@ -79,6 +82,24 @@ class OrderReader:
         self._last = start.last
         self._read_to = start.head.seq
         self._waiting: deque[Item] = deque()
+        self._is_idle = False
+        self._write: Callable[[bytes], bool] | None = None
+        box.offer_first(self._take_at_once)
+
+    def write_with(self, write: Callable[[bytes], bool]) -> None:
+        """Give events to this function as they come, while nothing else waits for the client.
+
+        It returns False where it cannot write at once; then the event waits in the mailbox as any other.
+        """
+        self._write = write
+
+    def _take_at_once(self, item: Item) -> bool:
+        if self._write is None or not self._is_idle or not isinstance(item, EventItem) or item.seq != self._last + 1:
+            return False
+        if self._write(item.wire):
+            self._last = item.seq
+            return True
+        return False
 
     def reply(self, frame: str) -> None:
         """Queue an answer to the client behind what waits already."""
@@ -97,10 +118,13 @@ class OrderReader:
         if self._last < self._read_to:
             return await self._read_page()
         if not self._waiting:
+            self._is_idle = True
             try:
                 self._waiting.extend(await self._box.take())
             except Overflowed as error:
                 raise StreamClosed(CloseReason.SLOW_CONSUMER) from error
+            finally:
+                self._is_idle = False
         return self._take_waiting()
 
     async def _read_page(self) -> list[Frame]:
@@ -127,7 +151,7 @@ class OrderReader:
 
     def _frame_of(self, item: Item) -> list[Frame]:
         match item:
-            case EventItem(seq, frame):
+            case EventItem(seq=seq, frame=frame):
                 if seq <= self._last:
                     return []
                 self._last = seq

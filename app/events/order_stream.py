@@ -23,7 +23,7 @@ from app.events.limits import StreamLimits
 from app.events.model import EPOCH_LENGTH, LogHead, StoredEvent
 from app.events.order_reader import Closing, EventItem, Heartbeat, Item, OrderReader
 from app.events.outage import Outage
-from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame
+from app.events.protocol import CloseReason, Resume, StreamClosed, event_frame, text_message
 from app.events.redis_bus import HintRelay, RedisListener
 from app.events.resume import Snapshot, open_head, start_of_socket
 from app.events.stats import SocketCounts, StreamStats
@@ -186,7 +186,7 @@ class OrderStreamHub:
     def _hand_out(self, cursor: DeliveryCursor, event: StoredEvent, *, relay: bool) -> None:
         frame = event_frame(event)
         if cursor.live and event.seq > cursor.delivered:
-            self._readers.publish(cursor.account_id, EventItem(event.seq, frame))
+            self._readers.publish(cursor.account_id, EventItem(event.seq, frame, text_message(frame)))
             cursor.delivered = event.seq
         if relay:
             self._relay.offer(self._keys.orders(cursor.account_id), frame)

@@ -129,6 +129,17 @@ def event_frame(event: StoredEvent) -> str:
     return msgspec.json.encode(event_update(event)).decode()
 
 
+def text_message(text: str) -> bytes:
+    """A whole text message of the WebSocket protocol (RFC 6455 section 5.2), as a server sends it: not masked."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
 def event_update(event: StoredEvent) -> OrderUpdate:
     """The event as clients see it."""
     return OrderUpdate(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -24,11 +25,16 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._limit = limit
         self._ready = asyncio.Event()
+        self._take_at_once: Callable[[T], bool] | None = None
         self.overflowed = False
+
+    def offer_first(self, take_at_once: Callable[[T], bool]) -> None:
+        """From now on an item before which nothing waits is offered to this function; True: it has taken the item."""
+        self._take_at_once = take_at_once
 
     def put(self, item: T) -> None:
         """Never waits and never raises: a full mailbox marks itself overflowed instead."""
-        if self.overflowed:
+        if self.overflowed or (self._take_at_once is not None and not self._items and self._take_at_once(item)):
             return
         if len(self._items) >= self._limit:
             self.overflowed = True

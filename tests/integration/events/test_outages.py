@@ -54,7 +54,7 @@ async def test_a_gap_is_read_from_the_log_before_anything_above_it(direct: Datab
     """3, 4 and 5 were never handed over: they come all the same, then 6; what is known already does not."""
     await append(direct, 6)
     reader, box = reader_at(2, database=direct)
-    for item in (EventItem(2, "two"), EventItem(6, "six")):
+    for item in (EventItem(2, "two", b""), EventItem(6, "six", b"")):
         box.put(item)
     greeting = await reader.next_batch()
     assert '"resumed":true' in greeting[0]
@@ -70,7 +70,7 @@ async def test_a_gap_that_the_log_cannot_fill_ends_the_socket(direct: Database) 
     async with direct.connection() as connection:
         await connection.execute("DELETE FROM event WHERE seq = 4")
     reader, box = reader_at(2, database=direct)
-    box.put(EventItem(6, "six"))
+    box.put(EventItem(6, "six", b""))
     assert len(await reader.next_batch()) == 1
     assert await reader.next_batch() == []
     with pytest.raises(StreamClosed) as closed:
