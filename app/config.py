@@ -247,7 +247,6 @@ def refuse_contradictions(settings: Settings) -> None:
     for shorter, longer in (
         ("database_statement_timeout_s", "database_answer_timeout_s"),
         ("feed_reconnect_first_s", "feed_reconnect_cap_s"),
-        ("ws_heartbeat_s", "ws_idle_timeout_s"),
     ):
         if getattr(settings, shorter) > getattr(settings, longer):
             raise SettingsError(longer.upper(), wants=f"must not be shorter than {shorter.upper()}")

@@ -1,8 +1,4 @@
-"""Which schema a database has: the service neither starts nor takes requests on one that its code does not know.
-
-A release can be rolled back over a migration when the migration says that older code runs on what it leaves: the
-database then lists the revisions whose code may run on it (``schema_support``, which ``migrations/env.py`` writes).
-"""
+"""Which schema a database has: the service neither starts nor takes requests on one that its code does not know."""
 
 from __future__ import annotations
 
@@ -11,32 +7,21 @@ from app.db.postgres import Database, Tx
 from app.errors import StartError
 
 
-async def read_revision(tx: Tx, *, wanted: str) -> str | None:
-    """The revision that the database is at, or ``wanted`` where its code may run on it.
-
-    Raises UndefinedTable when it was never migrated.
-    """
+async def read_revision(tx: Tx) -> str | None:
+    """The revision that the database is at. Raises UndefinedTable when it was never migrated."""
     row = await (await tx.execute("SELECT version_num FROM alembic_version")).fetchone()
-    found = None if row is None else str(row[0])
-    if found == wanted:
-        return found
-    cursor = await tx.execute("SELECT to_regclass('schema_support') IS NOT NULL")
-    exists = await cursor.fetchone()
-    if exists is None or not exists[0]:
-        return found
-    supported = await (await tx.execute("SELECT 1 FROM schema_support WHERE revision = %s", (wanted,))).fetchone()
-    return found if supported is None else wanted
+    return None if row is None else str(row[0])
 
 
 async def check_revision(tx: Tx, revision: str) -> None:
-    """Raises StartError unless the code of ``revision`` may run on this database; says which way out there is."""
+    """Raises StartError unless the database is at ``revision``; says which way out there is."""
     row = await (await tx.execute("SELECT to_regclass('alembic_version') IS NOT NULL")).fetchone()
-    found = await read_revision(tx, wanted=revision) if row is not None and row[0] else None
+    found = await read_revision(tx) if row is not None and row[0] else None
     if found == revision:
         return
     if found is not None and not is_known(found):
         raise StartError(
-            f"DATABASE_URL: the schema is at {found}, newer than this release ({revision}), and not made for it: "
+            f"DATABASE_URL: the schema is at {found}, newer than this release ({revision}): "
             "run the release that made it"
         )
     raise StartError(
@@ -64,7 +49,7 @@ async def check_rights(tx: Tx) -> None:
     cursor = await tx.execute(
         """SELECT relname FROM pg_class
            WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
-             AND relname NOT IN ('alembic_version', 'schema_support')
+             AND relname <> 'alembic_version'
              AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT'))
            ORDER BY relname"""
     )

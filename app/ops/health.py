@@ -248,7 +248,7 @@ class HealthService:
 
     async def _read_revision(self) -> str | None:
         async with self._sources.database.connection() as connection:
-            return await read_revision(connection, wanted=self._release.schema_revision)
+            return await read_revision(connection)
 
     def _account(self, account_id: str, feed: Feed) -> AccountHealth:
         state = feed.state

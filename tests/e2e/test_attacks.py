@@ -15,7 +15,7 @@ from tests.e2e.environment import API_KEY, Broker, Service, running_service
 
 AUTH = json.dumps({"type": "auth", "api_key": API_KEY})
 GROWS_AT_MOST = 20 * MIB
-LAG_S = 0.5  # on a machine that other tests keep busy, alone it is a tenth; without the bounds it was 7 s
+LAG_S = 2.0  # on a machine that other tests keep busy; without the bounds it was 7 s
 ANSWERED_WITHIN_S = 1.0  # usually; none may take five seconds
 FLOOD = 100 * MIB
 OPEN_HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
@@ -182,22 +182,26 @@ async def test_pongs_are_signs_of_life(
         database_url=database_url,
         redis_url=redis_server,
         redis_prefix="pongs:",
-        ws_idle_timeout_s="0.6",
+        ws_idle_timeout_s="1.5",
     ) as service:
-        for path in ("/ws/ticks", "/advanced/ws/orders/primary"):
-            url = service.url.replace("http", "ws", 1) + path
-            async with connect(url, proxy=None, ping_interval=None) as reading:
-                await reading.send(AUTH)
-                silent = await Raw.to(service, handshake(path))
-                await asyncio.sleep(0.2)
-                silent.transport.write(frame(1, AUTH.encode()))
-                said = await silent.rest()
-                assert said.endswith(b"\x03\xf5idle_timeout"), said[-300:]  # 1013
-                await asyncio.sleep(1.5)
-                await reading.send("ping")
-                async with asyncio.timeout(5):
-                    while await reading.recv() != "pong":
-                        pass
+        async with asyncio.TaskGroup() as sockets:
+            for path in ("/ws/ticks", "/advanced/ws/orders/primary"):
+                sockets.create_task(check_signs_of_life(service, path))
+
+
+async def check_signs_of_life(service: Service, path: str) -> None:
+    async with connect(service.url.replace("http", "ws", 1) + path, proxy=None, ping_interval=None) as reading:
+        await reading.send(AUTH)
+        silent = await Raw.to(service, handshake(path))
+        await asyncio.sleep(0.2)
+        silent.transport.write(frame(1, AUTH.encode()))
+        said = await silent.rest()
+        assert said.endswith(b"\x03\xf5idle_timeout"), said[-300:]  # 1013
+        await asyncio.sleep(2.5)
+        await reading.send("ping")
+        async with asyncio.timeout(5):
+            while await reading.recv() != "pong":
+                pass
 
 
 def test_the_attacks_left_few_lines(attacked: Service) -> None:

@@ -125,7 +125,6 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"REDIS_TIMEOUT_S": "0"}, "REDIS_TIMEOUT_S", "greater than 0"),
         ({"DATABASE_ANSWER_TIMEOUT_S": "2"}, "DATABASE_ANSWER_TIMEOUT_S", "DATABASE_STATEMENT_TIMEOUT_S"),
         ({"FEED_RECONNECT_FIRST_S": "50", "FEED_RECONNECT_CAP_S": "5"}, "FEED_RECONNECT_CAP_S", "shorter"),
-        ({"WS_HEARTBEAT_S": "60", "WS_IDLE_TIMEOUT_S": "5"}, "WS_IDLE_TIMEOUT_S", "shorter"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_it_wants(environ: dict[str, str], variable: str, wants: str) -> None:
