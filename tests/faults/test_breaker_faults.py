@@ -64,7 +64,7 @@ async def test_an_open_breaker_holds_orders_and_lets_cancels_pass(
     database_url: str, simulator: RunningSimulator
 ) -> None:
     """BREAKER_OPEN, expired truthfully when it lasts; never probed with an order."""
-    settings = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=120.0))
+    settings = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(pause_s=120.0))
     async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
         await environment.set_price("NSE:INFY", 1500)
         resting = await environment.place()
@@ -82,7 +82,7 @@ async def test_an_open_breaker_holds_orders_and_lets_cancels_pass(
 
 async def test_a_breaker_closes_when_the_order_book_can_be_read(database_url: str, simulator: RunningSimulator) -> None:
     """The probe is a read; what was held goes while it is fresh."""
-    settings = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(first_pause_s=1.0))
+    settings = replace(PATIENT, halt_doubts=1000, breaker=BreakerLimits(pause_s=1.0))
     async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
         await doubts(environment, 3)
         assert (await end_of(environment, await one_more(environment)))["status"] == "completed"

@@ -40,7 +40,7 @@ async def patient(database_url: str, simulator: RunningSimulator) -> AsyncIterat
         in_doubt_window_s=300.0,
         halt_doubts=100,
         halt_doubt_age_s=300.0,
-        breaker=BreakerLimits(first_pause_s=300.0, longest_open_s=300.0),
+        breaker=BreakerLimits(pause_s=300.0),
     )
     async with open_order_environment(database_url, simulator.url, settings=settings) as environment:
         await environment.set_price("NSE:INFY", 1500)

@@ -83,7 +83,7 @@ class AccountBreakers:
         good, failed = self._reads.reads > self._counts_at_probe[0], self._reads.failed_reads > self._counts_at_probe[1]
         for kind, breaker in stopped:
             if self._reads.reads > self._reads_applied:
-                breaker.reached(now=now)
+                breaker.reached()
             if good or failed:
                 breaker.probed("ok" if good else "failed", now=now)
             if breaker.is_closed:

@@ -2,10 +2,11 @@
 
     closed ── doubts, or failures ──> open ── pause over ──> probing ── a read succeeds ──> closed
                                        ▲                        │
-                                       └── a read fails, the pause doubles
+                                       └───── a read fails ─────┘
 
 A breaker that only failed connections have opened closes with any read that succeeds, because the connection works
-again. After doubts it waits for the pause, because reads can work while orders do not.
+again. After doubts it waits for the pause, because reads can work while orders do not. The pause does not grow: orders
+go again soon after an outage, and while it lasts each opening costs as many doubts as the limit on doubts allows.
 
 It counts the outcomes that say something about the broker's systems. A refusal says nothing about them and does not
 count. Probes are reads of the order book, never orders.
@@ -56,9 +57,7 @@ class Breaker:
     limits: BreakerLimits = field(default_factory=BreakerLimits)
     state: State = "closed"
     _samples: deque[tuple[float, Sample]] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))  # time, sample
-    _pause_s: float = 0.0  # the newest pause
     _pause_ends: float = 0.0
-    _closed_at: float = float("-inf")
 
     @property
     def is_closed(self) -> bool:
@@ -81,19 +80,19 @@ class Breaker:
         self.state = "probing"
         return True
 
-    def reached(self, *, now: float) -> None:
+    def reached(self) -> None:
         """A read of the order book succeeded, a probe or not; closes the breaker unless it has counted a doubt."""
         if self.state == "open" and all(one is not Sample.DOUBT for _, one in self._samples):
-            self._close(now)
+            self._close()
 
     def probed(self, result: Literal["ok", "failed"], *, now: float) -> None:
-        """The result of a probe: closes the breaker, or opens it again for longer."""
+        """The result of a probe: closes the breaker, or opens it for another pause."""
         if self.state != "probing":
             return
         if result == "failed":
             self._open(now)
         else:
-            self._close(now)
+            self._close()
 
     def _has_too_many_failures(self, now: float) -> bool:
         limits = self.limits
@@ -104,15 +103,10 @@ class Breaker:
         failed = sum(one is not Sample.GOOD for one in recent)
         return len(recent) >= limits.least_samples and failed >= limits.failed_share * len(recent)
 
-    def _close(self, now: float) -> None:
+    def _close(self) -> None:
         self.state = "closed"
-        self._closed_at = now
         self._samples.clear()
 
     def _open(self, now: float) -> None:
-        """Start a pause: twice the last one, or the first one if the breaker has been closed for the longest pause."""
-        again = self.state == "probing" or now - self._closed_at < self.limits.longest_open_s
-        doubled = min(self._pause_s * 2, self.limits.longest_open_s)
-        self._pause_s = max(doubled, self.limits.first_pause_s) if again else self.limits.first_pause_s
-        self._pause_ends = now + self._pause_s
+        self._pause_ends = now + self.limits.pause_s
         self.state = "open"

@@ -22,8 +22,7 @@ class BreakerLimits:
     failed_share: float = 0.5  # opens when this share of the outcomes is bad: not sent, or in doubt
     least_samples: int = 5  # ... of at least this many outcomes ...
     samples_within_s: float = 30.0  # ... within this time
-    first_pause_s: float = 5.0  # from the opening to the first probe; doubled each time that a probe fails
-    longest_open_s: float = 60.0  # the pause is never longer; a breaker closed for as long starts with the first again
+    pause_s: float = 5.0  # from the opening to the first probe, and from a probe that fails to the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

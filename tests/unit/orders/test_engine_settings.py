@@ -52,8 +52,7 @@ BREAKER = {
     "failed_share": 0.5,
     "least_samples": 5,
     "samples_within_s": 30.0,
-    "first_pause_s": 5.0,
-    "longest_open_s": 60.0,
+    "pause_s": 5.0,
 }
 
 SETTINGS = {
