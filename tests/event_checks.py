@@ -23,7 +23,7 @@ def check_stored_events(database_url: str) -> None:
     except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
         return  # the test dropped it
     wrong = wrong_events([(seq, kind, json.loads(data)) for seq, kind, data in rows])
-    assert not wrong, wrong
+    assert not wrong, f"{len(wrong)} faults, the first: {wrong[:5]}"
 
 
 def wrong_events(events: Sequence[tuple[int, str, Any]]) -> list[str]:

@@ -75,7 +75,7 @@ async def test_the_image_migrates_serves_logs_in_and_stops(
 ) -> None:  # fmt: skip
     """The README's commands in their order; the health check of the Dockerfile passes; SIGTERM ends it with 0."""
     environ = _environ(
-        tmp_path, simulator, API_KEY="k" * 32, DATABASE_URL=empty_database_url, REDIS_URL=redis_url,
+        tmp_path, simulator, API_KEY="the-key-of-an-image-1", DATABASE_URL=empty_database_url, REDIS_URL=redis_url,
         KITE_API_KEY="simkey", KITE_API_SECRET="simsecret",
     )  # fmt: skip
     assert (await _run(image, environ, "serve"))[0] == 1  # the schema is not there yet

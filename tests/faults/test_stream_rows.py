@@ -23,6 +23,7 @@ from tests.integration.events.conftest import (
 )
 
 __all__ = ["replica", "start_replica"]  # the fixtures
+pytestmark = pytest.mark.made_up_orders
 
 
 async def test_row_27_a_reader_that_stops_reading_is_let_go(start_replica: StartReplica) -> None:
