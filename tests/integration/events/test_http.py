@@ -26,7 +26,7 @@ async def test_the_log_is_read_page_by_page(service: RunningService) -> None:
     assert [event["seq"] for event in first["data"]] == [1, 2]
     assert first["data"][0]["type"] == "order_update"
     assert first["data"][0]["timestamp"].endswith("+05:30")
-    for start in ({"after": 2}, {"cursor": first["next_cursor"]}):
+    for start in ({"after": 2}, {"cursor": first["next_cursor"]}, {"after": 1, "cursor": first["next_cursor"]}):
         rest = (await service.client.get("/events", params=start)).json()
         assert ([event["seq"] for event in rest["data"]], rest["next_cursor"], rest["seq"]) == ([3], None, 3)
 
@@ -39,7 +39,6 @@ async def test_bad_requests_for_the_log_are_refused(service: RunningService) -> 
         ("limit=0", 400),
         ("limit=501", 400),
         ("cursor=abc", 400),
-        ("after=1&cursor=1", 400),
         ("account_id=missing", 404),
     ):
         answer = await service.client.get(f"/events?{query}")
