@@ -103,3 +103,9 @@ async def running_replica(settings: Settings, name: str) -> AsyncIterator[Runnin
 async def service(settings: Settings) -> AsyncIterator[RunningService]:
     async with running_service(settings) as running:
         yield running
+
+
+def revoke_old_key(service: RunningService) -> None:
+    """From now on the service knows the newest of its keys alone."""
+    keys = service.services.api_keys
+    keys._by_digest[:] = keys._by_digest[:1]  # noqa: SLF001 - keys cannot be revoked while it runs yet

@@ -84,7 +84,7 @@ def test_a_variable_of_dotenv_is_checked_too(tmp_path_factory: pytest.TempPathFa
 
 
 def test_every_prefix_is_one_of_a_setting_and_no_setting_is_a_near_miss() -> None:
-    """A prefix that no setting has would refuse what is none of ours."""
+    """A prefix that no setting has would refuse variables of other programs."""
     for prefix in PREFIXES:
         assert any(name.startswith(prefix) for name in NAMES), prefix
     refuse_misnamed(dict.fromkeys([*NAMES, *(f"{name}_FILE" for name in NAMES), *OTHER_PROGRAMS], "1"), names=NAMES)

@@ -180,7 +180,7 @@ async def test_addresses_are_limited_without_a_valid_key(settings: Settings) -> 
 
 @pytest.mark.parametrize("path", ["/postback/primary", "/orders", "/subscriptions/bulk", "/accounts/primary/session"])
 async def test_an_upload_that_is_broken_off_is_no_failure(service: RunningService, path: str) -> None:
-    """499 in the metrics, whoever reads the body, and no line in the log: a client without a key could fill it."""
+    """499 in the metrics for each reader of the body, and no line in the log: a client without a key could fill it."""
     lines: list[str] = []
     sink = logger.add(lambda line: lines.append(str(line)), level="INFO")
     _, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))

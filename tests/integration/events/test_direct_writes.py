@@ -22,7 +22,7 @@ from app.events.order_reader import EventItem, Item, OrderReader
 from app.events.protocol import text_message
 from app.events.resume import SocketStart
 from app.kit.broadcast import Mailbox
-from tests.integration.conftest import API_KEY, RunningService, running_service
+from tests.integration.conftest import API_KEY, RunningService, revoke_old_key, running_service
 from tests.integration.events.conftest import append, receive, wait_closed
 
 
@@ -115,8 +115,7 @@ async def test_a_key_that_is_gone_gets_no_event_any_more(settings: Settings) -> 
     with_old = settings.model_copy(update={"api_key_old": SecretStr("the-key-before-this-one")})
     overrides, old = Overrides(stream_limits=limits), "the-key-before-this-one"
     async with running_service(with_old, overrides=overrides) as service, reading(service, key=old) as socket:
-        keys = service.services.api_keys
-        keys._by_digest[:] = keys._by_digest[:1]  # noqa: SLF001 - keys cannot be revoked while it runs yet
+        revoke_old_key(service)
         await write(service)
         assert await wait_closed(socket) == (1008, "unauthorized")
 

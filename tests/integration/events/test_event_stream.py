@@ -18,7 +18,7 @@ from app.composition.parts import Overrides
 from app.config import Settings
 from app.db.postgres import Database, open_database
 from app.events.limits import StreamLimits
-from tests.integration.conftest import RunningService, running_service
+from tests.integration.conftest import RunningService, revoke_old_key, running_service
 from tests.integration.events.conftest import WAIT_S, append, check_message
 
 
@@ -181,8 +181,7 @@ async def test_a_key_that_is_revoked_ends_the_stream(settings: Settings) -> None
         service.client.headers["X-API-Key"] = old
         async with listening(service.client) as events:
             await events.message(), await events.message()
-            keys = service.services.api_keys
-            keys._by_digest[:] = keys._by_digest[:1]  # noqa: SLF001 - keys cannot be revoked while it runs yet
+            revoke_old_key(service)
             while (event := await events.next_event()).get("event") != "closed":
                 pass
             assert json.loads(event["data"]) == {"code": 1008, "reason": "unauthorized"}
