@@ -2,6 +2,7 @@
 
     make chaos ARGS=outages                       5, 20, 35, 120 s and 10 minutes of each, at one and at three replicas
     make chaos ARGS="outages --longest 35"        without the longer ones
+    make chaos ARGS="outages --shortest 120"      without the shorter ones and the freezes
     make chaos ARGS="outages --replicas 1"        at one replica
 
 Each pool is cut off or frozen alone, both are, and the server itself stands still or is away. A freeze may begin at a
@@ -146,9 +147,12 @@ def main(argv: Sequence[str]) -> int:
     """The exit code: 0 without a violation, 1 with one. Data and logs are kept after a violation."""
     parser = argparse.ArgumentParser(prog="make chaos ARGS=outages")
     parser.add_argument("--longest", type=float, default=SECONDS[-1], help="leave longer outages out (seconds)")
+    parser.add_argument(
+        "--shortest", type=float, default=0.0, help="leave shorter outages and the freezes out (seconds)"
+    )
     parser.add_argument("--replicas", type=int, choices=REPLICAS, help="at so many replicas only")
     given = parser.parse_args(argv)
-    planned = outages([one for one in SECONDS if one <= given.longest], freeze_s=FREEZE_S)
+    planned = [one for one in outages(SECONDS, freeze_s=FREEZE_S) if given.shortest <= one.seconds <= given.longest]
     violations = 0
     for replicas in REPLICAS if given.replicas is None else (given.replicas,):
         directory = Path(tempfile.mkdtemp(prefix="outages-"))

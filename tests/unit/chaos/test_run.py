@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chaos.__main__ import main
 from chaos.checker import Violation
 from chaos.history import History
 from chaos.history_reader import Doubts
@@ -49,3 +50,13 @@ def test_the_report_counts_and_ends_with_the_violations() -> None:
 def test_a_clean_report_says_zero() -> None:
     """The last line says that there is no violation."""
     assert report(Plan(), outcome(History()))[-1] == "violations: 0"
+
+
+def test_a_word_that_is_no_run_starts_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outage"]) == 2
+    assert "ARGS=outages or ARGS=lost-answers" in capsys.readouterr().err
+
+
+def test_help_starts_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "CHAOS_MINUTES" in capsys.readouterr().out
