@@ -16,7 +16,16 @@ import psycopg
 from psycopg import AsyncConnection
 from pydantic import SecretStr
 
-from app.broker.port import Broker, Credentials, CredentialSource, Governor, OrderGateway, PortfolioGateway, RequestKind
+from app.broker.port import (
+    Broker,
+    Credentials,
+    CredentialSource,
+    Governor,
+    MarketGateway,
+    OrderGateway,
+    PortfolioGateway,
+    RequestKind,
+)
 from app.composition.event_writer import AccountEventWriter
 from app.composition.orders import OrderInputs, Orders, build_order_parts, build_orders
 from app.db.leases import Lease, Leases, LeaseTimes
@@ -40,9 +49,9 @@ from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders.ledger import ledger_row
 from simulator.server import Simulator, build_simulator
 from simulator.settings import SimulatorSettings
-from tests.interleavings.exchange_gateway import ExchangeOrders, ExchangePortfolio
+from tests.interleavings.exchange_gateway import ExchangeMarket, ExchangeOrders, ExchangePortfolio
 from tests.interleavings.pausing import PAUSES_INSIDE, LockServer, Side, open_plain, open_side
-from tests.interleavings.pausing_broker import PausingOrders, PausingPortfolio
+from tests.interleavings.pausing_broker import PausingMarket, PausingOrders, PausingPortfolio
 from tests.order_environment import TAG_SECRETS, Memory, NoInstruments, NoPrices, NoReaders
 
 LAST_PRICE = Decimal(1500)
@@ -194,7 +203,8 @@ class Environment:
         if process.side is not None:
             orders: OrderGateway = PausingOrders(broker.orders, process.side)
             portfolio: PortfolioGateway = PausingPortfolio(broker.portfolio, process.side)
-            broker = replace(broker, orders=orders, portfolio=portfolio)
+            market: MarketGateway = PausingMarket(broker.market, process.side)
+            broker = replace(broker, orders=orders, portfolio=portfolio, market=market)
         account = TestAccount(broker=broker, governor=Unpaced(), credentials=self.credentials)
         parts = process.parts
         wakeups = OrderWakeups([account_id], events=NoReaders())
@@ -254,7 +264,12 @@ async def open_environment(database_url: str) -> AsyncIterator[Environment]:
         for process in processes.values():
             stack.push_async_callback(process.parts.database.close)
         orders = ExchangeOrders(simulator)
-        broker = replace(account.broker, orders=orders, portfolio=ExchangePortfolio(simulator))
+        broker = replace(
+            account.broker,
+            orders=orders,
+            portfolio=ExchangePortfolio(simulator),
+            market=ExchangeMarket(simulator),
+        )
         yield Environment(
             simulator=simulator,
             orders=orders,

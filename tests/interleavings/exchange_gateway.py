@@ -6,13 +6,16 @@ A request costs a tenth of what HTTP would cost; what HTTP can do to one is test
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from app.broker.market import Candle, Instrument, Quote
 from app.broker.orders import BrokerOrder, Operation, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import SendOutcome
 from app.broker.port import WireRequest
 from app.broker.rows import Rows
+from app.errors import BrokerUnavailable
 from app.kite.wire.envelope import read_data
 from app.kite.wire.orders import modify_form, parse_orders, parse_trades, place_form
 from app.kite.wire.outcome import Response, classify
@@ -104,6 +107,30 @@ class ExchangePortfolio:
 
     async def margins(self) -> Mapping[str, Any]:
         return {}
+
+
+class ExchangeMarket:
+    """Implements ``app.broker.port.MarketGateway``: quotes alone, all that the order engine asks for."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    async def instruments(self, exchange: str | None = None) -> Rows[Instrument]:
+        raise BrokerUnavailable("no instruments here")
+
+    async def quotes(self, keys: Sequence[str]) -> dict[str, Quote]:
+        found = {}
+        for key in keys:
+            instrument = self._simulator.market.find(*key.split(":", 1))
+            if instrument is not None:
+                price = self._simulator.exchange.last_price(instrument)
+                found[key] = Quote(key=key, instrument_token=instrument.instrument_token, last_price=price, raw={})
+        return found
+
+    async def candles(
+        self, instrument_token: int, *, interval: str, start: datetime, end: datetime, continuous: bool, oi: bool
+    ) -> Rows[Candle]:
+        raise BrokerUnavailable("no candles here")
 
 
 def _sent(operation: Operation, ask: Callable[[], str]) -> SendOutcome:

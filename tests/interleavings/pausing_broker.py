@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from app.broker.market import Candle, Instrument, Quote
 from app.broker.orders import BrokerOrder, OrderChanges, OrderRequest, Trade
 from app.broker.outcomes import SendOutcome
-from app.broker.port import OrderGateway, PortfolioGateway, WireRequest
+from app.broker.port import MarketGateway, OrderGateway, PortfolioGateway, WireRequest
 from app.broker.rows import Rows
 from tests.interleavings.pausing import Side
 from tests.interleavings.scheduler import Kind
@@ -84,3 +86,25 @@ class PausingPortfolio:
     async def margins(self) -> Mapping[str, Any]:
         await self._side.pause("GET /user/margins", Kind.ASK)
         return await self._gateway.margins()
+
+
+class PausingMarket:
+    """A market gateway whose quotes are steps."""
+
+    def __init__(self, gateway: MarketGateway, side: Side) -> None:
+        self._gateway = gateway
+        self._side = side
+
+    async def instruments(self, exchange: str | None = None) -> Rows[Instrument]:
+        return await self._gateway.instruments(exchange)
+
+    async def quotes(self, keys: Sequence[str]) -> dict[str, Quote]:
+        await self._side.pause("GET /quote", Kind.ASK)
+        return await self._gateway.quotes(keys)
+
+    async def candles(
+        self, instrument_token: int, *, interval: str, start: datetime, end: datetime, continuous: bool, oi: bool
+    ) -> Rows[Candle]:
+        return await self._gateway.candles(
+            instrument_token, interval=interval, start=start, end=end, continuous=continuous, oi=oi
+        )

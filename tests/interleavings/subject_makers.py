@@ -19,6 +19,7 @@ from app.orders.entry import idempotency_store
 from app.orders.entry.fingerprint import fingerprint_of
 from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.risk import halt_store
+from app.orders.risk.exits import limit_exit, market_exit
 from app.orders.sending import claim_store
 from app.orders.sending.claim_parameters import claim_terms
 from app.orders.sending.outcome_rules import verdict_of
@@ -28,13 +29,16 @@ from app.orders.state.lease_term import LeaseTerm
 from app.orders.state.model import KnownOrder, OnFilled, Task
 from app.orders.state.new_tasks import BatchLeg, NewBatch, NewTask, OrderLine, Replaces, target_of
 from app.orders.state.verdicts import doubtful, not_found
-from tests.interleavings.environment import SETTINGS, Environment, Replica
+from tests.interleavings.environment import LAST_PRICE, SETTINGS, Environment, Replica
 from tests.interleavings.exchange_gateway import USER
 from tests.interleavings.subjects import CLIENT_KEY, MODIFIED, REPLACEMENT_PRICE, Item, Subject
 from tests.order_requests import order
 
 FILLED = 4
 """Of ten."""
+
+RESTING_EXIT_PRICE = LAST_PRICE + 20
+"""Of a sale: nobody buys at it."""
 
 REFUSAL = Refused(error_type="MarginException", message="Insufficient funds.", http_status=400)
 
@@ -255,6 +259,40 @@ async def _square_off(maker: Maker) -> Item:
     return Item(task=first, order_id=first.order_id)
 
 
+async def _exit(maker: Maker) -> Item:
+    leg = (await _square_off(maker)).task
+    assert leg is not None
+    assert leg.batch_id is not None
+    closing = market_exit(
+        exchange=leg.order.exchange,
+        tradingsymbol=leg.order.tradingsymbol,
+        product=leg.order.product,
+        transaction_type=leg.order.transaction_type.opposite,
+        quantity=leg.order.quantity,
+        algo_id=None,
+    )
+    parts, account_id = maker.replica.parts, maker.replica.account_id
+    exit_task = parts.tasks.square_off(
+        limit_exit(closing, RESTING_EXIT_PRICE),
+        account_id=account_id,
+        of_batch=BatchLeg(batch_id=leg.batch_id, leg=0),
+        origin=None,
+    )
+    await new_task_store.insert_tasks(maker.tx, [exit_task])
+    task = await maker.claim()
+    task = await maker.settle(task, maker.place(task))
+    known = await maker.show(task)
+    return Item(task=task, order_id=known.order_id, version=version_of(known.content_hash))
+
+
+async def _late_exit(maker: Maker) -> Item:
+    item = await _exit(maker)
+    await maker.tx.execute(
+        "UPDATE order_task SET exit_by = clock_timestamp() - interval '1 s' WHERE task_id = %s", (item.task_id,)
+    )
+    return item
+
+
 _MAKERS: Mapping[Subject, Callable[[Maker], Awaitable[Item]]] = {
     Subject.NEW: _new,
     Subject.LIVE: _live,
@@ -266,6 +304,8 @@ _MAKERS: Mapping[Subject, Callable[[Maker], Awaitable[Item]]] = {
     Subject.BATCH: _batch,
     Subject.ANSWERED_LEG: _answered_leg,
     Subject.SQUARE_OFF: _square_off,
+    Subject.EXIT: _exit,
+    Subject.LATE_EXIT: _late_exit,
     Subject.DOUBT: _doubt,
     Subject.LOST: _lost,
     Subject.GIVEN_UP: _given_up,

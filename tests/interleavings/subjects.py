@@ -37,6 +37,8 @@ class Subject(StrEnum):
     BATCH = "batch"  # leg 0 rests, leg 1 failed, leg 2 waits
     ANSWERED_LEG = "answered_leg"  # leg 0 rests, leg 1 was refused and the refusal is not stored yet, leg 2 waits
     SQUARE_OFF = "square_off"  # leg 0 of two filled, leg 1 failed; what filled is to be closed
+    EXIT = "exit"  # the same, and its exit rests at a price that the market has left
+    LATE_EXIT = "late_exit"  # the same, and the exit's deadline is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
