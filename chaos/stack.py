@@ -180,7 +180,8 @@ class Stack:
 
     def stop(self) -> None:
         for pid in server_processes(self.postgres.child.pid):
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # one whose connection has ended
+                os.kill(pid, signal.SIGCONT)
         for replica in self.replicas:
             replica.signal(signal.SIGCONT)
         children = [replica.child for replica in self.replicas if replica.child is not None]
