@@ -19,7 +19,7 @@ from app.orders.entry import idempotency_store
 from app.orders.entry.fingerprint import fingerprint_of
 from app.orders.entry.idempotency import IdempotencyKey
 from app.orders.risk import halt_store
-from app.orders.risk.exits import limit_exit, market_exit
+from app.orders.risk.exits import exit_order, limit_exit
 from app.orders.sending import claim_store
 from app.orders.sending.claim_parameters import claim_terms
 from app.orders.sending.outcome_rules import verdict_of
@@ -263,14 +263,8 @@ async def _exit(maker: Maker) -> Item:
     leg = (await _square_off(maker)).task
     assert leg is not None
     assert leg.batch_id is not None
-    closing = market_exit(
-        exchange=leg.order.exchange,
-        tradingsymbol=leg.order.tradingsymbol,
-        product=leg.order.product,
-        transaction_type=leg.order.transaction_type.opposite,
-        quantity=leg.order.quantity,
-        algo_id=None,
-    )
+    bought = leg.order
+    closing = exit_order((bought.exchange, bought.tradingsymbol, bought.product), bought.quantity)
     parts, account_id = maker.replica.parts, maker.replica.account_id
     exit_task = parts.tasks.square_off(
         limit_exit(closing, RESTING_EXIT_PRICE),
