@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from collections import Counter
-from contextlib import suppress
 
 import psycopg
 
-from chaos.processes import server_processes
+from chaos.processes import server_processes, signal_processes
 from chaos.stack import Ending, Stack
 
 OUTAGES_S = (35.0, 35.0, 120.0)
@@ -59,7 +57,7 @@ class DatabaseFaults:
         self._counts["server process stopped"] += 1
         pid = self._random.choice(pids)
         self._stopped.add(pid)
-        os.kill(pid, signal.SIGSTOP)
+        signal_processes([pid], signal.SIGSTOP)
         await asyncio.sleep(self._random.uniform(2.0, 12.0))
         self._go_on(pid)
 
@@ -96,5 +94,4 @@ class DatabaseFaults:
 
     def _go_on(self, pid: int) -> None:
         self._stopped.discard(pid)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        signal_processes([pid], signal.SIGCONT)

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +27,7 @@ from chaos.history import History
 from chaos.history_reader import read_history
 from chaos.load import Load
 from chaos.probes import Probes
-from chaos.processes import server_processes
+from chaos.processes import server_processes, signal_processes
 from chaos.proxy import Direction, Toxic
 from chaos.stack import UNLIMITED, Stack, open_stack
 
@@ -88,8 +87,7 @@ async def happening(outage: Outage, stack: Stack) -> AsyncIterator[None]:
     elif outage.server:
         pids = server_processes(stack.postgres.child.pid)
         stopped = pids if outage.server == "stopped" else pids[-1:]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    signal_processes(stopped, signal.SIGSTOP)
     for one in stack.replicas:
         one.database.toxics = outage.toxics
         if any(toxic.since for toxic in outage.toxics):
@@ -99,9 +97,7 @@ async def happening(outage: Outage, stack: Stack) -> AsyncIterator[None]:
     finally:
         for one in stack.replicas:
             one.database.toxics = ()
-        for pid in stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        signal_processes(stopped, signal.SIGCONT)
         if outage.server == "away":
             await stack.start_postgres()
 
@@ -147,12 +143,11 @@ def main(argv: Sequence[str]) -> int:
     """The exit code: 0 without a violation, 1 with one. Data and logs are kept after a violation."""
     parser = argparse.ArgumentParser(prog="make chaos ARGS=outages")
     parser.add_argument("--longest", type=float, default=SECONDS[-1], help="leave longer outages out (seconds)")
-    parser.add_argument(
-        "--shortest", type=float, default=0.0, help="leave shorter outages and the freezes out (seconds)"
-    )
+    parser.add_argument("--shortest", type=float, default=0.0, help="leave shorter ones out, freezes too (seconds)")
     parser.add_argument("--replicas", type=int, choices=REPLICAS, help="at so many replicas only")
     given = parser.parse_args(argv)
-    planned = [one for one in outages(SECONDS, freeze_s=FREEZE_S) if given.shortest <= one.seconds <= given.longest]
+    lengths = [one for one in SECONDS if one <= given.longest]
+    planned = [one for one in outages(lengths, freeze_s=FREEZE_S) if one.seconds >= given.shortest]
     violations = 0
     for replicas in REPLICAS if given.replicas is None else (given.replicas,):
         directory = Path(tempfile.mkdtemp(prefix="outages-"))

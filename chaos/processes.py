@@ -1,7 +1,11 @@
-"""The database server's processes, and the clock of a replica, as the operating system has them."""
+"""The database server's processes and signals to them, and the clock of a replica, as the operating system has them."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 FAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib64/faketime")
@@ -38,3 +42,10 @@ def server_processes(postmaster: int) -> list[int]:
         if status and int(status.rpartition(")")[2].split()[1]) == postmaster and " 127.0.0.1(" in title:
             found.append(int(entry.name))
     return [postmaster, *sorted(found)] if Path(f"/proc/{postmaster}").exists() else []
+
+
+def signal_processes(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send the signal to each that still runs: a list of server processes is older than what is done with it."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

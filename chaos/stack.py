@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from chaos.processes import fake_clock, server_processes
+from chaos.processes import fake_clock, server_processes, signal_processes
 from chaos.proxy import HOST, FaultProxy, open_proxy
 from embedded.ports import find_free_port
 from embedded.postgres import start_postgres
@@ -117,11 +117,9 @@ class Replica:
         while True:
             if self.child is None or self.child.exit_code() is not None:
                 raise RuntimeError(f"{self.name} ended by itself; see {self.program.log}")
-            try:
+            with suppress(httpx.HTTPError):  # it does not listen yet
                 if (await client.get(f"{self.url}/health/live", timeout=1.0)).is_success:
                     return
-            except httpx.HTTPError:
-                pass
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"{self.name} did not answer within {START_S:g} s; see {self.program.log}")
             await asyncio.sleep(0.2)
@@ -179,9 +177,7 @@ class Stack:
         raise RuntimeError(f"the simulator does not answer; see {self.simulator.program.log}")
 
     def stop(self) -> None:
-        for pid in server_processes(self.postgres.child.pid):
-            with suppress(ProcessLookupError):  # one whose connection has ended
-                os.kill(pid, signal.SIGCONT)
+        signal_processes(server_processes(self.postgres.child.pid), signal.SIGCONT)
         for replica in self.replicas:
             replica.signal(signal.SIGCONT)
         children = [replica.child for replica in self.replicas if replica.child is not None]
