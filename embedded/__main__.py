@@ -5,12 +5,8 @@ Exit codes: 0 stopped by a signal, 1 a program did not start or ended by itself,
 
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import httpx
 
@@ -19,13 +15,9 @@ from embedded.errors import EmbeddedError
 from embedded.first_subscriptions import FirstSubscriptions, subscribe_first, wait_for_last_prices
 from embedded.product import PRODUCT_PROGRAMS, Product, Programs, running_product, wait_for_end
 from embedded.settings import DEFAULT_DATA_DIR, BadSetting, RunSettings, read_settings
+from embedded.stop_signals import StopRequested, stop_requested_by_signals
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REQUEST_TIMEOUT_S = 30.0
-
-
-class StopRequested(BaseException):
-    """A signal to stop has come. It is no Exception, so that no handler takes it for a failure."""
 
 
 def main(environ: dict[str, str], *, programs: Programs = PRODUCT_PROGRAMS) -> int:
@@ -46,23 +38,6 @@ def main(environ: dict[str, str], *, programs: Programs = PRODUCT_PROGRAMS) -> i
 def say(line: str) -> None:
     """Prints one line immediately."""
     print(line, flush=True)
-
-
-@contextmanager
-def stop_requested_by_signals() -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or hang-up raises StopRequested in the main thread; later ones are ignored."""
-
-    def request_stop(_number: int, _frame: FrameType | None) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise StopRequested
-
-    before = {number: signal.signal(number, request_stop) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def introduce(product: Product, settings: RunSettings) -> None:

@@ -19,6 +19,7 @@ import websockets
 from websockets.sync.client import connect
 
 from embedded.settings import DEFAULT_DATA_DIR
+from embedded.stop_signals import StopRequested, stop_requested_by_signals
 from embedded.webhook_receiver import follow_webhooks
 
 IST = ZoneInfo("Asia/Kolkata")
@@ -31,15 +32,16 @@ USAGE = "usage: python -m embedded.watch ticks|orders|webhooks"
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 after Ctrl-C, 1 when nothing is running, 2 for a wrong argument."""
+    """The exit code: 0 after a signal to stop, 1 when nothing is running, 2 for a wrong argument."""
     sources = {"ticks": follow_ticks, "orders": follow_orders, "webhooks": follow_webhooks}
     if len(arguments) != 1 or arguments[0] not in sources:
         print(USAGE, file=sys.stderr)
         return 2
     run_file = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR) / "run.json"
     try:
-        for line in sources[arguments[0]](json.loads(run_file.read_text())):
-            print(line, flush=True)
+        with stop_requested_by_signals():
+            for line in sources[arguments[0]](json.loads(run_file.read_text())):
+                print(line, flush=True)
     except FileNotFoundError:
         print(f"nothing is running: there is no {run_file}; 'make run' starts it", file=sys.stderr)
         return 1
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> int:
     except (OSError, redis.RedisError, websockets.WebSocketException, httpx.HTTPError) as error:
         print(f"the connection ended: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except StopRequested:
         return 0
     return 0
 
